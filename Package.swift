@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+// The map of the project: a room (target) imports only rooms above it, and each C library is imported by exactly one.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func room(_ name: String, imports: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: imports, swiftSettings: strict)
+}
+
+func program(_ name: String, imports: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: imports, swiftSettings: strict)
+}
+
+func tests(_ name: String, of imports: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: imports, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "natter",
+    products: [
+        .executable(name: "natter", targets: ["natter"]),
+        .executable(name: "natterd", targets: ["natterd"]),
+    ],
+    targets: [
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CEvent", providers: [.apt(["libevent-dev", "libssl-dev"])]),
+        .target(name: "CSystem"),
+
+        room("NatterModel"),
+        room("NatterSystem", imports: ["NatterModel", "CSystem"]),
+        room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
+        room("NatterLog", imports: ["NatterModel", "NatterSystem", "NatterCrypto", "CLZ4"]),
+        room("NatterIndex", imports: ["NatterModel", "NatterSystem", "CSQLite"]),
+        room("NatterStore", imports: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex"]),
+        room("NatterWire", imports: ["NatterModel", "NatterSystem"]),
+        room("NatterServer", imports: ["NatterModel", "NatterSystem", "NatterStore", "NatterWire", "CMicroHTTPD"]),
+        room(
+            "NatterClient",
+            imports: [
+                "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterWire", "CEvent",
+            ]),
+        room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
+        room("NatterCommands", imports: ["NatterCLI", "NatterClient", "NatterModel", "NatterSystem", "NatterWire"]),
+        room(
+            "NatterDaemon",
+            imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),
+        program("natter", imports: ["NatterCommands"]),
+        program("natterd", imports: ["NatterDaemon"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

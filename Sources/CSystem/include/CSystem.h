@@ -1,0 +1,6 @@
+// What Swift cannot say itself: a processor's instruction, and calls that glibc hides behind _GNU_SOURCE.
+#pragma once
+#include "crc32c.h"
+
+/// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
+void natter_name_thread(const char *name);

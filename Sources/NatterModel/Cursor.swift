@@ -1,0 +1,130 @@
+/// A place in one conversation: "everything up to this message has been seen".
+///
+/// Opaque to whoever holds it. Inside: a version, the first half of the conversation's id, the seq, the first eight bytes
+/// of the hash chain at that seq, a check value; in base64url. The hash is what makes it safe: a server that was put
+/// back to an earlier state and went on differently has another hash at the same seq.
+public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
+    public let conversationPrefix: UInt64
+    public let seq: Seq
+    public let hashPrefix: UInt64
+
+    public init(conversation: ConversationID, seq: Seq, hashPrefix: UInt64) {
+        (conversationPrefix, self.seq, self.hashPrefix) = (conversation.high, seq, hashPrefix)
+    }
+
+    /// nil for anything that no server of this version has given out.
+    public init?(_ text: some StringProtocol) {
+        guard let fields = CursorText.decode(text, version: CursorText.message) else { return nil }
+        let parsed: (UInt64, UInt64, UInt64)? = fields.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            guard let prefix = reader.integer(UInt64.self), let seq = reader.leb128(),
+                let hash = reader.integer(UInt64.self), reader.isAtEnd
+            else { return nil }
+            return (prefix, seq, hash)
+        }
+        guard let (prefix, seq, hash) = parsed else { return nil }
+        (conversationPrefix, self.seq, hashPrefix) = (prefix, Seq(seq), hash)
+    }
+
+    public var description: String {
+        var fields: [UInt8] = []
+        fields.append(littleEndian: conversationPrefix)
+        LEB128.append(seq.rawValue, to: &fields)
+        fields.append(littleEndian: hashPrefix)
+        return CursorText.encode(fields, version: CursorText.message)
+    }
+
+    public func isOf(_ conversation: ConversationID) -> Bool { conversationPrefix == conversation.high }
+}
+
+/// A place in the whole store, for `sync`: "everything up to this commit has been seen".
+///
+/// While an answer that did not fit is being continued, it also says how far: towards `target`, conversations in the order
+/// of their ids, up to and with `seq` of `conversation`.
+public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
+    public struct Continuation: Hashable, Sendable {
+        public let target: Commit
+        public let conversation: ConversationID
+        public let seq: Seq
+
+        public init(target: Commit, conversation: ConversationID, seq: Seq) {
+            (self.target, self.conversation, self.seq) = (target, conversation, seq)
+        }
+    }
+
+    public let storePrefix: UInt64
+    public let epoch: Epoch
+    public let commit: Commit
+    public let continuation: Continuation?
+
+    public init(store: StoreID, epoch: Epoch, commit: Commit, continuation: Continuation? = nil) {
+        (storePrefix, self.epoch, self.commit, self.continuation) = (store.high, epoch, commit, continuation)
+    }
+
+    /// nil for anything that no server of this version has given out.
+    public init?(_ text: some StringProtocol) {
+        guard let fields = CursorText.decode(text, version: CursorText.store) else { return nil }
+        let parsed: StoreCursor? = fields.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            guard let prefix = reader.integer(UInt64.self), let epoch = reader.integer(UInt64.self),
+                let commit = reader.leb128()
+            else { return nil }
+            var continuation: Continuation?
+            if !reader.isAtEnd {
+                guard let target = reader.leb128(), let id = reader.slice(16).flatMap({ ConversationID(bytes: $0) }),
+                    let seq = reader.leb128(), reader.isAtEnd
+                else { return nil }
+                continuation = Continuation(target: Commit(target), conversation: id, seq: Seq(seq))
+            }
+            return StoreCursor(
+                storePrefix: prefix, epoch: Epoch(rawValue: epoch), commit: Commit(commit), continuation: continuation)
+        }
+        guard let parsed else { return nil }
+        self = parsed
+    }
+
+    private init(storePrefix: UInt64, epoch: Epoch, commit: Commit, continuation: Continuation?) {
+        (self.storePrefix, self.epoch, self.commit, self.continuation) = (storePrefix, epoch, commit, continuation)
+    }
+
+    public var description: String {
+        var fields: [UInt8] = []
+        fields.append(littleEndian: storePrefix)
+        fields.append(littleEndian: epoch.rawValue)
+        LEB128.append(commit.rawValue, to: &fields)
+        if let continuation {
+            LEB128.append(continuation.target.rawValue, to: &fields)
+            fields += continuation.conversation.bytes
+            LEB128.append(continuation.seq.rawValue, to: &fields)
+        }
+        return CursorText.encode(fields, version: CursorText.store)
+    }
+
+    public func isOf(_ store: StoreID) -> Bool { storePrefix == store.high }
+}
+
+/// The outer form that all cursors share: base64url of a version byte, the fields, and four bytes of FNV-1a over both, so
+/// that a cursor cut short or mistyped is told apart from a foreign one.
+private enum CursorText {
+    static let message: UInt8 = 0x11
+    static let store: UInt8 = 0x21
+
+    static func encode(_ fields: [UInt8], version: UInt8) -> String {
+        var bytes = [version] + fields
+        bytes.append(littleEndian: check(bytes))
+        return Base64URL.encode(bytes)
+    }
+
+    static func decode(_ text: some StringProtocol, version: UInt8) -> [UInt8]? {
+        guard text.utf8.count <= 128, let bytes = Base64URL.decode(text), bytes.count > 5, bytes[0] == version else {
+            return nil
+        }
+        var expected: [UInt8] = []
+        expected.append(littleEndian: check(bytes.dropLast(4)))
+        return Array(bytes.suffix(4)) == expected ? Array(bytes[1..<bytes.count - 4]) : nil
+    }
+
+    private static func check(_ bytes: some Sequence<UInt8>) -> UInt32 {
+        bytes.reduce(0x811C_9DC5) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+    }
+}

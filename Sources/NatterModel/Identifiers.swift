@@ -1,0 +1,58 @@
+/// 128 random bits that name a thing for ever; written as 32 hexadecimal digits.
+public protocol Identifier128: Hashable, Sendable, Comparable, CustomStringConvertible {
+    var high: UInt64 { get }
+    var low: UInt64 { get }
+    init(high: UInt64, low: UInt64)
+}
+
+extension Identifier128 {
+    /// Exactly 16 bytes, most significant first; nil for any other count.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 16 else { return nil }
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        for (index, byte) in bytes.enumerated() {
+            if index < 8 { high = high << 8 | UInt64(byte) } else { low = low << 8 | UInt64(byte) }
+        }
+        self.init(high: high, low: low)
+    }
+
+    /// Exactly 32 lower-case hexadecimal digits; nil for anything else, so that one thing has one name.
+    public init?(hex: some StringProtocol) {
+        guard let bytes = Hex.decode(hex), bytes.count == 16 else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    public init(using generator: inout some RandomNumberGenerator) {
+        self.init(high: generator.next(), low: generator.next())
+    }
+
+    public var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(16)
+        for shift in stride(from: 56, through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: high >> UInt64(shift)))
+        }
+        for shift in stride(from: 56, through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: low >> UInt64(shift)))
+        }
+        return bytes
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { (left.high, left.low) < (right.high, right.low) }
+    public var description: String { Hex.encode(bytes) }
+}
+
+/// Names one store: made when a data directory is made, kept by its backups and replicas.
+public struct StoreID: Identifier128 {
+    public let high: UInt64
+    public let low: UInt64
+    public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
+}
+
+/// Names one conversation for ever: files, cursors and keys go by it, never by the conversation's name.
+public struct ConversationID: Identifier128 {
+    public let high: UInt64
+    public let low: UInt64
+    public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
+}

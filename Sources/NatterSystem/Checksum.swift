@@ -1,0 +1,10 @@
+internal import CSystem
+
+/// CRC-32C, against rot and misdirected writes; what must not be forged has a hash besides.
+public enum Checksum {
+    public static func crc32c(_ bytes: UnsafeRawBufferPointer, continuing crc: UInt32 = 0) -> UInt32 {
+        natter_crc32c(crc, bytes.baseAddress, bytes.count)
+    }
+
+    public static func crc32c(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { crc32c($0) } }
+}

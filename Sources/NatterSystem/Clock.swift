@@ -1,0 +1,29 @@
+internal import Glibc
+public import NatterModel
+
+/// The time of day, which people may set; for what is shown and stored.
+public protocol WallClock: Sendable {
+    func now() -> Timestamp
+}
+
+public struct SystemClock: WallClock {
+    public init() {}
+
+    public func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(milliseconds: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+}
+
+/// Time that only ever goes forward at the pace of seconds; for time-outs and limits.
+public enum MonotonicClock {
+    /// Milliseconds since some fixed moment.
+    public static func now() -> Int64 { nanoseconds() / 1_000_000 }
+
+    public static func nanoseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,35 @@
+internal import Glibc
+
+/// A lock that belongs to this process and goes with it, on a file of its own: `flock(2)`.
+public final class FileLock: Sendable {
+    private let descriptor: Int32
+
+    private init(descriptor: Int32) { self.descriptor = descriptor }
+
+    /// Tries to take the lock, and waits up to `timeoutMilliseconds` for it. Makes the file if need be.
+    ///
+    /// - Returns: nil if somebody else still holds it. Dropping the value lets the lock go.
+    public static func take(_ path: String, timeoutMilliseconds: Int = 0) throws(DiskError) -> FileLock? {
+        let descriptor = retrying { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
+        guard descriptor >= 0 else { throw DiskError(operation: "open", path: path) }
+        let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
+        var pause: UInt32 = 200
+        while true {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return FileLock(descriptor: descriptor) }
+            guard errno == EWOULDBLOCK || errno == EINTR else {
+                let error = DiskError(operation: "lock", path: path)
+                close(descriptor)
+                throw error
+            }
+            // flock has no time-out of its own; an alarm signal would be the process's, not ours.
+            guard MonotonicClock.now() < deadline else {
+                close(descriptor)
+                return nil
+            }
+            usleep(pause)
+            pause = min(pause * 2, 10_000)
+        }
+    }
+
+    deinit { close(descriptor) }
+}

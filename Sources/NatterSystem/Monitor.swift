@@ -1,0 +1,112 @@
+internal import CSystem
+internal import Glibc
+
+/// A value behind a lock, with a condition to wait on: what `Synchronization.Mutex` is without the waiting.
+///
+/// Unchecked because the compiler cannot see that `state` is touched only under `mutex`; every member takes it.
+public final class Monitor<State>: @unchecked Sendable {
+    private var state: State
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+
+    public init(_ state: State) {
+        self.state = state
+        mutex = .allocate(capacity: 1)
+        mutex.initialize(to: pthread_mutex_t())
+        pthread_mutex_init(mutex, nil)
+        condition = .allocate(capacity: 1)
+        condition.initialize(to: pthread_cond_t())
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        condition.deallocate()
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
+    }
+
+    /// Runs `body` alone with the value. It must not take this lock again.
+    public func withLock<Result, Failure: Error>(_ body: (inout State) throws(Failure) -> Result) throws(Failure)
+        -> Result
+    {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body(&state)
+    }
+
+    /// Changes the value and wakes all who wait for it.
+    public func signal<Result>(_ body: (inout State) -> Result) -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        let result = body(&state)
+        pthread_cond_broadcast(condition)
+        return result
+    }
+
+    /// Waits until `body` gives something, asking again after each signal.
+    ///
+    /// - Returns: nil if `timeoutMilliseconds` have passed without.
+    public func wait<Result>(timeoutMilliseconds: Int? = nil, until body: (inout State) -> Result?) -> Result? {
+        var deadline = timespec()
+        if let timeoutMilliseconds {
+            let nanoseconds = MonotonicClock.nanoseconds() + Int64(timeoutMilliseconds) * 1_000_000
+            deadline = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+        }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let result = body(&state) { return result }
+            if timeoutMilliseconds == nil {
+                pthread_cond_wait(condition, mutex)
+            } else if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT {
+                return body(&state)
+            }
+        }
+    }
+}
+
+/// A thread of the operating system that can be waited for.
+public final class SystemThread: Sendable {
+    private let handle: pthread_t
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    /// Starts `body` on a thread of its own; `name` (at most 15 bytes) is what `top -H` shows. Signals are left to the
+    /// thread that the program began with.
+    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
+        var all = sigset_t()
+        var former = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_SETMASK, &all, &former)
+        defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
+        var thread = pthread_t()
+        let box = Unmanaged.passRetained(
+            Body {
+                natter_name_thread(name)
+                body()
+            })
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            }, box.toOpaque())
+        guard code == 0 else {
+            box.release()
+            throw DiskError(code: code, operation: "start thread", path: name)
+        }
+        handle = thread
+    }
+
+    /// Waits for its end; to be called once.
+    public func join() { pthread_join(handle, nil) }
+}
