@@ -1,3 +1,16 @@
-// SQLite 3.40.1 (Debian 12), public domain.
+// SQLite 3.40.1 (Debian 12), public domain; and what Swift cannot call: variadic functions and casts of constants.
 #pragma once
 #include <sqlite3.h>
+
+// SQLITE_TRANSIENT is a cast of -1 to a function pointer.
+static inline int natter_sqlite_bind_text_copy(sqlite3_stmt *statement, int index, const char *bytes, int count) {
+    return sqlite3_bind_text(statement, index, bytes, count, SQLITE_TRANSIENT);
+}
+
+static inline int natter_sqlite_bind_blob_copy(sqlite3_stmt *statement, int index, const void *bytes, int count) {
+    return sqlite3_bind_blob(statement, index, bytes, count, SQLITE_TRANSIENT);
+}
+
+static inline int natter_sqlite_no_checkpoint_on_close(sqlite3 *connection) {
+    return sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+}

@@ -1,0 +1,69 @@
+internal import CSodium
+internal import NatterModel
+
+/// 32 bytes of BLAKE2b.
+///
+/// - SeeAlso: RFC 7693; libsodium's `crypto_generichash`.
+public struct Digest: Hashable, Sendable, CustomStringConvertible {
+    public static let byteCount = 32
+    // Four words rather than an array: a digest is kept for every message of a tail, and must not cost an allocation.
+    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+    /// All zeros: where a format has room for a digest and there is none.
+    public static let zero = Digest()
+
+    private init() {}
+
+    /// Exactly 32 bytes; nil for any other count.
+    public init?(bytes: UnsafeRawBufferPointer) {
+        guard bytes.count == Digest.byteCount else { return nil }
+        withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: bytes) }
+    }
+
+    public init?(bytes: [UInt8]) {
+        guard let digest = bytes.withUnsafeBytes({ Digest(bytes: $0) }) else { return nil }
+        self = digest
+    }
+
+    /// Hashes bytes in one go.
+    public init(of bytes: UnsafeRawBufferPointer) {
+        withUnsafeMutablePointer(to: &words) { words in
+            words.withMemoryRebound(to: UInt8.self, capacity: Digest.byteCount) { output in
+                _ = crypto_generichash(
+                    output, Digest.byteCount, bytes.bindMemory(to: UInt8.self).baseAddress, UInt64(bytes.count), nil, 0)
+            }
+        }
+    }
+
+    public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { Digest(of: $0) } }
+
+    /// The digest of one digest after the other: a step of a hash chain.
+    public init(of first: Digest, _ second: Digest) {
+        var pair = (first.words, second.words)
+        self = Swift.withUnsafeBytes(of: &pair) { Digest(of: $0) }
+    }
+
+    public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try Swift.withUnsafeBytes(of: words) { try body($0) }
+    }
+
+    public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
+
+    /// The first eight bytes as a number: enough to tell histories apart in a cursor.
+    public var prefix: UInt64 { UInt64(littleEndian: words.0) }
+
+    /// 64 hexadecimal digits.
+    public var description: String { Hex.encode(bytes) }
+
+    public init?(hex: some StringProtocol) {
+        guard let bytes = Hex.decode(hex) else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    public static func == (left: Digest, right: Digest) -> Bool {
+        left.words.0 == right.words.0 && left.words.1 == right.words.1 && left.words.2 == right.words.2
+            && left.words.3 == right.words.3
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+}

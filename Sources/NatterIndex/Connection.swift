@@ -1,0 +1,149 @@
+internal import CSQLite
+
+/// One connection to one SQLite file. To be used by one thread at a time.
+///
+/// SQLite 3.7.0 to 3.51.2 can lose a committed transaction when two connections write or checkpoint at once ("WAL-reset
+/// bug"; fixed in 3.51.3). So one connection alone is opened with `.writer`, by whoever holds the store's lock; all others
+/// are `.reader`: they cannot write, and never checkpoint, not even by closing.
+public final class Connection {
+    public enum Role: Sendable {
+        /// Reads, writes and checkpoints. Makes the file, mode 0600, if it is not there.
+        case writer
+        /// Reads only.
+        case reader
+    }
+
+    public enum Durability: Sendable {
+        /// A commit is on the disk when it returns.
+        case full
+        /// A crash may lose the last commits, never more: for what can be made again.
+        case normal
+    }
+
+    public let path: String
+    let handle: OpaquePointer
+    private var cached: [String: OpaquePointer] = [:]
+
+    /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
+    public init(path: String, role: Role, durability: Durability = .full) throws(IndexError) {
+        var handle: OpaquePointer?
+        let flags =
+            role == .writer
+            ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
+            : SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
+        let code = sqlite3_open_v2(
+            path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, nil)
+        guard code == SQLITE_OK, let handle else {
+            let error = Connection.error(code: code, handle: handle, path: path)
+            sqlite3_close_v2(handle)
+            throw error
+        }
+        self.handle = handle
+        self.path = path
+        // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
+        let settings =
+            switch (role, durability) {
+            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0"
+            case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0"
+            case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
+            }
+        sqlite3_busy_timeout(handle, 2_000)
+        if role == .reader { natter_sqlite_no_checkpoint_on_close(handle) }
+        do throws(IndexError) {
+            try execute("PRAGMA mmap_size=0; " + settings)
+        } catch {
+            sqlite3_close_v2(handle)
+            throw error
+        }
+    }
+
+    deinit {
+        for statement in cached.values { sqlite3_finalize(statement) }
+        sqlite3_close_v2(handle)
+    }
+
+    /// Runs statements that give no rows, several at once if need be.
+    public func execute(_ sql: String) throws(IndexError) {
+        let code = sqlite3_exec(handle, sql, nil, nil, nil)
+        if code != SQLITE_OK { throw error(code) }
+    }
+
+    /// A prepared statement, kept for the next time; reset when the returned value goes.
+    public func statement(_ sql: StaticString) throws(IndexError) -> Statement {
+        try statement(sql.description)
+    }
+
+    /// The same for text put together by us (a table of a certain day); never from what came from outside.
+    public func statement(_ sql: String) throws(IndexError) -> Statement {
+        // Taken out while in use, so that a second use of the same text inside the first gets one of its own.
+        if let kept = cached.removeValue(forKey: sql) { return Statement(handle: kept, sql: sql, connection: self) }
+        var prepared: OpaquePointer?
+        let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
+        guard code == SQLITE_OK, let prepared else { throw error(code) }
+        return Statement(handle: prepared, sql: sql, connection: self)
+    }
+
+    func giveBack(_ statement: OpaquePointer, sql: String) {
+        sqlite3_reset(statement)
+        sqlite3_clear_bindings(statement)
+        if cached.count >= 128 || cached[sql] != nil { sqlite3_finalize(statement) } else { cached[sql] = statement }
+    }
+
+    /// Runs `body` in a transaction: all of it is committed, or nothing.
+    public func transaction<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws -> Result {
+        try execute("BEGIN IMMEDIATE")
+        do {
+            let result = try body()
+            try execute("COMMIT")
+            return result
+        } catch {
+            rollBack()
+            throw error
+        }
+    }
+
+    /// Runs `body` on one state of the database, whatever others commit meanwhile. Keep it short: it pins the WAL.
+    public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
+        try execute("BEGIN")
+        defer { rollBack() }
+        return try body()
+    }
+
+    /// Ends a transaction without effect; harmless outside one.
+    public func rollBack() {
+        if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
+    }
+
+    public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
+    public var changedRows: Int { Int(sqlite3_changes(handle)) }
+
+    /// Moves what the WAL holds into the database file.
+    ///
+    /// - Parameter truncating: also wait for readers and cut the WAL to nothing.
+    /// - Throws: `inputOutput`, after which nothing more may be written: what is in the file is unknown.
+    public func checkpoint(truncating: Bool) throws(IndexError) {
+        let mode = truncating ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
+        let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
+        if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
+    }
+
+    func error(_ code: Int32) -> IndexError { Connection.error(code: code, handle: handle, path: path) }
+
+    private static func error(code: Int32, handle: OpaquePointer?, path: String) -> IndexError {
+        let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
+        let reason: IndexError.Reason =
+            switch code & 0xFF {
+            case SQLITE_FULL: .full
+            case SQLITE_IOERR: .inputOutput
+            case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
+            case SQLITE_BUSY, SQLITE_LOCKED: .busy
+            case SQLITE_CONSTRAINT: .constraint
+            case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY: .cannotOpen
+            default: .other
+            }
+        return IndexError(reason: reason, code: code, message: message, path: path)
+    }
+
+    /// SQLite's own number for its release, as 3040001.
+    public static var libraryVersion: Int { Int(sqlite3_libversion_number()) }
+}

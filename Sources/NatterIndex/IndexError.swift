@@ -1,0 +1,41 @@
+/// A call to SQLite that failed.
+public struct IndexError: Error, Equatable, CustomStringConvertible {
+    public enum Reason: Sendable, Equatable {
+        /// No room left; nothing was changed.
+        case full
+        /// The disk failed; what is on it is unknown.
+        case inputOutput
+        /// The file is damaged, or no database.
+        case corrupt
+        /// Another process holds the lock.
+        case busy
+        /// A uniqueness or other rule of the schema was hit.
+        case constraint
+        /// The file can't be opened.
+        case cannotOpen
+        /// Made by a newer natter.
+        case newerSchema
+        case other
+    }
+
+    public let reason: Reason
+    /// SQLite's extended result code.
+    public let code: Int32
+    public let message: String
+    public let path: String
+
+    public init(reason: Reason, code: Int32 = 0, message: String, path: String) {
+        (self.reason, self.code, self.message, self.path) = (reason, code, message, path)
+    }
+
+    public var description: String {
+        switch reason {
+        case .full: "no room left for '\(path)'"
+        case .corrupt: "the database '\(path)' is damaged: \(message)"
+        case .busy: "the database '\(path)' is locked by another process"
+        case .newerSchema: "the database '\(path)' was made by a newer natter: \(message)"
+        case .cannotOpen: "cannot open the database '\(path)': \(message)"
+        default: "database '\(path)': \(message)"
+        }
+    }
+}

@@ -1,0 +1,144 @@
+internal import CSQLite
+
+/// A prepared statement while it is in use; goes back to its connection in the end.
+///
+/// Bind with `bind`, one value for each `?` in order; read rows with `step` and the column readers.
+public struct Statement: ~Copyable {
+    let handle: OpaquePointer
+    private let sql: String
+    private let connection: Connection
+
+    init(handle: OpaquePointer, sql: String, connection: Connection) {
+        (self.handle, self.sql, self.connection) = (handle, sql, connection)
+    }
+
+    deinit { connection.giveBack(handle, sql: sql) }
+
+    /// Binds the values to the parameters 1, 2, 3 …
+    public borrowing func bind(_ values: any SQLValue...) throws(IndexError) {
+        for (index, value) in values.enumerated() {
+            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
+        }
+    }
+
+    /// Goes to the next row.
+    /// - Returns: false at the end.
+    public borrowing func step() throws(IndexError) -> Bool {
+        switch sqlite3_step(handle) {
+        case SQLITE_ROW: return true
+        case SQLITE_DONE: return false
+        case let code: throw connection.error(code)
+        }
+    }
+
+    /// Runs a statement that gives no rows.
+    public borrowing func run(_ values: any SQLValue...) throws(IndexError) {
+        for (index, value) in values.enumerated() {
+            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
+        }
+        while try step() {}
+        sqlite3_reset(handle)
+    }
+
+    /// Back to the start, for other values.
+    public borrowing func reset() { sqlite3_reset(handle) }
+
+    public borrowing func int64(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
+    public borrowing func int(_ column: Int) -> Int { Int(clamping: int64(column)) }
+    /// Numbers that we store as the bits of an Int64.
+    public borrowing func uint64(_ column: Int) -> UInt64 { UInt64(bitPattern: int64(column)) }
+    public borrowing func double(_ column: Int) -> Double { sqlite3_column_double(handle, Int32(column)) }
+    public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
+    public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
+
+    /// Text of a column, broken UTF-8 repaired; empty for NULL.
+    public borrowing func text(_ column: Int) -> String {
+        guard let pointer = sqlite3_column_text(handle, Int32(column)) else { return "" }
+        let count = Int(sqlite3_column_bytes(handle, Int32(column)))
+        return String(decoding: UnsafeBufferPointer(start: pointer, count: count), as: UTF8.self)
+    }
+
+    public borrowing func optionalText(_ column: Int) -> String? { isNull(column) ? nil : text(column) }
+
+    /// Bytes of a column; empty for NULL.
+    public borrowing func blob(_ column: Int) -> [UInt8] { withBlob(column) { Array($0) } }
+
+    /// The same in place, for the length of the call.
+    public borrowing func withBlob<Result>(
+        _ column: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
+        let pointer = sqlite3_column_blob(handle, Int32(column))
+        let count = Int(sqlite3_column_bytes(handle, Int32(column)))
+        return try body(UnsafeRawBufferPointer(start: pointer, count: pointer == nil ? 0 : count))
+    }
+
+    private borrowing func check(_ code: Int32) throws(IndexError) {
+        if code != SQLITE_OK { throw connection.error(code) }
+    }
+}
+
+/// One `?` of a statement, to be given a value.
+public struct Parameter {
+    let statement: OpaquePointer
+    let index: Int32
+}
+
+/// What can be bound to a parameter.
+public protocol SQLValue {
+    func bind(to parameter: Parameter) -> Int32
+}
+
+extension Int64: SQLValue {
+    public func bind(to parameter: Parameter) -> Int32 {
+        sqlite3_bind_int64(parameter.statement, parameter.index, self)
+    }
+}
+
+extension Int: SQLValue {
+    public func bind(to parameter: Parameter) -> Int32 { Int64(self).bind(to: parameter) }
+}
+
+extension UInt64: SQLValue {
+    /// As the bits of an Int64; order above 2^63 is lost, which no number of ours reaches.
+    public func bind(to parameter: Parameter) -> Int32 { Int64(bitPattern: self).bind(to: parameter) }
+}
+
+extension Bool: SQLValue {
+    public func bind(to parameter: Parameter) -> Int32 { Int64(self ? 1 : 0).bind(to: parameter) }
+}
+
+extension String: SQLValue {
+    public func bind(to parameter: Parameter) -> Int32 {
+        var text = self
+        return text.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { natter_sqlite_bind_text(parameter, $0) }
+        }
+    }
+}
+
+extension Array: SQLValue where Element == UInt8 {
+    public func bind(to parameter: Parameter) -> Int32 { withUnsafeBytes { natter_sqlite_bind_blob(parameter, $0) } }
+}
+
+extension Optional: SQLValue where Wrapped: SQLValue {
+    public func bind(to parameter: Parameter) -> Int32 {
+        switch self {
+        case .some(let value): value.bind(to: parameter)
+        case .none: sqlite3_bind_null(parameter.statement, parameter.index)
+        }
+    }
+}
+
+private func natter_sqlite_bind_text(_ parameter: Parameter, _ bytes: UnsafeBufferPointer<CChar>) -> Int32 {
+    guard let start = bytes.baseAddress else {
+        return natter_sqlite_bind_text_copy(parameter.statement, parameter.index, "", 0)
+    }
+    return natter_sqlite_bind_text_copy(parameter.statement, parameter.index, start, Int32(clamping: bytes.count))
+}
+
+private func natter_sqlite_bind_blob(_ parameter: Parameter, _ bytes: UnsafeRawBufferPointer) -> Int32 {
+    guard let start = bytes.baseAddress, bytes.count > 0 else {
+        return sqlite3_bind_zeroblob(parameter.statement, parameter.index, 0)
+    }
+    return natter_sqlite_bind_blob_copy(parameter.statement, parameter.index, start, Int32(clamping: bytes.count))
+}
