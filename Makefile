@@ -1,0 +1,96 @@
+# natter: 'make demo' shows it, 'make test' checks everything, 'make help' lists the rest.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# The programs never run swift-backtrace: it can hang on a crash in a pipe.
+export SWIFT_BACKTRACE = enable=no
+
+programs := .build/release
+pages := $(sort $(wildcard man/*.[1-8]))
+shell_scripts := .ci/run $(wildcard scripts/*)
+swift_sources := Package.swift Sources $(wildcard Tests)
+
+# A large real conversation for the tests that want one: an NDJSON file, or an xz of it.
+NATTER_CORPUS ?= $(firstword $(wildcard ../*/corpus/ubuntu-irc.ndjson.xz))
+ifneq ($(filter %.xz,$(NATTER_CORPUS)),)
+corpus := $(CURDIR)/.build/corpus/$(notdir $(basename $(NATTER_CORPUS)))
+else
+corpus := $(NATTER_CORPUS)
+endif
+
+.PHONY: build demo test lint serve bench install clean packages compiler help
+.DEFAULT_GOAL := build
+
+help:
+	@echo "make build    .build/release/natter and .build/release/natterd"
+	@echo "make demo     build, then a narrated tour with a server of its own"
+	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them"
+	@echo "make lint     Swift, man pages, shell scripts"
+	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
+	@echo "make bench    build, then measure"
+	@echo "make install  programs and man pages, below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make packages install what is missing of the Debian packages that all this needs"
+	@echo "make clean    remove what was built"
+	@echo "SHARED=1      (with any of these) link natter to shared libraries, for packagers"
+
+packages:
+	@scripts/packages
+
+compiler:
+	@command -v swift >/dev/null 2>&1 || { \
+	    echo "make: 'swift' is not on PATH; install the Swift toolchain, 6.2 or newer (swift.org/install)" >&2; \
+	    exit 1; }
+
+# The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
+# one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
+build: packages compiler
+	swift build -c release --product natterd --static-swift-stdlib
+ifdef SHARED
+	swift build -c release --product natter --static-swift-stdlib
+else
+	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable
+	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
+endif
+
+demo: build
+	@scripts/demo $(programs)
+
+serve: build
+	$(programs)/natterd serve $(ARGS)
+
+test: export NATTER_BIN = $(CURDIR)/$(programs)
+test: export NATTER_CORPUS := $(corpus)
+test: lint build $(corpus)
+	swift test $(if $(FILTER),--filter $(FILTER))
+
+ifneq ($(corpus),$(NATTER_CORPUS))
+$(corpus): $(NATTER_CORPUS) | packages
+	@mkdir -p $(@D)
+	xz -dc $< >$@.part && mv $@.part $@
+endif
+
+lint: packages compiler
+	swift format lint --strict --recursive $(swift_sources)
+ifneq ($(pages),)
+	mandoc -T lint -W warning $(pages)
+endif
+	@if command -v shellcheck >/dev/null 2>&1; then \
+	    echo shellcheck $(shell_scripts); shellcheck $(shell_scripts); \
+	else echo "lint: shell scripts left out, there is no shellcheck"; fi
+
+bench: build
+ifneq ($(wildcard bench/run),)
+	bench/run
+endif
+
+# Builds only where nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
+install:
+	@test -x $(programs)/natter && test -x $(programs)/natterd || $(MAKE) build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install $(programs)/natter $(programs)/natterd "$(DESTDIR)$(PREFIX)/bin"
+	$(foreach page,$(pages),install -D -m 644 $(page) \
+	    "$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))";)
+
+clean:
+	rm -rf .build
