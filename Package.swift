@@ -54,6 +54,7 @@ let package = Package(
             imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
+        tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
     ],
     swiftLanguageModes: [.v6]
 )
