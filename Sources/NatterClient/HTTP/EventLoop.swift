@@ -1,0 +1,47 @@
+internal import CEvent
+internal import NatterSystem
+
+/// One libevent base and the timer that bounds each wait; freed after everything that was made on it.
+final class EventLoop {
+    let base: OpaquePointer
+    private let timer: OpaquePointer
+
+    init() throws(TransportError) {
+        // libevent would print its warnings on standard error, which belongs to the program.
+        event_set_log_callback { _, _ in }
+        let configuration = event_config_new()
+        defer { if let configuration { event_config_free(configuration) } }
+        if let configuration { event_config_set_flag(configuration, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue)) }
+        guard let base = configuration.flatMap({ event_base_new_with_config($0) }) else {
+            throw .notReached("cannot wait for the network: no more files can be opened, or memory is short")
+        }
+        guard let timer = event_new(base, -1, 0, { _, _, _ in }, nil) else {
+            event_base_free(base)
+            throw .notReached("cannot wait for the network: memory is short")
+        }
+        (self.base, self.timer) = (base, timer)
+    }
+
+    deinit {
+        event_free(timer)
+        event_base_free(base)
+    }
+
+    /// Handles events until `isDone`, or until `limit` (of the monotonic clock, in milliseconds, asked anew after each
+    /// event) has passed.
+    ///
+    /// - Returns: whether it is done.
+    func run(until isDone: () -> Bool, limit: () -> Int64) -> Bool {
+        defer { event_del(timer) }
+        while !isDone() {
+            let left = limit() - MonotonicClock.now()
+            guard left > 0 else { return false }
+            var time = timeval(tv_sec: Int(left / 1_000), tv_usec: Int(left % 1_000) * 1_000)
+            guard event_add(timer, &time) == 0, event_base_loop(base, EVLOOP_ONCE) == 0 else { return isDone() }
+        }
+        return true
+    }
+
+    /// Handles what has happened already, without waiting.
+    func runPending() { event_base_loop(base, EVLOOP_NONBLOCK) }
+}

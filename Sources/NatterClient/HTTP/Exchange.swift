@@ -1,0 +1,176 @@
+internal import CEvent
+internal import Glibc
+internal import NatterSystem
+
+/// One request on one connection and what has come of it; evhttp's callbacks end here.
+///
+/// evhttp 2.1 reads some broken answers as short ones (a `Connection` header without a length is "no body", a foreign
+/// `Transfer-Encoding` is ignored), so the framing is judged here first.
+final class Exchange {
+    /// Bytes of an answer's first line and headers.
+    static let headLimit = 64 << 10
+    /// Interim answers (`100 Continue`) before the real one.
+    private static let interimLimit = 8
+
+    private let times: TimeLimits
+    private let bodyLimit: Int
+    private let onBody: ((UnsafeRawBufferPointer) throws -> Void)?
+
+    /// The connection stands, TLS included.
+    private(set) var isConnected = false
+    /// A part of the request has been given to the system.
+    private(set) var hasSent = false
+    /// A part of the answer has come.
+    private(set) var hasReceived = false
+    /// When the next step must have happened.
+    private(set) var progressLimit: Int64
+    private(set) var failure: TransportError?
+    /// The connection can carry another request.
+    private(set) var isReusable = false
+
+    private var isComplete = false
+    private var interimCount = 0
+    private var receivedBytes = 0
+    private var bodyBytes = 0
+    private var status = 0
+    private var headers: [(name: String, value: String)] = []
+    private var body: [UInt8] = []
+
+    /// - Parameter connectLimit: when the connection must stand; nil if it does already.
+    init(
+        times: TimeLimits, connectLimit: Int64?, bodyLimit: Int, onBody: ((UnsafeRawBufferPointer) throws -> Void)?
+    ) {
+        self.times = times
+        progressLimit = min(connectLimit ?? times.start + times.timeout, times.deadline)
+        self.bodyLimit = min(max(0, bodyLimit), 1 << 40)
+        self.onBody = onBody
+    }
+
+    var isDone: Bool { isComplete || failure != nil }
+    var response: HTTPResponse { HTTPResponse(status: status, headers: headers, body: body) }
+
+    /// Ends it; only the first reason counts.
+    func fail(_ error: TransportError) { if !isDone { failure = error } }
+
+    // MARK: - Progress of the connection
+
+    func didConnect() {
+        isConnected = true
+        progressLimit = min(times.start + times.timeout, times.deadline)
+    }
+
+    /// - Parameter bytesLeft: what is still to be sent. Time starts anew only while there is: the wait for an answer to
+    ///   a small request is counted from its start.
+    func didSend(bytesLeft: Int) {
+        hasSent = true
+        if bytesLeft > 0 { progress() }
+    }
+
+    /// - Parameter bytesWaiting: what has come but is not parsed yet.
+    func didReceive(bytes: Int, bytesWaiting: Int) {
+        hasReceived = true
+        receivedBytes += bytes
+        progress()
+        // A chunk is parsed once it is complete, and a line once it has an end: neither may grow for ever. Six bytes
+        // for one is the worst that an honest sender's chunks can cost.
+        if bytesWaiting > bodyLimit + 2 * Exchange.headLimit || receivedBytes > 8 * bodyLimit + 16 * Exchange.headLimit {
+            fail(tooLarge)
+        }
+    }
+
+    private func progress() { progressLimit = min(MonotonicClock.now() + times.timeout, times.deadline) }
+
+    // MARK: - Parts of the answer
+
+    /// - Returns: whether evhttp may read the body.
+    func didReadHead(_ request: UnsafeMutablePointer<evhttp_request>, stream: OpaquePointer) -> Bool {
+        guard !isDone else { return false }
+        let code = Int(request.pointee.response_code)
+        if code == 100 {
+            interimCount += 1
+            guard interimCount <= Exchange.interimLimit else { return refuse("it sends no answer but '100 Continue'") }
+            evhttp_clear_headers(request.pointee.input_headers)
+            // evhttp goes on once "the request is written" is said again, which TLS says only if there is more of it.
+            bufferevent_trigger(stream, Int16(EV_WRITE), Int32(BEV_TRIG_DEFER_CALLBACKS.rawValue))
+            return true
+        }
+        guard request.pointee.major == 1 else { return refuse("its answer has a foreign version of HTTP") }
+        guard (200...599).contains(code) else { return refuse("its answer has the status \(code)") }
+        status = code
+        headers = Exchange.headers(of: request)
+        return judgeFraming(request)
+    }
+
+    private func judgeFraming(_ request: UnsafeMutablePointer<evhttp_request>) -> Bool {
+        let lengths = values("Content-Length")
+        let codings = values("Transfer-Encoding")
+        let hasBody = status != 204 && status != 304
+        if hasBody, !codings.isEmpty {
+            guard codings.count == 1, HTTPResponse.isSame(codings[0], "chunked"), lengths.isEmpty else {
+                return refuse("its answer has no clear length")
+            }
+        } else if hasBody, let text = lengths.first {
+            guard lengths.allSatisfy({ $0 == text }), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+                let length = Int(text)
+            else { return refuse("its answer has no clear length") }
+            if length > bodyLimit {
+                fail(tooLarge)
+                return false
+            }
+        }
+        let isDelimited = !hasBody || !codings.isEmpty || !lengths.isEmpty
+        let isClosing = values("Connection").contains { value in
+            value.split(separator: ",").contains { word in
+                HTTPResponse.isSame(word.drop { $0 == " " || $0 == "\t" }.prefix { $0 != " " && $0 != "\t" }, "close")
+            }
+        }
+        isReusable = request.pointee.minor > 0 && isDelimited && !isClosing
+        // With it and without a length, evhttp would take the body for empty.
+        while evhttp_remove_header(request.pointee.input_headers, "Connection") == 0 {}
+        return true
+    }
+
+    func didReadBody(_ buffer: OpaquePointer) {
+        while failure == nil {
+            let count = evbuffer_get_contiguous_space(buffer)
+            guard count > 0, let start = evbuffer_pullup(buffer, count) else { return }
+            bodyBytes += count
+            guard bodyBytes <= bodyLimit else { return fail(tooLarge) }
+            let bytes = UnsafeRawBufferPointer(start: start, count: count)
+            if let onBody {
+                do { try onBody(bytes) } catch { return fail(.aborted(error)) }
+            } else {
+                body.append(contentsOf: bytes)
+            }
+            evbuffer_drain(buffer, count)
+        }
+    }
+
+    func didComplete() { isComplete = true }
+
+    // MARK: - Helpers
+
+    private var tooLarge: TransportError {
+        .protocolError("the server's answer is larger than the \(bodyLimit) bytes that it may have")
+    }
+
+    private func refuse(_ reason: String) -> Bool {
+        fail(.protocolError("the server does not speak HTTP as it should: \(reason)"))
+        return false
+    }
+
+    private func values(_ name: String) -> [String] {
+        headers.filter { HTTPResponse.isSame($0.name, name) }.map(\.value)
+    }
+
+    private static func headers(of request: UnsafeMutablePointer<evhttp_request>) -> [(name: String, value: String)] {
+        var found: [(name: String, value: String)] = []
+        var next = request.pointee.input_headers?.pointee.tqh_first
+        while let entry = next {
+            next = entry.pointee.next.tqe_next
+            guard let key = entry.pointee.key, let value = entry.pointee.value else { continue }
+            found.append((String(cString: key), String(cString: value)))
+        }
+        return found
+    }
+}

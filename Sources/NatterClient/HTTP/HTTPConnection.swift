@@ -1,0 +1,240 @@
+internal import CEvent
+internal import Glibc
+internal import NatterSystem
+
+/// One evhttp connection to one numeric address, and TLS where it is wanted.
+final class HTTPConnection {
+    private let loop: EventLoop
+    private let tls: TLSContext?
+    private let server: ServerAddress
+    /// nil once it is closed.
+    private var handle: OpaquePointer?
+    private let stream: OpaquePointer
+    private var inputWatch: OpaquePointer?
+    private var outputWatch: OpaquePointer?
+    private var exchange: Exchange?
+    private var systemError: Int32 = 0
+
+    /// Nothing is sent before the first request.
+    init(loop: EventLoop, tls: TLSContext?, server: ServerAddress, address: String) throws(TransportError) {
+        let shortage = TransportError.notReached("cannot connect to '\(server)': memory is short")
+        var stream: OpaquePointer?
+        if let tls {
+            // Deferred, because evhttp resets the connection inside an error's callback, and the read that found the
+            // error would go on in freed buffers.
+            stream = bufferevent_openssl_socket_new(
+                loop.base, -1, try tls.makeSession(host: server.host), BUFFEREVENT_SSL_CONNECTING,
+                Int32(BEV_OPT_CLOSE_ON_FREE.rawValue | BEV_OPT_DEFER_CALLBACKS.rawValue))
+        } else {
+            stream = bufferevent_socket_new(loop.base, -1, 0)
+        }
+        guard let stream else { throw shortage }
+        guard let handle = evhttp_connection_base_bufferevent_new(loop.base, nil, stream, address, server.port) else {
+            throw shortage
+        }
+        (self.loop, self.tls, self.server, self.handle, self.stream) = (loop, tls, server, handle, stream)
+
+        evhttp_connection_set_max_headers_size(handle, Exchange.headLimit)
+        // Time is kept by us; evhttp's own limits of 45 and 50 seconds would cut a long wait short.
+        var never = timeval(tv_sec: Int(Int32.max), tv_usec: 0)
+        evhttp_connection_set_timeout_tv(handle, &never)
+        watchBuffers()
+    }
+
+    deinit { close() }
+
+    /// Ends it, with whatever is under way on it.
+    func close() {
+        guard let handle else { return }
+        self.handle = nil
+        if let inputWatch { evbuffer_remove_cb_entry(bufferevent_get_input(stream), inputWatch) }
+        if let outputWatch { evbuffer_remove_cb_entry(bufferevent_get_output(stream), outputWatch) }
+        if let session = bufferevent_openssl_get_ssl(stream), isOpen, SSL_is_init_finished(session) == 1 {
+            SSL_shutdown(session)
+            ERR_clear_error()
+        }
+        evhttp_connection_free(handle)
+        // libevent closes and frees the rest from its loop.
+        loop.runPending()
+    }
+
+    /// Whether a connection that was left idle can still be used, as far as this side has heard.
+    var isAlive: Bool {
+        loop.runPending()
+        return handle != nil && isOpen
+    }
+
+    private var isOpen: Bool { bufferevent_getfd(stream) >= 0 }
+
+    /// Sends a request and handles events until the exchange has come to its end; closes the connection unless it can
+    /// be used again.
+    ///
+    /// - Throws: `.notReached` with the bare reason while the exchange is not connected.
+    func perform(
+        _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: Exchange, bodyLimit: Int
+    ) throws(TransportError) -> HTTPResponse {
+        guard let handle else { throw .notReached("the connection is closed") }
+        self.exchange = exchange
+        systemError = 0
+        defer {
+            self.exchange = nil
+            if !exchange.isReusable || exchange.failure != nil { close() }
+        }
+        if isOpen { exchange.didConnect() }
+        // An early refusal of a large body is read although the rest of it cannot be sent.
+        evhttp_connection_set_flags(handle, EVHTTP_CON_READ_ON_WRITE_ERROR)
+        evhttp_connection_set_max_body_size(handle, bodyLimit)
+        try start(request, headers: headers, on: handle)
+        if !loop.run(until: { exchange.isDone }, limit: { exchange.progressLimit }) {
+            exchange.fail(.timedOut(sent: exchange.hasSent))
+        }
+        if let failure = exchange.failure { throw failure }
+        return exchange.response
+    }
+
+    private func start(
+        _ request: HTTPRequest, headers: [(name: String, value: String)], on handle: OpaquePointer
+    ) throws(TransportError) {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        guard
+            let event = evhttp_request_new(
+                { request, context in HTTPConnection.at(context)?.didFinish(request) }, context)
+        else { throw .notReached("memory is short") }
+        evhttp_request_set_header_cb(event) { request, context in
+            guard let request, let connection = HTTPConnection.at(context), let exchange = connection.exchange else {
+                return -1
+            }
+            return exchange.didReadHead(request, stream: connection.stream) ? 0 : -1
+        }
+        evhttp_request_set_chunked_cb(event) { request, context in
+            guard let buffer = evhttp_request_get_input_buffer(request) else { return }
+            HTTPConnection.at(context)?.exchange?.didReadBody(buffer)
+        }
+        evhttp_request_set_error_cb(event) { error, context in
+            let code = errno
+            HTTPConnection.at(context)?.didFail(error, systemError: code)
+        }
+        for header in headers {
+            guard evhttp_add_header(evhttp_request_get_output_headers(event), header.name, header.value) == 0 else {
+                evhttp_request_free(event)
+                throw .notReached("the header '\(header.name)' cannot be sent")
+            }
+        }
+        if let body = request.body {
+            guard evbuffer_add(evhttp_request_get_output_buffer(event), body, body.count) == 0 else {
+                evhttp_request_free(event)
+                throw .notReached("memory is short")
+            }
+        }
+        errno = 0
+        guard evhttp_make_request(handle, event, request.method.command, server.basePath + request.path) == 0 else {
+            throw .notReached("the connection cannot be opened")
+        }
+    }
+
+    // MARK: - What libevent reports
+
+    private static func at(_ context: UnsafeMutableRawPointer?) -> HTTPConnection? {
+        context.map { Unmanaged<HTTPConnection>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// The buffers tell exactly how far the exchange has come, which evhttp does not.
+    private func watchBuffers() {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        inputWatch = evbuffer_add_cb(
+            bufferevent_get_input(stream),
+            { buffer, change, context in
+                guard let change, change.pointee.n_added > 0 else { return }
+                HTTPConnection.at(context)?.exchange?.didReceive(
+                    bytes: change.pointee.n_added, bytesWaiting: evbuffer_get_length(buffer))
+            }, context)
+        outputWatch = evbuffer_add_cb(
+            bufferevent_get_output(stream),
+            { buffer, change, context in
+                guard let change, let connection = HTTPConnection.at(context) else { return }
+                if change.pointee.n_added > 0 { connection.didStartSending() }
+                if change.pointee.n_deleted > 0 { connection.didSend(bytesLeft: evbuffer_get_length(buffer)) }
+            }, context)
+    }
+
+    /// evhttp fills the output once the connection stands.
+    private func didStartSending() {
+        guard let exchange, !exchange.isConnected else { return }
+        exchange.didConnect()
+        let socket = bufferevent_getfd(stream)
+        var on: Int32 = 1
+        // Headers and body may leave in two packets, and the second must not wait for the first one's receipt.
+        setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
+    }
+
+    private func didSend(bytesLeft: Int) {
+        // A reset empties the buffer too, after it has closed the socket.
+        guard isOpen else { return }
+        exchange?.didSend(bytesLeft: bytesLeft)
+        // From here on the flag would make evhttp wait for ever on an answer that was cut short.
+        if bytesLeft == 0, let handle { evhttp_connection_set_flags(handle, 0) }
+    }
+
+    private func didFinish(_ request: UnsafeMutablePointer<evhttp_request>?) {
+        guard let exchange, !exchange.isDone else { return }
+        if let request, request.pointee.response_code != 0 {
+            exchange.didComplete()
+        } else if exchange.isConnected {
+            exchange.fail(broken)
+        } else {
+            // evhttp reports a refused connection, and nothing else, without a word.
+            exchange.fail(handshakeFailure ?? .notReached(DiskError.text(of: ECONNREFUSED)))
+        }
+    }
+
+    private func didFail(_ error: evhttp_request_error, systemError: Int32) {
+        guard let exchange else { return }
+        self.systemError = systemError
+        guard exchange.isConnected else {
+            let reason =
+                bufferevent_socket_get_dns_error(stream) != 0
+                ? "the address cannot be used"
+                : systemError == 0 ? "the connection was closed" : DiskError.text(of: systemError)
+            return exchange.fail(handshakeFailure ?? .notReached(reason))
+        }
+        switch error {
+        case EVREQ_HTTP_INVALID_HEADER:
+            exchange.fail(.protocolError("'\(server)' does not answer in HTTP"))
+        case EVREQ_HTTP_DATA_TOO_LONG:
+            exchange.fail(.protocolError("the answer of '\(server)' has a broken or oversized chunk"))
+        case EVREQ_HTTP_TIMEOUT:
+            exchange.fail(.timedOut(sent: exchange.hasSent))
+        default:
+            exchange.fail(broken)
+        }
+    }
+
+    private var broken: TransportError {
+        let reason = systemError == 0 ? "it was closed" : DiskError.text(of: systemError)
+        guard let exchange, exchange.hasSent else { return .notReached(reason) }
+        return .interrupted("the connection to '\(server)' broke before the answer was complete: \(reason)")
+    }
+
+    private var handshakeFailure: TransportError? {
+        guard let tls else { return nil }
+        if let error = tls.certificateError(host: server.host) { return error }
+        while true {
+            let code = bufferevent_get_openssl_error(stream)
+            if code == 0 { return nil }
+            if let reason = TLSContext.reason(code) { return .notReached("no TLS connection: \(reason)") }
+        }
+    }
+}
+
+extension HTTPMethod {
+    fileprivate var command: evhttp_cmd_type {
+        switch self {
+        case .get: EVHTTP_REQ_GET
+        case .post: EVHTTP_REQ_POST
+        case .put: EVHTTP_REQ_PUT
+        case .patch: EVHTTP_REQ_PATCH
+        case .delete: EVHTTP_REQ_DELETE
+        }
+    }
+}

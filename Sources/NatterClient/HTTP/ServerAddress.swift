@@ -1,0 +1,148 @@
+internal import Glibc
+
+/// Why a server's address was not accepted; `address` is as it was given.
+public enum AddressError: Error, Equatable, CustomStringConvertible {
+    case noScheme(address: String)
+    case noHost(address: String)
+    case badHost(address: String, host: String)
+    case badPort(address: String)
+    case badPath(address: String)
+    /// A user name, a query or a fragment: nothing that could be sent there.
+    case unwanted(address: String, part: String)
+
+    public var description: String {
+        let form = "give it as 'http://HOST:PORT' or 'https://HOST'"
+        return switch self {
+        case .noScheme(let address): "the server's address '\(address)' is neither http nor https; \(form)"
+        case .noHost(let address): "the server's address '\(address)' names no host; \(form)"
+        case .badHost(let address, let host): "the server's address '\(address)' has no valid host in '\(host)'; \(form)"
+        case .badPort(let address): "the server's address '\(address)' has no valid port, 1 to 65535; \(form)"
+        case .badPath(let address): "the path in the server's address '\(address)' is not percent-encoded; \(form)"
+        case .unwanted(let address, let part): "the server's address '\(address)' may not have \(part); \(form)"
+        }
+    }
+}
+
+/// Where a server is: `http://HOST[:PORT][/PATH]`, or the same with `https`.
+public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
+    public enum Scheme: String, Sendable, Hashable {
+        case http
+        case https
+
+        var defaultPort: UInt16 { self == .http ? 80 : 443 }
+    }
+
+    public let scheme: Scheme
+    /// A name in lower case, or a numeric address, IPv6 without its brackets.
+    public let host: String
+    public let port: UInt16
+    /// What comes before every path: empty, or `/…` without a slash at its end.
+    public let basePath: String
+
+    /// - Throws: `AddressError` for everything that is not exactly such an address: a forgiving reader would send a
+    ///   token to a place that its owner did not mean.
+    public init(url: String) throws(AddressError) {
+        let bytes = Array(url.utf8)
+        guard let (scheme, rest) = ServerAddress.splitScheme(bytes) else { throw .noScheme(address: url) }
+        if rest.contains(UInt8(ascii: "#")) { throw .unwanted(address: url, part: "a fragment") }
+        if rest.contains(UInt8(ascii: "?")) { throw .unwanted(address: url, part: "a query") }
+        let authority = rest.prefix { $0 != UInt8(ascii: "/") }
+        if authority.contains(UInt8(ascii: "@")) { throw .unwanted(address: url, part: "a user name") }
+
+        let (hostBytes, portBytes) = ServerAddress.splitPort(authority)
+        let hostText = String(decoding: hostBytes, as: UTF8.self)
+        if hostBytes.isEmpty { throw .noHost(address: url) }
+        guard let host = ServerAddress.canonicalHost(hostBytes) else { throw .badHost(address: url, host: hostText) }
+        self.scheme = scheme
+        self.host = host
+        if let portBytes {
+            guard (1...5).contains(portBytes.count), portBytes.allSatisfy({ (0x30...0x39).contains($0) }),
+                let port = UInt16(String(decoding: portBytes, as: UTF8.self)), port > 0
+            else { throw .badPort(address: url) }
+            self.port = port
+        } else {
+            port = scheme.defaultPort
+        }
+
+        var path = rest.dropFirst(authority.count)
+        while path.last == UInt8(ascii: "/") { path = path.dropLast() }
+        guard PercentEncoding.isPath(path) else { throw .badPath(address: url) }
+        basePath = String(decoding: path, as: UTF8.self)
+    }
+
+    /// The address in its one canonical form, without the scheme's own port.
+    public var description: String { "\(scheme.rawValue)://\(hostAndPort)\(basePath)" }
+
+    /// What the `Host` header says.
+    var hostAndPort: String {
+        let shown = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
+        return port == scheme.defaultPort ? shown : "\(shown):\(port)"
+    }
+
+    /// Whether what is sent stays on this machine: `localhost`, `127.0.0.0/8` or `::1`.
+    public var isLoopback: Bool {
+        if host == "localhost" || host == "::1" { return true }
+        return isNumeric && host.hasPrefix("127.")
+    }
+
+    var isNumeric: Bool { NumericAddress.canonical(host) != nil }
+
+    private static func splitScheme(_ bytes: [UInt8]) -> (Scheme, ArraySlice<UInt8>)? {
+        for scheme in [Scheme.http, .https] {
+            let start = Array("\(scheme.rawValue)://".utf8)
+            let given = bytes.prefix(start.count).map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+            if given == start { return (scheme, bytes.dropFirst(start.count)) }
+        }
+        return nil
+    }
+
+    private static func splitPort(_ authority: ArraySlice<UInt8>) -> (ArraySlice<UInt8>, ArraySlice<UInt8>?) {
+        // The colons of `[::1]:80` that belong to the address lie before its bracket.
+        let afterBracket = authority.lastIndex(of: UInt8(ascii: "]")) ?? authority.startIndex
+        guard let colon = authority[afterBracket...].firstIndex(of: UInt8(ascii: ":")) else { return (authority, nil) }
+        return (authority[..<colon], authority[(colon + 1)...])
+    }
+
+    private static func canonicalHost(_ bytes: ArraySlice<UInt8>) -> String? {
+        if bytes.first == UInt8(ascii: "["), bytes.last == UInt8(ascii: "]"), bytes.count > 2 {
+            let inner = String(decoding: bytes.dropFirst().dropLast(), as: UTF8.self)
+            return inner.utf8.contains(UInt8(ascii: ":")) ? NumericAddress.canonical(inner) : nil
+        }
+        let text = String(decoding: bytes, as: UTF8.self).lowercased()
+        if let numeric = NumericAddress.canonical(text) { return text.utf8.contains(UInt8(ascii: ":")) ? nil : numeric }
+        return isHostName(text) ? text : nil
+    }
+
+    /// A name as DNS has it. A last part of digits alone is refused: resolvers read `127.1` or `0x7f000001` as
+    /// addresses, so it would not be what it seems.
+    private static func isHostName(_ text: String) -> Bool {
+        guard text.utf8.count <= 253 else { return false }
+        var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        if labels.count > 1, labels.last?.isEmpty == true { labels.removeLast() }
+        guard let last = labels.last else { return false }
+        let isWord = labels.allSatisfy { label in
+            (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
+                && label.allSatisfy {
+                    (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-")
+                        || $0 == UInt8(ascii: "_")
+                }
+        }
+        let isNumber = last.allSatisfy { (0x30...0x39).contains($0) } || last.starts(with: "0x".utf8)
+        return isWord && !isNumber
+    }
+}
+
+/// Addresses written as numbers, for which no resolver is asked.
+enum NumericAddress {
+    /// - Returns: the one usual form of an IPv4 or IPv6 address, nil for anything else.
+    static func canonical(_ text: String) -> String? {
+        for family in [AF_INET, AF_INET6] {
+            var address = in6_addr()
+            guard inet_pton(family, text, &address) == 1 else { continue }
+            var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+            guard inet_ntop(family, &address, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+            return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
+        return nil
+    }
+}

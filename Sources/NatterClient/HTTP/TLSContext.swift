@@ -1,0 +1,96 @@
+internal import CEvent
+internal import Glibc
+
+/// What makes TLS sessions, and remembers why a certificate was refused. Made at the first `https` connection, since
+/// setting OpenSSL up costs more than a whole command over plain HTTP.
+final class TLSContext {
+    private let handle: OpaquePointer
+    /// OpenSSL's code for the latest certificate that was not verified; nil if the latest one was.
+    private var refusal: Int32?
+
+    /// - Parameter caFile: the only authorities to trust, as PEM; nil for those of the system.
+    init(caFile: String?) throws(TransportError) {
+        // The system's openssl.cnf is left alone: it may name providers that a static program cannot load.
+        guard OPENSSL_init_ssl(UInt64(OPENSSL_INIT_NO_LOAD_CONFIG), nil) == 1,
+            let handle = SSL_CTX_new(TLS_client_method())
+        else { throw .notReached("cannot set up TLS: \(TLSContext.queuedReason() ?? "memory is short")") }
+        self.handle = handle
+        guard natter_tls_minimum(handle, TLS1_2_VERSION) == 1 else {
+            throw .notReached("cannot set up TLS 1.2: \(TLSContext.queuedReason() ?? "it is not supported")")
+        }
+        try trust(caFile)
+        SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
+        SSL_CTX_set_cert_verify_callback(
+            handle,
+            { chain, context in
+                guard let chain, let context else { return 0 }
+                return Unmanaged<TLSContext>.fromOpaque(context).takeUnretainedValue().verify(chain)
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    deinit { SSL_CTX_free(handle) }
+
+    /// A session, owned by the caller, that accepts only a certificate for `host`.
+    func makeSession(host: String) throws(TransportError) -> OpaquePointer {
+        refusal = nil
+        guard let session = SSL_new(handle) else { throw .notReached("cannot set up TLS: memory is short") }
+        let isNumeric = NumericAddress.canonical(host) != nil
+        SSL_set_hostflags(session, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+        let isReady =
+            isNumeric
+            ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1
+            : SSL_set1_host(session, host) == 1 && natter_tls_server_name(session, host) == 1
+        guard isReady else {
+            SSL_free(session)
+            throw .certificate("cannot verify certificates for '\(host)': it is no name that one can be made out to")
+        }
+        return session
+    }
+
+    /// Why the latest handshake failed, if it was for the certificate.
+    func certificateError(host: String) -> TransportError? {
+        guard let refusal else { return nil }
+        let words = X509_verify_cert_error_string(Int(refusal)).map { String(cString: $0).lowercased() }
+        let isUnknownIssuer = [
+            X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
+            X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+        ].contains(refusal)
+        let remedy = isUnknownIssuer ? "; if you trust its authority, name that with --ca-file" : ""
+        return .certificate(
+            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)")\(remedy)")
+    }
+
+    /// OpenSSL's words for one of its errors.
+    static func reason(_ code: UInt) -> String? { ERR_reason_error_string(code).map { String(cString: $0) } }
+
+    private static func queuedReason() -> String? {
+        defer { ERR_clear_error() }
+        return reason(ERR_peek_error())
+    }
+
+    private func verify(_ chain: OpaquePointer) -> Int32 {
+        let result = X509_verify_cert(chain)
+        refusal = result > 0 ? nil : X509_STORE_CTX_get_error(chain)
+        return result
+    }
+
+    private func trust(_ caFile: String?) throws(TransportError) {
+        if let file = caFile ?? TLSContext.environment("SSL_CERT_FILE") {
+            guard access(file, R_OK) == 0, SSL_CTX_load_verify_file(handle, file) == 1 else {
+                ERR_clear_error()
+                throw .certificate("cannot read certificates from '\(file)'; it must hold them as PEM")
+            }
+        } else {
+            // The hashed directory is read one certificate at a time, as needed; parsing the bundle takes 17 ms.
+            let directory = TLSContext.environment("SSL_CERT_DIR") ?? "/etc/ssl/certs"
+            guard SSL_CTX_load_verify_dir(handle, directory) == 1 else {
+                ERR_clear_error()
+                throw .certificate("cannot use the certificates in '\(directory)'; name a file with --ca-file")
+            }
+        }
+    }
+
+    private static func environment(_ name: String) -> String? {
+        secure_getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+}
