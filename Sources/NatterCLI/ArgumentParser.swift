@@ -1,0 +1,189 @@
+/// What a command line asks for.
+public enum ParsedCommandLine: Sendable {
+    /// The program alone, or its help.
+    case overview
+    case help(CommandPath)
+    case version
+    case run(CommandPath, Arguments)
+}
+
+/// Reads the words after the program's name by its table.
+///
+/// Options may stand anywhere behind the command that has them, the program's own before it too. An option's value is
+/// the next word whatever it looks like; `--` ends the options; `-` and negative numbers are operands.
+public struct ArgumentParser {
+    private let program: ProgramSpec
+    private let programOptions: [OptionSpec]
+    private var path: CommandPath?
+    private var commandOptions: [OptionSpec] = []
+    private var given: [(name: String, value: String)] = []
+    private var operands: [String] = []
+    private var optionsEnded = false
+    private var isHelpCommand = false
+    /// The first thing wrong. Reading goes on after it, since a later `--help` outweighs it and `--json` says how to
+    /// tell it.
+    private var error: UsageError?
+    private var hasUnknownCommand = false
+
+    private init(_ program: ProgramSpec) {
+        self.program = program
+        programOptions = program.options
+    }
+
+    /// - Parameter words: without the program's name.
+    public static func parse(_ words: [String], for program: ProgramSpec) throws(UsageError) -> ParsedCommandLine {
+        var parser = ArgumentParser(program)
+        var rest = words[...]
+        while let word = rest.popFirst() { parser.take(word, before: &rest) }
+        do throws(UsageError) {
+            return try parser.result()
+        } catch {
+            var error = error
+            error.asksForJSON = parser.was(given: "json")
+            throw error
+        }
+    }
+
+    private var dashWords: DashWords { path?.command.dashWords ?? .options }
+    private var options: [OptionSpec] { commandOptions + programOptions }
+
+    private mutating func take(_ word: String, before rest: inout ArraySlice<String>) {
+        if dashWords == .operands {
+            if word == "--help" { given.append(("help", "")) } else { operands.append(word) }
+        } else if optionsEnded || !word.hasPrefix("-") || word == "-" {
+            takeOperand(word)
+        } else if word == "--" {
+            optionsEnded = true
+        } else {
+            takeOption(word, before: &rest)
+        }
+    }
+
+    private mutating func takeOperand(_ word: String) {
+        if isHelpCommand || hasUnknownCommand || isAtLeaf {
+            operands.append(word)
+        } else if path == nil, word == "help" {
+            isHelpCommand = true
+        } else {
+            do throws(UsageError) {
+                let next = try program.descend(from: path, to: word)
+                path = next
+                commandOptions = next.command.options + commandOptions
+            } catch {
+                self.error = self.error ?? error
+                hasUnknownCommand = true
+            }
+        }
+    }
+
+    private var isAtLeaf: Bool { path.map { $0.command.subcommands.isEmpty } ?? false }
+
+    private mutating func takeOption(_ word: String, before rest: inout ArraySlice<String>) {
+        if let option = options.first(where: { $0.spellings.contains(word) }) {
+            guard option.takesValue else {
+                given.append((option.name, ""))
+                return
+            }
+            guard let value = rest.popFirst() else {
+                fail("'\(word)' needs a value, \(option.placeholder ?? "")")
+                return
+            }
+            take(value, for: option, spelt: word)
+        } else if let (option, spelling, value) = attachedValue(word) {
+            if option.takesValue {
+                take(value, for: option, spelt: spelling)
+            } else if dashWords == .optionsIfKnown {
+                takeOperand(word)
+            } else {
+                fail("'\(spelling)' takes no value")
+            }
+        } else if dashWords == .optionsIfKnown || Self.isNumber(word) {
+            takeOperand(word)
+        } else if word == "-h" {
+            given.append(("help", ""))
+        } else {
+            let name = word.prefix { $0 != "=" }
+            let spellings = options.flatMap(\.spellings).filter { $0.hasPrefix("--") }
+            let hint = word.hasPrefix("--") ? NearestWords.hint(for: String(name), among: spellings) : ""
+            fail("'\(name)' is not an option\(path.map { " of '\($0.text)'" } ?? "")" + hint)
+        }
+    }
+
+    /// Splits `--name=value` and `-n5`.
+    private func attachedValue(_ word: String) -> (option: OptionSpec, spelling: String, value: String)? {
+        if word.hasPrefix("--") {
+            guard let equals = word.firstIndex(of: "=") else { return nil }
+            let spelling = String(word[..<equals])
+            guard let option = options.first(where: { $0.spellings.contains(spelling) }) else { return nil }
+            return (option, spelling, String(word[word.index(after: equals)...]))
+        }
+        guard dashWords == .options else { return nil }
+        let spelling = String(word.prefix(2))
+        let option = options.first { $0.takesValue && $0.spellings.contains(spelling) }
+        guard let option else { return nil }
+        return (option, spelling, String(word.dropFirst(2)))
+    }
+
+    private mutating func take(_ value: String, for option: OptionSpec, spelt spelling: String) {
+        if option.choices.isEmpty || option.choices.contains(value) {
+            given.append((option.name, value))
+        } else {
+            fail("'\(spelling)' takes \(option.choices.joined(separator: ", ")), not '\(value)'")
+        }
+    }
+
+    private static func isNumber(_ word: String) -> Bool {
+        let digits = word.dropFirst()
+        return digits.utf8.first.map { (0x30...0x39).contains($0) } == true
+            && digits.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+    }
+
+    private var remedy: String { "see '\(program.name) help\(path.map { " " + $0.text } ?? "")'" }
+
+    private mutating func fail(_ message: String) {
+        if error == nil { error = UsageError(message, remedy: remedy) }
+    }
+
+    private func was(given name: String) -> Bool { given.contains { $0.name == name } }
+
+    private func result() throws(UsageError) -> ParsedCommandLine {
+        if hasUnknownCommand, let error { throw error }
+        if isHelpCommand {
+            return if let path = try program.command(at: operands) { .help(path) } else { .overview }
+        }
+        if was(given: "help") { return path.map { .help($0) } ?? .overview }
+        if was(given: "version") { return .version }
+        if let error { throw error }
+        guard let path else { return .overview }
+        guard path.command.run != nil else {
+            let names = path.command.subcommands.map(\.name).joined(separator: ", ")
+            throw UsageError("'\(path.text)' needs one of: \(names)", remedy: remedy)
+        }
+        try check(path)
+        let arguments = Arguments(
+            path: path.names, known: options, operandNames: path.command.operands.map(\.name), given: given,
+            operands: operands, remedy: remedy)
+        return .run(path, arguments)
+    }
+
+    private func check(_ path: CommandPath) throws(UsageError) {
+        for option in options where option.isRequired && !was(given: option.name) {
+            throw UsageError("'\(path.text)' needs \(option.spelling) \(option.placeholder ?? "")", remedy: remedy)
+        }
+        let rows = path.command.operands
+        let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
+        if !missing.isEmpty {
+            throw UsageError("'\(path.text)' needs \(missing.joined(separator: " and "))", remedy: remedy)
+        }
+        if dashWords != .operands, rows.last?.isRepeating != true, operands.count > rows.count {
+            let names = rows.map(\.placeholder).joined(separator: " ")
+            throw UsageError(
+                "'\(path.text)' takes \(rows.isEmpty ? "no operand" : "no more than \(names)"); "
+                    + "'\(operands[rows.count])' is one too many", remedy: remedy)
+        }
+        for (row, word) in zip(rows, operands) where !row.choices.isEmpty && !row.choices.contains(word) {
+            throw UsageError(
+                "'\(path.text)' takes \(row.choices.joined(separator: ", ")), not '\(word)'", remedy: remedy)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+public import NatterModel
+
+/// What a command was called with: its options and operands, as the table says they may be.
+public struct Arguments: Sendable {
+    /// The command's words, such as `["outbox", "ls"]`.
+    public let path: [String]
+    /// In the order given; their number fits the command's row.
+    public internal(set) var operands: [String]
+    /// `see 'natter help log'`.
+    public let remedy: String
+    /// The options that this command knows, its own before those of the program.
+    public let known: [OptionSpec]
+    private(set) var given: [(name: String, value: String)]
+    private let operandNames: [String]
+
+    init(
+        path: [String], known: [OptionSpec], operandNames: [String], given: [(name: String, value: String)],
+        operands: [String], remedy: String
+    ) {
+        (self.path, self.known, self.operandNames, self.given) = (path, known, operandNames, given)
+        (self.operands, self.remedy) = (operands, remedy)
+    }
+
+    /// Whether a flag was given.
+    public func flag(_ name: String) -> Bool { has(name) }
+
+    /// Whether an option was given, with a value or without.
+    public func has(_ name: String) -> Bool {
+        assertKnown(name)
+        return given.contains { $0.name == name }
+    }
+
+    /// The value of an option; the last one where it was given more than once.
+    public func value(_ name: String) -> String? {
+        assertKnown(name)
+        return given.last { $0.name == name }?.value
+    }
+
+    /// All values of an option that may be repeated, in the order given.
+    public func values(_ name: String) -> [String] {
+        assertKnown(name)
+        return given.filter { $0.name == name }.map(\.value)
+    }
+
+    /// A word by its name in the table, such as `CONV`; nil where it was left out. Of a repeating operand the first.
+    public func operand(_ name: String) -> String? {
+        guard let index = operandNames.firstIndex(of: name) else {
+            assertionFailure("no operand '\(name)'")
+            return nil
+        }
+        return operand(at: index)
+    }
+
+    public func operand(at index: Int) -> String? { operands.indices.contains(index) ? operands[index] : nil }
+
+    /// All words of a repeating operand.
+    public func operands(_ name: String) -> [String] {
+        guard let index = operandNames.firstIndex(of: name) else {
+            assertionFailure("no operand '\(name)'")
+            return []
+        }
+        return Array(operands.dropFirst(index))
+    }
+
+    /// An error in what was given, with the way to this command's help.
+    public func error(_ message: String) -> UsageError {
+        var error = UsageError(message, remedy: remedy)
+        error.asksForJSON = asksForJSON
+        return error
+    }
+
+    /// Whether `--json` was given, in a program that has it.
+    var asksForJSON: Bool { given.contains { $0.name == "json" } }
+
+    private func assertKnown(_ name: String) {
+        assert(known.contains { $0.name == name }, "no option '\(name)' in the row of '\(path)'")
+    }
+}
+
+extension Arguments {
+    /// A whole number.
+    ///
+    /// - Throws: for anything else, or a number outside `range`.
+    public func integer(_ name: String, in range: ClosedRange<Int64> = 0...(.max)) throws(UsageError) -> Int64? {
+        guard let text = value(name) else { return nil }
+        return try integer(text, of: spelling(name), in: range)
+    }
+
+    /// The same for a word that is an operand; `what` is how the message names it.
+    public func integer(_ text: String, of what: String, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
+        // Int64 takes "+5" too; one number has one spelling here.
+        guard let number = Int64(text), !text.hasPrefix("+") else {
+            throw error("\(what) takes a whole number, not '\(text)'")
+        }
+        guard range.contains(number) else {
+            let limits =
+                range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
+            throw error("\(what) takes \(limits), not '\(text)'")
+        }
+        return number
+    }
+
+    /// Seconds, with or without a fraction, as milliseconds.
+    public func seconds(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Int64? {
+        guard let text = value(name) else { return nil }
+        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+        guard isPlain, let number = Double(text), range.contains(number) else {
+            let limits = "\(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
+            throw error("\(spelling(name)) takes seconds, \(limits), not '\(text)'")
+        }
+        return Int64((number * 1_000).rounded())
+    }
+
+    /// A moment; see `TimeExpression`.
+    public func time(_ name: String, now: Timestamp) throws(UsageError) -> Timestamp? {
+        guard let text = value(name) else { return nil }
+        guard let time = TimeExpression.parse(text, now: now) else {
+            throw error("\(spelling(name)) takes a time, not '\(text)': \(TimeExpression.forms)")
+        }
+        return time
+    }
+
+    /// A length of time such as `90d`, in milliseconds; see `TimeSpan`.
+    public func span(_ name: String) throws(UsageError) -> Int64? {
+        guard let text = value(name) else { return nil }
+        guard let span = TimeSpan.parse(text) else {
+            throw error("\(spelling(name)) takes a length of time such as 90d, 12h or 1h30m, not '\(text)'")
+        }
+        return span
+    }
+
+    /// Fills what was not given from a file of settings whose keys are names of options; a flag's value is `true` or
+    /// `false`. What the command line says stays.
+    ///
+    /// - Throws: for a key that is no option of this command, or a value that the option does not take.
+    public func filled(from file: ConfigFile) throws(ConfigError) -> Arguments {
+        var filled = self
+        for entry in file.entries {
+            guard let option = known.first(where: { $0.name == entry.key }) else {
+                throw file.unknownKey(entry, known: known.map(\.name))
+            }
+            if given.contains(where: { $0.name == option.name }) { continue }
+            if option.takesValue {
+                guard option.choices.isEmpty || option.choices.contains(entry.value) else {
+                    throw file.error(entry, "'\(entry.key)' takes \(option.choices.joined(separator: ", "))")
+                }
+                filled.given.append((option.name, entry.value))
+            } else if try file.boolean(entry) {
+                filled.given.append((option.name, ""))
+            } else {
+                filled.given.removeAll { $0.name == option.name }
+            }
+        }
+        return filled
+    }
+
+    private func spelling(_ name: String) -> String {
+        known.first { $0.name == name }?.spelling ?? name
+    }
+
+    private static func plain(_ number: Double) -> String {
+        number == number.rounded() && abs(number) < 1e15 ? "\(Int64(number))" : "\(number)"
+    }
+}

@@ -1,0 +1,44 @@
+/// When to write colours.
+public enum ColorChoice: String, Sendable, CaseIterable {
+    case auto, always, never
+
+    /// Whether to write them: `auto` does on a terminal that is not `TERM=dumb`, unless `NO_COLOR` is set to something.
+    ///
+    /// - SeeAlso: no-color.org.
+    public func isOn(isTerminal: Bool, environment: Environment) -> Bool {
+        switch self {
+        case .always: true
+        case .never: false
+        case .auto:
+            isTerminal && environment["NO_COLOR"] == nil && environment["TERM"].map { $0 != "dumb" } == true
+        }
+    }
+}
+
+/// Colours a piece of text, or leaves it as it is.
+public struct Paint: Sendable {
+    /// The looks that we use, as parameters of SGR (ECMA-48, 8.3.117).
+    public enum Look: String, Sendable {
+        case bold = "1"
+        case dim = "2"
+        case red = "31"
+        case green = "32"
+        case yellow = "33"
+        case blue = "34"
+        case magenta = "35"
+        case cyan = "36"
+        case match = "1;31"
+    }
+
+    public let isOn: Bool
+
+    public init(isOn: Bool) { self.isOn = isOn }
+
+    public func callAsFunction(_ look: Look, _ text: String) -> String {
+        isOn ? "\u{1B}[\(look.rawValue)m\(text)\u{1B}[m" : text
+    }
+
+    /// The bytes before and after a coloured piece, for those who write bytes; empty when off.
+    public func opening(_ look: Look) -> [UInt8] { isOn ? Array("\u{1B}[\(look.rawValue)m".utf8) : [] }
+    public var closing: [UInt8] { isOn ? Array("\u{1B}[m".utf8) : [] }
+}

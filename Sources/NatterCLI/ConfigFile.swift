@@ -1,0 +1,108 @@
+/// A setting, or a line, that is not valid: exit code 78.
+public struct ConfigError: Error, Equatable, CustomStringConvertible {
+    public let path: String
+    /// Counted from 1.
+    public let line: Int
+    public let problem: String
+
+    public init(path: String, line: Int, problem: String) {
+        (self.path, self.line, self.problem) = (path, line, problem)
+    }
+
+    public var description: String { "'\(path)', line \(line): \(problem)" }
+}
+
+/// A file of settings: `key = value`, one a line; blank lines and those that begin with `#` say nothing. A value is
+/// what stands behind the first `=`, without the blanks around it; a `#` in it is its own. Of a key that comes twice
+/// the last one counts.
+public struct ConfigFile: Sendable, Equatable {
+    public struct Entry: Sendable, Equatable {
+        public let key: String
+        public let value: String
+        /// Counted from 1.
+        public let line: Int
+    }
+
+    /// How messages name the file.
+    public let path: String
+    /// In the order of the file, repeated keys included.
+    public let entries: [Entry]
+
+    /// - Parameter keys: those that are known; nil leaves that to whoever uses the entries.
+    /// - Throws: for a line of another form, or a key that is not known, with the nearest ones that are.
+    public init(parsing text: String, path: String, keys: [String]? = nil) throws(ConfigError) {
+        var entries: [Entry] = []
+        for (index, line) in Self.lines(of: text).enumerated() {
+            let content = Self.trimmed(line)
+            if content.isEmpty || content.hasPrefix("#") { continue }
+            guard let equals = content.firstIndex(of: "="), equals != content.startIndex else {
+                throw ConfigError(path: path, line: index + 1, problem: "not of the form 'key = value'")
+            }
+            let key = Self.trimmed(content[..<equals])
+            let value = Self.trimmed(content[content.index(after: equals)...])
+            entries.append(Entry(key: String(key), value: String(value), line: index + 1))
+        }
+        (self.path, self.entries) = (path, entries)
+        if let keys, let entry = entries.first(where: { !keys.contains($0.key) }) {
+            throw unknownKey(entry, known: keys)
+        }
+    }
+
+    public func value(_ key: String) -> String? { entries.last { $0.key == key }?.value }
+
+    /// `true`, `yes`, `on`, `1` and their opposites.
+    public func boolean(_ entry: Entry) throws(ConfigError) -> Bool {
+        switch entry.value.lowercased() {
+        case "true", "yes", "on", "1": return true
+        case "false", "no", "off", "0": return false
+        default: throw error(entry, "'\(entry.key)' takes true or false, not '\(entry.value)'")
+        }
+    }
+
+    public func error(_ entry: Entry, _ problem: String) -> ConfigError {
+        ConfigError(path: path, line: entry.line, problem: problem)
+    }
+
+    public func unknownKey(_ entry: Entry, known: [String]) -> ConfigError {
+        error(entry, "'\(entry.key)' is not a setting" + NearestWords.hint(for: entry.key, among: known))
+    }
+
+    /// The text of a file with one setting changed: in its place if it is there, else as a new last line. Comments and
+    /// order stay. nil as value removes it.
+    ///
+    /// - Parameters:
+    ///   - key: without `=`, `#` or blanks around it.
+    ///   - value: on one line, without blanks around it.
+    public static func text(_ text: String, setting key: String, to value: String?) -> String {
+        precondition(!key.isEmpty && !key.contains { $0 == "=" || $0.isNewline } && !key.hasPrefix("#"))
+        precondition(value?.utf8.contains { $0 == 0x0A || $0 == 0x0D } != true)
+        var lines = lines(of: text)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        let found = lines.indices.filter { index in
+            let content = trimmed(lines[index])
+            guard !content.hasPrefix("#"), let equals = content.firstIndex(of: "=") else { return false }
+            return trimmed(content[..<equals]) == key
+        }
+        // The last of several is the one that counts; the others would only confuse.
+        for index in found.dropLast().reversed() { lines.remove(at: index) }
+        let place = found.last.map { $0 - (found.count - 1) }
+        switch (place, value) {
+        case (let place?, let value?): lines[place] = "\(key) = \(value)"
+        case (let place?, nil): lines.remove(at: place)
+        case (nil, let value?): lines.append("\(key) = \(value)")
+        case (nil, nil): break
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+
+    private static func lines(of text: String) -> [Substring] {
+        text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+    }
+
+    private static func trimmed(_ text: Substring) -> Substring {
+        var rest = text
+        while let first = rest.first, first == " " || first == "\t" || first == "\r" { rest = rest.dropFirst() }
+        while let last = rest.last, last == " " || last == "\t" || last == "\r" { rest = rest.dropLast() }
+        return rest
+    }
+}

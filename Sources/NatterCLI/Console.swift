@@ -1,0 +1,37 @@
+public import NatterSystem
+
+/// What a command finds around it, in one value, so that a test can put its own in place.
+public struct Console {
+    /// What was asked for.
+    public let output: Output
+    /// Everything else.
+    public let errors: Output
+    public let environment: Environment
+    public let clock: any WallClock
+    /// The program's name, which its messages begin with.
+    public let program: String
+
+    public init(output: Output, errors: Output, environment: Environment, clock: any WallClock, program: String) {
+        (self.output, self.errors, self.environment) = (output, errors, environment)
+        (self.clock, self.program) = (clock, program)
+    }
+
+    /// That of this process.
+    public static func process(program: String) -> Console {
+        Console(
+            output: .standardOutput(), errors: .standardError(), environment: .process, clock: SystemClock(),
+            program: program)
+    }
+
+    /// Tells something on standard error, `natter: …`, in one line, escaped. What cannot be written there is lost.
+    public func note(_ message: String) {
+        try? errors.writeLine(TerminalText.escaped("\(program): \(message)"))
+        try? errors.flush()
+    }
+
+    /// Whether to write colours to `output`, by `--color` and the environment.
+    public func paint(_ arguments: Arguments) -> Paint {
+        let choice = arguments.value("color").flatMap(ColorChoice.init(rawValue:)) ?? .auto
+        return Paint(isOn: choice.isOn(isTerminal: output.isTerminal, environment: environment))
+    }
+}

@@ -1,0 +1,69 @@
+internal import Glibc
+
+/// The environment's variables and the directories that follow from them. An empty variable counts as unset.
+public struct Environment: Sendable {
+    private enum Source: Sendable {
+        case process
+        case values([String: String])
+    }
+    private let source: Source
+    private let accounts: String
+
+    /// That of this process; read as it is asked for, so it costs nothing before.
+    public static let process = Environment(source: .process, accounts: "/etc/passwd")
+
+    /// One of one's own, for tests.
+    public init(_ values: [String: String], accounts: String = "/etc/passwd") {
+        self.init(source: .values(values), accounts: accounts)
+    }
+
+    private init(source: Source, accounts: String) { (self.source, self.accounts) = (source, accounts) }
+
+    public subscript(name: String) -> String? {
+        let value: String? =
+            switch source {
+            case .process: getenv(name).map { String(cString: $0) }
+            case .values(let values): values[name]
+            }
+        return value?.isEmpty == true ? nil : value
+    }
+
+    /// `HOME`, else what the system's list of accounts says of this user.
+    ///
+    /// - Throws: 78 if neither names an absolute path.
+    public func home() throws(CommandFailure) -> String {
+        if let home = self["HOME"], home.hasPrefix("/") { return home }
+        if let home = homeOfAccount() { return home }
+        throw CommandFailure(.configuration, code: "no_home", "cannot find the home directory; set HOME or give --home")
+    }
+
+    /// `$XDG_DATA_HOME`, else `~/.local/share`.
+    public func dataHome() throws(CommandFailure) -> String { try directory("XDG_DATA_HOME", else: ".local/share") }
+    /// `$XDG_CONFIG_HOME`, else `~/.config`.
+    public func configHome() throws(CommandFailure) -> String { try directory("XDG_CONFIG_HOME", else: ".config") }
+    /// `$XDG_RUNTIME_DIR`, if the session has one.
+    public var runtimeDirectory: String? { absolute("XDG_RUNTIME_DIR") }
+
+    /// The XDG Base Directory Specification asks to ignore paths that are not absolute.
+    private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
+
+    private func directory(_ name: String, else fallback: String) throws(CommandFailure) -> String {
+        if let path = absolute(name) { return path }
+        let home = try home()
+        return home.hasSuffix("/") ? home + fallback : "\(home)/\(fallback)"
+    }
+
+    /// Read by ourselves: `getpwuid` loads libraries while it runs, which a static program can't rely on.
+    private func homeOfAccount() -> String? {
+        guard let file = fopen(accounts, "re") else { return nil }
+        defer { fclose(file) }
+        let user = String(getuid())
+        var line = [CChar](repeating: 0, count: 4_096)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let fields = text.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count == 7, fields[2] == user, fields[5].hasPrefix("/") { return String(fields[5]) }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,70 @@
+internal import Glibc
+public import NatterModel
+
+/// The clock on the wall, by the C library's time zone: `TZ`, else the system's.
+public enum LocalTime {
+    /// What the clock shows at a moment; that of UTC if the C library can't say.
+    public static func civil(_ time: Timestamp) -> CivilTime {
+        let clamped = min(max(time, Timestamp.range.lowerBound), Timestamp.range.upperBound)
+        let (seconds, milliseconds) = clamped.secondsAndMilliseconds
+        var moment = time_t(seconds)
+        var fields = tm()
+        // localtime_r need not look at TZ by itself.
+        tzset()
+        guard localtime_r(&moment, &fields) != nil else { return CivilTime(milliseconds: clamped.milliseconds) }
+        var civil = CivilTime(
+            year: Int64(fields.tm_year) + 1_900, month: Int(fields.tm_mon) + 1, day: Int(fields.tm_mday))
+        (civil.hour, civil.minute) = (Int(fields.tm_hour), Int(fields.tm_min))
+        // A time zone that counts leap seconds knows a second 60.
+        (civil.second, civil.millisecond) = (min(59, Int(fields.tm_sec)), Int(milliseconds))
+        return civil
+    }
+
+    /// The moment at which the clock shows this. A time that a change of the clock leaves out counts on from before
+    /// it; of one that comes twice the C library chooses. `day` may be 0, the last of the month before.
+    ///
+    /// - Returns: nil outside the years 0 to 9999.
+    public static func moment(_ civil: CivilTime) -> Timestamp? {
+        guard (0...9_999).contains(civil.year) else { return nil }
+        var fields = tm()
+        fields.tm_year = Int32(civil.year - 1_900)
+        fields.tm_mon = Int32(clamping: civil.month - 1)
+        fields.tm_mday = Int32(clamping: civil.day)
+        fields.tm_hour = Int32(clamping: civil.hour)
+        fields.tm_min = Int32(clamping: civil.minute)
+        fields.tm_sec = Int32(clamping: civil.second)
+        fields.tm_isdst = -1
+        errno = 0
+        let seconds = mktime(&fields)
+        // -1 is a moment as well, the last second of 1969.
+        if seconds == -1, errno != 0 { return nil }
+        let time = Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(civil.millisecond))
+        return Timestamp.range.contains(time) ? time : nil
+    }
+
+    /// Midnight of the day that lies `days` before that of `now`.
+    public static func midnight(of now: Timestamp, daysBefore days: Int = 0) -> Timestamp? {
+        let today = civil(now)
+        return moment(CivilTime(year: today.year, month: today.month, day: today.day - days))
+    }
+
+    /// For people: `2026-11-20 07:24:05`.
+    public static func text(_ time: Timestamp) -> String {
+        let civil = civil(time)
+        let date = "\(digits(civil.year, 4))-\(digits(civil.month, 2))-\(digits(civil.day, 2))"
+        return "\(date) \(digits(civil.hour, 2)):\(digits(civil.minute, 2)):\(digits(civil.second, 2))"
+    }
+
+    private static func digits(_ value: some BinaryInteger, _ count: Int) -> String {
+        let text = String(value)
+        return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+    }
+}
+
+extension Timestamp {
+    /// Rounded towards the past, so that the milliseconds are 0 to 999.
+    fileprivate var secondsAndMilliseconds: (Int64, Int64) {
+        let rest = milliseconds % 1_000
+        return rest < 0 ? (milliseconds / 1_000 - 1, rest + 1_000) : (milliseconds / 1_000, rest)
+    }
+}

@@ -1,0 +1,55 @@
+/// Finds what a misspelt word may have meant.
+public enum NearestWords {
+    /// Longer words are nobody's typing error, and comparing costs the product of two lengths.
+    private static let longestWord = 40
+    private static let mostAnswers = 3
+
+    /// `; the most similar is 'log'`, or nothing if no word is near.
+    public static func hint(for word: String, among words: [String]) -> String {
+        let found = nearest(to: word, among: words).map { "'\($0)'" }
+        return switch found.count {
+        case 0: ""
+        case 1: "; the most similar is \(found[0])"
+        default: "; the most similar are \(found.joined(separator: ", "))"
+        }
+    }
+
+    /// The words at the smallest distance from `word`, if that is small for its length, in their own order. One that
+    /// begins with `word` is as near as one with a single letter wrong.
+    public static func nearest(to word: String, among words: [String]) -> [String] {
+        let count = word.utf8.count
+        guard count > 0, count <= longestWord else { return [] }
+        let limit = count <= 3 ? 1 : count <= 6 ? 2 : 3
+        var best = limit
+        var found: [String] = []
+        for candidate in words where candidate.utf8.count <= longestWord {
+            var distance = distance(Array(word.lowercased().utf8), Array(candidate.lowercased().utf8))
+            if count > 1, candidate.hasPrefix(word) { distance = min(distance, 1) }
+            if distance < best { found = [] }
+            if distance <= best {
+                best = distance
+                found.append(candidate)
+            }
+        }
+        return Array(found.prefix(mostAnswers))
+    }
+
+    /// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other; no place is
+    /// edited twice (optimal string alignment).
+    static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+        var beforeLast: [Int] = []
+        var last = Array(0...right.count)
+        for (row, byte) in left.enumerated() {
+            var current = [row + 1]
+            for (column, other) in right.enumerated() {
+                var cost = min(last[column] + (byte == other ? 0 : 1), last[column + 1] + 1, current[column] + 1)
+                if row > 0, column > 0, byte == right[column - 1], left[row - 1] == other {
+                    cost = min(cost, beforeLast[column - 1] + 1)
+                }
+                current.append(cost)
+            }
+            (beforeLast, last) = (last, current)
+        }
+        return last.last ?? 0
+    }
+}

@@ -1,0 +1,145 @@
+internal import Glibc
+internal import NatterModel
+internal import NatterSystem
+
+/// Where a password comes from; never from the command line, which every user of the machine can see.
+public enum PasswordInput: Sendable, Equatable {
+    case terminal
+    /// The first line of a file; `/dev/fd/3` will do.
+    case file(String)
+    /// The next line of standard input; no byte behind it is read, so a second password may follow.
+    case standardInput
+
+    /// One byte more than a password may have: enough to let the server refuse it.
+    static let limitBytes = Limits.passwordBytes.upperBound + 1
+
+    /// For the table: what a command that needs a password takes.
+    public static let options: [OptionSpec] = [
+        .option("password-file", value: "F", "read the password from the first line of F"),
+        .flag("password-stdin", "read the password from the first line of standard input"),
+    ]
+
+    /// What `--password-file` or `--password-stdin` say, else the terminal.
+    public init(_ arguments: Arguments) throws(UsageError) {
+        switch (arguments.value("password-file"), arguments.flag("password-stdin")) {
+        case (_?, true): throw arguments.error("--password-file and --password-stdin exclude each other")
+        case (let path?, false): self = .file(path)
+        case (nil, true): self = .standardInput
+        case (nil, false): self = .terminal
+        }
+    }
+
+    /// Reads it. Its length is not checked: a wrong one and an impossible one look the same to who asks.
+    ///
+    /// - Parameters:
+    ///   - prompt: such as "Password", shown on a terminal with a colon behind it.
+    ///   - again: a second prompt, where both answers must be the same.
+    /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if
+    ///   a file may not be read, 74 if it can't.
+    public func read(prompt: String, again: String? = nil) throws(CommandFailure) -> String {
+        switch self {
+        case .terminal: return try Self.ask(prompt, again: again)
+        case .file(let path): return try Self.firstLine(of: path)
+        case .standardInput: return try Self.line(from: STDIN_FILENO, name: "standard input")
+        }
+    }
+
+    private static func ask(_ prompt: String, again: String?) throws(CommandFailure) -> String {
+        // Standard input must be one too: a script that pipes something in is not sitting there to answer.
+        guard Terminal.isTerminal(STDIN_FILENO) else { throw noTerminal }
+        let descriptor = retrying { open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) }
+        defer { if descriptor >= 0 { close(descriptor) } }
+        return try ask(prompt, again: again, on: descriptor >= 0 ? descriptor : STDIN_FILENO)
+    }
+
+    static func ask(_ prompt: String, again: String?, on terminal: Int32) throws(CommandFailure) -> String {
+        let first = try hiddenLine(prompt, on: terminal)
+        if let again, try hiddenLine(again, on: terminal) != first {
+            throw CommandFailure(.invalidData, code: "passwords_differ", "the two passwords differ; nothing was done")
+        }
+        return first
+    }
+
+    private static func hiddenLine(_ prompt: String, on terminal: Int32) throws(CommandFailure) -> String {
+        let screen = Output(descriptor: terminal, name: "the terminal")
+        let answer = HiddenTerminal.hiding(terminal) { () -> Result<String, CommandFailure> in
+            do throws(OutputError) {
+                try screen.write("\(prompt): ")
+                try screen.flush()
+            } catch {
+                return .failure(CommandFailure(error))
+            }
+            let result: Result<String, CommandFailure>
+            do throws(CommandFailure) {
+                result = .success(try line(from: terminal, name: "the terminal"))
+            } catch {
+                result = .failure(error)
+            }
+            // The reader's own line break was not echoed.
+            try? screen.write("\n")
+            try? screen.flush()
+            return result
+        }
+        guard let answer else { throw noTerminal }
+        return try answer.get()
+    }
+
+    private static var noTerminal: CommandFailure {
+        CommandFailure(
+            .usage, code: "usage", "no terminal to ask for a password; give --password-file F or --password-stdin")
+    }
+
+    private static func firstLine(of path: String) throws(CommandFailure) -> String {
+        let descriptor = retrying { open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw failure(errno, "open", path) }
+        defer { close(descriptor) }
+        return try line(from: descriptor, name: "'\(path)'")
+    }
+
+    private static func failure(_ code: Int32, _ operation: String, _ path: String) -> CommandFailure {
+        let text = DiskError(code: code, operation: operation, path: path).description
+        return switch code {
+        case EACCES, EPERM: CommandFailure(.refused, code: "not_allowed", text)
+        case ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP: CommandFailure(.invalidData, code: "bad_password_file", text)
+        default: CommandFailure(.inputOutput, code: "io_error", text)
+        }
+    }
+
+    /// Reads byte by byte, at most `limitBytes`, up to a line break, which is dropped, or the end.
+    static func line(from descriptor: Int32, name: String) throws(CommandFailure) -> String {
+        var bytes: [UInt8] = []
+        while bytes.count < limitBytes {
+            var byte: UInt8 = 0
+            let count = retrying { Glibc.read(descriptor, &byte, 1) }
+            if count < 0 {
+                if errno == EISDIR {
+                    throw CommandFailure(.invalidData, code: "bad_password_file", "\(name) is a directory")
+                }
+                throw CommandFailure(
+                    .inputOutput, code: "io_error", "cannot read \(name): \(DiskError.text(of: errno))")
+            }
+            if count == 0, bytes.isEmpty {
+                throw CommandFailure(.invalidData, code: "no_password", "no password on \(name); it is empty")
+            }
+            if count == 0 || byte == UInt8(ascii: "\n") { break }
+            bytes.append(byte)
+        }
+        // A file made on Windows; the limit is reached only by what is too long anyway.
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        // A character that the limit cut in two is made good with U+FFFD, which is never shorter than what is left of
+        // it: what was too long stays too long.
+        if bytes.count >= limitBytes { return String(decoding: bytes, as: UTF8.self) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw CommandFailure(.invalidData, code: "bad_password", "the password on \(name) is not UTF-8")
+        }
+        return text
+    }
+}
+
+/// Repeats a call that a signal broke off.
+private func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}

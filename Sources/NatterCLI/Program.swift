@@ -1,0 +1,68 @@
+/// From the words of a command line to an exit code.
+public enum Program {
+    /// Parses, runs, flushes, and tells what went wrong. `--json` decides the form of an error where the program's
+    /// table has such an option.
+    ///
+    /// - Parameters:
+    ///   - words: without the program's name.
+    ///   - explain: makes a failure of an error that this room does not know.
+    ///   - translate: see `Help`.
+    public static func run(
+        _ program: ProgramSpec, words: [String], console: Console,
+        translate: @escaping (String) -> String = { $0 }, explain: (any Error) -> CommandFailure
+    ) -> ExitCode {
+        var json = false
+        do {
+            let code: ExitCode
+            switch try ArgumentParser.parse(words, for: program) {
+            case .overview:
+                try console.output.write(Help(program, translate: translate).overview)
+                code = .success
+            case .help(let path):
+                try console.output.write(Help(program, translate: translate).page(of: path))
+                code = .success
+            case .version:
+                try console.output.write(Help(program, translate: translate).version)
+                code = .success
+            case .run(let path, let arguments):
+                json = arguments.asksForJSON
+                // The parser has refused a command that has nothing to run.
+                code = try path.command.run?(arguments, console) ?? .usage
+            }
+            try console.output.flush()
+            return code
+        } catch {
+            let failure = known(error) ?? explain(error)
+            if let usage = error as? UsageError { json = json || usage.asksForJSON }
+            // What was found before the failure belongs to whoever asked for it, and comes first.
+            if !(error is OutputError) { try? console.output.flush() }
+            FailureReport.write(failure, json: json, program: console.program, to: console.errors)
+            return failure.exitCode
+        }
+    }
+
+    /// The words that this process was started with, without its name.
+    ///
+    /// - Throws: if one is not UTF-8; it would otherwise be changed in silence, and name another file or text.
+    public static func processWords(program: String) throws(UsageError) -> [String] {
+        var words: [String] = []
+        for index in 1..<max(1, Int(CommandLine.argc)) {
+            guard let pointer = CommandLine.unsafeArgv[index] else { break }
+            guard let word = String(validatingCString: pointer) else {
+                throw UsageError("word \(index) of the command line is not UTF-8", remedy: "see '\(program) help'")
+            }
+            words.append(word)
+        }
+        return words
+    }
+
+    private static func known(_ error: any Error) -> CommandFailure? {
+        switch error {
+        case let failure as CommandFailure: failure
+        case let error as UsageError: CommandFailure(error)
+        case let error as OutputError: CommandFailure(error)
+        case let error as ConfigError: CommandFailure(error)
+        default: nil
+        }
+    }
+}

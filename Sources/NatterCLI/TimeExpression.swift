@@ -1,0 +1,71 @@
+public import NatterModel
+
+/// Moments as people write them after `--since` and `--until`.
+public enum TimeExpression {
+    /// All forms, for messages.
+    public static let forms =
+        "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', today, yesterday, now, -2h, -1h30m, -1d or @unix"
+
+    /// - Parameter now: what `now`, `today` and `-2h` start from. Dates and times without a zone are local.
+    /// - Returns: nil for anything else, or a moment outside the years 0 to 9999.
+    public static func parse(_ text: String, now: Timestamp) -> Timestamp? {
+        let time: Timestamp? =
+            switch text {
+            case "now": now
+            case "today": LocalTime.midnight(of: now)
+            case "yesterday": LocalTime.midnight(of: now, daysBefore: 1)
+            default:
+                switch text.utf8.first {
+                case UInt8(ascii: "-"):
+                    TimeSpan.parse(text.dropFirst()).map { now.advanced(milliseconds: -$0) }
+                case UInt8(ascii: "@"): unix(text.dropFirst())
+                default: Timestamp(rfc3339: text) ?? local(text)
+                }
+            }
+        return time.flatMap { Timestamp.range.contains($0) ? $0 : nil }
+    }
+
+    /// Seconds since 1970, digits of a fraction after the third dropped.
+    private static func unix(_ text: Substring) -> Timestamp? {
+        let isNegative = text.hasPrefix("-")
+        let parts = text.dropFirst(isNegative ? 1 : 0).split(separator: ".", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count), parts[0].utf8.count <= 15, let seconds = number(parts[0]) else {
+            return nil
+        }
+        var milliseconds = Int64(seconds) * 1_000
+        if parts.count == 2 {
+            guard parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let first = parts[1].utf8.first else {
+                return nil
+            }
+            let thousandths = Array(parts[1].utf8.dropFirst().prefix(2)) + [0x30, 0x30]
+            milliseconds += Int64(first - 0x30) * 100 + Int64(thousandths[0] - 0x30) * 10 + Int64(thousandths[1] - 0x30)
+        }
+        return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
+    }
+
+    /// `2026-11-20`, `2026-11-20 07:24`, `2026-11-20 07:24:05`; a `T` may stand for the space.
+    private static func local(_ text: String) -> Timestamp? {
+        let halves = text.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == " " || $0 == "T" }
+        let date = halves[0].split(separator: "-", omittingEmptySubsequences: false)
+        guard date.count == 3, let year = number(date[0], digits: 4), let month = number(date[1], digits: 2),
+            let day = number(date[2], digits: 2)
+        else { return nil }
+        var civil = CivilTime(year: Int64(year), month: month, day: day)
+        if halves.count == 2 {
+            let clock = halves[1].split(separator: ":", omittingEmptySubsequences: false)
+            guard (2...3).contains(clock.count), let hour = number(clock[0], digits: 2),
+                let minute = number(clock[1], digits: 2),
+                let second = clock.count == 3 ? number(clock[2], digits: 2) : 0
+            else { return nil }
+            (civil.hour, civil.minute, civil.second) = (hour, minute, second)
+        }
+        return civil.isValid ? LocalTime.moment(civil) : nil
+    }
+
+    private static func number(_ text: Substring, digits: Int? = nil) -> Int? {
+        guard !text.isEmpty, digits == nil || text.utf8.count == digits,
+            text.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+        else { return nil }
+        return Int(text)
+    }
+}
