@@ -55,6 +55,7 @@ let package = Package(
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
+        tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
     ],
     swiftLanguageModes: [.v6]
 )

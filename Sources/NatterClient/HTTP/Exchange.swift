@@ -73,7 +73,8 @@ final class Exchange {
         progress()
         // A chunk is parsed once it is complete, and a line once it has an end: neither may grow for ever. Six bytes
         // for one is the worst that an honest sender's chunks can cost.
-        if bytesWaiting > bodyLimit + 2 * Exchange.headLimit || receivedBytes > 8 * bodyLimit + 16 * Exchange.headLimit {
+        if bytesWaiting > bodyLimit + 2 * Exchange.headLimit || receivedBytes > 8 * bodyLimit + 16 * Exchange.headLimit
+        {
             fail(tooLarge)
         }
     }

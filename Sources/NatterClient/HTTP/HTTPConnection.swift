@@ -58,10 +58,11 @@ final class HTTPConnection {
         loop.runPending()
     }
 
-    /// Whether a connection that was left idle can still be used, as far as this side has heard.
+    /// Whether a connection that was left idle can still be used, as far as this side has heard. Bytes behind the last
+    /// answer would be taken for the next one.
     var isAlive: Bool {
         loop.runPending()
-        return handle != nil && isOpen
+        return handle != nil && isOpen && evbuffer_get_length(bufferevent_get_input(stream)) == 0
     }
 
     private var isOpen: Bool { bufferevent_getfd(stream) >= 0 }

@@ -15,7 +15,8 @@ public enum AddressError: Error, Equatable, CustomStringConvertible {
         return switch self {
         case .noScheme(let address): "the server's address '\(address)' is neither http nor https; \(form)"
         case .noHost(let address): "the server's address '\(address)' names no host; \(form)"
-        case .badHost(let address, let host): "the server's address '\(address)' has no valid host in '\(host)'; \(form)"
+        case .badHost(let address, let host):
+            "the server's address '\(address)' has no valid host in '\(host)'; \(form)"
         case .badPort(let address): "the server's address '\(address)' has no valid port, 1 to 65535; \(form)"
         case .badPath(let address): "the path in the server's address '\(address)' is not percent-encoded; \(form)"
         case .unwanted(let address, let part): "the server's address '\(address)' may not have \(part); \(form)"

@@ -1,0 +1,48 @@
+internal import NatterClient
+internal import Testing
+
+func makeClient(_ url: String, timeoutMilliseconds: Int = 10_000, caFile: String? = nil) throws -> HTTPClient {
+    HTTPClient(
+        address: try ServerAddress(url: url), timeoutMilliseconds: timeoutMilliseconds, caFile: caFile,
+        userAgent: "natter-test")
+}
+
+/// A transport error without what it carries, so that tests can compare.
+enum Kind: Equatable {
+    case notReached, certificate, timedOut(sent: Bool), interrupted, protocolError, aborted
+
+    init(_ error: TransportError) {
+        self =
+            switch error {
+            case .notReached: .notReached
+            case .certificate: .certificate
+            case .timedOut(let sent): .timedOut(sent: sent)
+            case .interrupted: .interrupted
+            case .protocolError: .protocolError
+            case .aborted: .aborted
+            }
+    }
+}
+
+/// What `body` throws, as its kind and its words; nil if it throws nothing.
+func failure(_ body: () throws(TransportError) -> HTTPResponse) -> (kind: Kind, text: String)? {
+    do {
+        _ = try body()
+        return nil
+    } catch {
+        return (Kind(error), error.description)
+    }
+}
+
+func text(_ response: HTTPResponse) -> String { String(decoding: response.body, as: UTF8.self) }
+
+/// The same, for addresses that a test has made itself and where only a transport error may be thrown.
+func makeClientUnchecked(_ url: String, timeoutMilliseconds: Int = 10_000, caFile: String? = nil)
+    throws(TransportError) -> HTTPClient
+{
+    do {
+        return try makeClient(url, timeoutMilliseconds: timeoutMilliseconds, caFile: caFile)
+    } catch {
+        throw .protocolError("\(error)")
+    }
+}

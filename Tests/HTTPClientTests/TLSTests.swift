@@ -1,0 +1,172 @@
+internal import NatterClient
+internal import NatterSystem
+internal import Testing
+
+@Suite(
+    "TLS", .serialized, .timeLimit(.minutes(1)),
+    .enabled(if: TLSServer.isAvailable, "the openssl command is needed to serve TLS"))
+struct TLSTests {
+    @Test(
+        "a certificate of the given authority is verified, by name and by address",
+        arguments: ["localhost", "127.0.0.1"])
+    func verified(host: String) throws {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let server = try TLSServer(.good, options: ["-www", version])
+            let client = try makeClient("https://\(host):\(server.port)", caFile: server.caFile)
+            for _ in 1...2 {
+                let response = try client.perform(HTTPRequest(.get, "/"))
+                #expect(response.status == 200)
+                #expect(text(response).contains("s_server"))
+            }
+        }
+    }
+
+    @Test(
+        "any other certificate is refused, with the reason",
+        arguments: [
+            (TLSServer.Certificate.otherName, "localhost", "hostname mismatch"),
+            (.otherName, "127.0.0.1", "ip address mismatch"),
+            (.expired, "localhost", "certificate has expired"),
+            (.selfSigned, "localhost", "self-signed certificate; if you trust its authority, name that with --ca-file"),
+        ])
+    func refused(certificate: TLSServer.Certificate, host: String, reason: String) throws {
+        let server = try TLSServer(certificate, options: ["-www"])
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://\(host):\(server.port)", caFile: server.caFile)
+                .perform(HTTPRequest(.post, "/", body: []))
+        }
+        #expect(failed?.kind == .certificate)
+        #expect(failed?.text == "the certificate of '\(host)' is not verified: \(reason)")
+    }
+
+    @Test("the system's authorities do not know ours")
+    func unknownAuthority() throws {
+        let server = try TLSServer(.good, options: ["-www"])
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://localhost:\(server.port)").perform(HTTPRequest(.get, "/"))
+        }
+        #expect(failed?.kind == .certificate)
+        #expect(failed?.text.contains("unable to get local issuer certificate") == true)
+    }
+
+    @Test("a CA file that cannot be read is named")
+    func badFile() {
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://localhost:1", caFile: "/no/such/file").perform(HTTPRequest(.get, "/"))
+        }
+        #expect(failed?.kind == .certificate)
+        #expect(failed?.text.contains("'/no/such/file'") == true)
+    }
+
+    @Test("TLS 1.1 is too old")
+    func tooOld() throws {
+        let server = try TLSServer(.good, options: ["-www", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://localhost:\(server.port)", caFile: server.caFile)
+                .perform(HTTPRequest(.get, "/"))
+        }
+        #expect(failed?.kind == .notReached)
+        #expect(failed?.text.contains("no TLS connection") == true, "\(failed?.text ?? "taken")")
+    }
+
+    @Test("a server without TLS is not reached")
+    func plainServer() throws {
+        let server = try ScriptedServer { peer, _ in
+            _ = peer.read(10)
+            peer.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            peer.waitForClose()
+        }
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.post, "/", body: []))
+        }
+        #expect(failed?.kind == .notReached)
+        #expect(
+            failed?.text == "cannot reach 'https://127.0.0.1:\(server.port)': no TLS connection: wrong version number")
+    }
+
+    @Test("a refused port, a silent one and one that closes")
+    func noHandshake() throws {
+        let port = try ScriptedServer.closedPort()
+        let refused = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://localhost:\(port)").perform(HTTPRequest(.get, "/"))
+        }
+        #expect(refused?.kind == .notReached)
+        #expect(refused?.text == "cannot reach 'https://localhost:\(port)': connection refused")
+
+        let silent = try ScriptedServer { peer, _ in peer.waitForClose() }
+        let late = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://127.0.0.1:\(silent.port)", timeoutMilliseconds: 80)
+                .perform(HTTPRequest(.get, "/"))
+        }
+        #expect(late?.kind == .timedOut(sent: false))
+
+        let closing = try ScriptedServer { peer, _ in _ = peer.read(10) }
+        let closed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://127.0.0.1:\(closing.port)").perform(HTTPRequest(.get, "/"))
+        }
+        #expect(closed?.kind == .notReached, "\(closed?.text ?? "taken")")
+    }
+
+    @Test("answers are read as over plain HTTP, interim ones too, and the connection is kept")
+    func scripted() throws {
+        let server = try TLSServer(.good)
+        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+        let answers = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        ]
+        let script = try SystemThread(name: "script") { [server = Unchecked(server)] in
+            for answer in answers {
+                guard (try? server.value.waitForRequest()) != nil else { return }
+                server.value.send(answer)
+            }
+        }
+        for _ in answers {
+            #expect(text(try client.perform(HTTPRequest(.post, "/", body: []), timeoutMilliseconds: 5_000)) == "hello")
+        }
+        script.join()
+    }
+
+    @Test(
+        "an answer that ends without TLS's own end is cut short, even where the end is the connection's",
+        arguments: [
+            "HTTP/1.1 200 OK\r\n\r\nhalf of", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf of",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        ])
+    func cut(wire: String) throws {
+        let server = try TLSServer(.good)
+        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+        let script = try SystemThread(name: "script") { [server = Unchecked(server)] in
+            guard (try? server.value.waitForRequest()) != nil else { return }
+            server.value.send(wire)
+        }
+        var body: [UInt8] = []
+        let failed = failure { () throws(TransportError) in
+            try client.perform(
+                HTTPRequest(.get, "/"), timeoutMilliseconds: 5_000,
+                onBody: { bytes in
+                    body.append(contentsOf: bytes)
+                    server.stop()
+                })
+        }
+        script.join()
+        #expect(failed?.kind == .interrupted)
+        #expect(String(decoding: body, as: UTF8.self).hasPrefix("half"))
+    }
+
+    @Test("a large body comes through whole")
+    func large() throws {
+        let server = try TLSServer(.good, options: ["-HTTP"])
+        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+        try server.write(file: "large", bytes: [UInt8](repeating: 7, count: 5_000_000))
+        let response = try client.perform(HTTPRequest(.get, "/large"))
+        #expect(response.body == [UInt8](repeating: 7, count: 5_000_000))
+    }
+}
+
+/// For one thread at a time: the tests take turns with it.
+struct Unchecked<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}
