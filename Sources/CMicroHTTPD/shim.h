@@ -1,5 +1,70 @@
-// GNU libmicrohttpd 0.9.75 (Debian 12).
+// GNU libmicrohttpd 0.9.75 (Debian 12), its variadic functions in a form that Swift can call, and the system's means of
+// waiting that Swift's Glibc leaves out.
 #pragma once
 #include <sys/types.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <microhttpd.h>
+
+/// Everything that a daemon is told at its start; `context` is the first argument of each callback.
+struct natter_daemon_settings {
+    int listening_descriptor;
+    unsigned int connection_limit;
+    size_t connection_memory;
+    void *context;
+    MHD_AcceptPolicyCallback accept;
+    MHD_AccessHandlerCallback access;
+    MHD_RequestCompletedCallback completed;
+    MHD_NotifyConnectionCallback notified;
+    void *(*target)(void *context, const char *target, struct MHD_Connection *connection);
+    size_t (*unescape)(void *context, struct MHD_Connection *connection, char *text);
+    MHD_LogCallback log;
+};
+
+/// Starts a daemon without a thread of its own, on a socket that already listens. NULL if it cannot.
+static inline struct MHD_Daemon *natter_start_daemon(const struct natter_daemon_settings *s) {
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, s->accept, s->context, s->access, s->context,
+        MHD_OPTION_EXTERNAL_LOGGER, s->log, s->context,
+        MHD_OPTION_LISTEN_SOCKET, s->listening_descriptor,
+        MHD_OPTION_CONNECTION_LIMIT, s->connection_limit,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->connection_memory,
+        MHD_OPTION_NOTIFY_COMPLETED, s->completed, s->context,
+        MHD_OPTION_NOTIFY_CONNECTION, s->notified, s->context,
+        MHD_OPTION_URI_LOG_CALLBACK, s->target, s->context,
+        MHD_OPTION_UNESCAPE_CALLBACK, s->unescape, s->context,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_END);
+}
+
+/// The descriptor to wait on between two calls of MHD_run; -1 if there is none.
+static inline int natter_epoll_descriptor(struct MHD_Daemon *daemon) {
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info ? info->epoll_fd : -1;
+}
+
+/// What the callback of new connections has put into their socket context.
+static inline void *natter_connection_context(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/// The connection's socket; -1 if there is none.
+static inline int natter_connection_descriptor(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+/// The other side's address; NULL if it is not known.
+static inline const struct sockaddr *natter_connection_address(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info ? info->client_addr : NULL;
+}
+
+/// Bytes from the first of the method to the empty line's last; 0 before the head is complete.
+static inline size_t natter_connection_head_size(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info ? info->header_size : 0;
+}

@@ -1,0 +1,52 @@
+/// What lies above the listener. All of it runs on the loop's thread unless it says otherwise, so it must not block.
+public protocol HTTPHandler: Sendable {
+    /// Decides, by the head alone, what happens to the body.
+    func plan(_ head: RequestHead) -> BodyPlan
+    /// A request whose body was collected. Must lead to exactly one ``Exchange/respond(_:)``, at once or from any thread.
+    func handle(_ head: RequestHead, body: [UInt8], _ exchange: Exchange)
+    /// The answer to what the listener refuses by itself.
+    func guardReply(_ violation: HTTPViolation) -> Reply
+    /// A request is over; for the log.
+    func finished(_ summary: RequestSummary)
+    /// The listener is about to end: requests that wait for news should be answered now.
+    func stopping()
+}
+
+public enum BodyPlan {
+    /// Answered at once, the body unread; the connection is closed after it.
+    case refuse(Reply)
+    /// The whole body in memory. Above the limit, in bytes, it is refused with 413 before anything is read.
+    case collect(limit: Int)
+    /// Bulk of any length, in chunks or not.
+    case stream(any BodySink)
+}
+
+/// Takes a body piece by piece.
+public protocol BodySink: AnyObject, Sendable {
+    /// On the loop's thread. The bytes are valid during the call only.
+    ///
+    /// - Returns: false to pause reading until ``Exchange/resumeReading()``.
+    func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool
+    /// The body is whole. Must lead to exactly one ``Exchange/respond(_:)``, at once or from any thread.
+    func finish(_ exchange: Exchange)
+    /// The client went away or was cut before the body was whole; neither of the others follows.
+    func abandoned()
+}
+
+/// What became of one request.
+public struct RequestSummary: Sendable {
+    public let method: String
+    public let target: String
+    /// 0 if no answer was given before the connection ended.
+    public let status: Int
+    /// Bytes of the request's body that arrived.
+    public let bytesIn: Int
+    /// Bytes of the reply's body that were sent.
+    public let bytesOut: Int
+    public let durationMicroseconds: Int
+    public let remoteAddress: String
+    /// False if the connection broke, or was cut, before the end of the reply.
+    public let isComplete: Bool
+    /// ``Reply/note``, or why the listener cut the connection.
+    public let note: String?
+}

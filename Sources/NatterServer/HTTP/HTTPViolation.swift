@@ -1,0 +1,21 @@
+/// Why the listener itself refuses a request; whoever sent it gets this one answer, and the connection is closed.
+public enum HTTPViolation: Error, Sendable, Equatable, CustomStringConvertible {
+    /// 400: it breaks HTTP, or two readers could take it for different requests.
+    case malformed(reason: String)
+    /// 413: the body is announced as longer than the route takes.
+    case bodyTooLarge(limitBytes: Int)
+
+    public var status: Int {
+        switch self {
+        case .malformed: 400
+        case .bodyTooLarge: 413
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .malformed(let reason): reason
+        case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
+        }
+    }
+}

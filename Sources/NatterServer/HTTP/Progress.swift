@@ -1,0 +1,44 @@
+internal import Glibc
+
+/// Whether something that must go on does go on: at least so many bytes in so much time, counted anew after each.
+struct Progress {
+    private var mark: (total: UInt64, time: Int64)?
+
+    /// - Parameter total: bytes that have passed since some fixed moment.
+    mutating func isEnough(total: UInt64, now: Int64, _ limits: ListenerLimits) -> Bool {
+        guard let mark, total &- mark.total < UInt64(limits.progressBytes) else {
+            self.mark = (total, now)
+            return true
+        }
+        return now - mark.time <= limits.progressMilliseconds
+    }
+}
+
+/// What the kernel knows of a socket.
+enum SocketStatistics {
+    /// Bytes that the other side has taken since the connection began; 0 if unknown.
+    static func bytesAcknowledged(_ socket: Int32) -> UInt64 {
+        // tcpi_bytes_acked of linux/tcp.h (Linux 4.1), which glibc's own structure lacks.
+        let offset = 120
+        return withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { buffer in
+            var length = socklen_t(buffer.count)
+            guard
+                getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, buffer.baseAddress, &length) == 0,
+                length >= offset + 8
+            else { return 0 }
+            return buffer.load(fromByteOffset: offset, as: UInt64.self)
+        }
+    }
+
+    /// Bytes that have arrived and were not read.
+    static func unreadBytes(_ socket: Int32) -> Int {
+        var count: Int32 = 0
+        return ioctl(socket, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
+    }
+
+    /// Whether the other side has ended it, and all that came before was read.
+    static func hasEnded(_ socket: Int32) -> Bool {
+        var byte: UInt8 = 0
+        return recv(socket, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
+    }
+}

@@ -1,0 +1,139 @@
+/// Reads the head of a request out of libmicrohttpd's own buffer, byte by byte.
+///
+/// The library is lax: it takes bare line feeds, folded lines, names with spaces, text after a NUL. But it keeps the
+/// head in one piece, and in it has only put NULs in place of what it recognised: one after the method, the target and
+/// a header's name, two for each CR LF. So any head that does not look exactly so was not sent as RFC 9112 wants it.
+/// (A NUL just before a bare LF cannot be told from CR LF; nobody reads that as two different requests.)
+struct RawHead {
+    private(set) var headers: [(name: String, value: String)] = []
+    private(set) var contentLength: Int?
+    private(set) var isChunked = false
+    private var hosts = 0
+
+    /// - Parameters:
+    ///   - bytes: from the method to the end of the head.
+    ///   - targetRange: where the target lies in them, as the library saw it.
+    ///   - headerCount: how many headers the library has found.
+    init(_ bytes: UnsafeRawBufferPointer, targetRange: Range<Int>, headerCount: Int) throws(HTTPViolation) {
+        let isOld = try RawHead.checkRequestLine(bytes, targetRange: targetRange)
+        // Behind the target come its NUL, the version, and the NULs of its CR LF.
+        var index = targetRange.upperBound + RawHead.versionCount + 1
+        try RawHead.skipLineEnd(bytes, &index)
+        headers.reserveCapacity(headerCount)
+        while index < bytes.count, bytes[index] != 0 {
+            try takeHeader(bytes, &index)
+        }
+        try RawHead.skipLineEnd(bytes, &index)
+        guard index == bytes.count, headers.count == headerCount else {
+            throw .malformed(reason: "the head of the request is not one that RFC 9112 allows")
+        }
+        guard hosts == 1 || (isOld && hosts == 0) else {
+            throw .malformed(reason: "a request needs exactly one Host header")
+        }
+        if isChunked, contentLength != nil || isOld {
+            throw .malformed(reason: "Transfer-Encoding cannot stand beside Content-Length, nor in HTTP/1.0")
+        }
+    }
+
+    private static let versionCount = 8
+
+    /// - Returns: true for HTTP/1.0.
+    private static func checkRequestLine(
+        _ bytes: UnsafeRawBufferPointer, targetRange: Range<Int>
+    ) throws(HTTPViolation) -> Bool {
+        let versionStart = targetRange.upperBound + 1
+        let versionEnd = versionStart + versionCount
+        guard
+            targetRange.lowerBound > 1, versionEnd <= bytes.count,
+            bytes[targetRange.lowerBound - 1] == 0, bytes[targetRange.upperBound] == 0,
+            bytes[..<(targetRange.lowerBound - 1)].allSatisfy(isToken)
+        else { throw .malformed(reason: "the request line is malformed") }
+        if bytes[versionStart..<versionEnd].elementsEqual("HTTP/1.1".utf8) { return false }
+        guard bytes[versionStart..<versionEnd].elementsEqual("HTTP/1.0".utf8) else {
+            throw .malformed(reason: "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        }
+        return true
+    }
+
+    private static func skipLineEnd(_ bytes: UnsafeRawBufferPointer, _ index: inout Int) throws(HTTPViolation) {
+        guard index + 1 < bytes.count, bytes[index] == 0, bytes[index + 1] == 0 else {
+            throw .malformed(reason: "a line of the head does not end in CR LF, or contains a NUL")
+        }
+        index += 2
+    }
+
+    private mutating func takeHeader(_ bytes: UnsafeRawBufferPointer, _ index: inout Int) throws(HTTPViolation) {
+        let nameStart = index
+        while index < bytes.count, RawHead.isToken(bytes[index]) { index += 1 }
+        guard index > nameStart, index < bytes.count, bytes[index] == 0 else {
+            throw .malformed(
+                reason: "a header's name has characters that RFC 9110 does not allow, or its line is folded")
+        }
+        let name = UnsafeRawBufferPointer(rebasing: bytes[nameStart..<index])
+        index += 1
+        var valueStart = index
+        while index < bytes.count, bytes[index] != 0 {
+            guard bytes[index] >= 0x20 || bytes[index] == 0x09, bytes[index] != 0x7F else {
+                throw .malformed(reason: "a header's value has a control character")
+            }
+            index += 1
+        }
+        var valueEnd = index
+        try RawHead.skipLineEnd(bytes, &index)
+        while valueStart < valueEnd, RawHead.isBlank(bytes[valueStart]) { valueStart += 1 }
+        while valueEnd > valueStart, RawHead.isBlank(bytes[valueEnd - 1]) { valueEnd -= 1 }
+        try take(name: name, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueEnd]))
+    }
+
+    private mutating func take(
+        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+    ) throws(HTTPViolation) {
+        let lowered = String(unsafeUninitializedCapacity: name.count) { buffer in
+            for (index, byte) in name.enumerated() {
+                buffer[index] = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+            }
+            return name.count
+        }
+        switch lowered {
+        case "host":
+            hosts += 1
+            guard value.allSatisfy(RawHead.isHost) else { throw .malformed(reason: "the Host header is malformed") }
+        case "content-length":
+            guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
+            contentLength = try RawHead.length(value)
+        case "transfer-encoding":
+            guard !isChunked, value.elementsEqual("chunked".utf8) else {
+                throw .malformed(reason: "the only Transfer-Encoding known here is 'chunked'")
+            }
+            isChunked = true
+        default: break
+        }
+        headers.append((lowered, String(decoding: value, as: UTF8.self)))
+    }
+
+    /// Plain digits, few enough that they cannot overflow.
+    private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
+        guard (1...18).contains(value.count), value.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            throw .malformed(reason: "the Content-Length is not a number")
+        }
+        return value.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+
+    /// A character of a name, a port or an address in brackets; a comma would be a list of two hosts.
+    private static func isHost(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: ","), UInt8(ascii: "/"), UInt8(ascii: "@"), UInt8(ascii: "?"), UInt8(ascii: "#"),
+            UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"):
+            false
+        default: byte > 0x20 && byte < 0x7F
+        }
+    }
+
+    /// `tchar` of RFC 9110, section 5.6.2.
+    private static func isToken(_ byte: UInt8) -> Bool {
+        let (low, high): (UInt64, UInt64) = (0x03FF_6CFA_0000_0000, 0x57FF_FFFF_C7FF_FFFE)
+        return byte < 64 ? low & 1 << UInt64(byte) != 0 : byte < 128 && high & 1 << UInt64(byte - 64) != 0
+    }
+}

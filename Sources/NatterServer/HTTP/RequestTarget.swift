@@ -1,0 +1,85 @@
+/// Takes the target of a request apart, percent-decoding once; all else would let two names mean one thing.
+enum RequestTarget {
+    private static let slash = UInt8(ascii: "/")
+    private static let question = UInt8(ascii: "?")
+
+    /// The path's segments, as in ``RequestHead/path``; nil if malformed.
+    ///
+    /// - Parameter target: begins with a slash.
+    static func path(of target: UnsafeRawBufferPointer) -> [String]? {
+        var segments: [String] = []
+        var start = 1
+        let end = target.firstIndex(of: question) ?? target.count
+        guard start < end else { return segments }
+        while true {
+            var stop = start
+            while stop < end, target[stop] != slash { stop += 1 }
+            guard
+                let segment = decode(UnsafeRawBufferPointer(rebasing: target[start..<stop]), isQuery: false),
+                !segment.utf8.contains(where: { $0 == slash || $0 == 0 })
+            else { return nil }
+            segments.append(segment)
+            guard stop < end else { return segments }
+            start = stop + 1
+        }
+    }
+
+    /// The query's pairs, as in ``RequestHead/query``; nil if malformed. A name without `=` has an empty value.
+    static func query(of target: UnsafeRawBufferPointer) -> [(name: String, value: String)]? {
+        guard let mark = target.firstIndex(of: question) else { return [] }
+        var pairs: [(name: String, value: String)] = []
+        var start = mark + 1
+        while start < target.count {
+            var stop = start
+            var equals: Int?
+            while stop < target.count, target[stop] != UInt8(ascii: "&") {
+                if equals == nil, target[stop] == UInt8(ascii: "=") { equals = stop }
+                stop += 1
+            }
+            let nameEnd = equals ?? stop
+            let valueStart = equals.map { $0 + 1 } ?? stop
+            guard
+                let name = decode(UnsafeRawBufferPointer(rebasing: target[start..<nameEnd]), isQuery: true),
+                let value = decode(UnsafeRawBufferPointer(rebasing: target[valueStart..<stop]), isQuery: true)
+            else { return nil }
+            if start < stop { pairs.append((name, value)) }
+            start = stop + 1
+        }
+        return pairs
+    }
+
+    /// Decodes `%XX`, and in a query `+`, once.
+    ///
+    /// - Returns: nil at a bad escape, or if the outcome is not UTF-8.
+    private static func decode(_ bytes: UnsafeRawBufferPointer, isQuery: Bool) -> String? {
+        let needsDecoding = bytes.contains { $0 == UInt8(ascii: "%") || (isQuery && $0 == UInt8(ascii: "+")) }
+        guard needsDecoding else { return String(validating: bytes, as: UTF8.self) }
+        var decoded: [UInt8] = []
+        decoded.reserveCapacity(bytes.count)
+        var index = 0
+        while index < bytes.count {
+            let byte = bytes[index]
+            if byte == UInt8(ascii: "%") {
+                guard
+                    index + 2 < bytes.count,
+                    let high = digit(bytes[index + 1]), let low = digit(bytes[index + 2])
+                else { return nil }
+                decoded.append(high << 4 | low)
+                index += 3
+            } else {
+                decoded.append(isQuery && byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+                index += 1
+            }
+        }
+        return String(validating: decoded, as: UTF8.self)
+    }
+
+    private static func digit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}
