@@ -134,10 +134,11 @@ extension Arguments {
     ///
     /// - Throws: for a key that is no option of this command, or a value that the option does not take.
     public func filled(from file: ConfigFile) throws(ConfigError) -> Arguments {
+        let settings = known.filter { $0 != .help && $0 != .version }
         var filled = self
         for entry in file.entries {
-            guard let option = known.first(where: { $0.name == entry.key }) else {
-                throw file.unknownKey(entry, known: known.map(\.name))
+            guard let option = settings.first(where: { $0.name == entry.key }) else {
+                throw file.unknownKey(entry, known: settings.map(\.name))
             }
             if given.contains(where: { $0.name == option.name }) { continue }
             if option.takesValue {

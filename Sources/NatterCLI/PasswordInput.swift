@@ -108,7 +108,8 @@ public enum PasswordInput: Sendable, Equatable {
     /// Reads byte by byte, at most `limitBytes`, up to a line break, which is dropped, or the end.
     static func line(from descriptor: Int32, name: String) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
-        while bytes.count < limitBytes {
+        var isWhole = false
+        while !isWhole, bytes.count < limitBytes {
             var byte: UInt8 = 0
             let count = retrying { Glibc.read(descriptor, &byte, 1) }
             if count < 0 {
@@ -119,16 +120,16 @@ public enum PasswordInput: Sendable, Equatable {
                     .inputOutput, code: "io_error", "cannot read \(name): \(DiskError.text(of: errno))")
             }
             if count == 0, bytes.isEmpty {
-                throw CommandFailure(.invalidData, code: "no_password", "no password on \(name); it is empty")
+                throw CommandFailure(.invalidData, code: "no_password", "there is no password on \(name)")
             }
-            if count == 0 || byte == UInt8(ascii: "\n") { break }
-            bytes.append(byte)
+            isWhole = count == 0 || byte == UInt8(ascii: "\n")
+            if !isWhole { bytes.append(byte) }
         }
-        // A file made on Windows; the limit is reached only by what is too long anyway.
-        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         // A character that the limit cut in two is made good with U+FFFD, which is never shorter than what is left of
         // it: what was too long stays too long.
-        if bytes.count >= limitBytes { return String(decoding: bytes, as: UTF8.self) }
+        guard isWhole else { return String(decoding: bytes, as: UTF8.self) }
+        // A file made on Windows.
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw CommandFailure(.invalidData, code: "bad_password", "the password on \(name) is not UTF-8")
         }

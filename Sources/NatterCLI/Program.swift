@@ -1,3 +1,5 @@
+internal import NatterSystem
+
 /// From the words of a command line to an exit code.
 public enum Program {
     /// Parses, runs, flushes, and tells what went wrong. `--json` decides the form of an error where the program's
@@ -62,6 +64,7 @@ public enum Program {
         case let error as UsageError: CommandFailure(error)
         case let error as OutputError: CommandFailure(error)
         case let error as ConfigError: CommandFailure(error)
+        case let error as DiskError: CommandFailure(error)
         default: nil
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import NatterCLI
 import NatterModel
 import NatterSystem
@@ -125,4 +126,12 @@ enum Fixture {
 
 extension Output {
     var text: String { String(decoding: collected, as: UTF8.self) }
+}
+
+/// Undoes what the one who runs the tests has done to SIGINT, which a child inherits.
+func receiveInterrupts() {
+    _ = signal(SIGINT, SIG_DFL)
+    var all = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_UNBLOCK, &all, nil)
 }
