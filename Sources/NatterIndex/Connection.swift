@@ -22,10 +22,14 @@ public final class Connection {
 
     public let path: String
     let handle: OpaquePointer
+    private let pageChecksums: PageChecksums?
     private var cached: [String: OpaquePointer] = [:]
 
+    /// - Parameter checksums: whether each page has a checksum; the same for all connections to a file.
     /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
-    public init(path: String, role: Role, durability: Durability = .full) throws(IndexError) {
+    public init(
+        path: String, role: Role, durability: Durability = .full, checksums: Bool = false
+    ) throws(IndexError) {
         var handle: OpaquePointer?
         let flags =
             role == .writer
@@ -40,6 +44,11 @@ public final class Connection {
         }
         self.handle = handle
         self.path = path
+        pageChecksums = checksums ? PageChecksums(handle) : nil
+        guard !checksums || pageChecksums != nil else {
+            sqlite3_close_v2(handle)
+            throw IndexError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
+        }
         // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
         let settings =
             switch (role, durability) {
@@ -112,6 +121,15 @@ public final class Connection {
     /// Ends a transaction without effect; harmless outside one.
     public func rollBack() {
         if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
+    }
+
+    /// Whether no transaction is open.
+    public var isIdle: Bool { sqlite3_get_autocommit(handle) != 0 }
+
+    /// Whether the file that is open is no longer the one of that name.
+    public var fileHasMoved: Bool {
+        var hasMoved: Int32 = 0
+        return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved) == SQLITE_OK && hasMoved != 0
     }
 
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
