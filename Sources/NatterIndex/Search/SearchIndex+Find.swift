@@ -1,0 +1,221 @@
+public import NatterModel
+
+extension SearchIndex {
+    static let hits = """
+        SELECT rowid FROM posting WHERE posting MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4
+        """
+
+    /// Finds messages, newest first.
+    ///
+    /// In one conversation that means: by falling seq. Across conversations hits come range by range, the range with the
+    /// newest message first, by falling seq in each; `SearchHit.noNewerThan` bounds the times of all that is still to
+    /// come, so that `SearchNewest` can bring them into exact order without waiting for the last.
+    ///
+    /// - Parameters:
+    ///   - since, until: leave out ranges that lie wholly outside, so hits outside may still come.
+    ///   - visit: what to do with a hit. A common word is never gathered whole if this ends the search early.
+    /// - Throws: `SearchIndexError.corrupt`, possibly after hits; `database`; and what `visit` throws.
+    public func search(
+        _ query: SearchQuery, in conversation: ConversationID? = nil, since: Timestamp? = nil,
+        until: Timestamp? = nil, visit: (SearchHit) throws -> SearchStep
+    ) throws {
+        try snapshot {
+            try SearchIndexError.translate {
+                var number: Int64?
+                if let conversation {
+                    guard let known = try entry(of: conversation)?.number else { return }
+                    number = known
+                }
+                let search = Search(
+                    index: self, query: query, conversation: number, since: since?.rawValue ?? .min,
+                    until: until?.rawValue ?? .max)
+                if try search.visitIfRare(visit) == false { try search.visitByGroups(visit) }
+            }
+        }
+    }
+}
+
+/// Hits of one range, as a part of all the rows that were found.
+private struct Found {
+    let range: SearchRange
+    let rows: ArraySlice<Int64>
+}
+
+private final class Search {
+    /// So few hits are gathered, whatever they belong to, and put in order afterwards.
+    private static let rareLimit = 64
+    /// The rows of the first group of ranges; each group is four times as large as the one before.
+    private static let firstGroupRows: Int64 = 512
+    /// A group that lies in more pieces than this is asked for as one, hits between the pieces passed over.
+    private static let pieceLimit = 64
+
+    private let index: SearchIndex
+    private let query: SearchQuery
+    private let conversation: Int64?
+    private let (since, until): (Int64, Int64)
+    private var names: [Int64: ConversationID] = [:]
+
+    init(index: SearchIndex, query: SearchQuery, conversation: Int64?, since: Int64, until: Int64) {
+        (self.index, self.query, self.conversation) = (index, query, conversation)
+        (self.since, self.until) = (since, until)
+    }
+
+    /// Visits the hits if there are few; that takes no walk through the ranges.
+    /// - Returns: false if there are many, or that would cost too much to learn: then none was visited.
+    func visitIfRare(_ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
+        guard !query.isCostlyToStart else { return false }
+        let rows = try rows(from: 1, to: .max, limit: Search.rareLimit)
+        guard rows.count < Search.rareLimit else { return false }
+        var found: [Found] = []
+        var start = 0
+        while start < rows.count {
+            guard let range = try range(containing: rows[start]) else {
+                start += 1
+                continue
+            }
+            let end = rows[start...].firstIndex { $0 < range.firstRow } ?? rows.count
+            if range.conversation == conversation ?? range.conversation, range.maxTime.rawValue >= since,
+                range.minTime.rawValue <= until
+            {
+                found.append(Found(range: range, rows: rows[start..<end]))
+            }
+            start = end
+        }
+        found.sort { comesFirst($0.range, $1.range) }
+        _ = try self.visit(found, visit)
+        return true
+    }
+
+    /// Walks through the ranges in order, in groups that grow, until the visitor has enough.
+    func visitByGroups(_ visit: (SearchHit) throws -> SearchStep) throws {
+        let statement = try rangesInOrder()
+        var groupRows = Search.firstGroupRows
+        while true {
+            let group = try ranges(from: statement, rows: groupRows)
+            guard try self.visit(find(in: group.ranges), visit), !group.isLast else { return }
+            groupRows = min(groupRows * 4, 1 << 40)
+        }
+    }
+
+    /// The next ranges that have so many rows together; fewer at the end.
+    private func ranges(
+        from statement: borrowing Statement, rows: Int64
+    ) throws(IndexError) -> (ranges: [SearchRange], isLast: Bool) {
+        var ranges: [SearchRange] = []
+        var count: Int64 = 0
+        while count < rows {
+            guard try statement.step() else { return (ranges, true) }
+            let range = try SearchRange(statement, path: index.path)
+            ranges.append(range)
+            count += range.count
+        }
+        return (ranges, false)
+    }
+
+    /// The same order as that of `rangesInOrder`.
+    private func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
+        if conversation != nil { return one.firstSeq > other.firstSeq }
+        return (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
+    }
+
+    private func rangesInOrder() throws(IndexError) -> Statement {
+        if let conversation {
+            let statement = try index.connection.statement(
+                """
+                SELECT \(SearchRange.columns) FROM range WHERE conversation = ?3 AND max_time >= ?1 AND min_time <= ?2
+                ORDER BY first_seq DESC
+                """)
+            try statement.bind(since, until, conversation)
+            return statement
+        }
+        let statement = try index.connection.statement(
+            """
+            SELECT \(SearchRange.columns) FROM range WHERE max_time >= ?1 AND min_time <= ?2
+            ORDER BY max_time DESC, first_row DESC
+            """)
+        try statement.bind(since, until)
+        return statement
+    }
+
+    private func range(containing row: Int64) throws(IndexError) -> SearchRange? {
+        let statement = try index.connection.statement(
+            "SELECT \(SearchRange.columns) FROM range WHERE first_row <= ?1 ORDER BY first_row DESC LIMIT 1")
+        try statement.bind(row)
+        guard try statement.step() else { return nil }
+        let range = try SearchRange(statement, path: index.path)
+        return row <= range.lastRow ? range : nil
+    }
+
+    /// The hits in the ranges, which keep their order.
+    private func find(in group: [SearchRange]) throws -> [Found] {
+        let falling = group.indices.sorted { group[$0].firstRow > group[$1].firstRow }
+        var rows: [Int64] = []
+        for piece in pieces(of: falling.map { group[$0] }) {
+            rows += try self.rows(from: piece.lowerBound, to: piece.upperBound, limit: -1)
+        }
+        var parts = [Range<Int>](repeating: 0..<0, count: group.count)
+        var start = 0
+        for index in falling {
+            start = rows[start...].firstIndex { $0 <= group[index].lastRow } ?? rows.count
+            let end = rows[start...].firstIndex { $0 < group[index].firstRow } ?? rows.count
+            parts[index] = start..<end
+            start = end
+        }
+        return group.indices.filter { !parts[$0].isEmpty }.map { Found(range: group[$0], rows: rows[parts[$0]]) }
+    }
+
+    /// The rows of ranges, neighbours joined; both from the highest to the lowest.
+    private func pieces(of ranges: [SearchRange]) -> [ClosedRange<Int64>] {
+        var pieces: [ClosedRange<Int64>] = []
+        for range in ranges {
+            if let last = pieces.last, last.lowerBound == range.lastRow + 1 {
+                pieces[pieces.count - 1] = range.firstRow...last.upperBound
+            } else {
+                pieces.append(range.firstRow...range.lastRow)
+            }
+        }
+        let limit = query.isCostlyToStart ? 1 : Search.pieceLimit
+        if pieces.count > limit, let first = pieces.first, let last = pieces.last {
+            return [last.lowerBound...first.upperBound]
+        }
+        return pieces
+    }
+
+    /// - Parameter limit: -1 for none.
+    private func rows(from first: Int64, to last: Int64, limit: Int) throws -> [Int64] {
+        let statement = try index.connection.statement(SearchIndex.hits)
+        try statement.bind(query.expression, first, last, limit)
+        var rows: [Int64] = []
+        while try statement.step() { rows.append(statement.int64(0)) }
+        return rows
+    }
+
+    /// - Returns: whether to go on.
+    private func visit(_ found: [Found], _ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
+        for part in found {
+            let name = try name(of: part.range.conversation)
+            hits: for row in part.rows {
+                let hit = SearchHit(
+                    conversation: name, seq: part.range.seq(of: row), noNewerThan: part.range.maxTime,
+                    timesFall: part.range.timesRise)
+                switch try visit(hit) {
+                case .next: continue
+                case .nextRange: break hits
+                case .enough: return false
+                }
+            }
+        }
+        return true
+    }
+
+    private func name(of number: Int64) throws -> ConversationID {
+        if let name = names[number] { return name }
+        let statement = try index.connection.statement("SELECT name FROM conversation WHERE id = ?1")
+        try statement.bind(number)
+        guard try statement.step(), let name = ConversationID(bytes: statement.blob(0)) else {
+            throw IndexError(reason: .corrupt, message: "a range of no conversation", path: index.path)
+        }
+        names[number] = name
+        return name
+    }
+}

@@ -1,0 +1,161 @@
+internal import CSQLite
+public import NatterModel
+internal import NatterSystem
+
+/// The full-text index of a replica or store: one file of SQLite, disposable, made again from the messages at will. To be
+/// used by one thread at a time.
+///
+/// It holds words and numbers, never the text. Messages have consecutive rows; a range (`SearchRange`) says which rows
+/// belong to which numbers of a conversation and what times they span. Rows are never used twice, so a range that is
+/// dropped takes its hits with it. Each page carries a checksum: damage is found and said (`corrupt`), it never makes a
+/// wrong answer.
+public final class SearchIndex {
+    /// What is indexed of one conversation; all in between too.
+    public typealias Coverage = ClosedRange<Seq>
+
+    let connection: Connection
+    var path: String { connection.path }
+
+    private init(_ connection: Connection) { self.connection = connection }
+
+    /// Opens the index for the one process that writes it. A file that is damaged, foreign or of another version is
+    /// deleted, with what belongs to it, and an empty one takes its place.
+    ///
+    /// - Throws: `SearchIndexError.database` where the disk does not let us.
+    public static func openForWriting(path: String) throws -> SearchIndex {
+        do {
+            let connection = try connect(path, .writer)
+            if try Schema.version(of: connection) == version {
+                try checkTables(of: connection)
+                return SearchIndex(connection)
+            }
+            // Whatever else is in the file, an empty database excepted, is not ours.
+            guard try isEmpty(connection) else { throw IndexError(reason: .corrupt, message: "foreign", path: path) }
+            return try create(in: connection)
+        } catch let error as IndexError {
+            guard case .corrupt = SearchIndexError(error) else { throw SearchIndexError(error) }
+        }
+        try discard(path: path)
+        return try SearchIndexError.translate { try create(in: connect(path, .writer)) }
+    }
+
+    /// Opens the index to search it.
+    ///
+    /// - Returns: nil if there is none that can be read: then all messages have to be scanned.
+    public static func openForReading(path: String) -> SearchIndex? {
+        guard let connection = try? connect(path, .reader),
+            (try? Schema.version(of: connection)) == version,
+            (try? checkTables(of: connection)) != nil,
+            // Discarded between our opening the file and its WAL: the two don't belong together.
+            !connection.fileHasMoved
+        else { return nil }
+        return SearchIndex(connection)
+    }
+
+    /// Deletes the index at `path`. Whoever has it open may go on reading, and should open it again.
+    public static func discard(path: String) throws {
+        // The database first: without it nobody looks at the rest.
+        for file in [path, path + "-wal", path + "-shm"] {
+            do throws(DiskError) {
+                try PosixDisk().remove(file)
+            } catch {
+                if !error.isMissing { throw error }
+            }
+        }
+    }
+
+    /// What is indexed, by conversation.
+    public func coverage() throws -> [ConversationID: Coverage] { try SearchIndexError.translate(readCoverage) }
+
+    /// The highest number indexed of each conversation.
+    public func heads() throws -> [ConversationID: Seq] { try coverage().mapValues(\.upperBound) }
+
+    /// The highest number indexed of a conversation; `Seq.zero` if none is.
+    public func indexedUpTo(_ conversation: ConversationID) throws -> Seq {
+        try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
+    }
+
+    /// How many messages are indexed, and how many rows more still take room though their conversation was forgotten.
+    /// Only a new index gives that room back, and only that removes the words of erased messages from the disk.
+    public func messageCounts() throws -> (live: Int, forgotten: Int) { try SearchIndexError.translate(countMessages) }
+
+    /// Runs `body` on one state of the index, whatever is written meanwhile: to learn what is covered and to search
+    /// that very state. Keep it short, it pins the WAL.
+    public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
+        guard connection.isIdle else { return try body() }
+        return try SearchIndexError.translate { try connection.snapshot(body) }
+    }
+}
+
+extension SearchIndex {
+    /// Our own number, and SQLite's: its tables of letters may change with it.
+    static var version: Int { 1 * 10_000_000 + Connection.libraryVersion }
+
+    static let tableOfWords =
+        "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(SearchTokenizer.setting)\")"
+
+    private static let tables = """
+        CREATE TABLE conversation(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, first INTEGER NOT NULL,
+            head INTEGER NOT NULL);
+        CREATE TABLE range(first_row INTEGER PRIMARY KEY, count INTEGER NOT NULL, conversation INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL, min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, rises INTEGER NOT NULL);
+        CREATE INDEX range_time ON range(max_time, first_row);
+        CREATE INDEX range_conversation ON range(conversation, first_seq);
+        CREATE TABLE next(row INTEGER NOT NULL);
+        INSERT INTO next VALUES(1);
+        """
+
+    private static func connect(_ path: String, _ role: Connection.Role) throws(IndexError) -> Connection {
+        try Connection(path: path, role: role, durability: .normal, checksums: true)
+    }
+
+    private static func create(in connection: Connection) throws -> SearchIndex {
+        try connection.transaction {
+            try connection.execute(tableOfWords + ";" + tables + "PRAGMA user_version=\(version)")
+        }
+        return SearchIndex(connection)
+    }
+
+    /// A conversation's number in this index, and the highest number indexed of it.
+    func entry(of conversation: ConversationID) throws(IndexError) -> (number: Int64, head: Seq)? {
+        let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
+        try statement.bind(conversation.bytes)
+        return try statement.step() ? (statement.int64(0), Seq(statement.uint64(1))) : nil
+    }
+
+    private func readCoverage() throws -> [ConversationID: Coverage] {
+        var coverage: [ConversationID: Coverage] = [:]
+        let statement = try connection.statement("SELECT name, first, head FROM conversation")
+        while try statement.step() {
+            let (first, head) = (Seq(statement.uint64(1)), Seq(statement.uint64(2)))
+            guard let name = ConversationID(bytes: statement.blob(0)), first <= head else {
+                throw IndexError(reason: .corrupt, message: "a conversation that cannot be", path: path)
+            }
+            coverage[name] = first...head
+        }
+        return coverage
+    }
+
+    private func countMessages() throws -> (live: Int, forgotten: Int) {
+        let statement = try connection.statement(
+            "SELECT (SELECT coalesce(sum(count), 0) FROM range), (SELECT row - 1 FROM next)")
+        guard try statement.step() else { return (0, 0) }
+        let (live, rows) = (statement.int(0), statement.int(1))
+        return (live, max(0, rows - live))
+    }
+
+    private static func isEmpty(_ connection: Connection) throws(IndexError) -> Bool {
+        let statement = try connection.statement("SELECT 1 FROM sqlite_schema LIMIT 1")
+        return try !statement.step()
+    }
+
+    /// Throws unless the tables can be read.
+    private static func checkTables(of connection: Connection) throws(IndexError) {
+        let next = try connection.statement("SELECT row FROM next")
+        guard try next.step() else {
+            throw IndexError(reason: .corrupt, message: "the table 'next' is empty", path: connection.path)
+        }
+        let hits = try connection.statement(SearchIndex.hits)
+        hits.reset()
+    }
+}

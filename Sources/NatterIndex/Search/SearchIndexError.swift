@@ -1,0 +1,37 @@
+public import NatterModel
+
+/// Why the search index did not do what it was asked.
+public enum SearchIndexError: Error, Equatable, CustomStringConvertible {
+    /// What is in the file can't be relied on. Scan instead, `SearchIndex.discard` it and index anew.
+    case corrupt(path: String, message: String)
+    /// The messages do not follow those that are indexed already. Nothing was changed.
+    case notContiguous(conversation: ConversationID, expected: Seq, given: Seq)
+    /// The disk is full, or did not do as told; or another process holds the lock.
+    case database(IndexError)
+
+    public var description: String {
+        switch self {
+        case .corrupt(let path, let message): "the search index '\(path)' is damaged: \(message)"
+        case .notContiguous(let conversation, let expected, let given):
+            "cannot index message \(given) of conversation '\(conversation)': message \(expected) comes next"
+        case .database(let error): error.description
+        }
+    }
+
+    /// Whatever is not the disk's or another process's doing is damage, since the file and the statements are our own.
+    init(_ error: IndexError) {
+        switch error.reason {
+        case .full, .inputOutput, .busy, .cannotOpen: self = .database(error)
+        case .corrupt, .constraint, .newerSchema, .other: self = .corrupt(path: error.path, message: error.message)
+        }
+    }
+
+    /// Runs `body`, its `IndexError` turned into one of these.
+    static func translate<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as IndexError {
+            throw SearchIndexError(error)
+        }
+    }
+}

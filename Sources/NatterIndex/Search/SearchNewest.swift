@@ -1,0 +1,81 @@
+public import NatterModel
+
+/// Brings the hits of a search of all conversations into exact order, newest first, and says when there are enough.
+///
+/// For each hit, look up its time and `offer` it; then `take` and print what can't be preceded any more; in the end,
+/// `finish`. Messages of the same time come in the order of their conversations' ids, of the same conversation by falling
+/// seq.
+public struct SearchNewest<Element> {
+    private struct Entry {
+        let time: Timestamp
+        let conversation: ConversationID
+        let seq: Seq
+        let element: Element
+    }
+
+    /// How many are still wanted.
+    private var wanted: Int
+    /// What is not taken yet, oldest first; no more than are wanted.
+    private var waiting: [Entry] = []
+
+    /// - Parameter limit: how many are wanted.
+    public init(limit: Int = .max) { wanted = max(0, limit) }
+
+    /// Whether a message of that time may be among those wanted.
+    public func wants(_ time: Timestamp) -> Bool {
+        guard waiting.count >= wanted else { return true }
+        return waiting.first.map { $0.time <= time } ?? false
+    }
+
+    /// Takes in one message, unless there are enough that are newer.
+    public mutating func offer(_ element: Element, conversation: ConversationID, seq: Seq, time: Timestamp) {
+        guard wants(time) else { return }
+        let entry = Entry(time: time, conversation: conversation, seq: seq, element: element)
+        var (low, high) = (0, waiting.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if precedes(waiting[middle], entry) { high = middle } else { low = middle + 1 }
+        }
+        waiting.insert(entry, at: low)
+        if waiting.count > wanted { waiting.removeFirst() }
+    }
+
+    /// Takes in a hit, and says how to go on with the search.
+    ///
+    /// - Parameter time: the message's own; call it for hits that are wanted only (not of another sender, say).
+    public mutating func offer(_ element: Element, hit: SearchHit, time: Timestamp) -> SearchStep {
+        offer(element, conversation: hit.conversation, seq: hit.seq, time: time)
+        if isComplete(before: hit.noNewerThan) { return .enough }
+        return hit.timesFall && !wants(time) ? .nextRange : .next
+    }
+
+    /// Whether enough are known if all still to come are no newer than `bound`.
+    public func isComplete(before bound: Timestamp) -> Bool {
+        guard waiting.count >= wanted else { return false }
+        return waiting.first.map { $0.time > bound } ?? true
+    }
+
+    /// Those that are newer than all still to come, newest first.
+    public mutating func take(newerThan bound: Timestamp) -> [Element] {
+        var taken: [Element] = []
+        while let last = waiting.last, last.time > bound {
+            taken.append(last.element)
+            waiting.removeLast()
+        }
+        wanted -= min(wanted, taken.count)
+        return taken
+    }
+
+    /// The rest, newest first.
+    public mutating func finish() -> [Element] {
+        defer { (wanted, waiting) = (0, []) }
+        return waiting.reversed().map(\.element)
+    }
+
+    /// Whether one comes before the other, in the order newest first.
+    private func precedes(_ one: Entry, _ other: Entry) -> Bool {
+        if one.time != other.time { return one.time > other.time }
+        if one.conversation != other.conversation { return one.conversation < other.conversation }
+        return one.seq > other.seq
+    }
+}

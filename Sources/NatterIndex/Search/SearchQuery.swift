@@ -1,0 +1,171 @@
+/// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`); a `-` before any of them excludes
+/// the messages that have it. All that is not excluded must be there.
+///
+/// Nothing else means anything: `AND`, `NEAR`, `^`, `:` and parentheses are words or punctuation as in any text. A word
+/// with punctuation inside (`don't`, `/etc/fstab`, `foo-bar`) is the phrase of its parts. Two hyphens before a word are
+/// punctuation: `--reinstall` looks for "reinstall".
+public struct SearchQuery: Sendable, Equatable {
+    /// The most words that a query may have, those within phrases included, about.
+    public static let wordLimit = 1_000
+
+    public struct Term: Sendable, Equatable {
+        public enum Kind: Sendable, Equatable {
+            case word
+            case phrase
+        }
+
+        /// As given, without the `-`, the quotes and the `*`.
+        public let text: String
+        public let kind: Kind
+        /// Whether the last word may go on.
+        public let isPrefix: Bool
+        public let isNegative: Bool
+
+        init(text: String, kind: Kind = .word, isPrefix: Bool = false, isNegative: Bool = false) {
+            (self.text, self.kind, self.isPrefix, self.isNegative) = (text, kind, isPrefix, isNegative)
+        }
+    }
+
+    /// What counts, at least one of them not negative.
+    public let terms: [Term]
+    /// Remarks for the user on what was left out of account.
+    public let notes: [String]
+    /// The same in the language of FTS5.
+    let expression: String
+
+    /// Reads a query.
+    ///
+    /// - Parameter text: all arguments, joined by spaces. A quote that is not closed ends with the text.
+    /// - Throws: `SearchQueryError`; an `IndexError` only if SQLite has no memory.
+    public init(_ text: String) throws {
+        var parser = Parser(rest: Array(text.utf8)[...])
+        var tokenizer: SearchTokenizer?
+        var map = SearchText()
+        var (terms, notes): ([Term], [String]) = ([], [])
+        var (wanted, unwanted): ([String], [String]) = ([], [])
+        var (words, negativeBlank): (Int, String?) = (0, nil)
+        while let term = parser.next() {
+            var text = term.text
+            let (literal, hasWord) = try text.withUTF8 { bytes in
+                try map.withMapped(UnsafeRawBufferPointer(bytes)) { mapped in
+                    words += SearchQuery.wordBound(mapped)
+                    return (
+                        SearchQuery.quote(mapped, isPrefix: term.isPrefix),
+                        try SearchQuery.hasWord(mapped, &tokenizer)
+                    )
+                }
+            }
+            guard words <= SearchQuery.wordLimit else { throw SearchQueryError.tooManyWords }
+            guard hasWord else {
+                negativeBlank = negativeBlank ?? term.text
+                notes.append("'\(term.text)' is left out: there is no letter or digit in it")
+                continue
+            }
+            terms.append(term)
+            if term.isNegative { unwanted.append(literal) } else { wanted.append(literal) }
+        }
+        guard !wanted.isEmpty else {
+            if !unwanted.isEmpty { throw SearchQueryError.onlyNegative }
+            throw negativeBlank.map { SearchQueryError.noWord(term: $0) } ?? SearchQueryError.empty
+        }
+        (self.terms, self.notes) = (terms, notes)
+        let wantedAll = "(" + wanted.joined(separator: " AND ") + ")"
+        expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(separator: " OR ") + ")"
+    }
+
+    /// Whether SQLite gathers all words with a beginning anew, each time that the query is put to it.
+    var isCostlyToStart: Bool { terms.contains { $0.isPrefix } }
+
+    /// A string of FTS5: doubled quotes are the only thing with a meaning inside. A NUL would end it.
+    private static func quote(_ bytes: UnsafeRawBufferPointer, isPrefix: Bool) -> String {
+        var literal: [UInt8] = [UInt8(ascii: "\"")]
+        literal.reserveCapacity(bytes.count + 4)
+        for byte in bytes {
+            if byte == UInt8(ascii: "\"") { literal.append(byte) }
+            literal.append(byte == 0 ? UInt8(ascii: " ") : byte)
+        }
+        literal += isPrefix ? "\" *".utf8 : "\"".utf8
+        return String(decoding: literal, as: UTF8.self)
+    }
+
+    private static func hasWord(_ bytes: UnsafeRawBufferPointer, _ tokenizer: inout SearchTokenizer?) throws -> Bool {
+        if bytes.contains(where: isLetterOrDigit) { return true }
+        guard bytes.contains(where: { $0 >= 0x80 }) else { return false }
+        let made = try tokenizer ?? SearchTokenizer()
+        tokenizer = made
+        return made.findsWord(in: bytes)
+    }
+
+    /// At least as many as there are words in the text, as far as ASCII tells them apart.
+    private static func wordBound(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var (count, isInside) = (0, false)
+        for byte in bytes {
+            let isPart = byte >= 0x80 || isLetterOrDigit(byte)
+            if isPart && !isInside { count += 1 }
+            isInside = isPart
+        }
+        return count
+    }
+
+    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "a")...UInt8(ascii: "z"):
+            true
+        default: false
+        }
+    }
+}
+
+/// A query that can't be answered: wrong usage.
+public enum SearchQueryError: Error, Equatable, CustomStringConvertible {
+    case empty
+    case noWord(term: String)
+    case onlyNegative
+    case tooManyWords
+
+    public var description: String {
+        switch self {
+        case .empty: "there is nothing to search for; give a word, a \"phrase\" or the beginning of a word with '*'"
+        case .noWord(let term):
+            "cannot search for '\(term)': there is no letter or digit in it; --substring finds any text"
+        case .onlyNegative: "the query only says what to leave out; add a word to search for"
+        case .tooManyWords: "the query has more than \(SearchQuery.wordLimit) words"
+        }
+    }
+}
+
+/// Takes a query to pieces, byte by byte: all that has a meaning is ASCII.
+private struct Parser {
+    var rest: ArraySlice<UInt8>
+
+    mutating func next() -> SearchQuery.Term? {
+        rest = rest.drop(while: Parser.isSpace)
+        guard let first = rest.first else { return nil }
+        var isNegative = false
+        let second = rest.dropFirst().first
+        if first == UInt8(ascii: "-"), let second, second != UInt8(ascii: "-"), !Parser.isSpace(second) {
+            isNegative = true
+            rest.removeFirst()
+        }
+        if rest.first == UInt8(ascii: "\"") { return phrase(isNegative: isNegative) }
+        var word = rest.prefix { !Parser.isSpace($0) }
+        rest.removeFirst(word.count)
+        let isPrefix = word.count > 1 && word.last == UInt8(ascii: "*")
+        while isPrefix, word.count > 1, word.last == UInt8(ascii: "*") { word.removeLast() }
+        return SearchQuery.Term(
+            text: String(decoding: word, as: UTF8.self), isPrefix: isPrefix, isNegative: isNegative)
+    }
+
+    private mutating func phrase(isNegative: Bool) -> SearchQuery.Term {
+        rest.removeFirst()
+        let phrase = rest.prefix { $0 != UInt8(ascii: "\"") }
+        rest = rest.dropFirst(phrase.count + 1)
+        let isPrefix = rest.first == UInt8(ascii: "*")
+        if isPrefix { rest.removeFirst() }
+        return SearchQuery.Term(
+            text: String(decoding: phrase, as: UTF8.self), kind: .phrase, isPrefix: isPrefix, isNegative: isNegative)
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == 0x7F }
+}

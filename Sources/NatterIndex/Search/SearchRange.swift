@@ -1,0 +1,42 @@
+internal import NatterModel
+
+/// Rows of the index that follow each other as the messages of one conversation do.
+struct SearchRange {
+    /// The most rows of one range: enough that ranges cost nothing, few enough that a range is one of many.
+    static let rowLimit = 4_096
+
+    var firstRow: Int64
+    var count: Int64
+    /// The conversation's number in this index.
+    var conversation: Int64
+    var firstSeq: Seq
+    var minTime: Timestamp
+    var maxTime: Timestamp
+    /// Whether no message is older than one before it.
+    var timesRise: Bool
+
+    var lastRow: Int64 { firstRow + count - 1 }
+
+    /// - Parameter row: one of this range.
+    func seq(of row: Int64) -> Seq { firstSeq.advanced(by: Int(clamping: row - firstRow)) }
+
+    /// What `init(_:)` reads, in order.
+    static let columns = "first_row, count, conversation, first_seq, min_time, max_time, rises"
+}
+
+extension SearchRange {
+    /// From a row of a statement that selects `columns`.
+    /// - Throws: `corrupt` for numbers that can't be.
+    init(_ statement: borrowing Statement, path: String) throws(IndexError) {
+        firstRow = statement.int64(0)
+        count = statement.int64(1)
+        conversation = statement.int64(2)
+        firstSeq = Seq(statement.uint64(3))
+        minTime = Timestamp(milliseconds: statement.int64(4))
+        maxTime = Timestamp(milliseconds: statement.int64(5))
+        timesRise = statement.bool(6)
+        guard firstRow > 0, count > 0, count <= Int64(SearchRange.rowLimit), firstRow < Int64.max - count,
+            minTime <= maxTime
+        else { throw IndexError(reason: .corrupt, message: "a range that cannot be", path: path) }
+    }
+}

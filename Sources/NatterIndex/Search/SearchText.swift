@@ -1,0 +1,167 @@
+/// What happens to text, and to a query alike, before SQLite's `unicode61` tokenizer sees it. The tokenizer folds case in
+/// every script and drops Latin diacritics; what it leaves to do:
+///
+/// - ё is е; the accents of Greek vowels go, as they do in Greek capitals; и, і, у, г, к with a combining mark of their
+///   own become the one letter that they are (the tokenizer would drop the mark).
+/// - Scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar): each character becomes a word, so that
+///   a run of them in a query is a phrase and finds any part of a text.
+/// - Emoji, to the tokenizer a mixture of punctuation and words, become words of one character of a private plane.
+///
+/// Works on bytes; text of ASCII and the usual Latin and Cyrillic letters passes through without being copied. Broken
+/// UTF-8 passes through too.
+struct SearchText {
+    private var buffer: [UInt8] = []
+
+    /// The mapped text, for the length of the call.
+    mutating func withMapped<Result>(
+        _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
+        let plain = SearchText.plainPrefix(of: bytes, from: 0)
+        guard plain < bytes.count else { return try body(bytes) }
+        buffer.removeAll(keepingCapacity: true)
+        var start = 0
+        var end = plain
+        while end < bytes.count {
+            buffer.append(contentsOf: bytes[start..<end])
+            start = end + map(bytes, at: end)
+            end = SearchText.plainPrefix(of: bytes, from: start)
+        }
+        buffer.append(contentsOf: bytes[start..<end])
+        return try buffer.withUnsafeBytes(body)
+    }
+
+    /// - Returns: where the first sequence at or after `start` begins that may have to be changed; `count` if none does.
+    private static func plainPrefix(of bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var index = start
+        let count = bytes.count
+        while index < count {
+            if count - index >= 8,
+                bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
+            {
+                index += 8
+                continue
+            }
+            let lead = bytes[index]
+            if lead >= 0xCC {
+                let next = index + 1 < count ? bytes[index + 1] : 0
+                switch lead {
+                case 0xD0: if next == 0x81 { return index }
+                case 0xD1: if next == 0x91 { return index }
+                case 0xCD, 0xD2...0xDF, 0xEB...0xEE: break
+                default: return index
+                }
+            }
+            index += 1
+        }
+        return count
+    }
+
+    /// Appends what stands for the sequence at `index`.
+    /// - Returns: the number of bytes it has in the text.
+    private mutating func map(_ bytes: UnsafeRawBufferPointer, at index: Int) -> Int {
+        guard let (scalar, length) = SearchText.decode(bytes, at: index) else {
+            buffer.append(bytes[index])
+            return 1
+        }
+        switch scalar {
+        case 0x0300...0x036F: compose(scalar, bytes[index..<index + length])
+        case 0x0370...0x03FF: append(twoByte: SearchText.withoutAccent(scalar))
+        case 0x0401: append(twoByte: 0x0415)
+        case 0x0451: append(twoByte: 0x0435)
+        case 0xFE0E, 0xFE0F:
+            // Asks for a look, as black or coloured emoji; no part of the word.
+            buffer.append(UInt8(ascii: " "))
+        case 0x2600...0x27BF: appendWord([0xF3, 0xBF, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
+        case 0x1F000...0x1FFFF: appendWord([0xF3, 0xBF, bytes[index + 2], bytes[index + 3]])
+        case _ where SearchText.standsAlone(scalar): appendWord(bytes[index..<index + length])
+        default: buffer.append(contentsOf: bytes[index..<index + length])
+        }
+        return length
+    }
+
+    private mutating func append(twoByte scalar: UInt32) {
+        buffer.append(0xC0 | UInt8(truncatingIfNeeded: scalar >> 6))
+        buffer.append(0x80 | UInt8(truncatingIfNeeded: scalar & 0x3F))
+    }
+
+    private mutating func appendWord(_ bytes: some Sequence<UInt8>) {
+        buffer.append(UInt8(ascii: " "))
+        buffer.append(contentsOf: bytes)
+        buffer.append(UInt8(ascii: " "))
+    }
+
+    /// A combining mark: makes one letter with a Cyrillic letter before it, where there is such a letter.
+    private mutating func compose(_ mark: UInt32, _ bytes: Slice<UnsafeRawBufferPointer>) {
+        if let low = buffer.last, let high = buffer.dropLast().last, high == 0xD0 || high == 0xD1,
+            let letter = SearchText.cyrillic(UInt32(high & 0x1F) << 6 | UInt32(low & 0x3F), with: mark)
+        {
+            buffer.removeLast(2)
+            append(twoByte: letter)
+        } else {
+            buffer.append(contentsOf: bytes)
+        }
+    }
+
+    private static func cyrillic(_ letter: UInt32, with mark: UInt32) -> UInt32? {
+        switch (letter, mark) {
+        case (0x0418, 0x0306): 0x0419
+        case (0x0438, 0x0306): 0x0439
+        case (0x0423, 0x0306): 0x040E
+        case (0x0443, 0x0306): 0x045E
+        case (0x0406, 0x0308): 0x0407
+        case (0x0456, 0x0308): 0x0457
+        case (0x0413, 0x0301): 0x0403
+        case (0x0433, 0x0301): 0x0453
+        case (0x041A, 0x0301): 0x040C
+        case (0x043A, 0x0301): 0x045C
+        default: nil
+        }
+    }
+
+    private static func withoutAccent(_ greek: UInt32) -> UInt32 {
+        switch greek {
+        case 0x0386: 0x0391
+        case 0x0388: 0x0395
+        case 0x0389: 0x0397
+        case 0x038A, 0x03AA: 0x0399
+        case 0x038C: 0x039F
+        case 0x038E, 0x03AB: 0x03A5
+        case 0x038F: 0x03A9
+        case 0x03AC: 0x03B1
+        case 0x03AD: 0x03B5
+        case 0x03AE: 0x03B7
+        case 0x0390, 0x03AF, 0x03CA: 0x03B9
+        case 0x03CC: 0x03BF
+        case 0x03B0, 0x03CB, 0x03CD: 0x03C5
+        case 0x03CE: 0x03C9
+        default: greek
+        }
+    }
+
+    /// Whether a character belongs to a script that writes no spaces between words.
+    private static func standsAlone(_ scalar: UInt32) -> Bool {
+        switch scalar {
+        case 0x0E00...0x0EFF,  // Thai, Lao
+            0x1000...0x109F, 0xA9E0...0xA9FF, 0xAA60...0xAA7F,  // Myanmar
+            0x1780...0x17FF,  // Khmer
+            0x3005...0x3007, 0x3021...0x3029, 0x3031...0x3035, 0x3038...0x303B,  // marks used with Han
+            0x3040...0x309F, 0x30A0...0x30FF, 0x31F0...0x31FF, 0xFF66...0xFF9F, 0x1AFF0...0x1B16F,  // kana
+            0x3400...0x4DBF, 0x4E00...0x9FFF, 0xF900...0xFAFF, 0x20000...0x3FFFF:  // Han
+            true
+        default: false
+        }
+    }
+
+    /// Reads one sequence of two to four bytes; nil where the bytes are none.
+    private static func decode(_ bytes: UnsafeRawBufferPointer, at index: Int) -> (scalar: UInt32, length: Int)? {
+        let lead = bytes[index]
+        let length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4
+        guard lead >= 0xC2, lead <= 0xF4, bytes.count - index >= length else { return nil }
+        var scalar = UInt32(lead) & (0x7F >> UInt32(length))
+        for byte in bytes[index + 1..<index + length] {
+            guard byte & 0xC0 == 0x80 else { return nil }
+            scalar = scalar << 6 | UInt32(byte & 0x3F)
+        }
+        return (scalar, length)
+    }
+}

@@ -1,0 +1,56 @@
+internal import CSQLite
+internal import Glibc
+
+/// SQLite's `unicode61` with our settings, to be asked what it takes for words.
+final class SearchTokenizer {
+    /// As an argument of `CREATE VIRTUAL TABLE`. Marks (Mn, Mc) count as parts of words, or Hindi, Arabic with vowel
+    /// signs and Thai would fall to pieces; so do private characters (Co), which `SearchText` uses.
+    static let setting = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
+    private static let arguments = ["remove_diacritics", "2", "categories", "L* N* Co Mn Mc"]
+
+    private let connection: Connection
+    private let functions: fts5_tokenizer
+    private let tokenizer: OpaquePointer
+
+    init() throws(IndexError) {
+        connection = try Connection(path: ":memory:", role: .writer)
+        var api: UnsafeMutablePointer<fts5_api>?
+        let statement = try connection.statement("SELECT fts5(?1)")
+        let handle = statement.handle
+        let type: StaticString = "fts5_api_ptr"
+        let bound = type.withUTF8Buffer { name in
+            name.withMemoryRebound(to: CChar.self) {
+                sqlite3_bind_pointer(handle, 1, &api, $0.baseAddress, nil)
+            }
+        }
+        guard bound == SQLITE_OK else { throw connection.error(bound) }
+        _ = try statement.step()
+        var functions = fts5_tokenizer()
+        var data: UnsafeMutableRawPointer?
+        guard let api, let find = api.pointee.xFindTokenizer, find(api, "unicode61", &data, &functions) == SQLITE_OK,
+            let create = functions.xCreate
+        else { throw connection.error(SQLITE_ERROR) }
+        let texts = SearchTokenizer.arguments.map { strdup($0) }
+        defer { for text in texts { free(text) } }
+        var arguments = texts.map { UnsafePointer($0) }
+        var tokenizer: OpaquePointer?
+        let code = create(data, &arguments, Int32(arguments.count), &tokenizer)
+        guard code == SQLITE_OK, let tokenizer else { throw connection.error(code) }
+        (self.functions, self.tokenizer) = (functions, tokenizer)
+    }
+
+    deinit { functions.xDelete?(tokenizer) }
+
+    /// Whether there is a word in a text that `SearchText` has mapped.
+    func findsWord(in bytes: UnsafeRawBufferPointer) -> Bool {
+        var found = false
+        _ = functions.xTokenize?(
+            tokenizer, &found, FTS5_TOKENIZE_QUERY, bytes.bindMemory(to: CChar.self).baseAddress,
+            Int32(clamping: bytes.count),
+            { context, _, _, _, _, _ in
+                context?.assumingMemoryBound(to: Bool.self).pointee = true
+                return SQLITE_DONE
+            })
+        return found
+    }
+}

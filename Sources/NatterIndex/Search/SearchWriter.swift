@@ -1,0 +1,192 @@
+internal import CSQLite
+public import NatterModel
+
+/// Adds to the index and takes away from it, in one transaction; see `SearchIndex.write`.
+public final class SearchWriter {
+    private let index: SearchIndex
+    private var connection: Connection { index.connection }
+    /// What went wrong half-way. Rows may have been written that no range knows of: nothing may be committed.
+    private(set) var failure: (any Error)?
+
+    init(_ index: SearchIndex) { self.index = index }
+
+    /// Adds messages of one conversation.
+    ///
+    /// Of a conversation that the index does not know, any number may be the first (a replica may begin late);
+    /// otherwise it must be the one after the highest that is indexed. Many messages in one call make a small index: each
+    /// change from one conversation to another costs some 60 bytes.
+    ///
+    /// - Parameter body: appends the messages, in order and without gaps.
+    /// - Throws: `notContiguous`, with nothing changed; `corrupt`; `database`; and what `body` throws, after which the
+    ///   whole transaction is given up.
+    public func add(
+        _ conversation: ConversationID, from first: Seq, _ body: (inout SearchRows) throws -> Void
+    ) throws {
+        let known = try SearchIndexError.translate { try index.entry(of: conversation) }
+        guard first > .zero, first.rawValue < UInt64(Int64.max) / 2, known.map({ $0.head.next == first }) ?? true else {
+            throw SearchIndexError.notContiguous(
+                conversation: conversation, expected: known?.head.next ?? Seq(1), given: first)
+        }
+        try completely {
+            let number = try known?.number ?? insert(conversation, first: first)
+            var rows = try SearchRows(connection, conversation: number, first: first)
+            try body(&rows)
+            try rows.finish()
+            if rows.next > first {
+                let update = try connection.statement("UPDATE conversation SET head = ?2 WHERE id = ?1")
+                try update.run(number, rows.next.previous.rawValue)
+            } else if known == nil {
+                try delete(number)
+            }
+        }
+    }
+
+    /// Drops what is indexed of a conversation; it may be added again from any number.
+    public func forget(_ conversation: ConversationID) throws {
+        guard let known = try SearchIndexError.translate({ try index.entry(of: conversation) }) else { return }
+        try completely {
+            let ranges = try connection.statement("DELETE FROM range WHERE conversation = ?1")
+            try ranges.run(known.number)
+            try delete(known.number)
+        }
+    }
+
+    private func completely(_ body: () throws -> Void) throws {
+        do {
+            try SearchIndexError.translate(body)
+        } catch {
+            failure = failure ?? error
+            throw error
+        }
+    }
+
+    private func insert(_ conversation: ConversationID, first: Seq) throws -> Int64 {
+        let insert = try connection.statement("INSERT INTO conversation(name, first, head) VALUES(?1, ?2, ?2)")
+        try insert.run(conversation.bytes, first.rawValue)
+        return connection.lastInsertedRow
+    }
+
+    private func delete(_ number: Int64) throws {
+        let delete = try connection.statement("DELETE FROM conversation WHERE id = ?1")
+        try delete.run(number)
+    }
+}
+
+/// Takes the messages of one conversation, one after the other; see `SearchWriter.add`.
+public struct SearchRows: ~Copyable {
+    private let connection: Connection
+    private let conversation: Int64
+    private let insert: Statement
+    private var text = SearchText()
+    private var row: Int64
+    private var range: SearchRange?
+    /// The number that the next message gets.
+    public private(set) var next: Seq
+
+    init(_ connection: Connection, conversation: Int64, first: Seq) throws {
+        let row = try SearchRows.nextRow(connection)
+        let range = try SearchRows.lastRange(connection)
+        insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
+        (self.connection, self.conversation, self.row, next) = (connection, conversation, row, first)
+        // The index's last range, where this conversation goes on in it.
+        let goesOn =
+            range.map { $0.conversation == conversation && $0.lastRow + 1 == row && $0.seq(of: row) == first } ?? false
+        self.range = goesOn ? range : nil
+    }
+
+    private static func nextRow(_ connection: Connection) throws(IndexError) -> Int64 {
+        let statement = try connection.statement("SELECT row FROM next")
+        let row = try statement.step() ? statement.int64(0) : 0
+        guard row > 0, row < Int64.max / 2 else {
+            throw IndexError(reason: .corrupt, message: "no row comes next", path: connection.path)
+        }
+        return row
+    }
+
+    private static func lastRange(_ connection: Connection) throws(IndexError) -> SearchRange? {
+        let statement = try connection.statement(
+            "SELECT \(SearchRange.columns) FROM range ORDER BY first_row DESC LIMIT 1")
+        return try statement.step() ? SearchRange(statement, path: connection.path) : nil
+    }
+
+    /// Adds the next message.
+    ///
+    /// - Parameter text: UTF-8, used only during the call; empty for what has no text to be found.
+    public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
+        if bytes.count > 0 {
+            let (connection, handle, row) = (connection, insert.handle, row)
+            try text.withMapped(bytes) { mapped in
+                sqlite3_bind_int64(handle, 1, row)
+                // Not copied: the statement runs while the bytes are there, and is never run again without new ones.
+                sqlite3_bind_text(
+                    handle, 2, mapped.bindMemory(to: CChar.self).baseAddress, Int32(clamping: mapped.count), nil)
+                let code = sqlite3_step(handle)
+                sqlite3_reset(handle)
+                guard code == SQLITE_DONE else { throw SearchIndexError(connection.error(code)) }
+            }
+        }
+        try account(time)
+    }
+
+    /// The same with an array.
+    public mutating func append(time: Timestamp, text: [UInt8]) throws {
+        try text.withUnsafeBytes { try append(time: time, text: $0) }
+    }
+
+    /// The same with a string.
+    public mutating func append(time: Timestamp, text: String) throws {
+        var text = text
+        try text.withUTF8 { try append(time: time, text: UnsafeRawBufferPointer($0)) }
+    }
+
+    private mutating func account(_ time: Timestamp) throws {
+        if let full = range, full.count >= Int64(SearchRange.rowLimit) {
+            try save(full)
+            range = nil
+        }
+        if var current = range {
+            // While times rise, the highest is the last one.
+            current.timesRise = current.timesRise && time >= current.maxTime
+            current.count += 1
+            current.minTime = min(current.minTime, time)
+            current.maxTime = max(current.maxTime, time)
+            range = current
+        } else {
+            range = SearchRange(
+                firstRow: row, count: 1, conversation: conversation, firstSeq: next, minTime: time, maxTime: time,
+                timesRise: true)
+        }
+        row += 1
+        next = next.next
+    }
+
+    mutating func finish() throws {
+        if let range { try save(range) }
+        let update = try connection.statement("UPDATE next SET row = ?1")
+        try update.run(row)
+    }
+
+    private func save(_ range: SearchRange) throws {
+        let statement = try connection.statement(
+            "INSERT OR REPLACE INTO range(\(SearchRange.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+        try statement.run(
+            range.firstRow, range.count, range.conversation, range.firstSeq.rawValue, range.minTime.rawValue,
+            range.maxTime.rawValue, range.timesRise)
+    }
+}
+
+extension SearchIndex {
+    /// Changes the index in one transaction: all of it, or nothing. Only for an index that is open for writing.
+    ///
+    /// Some thousand messages make a good transaction. A crash may lose the last ones: what is covered says so.
+    public func write(_ body: (SearchWriter) throws -> Void) throws {
+        try SearchIndexError.translate {
+            try connection.transaction { () throws -> Void in
+                let writer = SearchWriter(self)
+                try body(writer)
+                // One that `body` kept to itself.
+                if let failure = writer.failure { throw failure }
+            }
+        }
+    }
+}
