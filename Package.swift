@@ -56,6 +56,7 @@ let package = Package(
         program("natterd", imports: ["NatterDaemon"]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
+        tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
     ],
     swiftLanguageModes: [.v6]
 )
