@@ -68,3 +68,8 @@ static inline size_t natter_connection_head_size(struct MHD_Connection *connecti
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     return info ? info->header_size : 0;
 }
+
+/// Keeps a reply out of chunks; the connection is closed after it.
+static inline void natter_response_avoid_chunks(struct MHD_Response *response) {
+    MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+}

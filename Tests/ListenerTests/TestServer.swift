@@ -41,7 +41,8 @@ final class TestServer: Sendable {
 /// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
 /// - `hang` answers only when the server stops.
 /// - `refuse` refuses by the head.
-/// - `upload` counts a streamed body, pausing after each piece until another thread goes on.
+/// - `upload` counts a streamed body, pausing now and then until another thread goes on; `upload/early` answers 422 at
+///   its first piece.
 /// - `download/COUNT/PIECE` sends that many bytes in pieces, another thread making each; `flood` never ends;
 ///   `broken` breaks off.
 /// - all else: the path's segments and the query, as they were understood.
@@ -172,6 +173,10 @@ private final class Upload: BodySink {
         let earlier = count.wrappingAdd(bytes.count, ordering: .relaxed).oldValue
         sum.wrappingAdd(bytes.reduce(0) { $0 + Int($1) }, ordering: .relaxed)
         // Every so often another thread has to say that it goes on.
+        if exchange.head.path?.last == "early" {
+            if earlier == 0 { exchange.respond(Reply(status: 422, body: .bytes(Array("enough".utf8)))) }
+            return earlier > 0
+        }
         if earlier / 50_000 == (earlier + bytes.count) / 50_000 { return true }
         handler.run { exchange.resumeReading() }
         return false

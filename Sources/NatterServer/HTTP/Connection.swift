@@ -4,7 +4,7 @@ internal import NatterSystem
 
 /// One connection and the request that is on it. The loop's thread only.
 ///
-/// libmicrohttpd calls for a request in this order: `target` when its first line is complete, `access` with the head, with
+/// libmicrohttpd calls for a request in this order: `begin` when its first line is complete, `access` with the head, with
 /// each piece of the body, and with nothing when the body is whole, then `ended`.
 final class Connection {
     enum Stage {
@@ -21,38 +21,36 @@ final class Connection {
     let descriptor: Int32
     let address: PeerAddress
     let addressText: String
-    private unowned let loop: ListenerLoop
+    unowned let loop: ListenerLoop
     /// Its place in the loop's list.
     var index = 0
 
-    private(set) var stage = Stage.head
-    private(set) var exchange: Exchange?
+    var stage = Stage.head
+    var exchange: Exchange?
     private(set) var isSuspended = false
     private(set) var isCut = false
+    /// Answered past the library, which is only to close it now.
+    private(set) var isOver = false
     /// True while a handler is inside `handle` or `finish`, so that an answer can be taken without a suspension.
-    private(set) var isDispatching = false
+    var isDispatching = false
     /// Whether a closing of the connection must wait for what the client still sends.
-    private(set) var mustLinger = false
+    var mustLinger = false
+
     var reply: Reply?
+    var status = 0
+    var note: String?
     var bytesOut = 0
 
-    private var method = ""
-    private var target = ""
-    /// Where the library has it, and its bytes there.
-    private var targetAddress = 0
-    private var targetLength = 0
-    private var isTargetPlain = false
-    private var targetPath: [String]?
-    private var targetQuery: [(name: String, value: String)]?
-    private var body: [UInt8] = []
+    var method = ""
+    private(set) var target = RawTarget()
+    var body: [UInt8] = []
     private var bytesIn = 0
-    private var status = 0
-    private var note: String?
     private var began: Int64 = 0
+
+    var progress = Progress()
     /// Milliseconds: when the head must be complete.
     private var headDeadline: Int64
     private var hasLookedForEnd = false
-    private var progress = Progress()
 
     init(handle: OpaquePointer, descriptor: Int32, address: PeerAddress, loop: ListenerLoop) {
         (self.handle, self.descriptor, self.address, self.loop) = (handle, descriptor, address, loop)
@@ -64,13 +62,7 @@ final class Connection {
 
     /// The request line is complete; the library will take `text` apart in place, so it is read now.
     func begin(target text: UnsafePointer<CChar>) {
-        let bytes = UnsafeRawBufferPointer(start: text, count: strlen(text))
-        target = String(decoding: bytes, as: UTF8.self)
-        targetAddress = Int(bitPattern: text)
-        targetPath = RequestTarget.path(of: bytes)
-        targetQuery = RequestTarget.query(of: bytes)
-        targetLength = bytes.count
-        isTargetPlain = bytes.first == UInt8(ascii: "/") && bytes.allSatisfy { $0 > 0x20 && $0 != 0x7F }
+        target = RawTarget(text)
         began = MonotonicClock.nanoseconds()
         headDeadline = min(headDeadline, loop.now + loop.limits.headMilliseconds)
     }
@@ -82,18 +74,11 @@ final class Connection {
     func access(
         method: UnsafePointer<CChar>, data: UnsafePointer<CChar>?, count: UnsafeMutablePointer<Int>
     ) -> Bool {
-        guard !isCut else { return false }
+        guard !isCut, !isOver else { return false }
         switch stage {
         case .head: return takeHead(method: method)
         case .collecting:
-            guard let data, count.pointee > 0 else {
-                stage = .answering
-                return dispatch { head, exchange in
-                    let whole = body
-                    body = []
-                    loop.handler.handle(head, body: whole, exchange)
-                }
-            }
+            guard let data, count.pointee > 0 else { return handOver() }
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
             bytesIn += count.pointee
             count.pointee = 0
@@ -101,11 +86,8 @@ final class Connection {
         case .streaming(let sink):
             // The library may go on to the next chunk of a connection that has just been suspended.
             if isSuspended { return true }
-            guard let data, count.pointee > 0 else {
-                stage = .answering
-                return dispatch { _, exchange in sink.finish(exchange) }
-            }
             guard let exchange else { return false }
+            guard let data, count.pointee > 0 else { return finish(sink) }
             bytesIn += count.pointee
             let goesOn = sink.receive(UnsafeRawBufferPointer(start: data, count: count.pointee), exchange)
             count.pointee = 0
@@ -124,11 +106,11 @@ final class Connection {
         exchange?.connection = nil
         loop.handler.finished(
             RequestSummary(
-                method: method, target: target, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
+                method: method, target: target.text, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
                 durationMicroseconds: Int((MonotonicClock.nanoseconds() - began) / 1_000), remoteAddress: addressText,
-                isComplete: isComplete && !isCut, note: note))
+                isComplete: (isComplete || isOver) && !isCut, note: note))
         (exchange, reply, note) = (nil, nil, nil)
-        (method, target) = ("", "")
+        (method, target) = ("", RawTarget())
         (bytesIn, bytesOut, status) = (0, 0, 0)
         body = []
         stage = .head
@@ -138,13 +120,29 @@ final class Connection {
 
     // MARK: What the loop calls
 
+    /// An answer has come from another thread.
+    func take(_ reply: Reply) {
+        switch stage {
+        case .answering:
+            self.reply = reply
+            resume()
+        case .streaming(let sink):
+            // Before the body is whole the library takes no answer.
+            stage = .replying
+            sink.abandoned()
+            answerPastLibrary(reply)
+            resume()
+        case .head, .collecting, .replying: reply.discard()
+        }
+    }
+
     func suspend() {
         guard !isSuspended, !isCut else { return }
         isSuspended = true
         MHD_suspend_connection(handle)
     }
 
-    func resume() {
+    private func resume() {
         guard isSuspended else { return }
         isSuspended = false
         progress = Progress()
@@ -167,23 +165,22 @@ final class Connection {
 
     /// Cuts the connection if its time is over.
     func checkDeadline() {
-        let limits = loop.limits
+        let (now, limits) = (loop.now, loop.limits)
         switch stage {
         case .head:
-            if loop.now > headDeadline { cut("the head of the request took too long") }
+            if now > headDeadline { return cut("the head of the request took too long") }
             // The library overlooks an end that came together with the request; later ends it notices.
-            if !hasLookedForEnd {
-                hasLookedForEnd = true
-                if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
-            }
+            if hasLookedForEnd { return }
+            hasLookedForEnd = true
+            if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
         case .collecting, .streaming:
-            if isSuspended { return }
-            if !progress.isEnough(total: UInt64(bytesIn), now: loop.now, limits) { cut("the body came too slowly") }
+            if isSuspended || progress.isEnough(total: UInt64(bytesIn), now: now, limits) { return }
+            cut("the body came too slowly")
         case .answering: break
         case .replying:
             if isSuspended { return }
             let taken = SocketStatistics.bytesAcknowledged(descriptor)
-            if !progress.isEnough(total: taken, now: loop.now, limits) { cut("the answer was read too slowly") }
+            if !progress.isEnough(total: taken, now: now, limits) { cut("the answer was read too slowly") }
         }
     }
 
@@ -195,128 +192,22 @@ final class Connection {
 
     /// Whether the library has read a head whole that it has not shown us.
     var hasUnseenHead: Bool {
-        if case .head = stage { return !isCut && status == 0 && natter_connection_head_size(handle) > 0 }
+        if case .head = stage { return !isCut && !isOver && natter_connection_head_size(handle) > 0 }
         return false
     }
 
-    /// Answers past the library, and leaves it a socket that it cannot write to.
-    func refuseHead() {
-        let reply = loop.handler.guardReply(.malformed(reason: "the Content-Length is not a number"))
-        status = reply.status
-        note = reply.note
+    /// Writes an answer to the socket where the library does not take one, or would garble it, and leaves the library a
+    /// socket that it cannot write to. All earlier answers are with the kernel by then, else it would not be reading.
+    func answerPastLibrary(_ reply: Reply) {
+        isOver = true
         mustLinger = true
-        var bytes = Array("HTTP/1.1 \(reply.status) Bad Request\r\nConnection: close\r\n".utf8)
-        for (name, value) in reply.headers { bytes += Array("\(name): \(value)\r\n".utf8) }
+        (status, note) = (reply.status, reply.note)
         guard case .bytes(let body) = reply.body else { return reply.discard() }
+        bytesOut = body.count
+        var bytes = Array("HTTP/1.1 \(reply.status) \(reply.reason)\r\nConnection: close\r\n".utf8)
+        for (name, value) in reply.headers { bytes += Array("\(name): \(value)\r\n".utf8) }
         bytes += Array("Content-Length: \(body.count)\r\n\r\n".utf8) + body
-        // All earlier answers are with the kernel already, else the library would not be reading.
         _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         shutdown(descriptor, Int32(SHUT_WR))
-    }
-
-    // MARK: Steps of a request
-
-    private func takeHead(method text: UnsafePointer<CChar>) -> Bool {
-        let raw: RawHead
-        method = String(cString: text)
-        do throws(HTTPViolation) {
-            raw = try readHead(method: text)
-        } catch {
-            return refuse(loop.handler.guardReply(error))
-        }
-        let head = RequestHead(
-            method: method, target: target, path: targetPath, query: targetQuery,
-            headers: raw.headers, remoteAddress: addressText, contentLength: raw.contentLength,
-            isChunked: raw.isChunked)
-        let exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
-        self.exchange = exchange
-        progress = Progress()
-        switch loop.handler.plan(head) {
-        case .refuse(let reply): return refuse(reply)
-        case .collect(let limit):
-            if raw.isChunked {
-                return refuse(
-                    loop.handler.guardReply(
-                        .malformed(reason: "a body in chunks is taken only where bulk is; send a Content-Length")))
-            }
-            let length = raw.contentLength ?? 0
-            if length > limit { return refuse(loop.handler.guardReply(.bodyTooLarge(limitBytes: limit))) }
-            // What is announced costs memory only as it arrives.
-            body.reserveCapacity(min(length, 16 << 10))
-            stage = .collecting
-        case .stream(let sink):
-            stage = .streaming(sink)
-        }
-        return true
-    }
-
-    private func readHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> RawHead {
-        let size = natter_connection_head_size(handle)
-        let start = targetAddress - Int(bitPattern: method)
-        guard size > 0, start > 0, start <= size, targetLength <= size - start else {
-            throw .malformed(reason: "the request line is malformed")
-        }
-        guard isTargetPlain else {
-            throw .malformed(reason: "the target of a request begins with '/' and has no spaces")
-        }
-        return try RawHead(
-            UnsafeRawBufferPointer(start: method, count: size), targetRange: start..<(start + targetLength),
-            headerCount: Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)))
-    }
-
-    /// Lets a handler run, and takes its answer if it is there already.
-    private func dispatch(_ body: (RequestHead, Exchange) -> Void) -> Bool {
-        guard let exchange else { return false }
-        isDispatching = true
-        body(exchange.head, exchange)
-        isDispatching = false
-        return answer()
-    }
-
-    private func answer() -> Bool {
-        guard let reply else {
-            suspend()
-            return true
-        }
-        // After a body in chunks the connection is not used again: the library is too lax about where one ends.
-        return send(reply, closing: loop.isStopping || exchange?.head.isChunked == true)
-    }
-
-    private func refuse(_ reply: Reply) -> Bool {
-        mustLinger = true
-        return send(reply, closing: true)
-    }
-
-    private func send(_ reply: Reply, closing: Bool) -> Bool {
-        self.reply = nil
-        status = reply.status
-        note = reply.note
-        stage = .replying
-        progress = Progress()
-        guard let response = makeResponse(reply) else { return false }
-        defer { MHD_destroy_response(response) }
-        for (name, value) in reply.headers {
-            // Refused by the library if it holds a line break, which would make two headers of one.
-            MHD_add_response_header(response, name, value)
-        }
-        if closing { MHD_add_response_header(response, "Connection", "close") }
-        return MHD_queue_response(handle, UInt32(clamping: reply.status), response) == .YES
-    }
-
-    private func makeResponse(_ reply: Reply) -> OpaquePointer? {
-        switch reply.body {
-        case .bytes(let bytes):
-            bytesOut = method == "HEAD" ? 0 : bytes.count
-            return bytes.withUnsafeBytes {
-                MHD_create_response_from_buffer(
-                    $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
-            }
-        case .producer(let producer, let length):
-            guard let exchange else {
-                producer.closed()
-                return nil
-            }
-            return ReplyWriter.response(producer, length: length, connection: self, exchange: exchange)
-        }
     }
 }

@@ -22,6 +22,9 @@ public enum BodyPlan {
 }
 
 /// Takes a body piece by piece.
+///
+/// Who wants no more of it may call ``Exchange/respond(_:)`` before the end, with a body of bytes: the client gets that
+/// answer at once, `abandoned` is called, and the connection is closed.
 public protocol BodySink: AnyObject, Sendable {
     /// On the loop's thread. The bytes are valid during the call only.
     ///
@@ -29,7 +32,7 @@ public protocol BodySink: AnyObject, Sendable {
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool
     /// The body is whole. Must lead to exactly one ``Exchange/respond(_:)``, at once or from any thread.
     func finish(_ exchange: Exchange)
-    /// The client went away or was cut before the body was whole; neither of the others follows.
+    /// There was an answer, the client went away or was cut, before the body was whole. Nothing follows.
     func abandoned()
 }
 

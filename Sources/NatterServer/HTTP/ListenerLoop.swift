@@ -91,8 +91,7 @@ final class ListenerLoop {
             switch event {
             case .reply(let exchange, let reply):
                 if let connection = exchange.connection, !connection.isCut {
-                    connection.reply = reply
-                    connection.resume()
+                    connection.take(reply)
                 } else {
                     reply.discard()
                 }
@@ -149,7 +148,9 @@ final class ListenerLoop {
     ///
     /// The library does not say which connection it is about: it is the one whose head is there, unseen by us.
     func libraryRefusesHead() {
-        for connection in connections where connection.hasUnseenHead { connection.refuseHead() }
+        for connection in connections where connection.hasUnseenHead {
+            connection.answerPastLibrary(handler.guardReply(.malformed(reason: "the Content-Length is not a number")))
+        }
     }
 
     // MARK: The end

@@ -1,3 +1,4 @@
+internal import CMicroHTTPD
 internal import Glibc
 
 /// A TCP socket that listens; closed with its owner, or by ``close()``.

@@ -1,3 +1,4 @@
+internal import CMicroHTTPD
 internal import Glibc
 
 /// Whether something that must go on does go on: at least so many bytes in so much time, counted anew after each.

@@ -1,3 +1,5 @@
+internal import CMicroHTTPD
+
 /// An answer to a request.
 public struct Reply: Sendable {
     /// 200...599.
@@ -40,6 +42,9 @@ public enum ProducerStep: Sendable {
 }
 
 extension Reply {
+    /// The words behind the number of the status line.
+    var reason: String { MHD_get_reason_phrase_for(UInt32(clamping: status)).map { String(cString: $0) } ?? "Unknown" }
+
     /// Lets go of a body that will not be sent.
     func discard() {
         if case .producer(let producer, _) = body { producer.closed() }

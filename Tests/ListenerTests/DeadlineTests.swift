@@ -1,0 +1,176 @@
+import Glibc
+import NatterServer
+import NatterSystem
+import Testing
+
+/// Deadlines are made short; beside each offender an honest client is served.
+@Suite("clients that do not go on")
+struct DeadlineTests {
+    private func shortServer() throws -> TestServer {
+        try TestServer { limits in
+            limits.headMilliseconds = 300
+            limits.idleMilliseconds = 400
+            limits.progressMilliseconds = 300
+            limits.progressBytes = 1_000
+        }
+    }
+
+    private func expectService(_ server: TestServer) throws {
+        #expect(try RawClient(port: server.port).request("GET", "/honest").text == "<honest>")
+    }
+
+    @Test("a connection on which nothing is said is closed")
+    func silent() throws {
+        let server = try shortServer()
+        let clients = try (0..<50).map { _ in try RawClient(port: server.port) }
+        try expectService(server)
+        for client in clients { #expect(client.isClosedByPeer()) }
+    }
+
+    @Test("a head that comes byte by byte is cut, on a new connection and on a used one", arguments: [false, true])
+    func slowloris(isUsed: Bool) throws {
+        let server = try shortServer()
+        let client = try RawClient(port: server.port)
+        if isUsed { #expect(try client.request("GET", "/first").status == 200) }
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n")
+        // Each byte comes before an idle timeout would.
+        let rounds = 200
+        let survived = (0..<rounds).prefix { _ in
+            client.send("X") && !hasEnded(client, within: 20)
+        }
+        #expect(survived.count < rounds)
+        #expect(server.handler.summary(of: "/slow")?.note == "the head of the request took too long")
+        try expectService(server)
+    }
+
+    @Test("a body that comes byte by byte is cut", arguments: ["/echo", "/upload"])
+    func slowBody(target: String) throws {
+        let server = try shortServer()
+        let client = try RawClient(port: server.port)
+        client.send("POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n")
+        let rounds = 200
+        let survived = (0..<rounds).prefix { _ in
+            client.send("X") && !hasEnded(client, within: 20)
+        }
+        #expect(survived.count < rounds)
+        #expect(server.handler.summary(of: target)?.note == "the body came too slowly")
+        try expectService(server)
+    }
+
+    @Test("a reader that does not read is cut")
+    func deafReader() throws {
+        let server = try shortServer()
+        let client = try RawClient(port: server.port, receiveBuffer: 4_096)
+        client.sendRequest("GET", "/flood")
+        #expect(server.handler.hasClosedProducers(1))
+        #expect(server.handler.summary(of: "/flood")?.note == "the answer was read too slowly")
+        try expectService(server)
+    }
+
+    @Test("a reader that is slow but reads is served")
+    func slowReader() throws {
+        let server = try shortServer()
+        let client = try RawClient(port: server.port, receiveBuffer: 4_096)
+        client.sendRequest("GET", "/flood")
+        let end = MonotonicClock.now() + 1_500
+        while MonotonicClock.now() < end {
+            #expect(try client.take(4_000).count == 4_000)
+            _ = poll(nil, 0, 20)
+        }
+        #expect(server.handler.producersClosed == 0)
+    }
+
+    @Test("requests that wait for the server are left alone")
+    func waiting() throws {
+        let server = try shortServer()
+        let waiting = try RawClient(port: server.port)
+        waiting.sendRequest("GET", "/hang")
+        #expect(server.handler.hasBegun(1))
+        // An offender who comes later goes first, and with it the time after which the waiting one would have.
+        for _ in 0..<3 { #expect(try RawClient(port: server.port).isClosedByPeer()) }
+        server.listener.stop()
+        #expect(try waiting.response().text == "stopping")
+    }
+
+    @Test("5,000 connections on which nothing is said keep nobody from being served", .timeLimit(.minutes(1)))
+    func crowd() throws {
+        let server = try TestServer { limits in limits.headMilliseconds = 4_000 }
+        let clients = try (0..<5_000).map { _ in try RawClient(port: server.port) }
+        try expectService(server)
+        for client in clients { #expect(client.isClosedByPeer()) }
+    }
+
+    @Test("above the limit of connections, the next is served when one has gone")
+    func limit() throws {
+        let server = try TestServer { limits in
+            limits.connections = 4
+            limits.headMilliseconds = 300
+        }
+        let silent = try (0..<4).map { _ in try RawClient(port: server.port) }
+        try expectService(server)
+        for client in silent { #expect(client.isClosedByPeer()) }
+    }
+
+    /// Waits a little, and tells whether the connection has ended meanwhile.
+    private func hasEnded(_ client: RawClient, within milliseconds: Int32) -> Bool {
+        var place = pollfd(fd: client.descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&place, 1, milliseconds) > 0
+    }
+}
+
+@Suite("the end of the listener")
+struct StopTests {
+    @Test("a request that waits is answered, and what comes later is refused")
+    func graceful() throws {
+        let server = try TestServer { $0.stopMilliseconds = 10_000 }
+        let waiting = try RawClient(port: server.port)
+        waiting.sendRequest("GET", "/hang")
+        let idle = try RawClient(port: server.port)
+        #expect(try idle.request("GET", "/x").status == 200)
+        #expect(server.handler.hasBegun(2))
+        let began = MonotonicClock.now()
+        server.stop()
+        #expect(MonotonicClock.now() - began < 5_000)
+        let response = try waiting.response()
+        #expect(response.text == "stopping")
+        #expect(response.headers["connection"] == "close")
+        #expect(idle.isClosedByPeer())
+        #expect(throws: RawClient.Failure.self) { try RawClient(port: server.port) }
+        #expect(server.listener.connectionCount == 0)
+    }
+
+    @Test("what does not come to an end is cut when the time is over")
+    func stubborn() throws {
+        let server = try TestServer { $0.stopMilliseconds = 300 }
+        let deaf = try RawClient(port: server.port, receiveBuffer: 4_096)
+        deaf.sendRequest("GET", "/flood")
+        let slow = try RawClient(port: server.port)
+        slow.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+        let unfinished = try RawClient(port: server.port)
+        unfinished.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Le")
+        #expect(server.handler.hasBegun(2))
+        server.stop()
+        #expect(server.handler.hasAbandoned(1))
+        #expect(server.handler.hasClosedProducers(1))
+        #expect(unfinished.isClosedByPeer())
+    }
+
+    @Test("an answer that comes after the end is dropped")
+    func late() throws {
+        let handler = try TestHandler()
+        let listener = try HTTPListener(address: "127.0.0.1", port: 0, handler: handler)
+        listener.stop()
+        listener.run()
+        listener.stop()
+        #expect(listener.connectionCount == 0)
+    }
+
+    @Test("a listener that never ran lets go of its port")
+    func neverRun() throws {
+        let handler = try TestHandler()
+        var listener: HTTPListener? = try HTTPListener(address: "127.0.0.1", port: 0, handler: handler)
+        let port = try #require(listener?.port)
+        listener = nil
+        #expect(throws: RawClient.Failure.self) { try RawClient(port: port) }
+    }
+}
