@@ -16,7 +16,7 @@ public struct ArgumentParser {
     private let programOptions: [OptionSpec]
     private var path: CommandPath?
     private var commandOptions: [OptionSpec] = []
-    private var given: [(name: String, value: String)] = []
+    private var given: [GivenOption] = []
     private var operands: [String] = []
     private var optionsEnded = false
     private var isHelpCommand = false
@@ -49,7 +49,7 @@ public struct ArgumentParser {
 
     private mutating func take(_ word: String, before rest: inout ArraySlice<String>) {
         if dashWords == .operands {
-            if word == "--help" { given.append(("help", "")) } else { operands.append(word) }
+            if word == "--help" { given.append(GivenOption(name: "help", value: "")) } else { operands.append(word) }
         } else if optionsEnded || !word.hasPrefix("-") || word == "-" {
             takeOperand(word)
         } else if word == "--" {
@@ -81,7 +81,7 @@ public struct ArgumentParser {
     private mutating func takeOption(_ word: String, before rest: inout ArraySlice<String>) {
         if let option = options.first(where: { $0.spellings.contains(word) }) {
             guard option.takesValue else {
-                given.append((option.name, ""))
+                given.append(GivenOption(name: option.name, value: ""))
                 return
             }
             guard let value = rest.popFirst() else {
@@ -100,7 +100,7 @@ public struct ArgumentParser {
         } else if dashWords == .optionsIfKnown || Self.isNumber(word) {
             takeOperand(word)
         } else if word == "-h" {
-            given.append(("help", ""))
+            given.append(GivenOption(name: "help", value: ""))
         } else {
             let name = word.prefix { $0 != "=" }
             let spellings = options.flatMap(\.spellings).filter { $0.hasPrefix("--") }
@@ -126,7 +126,7 @@ public struct ArgumentParser {
 
     private mutating func take(_ value: String, for option: OptionSpec, spelt spelling: String) {
         if option.choices.isEmpty || option.choices.contains(value) {
-            given.append((option.name, value))
+            given.append(GivenOption(name: option.name, value: value))
         } else {
             fail("'\(spelling)' takes \(option.choices.joined(separator: ", ")), not '\(value)'")
         }
@@ -159,20 +159,19 @@ public struct ArgumentParser {
             let names = path.command.subcommands.map(\.name).joined(separator: ", ")
             throw UsageError("'\(path.text)' needs one of: \(names)", remedy: remedy)
         }
-        try check(path)
+        let rows = path.command.operands
+        try check(path, rows)
         let arguments = Arguments(
-            path: path.names, known: options, operandNames: path.command.operands.map(\.name), given: given,
-            operands: operands, remedy: remedy)
+            program: program.name, path: path.names, known: options, rows: rows, given: given, operands: operands)
         return .run(path, arguments)
     }
 
-    private func check(_ path: CommandPath) throws(UsageError) {
+    private func check(_ path: CommandPath, _ rows: [OperandSpec]) throws(UsageError) {
         for option in options where option.isRequired && !was(given: option.name) {
             throw UsageError("'\(path.text)' needs \(option.spelling) \(option.placeholder ?? "")", remedy: remedy)
         }
-        let rows = path.command.operands
-        let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
-        if !missing.isEmpty {
+        if rows.indices.contains(where: { $0 >= operands.count && !rows[$0].isOptional }) {
+            let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
             throw UsageError("'\(path.text)' needs \(missing.joined(separator: " and "))", remedy: remedy)
         }
         if dashWords != .operands, rows.last?.isRepeating != true, operands.count > rows.count {

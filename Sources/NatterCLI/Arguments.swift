@@ -1,25 +1,34 @@
 public import NatterModel
 
+/// One option as it was given; the value of a flag is empty. A type of its own, since the metadata of an array of tuples
+/// is put together when the program runs.
+struct GivenOption: Sendable {
+    let name: String
+    let value: String
+}
+
 /// What a command was called with: its options and operands, as the table says they may be.
 public struct Arguments: Sendable {
     /// The command's words, such as `["outbox", "ls"]`.
     public let path: [String]
     /// In the order given; their number fits the command's row.
     public internal(set) var operands: [String]
-    /// `see 'natter help log'`.
-    public let remedy: String
+    private let program: String
     /// The options that this command knows, its own before those of the program.
     public let known: [OptionSpec]
-    private(set) var given: [(name: String, value: String)]
-    private let operandNames: [String]
+    private(set) var given: [GivenOption]
+    private let rows: [OperandSpec]
 
     init(
-        path: [String], known: [OptionSpec], operandNames: [String], given: [(name: String, value: String)],
-        operands: [String], remedy: String
+        program: String, path: [String], known: [OptionSpec], rows: [OperandSpec], given: [GivenOption],
+        operands: [String]
     ) {
-        (self.path, self.known, self.operandNames, self.given) = (path, known, operandNames, given)
-        (self.operands, self.remedy) = (operands, remedy)
+        (self.program, self.path, self.known, self.rows) = (program, path, known, rows)
+        (self.given, self.operands) = (given, operands)
     }
+
+    /// `see 'natter help log'`. Made when it is needed: a command that goes well does not pay for it.
+    public var remedy: String { "see '\(program) help \(path.joined(separator: " "))'" }
 
     /// Whether a flag was given.
     public func flag(_ name: String) -> Bool { has(name) }
@@ -44,7 +53,7 @@ public struct Arguments: Sendable {
 
     /// A word by its name in the table, such as `CONV`; nil where it was left out. Of a repeating operand the first.
     public func operand(_ name: String) -> String? {
-        guard let index = operandNames.firstIndex(of: name) else {
+        guard let index = rows.firstIndex(where: { $0.name == name }) else {
             assertionFailure("no operand '\(name)'")
             return nil
         }
@@ -55,7 +64,7 @@ public struct Arguments: Sendable {
 
     /// All words of a repeating operand.
     public func operands(_ name: String) -> [String] {
-        guard let index = operandNames.firstIndex(of: name) else {
+        guard let index = rows.firstIndex(where: { $0.name == name }) else {
             assertionFailure("no operand '\(name)'")
             return []
         }
@@ -145,9 +154,9 @@ extension Arguments {
                 guard option.choices.isEmpty || option.choices.contains(entry.value) else {
                     throw file.error(entry, "'\(entry.key)' takes \(option.choices.joined(separator: ", "))")
                 }
-                filled.given.append((option.name, entry.value))
+                filled.given.append(GivenOption(name: option.name, value: entry.value))
             } else if try file.boolean(entry) {
-                filled.given.append((option.name, ""))
+                filled.given.append(GivenOption(name: option.name, value: ""))
             } else {
                 filled.given.removeAll { $0.name == option.name }
             }

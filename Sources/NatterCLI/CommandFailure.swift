@@ -23,7 +23,9 @@ public struct CommandFailure: Error, Equatable, CustomStringConvertible {
     /// A call to the system that failed: 73 where it was to make a file, 75 where there is no room, else 74.
     public init(_ error: DiskError) {
         switch error.operation {
-        case _ where error.isFull: self.init(.temporary, code: "disk_full", error.description)
+        // A file that is larger than its reader takes has the same number as one that can't grow.
+        case let operation where error.isFull && operation != "read":
+            self.init(.temporary, code: "disk_full", error.description)
         case "create", "create directory": self.init(.cannotCreate, code: "cannot_create", error.description)
         default: self.init(.inputOutput, code: "io_error", error.description)
         }

@@ -29,9 +29,10 @@ public struct Console {
         try? errors.flush()
     }
 
-    /// Whether to write colours to `output`, by `--color` and the environment.
+    /// Whether to write colours to `output`, by the environment and by `--color` where the program has it.
     public func paint(_ arguments: Arguments) -> Paint {
-        let choice = arguments.value("color").flatMap(ColorChoice.init(rawValue:)) ?? .auto
-        return Paint(isOn: choice.isOn(isTerminal: output.isTerminal, environment: environment))
+        let hasOption = arguments.known.contains { $0.name == "color" }
+        let choice = hasOption ? arguments.value("color").flatMap(ColorChoice.init(rawValue:)) : nil
+        return Paint(isOn: (choice ?? .auto).isOn(isTerminal: output.isTerminal, environment: environment))
     }
 }

@@ -32,6 +32,7 @@ public enum Program {
                 code = try path.command.run?(arguments, console) ?? .usage
             }
             try console.output.flush()
+            try? console.errors.flush()
             return code
         } catch {
             let failure = known(error) ?? explain(error)

@@ -2,17 +2,19 @@
 /// alike. An empty cell is shown as `-`, so that splitting a line at blanks gives the same columns in every row (names
 /// have none). Cells are escaped here, so that none can break out of its line.
 public struct Table {
-    public enum Alignment: Sendable {
+    public enum Column: Sendable {
         case left, right
+        /// To the left, and with the joiners that emoji and Persian need, which a name may not have.
+        case text
     }
 
-    private let alignments: [Alignment]
+    private let columns: [Column]
     private var rows: [[String]] = []
     private let hasHeader: Bool
 
     /// - Parameter header: for a terminal; nil in a pipe, where every line is a row.
-    public init(_ alignments: [Alignment], header: [String]? = nil) {
-        self.alignments = alignments
+    public init(_ columns: [Column], header: [String]? = nil) {
+        self.columns = columns
         hasHeader = header != nil
         if let header { add(header) }
     }
@@ -20,23 +22,24 @@ public struct Table {
     /// Takes one cell for each column; missing ones are empty, surplus ones are dropped.
     public mutating func add(_ cells: [String]) {
         rows.append(
-            alignments.indices.map { index in
-                let cell = cells.indices.contains(index) ? TerminalText.escaped(cells[index], .name) : ""
+            columns.enumerated().map { index, column in
+                let rule: TerminalText.Rule = if case .text = column { .line } else { .name }
+                let cell = cells.indices.contains(index) ? TerminalText.escaped(cells[index], rule) : ""
                 return cell.isEmpty ? "-" : cell
             })
     }
 
     /// - Parameter paint: for the header.
     public func lines(paint: Paint = Paint(isOn: false)) -> [String] {
-        let widths = alignments.indices.map { column in rows.map { DisplayWidth.columns($0[column]) }.max() ?? 0 }
+        let widths = columns.indices.map { column in rows.map { DisplayWidth.columns($0[column]) }.max() ?? 0 }
         return rows.enumerated().map { number, row in
             var line = ""
             for (column, cell) in row.enumerated() {
                 if column > 0 { line += "  " }
                 let isLast = column == row.count - 1
                 let padding = String(repeating: " ", count: widths[column] - DisplayWidth.columns(cell))
-                switch alignments[column] {
-                case .left: line += isLast ? cell : cell + padding
+                switch columns[column] {
+                case .left, .text: line += isLast ? cell : cell + padding
                 case .right: line += padding + cell
                 }
             }
