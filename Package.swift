@@ -39,13 +39,17 @@ let package = Package(
         room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
         room("NatterLog", imports: ["NatterModel", "NatterSystem", "NatterCrypto", "CLZ4"]),
         room("NatterIndex", imports: ["NatterModel", "NatterSystem", "CSQLite"]),
-        room("NatterStore", imports: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex"]),
+        room("NatterArchive", imports: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex"]),
+        room(
+            "NatterStore",
+            imports: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive"]),
         room("NatterWire", imports: ["NatterModel", "NatterSystem"]),
         room("NatterServer", imports: ["NatterModel", "NatterSystem", "NatterStore", "NatterWire", "CMicroHTTPD"]),
         room(
             "NatterClient",
             imports: [
-                "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterWire", "CEvent",
+                "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive", "NatterWire",
+                "CEvent",
             ]),
         room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
         room("NatterCommands", imports: ["NatterCLI", "NatterClient", "NatterModel", "NatterSystem", "NatterWire"]),
@@ -56,6 +60,7 @@ let package = Package(
         program("natterd", imports: ["NatterDaemon"]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
+        tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
         tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
     ],
     swiftLanguageModes: [.v6]

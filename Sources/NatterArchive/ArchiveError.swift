@@ -1,0 +1,42 @@
+public import NatterIndex
+public import NatterLog
+public import NatterModel
+public import NatterSystem
+
+/// What can go wrong with logs and index together.
+public enum ArchiveError: Error, Equatable, CustomStringConvertible {
+    case disk(DiskError)
+    case index(IndexError)
+    case log(LogError)
+    /// Messages that exist and can't be read: the exact range, and where the damage lies.
+    case damaged(from: Seq, to: Seq, detail: String)
+
+    public var description: String {
+        switch self {
+        case .disk(let error): error.description
+        case .index(let error): error.description
+        case .log(let error): error.description
+        case .damaged(let from, let to, let detail): "messages \(from) to \(to) can't be read: \(detail)"
+        }
+    }
+
+    /// No room left, and nothing else is wrong.
+    public var isFull: Bool {
+        switch self {
+        case .disk(let error), .log(.disk(let error)): error.isFull
+        case .index(let error): error.reason == .full
+        default: false
+        }
+    }
+
+    /// Brings what the rooms below throw into one type.
+    public init(_ error: any Error) {
+        switch error {
+        case let error as ArchiveError: self = error
+        case let error as DiskError: self = .disk(error)
+        case let error as IndexError: self = .index(error)
+        case let error as LogError: self = .log(error)
+        default: self = .log(.malformed(reason: "\(error)"))
+        }
+    }
+}

@@ -1,0 +1,189 @@
+public import NatterCrypto
+public import NatterIndex
+public import NatterLog
+public import NatterModel
+public import NatterSystem
+internal import Synchronization
+
+/// What several readers share: open segment files with their dictionaries, and blocks unpacked of late.
+public final class ArchiveCache: Sendable {
+    struct SegmentKey: Hashable {
+        let conversation: Int64
+        let firstSeq: Seq
+        let generation: Int
+    }
+    struct BlockKey: Hashable {
+        let conversation: Int64
+        let firstSeq: Seq
+        let revision: UInt32
+    }
+
+    let directory: String
+    let disk: any Disk
+    // 64 segments hold at most 4 MiB of dictionaries; 32 blocks about 5 MiB of messages.
+    private let segments = Mutex(RecentlyUsed<SegmentKey, Segment>(capacity: 64))
+    private let blocks = Mutex(RecentlyUsed<BlockKey, OpenBlock>(capacity: 32))
+
+    public init(directory: String, disk: any Disk) { (self.directory, self.disk) = (directory, disk) }
+
+    func segment(_ key: SegmentKey, open: () throws -> Segment) rethrows -> Segment {
+        if let known = segments.withLock({ $0[key] }) { return known }
+        let segment = try open()
+        segments.withLock { $0[key] = segment }
+        return segment
+    }
+
+    func open(_ key: BlockKey, open: () throws -> OpenBlock) rethrows -> OpenBlock {
+        if let known = blocks.withLock({ $0[key] }) { return known }
+        let block = try open()
+        blocks.withLock { $0[key] = block }
+        return block
+    }
+
+    /// Forgets a conversation's files, which were replaced or removed.
+    public func forget(_ conversation: Int64) {
+        segments.withLock { $0.removeAll { $0.conversation == conversation } }
+        blocks.withLock { $0.removeAll { $0.conversation == conversation } }
+    }
+}
+
+/// A block, unpacked, with the chain before its first message.
+public struct OpenBlock: Sendable {
+    public let records: Records
+    public let hashBefore: Digest
+
+    public init(records: Records, hashBefore: Digest) { (self.records, self.hashBefore) = (records, hashBefore) }
+}
+
+/// Keeps the entries used last.
+struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private var entries: [Key: (value: Value, used: UInt64)] = [:]
+    private var clock: UInt64 = 0
+    let capacity: Int
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    subscript(key: Key) -> Value? {
+        mutating get {
+            clock += 1
+            guard let index = entries.index(forKey: key) else { return nil }
+            entries.values[index].used = clock
+            return entries.values[index].value
+        }
+        set {
+            clock += 1
+            entries[key] = newValue.map { ($0, clock) }
+            // Few entries, and each made by reading a file: looking through all of them is nothing beside that.
+            if entries.count > capacity, let oldest = entries.min(by: { $0.value.used < $1.value.used })?.key {
+                entries[oldest] = nil
+            }
+        }
+    }
+
+    mutating func removeAll(where isGone: (Key) -> Bool) {
+        for key in entries.keys.filter(isGone) { entries[key] = nil }
+    }
+}
+
+/// Reads sealed messages: index rows from one connection, blocks from the files. For one thread at a time.
+public final class ArchiveReader {
+    public let connection: Connection
+    let cache: ArchiveCache
+
+    public init(connection: Connection, cache: ArchiveCache) { (self.connection, self.cache) = (connection, cache) }
+
+    /// The block that a row names, checked as far as its checksums go; not unpacked.
+    public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
+        do {
+            let segment = try self.segment(of: row, conversation)
+            return try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
+        } catch {
+            throw damage(error, row)
+        }
+    }
+
+    /// The messages of a block.
+    public func open(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> OpenBlock {
+        let key = ArchiveCache.BlockKey(
+            conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
+        do {
+            return try cache.open(key) {
+                let segment = try self.segment(of: row, conversation)
+                let block = try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
+                do {
+                    return OpenBlock(
+                        records: try block.open(with: segment.dictionary), hashBefore: block.header.hashBefore)
+                } catch let violation as FormatViolation {
+                    throw LogError.damaged(path: segment.path, offset: row.offset, reason: violation.reason)
+                }
+            }
+        } catch {
+            throw damage(error, row)
+        }
+    }
+
+    /// The newest 64 KiB of sealed text before a seq: what a new segment takes as dictionary.
+    public func textBefore(_ seq: Seq, of conversation: ConversationIdentity) throws(ArchiveError) -> [UInt8] {
+        var pieces: [ArraySlice<UInt8>] = []
+        var room = LogDictionary.maximumBytes
+        var next = seq.previous
+        do throws(IndexError) {
+            while room > 0, next > .zero,
+                let row = try ArchiveRows.block(containing: next, of: conversation.number, on: connection)
+            {
+                // A damaged block gives no dictionary; what is packed without one can be read all the same.
+                guard let block = try? open(row, of: conversation) else { break }
+                let text = block.records.lastText(limit: room)
+                if text.isEmpty { break }
+                pieces.append(text)
+                room -= text.count
+                next = row.firstSeq.previous
+            }
+        } catch {
+            throw .index(error)
+        }
+        return pieces.reversed().flatMap { $0 }
+    }
+
+    /// The open segment file of a row, with its dictionary.
+    public func segment(of row: BlockRow, _ conversation: ConversationIdentity) throws -> Segment {
+        let key = ArchiveCache.SegmentKey(
+            conversation: row.conversation, firstSeq: row.segmentSeq, generation: row.generation)
+        return try cache.segment(key) {
+            let name = Segment.name(of: conversation.id, firstSeq: row.segmentSeq, generation: row.generation)
+            let path = cache.directory + "/" + name
+            let segment: Segment
+            do {
+                segment = try Segment.open(at: path, on: cache.disk)
+            } catch LogError.damaged(let path, let offset, let reason) {
+                // The dictionary may be what is damaged: the index has a second copy of it.
+                guard let spare = try spareDictionary(of: row) else {
+                    throw LogError.damaged(path: path, offset: offset, reason: reason)
+                }
+                segment = try Segment.open(at: path, on: cache.disk, spare: spare)
+            }
+            guard segment.header.conversation == conversation.id else {
+                throw LogError.damaged(path: path, offset: 0, reason: "this is the log of another conversation")
+            }
+            return segment
+        }
+    }
+
+    private func spareDictionary(of row: BlockRow) throws -> LogDictionary? {
+        let segments = try ArchiveRows.segments(of: row.conversation, on: connection)
+        guard let segment = segments.first(where: { $0.firstSeq == row.segmentSeq && $0.generation == row.generation })
+        else { return nil }
+        return try ArchiveRows.dictionary(segment.dictionary, on: connection)
+    }
+
+    /// Damage and missing files become a range of messages; an error of the system stays one.
+    private func damage(_ error: any Error, _ row: BlockRow) -> ArchiveError {
+        switch error {
+        case LogError.damaged, LogError.newerFormat:
+            .damaged(from: row.firstSeq, to: row.lastSeq, detail: "\(error)")
+        case LogError.disk(let error) where error.isMissing:
+            .damaged(from: row.firstSeq, to: row.lastSeq, detail: error.description)
+        default: ArchiveError(error)
+        }
+    }
+}

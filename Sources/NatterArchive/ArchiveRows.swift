@@ -1,0 +1,201 @@
+public import NatterIndex
+public import NatterLog
+public import NatterModel
+
+/// A conversation as files and tables know it.
+public struct ConversationIdentity: Sendable, Hashable {
+    /// The database's own number for it.
+    public let number: Int64
+    public let id: ConversationID
+    public let kind: ConversationKind
+    /// A group's name, or `general`; empty for a personal one.
+    public let name: String
+    /// Both users of a personal one, in byte order.
+    public let users: [String]
+
+    public init(number: Int64, id: ConversationID, kind: ConversationKind, name: String, users: [String]) {
+        (self.number, self.id, self.kind, self.name, self.users) = (number, id, kind, name, users)
+    }
+}
+
+/// What the index knows of one segment file.
+public struct SegmentRow: Sendable, Equatable {
+    public var conversation: Int64
+    public var firstSeq: Seq
+    public var generation: Int
+    /// Bytes that are recorded; what lies beyond was written but not yet recorded.
+    public var size: UInt64
+    public var dictionary: DictionaryID
+    /// Never appended to again: full, or something is wrong with its end.
+    public var isClosed: Bool
+
+    public init(
+        conversation: Int64, firstSeq: Seq, generation: Int, size: UInt64, dictionary: DictionaryID, isClosed: Bool
+    ) {
+        (self.conversation, self.firstSeq, self.generation) = (conversation, firstSeq, generation)
+        (self.size, self.dictionary, self.isClosed) = (size, dictionary, isClosed)
+    }
+
+    /// The path below the data directory.
+    public func name(of id: ConversationID) -> String {
+        Segment.name(of: id, firstSeq: firstSeq, generation: generation)
+    }
+}
+
+/// What the index knows of one block.
+public struct BlockRow: Sendable, Equatable {
+    public var conversation: Int64
+    public var firstSeq: Seq
+    public var count: Int
+    public var segmentSeq: Seq
+    public var generation: Int
+    public var offset: UInt64
+    /// Header and stored bytes.
+    public var length: Int
+    public var revision: UInt32
+    public var lowTime: Timestamp
+    public var highTime: Timestamp
+    public var lastCommit: Commit
+
+    public var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
+
+    public init(_ header: BlockHeader, at offset: UInt64, in segment: SegmentRow) {
+        conversation = segment.conversation
+        firstSeq = header.firstSeq
+        count = header.count
+        segmentSeq = segment.firstSeq
+        generation = segment.generation
+        self.offset = offset
+        length = header.totalLength
+        revision = header.revision
+        lowTime = header.lowestTime
+        highTime = header.highestTime
+        lastCommit = header.lastCommit
+    }
+
+    fileprivate init(_ statement: borrowing Statement) {
+        conversation = statement.int64(0)
+        firstSeq = Seq(statement.uint64(1))
+        count = max(1, min(statement.int(2), BlockHeader.maximumCount))
+        segmentSeq = Seq(statement.uint64(3))
+        generation = statement.int(4)
+        offset = statement.uint64(5)
+        length = statement.int(6)
+        revision = UInt32(truncatingIfNeeded: statement.int64(7))
+        lowTime = Timestamp(milliseconds: statement.int64(8))
+        highTime = Timestamp(milliseconds: statement.int64(9))
+        lastCommit = Commit(statement.uint64(10))
+    }
+}
+
+/// The queries over those tables.
+public enum ArchiveRows {
+    private static let blockColumns =
+        "conversation,first_seq,count,segment_seq,generation,offset,length,revision,low_time,high_time,last_commit"
+
+    /// The block that holds a seq; nil if none does.
+    public static func block(
+        containing seq: Seq, of conversation: Int64, on connection: Connection
+    ) throws(IndexError) -> BlockRow? {
+        let statement = try connection.statement(
+            "SELECT \(blockColumns) FROM block WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
+        try statement.bind(conversation, seq.rawValue)
+        guard try statement.step() else { return nil }
+        let row = BlockRow(statement)
+        return row.lastSeq >= seq ? row : nil
+    }
+
+    /// The blocks that hold something of `range`, lowest first, at most `limit`.
+    public static func blocks(
+        _ range: ClosedRange<Seq>, of conversation: Int64, limit: Int = .max, on connection: Connection
+    ) throws(IndexError) -> [BlockRow] {
+        var rows: [BlockRow] = []
+        let start = try block(containing: range.lowerBound, of: conversation, on: connection)?.firstSeq
+        let statement = try connection.statement(
+            """
+            SELECT \(blockColumns) FROM block
+            WHERE conversation=? AND first_seq>=? AND first_seq<=? ORDER BY first_seq LIMIT ?
+            """)
+        try statement.bind(
+            conversation, (start ?? range.lowerBound).rawValue, range.upperBound.rawValue, Int64(clamping: limit))
+        while try statement.step() { rows.append(BlockRow(statement)) }
+        return rows
+    }
+
+    /// The newest block that holds nothing after a commit. Walks back from the end: as far as the reader is behind.
+    public static func lastBlock(
+        upTo commit: Commit, of conversation: Int64, on connection: Connection
+    ) throws(IndexError) -> BlockRow? {
+        let statement = try connection.statement(
+            """
+            SELECT \(blockColumns) FROM block WHERE conversation=? AND last_commit<=? ORDER BY first_seq DESC LIMIT 1
+            """)
+        try statement.bind(conversation, commit.rawValue)
+        return try statement.step() ? BlockRow(statement) : nil
+    }
+
+    /// All blocks of a conversation, lowest first.
+    public static func allBlocks(of conversation: Int64, on connection: Connection) throws(IndexError) -> [BlockRow] {
+        try blocks(Seq(1)...Seq(UInt64(Int64.max)), of: conversation, on: connection)
+    }
+
+    public static func insert(_ row: BlockRow, on connection: Connection) throws(IndexError) {
+        let statement = try connection.statement("INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)")
+        try statement.run(
+            row.conversation, row.firstSeq.rawValue, row.count, row.segmentSeq.rawValue, row.generation, row.offset,
+            row.length, Int64(row.revision), row.lowTime.milliseconds, row.highTime.milliseconds,
+            row.lastCommit.rawValue)
+    }
+
+    private static let segmentColumns = "conversation,first_seq,generation,size,dictionary,closed"
+
+    private static func segment(_ statement: borrowing Statement) -> SegmentRow {
+        SegmentRow(
+            conversation: statement.int64(0), firstSeq: Seq(statement.uint64(1)), generation: statement.int(2),
+            size: statement.uint64(3), dictionary: DictionaryID(bytes: statement.blob(4)) ?? .none,
+            isClosed: statement.bool(5))
+    }
+
+    /// The segment that is appended to next, or was last.
+    public static func lastSegment(of conversation: Int64, on connection: Connection) throws(IndexError) -> SegmentRow?
+    {
+        let statement = try connection.statement(
+            """
+            SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq DESC, generation DESC LIMIT 1
+            """)
+        try statement.bind(conversation)
+        return try statement.step() ? segment(statement) : nil
+    }
+
+    public static func segments(of conversation: Int64, on connection: Connection) throws(IndexError) -> [SegmentRow] {
+        let statement = try connection.statement(
+            "SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq, generation")
+        try statement.bind(conversation)
+        var rows: [SegmentRow] = []
+        while try statement.step() { rows.append(segment(statement)) }
+        return rows
+    }
+
+    /// Adds a segment, or updates what is known of it.
+    public static func put(_ row: SegmentRow, on connection: Connection) throws(IndexError) {
+        let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")
+        try statement.run(
+            row.conversation, row.firstSeq.rawValue, row.generation, row.size, row.dictionary.bytes, row.isClosed)
+    }
+
+    /// The index's own copy of a dictionary; nil if there is none, or it is damaged.
+    public static func dictionary(_ id: DictionaryID, on connection: Connection) throws(IndexError) -> LogDictionary? {
+        let statement = try connection.statement("SELECT record FROM dictionary WHERE id=?")
+        try statement.bind(id.bytes)
+        guard try statement.step() else { return nil }
+        return statement.withBlob(0) { record in
+            try? LogDictionary(decoding: record)
+        }
+    }
+
+    public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(IndexError) {
+        guard dictionary.id != .none else { return }
+        let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
+        try statement.run(dictionary.id.bytes, dictionary.encode())
+    }
+}

@@ -1,0 +1,159 @@
+public import NatterCrypto
+public import NatterIndex
+public import NatterLog
+public import NatterModel
+public import NatterSystem
+
+/// Blocks that stand in a log file, durable, and now have to be recorded in the index.
+public struct WrittenBlocks: Sendable {
+    public var segment: SegmentRow
+    /// The dictionary of a segment that this began; recorded with it.
+    public var newDictionary: LogDictionary?
+    public var blocks: [BlockRow]
+    public var hashAfter: Digest
+
+    public init(segment: SegmentRow, newDictionary: LogDictionary?, blocks: [BlockRow], hashAfter: Digest) {
+        (self.segment, self.newDictionary, self.blocks, self.hashAfter) = (segment, newDictionary, blocks, hashAfter)
+    }
+
+    public var lastSeq: Seq { blocks.last?.lastSeq ?? .zero }
+    public var lastCommit: Commit { blocks.last?.lastCommit ?? .zero }
+
+    /// Inserts the rows; to be called inside a transaction of the writer.
+    public func record(on connection: Connection) throws(IndexError) {
+        if let newDictionary { try ArchiveRows.put(newDictionary, on: connection) }
+        try ArchiveRows.put(segment, on: connection)
+        for block in blocks { try ArchiveRows.insert(block, on: connection) }
+    }
+}
+
+/// Puts sealed blocks into log files: first written and synced, then recorded, so that the index never names what is not
+/// there. For one thread at a time; the caller sees to it that what was written is recorded before the next call for the
+/// same conversation.
+public final class ArchiveWriter {
+    public let directory: String
+    public let store: StoreID
+    public let epoch: Epoch
+    let disk: any Disk
+    let clock: any WallClock
+
+    public init(directory: String, store: StoreID, epoch: Epoch, disk: any Disk, clock: any WallClock) {
+        (self.directory, self.store, self.epoch, self.disk, self.clock) = (directory, store, epoch, disk, clock)
+    }
+
+    /// A file to append to.
+    public struct Target {
+        public let segment: Segment
+        public var row: SegmentRow
+        public var isNew: Bool
+    }
+
+    /// Opens the file that the conversation's next blocks belong in, or makes one.
+    ///
+    /// - Parameters:
+    ///   - last: the conversation's last segment, from the index.
+    ///   - firstSeq: of the next block; `hashBefore` the chain before it.
+    ///   - dictionary: for a new segment; asked for only if one is begun. A segment can be appended to by blocks of its own
+    ///     dictionary only, so `wanted` forces a new one if it differs.
+    public func target(
+        for conversation: ConversationIdentity, last: SegmentRow?, firstSeq: Seq, hashBefore: Digest,
+        wanted: DictionaryID? = nil, dictionary: () throws -> LogDictionary
+    ) throws(ArchiveError) -> Target {
+        do {
+            if let last, !last.isClosed, last.size < Segment.maximumBytes, wanted == nil || wanted == last.dictionary {
+                let path = directory + "/" + last.name(of: conversation.id)
+                // A file that is not as long as its index says, or whose header can't be read, is left as it is.
+                if let segment = try? Segment.open(at: path, on: disk, mode: .readWrite),
+                    (try? segment.file.size()) == last.size
+                {
+                    return Target(segment: segment, row: last, isNew: false)
+                }
+            }
+            let dictionary = try dictionary()
+            return try begin(conversation, firstSeq: firstSeq, hashBefore: hashBefore, dictionary: dictionary)
+        } catch {
+            throw ArchiveError(error)
+        }
+    }
+
+    /// Makes a new segment file under the first generation that is free.
+    private func begin(
+        _ conversation: ConversationIdentity, firstSeq: Seq, hashBefore: Digest, dictionary: LogDictionary
+    ) throws -> Target {
+        let header = SegmentHeader(
+            store: store, conversation: conversation.id, epoch: epoch, firstSeq: firstSeq, hashBefore: hashBefore,
+            created: clock.now(), dictionary: dictionary.id, kind: conversation.kind, name: conversation.name,
+            users: conversation.users)
+        for generation in 0..<0xFFFF {
+            let name = Segment.name(of: conversation.id, firstSeq: firstSeq, generation: generation)
+            let path = directory + "/" + name
+            if try disk.information(path) != nil { continue }
+            let segment = try Segment.create(at: path, header: header, dictionary: dictionary, on: disk)
+            let row = SegmentRow(
+                conversation: conversation.number, firstSeq: firstSeq, generation: generation,
+                size: segment.bodyOffset, dictionary: dictionary.id, isClosed: false)
+            return Target(segment: segment, row: row, isNew: true)
+        }
+        throw DiskError(code: 17, operation: "create", path: Segment.directory(of: conversation.id))
+    }
+
+    /// Writes the blocks and syncs the file.
+    ///
+    /// - Parameter closing: nothing is to be appended to this segment after them.
+    public func write(
+        _ blocks: [Block], to target: Target, hashAfter: Digest, closing: Bool = false
+    ) throws(ArchiveError) -> WrittenBlocks {
+        do throws(LogError) {
+            var row = target.row
+            var offset = row.size
+            var rows: [BlockRow] = []
+            for block in blocks {
+                rows.append(BlockRow(block.header, at: offset, in: row))
+                offset += UInt64(block.header.totalLength)
+            }
+            _ = try target.segment.append(blocks, at: row.size)
+            try target.segment.sync()
+            row.size = offset
+            row.isClosed = closing || offset >= Segment.maximumBytes
+            return WrittenBlocks(
+                segment: row, newDictionary: target.isNew ? target.segment.dictionary : nil, blocks: rows,
+                hashAfter: hashAfter)
+        } catch {
+            throw .log(error)
+        }
+    }
+
+    /// Seals records into blocks and writes them.
+    ///
+    /// A conversation's first segment has no dictionary; once it holds 64 KiB of text it is closed, and the next takes its
+    /// dictionary from there.
+    ///
+    /// - Parameters:
+    ///   - last: the conversation's last segment, from the index.
+    ///   - earlierText: up to 64 KiB of the newest text before these records, for the dictionary of a new segment.
+    public func seal(
+        _ records: Records, of conversation: ConversationIdentity, last: SegmentRow?, hashBefore: Digest,
+        effort: Block.Effort = .best, earlierText: () throws -> [UInt8]
+    ) throws(ArchiveError) -> WrittenBlocks {
+        let target = try target(
+            for: conversation, last: last, firstSeq: records.firstSeq, hashBefore: hashBefore,
+            dictionary: { LogDictionary(try earlierText()) })
+        var blocks: [Block] = []
+        var hash = hashBefore
+        var start = 0
+        while start < records.count {
+            let count = records.blockCount(from: start, targetBytes: Block.targetRawBytes)
+            let block = Block(
+                sealing: records, start..<start + count, of: conversation.id, hashBefore: hash,
+                dictionary: target.segment.dictionary, effort: effort)
+            hash = block.header.hashAfter
+            blocks.append(block)
+            start += count
+        }
+        let isLearning = target.row.dictionary == .none
+        let stored = target.row.size + UInt64(blocks.reduce(0) { $0 + $1.header.rawLength })
+        return try write(
+            blocks, to: target, hashAfter: hash,
+            closing: isLearning && stored >= UInt64(LogDictionary.maximumBytes))
+    }
+}

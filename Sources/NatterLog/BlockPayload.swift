@@ -1,0 +1,199 @@
+internal import NatterModel
+
+/// The columns of a block before compression; natter-log(5) has them to the byte.
+///
+/// Each column is an id (one byte), a length (LEB128) and that many bytes; ids rise. A reader skips an id of 128 and more
+/// that it does not know, and refuses a block with a lower one.
+enum BlockPayload {
+    enum Column {
+        static let senders: UInt8 = 1
+        static let senderNumbers: UInt8 = 2
+        static let times: UInt8 = 3
+        static let textLengths: UInt8 = 4
+        static let text: UInt8 = 5
+        static let kinds: UInt8 = 6
+        static let flags: UInt8 = 7
+        static let abouts: UInt8 = 8
+        static let commits: UInt8 = 128
+        static let required: ClosedRange<UInt8> = 0...127
+    }
+
+    /// - Parameter baseTime: what the first time is a difference from.
+    static func encode(_ records: Records, _ range: Range<Int>, baseTime: Int64) -> [UInt8] {
+        // Senders are numbered anew by their first appearance, so the same records give the same bytes wherever they lay.
+        var numbers = [UInt32](repeating: .max, count: records.senders.count)
+        var senders: [UInt8] = []
+        var senderCount: UInt32 = 0
+        var senderNumbers: [UInt8] = []
+        var times: [UInt8] = []
+        var lengths: [UInt8] = []
+        var kinds: [UInt8] = []
+        var flags: [UInt8] = []
+        var abouts: [UInt8] = []
+        var commits: [UInt8] = []
+        var formerTime = baseTime
+        var formerCommit: UInt64 = 0
+        for index in range {
+            let row = records.rows[index]
+            if numbers[Int(row.sender)] == .max {
+                numbers[Int(row.sender)] = senderCount
+                senderCount += 1
+                let name = records.senders[Int(row.sender)]
+                LEB128.append(UInt64(name.count), to: &senders)
+                senders += name
+            }
+            LEB128.append(UInt64(numbers[Int(row.sender)]), to: &senderNumbers)
+            LEB128.append(LEB128.zigzag(row.time &- formerTime), to: &times)
+            formerTime = row.time
+            LEB128.append(UInt64(records.textRange(index).count), to: &lengths)
+            kinds.append(row.kind)
+            flags.append(row.flags)
+            LEB128.append(row.about == 0 ? 0 : records.firstSeq.advanced(by: index).rawValue &- row.about, to: &abouts)
+            LEB128.append(row.commit &- formerCommit, to: &commits)
+            formerCommit = row.commit
+        }
+        let textStart = range.isEmpty ? 0 : records.textRange(range.lowerBound).lowerBound
+        let textEnd = range.isEmpty ? 0 : records.textRange(range.upperBound - 1).upperBound
+
+        var payload: [UInt8] = []
+        payload.reserveCapacity(textEnd - textStart + senders.count + range.count * 12 + 64)
+        func put(_ column: UInt8, _ bytes: some Collection<UInt8>) {
+            payload.append(column)
+            LEB128.append(UInt64(bytes.count), to: &payload)
+            payload.append(contentsOf: bytes)
+        }
+        put(Column.senders, senders)
+        put(Column.senderNumbers, senderNumbers)
+        put(Column.times, times)
+        put(Column.textLengths, lengths)
+        put(Column.text, records.text[textStart..<textEnd])
+        if kinds.contains(where: { $0 != MessageKind.text.rawValue }) { put(Column.kinds, kinds) }
+        if flags.contains(where: { $0 != 0 }) { put(Column.flags, flags) }
+        if abouts.contains(where: { $0 != 0 }) { put(Column.abouts, abouts) }
+        if formerCommit != 0 { put(Column.commits, commits) }
+        return payload
+    }
+
+    /// Reads columns back; every rule of the format is checked, and nothing is allocated beyond what the bytes themselves
+    /// can fill.
+    static func decode(_ payload: UnsafeRawBufferPointer, header: BlockHeader) throws(FormatViolation) -> Records {
+        let count = header.count
+        var columns: [UInt8: UnsafeRawBufferPointer] = [:]
+        var reader = ByteReader(payload)
+        var formerID = 0
+        while !reader.isAtEnd {
+            guard let id = reader.byte(), let length = reader.leb128(), let bytes = reader.slice(Int(clamping: length))
+            else {
+                throw FormatViolation("a column is cut short")
+            }
+            guard Int(id) > formerID else { throw FormatViolation("columns are out of order") }
+            formerID = Int(id)
+            if Column.required.contains(id), id > Column.abouts { throw FormatViolation("column \(id) is unknown") }
+            columns[id] = bytes
+        }
+        func column(_ id: UInt8) throws(FormatViolation) -> UnsafeRawBufferPointer {
+            guard let bytes = columns[id] else { throw FormatViolation("column \(id) is missing") }
+            return bytes
+        }
+
+        var senders: [[UInt8]] = []
+        var names = ByteReader(try column(Column.senders))
+        while !names.isAtEnd {
+            guard senders.count < count, let length = names.leb128(), let name = names.slice(Int(clamping: length))
+            else {
+                throw FormatViolation("the senders are malformed")
+            }
+            senders.append(Array(name))
+        }
+        guard senders.allSatisfy({ String(validating: $0, as: UTF8.self) != nil }) else {
+            throw FormatViolation("a sender is not UTF-8")
+        }
+
+        let text = try column(Column.text)
+        var rows: [Records.Row] = []
+        rows.reserveCapacity(count)
+        var senderNumbers = ByteReader(try column(Column.senderNumbers))
+        var times = ByteReader(try column(Column.times))
+        var lengths = ByteReader(try column(Column.textLengths))
+        var time = header.baseTime.milliseconds
+        var textEnd: UInt64 = 0
+        var highestSender: UInt64 = 0
+        for _ in 0..<count {
+            guard let sender = senderNumbers.leb128(), sender < UInt64(senders.count), sender <= highestSender else {
+                throw FormatViolation("a sender's number is out of range")
+            }
+            if sender == highestSender { highestSender += 1 }
+            guard let difference = times.leb128() else { throw FormatViolation("the times are cut short") }
+            let (next, overflow) = time.addingReportingOverflow(LEB128.unzigzag(difference))
+            guard !overflow, next >= header.lowestTime.milliseconds, next <= header.highestTime.milliseconds else {
+                throw FormatViolation("a time is out of range")
+            }
+            time = next
+            guard let length = lengths.leb128(), length <= UInt64(Limits.textBytes.upperBound) else {
+                throw FormatViolation("a text's length is out of range")
+            }
+            textEnd += length
+            guard textEnd <= UInt64(text.count) else { throw FormatViolation("the texts are cut short") }
+            rows.append(
+                Records.Row(
+                    time: time, commit: 0, about: 0, sender: UInt32(sender), textEnd: UInt32(textEnd), kind: 0, flags: 0
+                ))
+        }
+        guard senderNumbers.isAtEnd, times.isAtEnd, lengths.isAtEnd, textEnd == UInt64(text.count),
+            highestSender == UInt64(senders.count)
+        else { throw FormatViolation("a column is longer than its messages") }
+        try checkUTF8(text, rows)
+        try fillOptional(columns, header: header, &rows)
+        return Records(firstSeq: header.firstSeq, rows: rows, text: Array(text), senders: senders)
+    }
+
+    private static func fillOptional(
+        _ columns: [UInt8: UnsafeRawBufferPointer], header: BlockHeader, _ rows: inout [Records.Row]
+    ) throws(FormatViolation) {
+        if let kinds = columns[Column.kinds] {
+            guard kinds.count == rows.count else { throw FormatViolation("the kinds are malformed") }
+            for index in rows.indices { rows[index].kind = kinds[index] }
+        }
+        if let flags = columns[Column.flags] {
+            guard flags.count == rows.count, flags.allSatisfy({ $0 & ~Records.Flags.known == 0 }) else {
+                throw FormatViolation("the flags are malformed")
+            }
+            for index in rows.indices { rows[index].flags = flags[index] }
+        }
+        if let abouts = columns[Column.abouts] {
+            var reader = ByteReader(abouts)
+            for index in rows.indices {
+                let seq = header.firstSeq.advanced(by: index).rawValue
+                guard let distance = reader.leb128(), distance < seq else {
+                    throw FormatViolation("what a message is about is out of range")
+                }
+                if distance > 0 { rows[index].about = seq - distance }
+            }
+            guard reader.isAtEnd else { throw FormatViolation("column \(Column.abouts) is longer than its messages") }
+        }
+        if let commits = columns[Column.commits] {
+            var reader = ByteReader(commits)
+            var commit: UInt64 = 0
+            for index in rows.indices {
+                guard let difference = reader.leb128() else { throw FormatViolation("the commits are cut short") }
+                let (next, overflow) = commit.addingReportingOverflow(difference)
+                guard !overflow else { throw FormatViolation("a commit is out of range") }
+                commit = next
+                rows[index].commit = commit
+            }
+            guard reader.isAtEnd else { throw FormatViolation("column \(Column.commits) is longer than its messages") }
+        }
+        guard rows.last?.commit == header.lastCommit.rawValue else {
+            throw FormatViolation("the last commit is not the header's")
+        }
+    }
+
+    /// Each text must be UTF-8 by itself: the whole is, and none begins inside a character.
+    private static func checkUTF8(_ text: UnsafeRawBufferPointer, _ rows: [Records.Row]) throws(FormatViolation) {
+        guard text.count > 0 else { return }
+        guard String(validating: text, as: UTF8.self) != nil else { throw FormatViolation("the text is not UTF-8") }
+        for row in rows where Int(row.textEnd) < text.count && text[Int(row.textEnd)] & 0xC0 == 0x80 {
+            throw FormatViolation("a text begins inside a character")
+        }
+    }
+}

@@ -1,0 +1,75 @@
+public import NatterCrypto
+public import NatterModel
+
+/// The hash chain over a conversation's messages: h(0) = BLAKE2b(conversation id), h(n) = BLAKE2b(h(n−1) ‖ H(record n)).
+///
+/// It runs over uncompressed content, so two stores that agree on h at a number agree on all before it, however they cut
+/// or compressed their blocks. H is kept apart so that an erased record can leave its H behind.
+public enum HashChain {
+    public static func start(of conversation: ConversationID) -> Digest { Digest(of: conversation.bytes) }
+
+    /// H of one record: BLAKE2b of kind, flags (one byte each), about (LEB128, 0 for none), time (8 bytes, little-endian),
+    /// sender (LEB128 length, then bytes) and text (the rest). The commit is not part of it: it is the server's own affair.
+    public static func digest(of record: Record) -> Digest {
+        record.sender.withUnsafeBytes { sender in
+            record.text.withUnsafeBytes { text in
+                digest(
+                    kind: record.kind.rawValue, flags: record.isImported ? Records.Flags.imported : 0,
+                    about: record.about?.rawValue ?? 0, time: record.time.milliseconds, sender: sender, text: text)
+            }
+        }
+    }
+
+    static func digest(of records: Records, at index: Int) -> Digest {
+        let row = records.rows[index]
+        return records.senders[Int(row.sender)].withUnsafeBytes { sender in
+            records.withText(at: index) { text in
+                digest(
+                    kind: row.kind, flags: row.flags, about: row.about, time: row.time, sender: sender, text: text)
+            }
+        }
+    }
+
+    private static func digest(
+        kind: UInt8, flags: UInt8, about: UInt64, time: Int64, sender: UnsafeRawBufferPointer,
+        text: UnsafeRawBufferPointer
+    ) -> Digest {
+        withUnsafeTemporaryAllocation(byteCount: 40 + sender.count + text.count, alignment: 8) { buffer in
+            var length = 0
+            func put(_ byte: UInt8) {
+                buffer[length] = byte
+                length += 1
+            }
+            func putLEB128(_ value: UInt64) {
+                var rest = value
+                while rest >= 0x80 {
+                    put(UInt8(truncatingIfNeeded: rest) | 0x80)
+                    rest >>= 7
+                }
+                put(UInt8(rest))
+            }
+            put(kind)
+            put(flags)
+            putLEB128(about)
+            for shift in stride(from: 0, to: 64, by: 8) { put(UInt8(truncatingIfNeeded: time >> Int64(shift))) }
+            putLEB128(UInt64(sender.count))
+            UnsafeMutableRawBufferPointer(rebasing: buffer[length...]).copyMemory(from: sender)
+            length += sender.count
+            UnsafeMutableRawBufferPointer(rebasing: buffer[length...]).copyMemory(from: text)
+            length += text.count
+            return Digest(of: UnsafeRawBufferPointer(rebasing: buffer[..<length]))
+        }
+    }
+
+    /// h after one more record.
+    public static func advance(_ digest: Digest, over record: Record) -> Digest {
+        Digest(of: digest, self.digest(of: record))
+    }
+
+    /// h after the records of `range`, h before its first being `digest`.
+    public static func advance(_ digest: Digest, over records: Records, _ range: Range<Int>? = nil) -> Digest {
+        var h = digest
+        for index in range ?? 0..<records.count { h = Digest(of: h, self.digest(of: records, at: index)) }
+        return h
+    }
+}

@@ -1,0 +1,56 @@
+internal import CLZ4
+
+/// The LZ4 block format, with a dictionary.
+///
+/// - SeeAlso: "LZ4 Block Format Description", doc/lz4_Block_format.md in the lz4 repository.
+enum LZ4 {
+    /// For what is packed once and read for years.
+    static let bestLevel = Int32(LZ4HC_CLEVEL_MAX)
+
+    /// - Returns: nil where packing would not make it shorter.
+    static func compress(_ bytes: [UInt8], dictionary: [UInt8], level: Int32) -> [UInt8]? {
+        guard bytes.count > 1, bytes.count <= BlockHeader.maximumRawLength, let stream = LZ4_createStreamHC() else {
+            return nil
+        }
+        defer { LZ4_freeStreamHC(stream) }
+        LZ4_resetStreamHC_fast(stream, level)
+        return dictionary.withUnsafeBytes { dictionary in
+            bytes.withUnsafeBytes { bytes in
+                if let start = dictionary.bindMemory(to: CChar.self).baseAddress {
+                    LZ4_loadDictHC(stream, start, Int32(dictionary.count))
+                }
+                let room = bytes.count - 1
+                var length: Int32 = 0
+                let packed = [UInt8](unsafeUninitializedCapacity: room) { output, filled in
+                    output.withMemoryRebound(to: CChar.self) { output in
+                        length = LZ4_compress_HC_continue(
+                            stream, bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress,
+                            Int32(bytes.count), Int32(room))
+                    }
+                    filled = Int(max(0, length))
+                }
+                return length > 0 ? packed : nil
+            }
+        }
+    }
+
+    /// Unpacks to exactly `rawLength` bytes; nil for anything that does not. Both lengths are bounded before they get here:
+    /// LZ4 1.9 does not itself refuse a negative one.
+    static func decompress(_ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8]) -> [UInt8]? {
+        guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
+            rawLength <= BlockHeader.maximumRawLength
+        else { return nil }
+        var length: Int32 = -1
+        let unpacked = [UInt8](unsafeUninitializedCapacity: rawLength) { output, filled in
+            output.withMemoryRebound(to: CChar.self) { output in
+                dictionary.withUnsafeBytes { dictionary in
+                    length = LZ4_decompress_safe_usingDict(
+                        bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
+                        Int32(rawLength), dictionary.bindMemory(to: CChar.self).baseAddress, Int32(dictionary.count))
+                }
+            }
+            filled = Int(max(0, length))
+        }
+        return Int(length) == rawLength ? unpacked : nil
+    }
+}

@@ -1,0 +1,167 @@
+public import NatterModel
+public import NatterSystem
+
+/// One log file of one conversation: a header, perhaps a dictionary, then blocks without a gap. Only ever appended to.
+public final class Segment: Sendable {
+    /// A new file is begun rather than let one grow beyond this.
+    public static let maximumBytes: UInt64 = 8 << 20
+
+    public let header: SegmentHeader
+    public let dictionary: LogDictionary
+    /// Where the first block stands.
+    public let bodyOffset: UInt64
+    public let file: any DiskFile
+    public var path: String { file.path }
+
+    private init(header: SegmentHeader, dictionary: LogDictionary, bodyOffset: UInt64, file: any DiskFile) {
+        (self.header, self.dictionary, self.bodyOffset, self.file) = (header, dictionary, bodyOffset, file)
+    }
+
+    /// `logs/<2 hex>/<conversation id>/<first seq, 16 hex>-<generation, 4 hex>.log`, below the data directory. The
+    /// generation tells apart files that begin with the same seq (a second one begun because the first is damaged).
+    public static func name(of conversation: ConversationID, firstSeq: Seq, generation: Int) -> String {
+        let generation = Hex.encode([UInt8(truncatingIfNeeded: generation >> 8), UInt8(truncatingIfNeeded: generation)])
+        return "\(directory(of: conversation))/\(Hex.encode(firstSeq.rawValue))-\(generation).log"
+    }
+
+    public static func directory(of conversation: ConversationID) -> String {
+        let id = conversation.description
+        return "logs/\(id.prefix(2))/\(id)"
+    }
+
+    /// Makes a file with header and dictionary, durable with its directories when this returns.
+    public static func create(
+        at path: String, header: SegmentHeader, dictionary: LogDictionary, on disk: any Disk
+    ) throws(LogError) -> Segment {
+        precondition(header.dictionary == dictionary.id, "the header names the dictionary that follows")
+        do throws(DiskError) {
+            let directory = Path.directory(of: path)
+            try disk.makeDirectories(directory)
+            let file = try disk.open(path, .create)
+            let bytes = header.encode() + (dictionary.id == .none ? [] : dictionary.encode())
+            try file.write(bytes, at: 0)
+            try file.sync()
+            try disk.syncDirectory(directory)
+            return Segment(header: header, dictionary: dictionary, bodyOffset: UInt64(bytes.count), file: file)
+        } catch {
+            throw .disk(error)
+        }
+    }
+
+    /// Opens a file and checks header and dictionary.
+    ///
+    /// - Parameter spare: the index's copy of the dictionary, for where the file's own is damaged.
+    public static func open(
+        at path: String, on disk: any Disk, mode: OpenMode = .read, spare: LogDictionary? = nil
+    ) throws(LogError) -> Segment {
+        let file: any DiskFile
+        let start: [UInt8]
+        do throws(DiskError) {
+            file = try disk.open(path, mode)
+            start = try file.read(count: SegmentHeader.maximumBytes, at: 0)
+        } catch {
+            throw .disk(error)
+        }
+        let (header, length) = try start.withUnsafeBytesTyped { bytes throws(LogError) in
+            try SegmentHeader.decode(bytes, path: path)
+        }
+        guard header.dictionary != .none else {
+            return Segment(header: header, dictionary: .none, bodyOffset: UInt64(length), file: file)
+        }
+        let offset = UInt64(length)
+        let recordHeader = try Segment.read(file, count: LogDictionary.headerBytes, at: offset)
+        do throws(FormatViolation) {
+            let recordLength = try recordHeader.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                try LogDictionary.recordLength(header: bytes)
+            }
+            let body = offset + UInt64(recordLength)
+            if let spare, spare.id == header.dictionary {
+                return Segment(header: header, dictionary: spare, bodyOffset: body, file: file)
+            }
+            let record: [UInt8]
+            do throws(LogError) { record = try Segment.read(file, count: recordLength, at: offset) } catch {
+                throw FormatViolation("a dictionary cannot be read")
+            }
+            let dictionary = try record.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                try LogDictionary(decoding: bytes)
+            }
+            guard dictionary.id == header.dictionary else {
+                throw FormatViolation("the dictionary is not the one that the header names")
+            }
+            return Segment(header: header, dictionary: dictionary, bodyOffset: body, file: file)
+        } catch {
+            throw .damaged(path: path, offset: offset, reason: error.reason)
+        }
+    }
+
+    /// Writes blocks one after the other from `offset` on; durable only after `sync`.
+    /// - Returns: where the next one will stand.
+    public func append(_ blocks: [Block], at offset: UInt64) throws(LogError) -> UInt64 {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(blocks.reduce(0) { $0 + $1.header.totalLength })
+        for block in blocks {
+            bytes += block.header.encode()
+            bytes += block.stored
+        }
+        do throws(DiskError) { try file.write(bytes, at: offset) } catch { throw .disk(error) }
+        return offset + UInt64(bytes.count)
+    }
+
+    public func sync() throws(LogError) {
+        do throws(DiskError) { try file.sync() } catch { throw .disk(error) }
+    }
+
+    /// Reads the block at `offset` and checks that it is whole, of this conversation, and begins where it should.
+    ///
+    /// - Parameter length: header and stored bytes, as the index has it; nil to take the header's word.
+    public func block(at offset: UInt64, length: Int? = nil, firstSeq: Seq? = nil) throws(LogError) -> Block {
+        let bytes = try Segment.read(
+            file,
+            count: length.map { min($0, BlockHeader.byteCount + BlockHeader.maximumRawLength) }
+                ?? BlockHeader.byteCount,
+            at: offset)
+        do throws(FormatViolation) {
+            let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                try BlockHeader(decoding: bytes)
+            }
+            guard !header.isProvisional else { throw FormatViolation("a provisional block is in a file") }
+            guard header.conversationPrefix == self.header.conversation.high else {
+                throw FormatViolation("a block of another conversation is in the file")
+            }
+            guard header.firstSeq == firstSeq ?? header.firstSeq, header.totalLength == length ?? header.totalLength
+            else {
+                throw FormatViolation("a block is not the one that the index names")
+            }
+            var stored = Array(bytes[BlockHeader.byteCount...])
+            if length == nil {
+                do throws(LogError) {
+                    stored = try Segment.read(
+                        file, count: header.storedLength, at: offset + UInt64(BlockHeader.byteCount))
+                } catch {
+                    throw FormatViolation("a block cannot be read")
+                }
+            }
+            let block = Block(header: header, stored: stored)
+            try block.checkStored()
+            return block
+        } catch {
+            throw .damaged(path: path, offset: offset, reason: error.reason)
+        }
+    }
+
+    private static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(LogError) -> [UInt8] {
+        do throws(DiskError) { return try file.read(count: count, at: offset) } catch { throw .disk(error) }
+    }
+}
+
+extension Array where Element == UInt8 {
+    /// `withUnsafeBytes` that keeps the type of what is thrown.
+    public func withUnsafeBytesTyped<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let result: Swift.Result<Result, Failure> = withUnsafeBytes { bytes in
+            do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

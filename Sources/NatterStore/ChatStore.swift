@@ -1,0 +1,157 @@
+public import NatterCrypto
+public import NatterModel
+
+/// What a server asks of its store: numbers for messages, ranges of them, what changed since a cursor, accounts and tokens.
+/// Never files, never SQL, so that another store (a database cluster shared by several servers) can stand in its place.
+///
+/// Writes answer through a completion, on a thread of the store's, once they are durable. Reads answer at once and may
+/// block for a disk.
+public protocol ChatStore: AnyObject, Sendable {
+    // Accounts and tokens
+    func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>)
+    /// Whether the name is free; throws `badName` for one that nobody can have.
+    func isNameFree(_ name: String) throws(StoreError) -> Bool
+    /// What a password is checked against; nil for an unknown name or a disabled account.
+    func credentials(of name: String) -> Credentials?
+    func addSession(of account: AccountID, expires: Timestamp?, _ completion: @escaping Completion<Token>)
+    func revoke(_ token: Digest, _ completion: @escaping Completion<Void>)
+    /// Who holds this token; nil if nobody does, it has expired, or the account is disabled. Counts as a visit.
+    func principal(of token: Token, address: String) -> Principal?
+    func users(_ query: UserQuery) -> UserPage
+
+    // Messages
+    /// Numbers the messages in order and makes them durable, each with an outcome of its own.
+    func post(
+        _ messages: [NewMessage], by principal: Principal, stopAtRefusal: Bool,
+        _ completion: @escaping @Sendable ([PostOutcome]) -> Void)
+    func conversations(of principal: Principal, after: String?, limit: Int) throws(StoreError) -> ConversationPage
+    func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView
+    func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage
+    /// What has changed since a cursor. Nothing is unpacked or rendered yet: see `SyncAnswer`.
+    func changes(
+        since position: SyncPosition, for principal: Principal, form: SyncAnswer.Form, limitBytes: Int
+    ) throws(StoreError) -> SyncAnswer
+    /// The message cursor that a string stands for, checked to be of this conversation and of this history.
+    func position(_ cursor: String, in conversation: String, for principal: Principal) throws(StoreError) -> Seq
+
+    // Waiting
+    /// Calls `body` after each commit, on a thread of the store's. To be set once, before requests come.
+    func onNews(_ body: @escaping @Sendable (News) -> Void)
+    /// Says that a request of theirs has begun (+1) or ended (-1) to wait: who waits is online.
+    func noteWaiting(_ account: AccountID, _ change: Int)
+    var isFailed: Bool { get }
+}
+
+public typealias Completion<Value> = @Sendable (Result<Value, StoreError>) -> Void
+
+public struct Credentials: Sendable {
+    public let account: AccountID
+    public let name: UserName
+    public let password: PasswordHash
+}
+
+/// A message that somebody wants to send.
+public struct NewMessage: Sendable {
+    /// As the sender calls it: `general`, a group's name, `@bob`.
+    public var conversation: String
+    public var text: String
+    public var key: IdempotencyKey?
+
+    public init(conversation: String, text: String, key: IdempotencyKey?) {
+        (self.conversation, self.text, self.key) = (conversation, text, key)
+    }
+}
+
+public enum PostOutcome: Sendable {
+    case posted(Message)
+    /// The same key with the same content was there already; this is the earlier message.
+    case repeated(Message)
+    case refused(StoreError)
+}
+
+/// What a commit changed, for those who wait.
+public struct News: Sendable {
+    public let commit: Commit
+    /// `general` has something new, so everybody has.
+    public let isForAll: Bool
+    /// Whose other conversations have something new.
+    public let accounts: Set<AccountID>
+}
+
+public struct UserQuery: Sendable {
+    /// A part of the name, case not regarded.
+    public var pattern: String?
+    public var onlineOnly: Bool
+    public var after: String?
+    public var limit: Int
+
+    public init(pattern: String? = nil, onlineOnly: Bool = false, after: String? = nil, limit: Int) {
+        (self.pattern, self.onlineOnly, self.after, self.limit) = (pattern, onlineOnly, after, limit)
+    }
+}
+
+public struct UserView: Sendable, Equatable {
+    public let name: String
+    public let isOnline: Bool
+    public let lastSeen: Timestamp?
+}
+
+public struct UserPage: Sendable {
+    public let users: [UserView]
+    public let more: Bool
+    public let next: String?
+}
+
+/// A conversation as one of its readers sees it.
+public struct ConversationView: Sendable {
+    public var name: String
+    public var id: ConversationID
+    public var kind: ConversationKind
+    /// The lowest seq that is still kept; 1 in an empty conversation.
+    public var first: Seq
+    public var head: Seq
+    /// The chain at the head.
+    public var hash: Digest
+    public var read: Seq
+    public var unread: UInt64
+    public var last: Message?
+}
+
+public struct ConversationPage: Sendable {
+    public let conversations: [ConversationView]
+    public let more: Bool
+    public let next: String?
+}
+
+/// Which messages of a conversation somebody asks for.
+public struct PageQuery: Sendable {
+    public var conversation: String
+    public var after: Seq?
+    public var before: Seq?
+    public var around: Seq?
+    public var since: Timestamp?
+    public var until: Timestamp?
+    public var sender: String?
+    public var limit: Int
+
+    public init(conversation: String, limit: Int) { (self.conversation, self.limit) = (conversation, limit) }
+}
+
+public struct MessagePage: Sendable {
+    /// Ascending.
+    public var messages: [Message]
+    public var head: Seq
+    public var more: Bool
+    /// Goes into the `after` of the next request, or the `before` if this one went backwards.
+    public var next: Seq
+    /// The state that this page shows; a request that waits goes on from here.
+    public var commit: Commit
+}
+
+/// Where a sync goes on from.
+public enum SyncPosition: Sendable {
+    case start
+    /// Only a cursor for now, no messages.
+    case now
+    case cursor(StoreCursor)
+}

@@ -1,0 +1,86 @@
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterModel
+
+/// Idempotency keys that have left the journal: one table for each third of the retention, so that forgetting the old is
+/// dropping a table, and finding one looks into four at most.
+///
+/// For the writer's thread.
+struct KeyTables {
+    private let connection: Connection
+    /// A third of the retention, in milliseconds.
+    private let periodLength: Int64
+    private var periods: [Int64] = []
+
+    struct Found: Equatable {
+        let conversation: Int64
+        let seq: Seq
+        let content: UInt64
+    }
+
+    init(connection: Connection, retentionDays: Int) throws {
+        self.connection = connection
+        periodLength = Int64(max(1, (retentionDays + 2) / 3)) * 86_400_000
+        let statement = try connection.statement(
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'")
+        while try statement.step() {
+            if let period = Int64(statement.text(0).dropFirst(5)) { periods.append(period) }
+        }
+        periods.sort()
+    }
+
+    private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
+
+    func find(_ key: Batch.Key) throws(IndexError) -> Found? {
+        // The newest first: a repetition mostly follows soon.
+        for period in periods.reversed() {
+            let statement = try connection.statement(
+                "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
+            try statement.bind(key.account, key.hash)
+            if try statement.step() {
+                return Found(
+                    conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))
+            }
+        }
+        return nil
+    }
+
+    /// Inside a transaction.
+    mutating func insert(_ key: Batch.Key, conversation: Int64, seq: Seq, now: Timestamp) throws(IndexError) {
+        let period = period(of: now)
+        if !periods.contains(period) {
+            try connection.execute(
+                """
+                CREATE TABLE IF NOT EXISTS keys_\(period) (
+                    account INTEGER NOT NULL, hash INTEGER NOT NULL, conversation INTEGER NOT NULL,
+                    seq INTEGER NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (account, hash)
+                ) WITHOUT ROWID
+                """)
+            periods.append(period)
+            periods.sort()
+        }
+        let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?)")
+        try statement.run(key.account, key.hash, conversation, seq.rawValue, key.content)
+    }
+
+    /// Drops tables whose last key is older than the retention: four periods back, so that the youngest of them has had
+    /// three whole ones. Inside a transaction.
+    mutating func dropExpired(now: Timestamp) throws(IndexError) {
+        let oldest = period(of: now) - 3
+        for period in periods where period < oldest { try connection.execute("DROP TABLE keys_\(period)") }
+        periods.removeAll { $0 < oldest }
+    }
+}
+
+extension IdempotencyKey {
+    /// The short form of a key that is stored. One made as a UUIDv7 is keeps its time in the upper half, so that keys of one
+    /// day lie together in the table; any other is hashed whole.
+    func shortHash(_ secret: ShortHashKey) -> UInt64 {
+        let hash = secret.hash(text)
+        let digits = Array(text.utf8)
+        guard digits.count == 36, digits[8] == UInt8(ascii: "-"), digits[14] == UInt8(ascii: "7"),
+            let milliseconds = UInt64(text.prefix(8) + text.dropFirst(9).prefix(4), radix: 16)
+        else { return hash }
+        return (milliseconds >> 8) << 32 | hash & 0xFFFF_FFFF
+    }
+}

@@ -1,0 +1,182 @@
+internal import NatterSystem
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+
+/// One batch while it is being put together: who may write, which number each message gets, what was there already.
+/// Nothing of it shows before `publish`.
+final class Numbering {
+    private(set) var batch = Batch()
+    /// Why the whole batch can't be; the transaction is undone then.
+    private(set) var failure: (any Error)?
+    private(set) var newKeys: [(key: NewKey, commit: Commit)] = []
+
+    struct NewKey {
+        let key: Batch.Key
+        let conversation: Int64
+        let seq: Seq
+    }
+
+    private let commit: Commit
+    private let now: Timestamp
+    private let core: WriterCore
+    private var staged: [Int64: Staged] = [:]
+    private var newConversations: [AccountPair: ConversationState] = [:]
+    private var stagedKeys: [WriterCore.RecentKey: KeyTables.Found] = [:]
+    private var results: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
+
+    private struct Staged {
+        let conversation: ConversationState
+        var head: Seq
+        var hash: Digest
+        var lastServerTime: Timestamp
+        var records: [(record: Record, hash: Digest)] = []
+    }
+
+    private enum Outcome {
+        case posted(Message)
+        case repeated(conversation: ConversationState, name: String, seq: Seq)
+        case refused(StoreError)
+    }
+
+    init(commit: Commit, now: Timestamp, core: WriterCore) {
+        (self.commit, self.now, self.core) = (commit, now, core)
+    }
+
+    func number(_ posting: StoreWriter.Posting) {
+        var outcomes: [Outcome] = []
+        outcomes.reserveCapacity(posting.messages.count)
+        var isStopped = false
+        core.store.state.withLock { state in
+            for message in posting.messages {
+                guard !isStopped else {
+                    outcomes.append(.refused(.notTried))
+                    continue
+                }
+                do {
+                    outcomes.append(try number(message, by: posting.principal, &state))
+                } catch let error as StoreError {
+                    outcomes.append(.refused(error))
+                    isStopped = posting.stopAtRefusal
+                } catch {
+                    failure = error
+                    return
+                }
+            }
+        }
+        results.append((posting, outcomes))
+    }
+
+    private func number(_ message: NewMessage, by principal: Principal, _ state: inout StoreState) throws -> Outcome {
+        do throws(TextError) { try TextError.check(message.text) } catch { throw StoreError.badText(error) }
+        let conversation: ConversationState
+        switch try state.resolve(message.conversation, for: principal.account) {
+        case .existing(let existing): conversation = existing
+        case .unwritten(let own, let peer): conversation = try begin(own, peer)
+        }
+        let name = state.displayName(of: conversation, for: principal.account)
+        try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation)
+
+        var text = message.text
+        let bytes = text.withUTF8 { Array($0) }
+        let number = conversation.identity.number
+        var key: Batch.Key?
+        if let given = message.key {
+            let made = Batch.Key(
+                account: principal.account.rawValue, hash: given.shortHash(core.store.keySecret),
+                content: (conversation.identity.id.bytes + bytes).withUnsafeBytes { core.store.keySecret.hash($0) })
+            let known = stagedKeys[WriterCore.RecentKey(account: made.account, hash: made.hash)]
+            if let found = try known ?? core.find(made) {
+                guard found.content == made.content, found.conversation == number else {
+                    throw StoreError.idReused(given.text)
+                }
+                return .repeated(conversation: conversation, name: name, seq: found.seq)
+            }
+            key = made
+        }
+
+        var place =
+            staged[number]
+            ?? Staged(
+                conversation: conversation, head: conversation.head, hash: conversation.headHash,
+                lastServerTime: conversation.lastServerTime)
+        let seq = place.head.next
+        let time = max(now, place.lastServerTime)
+        let sender = Array(principal.name.text.utf8)
+        let record = Record(seq: seq, time: time, sender: sender, text: bytes[...], commit: commit)
+        place.hash = HashChain.advance(place.hash, over: record)
+        place.head = seq
+        place.lastServerTime = time
+        place.records.append((record, place.hash))
+        staged[number] = place
+        batch.append(conversation: number, record, key: key)
+        if let key {
+            let found = KeyTables.Found(conversation: number, seq: seq, content: key.content)
+            stagedKeys[WriterCore.RecentKey(account: key.account, hash: key.hash)] = found
+            newKeys.append((NewKey(key: key, conversation: number, seq: seq), commit))
+        }
+        return .posted(
+            Message(
+                conversation: name, conversationID: conversation.identity.id, seq: seq,
+                cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: place.hash.prefix),
+                time: time, sender: principal.name.text, text: text))
+    }
+
+    /// Makes the conversation between two who have not written to each other.
+    private func begin(_ own: AccountState, _ peer: AccountState) throws -> ConversationState {
+        let pair = AccountPair(own.id, peer.id)
+        if let begun = newConversations[pair] { return begun }
+        let conversation = try core.store.insertConversation(
+            kind: .personal, name: "", users: [own.name.text, peer.name.text], accounts: pair, on: core.connection)
+        newConversations[pair] = conversation
+        return conversation
+    }
+
+    /// Makes the batch visible, once it is durable. Under the lock.
+    ///
+    /// - Returns: what to tell those who wait, and the conversations with enough of a tail to be sealed.
+    func publish(to state: inout StoreState) -> (news: News?, ripe: [Int64]) {
+        guard !staged.isEmpty else { return (nil, []) }
+        state.commit = commit
+        state.journalBytes += batch.size
+        for conversation in newConversations.values { state.add(conversation) }
+        var isForAll = false
+        var accounts: Set<AccountID> = []
+        var ripe: [Int64] = []
+        for place in staged.values {
+            let conversation = place.conversation
+            for (record, hash) in place.records { conversation.append(record, hash: hash) }
+            if conversation.tail.estimatedBytes >= Sealer.ripeBytes, !conversation.isBeingSealed {
+                ripe.append(conversation.identity.number)
+            }
+            if let (first, second) = conversation.accounts {
+                accounts.insert(AccountID(rawValue: first))
+                accounts.insert(AccountID(rawValue: second))
+            } else if conversation.identity.kind == .general {
+                isForAll = true
+            } else {
+                for member in conversation.members.keys { accounts.insert(AccountID(rawValue: member)) }
+            }
+        }
+        return (News(commit: commit, isForAll: isForAll, accounts: accounts), ripe)
+    }
+
+    /// The answers, to be given outside the lock.
+    func answers(_ store: Store) -> [() -> Void] {
+        results.map { posting, outcomes in
+            {
+                posting.completion(
+                    outcomes.map { outcome in
+                        switch outcome {
+                        case .posted(let message): .posted(message)
+                        case .refused(let error): .refused(error)
+                        case .repeated(let conversation, let name, let seq):
+                            store.earlierMessage(seq, of: conversation.identity, named: name)
+                        }
+                    })
+            }
+        }
+    }
+}

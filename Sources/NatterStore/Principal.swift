@@ -1,0 +1,47 @@
+public import NatterCrypto
+public import NatterModel
+
+/// The server's own number of an account.
+public struct AccountID: RawRepresentable, Hashable, Sendable, Comparable {
+    public let rawValue: Int64
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+    public static func < (left: AccountID, right: AccountID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// What a token may be used for.
+public enum Scope: Hashable, Sendable, CustomStringConvertible {
+    case all
+    case send(String)
+    case read(String)
+
+    public var description: String {
+        switch self {
+        case .all: "all"
+        case .send(let conversation): "send:\(conversation)"
+        case .read(let conversation): "read:\(conversation)"
+        }
+    }
+
+    public init?(_ text: String) {
+        if text == "all" {
+            self = .all
+        } else if text.hasPrefix("send:"), text.utf8.count > 5 {
+            self = .send(String(text.dropFirst(5)))
+        } else if text.hasPrefix("read:"), text.utf8.count > 5 {
+            self = .read(String(text.dropFirst(5)))
+        } else {
+            return nil
+        }
+    }
+}
+
+/// Who asks: an account, by one of its tokens.
+public struct Principal: Sendable, Hashable {
+    public let account: AccountID
+    public let name: UserName
+    public let isAdmin: Bool
+    public let token: Digest
+    public let scope: Scope
+    public let created: Timestamp
+    public let expires: Timestamp?
+}

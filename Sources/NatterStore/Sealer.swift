@@ -1,0 +1,224 @@
+internal import NatterIndex
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// The thread that packs tails into log files, behind the acknowledgements' back: blocks are written and synced first, then
+/// recorded by the writer, then the journal is cut.
+final class Sealer: Sendable {
+    /// A tail of this many bytes is worth a block.
+    static let ripeBytes = Block.targetRawBytes
+    /// The journal's bound: beyond it, tails that stay small are sealed or moved up so that they don't pin it for ever.
+    static let journalBytes = 24 << 20
+    /// Below this a tail of such a straggler is moved up, from here on it is sealed.
+    static let stragglerBytes = 8 << 10
+    /// Tails sealed in one round, so that one commit records several files.
+    static let roundSize = 32
+
+    private struct Queue {
+        var ripe: Set<Int64> = []
+        /// To be sealed to the last message, and who waits for that.
+        var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
+        var isStopping = false
+    }
+
+    private let queue = Monitor(Queue())
+
+    /// Asks for these conversations to be sealed as far as whole blocks go.
+    func request(_ conversations: [Int64]) { queue.signal { $0.ripe.formUnion(conversations) } }
+
+    /// Asks for a conversation to be sealed to its last message.
+    func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
+        queue.signal { $0.whole.append((conversation, completion)) }
+    }
+
+    func stop() { queue.signal { $0.isStopping = true } }
+
+    private enum Work {
+        case ripe([Int64])
+        case whole(Int64, @Sendable (StoreError?) -> Void)
+    }
+
+    private func next() -> Work? {
+        queue.wait { queue -> Work?? in
+            if queue.isStopping { return .some(nil) }
+            if !queue.whole.isEmpty {
+                let first = queue.whole.removeFirst()
+                return .some(.whole(first.conversation, first.completion))
+            }
+            guard !queue.ripe.isEmpty else { return nil }
+            let round = Array(queue.ripe.prefix(Sealer.roundSize))
+            queue.ripe.subtract(round)
+            return .some(.ripe(round))
+        } ?? nil
+    }
+
+    func run(_ store: Store) {
+        let writer = ArchiveWriter(
+            directory: store.directory, store: store.id, epoch: store.state.withLock { $0.epoch }, disk: store.disk,
+            clock: store.clock)
+        while let work = next() {
+            switch work {
+            case .ripe(let conversations):
+                _ = seal(conversations, whole: false, store, writer)
+                tidy(store, writer)
+            case .whole(let conversation, let completion):
+                completion(seal([conversation], whole: true, store, writer))
+            }
+        }
+    }
+
+    /// One conversation's part of a round.
+    private struct Piece: Sendable {
+        let identity: ConversationIdentity
+        let records: Records
+        let hashBefore: Digest
+        let isBacklogged: Bool
+    }
+
+    /// Seals and records. A failure leaves the tails where they are: they are durable in the journal.
+    private func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        var written: [(piece: Piece, blocks: WrittenBlocks)] = []
+        var failure: StoreError?
+        for number in conversations {
+            guard let piece = take(number, whole: whole, store) else { continue }
+            do {
+                written.append((piece, try write(piece, store, writer)))
+            } catch {
+                failure = StoreError(error)
+                store.report("cannot seal conversation \(piece.identity.id): \(error)")
+                store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
+            }
+        }
+        guard !written.isEmpty else { return failure }
+        let finished = written
+        let recorded = store.perform { connection, _ in
+            for (_, blocks) in finished {
+                try blocks.record(on: connection)
+                try Store.recordSealed(blocks, on: connection)
+            }
+            return { state in
+                for (piece, blocks) in finished {
+                    let conversation = state.conversations[piece.identity.number]
+                    conversation?.drop(upTo: blocks.lastSeq, hash: blocks.hashAfter, commit: blocks.lastCommit)
+                    conversation?.isBeingSealed = false
+                }
+            }
+        }
+        if let recorded {
+            store.state.withLock { state in
+                for (piece, _) in finished { state.conversations[piece.identity.number]?.isBeingSealed = false }
+            }
+            return recorded
+        }
+        return trim(store) ?? failure
+    }
+
+    private func take(_ number: Int64, whole: Bool, _ store: Store) -> Piece? {
+        store.state.withLock { state in
+            guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return nil }
+            let tail = conversation.tail
+            var count = tail.count
+            if !whole {
+                // Whole blocks only; what is left over waits for more.
+                count = 0
+                while true {
+                    let next = tail.blockCount(from: count, targetBytes: Block.targetRawBytes)
+                    if next == 0 || count + next >= tail.count { break }
+                    count += next
+                }
+                if count == 0, tail.estimatedBytes >= Sealer.ripeBytes { count = tail.count }
+            }
+            guard count > 0 else { return nil }
+            conversation.isBeingSealed = true
+            return Piece(
+                identity: conversation.identity, records: tail.slice(0..<count),
+                hashBefore: conversation.sealedHash, isBacklogged: state.journalBytes > 2 * Sealer.journalBytes)
+        }
+    }
+
+    private func write(_ piece: Piece, _ store: Store, _ writer: ArchiveWriter) throws -> WrittenBlocks {
+        try store.withReader { reader in
+            let last = try ArchiveRows.lastSegment(of: piece.identity.number, on: reader.connection)
+            return try writer.seal(
+                piece.records, of: piece.identity, last: last, hashBefore: piece.hashBefore,
+                effort: piece.isBacklogged ? .brisk : .best,
+                earlierText: { try reader.textBefore(piece.records.firstSeq, of: piece.identity) })
+        }
+    }
+
+    /// Cuts off the part of the journal that no tail needs, step by step.
+    private func trim(_ store: Store) -> StoreError? {
+        while true {
+            let floor = store.state.withLock { state in
+                state.conversations.values.reduce(state.commit.next) { floor, conversation in
+                    min(floor, conversation.journalFloor ?? floor)
+                }
+            }
+            let reached = Monitor(floor)
+            let failure = store.perform { [core = store.core] connection, _ in
+                guard let core else { return { _ in } }
+                let below = try core.trim(below: floor, limit: 1_000)
+                let statement = try connection.statement("SELECT coalesce(sum(length(data)),0) FROM batch")
+                let bytes = try statement.step() ? statement.int(0) : 0
+                reached.signal { $0 = below }
+                return { $0.journalBytes = bytes }
+            }
+            if let failure { return failure }
+            if reached.withLock({ $0 }) >= floor { return nil }
+        }
+    }
+
+    /// Where the journal has outgrown its bound, does something about the tails that pin its older half.
+    private func tidy(_ store: Store, _ writer: ArchiveWriter) {
+        guard store.state.withLock({ $0.journalBytes }) > Sealer.journalBytes else { return }
+        let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
+            let tails = state.conversations.values.filter { !$0.tail.isEmpty }
+            let floors = tails.compactMap(\.journalFloor).sorted()
+            guard let middle = floors.isEmpty ? nil : floors[floors.count / 2] else { return ([], []) }
+            let old = tails.filter { ($0.journalFloor ?? middle) <= middle }
+            // Where small tails alone fill the journal, moving them would not end: then they are sealed too.
+            let total = tails.reduce(0) { $0 + $1.tail.estimatedBytes }
+            let least = total > Sealer.journalBytes / 2 ? 0 : Sealer.stragglerBytes
+            return (
+                old.filter { $0.tail.estimatedBytes >= least }.map(\.identity.number),
+                old.filter { $0.tail.estimatedBytes < least }.map(\.identity.number)
+            )
+        }
+        var rest = large[...]
+        while !rest.isEmpty {
+            _ = seal(Array(rest.prefix(Sealer.roundSize)), whole: true, store, writer)
+            rest = rest.dropFirst(Sealer.roundSize)
+        }
+        if !small.isEmpty { moveUp(small, store) }
+        _ = trim(store)
+    }
+
+    /// Writes small tails into the journal once more, at its end, so that its front can be cut off.
+    private func moveUp(_ conversations: [Int64], _ store: Store) {
+        let failure = store.perform { [store] connection, commit in
+            var batch = Batch()
+            let tails = store.state.withLock { state in
+                conversations.compactMap { number in
+                    state.conversations[number].map { (number: number, tail: $0.tail) }
+                }
+            }
+            for (number, tail) in tails {
+                for index in 0..<tail.count { batch.append(conversation: number, tail[index], key: nil) }
+            }
+            let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
+            try statement.run(Batch.rowNumber(of: commit, isMoved: true), batch.sealed())
+            let size = batch.size
+            return { state in
+                state.commit = commit
+                state.journalBytes += size
+                for (number, tail) in tails {
+                    state.conversations[number]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
+                }
+            }
+        }
+        if let failure { store.report("cannot tidy the journal: \(failure)") }
+    }
+}

@@ -1,0 +1,210 @@
+internal import NatterSystem
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+
+extension Store {
+    /// About how many bytes a message takes as an object, besides its text.
+    private static let objectBytes = 260
+
+    public func changes(
+        since position: SyncPosition, for principal: Principal, form: SyncAnswer.Form, limitBytes: Int
+    ) throws(StoreError) -> SyncAnswer {
+        let plan = try state.withLock { state throws(StoreError) in try self.plan(position, principal, state) }
+        guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
+            return SyncAnswer(
+                store: self, form: form, steps: [], cursor: plan.cursor, more: false, commit: plan.commit)
+        }
+        do {
+            return try withReader { reader in
+                var room = limitBytes
+                var steps: [SyncAnswer.Step] = []
+                for (snapshot, joinedAfter) in snapshots {
+                    let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
+                    var walk = Walk(
+                        reader: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
+                        target: target, start: start)
+                    let reached = try walk.run()
+                    steps += walk.steps
+                    room = walk.room
+                    if let reached {
+                        let rest = StoreCursor.Continuation(
+                            target: target, conversation: snapshot.identity.id, seq: reached)
+                        return SyncAnswer(
+                            store: self, form: form, steps: steps,
+                            cursor: StoreCursor(
+                                store: id, epoch: plan.epochOfStart, commit: plan.start, continuation: rest),
+                            more: true, commit: plan.commit)
+                    }
+                }
+                return SyncAnswer(
+                    store: self, form: form, steps: steps, cursor: plan.cursor, more: target < plan.commit,
+                    commit: plan.commit)
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// What is to be looked at, found in memory alone.
+    private struct Plan {
+        enum Kind {
+            case nothing
+            /// Conversations in the order of their ids; with each, whether its reader came to it after the cursor.
+            case changed(
+                from: Commit, target: Commit, continuation: StoreCursor.Continuation?, [(Snapshot, Bool)])
+        }
+
+        let kind: Kind
+        /// The cursor once all of it is done.
+        let cursor: StoreCursor
+        let commit: Commit
+        let start: Commit
+        let epochOfStart: Epoch
+    }
+
+    private func plan(
+        _ position: SyncPosition, _ principal: Principal, _ state: StoreState
+    ) throws(StoreError) -> Plan {
+        let commit = state.commit
+        func epoch(_ commit: Commit) -> Epoch { state.epoch(of: commit) ?? Epoch(rawValue: 0) }
+        var from = Commit.zero
+        var target = commit
+        var continuation: StoreCursor.Continuation?
+        switch position {
+        case .start: break
+        case .now: from = commit
+        case .cursor(let cursor):
+            guard cursor.isOf(id) else { throw .badCursor("the cursor is of another store") }
+            guard cursor.commit <= commit, epoch(cursor.commit) == cursor.epoch,
+                (cursor.continuation?.target ?? .zero) <= commit
+            else { throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has") }
+            from = cursor.commit
+            continuation = cursor.continuation
+            if let continuation { target = continuation.target }
+        }
+        let end = StoreCursor(store: id, epoch: epoch(target), commit: target)
+        var changed: [(Snapshot, Bool)] = []
+        for conversation in state.visible(to: principal.account) {
+            let joinedAfter = (conversation.members[principal.account.rawValue]?.since ?? .zero) > from
+            guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
+                continue
+            }
+            if let continuation, conversation.identity.id < continuation.conversation { continue }
+            changed.append(
+                (
+                    Snapshot(
+                        identity: conversation.identity,
+                        name: state.displayName(of: conversation, for: principal.account), tail: Tail(conversation),
+                        commit: commit), joinedAfter
+                ))
+        }
+        changed.sort { $0.0.identity.id < $1.0.identity.id }
+        return Plan(
+            kind: changed.isEmpty
+                ? .nothing
+                : .changed(from: from, target: target, continuation: continuation, changed),
+            cursor: end, commit: commit, start: from, epochOfStart: epoch(from))
+    }
+
+    /// Goes through one conversation from the reader's place to the target commit, as far as the room goes.
+    private struct Walk {
+        let reader: ArchiveReader
+        let snapshot: Snapshot
+        let form: SyncAnswer.Form
+        var room: Int
+        let from: Commit
+        let target: Commit
+        /// The last seq that an earlier answer held, where one is being continued.
+        let start: Seq?
+        var steps: [SyncAnswer.Step] = []
+
+        init(
+            reader: ArchiveReader, snapshot: Snapshot, form: SyncAnswer.Form, room: Int, from: Commit, target: Commit,
+            start: Seq?
+        ) {
+            (self.reader, self.snapshot, self.form, self.room) = (reader, snapshot, form, room)
+            (self.from, self.target, self.start) = (from, target, start)
+        }
+
+        /// - Returns: the last seq that fits, where not all does.
+        mutating func run() throws -> Seq? {
+            let first: Seq
+            if let start { first = start.next } else { first = try lastSeq(upTo: from).next }
+            let last = try lastSeq(upTo: target)
+            guard first <= last else { return nil }
+            if room <= 0 { return first.previous }
+            steps.append(.conversation(snapshot))
+            var seq = first
+            while seq <= last {
+                if room <= 0 { return seq.previous }
+                if seq > snapshot.tail.sealedSeq {
+                    let records = snapshot.tail.records
+                    guard let lower = records.index(of: seq), let upper = records.index(of: last) else { break }
+                    take(
+                        Run(records: records, hashBefore: snapshot.tail.sealedHash, hashes: snapshot.tail.hashes),
+                        lower..<upper + 1)
+                    break
+                }
+                seq = try takeSealed(seq, last)
+            }
+            return nil
+        }
+
+        private mutating func take(_ run: Run, _ range: Range<Int>) {
+            steps.append(.records(run, range))
+            room -= run.records.textBytes + range.count * (form == .messages ? Store.objectBytes : 8)
+        }
+
+        /// Takes the block at `seq`, whole if the reader has nothing of it and may have all of it.
+        private mutating func takeSealed(_ seq: Seq, _ last: Seq) throws -> Seq {
+            let messages = MessageReader(
+                reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
+            do {
+                let row = try messages.row(containing: seq)
+                if row.firstSeq == seq, row.lastSeq <= last {
+                    steps.append(.sealed(row))
+                    room -= form == .messages ? row.length * 2 + row.count * Store.objectBytes : row.length
+                    return row.lastSeq.next
+                }
+                let run = try messages.run(containing: seq)
+                guard let lower = run.records.index(of: seq) else { throw StoreError.failed("a block is short") }
+                let upper = run.records.index(of: last) ?? run.records.count - 1
+                take(run, lower..<upper + 1)
+                return run.records.firstSeq.advanced(by: upper + 1)
+            } catch ArchiveError.damaged(let from, let to, _) {
+                let (from, to) = (max(from, seq), min(to, last))
+                steps.append(.damaged(from: from, to: to))
+                return to.next
+            }
+        }
+
+        /// The newest seq of a commit up to and with this one.
+        private func lastSeq(upTo commit: Commit) throws -> Seq {
+            let tail = snapshot.tail
+            if commit == .zero { return .zero }
+            if let newest = tail.records.isEmpty ? nil : tail.records.commit(at: tail.records.count - 1),
+                newest <= commit
+            {
+                return tail.head
+            }
+            let inTail = tail.records.count(upTo: commit)
+            if inTail > 0 { return tail.sealedSeq.advanced(by: inTail) }
+            let number = snapshot.identity.number
+            let row = try ArchiveRows.lastBlock(upTo: commit, of: number, on: reader.connection)
+            let whole: Seq = row.map { $0.lastSeq } ?? .zero
+            guard whole < tail.sealedSeq else { return tail.sealedSeq }
+            // The place lies inside the block that follows.
+            let messages = MessageReader(
+                reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: tail)
+            let run: Run
+            do throws(ArchiveError) { run = try messages.run(containing: whole.next) } catch {
+                if case .damaged = error { return whole }
+                throw error
+            }
+            return whole.advanced(by: run.records.count(upTo: commit))
+        }
+    }
+}

@@ -1,0 +1,185 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+public import NatterModel
+public import NatterSystem
+
+/// The server's store in one directory: log files under `logs/`, everything else in `store.db`.
+///
+/// One writer thread makes changes durable, one sealer thread packs tails into log files; reads run on the threads of those
+/// who ask. What is shared is `state`, behind its lock.
+public final class Store: ChatStore {
+    public let directory: String
+    public let id: StoreID
+    public let disk: any Disk
+    public let clock: any WallClock
+    let state = Monitor(StoreState())
+    let keySecret: ShortHashKey
+    let cache: ArchiveCache
+    let sealer = Sealer()
+    private let writer = StoreWriter()
+    private let threads = Monitor<[SystemThread]>([])
+    private let readers = Monitor<[ArchiveReader]>([])
+    private let news = Monitor<(@Sendable (News) -> Void)?>(nil)
+    private let coreBox = Monitor<WriterCore?>(nil)
+    private let reporter: @Sendable (String) -> Void
+    private let failed: @Sendable (String) -> Void
+    private let lock: FileLock
+
+    public struct Options: Sendable {
+        /// Days that idempotency keys are remembered, at least.
+        public var idRetentionDays = 30
+        /// Gets a line for each thing that an operator should know: what was recovered, what is damaged.
+        public var report: @Sendable (String) -> Void = { _ in }
+        /// Called once, when a write has failed so that the disk's content is unknown. Nothing is written from then on.
+        public var failed: @Sendable (String) -> Void = { _ in }
+
+        public init() {}
+    }
+
+    init(
+        directory: String, id: StoreID, keySecret: ShortHashKey, disk: any Disk, clock: any WallClock, lock: FileLock,
+        options: Options
+    ) {
+        (self.directory, self.id, self.keySecret, self.disk, self.clock) = (directory, id, keySecret, disk, clock)
+        (self.lock, reporter, failed) = (lock, options.report, options.failed)
+        cache = ArchiveCache(directory: directory, disk: disk)
+    }
+
+    static func databasePath(_ directory: String) -> String { directory + "/store.db" }
+
+    /// The writer's own; nil before `start` and after `close`.
+    var core: WriterCore? { coreBox.withLock { $0 } }
+
+    /// Starts the threads.
+    func start(_ core: WriterCore) throws {
+        coreBox.signal { $0 = core }
+        let writing = try SystemThread(name: "natter-writer") { [self] in writer.run(core) }
+        let sealing = try SystemThread(name: "natter-sealer") { [self] in sealer.run(self) }
+        threads.signal { $0 = [sealing, writing] }
+    }
+
+    /// Finishes what is queued and lets the directory go. Nothing may be asked of the store afterwards.
+    public func close() {
+        guard core != nil else { return }
+        savePresence()
+        sealer.stop()
+        let running = threads.signal { threads in
+            defer { threads = [] }
+            return threads
+        }
+        running.first?.join()
+        if !isFailed { _ = perform { connection, _ in try Store.markClean(connection) } }
+        writer.stop()
+        running.last?.join()
+        readers.signal { $0 = [] }
+        coreBox.signal { $0 = nil }
+    }
+
+    private static func markClean(_ connection: Connection) throws -> @Sendable (inout StoreState) -> Void {
+        try connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+        return { _ in }
+    }
+
+    public var isFailed: Bool { state.withLock { $0.failure != nil } }
+
+    /// Refuses all writes from now on.
+    func fail(_ reason: String) {
+        let isFirst = state.withLock { state in
+            defer { state.failure = state.failure ?? reason }
+            return state.failure == nil
+        }
+        if isFirst {
+            report("a write failed, nothing more is written: \(reason)")
+            failed(reason)
+        }
+    }
+
+    func report(_ line: String) { reporter(line) }
+
+    // MARK: Changes
+
+    /// Hands messages to the writer.
+    func submit(_ posting: StoreWriter.Posting) {
+        if !writer.submit(.posting(posting)) { posting.completion(posting.messages.map { _ in .refused(.busy) }) }
+    }
+
+    /// Has a change made, and answers when it is durable.
+    func perform(
+        _ body: @escaping @Sendable (Connection, Commit) throws -> @Sendable (inout StoreState) -> Void,
+        _ completion: @escaping @Sendable (StoreError?) -> Void
+    ) {
+        let operation = StoreWriter.Operation(body: body, completion: completion)
+        if !writer.submit(.operation(operation)) { completion(.busy) }
+    }
+
+    /// The same, waiting. Not for the writer's own thread.
+    func perform(
+        _ body: @escaping @Sendable (Connection, Commit) throws -> @Sendable (inout StoreState) -> Void
+    ) -> StoreError? {
+        let result = Monitor<Result<Void, StoreError>?>(nil)
+        perform(body) { error in result.signal { $0 = error.map { .failure($0) } ?? .success(()) } }
+        switch result.wait(until: { $0 }) {
+        case .failure(let error): return error
+        case .success, nil: return nil
+        }
+    }
+
+    func announce(_ news: News) { self.news.withLock { $0 }?(news) }
+
+    public func onNews(_ body: @escaping @Sendable (News) -> Void) { news.signal { $0 = body } }
+
+    // MARK: Reading
+
+    /// Lends a reader of the index and the logs; each is used by one thread at a time.
+    func withReader<Result>(_ body: (ArchiveReader) throws -> Result) throws -> Result {
+        let reader =
+            try readers.withLock { $0.popLast() }
+            ?? ArchiveReader(
+                connection: Connection(path: Store.databasePath(directory), role: .reader), cache: cache)
+        defer { readers.signal { if $0.count < 8 { $0.append(reader) } } }
+        return try body(reader)
+    }
+
+    // MARK: Rows
+
+    /// Adds a conversation, inside the writer's transaction.
+    func insertConversation(
+        kind: ConversationKind, name: String, users: [String], accounts: AccountPair?, isOpen: Bool = false,
+        on connection: Connection
+    ) throws -> ConversationState {
+        let sorted = users.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        var random = SecureRandom()
+        let id =
+            kind == .group
+            ? ConversationID(using: &random) : ConversationID.derived(store: self.id, kind: kind, users: sorted)
+        let hash = HashChain.start(of: id)
+        let statement = try connection.statement(
+            """
+            INSERT INTO conversation (id,kind,name,name_key,is_open,user_a,user_b,sealed_hash)
+            VALUES (?,?,?,?,?,?,?,?)
+            """)
+        try statement.run(
+            id.bytes, Int(kind.rawValue), name, NameRule.caseKey(name), isOpen, accounts?.first, accounts?.second,
+            hash.bytes)
+        let identity = ConversationIdentity(
+            number: connection.lastInsertedRow, id: id, kind: kind, name: name, users: sorted)
+        return ConversationState(
+            identity: identity, isOpen: isOpen, accounts: accounts.map { ($0.first, $0.second) }, sealedSeq: .zero,
+            sealedHash: hash, sealedCommit: .zero, lastServerTime: .zero)
+    }
+
+    /// Moves a conversation's sealed end forward, inside the transaction that records the blocks.
+    static func recordSealed(_ written: WrittenBlocks, on connection: Connection) throws(IndexError) {
+        let statement = try connection.statement(
+            """
+            UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,
+            sealed_time=max(coalesce(sealed_time,?),?) WHERE number=?
+            """)
+        let time = written.blocks.map(\.highTime.milliseconds).max() ?? 0
+        try statement.run(
+            written.lastSeq.rawValue, written.hashAfter.bytes, written.lastCommit.rawValue, time, time,
+            written.segment.conversation)
+    }
+}

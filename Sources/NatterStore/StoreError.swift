@@ -1,0 +1,64 @@
+internal import NatterArchive
+internal import NatterIndex
+public import NatterModel
+internal import NatterSystem
+
+/// Why the store did not do what it was asked for. Each case has its code in the public interface.
+public enum StoreError: Error, Equatable, CustomStringConvertible {
+    /// More is waiting than is good; nothing was done.
+    case busy
+    /// The disk failed while this was being written: it may be there or not. A retry with the same key is safe.
+    case outcomeUnknown
+    /// No room left; nothing was done.
+    case diskFull
+    case noSuchUser(String)
+    case noSuchConversation(String)
+    case notAMember(String)
+    case forbidden(String)
+    case nameTaken(String)
+    case badName(String, NameError)
+    case badText(TextError)
+    case idReused(String)
+    /// A line after a refused one, in a request that was to stop there.
+    case notTried
+    case badCursor(String)
+    case cursorExpired(String)
+    case damaged(from: Seq, to: Seq, detail: String)
+    /// Anything of the disk or the database that is not one of these.
+    case failed(String)
+
+    public var description: String {
+        switch self {
+        case .busy: "the server is busy; try again in a moment"
+        case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
+        case .diskFull: "the server's disk is full; nothing was stored"
+        case .noSuchUser(let name): "no user is named '\(name)'"
+        case .noSuchConversation(let name): "there is no conversation '\(name)'"
+        case .notAMember(let name): "you are not a member of '\(name)'"
+        case .forbidden(let what): what
+        case .nameTaken(let name): "the name '\(name)' is taken"
+        case .badName(let name, let error): "the name '\(name)' \(error)"
+        case .badText(let error): error.description
+        case .idReused(let key): "the id '\(key)' was used before with other content"
+        case .notTried: "not tried, because an earlier line was refused"
+        case .badCursor(let why): why
+        case .cursorExpired(let why): why
+        case .damaged(let from, let to, let detail): "messages \(from) to \(to) are damaged: \(detail)"
+        case .failed(let detail): detail
+        }
+    }
+
+    /// Brings what the rooms below throw into this type.
+    init(_ error: any Error) {
+        if let error = error as? StoreError {
+            self = error
+            return
+        }
+        switch ArchiveError(error) {
+        case .damaged(let from, let to, let detail): self = .damaged(from: from, to: to, detail: detail)
+        case let error where error.isFull: self = .diskFull
+        case .index(let error) where error.reason == .busy: self = .busy
+        case let error: self = .failed(error.description)
+        }
+    }
+}

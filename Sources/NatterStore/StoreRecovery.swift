@@ -1,0 +1,203 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// Brings index and log files into step when a store is opened. It never guesses: valid next blocks are adopted, a write
+/// that a crash cut short is moved to `quarantine/`, and everything else is left as it is and reported.
+///
+/// It looks at the end of each conversation's last file, not at the history.
+struct StoreRecovery {
+    let store: Store
+    let connection: Connection
+    /// What the journal has of each conversation, by seq; what is acknowledged and not sealed is there.
+    let journal: [Int64: [Record]]
+
+    func run(_ state: inout StoreState, isClean: Bool) throws {
+        try store.disk.makeDirectories(store.directory + "/logs")
+        let isInStep = isClean && StoreRecovery.readMark(of: store) == state.epochs.last?.epoch
+        try connection.transaction {
+            for conversation in state.conversations.values {
+                if let last = try ArchiveRows.lastSegment(of: conversation.identity.number, on: connection) {
+                    try check(last, of: conversation)
+                }
+            }
+            // Files that no row names can only be there after a crash, or where the index is older than the logs.
+            if !isInStep { try adoptFiles(state) }
+        }
+    }
+
+    // MARK: The end of a recorded file
+
+    private func check(_ row: SegmentRow, of conversation: ConversationState) throws {
+        let path = store.directory + "/" + row.name(of: conversation.identity.id)
+        guard let found = try store.disk.information(path), found.isRegular else {
+            return store.report("the log '\(path)' is missing; its messages can't be read")
+        }
+        if found.size == row.size { return }
+        guard found.size > row.size else {
+            // Like any other damage: reading finds the exact range. New blocks go into a new file.
+            return store.report(
+                "the log '\(path)' has \(found.size) bytes, but \(row.size) were recorded; what is missing can't be read"
+            )
+        }
+        var row = row
+        do {
+            let segment = try Segment.open(at: path, on: store.disk, mode: .readWrite)
+            try adopt(segment, &row, conversation)
+        } catch let error as LogError {
+            store.report("\(error); the file is left as it is")
+            row.isClosed = true
+            try ArchiveRows.put(row, on: connection)
+        }
+    }
+
+    /// Adopts the valid blocks behind what is recorded of a file, and deals with what follows them.
+    private func adopt(_ segment: Segment, _ row: inout SegmentRow, _ conversation: ConversationState) throws {
+        let offset = row.size
+        var rows: [BlockRow] = []
+        var hash = conversation.sealedHash
+        var isForeign = false
+        let end = try segment.scan(
+            from: offset, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
+        ) { place, block in
+            guard agrees(block, hashBefore: hash, with: conversation) else {
+                isForeign = true
+                return false
+            }
+            rows.append(BlockRow(place.header, at: place.offset, in: row))
+            hash = place.header.hashAfter
+            row.size = place.end
+            return true
+        }
+        if let last = rows.last {
+            let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
+            for block in rows { try ArchiveRows.insert(block, on: connection) }
+            try Store.recordSealed(written, on: connection)
+            conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
+            store.report("adopted messages \(rows[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
+        }
+        switch end {
+        case .clean where isForeign:
+            store.report(
+                "'\(segment.path)' has other messages at byte \(row.size) than were acknowledged; it is left as it is")
+            row.isClosed = true
+        case .clean: break
+        case .torn(let offset, let length): try quarantine(segment, offset: offset, length: length)
+        case .damaged(let offset, let length, let reason):
+            store.report(
+                "'\(segment.path)' has \(length) bytes from byte \(offset) on that are no block (\(reason)); they are left as they are"
+            )
+            row.isClosed = true
+        }
+        if row.size > Segment.maximumBytes { row.isClosed = true }
+        try ArchiveRows.put(row, on: connection)
+    }
+
+    /// Whether a block's messages are the ones that the journal has under the same seqs: what was acknowledged counts.
+    private func agrees(_ block: Block, hashBefore: Digest, with conversation: ConversationState) -> Bool {
+        let acknowledged = (journal[conversation.identity.number] ?? []).filter {
+            $0.seq >= block.header.firstSeq && $0.seq <= block.header.lastSeq
+        }
+        var unique: [Record] = []
+        for record in acknowledged where record.seq != unique.last?.seq { unique.append(record) }
+        // An index older than the logs has nothing to compare with.
+        guard unique.count == block.header.count else { return unique.isEmpty }
+        return unique.reduce(hashBefore) { HashChain.advance($0, over: $1) } == block.header.hashAfter
+    }
+
+    /// Copies the torn end of a file to `quarantine/`, durably, and only then cuts it off.
+    private func quarantine(_ segment: Segment, offset: UInt64, length: UInt64) throws {
+        let directory = store.directory + "/quarantine"
+        try store.disk.makeDirectories(directory)
+        let name = Path.name(of: segment.path)
+        let stem = "\(directory)/\(segment.header.conversation)-\(name)-at-\(offset)"
+        var path = stem
+        var attempt = 1
+        while try store.disk.information(path) != nil {
+            path = "\(stem).\(attempt)"
+            attempt += 1
+        }
+        let bytes = try segment.file.read(count: Int(clamping: length), at: offset)
+        let copy = try store.disk.open(path, .create)
+        try copy.write(bytes, at: 0)
+        try copy.sync()
+        try store.disk.syncDirectory(directory)
+        try segment.file.truncate(to: offset)
+        try segment.file.sync()
+        store.report("moved \(length) bytes of an unfinished write from '\(segment.path)' byte \(offset) to '\(path)'")
+    }
+
+    // MARK: Files that are not recorded
+
+    private func adoptFiles(_ state: StoreState) throws {
+        let byID = Dictionary(
+            state.conversations.values.map { ($0.identity.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let logs = store.directory + "/logs"
+        for upper in try store.disk.list(logs) where upper.utf8.count == 2 {
+            for name in try store.disk.list(logs + "/" + upper) {
+                let directory = "\(logs)/\(upper)/\(name)"
+                guard let id = ConversationID(hex: name), try store.disk.information(directory)?.isDirectory == true
+                else {
+                    store.report("'\(directory)' is not a conversation's directory; it is left as it is")
+                    continue
+                }
+                guard let conversation = byID[id] else {
+                    store.report(
+                        "'\(directory)' holds a conversation that the index does not know; it is left as it is")
+                    continue
+                }
+                let known = Set(
+                    try ArchiveRows.segments(of: conversation.identity.number, on: connection).map {
+                        Path.name(of: $0.name(of: id))
+                    })
+                for file in try store.disk.list(directory) where !known.contains(file) {
+                    try adoptFile("\(directory)/\(file)", conversation)
+                }
+            }
+        }
+    }
+
+    private func adoptFile(_ path: String, _ conversation: ConversationState) throws {
+        do {
+            let segment = try Segment.open(at: path, on: store.disk, mode: .readWrite)
+            guard segment.header.store == store.id, segment.header.conversation == conversation.identity.id,
+                segment.header.firstSeq == conversation.sealedSeq.next,
+                segment.header.hashBefore == conversation.sealedHash,
+                let generation = StoreRecovery.generation(path)
+            else {
+                return store.report("the log '\(path)' does not follow what the index knows; it is left as it is")
+            }
+            var row = SegmentRow(
+                conversation: conversation.identity.number, firstSeq: segment.header.firstSeq, generation: generation,
+                size: segment.bodyOffset, dictionary: segment.dictionary.id, isClosed: false)
+            try ArchiveRows.put(segment.dictionary, on: connection)
+            try adopt(segment, &row, conversation)
+        } catch let error as LogError {
+            store.report("\(error); the file is left as it is")
+        }
+    }
+
+    /// The generation in a segment's file name.
+    private static func generation(_ path: String) -> Int? {
+        let name = Path.name(of: path)
+        guard name.hasSuffix(".log"), let dash = name.firstIndex(of: "-") else { return nil }
+        return Int(name[name.index(after: dash)...].dropLast(4), radix: 16)
+    }
+
+    // MARK: The mark
+
+    /// `logs/epoch` says which run of the server wrote here last; an index that says otherwise is not of these logs' time.
+    static func writeMark(_ epoch: Epoch, of store: Store) throws {
+        try store.disk.replaceContents(of: store.directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
+    }
+
+    private static func readMark(of store: Store) -> Epoch? {
+        guard let bytes = try? store.disk.contents(of: store.directory + "/logs/epoch", limit: 64),
+            let value = UInt64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }, radix: 16)
+        else { return nil }
+        return Epoch(rawValue: value)
+    }
+}

@@ -1,0 +1,60 @@
+internal import NatterArchive
+internal import NatterIndex
+
+/// The tables of a server's store: `DIR/store.db`.
+enum StoreSchema {
+    static let current = Schema(steps: [
+        ArchiveSchema.tables + """
+            CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+            CREATE TABLE epoch (run INTEGER PRIMARY KEY, value INTEGER NOT NULL, first_commit INTEGER NOT NULL);
+            CREATE TABLE account (
+                number INTEGER PRIMARY KEY,
+                name TEXT NOT NULL,
+                name_key TEXT NOT NULL UNIQUE,
+                password TEXT NOT NULL,
+                admin INTEGER NOT NULL DEFAULT 0,
+                disabled INTEGER NOT NULL DEFAULT 0,
+                created INTEGER NOT NULL,
+                last_seen INTEGER,
+                last_address TEXT
+            );
+            CREATE TABLE token (
+                number INTEGER PRIMARY KEY,
+                digest BLOB NOT NULL UNIQUE,
+                account INTEGER NOT NULL,
+                label TEXT,
+                scope TEXT NOT NULL,
+                created INTEGER NOT NULL,
+                expires INTEGER,
+                last_used INTEGER,
+                last_address TEXT
+            );
+            CREATE INDEX token_account ON token (account);
+            CREATE TABLE conversation (
+                number INTEGER PRIMARY KEY,
+                id BLOB NOT NULL UNIQUE,
+                kind INTEGER NOT NULL,
+                name TEXT NOT NULL,
+                name_key TEXT NOT NULL,
+                is_open INTEGER NOT NULL DEFAULT 0,
+                user_a INTEGER,
+                user_b INTEGER,
+                is_deleted INTEGER NOT NULL DEFAULT 0,
+                sealed_seq INTEGER NOT NULL DEFAULT 0,
+                sealed_hash BLOB NOT NULL,
+                sealed_commit INTEGER NOT NULL DEFAULT 0,
+                sealed_time INTEGER
+            );
+            CREATE UNIQUE INDEX conversation_group ON conversation (name_key) WHERE kind = 1 AND is_deleted = 0;
+            CREATE UNIQUE INDEX conversation_personal ON conversation (user_a, user_b) WHERE kind = 2;
+            CREATE TABLE membership (
+                conversation INTEGER NOT NULL,
+                account INTEGER NOT NULL,
+                is_admin INTEGER NOT NULL,
+                since_commit INTEGER NOT NULL,
+                PRIMARY KEY (conversation, account)
+            ) WITHOUT ROWID;
+            CREATE TABLE batch (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+            """
+    ])
+}

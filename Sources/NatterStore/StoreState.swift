@@ -1,0 +1,154 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterModel
+
+/// One account in memory.
+struct AccountState {
+    let id: AccountID
+    let name: UserName
+    var passwordHash: String
+    var isAdmin: Bool
+    var isDisabled: Bool
+    let created: Timestamp
+    var lastSeen: Timestamp?
+    var lastAddress: String?
+    /// Whether `lastSeen` is newer than the database's.
+    var isPresenceDirty = false
+    /// Requests of theirs that wait for news just now.
+    var waiting = 0
+    /// Conversations other than `general` that they see.
+    var conversations: Set<Int64> = []
+}
+
+struct TokenState {
+    let number: Int64
+    let account: AccountID
+    let scope: Scope
+    let created: Timestamp
+    let expires: Timestamp?
+}
+
+/// Two accounts, lower number first.
+struct AccountPair: Hashable {
+    let first: Int64
+    let second: Int64
+    init(_ one: AccountID, _ other: AccountID) {
+        first = min(one.rawValue, other.rawValue)
+        second = max(one.rawValue, other.rawValue)
+    }
+}
+
+/// All that the server keeps in memory, behind one lock: heads and tails, accounts and tokens. Rebuilt at start from the
+/// database; never ahead of what is durable.
+struct StoreState {
+    var commit: Commit = .zero
+    /// Which epoch began with which commit, oldest first.
+    var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
+    var conversations: [Int64: ConversationState] = [:]
+    var general: Int64 = 0
+    var groups: [String: Int64] = [:]
+    var personal: [AccountPair: Int64] = [:]
+    var accounts: [AccountID: AccountState] = [:]
+    var accountKeys: [String: AccountID] = [:]
+    var tokens: [Digest: TokenState] = [:]
+    /// Bytes of batches that are not trimmed yet, and the first of them.
+    var journalBytes = 0
+    /// Set once a write has failed in a way that leaves the disk's content unknown.
+    var failure: String?
+
+    var epoch: Epoch { epochs.last?.epoch ?? Epoch(rawValue: 0) }
+
+    /// The epoch that a commit belongs to.
+    func epoch(of commit: Commit) -> Epoch? {
+        epochs.last { $0.firstCommit <= commit }?.epoch
+    }
+
+    func account(named name: String) -> AccountState? {
+        accountKeys[NameRule.caseKey(name)].flatMap { accounts[$0] }
+    }
+
+    mutating func add(_ conversation: ConversationState) {
+        let number = conversation.identity.number
+        conversations[number] = conversation
+        switch conversation.identity.kind {
+        case .general: general = number
+        case .group:
+            if !conversation.isDeleted { groups[NameRule.caseKey(conversation.name)] = number }
+            for member in conversation.members.keys {
+                accounts[AccountID(rawValue: member)]?.conversations.insert(number)
+            }
+        case .personal:
+            guard let (first, second) = conversation.accounts else { return }
+            let pair = AccountPair(AccountID(rawValue: first), AccountID(rawValue: second))
+            personal[pair] = number
+            accounts[AccountID(rawValue: first)]?.conversations.insert(number)
+            accounts[AccountID(rawValue: second)]?.conversations.insert(number)
+        }
+    }
+
+    /// What somebody's name for a conversation stands for.
+    enum Target {
+        case existing(ConversationState)
+        /// Between two who have not written to each other.
+        case unwritten(AccountState, AccountState)
+    }
+
+    /// Finds the conversation that `account` calls `name`; whether they may use it is not asked here.
+    func resolve(_ name: String, for account: AccountID) throws(StoreError) -> Target {
+        if name == "general" || name.lowercased() == "general" {
+            guard let general = conversations[general] else { throw .noSuchConversation(name) }
+            return .existing(general)
+        }
+        if name.hasPrefix("@") {
+            guard let own = accounts[account] else { throw .noSuchUser(name) }
+            let peerName = String(name.dropFirst())
+            guard let peer = peerName == "me" ? own : self.account(named: peerName) else {
+                throw .noSuchUser(peerName)
+            }
+            if let number = personal[AccountPair(own.id, peer.id)], let conversation = conversations[number] {
+                return .existing(conversation)
+            }
+            return .unwritten(own, peer)
+        }
+        guard let number = groups[NameRule.caseKey(name)], let conversation = conversations[number] else {
+            throw .noSuchConversation(name)
+        }
+        return .existing(conversation)
+    }
+
+    /// What `account` calls a conversation.
+    func displayName(of conversation: ConversationState, for account: AccountID) -> String {
+        guard conversation.identity.kind == .personal, let (first, second) = conversation.accounts else {
+            return conversation.name
+        }
+        let peer = AccountID(rawValue: first == account.rawValue ? second : first)
+        return "@" + (accounts[peer]?.name.text ?? "?")
+    }
+
+    /// All conversations that an account sees, in no order.
+    func visible(to account: AccountID) -> [ConversationState] {
+        guard let own = accounts[account] else { return [] }
+        var list: [ConversationState] = []
+        if let general = conversations[general] { list.append(general) }
+        for number in own.conversations {
+            if let conversation = conversations[number], Authority.sees(account, conversation) {
+                list.append(conversation)
+            }
+        }
+        return list
+    }
+}
+
+extension ConversationID {
+    /// The id of a personal conversation, or of `general`, follows from the store and the names, which never change hands:
+    /// so two who have not written to each other have one already, and a rebuilt index finds the same.
+    static func derived(store: StoreID, kind: ConversationKind, users: [String]) -> ConversationID {
+        var bytes = store.bytes + [kind.rawValue]
+        for user in users {
+            LEB128.append(UInt64(user.utf8.count), to: &bytes)
+            bytes += user.utf8
+        }
+        let digest = Digest(of: bytes).bytes
+        return ConversationID(bytes: digest.prefix(16)) ?? ConversationID(high: 0, low: 0)
+    }
+}

@@ -1,0 +1,127 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+public import NatterModel
+
+/// What one answer of sync holds, planned at one moment and read piece by piece while it is sent, so that an answer of any
+/// size costs the memory of one block.
+public final class SyncAnswer {
+    /// How an answer is to be written.
+    public enum Form: Sendable {
+        /// Each message as an object.
+        case messages
+        /// Blocks as they are stored.
+        case blocks
+    }
+
+    public enum Chunk: Sendable {
+        case conversation(ConversationView)
+        case messages([Message])
+        /// A dictionary's record, before the first block that names it.
+        case dictionary([UInt8])
+        /// Header and stored bytes of a block of the conversation named last.
+        case block([UInt8])
+        case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
+    }
+
+    enum Step {
+        case conversation(Store.Snapshot)
+        case sealed(BlockRow)
+        case records(Run, Range<Int>)
+        case damaged(from: Seq, to: Seq)
+    }
+
+    /// The cursor after all of it.
+    public let cursor: StoreCursor
+    /// Whether there is more than this answer holds.
+    public let more: Bool
+    /// Whether there is anything in it.
+    public let isEmpty: Bool
+    /// The state that it shows.
+    public let commit: Commit
+    private let store: Store
+    private let form: Form
+    private var steps: ArraySlice<Step>
+    private var current: Store.Snapshot?
+    private var sentDictionaries: Set<DictionaryID> = []
+
+    init(store: Store, form: Form, steps: [Step], cursor: StoreCursor, more: Bool, commit: Commit) {
+        (self.store, self.form, self.steps, self.cursor) = (store, form, steps[...], cursor)
+        (self.more, self.commit, isEmpty) = (more, commit, steps.isEmpty)
+    }
+
+    /// The next pieces; nil after the last.
+    public func next() throws(StoreError) -> [Chunk]? {
+        guard let step = steps.popFirst() else { return nil }
+        switch step {
+        case .conversation(let snapshot):
+            current = snapshot
+            return [.conversation(store.view(of: snapshot))]
+        case .damaged(let from, let to): return damaged(from, to)
+        case .records(let run, let range): return chunks(run, range)
+        case .sealed(let row):
+            do {
+                return try store.withReader { reader in try chunks(row, reader) }
+            } catch {
+                if case .damaged(let from, let to, let detail) = StoreError(error) {
+                    store.report("cannot serve messages \(from) to \(to): \(detail)")
+                    return damaged(from, to)
+                }
+                throw StoreError(error)
+            }
+        }
+    }
+
+    private func damaged(_ from: Seq, _ to: Seq) -> [Chunk] {
+        guard let current else { return [] }
+        return [.damaged(conversation: current.name, id: current.identity.id, from: from, to: to)]
+    }
+
+    private func chunks(_ row: BlockRow, _ reader: ArchiveReader) throws -> [Chunk] {
+        guard let current else { return [] }
+        switch form {
+        case .messages:
+            let block = try reader.open(row, of: current.identity)
+            return chunks(
+                Run(records: block.records, hashBefore: block.hashBefore, hashes: nil), 0..<block.records.count)
+        case .blocks:
+            let block = try reader.block(row, of: current.identity)
+            var chunks: [Chunk] = []
+            if block.header.dictionary != .none, sentDictionaries.insert(block.header.dictionary).inserted {
+                chunks.append(.dictionary(try reader.segment(of: row, current.identity).dictionary.encode()))
+            }
+            chunks.append(.block(block.bytes))
+            return chunks
+        }
+    }
+
+    private func chunks(_ run: Run, _ range: Range<Int>) -> [Chunk] {
+        guard let current else { return [] }
+        switch form {
+        case .messages:
+            return [
+                .messages(
+                    zip(range, run.hashes(range)).map { index, hash in
+                        MessageReader.message(
+                            run.records[index], hash: hash, conversation: current.identity, name: current.name)
+                    })
+            ]
+        case .blocks:
+            var chunks: [Chunk] = []
+            var start = range.lowerBound
+            var hash = run.hash(after: start - 1)
+            while start < range.upperBound {
+                let count = min(
+                    run.records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
+                let block = Block(
+                    sealing: run.records, start..<start + count, of: current.identity.id, hashBefore: hash,
+                    hashAfter: run.hashes.map { $0[start + count - 1] }, dictionary: .none, isProvisional: true,
+                    effort: .light)
+                chunks.append(.block(block.bytes))
+                hash = block.header.hashAfter
+                start += count
+            }
+            return chunks
+        }
+    }
+}
