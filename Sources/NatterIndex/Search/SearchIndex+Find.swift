@@ -19,6 +19,7 @@ extension SearchIndex {
         _ query: SearchQuery, in conversation: ConversationID? = nil, since: Timestamp? = nil,
         until: Timestamp? = nil, visit: (SearchHit) throws -> SearchStep
     ) throws {
+        if let since, let until, since > until { return }
         try snapshot {
             try SearchIndexError.translate {
                 var number: Int64?
