@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterSystem
 
 /// From the words of a command line to an exit code.
@@ -44,10 +45,26 @@ public enum Program {
         }
     }
 
+    /// All of a `main.swift`: readies the process, runs what its words ask for, and exits.
+    public static func main(
+        _ program: ProgramSpec, translate: @escaping (String) -> String = { $0 },
+        explain: (any Error) -> CommandFailure
+    ) -> Never {
+        Signals.prepareProcess()
+        let console = Console.process(program: program.name)
+        do throws(UsageError) {
+            let words = try processWords(program: program.name)
+            exit(run(program, words: words, console: console, translate: translate, explain: explain).rawValue)
+        } catch {
+            FailureReport.write(CommandFailure(error), json: false, program: program.name, to: console.errors)
+            exit(ExitCode.usage.rawValue)
+        }
+    }
+
     /// The words that this process was started with, without its name.
     ///
     /// - Throws: if one is not UTF-8; it would otherwise be changed in silence, and name another file or text.
-    public static func processWords(program: String) throws(UsageError) -> [String] {
+    static func processWords(program: String) throws(UsageError) -> [String] {
         var words: [String] = []
         for index in 1..<max(1, Int(CommandLine.argc)) {
             guard let pointer = CommandLine.unsafeArgv[index] else { break }

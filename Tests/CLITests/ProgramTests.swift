@@ -105,3 +105,15 @@ struct ProgramTests {
         #expect(console.errors.text == "natter: server not reached\\x1b\n")
     }
 }
+
+@Suite("a whole process")
+struct ProcessTests {
+    @Test("ends with the code of what its words ask for")
+    func main() async {
+        // The test's own words are no command of this program.
+        await #expect(processExitsWith: .exitCode(64)) {
+            let program = ProgramSpec(name: "natter", tagline: "chat", version: "1", commands: [])
+            Program.main(program) { _ in CommandFailure(.inputOutput, code: "odd", "something odd") }
+        }
+    }
+}
