@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import NatterSystem
 internal import Synchronization
 
 /// What other threads have for the loop.
@@ -18,7 +19,7 @@ final class Mailbox: Sendable {
 
     /// For poll(2).
     let descriptor: Int32
-    private let state = Mutex(State())
+    private let state = Monitor(State())
     private let thread = Atomic<pthread_t>(0)
 
     /// - Throws: `.cannotStart` if no descriptor is left.
@@ -27,7 +28,7 @@ final class Mailbox: Sendable {
         guard descriptor >= 0 else { throw .cannotStart }
     }
 
-    deinit { close(descriptor) }
+    deinit { _ = Glibc.close(descriptor) }
 
     /// Whether the caller is the loop.
     var isOnLoop: Bool { thread.load(ordering: .relaxed) == pthread_self() }
@@ -69,6 +70,4 @@ final class Mailbox: Sendable {
             return state.events
         }
     }
-
-    private func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 }
