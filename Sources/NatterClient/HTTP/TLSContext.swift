@@ -91,6 +91,6 @@ final class TLSContext {
     }
 
     private static func environment(_ name: String) -> String? {
-        secure_getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 }
