@@ -45,7 +45,8 @@ private struct Found {
 private final class Search {
     /// So few hits are gathered, whatever they belong to, and put in order afterwards.
     private static let rareLimit = 64
-    /// The rows of the first group of ranges; each group is four times as large as the one before.
+    /// The rows of the first group of ranges; each group is four times as large as the one before. Where each question
+    /// is costly, the second has all the rest.
     private static let firstGroupRows: Int64 = 512
     /// A group that lies in more pieces than this is asked for as one, hits between the pieces passed over.
     private static let pieceLimit = 64
@@ -94,7 +95,7 @@ private final class Search {
         while true {
             let group = try ranges(from: statement, rows: groupRows)
             guard try self.visit(find(in: group.ranges), visit), !group.isLast else { return }
-            groupRows = min(groupRows * 4, 1 << 40)
+            groupRows = query.isCostlyToStart ? .max : min(groupRows * 4, 1 << 40)
         }
     }
 

@@ -101,8 +101,8 @@ extension SearchIndex {
             first_seq INTEGER NOT NULL, min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, rises INTEGER NOT NULL);
         CREATE INDEX range_time ON range(max_time, first_row);
         CREATE INDEX range_conversation ON range(conversation, first_seq);
-        CREATE TABLE next(row INTEGER NOT NULL);
-        INSERT INTO next VALUES(1);
+        CREATE TABLE next(id INTEGER PRIMARY KEY, row INTEGER NOT NULL);
+        INSERT INTO next VALUES(1, 1);
         """
 
     private static func connect(_ path: String, _ role: Connection.Role) throws(IndexError) -> Connection {

@@ -80,6 +80,8 @@ public struct SearchRows: ~Copyable {
     private var text = SearchText()
     private var row: Int64
     private var range: SearchRange?
+    /// Whether the range is in the table already.
+    private var goesOn: Bool
     /// The number that the next message gets.
     public private(set) var next: Seq
 
@@ -89,7 +91,7 @@ public struct SearchRows: ~Copyable {
         insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
         (self.connection, self.conversation, self.row, next) = (connection, conversation, row, first)
         // The index's last range, where this conversation goes on in it.
-        let goesOn =
+        goesOn =
             range.map { $0.conversation == conversation && $0.lastRow + 1 == row && $0.seq(of: row) == first } ?? false
         self.range = goesOn ? range : nil
     }
@@ -142,7 +144,7 @@ public struct SearchRows: ~Copyable {
     private mutating func account(_ time: Timestamp) throws {
         if let full = range, full.count >= Int64(SearchRange.rowLimit) {
             try save(full)
-            range = nil
+            (range, goesOn) = (nil, false)
         }
         if var current = range {
             // While times rise, the highest is the last one.
@@ -160,18 +162,28 @@ public struct SearchRows: ~Copyable {
         next = next.next
     }
 
+    // Each statement here and in `SearchWriter.add` changes one row that it finds by its key. One that might change several
+    // (REPLACE, too) makes a savepoint, at which FTS5 writes out what it has so far as a small part of its own.
+
     mutating func finish() throws {
         if let range { try save(range) }
-        let update = try connection.statement("UPDATE next SET row = ?1")
+        let update = try connection.statement("UPDATE next SET row = ?1 WHERE id = 1")
         try update.run(row)
     }
 
     private func save(_ range: SearchRange) throws {
-        let statement = try connection.statement(
-            "INSERT OR REPLACE INTO range(\(SearchRange.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-        try statement.run(
-            range.firstRow, range.count, range.conversation, range.firstSeq.rawValue, range.minTime.rawValue,
-            range.maxTime.rawValue, range.timesRise)
+        if goesOn {
+            let statement = try connection.statement(
+                "UPDATE range SET count = ?2, min_time = ?3, max_time = ?4, rises = ?5 WHERE first_row = ?1")
+            try statement.run(
+                range.firstRow, range.count, range.minTime.rawValue, range.maxTime.rawValue, range.timesRise)
+        } else {
+            let statement = try connection.statement(
+                "INSERT INTO range(\(SearchRange.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+            try statement.run(
+                range.firstRow, range.count, range.conversation, range.firstSeq.rawValue, range.minTime.rawValue,
+                range.maxTime.rawValue, range.timesRise)
+        }
     }
 }
 
