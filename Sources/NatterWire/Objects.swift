@@ -1,0 +1,160 @@
+public import NatterModel
+
+/// A message as the interface writes it.
+public struct MessageObject: Codable, Sendable, Equatable {
+    public var conversation: String
+    public var conversationID: String
+    public var seq: UInt64
+    public var cursor: String
+    /// RFC 3339, UTC, milliseconds.
+    public var time: String
+    /// Unix milliseconds.
+    public var ts: Int64
+    public var sender: String
+    public var text: String
+    /// Absent for plain text.
+    public var kind: String?
+    /// The seq that an edit or a deletion is about.
+    public var about: UInt64?
+    public var imported: Bool?
+    /// `message` in a line of sync; absent elsewhere.
+    public var type: String?
+
+    enum CodingKeys: String, CodingKey {
+        case conversation, seq, cursor, time, ts, sender, text, kind, about, imported, type
+        case conversationID = "conversation_id"
+    }
+
+    public init(_ message: Message, type: String? = nil) {
+        conversation = message.conversation
+        conversationID = message.conversationID.description
+        seq = message.seq.rawValue
+        cursor = message.cursor.description
+        time = message.time.rfc3339
+        ts = message.time.milliseconds
+        sender = message.sender
+        text = message.text
+        kind = message.kind == .text ? nil : message.kind.name
+        about = message.about?.rawValue
+        imported = message.isImported ? true : nil
+        self.type = type
+    }
+
+    /// nil where a field is not what a server of ours would send.
+    public var message: Message? {
+        guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), seq > 0 else {
+            return nil
+        }
+        let kind: MessageKind
+        if let name = self.kind {
+            guard let known = MessageKind(name: name) else { return nil }
+            kind = known
+        } else {
+            kind = .text
+        }
+        return Message(
+            conversation: conversation, conversationID: id, seq: Seq(seq), cursor: cursor,
+            time: Timestamp(milliseconds: ts), sender: sender, text: text, kind: kind, about: about.map { Seq($0) },
+            isImported: imported ?? false)
+    }
+}
+
+/// A conversation as the interface writes it, from the side of one reader.
+public struct ConversationObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var id: String
+    /// `general`, `group` or `personal`.
+    public var kind: String
+    public var first: UInt64
+    public var head: UInt64
+    /// 64 hexadecimal digits: the hash chain at the head.
+    public var hash: String
+    public var read: UInt64
+    public var unread: UInt64
+    /// `null` in an empty conversation.
+    public var last: MessageObject?
+    /// `conversation` in a line of sync; absent elsewhere.
+    public var type: String?
+
+    public init(
+        name: String, id: String, kind: String, first: UInt64, head: UInt64, hash: String, read: UInt64,
+        unread: UInt64, last: MessageObject?, type: String? = nil
+    ) {
+        (self.name, self.id, self.kind, self.first, self.head) = (name, id, kind, first, head)
+        (self.hash, self.read, self.unread, self.last, self.type) = (hash, read, unread, last, type)
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case name, id, kind, first, head, hash, read, unread, last, type
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(id, forKey: .id)
+        try container.encode(kind, forKey: .kind)
+        try container.encode(first, forKey: .first)
+        try container.encode(head, forKey: .head)
+        try container.encode(hash, forKey: .hash)
+        try container.encode(read, forKey: .read)
+        try container.encode(unread, forKey: .unread)
+        // The interface says null where nothing is there, which a synthesized method would leave out.
+        try container.encode(last, forKey: .last)
+        try container.encodeIfPresent(type, forKey: .type)
+    }
+}
+
+/// A user as the interface writes it.
+public struct UserObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var online: Bool
+    /// RFC 3339; `null` for one who was never seen.
+    public var lastSeen: String?
+
+    enum CodingKeys: String, CodingKey {
+        case name, online
+        case lastSeen = "last_seen"
+    }
+
+    public init(name: String, online: Bool, lastSeen: Timestamp?) {
+        (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(online, forKey: .online)
+        try container.encode(lastSeen, forKey: .lastSeen)
+    }
+}
+
+public struct MessageList: Codable, Sendable {
+    public var messages: [MessageObject]
+    public var head: UInt64
+    public var more: Bool
+    public var next: UInt64
+
+    public init(messages: [MessageObject], head: UInt64, more: Bool, next: UInt64) {
+        (self.messages, self.head, self.more, self.next) = (messages, head, more, next)
+    }
+}
+
+public struct ConversationList: Codable, Sendable {
+    public var conversations: [ConversationObject]
+    public var more: Bool
+    public var next: String?
+
+    public init(conversations: [ConversationObject], more: Bool, next: String?) {
+        (self.conversations, self.more, self.next) = (conversations, more, next)
+    }
+}
+
+public struct UserList: Codable, Sendable {
+    public var users: [UserObject]
+    public var more: Bool
+    public var next: String?
+
+    public init(users: [UserObject], more: Bool, next: String?) {
+        (self.users, self.more, self.next) = (users, more, next)
+    }
+}

@@ -1,0 +1,83 @@
+internal import NatterModel
+internal import NatterSystem
+
+/// One piece of an answer in the form `application/vnd.natter.blocks`: a header of 16 bytes, then the payload.
+///
+/// The header, little-endian: type (1 byte), three zero bytes, length of the payload (4), CRC-32C of the payload (4), CRC-32C
+/// of the 12 bytes before (4). A `line` of type `conversation` comes before the dictionaries and blocks of that conversation;
+/// the last frame is the line of type `end`, and a body without it is incomplete.
+public struct SyncFrame: Sendable, Equatable {
+    public static let mediaType = "application/vnd.natter.blocks"
+    public static let headerBytes = 16
+    /// A block of 1 MiB and its header, or a line as long as a body may be.
+    public static let maximumPayload = (1 << 20) + 4_096
+
+    public enum Kind: UInt8, Sendable {
+        /// A line as in the NDJSON form.
+        case line = 0x4A
+        /// A dictionary's record.
+        case dictionary = 0x44
+        /// A sealed block, header and stored bytes, as it lies in the server's log.
+        case block = 0x42
+        /// A block made for this answer.
+        case provisional = 0x50
+    }
+
+    public let kind: Kind
+    public let payload: [UInt8]
+
+    public init(_ kind: Kind, _ payload: [UInt8]) { (self.kind, self.payload) = (kind, payload) }
+
+    public func append(to bytes: inout [UInt8]) {
+        var header: [UInt8] = [kind.rawValue, 0, 0, 0]
+        header.append(littleEndian: UInt32(truncatingIfNeeded: payload.count))
+        header.append(littleEndian: Checksum.crc32c(payload))
+        header.append(littleEndian: Checksum.crc32c(header))
+        bytes += header
+        bytes += payload
+    }
+}
+
+/// Takes frames out of a body as it arrives, in pieces of any size.
+public struct SyncFrameReader {
+    /// The body breaks a rule of the form.
+    public struct Malformed: Error, Equatable {}
+
+    private var buffer: [UInt8] = []
+    private var start = 0
+
+    public init() {}
+
+    /// Whether the body may end here.
+    public var isBetweenFrames: Bool { start == buffer.count }
+
+    public mutating func feed(_ bytes: UnsafeRawBufferPointer) {
+        if start > 0, start >= buffer.count / 2 {
+            buffer.removeFirst(start)
+            start = 0
+        }
+        buffer.append(contentsOf: bytes)
+    }
+
+    /// The next whole frame; nil until more has come.
+    public mutating func next() throws(Malformed) -> SyncFrame? {
+        guard buffer.count - start >= SyncFrame.headerBytes else { return nil }
+        let header = Array(buffer[start..<start + SyncFrame.headerBytes])
+        let fields: (kind: SyncFrame.Kind, length: Int, checksum: UInt32)? = header.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            guard let type = reader.byte(), let kind = SyncFrame.Kind(rawValue: type), let zeros = reader.slice(3),
+                zeros.allSatisfy({ $0 == 0 }), let length = reader.integer(UInt32.self),
+                let checksum = reader.integer(UInt32.self), let own = reader.integer(UInt32.self),
+                own == Checksum.crc32c(UnsafeRawBufferPointer(rebasing: bytes[..<12]))
+            else { return nil }
+            return (kind, Int(length), checksum)
+        }
+        guard let fields, fields.length <= SyncFrame.maximumPayload else { throw Malformed() }
+        let body = start + SyncFrame.headerBytes
+        guard buffer.count - body >= fields.length else { return nil }
+        let payload = Array(buffer[body..<body + fields.length])
+        guard Checksum.crc32c(payload) == fields.checksum else { throw Malformed() }
+        start = body + fields.length
+        return SyncFrame(fields.kind, payload)
+    }
+}
