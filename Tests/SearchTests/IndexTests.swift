@@ -67,6 +67,22 @@ struct IndexTests {
         try index.integrityCheck()
     }
 
+    @Test("errors of other databases pass through as they are")
+    func foreignErrors() throws {
+        try index.add(["one"], to: general)
+        let other = IndexError(reason: .corrupt, message: "damaged", path: "other.db")
+        #expect(throws: other) { try index.search(SearchQuery("one")) { _ in throw other } }
+        #expect(throws: other) { try index.snapshot { throw other } }
+        #expect(throws: other) { try index.write { _ in throw other } }
+        #expect(throws: other) {
+            try index.write { writer in try writer.add(general, from: Seq(2)) { _ in throw other } }
+        }
+        #expect(throws: other) {
+            try index.write { writer in try? writer.add(general, from: Seq(2)) { _ in throw other } }
+        }
+        #expect(try index.seqs("one") == [1])
+    }
+
     @Test("adding nothing changes nothing")
     func nothing() throws {
         try index.add([], to: general, from: 7)

@@ -20,8 +20,8 @@ extension SearchIndex {
         until: Timestamp? = nil, visit: (SearchHit) throws -> SearchStep
     ) throws {
         if let since, let until, since > until { return }
-        try snapshot {
-            try SearchIndexError.translate {
+        try SearchIndexError.translate {
+            try onOneState {
                 var number: Int64?
                 if let conversation {
                     guard let known = try entry(of: conversation)?.number else { return }
@@ -200,7 +200,7 @@ private final class Search {
                 let hit = SearchHit(
                     conversation: name, seq: part.range.seq(of: row), noNewerThan: part.range.maxTime,
                     timesFall: part.range.timesRise)
-                switch try visit(hit) {
+                switch try SearchIndexError.foreign({ try visit(hit) }) {
                 case .next: continue
                 case .nextRange: break hits
                 case .enough: return false

@@ -82,8 +82,11 @@ public final class SearchIndex {
     /// Runs `body` on one state of the index, whatever is written meanwhile: to learn what is covered and to search
     /// that very state. Keep it short, it pins the WAL.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
-        guard connection.isIdle else { return try body() }
-        return try SearchIndexError.translate { try connection.snapshot(body) }
+        try SearchIndexError.translate { try onOneState { try SearchIndexError.foreign(body) } }
+    }
+
+    func onOneState<Result>(_ body: () throws -> Result) throws -> Result {
+        try connection.isIdle ? connection.snapshot(body) : body()
     }
 }
 

@@ -32,6 +32,21 @@ public enum SearchIndexError: Error, Equatable, CustomStringConvertible {
             return try body()
         } catch let error as IndexError {
             throw SearchIndexError(error)
+        } catch let error as Foreign {
+            throw error.original
         }
+    }
+
+    /// Runs what a caller gave us, inside `translate`: an error of another database is not about this one.
+    static func foreign<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch {
+            throw Foreign(original: error)
+        }
+    }
+
+    private struct Foreign: Error {
+        let original: any Error
     }
 }

@@ -10,24 +10,45 @@
 /// Works on bytes; text of ASCII and the usual Latin and Cyrillic letters passes through without being copied. Broken
 /// UTF-8 passes through too.
 struct SearchText {
+    /// A part of the mapped text, up to the next one, and where it comes from.
+    struct Piece {
+        let mapped: Int
+        let source: Int
+        /// Whether it is the same text, byte by byte.
+        let isSame: Bool
+    }
+
     private var buffer: [UInt8] = []
+    /// Of the text that is mapped; empty where all is the same. Kept only if `keepsPieces`.
+    private(set) var pieces: [Piece] = []
+    private let keepsPieces: Bool
+
+    init(keepsPieces: Bool = false) { self.keepsPieces = keepsPieces }
 
     /// The mapped text, for the length of the call.
     mutating func withMapped<Result>(
         _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
+        pieces.removeAll(keepingCapacity: true)
         let plain = SearchText.plainPrefix(of: bytes, from: 0)
         guard plain < bytes.count else { return try body(bytes) }
         buffer.removeAll(keepingCapacity: true)
         var start = 0
         var end = plain
         while end < bytes.count {
+            note(start, isSame: true)
             buffer.append(contentsOf: bytes[start..<end])
+            note(end, isSame: false)
             start = end + map(bytes, at: end)
             end = SearchText.plainPrefix(of: bytes, from: start)
         }
+        note(start, isSame: true)
         buffer.append(contentsOf: bytes[start..<end])
         return try buffer.withUnsafeBytes(body)
+    }
+
+    private mutating func note(_ source: Int, isSame: Bool) {
+        if keepsPieces { pieces.append(Piece(mapped: buffer.count, source: source, isSame: isSame)) }
     }
 
     /// - Returns: where the first sequence at or after `start` begins that may have to be changed; `count` if none does.

@@ -41,7 +41,32 @@ final class SearchTokenizer {
 
     deinit { functions.xDelete?(tokenizer) }
 
-    /// Whether there is a word in a text that `SearchText` has mapped.
+    struct Token {
+        let word: [UInt8]
+        /// Its bytes in the text that was given.
+        let range: Range<Int>
+    }
+
+    /// The words in a text that `SearchText` has mapped.
+    func tokens(in bytes: UnsafeRawBufferPointer) -> [Token] {
+        var tokens: [Token] = []
+        withUnsafeMutablePointer(to: &tokens) { tokens in
+            _ = functions.xTokenize?(
+                tokenizer, UnsafeMutableRawPointer(tokens), FTS5_TOKENIZE_DOCUMENT,
+                bytes.bindMemory(to: CChar.self).baseAddress, Int32(clamping: bytes.count),
+                { context, _, word, count, start, end in
+                    guard count >= 0, start >= 0, start <= end else { return SQLITE_ERROR }
+                    // FTS5 looks no further into a word.
+                    let bytes = UnsafeRawBufferPointer(start: word, count: min(Int(count), 32_768))
+                    context?.assumingMemoryBound(to: [Token].self).pointee.append(
+                        Token(word: Array(bytes), range: Int(start)..<Int(end)))
+                    return SQLITE_OK
+                })
+        }
+        return tokens
+    }
+
+    /// Whether there is a word in such a text.
     func findsWord(in bytes: UnsafeRawBufferPointer) -> Bool {
         var found = false
         _ = functions.xTokenize?(

@@ -30,7 +30,7 @@ public final class SearchWriter {
         try completely {
             let number = try known?.number ?? insert(conversation, first: first)
             var rows = try SearchRows(connection, conversation: number, first: first)
-            try body(&rows)
+            try SearchIndexError.foreign { try body(&rows) }
             try rows.finish()
             if rows.next > first {
                 let update = try connection.statement("UPDATE conversation SET head = ?2 WHERE id = ?1")
@@ -195,9 +195,9 @@ extension SearchIndex {
         try SearchIndexError.translate {
             try connection.transaction { () throws -> Void in
                 let writer = SearchWriter(self)
-                try body(writer)
+                try SearchIndexError.foreign { try body(writer) }
                 // One that `body` kept to itself.
-                if let failure = writer.failure { throw failure }
+                if let failure = writer.failure { try SearchIndexError.foreign { throw failure } }
             }
         }
     }

@@ -1,0 +1,97 @@
+/// Says which parts of a text a query is about, to show them to the reader. To be used by one thread at a time.
+public final class SearchHighlighter {
+    private struct Phrase {
+        let words: [[UInt8]]
+        let isPrefix: Bool
+    }
+
+    private let tokenizer: SearchTokenizer
+    private let phrases: [Phrase]
+    private var text = SearchText(keepsPieces: true)
+
+    /// - Throws: `IndexError` only where there is no memory.
+    public init(_ query: SearchQuery) throws {
+        let tokenizer = try SearchTokenizer()
+        var map = SearchText()
+        phrases = query.terms.filter { !$0.isNegative }.map { term in
+            var text = term.text
+            let words = text.withUTF8 { bytes in
+                map.withMapped(UnsafeRawBufferPointer(bytes)) { tokenizer.tokens(in: $0).map(\.word) }
+            }
+            return Phrase(words: words, isPrefix: term.isPrefix)
+        }
+        self.tokenizer = tokenizer
+    }
+
+    /// The words and phrases of the query in a text.
+    ///
+    /// - Parameter bytes: UTF-8.
+    /// - Returns: ranges of its bytes, each whole words, in order and apart from each other.
+    public func ranges(in bytes: UnsafeRawBufferPointer) -> [Range<Int>] {
+        let tokens = text.withMapped(bytes) { tokenizer.tokens(in: $0) }
+        var found: [Range<Int>] = []
+        for phrase in phrases where !phrase.words.isEmpty && phrase.words.count <= tokens.count {
+            for start in 0...tokens.count - phrase.words.count where matches(phrase, tokens, at: start) {
+                let last = tokens[start + phrase.words.count - 1]
+                found.append(tokens[start].range.lowerBound..<last.range.upperBound)
+            }
+        }
+        found.sort { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }
+        var joined: [Range<Int>] = []
+        for range in found {
+            let source = sourceStart(range.lowerBound)..<sourceEnd(range.upperBound, in: bytes)
+            if let last = joined.last, source.lowerBound < last.upperBound {
+                joined[joined.count - 1] = last.lowerBound..<max(last.upperBound, source.upperBound)
+            } else {
+                joined.append(source)
+            }
+        }
+        return joined
+    }
+
+    /// The same in a string; the ranges count the bytes of its UTF-8.
+    public func ranges(in text: String) -> [Range<Int>] {
+        var text = text
+        return text.withUTF8 { ranges(in: UnsafeRawBufferPointer($0)) }
+    }
+
+    private func matches(_ phrase: Phrase, _ tokens: [SearchTokenizer.Token], at start: Int) -> Bool {
+        for (place, word) in phrase.words.enumerated() {
+            let token = tokens[start + place].word
+            let mayGoOn = phrase.isPrefix && place == phrase.words.count - 1
+            guard mayGoOn ? token.starts(with: word) : token == word else { return false }
+        }
+        return true
+    }
+
+    private func sourceStart(_ mapped: Int) -> Int {
+        guard let piece = text.pieces[..<endOfPieces(before: mapped + 1)].last else { return mapped }
+        return piece.isSame ? piece.source + mapped - piece.mapped : piece.source
+    }
+
+    /// - Parameter mapped: after the last byte of a word.
+    private func sourceEnd(_ mapped: Int, in bytes: UnsafeRawBufferPointer) -> Int {
+        let next = endOfPieces(before: mapped)
+        var end = mapped
+        if let piece = text.pieces[..<next].last {
+            if piece.isSame {
+                end = piece.source + mapped - piece.mapped
+            } else {
+                end = next < text.pieces.count ? text.pieces[next].source : bytes.count
+            }
+        }
+        // A mark that was made one with the letter before it.
+        while bytes.count - end >= 2, bytes[end] == 0xCC || (bytes[end] == 0xCD && bytes[end + 1] < 0xB0) { end += 2 }
+        return end
+    }
+
+    /// - Returns: how many pieces begin before that place of the mapped text.
+    private func endOfPieces(before place: Int) -> Int {
+        var (low, high) = (0, text.pieces.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if text.pieces[middle].mapped < place { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
