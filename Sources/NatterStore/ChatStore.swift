@@ -7,6 +7,8 @@ public import NatterModel
 /// Writes answer through a completion, on a thread of the store's, once they are durable. Reads answer at once and may
 /// block for a disk.
 public protocol ChatStore: AnyObject, Sendable {
+    var id: StoreID { get }
+
     // Accounts and tokens
     func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>)
     /// Whether the name is free; throws `badName` for one that nobody can have.
@@ -15,6 +17,8 @@ public protocol ChatStore: AnyObject, Sendable {
     func credentials(of name: String) -> Credentials?
     func addSession(of account: AccountID, expires: Timestamp?, _ completion: @escaping Completion<Token>)
     func revoke(_ token: Digest, _ completion: @escaping Completion<Void>)
+    /// Ends every session of an account; tokens of robots stay.
+    func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>)
     /// Who holds this token; nil if nobody does, it has expired, or the account is disabled. Counts as a visit.
     func principal(of token: Token, address: String) -> Principal?
     func users(_ query: UserQuery) -> UserPage

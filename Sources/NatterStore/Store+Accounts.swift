@@ -58,7 +58,8 @@ extension Store {
             let number = connection.lastInsertedRow
             return { state in
                 state.tokens[digest] = TokenState(
-                    number: number, account: account, scope: .all, created: now, expires: expires)
+                    number: number, account: account, scope: .all, isRobot: false, created: now,
+                    expires: expires)
             }
         } _: { error in
             completion(Store.result(error, token))
@@ -70,6 +71,16 @@ extension Store {
             let statement = try connection.statement("DELETE FROM token WHERE digest=?")
             try statement.run(token.bytes)
             return { $0.tokens[token] = nil }
+        } _: { error in
+            completion(Store.result(error, ()))
+        }
+    }
+
+    public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
+        perform { connection, _ in
+            let statement = try connection.statement("DELETE FROM token WHERE account=? AND label IS NULL")
+            try statement.run(account.rawValue)
+            return { state in state.tokens = state.tokens.filter { $0.value.account != account || $0.value.isRobot } }
         } _: { error in
             completion(Store.result(error, ()))
         }

@@ -125,11 +125,12 @@ extension Store {
                 lastAddress: accounts.optionalText(7))
             state.accountKeys[name.caseKey] = id
         }
-        let tokens = try connection.statement("SELECT digest,number,account,scope,created,expires FROM token")
+        let tokens = try connection.statement("SELECT digest,number,account,scope,created,expires,label FROM token")
         while try tokens.step() {
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
             state.tokens[digest] = TokenState(
                 number: tokens.int64(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
+                isRobot: !tokens.isNull(6),
                 created: Timestamp(milliseconds: tokens.int64(4)),
                 expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)))
         }

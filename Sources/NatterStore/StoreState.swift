@@ -24,6 +24,8 @@ struct TokenState {
     let number: Int64
     let account: AccountID
     let scope: Scope
+    /// Made for a program by its owner, not by a login; it has a label.
+    let isRobot: Bool
     let created: Timestamp
     let expires: Timestamp?
 }

@@ -5,7 +5,9 @@ public import NatterModel
 
 /// What one answer of sync holds, planned at one moment and read piece by piece while it is sent, so that an answer of any
 /// size costs the memory of one block.
-public final class SyncAnswer {
+public final class SyncAnswer: @unchecked Sendable {
+    // Unchecked: it goes from thread to thread, but whoever calls `next` is the only one to.
+
     /// How an answer is to be written.
     public enum Form: Sendable {
         /// Each message as an object.
@@ -21,6 +23,8 @@ public final class SyncAnswer {
         case dictionary([UInt8])
         /// Header and stored bytes of a block of the conversation named last.
         case block([UInt8])
+        /// The same for a block made for this answer alone.
+        case provisional([UInt8])
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
     }
 
@@ -117,7 +121,7 @@ public final class SyncAnswer {
                     sealing: run.records, start..<start + count, of: current.identity.id, hashBefore: hash,
                     hashAfter: run.hashes.map { $0[start + count - 1] }, dictionary: .none, isProvisional: true,
                     effort: .light)
-                chunks.append(.block(block.bytes))
+                chunks.append(.provisional(block.bytes))
                 hash = block.header.hashAfter
                 start += count
             }

@@ -1,0 +1,64 @@
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Why a request was refused, in the words of the interface.
+struct APIError: Error {
+    let code: ErrorCode
+    let message: String
+    /// Seconds to wait, where waiting helps.
+    var retryAfter: Int?
+    var allow: String?
+    /// The range that can't be read, where the code is `damaged`.
+    var range: ClosedRange<UInt64>?
+
+    init(_ code: ErrorCode, _ message: String, retryAfter: Int? = nil, allow: String? = nil) {
+        (self.code, self.message, self.retryAfter, self.allow) = (code, message, retryAfter, allow)
+    }
+
+    init(_ error: StoreError) {
+        let code: ErrorCode =
+            switch error {
+            case .busy: .busy
+            case .outcomeUnknown: .outcomeUnknown
+            case .diskFull: .diskFull
+            case .noSuchUser: .noSuchUser
+            case .noSuchConversation: .noSuchConversation
+            case .notAMember: .notAMember
+            case .forbidden: .forbidden
+            case .nameTaken: .nameTaken
+            case .badName: .badName
+            case .badText: .badText
+            case .idReused: .idReused
+            case .notTried: .notTried
+            case .badCursor: .badCursor
+            case .cursorExpired: .cursorExpired
+            case .damaged: .damaged
+            case .failed: .internalError
+            }
+        // What failed inside is for the operator's log, not for whoever asks.
+        self.init(code, code == .internalError ? "the server failed to answer; its log says why" : error.description)
+        if code == .busy { retryAfter = 1 }
+        if case .damaged(let from, let to, _) = error, from <= to { range = from.rawValue...to.rawValue }
+    }
+
+    var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
+
+    func reply(note: String? = nil) -> Reply {
+        var reply = Reply.json(body, status: code.status, note: note)
+        if let retryAfter { reply.headers.append(("Retry-After", String(retryAfter))) }
+        if let allow { reply.headers.append(("Allow", allow)) }
+        if code == .unauthorized || code == .badCredentials {
+            reply.headers.append(("WWW-Authenticate", "Bearer realm=\"natter\""))
+        }
+        return reply
+    }
+}
+
+extension Reply {
+    static func json(_ value: some Encodable, status: Int = 200, note: String? = nil) -> Reply {
+        Reply(
+            status: status, headers: [("Content-Type", MediaType.json)], body: .bytes(WireJSON.encode(value)),
+            note: note)
+    }
+}

@@ -1,0 +1,131 @@
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Accounts and sessions.
+enum AccountRoutes {
+    static let all = [
+        Route("POST", "v1/register", on: .loop, register),
+        Route("GET", "v1/register", on: .loop, isFree),
+        Route("POST", "v1/login", on: .loop, login),
+        Route("POST", "v1/logout", on: .loop, isBodyOptional: true, logout),
+        Route("GET", "v1/whoami", on: .loop, whoami),
+    ]
+
+    private static func register(_ call: Call) throws(APIError) {
+        let request = try call.json(RegisterRequest.self)
+        let given = Normalization.formC(request.name)
+        let name: UserName
+        do throws(NameError) { name = try UserName(given) } catch {
+            throw APIError(.badName, "the name '\(given)' \(error)")
+        }
+        guard Limits.passwordBytes.contains(request.password.utf8.count) else {
+            throw APIError(
+                .weakPassword,
+                "a password has \(Limits.passwordBytes.lowerBound) to \(Limits.passwordBytes.upperBound) bytes")
+        }
+        do throws(StoreError) {
+            guard try call.store.isNameFree(given) else { throw StoreError.nameTaken(given) }
+        } catch {
+            throw APIError(error)
+        }
+        let isQueued = call.server.hashers.submit {
+            guard let hash = PasswordHash(of: request.password) else {
+                return call.respond(APIError(StoreError.busy).reply())
+            }
+            call.store.register(name, password: hash) { result in
+                switch result {
+                case .success(let account):
+                    call.server.events(
+                        Event(.info, "registered", [("user", name.text), ("address", call.head.remoteAddress)]))
+                    beginSession(of: account, name: name, call, status: 201)
+                case .failure(let error): call.respond(APIError(error).reply())
+                }
+            }
+        }
+        if !isQueued { throw APIError(StoreError.busy) }
+    }
+
+    private static func isFree(_ call: Call) throws(APIError) {
+        guard let given = call.query["name"].map(Normalization.formC) else {
+            throw APIError(.badRequest, "'name' is missing")
+        }
+        let isFree: Bool
+        do throws(StoreError) { isFree = try call.store.isNameFree(given) } catch { throw APIError(error) }
+        call.respond(.json(NameAnswer(name: given, free: isFree)))
+    }
+
+    private static func login(_ call: Call) throws(APIError) {
+        let request = try call.json(LoginRequest.self)
+        let attempt = try call.server.logins.begin(name: request.name, address: call.head.remoteAddress)
+        let isQueued = call.server.hashers.submit {
+            let known = call.store.credentials(of: request.name)
+            // An unknown name costs what a known one costs, so that the time says nothing.
+            let isRight = (known?.password ?? PasswordHash.decoy)?.matches(request.password) ?? false
+            guard let known, isRight else {
+                call.server.events(
+                    Event(
+                        .warning, "login_failed", [("user", request.name), ("address", call.head.remoteAddress)]))
+                return call.respond(APIError(.badCredentials, "the name or the password is wrong").reply())
+            }
+            call.server.logins.takeBack(attempt)
+            beginSession(of: known.account, name: known.name, call, status: 200, inCookie: request.cookie ?? false)
+        }
+        if !isQueued {
+            call.server.logins.takeBack(attempt)
+            throw APIError(StoreError.busy)
+        }
+    }
+
+    private static func beginSession(
+        of account: AccountID, name: UserName, _ call: Call, status: Int, inCookie: Bool = false
+    ) {
+        call.store.addSession(of: account, expires: nil) { result in
+            switch result {
+            case .failure(let error): call.respond(APIError(error).reply())
+            case .success(let token):
+                call.server.events(
+                    Event(.info, "session_begun", [("user", name.text), ("address", call.head.remoteAddress)]))
+                var reply = Reply.json(
+                    SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status, note: name.text)
+                if inCookie {
+                    reply.headers.append(
+                        ("Set-Cookie", "natter=\(token.text); Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"))
+                }
+                call.respond(reply)
+            }
+        }
+    }
+
+    private static func logout(_ call: Call) throws(APIError) {
+        let request = try call.json(LogoutRequest.self)
+        let principal = try call.principal()
+        let done: Completion<Void> = { result in
+            switch result {
+            case .success: call.respond(.json([String: String](), note: principal.name.text))
+            case .failure(let error): call.respond(APIError(error).reply())
+            }
+        }
+        if request.all ?? false {
+            call.store.revokeSessions(of: principal.account, done)
+        } else {
+            call.store.revoke(principal.token, done)
+        }
+    }
+
+    private static func whoami(_ call: Call) throws(APIError) {
+        let principal = try call.principal()
+        call.respond(
+            .json(
+                WhoamiAnswer(
+                    name: principal.name.text, admin: principal.isAdmin, scope: principal.scope.description,
+                    created: principal.created.rfc3339, expires: principal.expires?.rfc3339),
+                note: principal.name.text))
+    }
+
+    /// Makes the hash that unknown names are checked against.
+    static func prepareDecoy(_ hashers: WorkerPool) {
+        _ = hashers.submit { _ = PasswordHash.decoy }
+    }
+}

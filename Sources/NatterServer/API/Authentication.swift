@@ -1,0 +1,47 @@
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Who asks, by token or cookie.
+struct Authentication {
+    private let head: RequestHead
+    private let store: any ChatStore
+
+    init(_ head: RequestHead, _ store: any ChatStore) { (self.head, self.store) = (head, store) }
+
+    /// - Throws: 401 without a valid token; 403 for a change by cookie that a page of another site could have sent.
+    func principal() throws(APIError) -> Principal {
+        let token: Token
+        if let header = head.header("authorization") {
+            let words = header.split(separator: " ", omittingEmptySubsequences: true)
+            guard words.count == 2, words[0].lowercased() == "bearer", let given = Token(words[1]) else {
+                throw APIError(.unauthorized, "the token is not valid; log in again")
+            }
+            token = given
+        } else if let given = cookieToken() {
+            // A page of another site can make a browser send the cookie, but not this header.
+            guard head.method == "GET" || head.method == "HEAD" || head.header("natter-request") == "1" else {
+                throw APIError(.forbidden, "a request by cookie that changes something must carry 'Natter-Request: 1'")
+            }
+            token = given
+        } else {
+            throw APIError(.unauthorized, "a token is needed: 'Authorization: Bearer TOKEN'")
+        }
+        guard let principal = store.principal(of: token, address: head.remoteAddress) else {
+            throw APIError(.unauthorized, "the token is not valid; log in again")
+        }
+        return principal
+    }
+
+    private func cookieToken() -> Token? {
+        for header in head.headers where header.name == "cookie" {
+            for pair in header.value.split(separator: ";") {
+                let parts = pair.split(separator: "=", maxSplits: 1)
+                guard parts.count == 2, parts[0].drop(while: { $0 == " " }) == "natter" else { continue }
+                return Token(parts[1].filter { $0 != " " })
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,151 @@
+internal import NatterModel
+public import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// The HTTP API over a store. What a request asks for is decided here; files and SQL are the store's, sockets the listener's.
+public final class ChatServer: Sendable {
+    public struct Options: Sendable {
+        /// Where a bulk answer that outgrows memory is kept while its request is being read.
+        public var spoolDirectory = "/tmp"
+        public var limits = ListenerLimits()
+
+        public init() {}
+    }
+
+    let store: any ChatStore
+    let events: EventSink
+    let options: Options
+    /// For what reads the disk or makes much JSON.
+    let workers: WorkerPool
+    /// Each hash takes 64 MiB, so no more at once than there are processors, and a short queue.
+    let hashers: WorkerPool
+    let waiters: Waiters
+    let logins = LoginLimiter()
+    private let router: Router
+    private let listener = Monitor<HTTPListener?>(nil)
+
+    /// Listens; requests are answered from `run` on.
+    ///
+    /// - Parameters:
+    ///   - address: an IPv4 or IPv6 address in numbers, or `localhost`.
+    ///   - port: 0 takes a free one.
+    ///   - events: gets what an operator may want to know.
+    /// - Throws: `ListenerError`.
+    public init(
+        store: any ChatStore, address: String, port: UInt16, options: Options = Options(),
+        events: @escaping EventSink
+    ) throws {
+        (self.store, self.events, self.options) = (store, events, options)
+        workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
+        hashers = try WorkerPool(name: "natter-hasher", threads: SystemInformation.processorCount, limit: 32)
+        waiters = try Waiters()
+        router = Router(
+            routes: AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
+                + ServiceRoutes.all)
+        store.onNews { [waiters] news in waiters.announce(news) }
+        let made = try HTTPListener(
+            address: address, port: port, limits: options.limits, handler: RequestHandler(server: self))
+        listener.signal { $0 = made }
+        // Made before the first unknown name asks for it, so that it costs that one no more than others.
+        AccountRoutes.prepareDecoy(hashers)
+    }
+
+    public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
+
+    /// Serves on the calling thread until `stop`.
+    public func run() {
+        listener.withLock { $0 }?.run()
+        waiters.stop()
+        workers.stop()
+        hashers.stop()
+        // The listener holds its handler and so this; let both go.
+        listener.signal { $0 = nil }
+    }
+
+    /// Has `run` end once what is in flight is finished. From any thread.
+    public func stop() { listener.withLock { $0 }?.stop() }
+
+    /// What every answer carries.
+    func dressed(_ reply: Reply) -> Reply {
+        var reply = reply
+        reply.headers.append(("Natter-Store", store.id.description))
+        reply.headers.append(("Cache-Control", "no-store"))
+        reply.headers.append(("X-Content-Type-Options", "nosniff"))
+        return reply
+    }
+
+    func match(_ head: RequestHead) throws(APIError) -> Router.Match { try router.match(head) }
+}
+
+/// What the listener calls; thin, so that everything behind it can be tested without a socket.
+struct RequestHandler: HTTPHandler {
+    let server: ChatServer
+
+    func plan(_ head: RequestHead) -> BodyPlan {
+        do throws(APIError) {
+            let match = try server.match(head)
+            guard match.route.takesBody else { return .collect(limit: Limits.bodyBytes) }
+            let isBulk = BulkPosting.isBulk(head, match.route)
+            if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
+                throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
+            }
+            if let type = head.header("content-type"), !isBulk, !MediaType.isJSON(type) {
+                throw APIError(.unsupportedMediaType, "the body must be application/json")
+            }
+            return isBulk ? .stream(try BulkPosting(head, server)) : .collect(limit: Limits.bodyBytes)
+        } catch {
+            // Small bodies are read all the same, so that the connection can go on.
+            let isSmall = !head.isChunked && (head.contentLength ?? 0) <= 4_096
+            return isSmall ? .collect(limit: Limits.bodyBytes) : .refuse(server.dressed(error.reply()))
+        }
+    }
+
+    func handle(_ head: RequestHead, body: [UInt8], _ exchange: Exchange) {
+        let match: Router.Match
+        do throws(APIError) {
+            match = try server.match(head)
+            if match.route.takesBody, let type = head.header("content-type"), !MediaType.isJSON(type) {
+                throw APIError(.unsupportedMediaType, "the body must be application/json")
+            }
+            guard head.query != nil else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
+        } catch {
+            return exchange.respond(server.dressed(error.reply()))
+        }
+        let given = body.isEmpty && match.route.isBodyOptional ? Array("{}".utf8) : body
+        let call = Call(head: head, parameters: match.parameters, body: given, exchange: exchange, server: server)
+        let answer: @Sendable () -> Void = {
+            do throws(APIError) { try match.route.answer(call) } catch { call.respond(error.reply()) }
+        }
+        switch match.route.place {
+        case .loop: answer()
+        case .worker:
+            if !server.workers.submit(answer) { call.respond(APIError(StoreError.busy).reply()) }
+        }
+    }
+
+    func guardReply(_ violation: HTTPViolation) -> Reply {
+        let code: ErrorCode = violation.status == 413 ? .tooLarge : .badRequest
+        return server.dressed(APIError(code, violation.description).reply())
+    }
+
+    func finished(_ summary: RequestSummary) {
+        var fields = [
+            ("method", summary.method), ("target", RequestHandler.withoutQuery(summary.target)),
+            ("status", String(summary.status)), ("address", summary.remoteAddress),
+            ("ms", "\(summary.durationMicroseconds / 1_000).\((summary.durationMicroseconds % 1_000) / 100)"),
+            ("in", String(summary.bytesIn)), ("out", String(summary.bytesOut)),
+        ]
+        if let note = summary.note { fields.append(("note", note)) }
+        if !summary.isComplete { fields.append(("complete", "false")) }
+        let level: Event.Level = summary.status >= 500 ? .warning : .debug
+        server.events(Event(level, "request", fields.map { (key: $0.0, value: $0.1) }))
+    }
+
+    func stopping() { server.waiters.wakeAll() }
+
+    /// A query may hold what somebody searched for.
+    private static func withoutQuery(_ target: String) -> String {
+        String(target.prefix { $0 != "?" })
+    }
+}

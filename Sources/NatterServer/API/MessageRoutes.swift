@@ -1,0 +1,36 @@
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Sending one message. Many at once come as a stream: see `BulkPosting`.
+enum MessageRoutes {
+    static let path = "v1/messages"
+    static let all = [Route("POST", path, on: .loop, post)]
+
+    private static func post(_ call: Call) throws(APIError) {
+        let request = try call.json(SendRequest.self)
+        let principal = try call.principal()
+        let message = try newMessage(request)
+        call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
+            switch outcomes.first {
+            case .posted(let message):
+                call.respond(.json(MessageObject(message), status: 201, note: principal.name.text))
+            case .repeated(let message):
+                call.respond(.json(MessageObject(message), status: 200, note: principal.name.text))
+            case .refused(let error): call.respond(APIError(error).reply(note: principal.name.text))
+            case nil: call.respond(APIError(StoreError.failed("no outcome")).reply())
+            }
+        }
+    }
+
+    /// Checks what can be checked of a message without the store.
+    static func newMessage(_ request: SendRequest) throws(APIError) -> NewMessage {
+        var key: IdempotencyKey?
+        if let id = request.id {
+            key = IdempotencyKey(id)
+            if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
+        }
+        do throws(TextError) { try TextError.check(request.text) } catch { throw APIError(.badText, error.description) }
+        return NewMessage(conversation: request.conversation, text: request.text, key: key)
+    }
+}

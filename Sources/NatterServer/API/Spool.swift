@@ -1,0 +1,54 @@
+internal import NatterSystem
+
+/// Bytes kept until they are asked for: in memory while they are few, beyond that in a file that has no name.
+final class Spool: @unchecked Sendable {
+    // Unchecked: whoever has it writes it first and reads it afterwards, one thread at a time.
+    static let memoryBytes = 1 << 20
+
+    private let directory: String
+    private var memory: [UInt8] = []
+    private var file: UnnamedFile?
+    private var fileBytes: UInt64 = 0
+    private var readOffset: UInt64 = 0
+
+    init(directory: String) { self.directory = directory }
+
+    var count: Int { Int(clamping: fileBytes) + memory.count }
+
+    func append(_ bytes: [UInt8]) throws(DiskError) {
+        memory += bytes
+        guard memory.count > Spool.memoryBytes else { return }
+        if file == nil { file = try UnnamedFile(directory: directory) }
+        try file?.write(memory, at: fileBytes)
+        fileBytes += UInt64(memory.count)
+        memory.removeAll(keepingCapacity: true)
+    }
+
+    /// The next bytes, at most `maximum`; empty at the end.
+    func read(maximum: Int) throws(DiskError) -> [UInt8] {
+        if let file, readOffset < fileBytes {
+            let count = min(maximum, Int(clamping: fileBytes - readOffset))
+            let bytes = try file.read(count: count, at: readOffset)
+            readOffset += UInt64(bytes.count)
+            return bytes
+        }
+        let start = Int(clamping: readOffset - fileBytes)
+        let bytes = Array(memory[min(start, memory.count)...].prefix(maximum))
+        readOffset += UInt64(bytes.count)
+        return bytes
+    }
+}
+
+/// Sends what a spool holds.
+final class SpoolProducer: BodyProducer {
+    private let spool: Spool
+
+    init(_ spool: Spool) { self.spool = spool }
+
+    func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
+        guard let bytes = try? spool.read(maximum: maximum) else { return .abort }
+        return bytes.isEmpty ? .end : .bytes(bytes)
+    }
+
+    func closed() {}
+}

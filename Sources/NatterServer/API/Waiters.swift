@@ -1,0 +1,101 @@
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+
+/// Requests that wait for news: connections put aside, not threads.
+final class Waiters: Sendable {
+    enum Wake: Sendable {
+        case news
+        case timeout
+        /// The server is about to end.
+        case stopping
+    }
+
+    private struct Waiter {
+        let account: AccountID
+        let deadline: Int64
+        let wake: @Sendable (Wake) -> Void
+    }
+
+    private struct State {
+        var byNumber: [UInt64: Waiter] = [:]
+        var byAccount: [AccountID: Set<UInt64>] = [:]
+        var nextNumber: UInt64 = 0
+        var lastCommit: Commit = .zero
+        var isStopping = false
+
+        mutating func remove(_ number: UInt64) -> Waiter? {
+            guard let waiter = byNumber.removeValue(forKey: number) else { return nil }
+            byAccount[waiter.account]?.remove(number)
+            if byAccount[waiter.account]?.isEmpty == true { byAccount[waiter.account] = nil }
+            return waiter
+        }
+    }
+
+    private let state = Monitor(State())
+    private let thread = Monitor<SystemThread?>(nil)
+
+    init() throws {
+        let timer = try SystemThread(name: "natter-waiters") { [self] in
+            while keepTime() {}
+        }
+        thread.signal { $0 = timer }
+    }
+
+    /// Calls `wake` once: when there is news for the account after the commit that it has seen, or at the deadline.
+    ///
+    /// - Parameter deadline: on the monotonic clock, in milliseconds.
+    func wait(_ account: AccountID, seen: Commit, deadline: Int64, _ wake: @escaping @Sendable (Wake) -> Void) {
+        let early: Wake? = state.signal { state in
+            if state.isStopping { return .stopping }
+            // Something was committed between the look and this: look again.
+            if state.lastCommit > seen { return .news }
+            state.nextNumber += 1
+            state.byNumber[state.nextNumber] = Waiter(account: account, deadline: deadline, wake: wake)
+            state.byAccount[account, default: []].insert(state.nextNumber)
+            return nil
+        }
+        if let early { wake(early) }
+    }
+
+    func announce(_ news: News) {
+        let woken = state.withLock { state in
+            state.lastCommit = max(state.lastCommit, news.commit)
+            let numbers =
+                news.isForAll
+                ? Array(state.byNumber.keys) : news.accounts.flatMap { state.byAccount[$0].map(Array.init) ?? [] }
+            return numbers.compactMap { state.remove($0) }
+        }
+        for waiter in woken { waiter.wake(.news) }
+    }
+
+    /// Wakes those whose time is up; waits for the next. False once it is to end.
+    private func keepTime() -> Bool {
+        let now = MonotonicClock.now()
+        let (late, next, isStopping) = state.withLock { state -> ([Waiter], Int64, Bool) in
+            let numbers = state.byNumber.filter { state.isStopping || $0.value.deadline <= now }.keys
+            let late = numbers.compactMap { state.remove($0) }
+            let next = state.byNumber.values.map(\.deadline).min() ?? now + 60_000
+            return (late, next, state.isStopping)
+        }
+        for waiter in late { waiter.wake(isStopping ? .stopping : .timeout) }
+        if isStopping { return false }
+        // A new waiter may be due sooner; it signals.
+        _ = state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { state in
+            state.isStopping || state.byNumber.values.contains { $0.deadline < next } ? true : nil
+        }
+        return true
+    }
+
+    /// Wakes all, and from now on those who come at once.
+    func wakeAll() { state.signal { $0.isStopping = true } }
+
+    /// The same, and ends the thread.
+    func stop() {
+        wakeAll()
+        thread.signal { thread in
+            defer { thread = nil }
+            return thread
+        }?.join()
+    }
+}

@@ -1,0 +1,53 @@
+public import NatterModel
+
+/// Why an import does not happen. Whatever the reason, nothing of it is kept.
+public enum ImportError: Error, Equatable, CustomStringConvertible {
+    case badName(String, NameError)
+    /// What two users say to each other is theirs to write.
+    case personal(String)
+    case badMessage(ImportedMessageError)
+    case store(StoreError)
+
+    public var description: String {
+        switch self {
+        case .badName(let name, let error): "the name '\(name)' \(error)"
+        case .personal(let name):
+            "'\(name)' is a personal conversation, which takes no import; import into 'general' or a group"
+        case .badMessage(let error): error.description
+        case .store(let error): error.description
+        }
+    }
+}
+
+/// What is wrong with a message that is to be imported.
+public enum ImportedMessageError: Error, Equatable, CustomStringConvertible {
+    case senderLength(bytes: Int)
+    case senderContainsNul
+    case text(TextError)
+    /// Outside the years 0 to 9999.
+    case timeOutOfRange(Int64)
+    /// More than a day later than the clock of this machine.
+    case timeAhead(Timestamp)
+
+    public var description: String {
+        switch self {
+        case .senderLength(let bytes): "the sender has \(bytes) bytes; 1 to \(NameRule.maximumBytes) are allowed"
+        case .senderContainsNul: "the sender contains U+0000"
+        case .text(let error): error.description
+        case .timeOutOfRange(let time): "the time \(time) lies outside the years 0 to 9999"
+        case .timeAhead(let time): "the time \(time.rfc3339) lies more than a day ahead"
+        }
+    }
+
+    /// Throws unless a message like this can be imported. Unlike a message that a user sends, it may be empty.
+    static func check(
+        time: Timestamp, sender: [UInt8], text: [UInt8], now: Timestamp
+    ) throws(ImportedMessageError) {
+        guard (1...NameRule.maximumBytes).contains(sender.count) else { throw .senderLength(bytes: sender.count) }
+        guard !sender.contains(0) else { throw .senderContainsNul }
+        guard text.count <= Limits.textBytes.upperBound else { throw .text(.tooLong(bytes: text.count)) }
+        guard !text.contains(0) else { throw .text(.containsNul) }
+        guard Timestamp.range.contains(time) else { throw .timeOutOfRange(time.milliseconds) }
+        guard time <= now.advanced(milliseconds: Limits.importAheadMilliseconds) else { throw .timeAhead(time) }
+    }
+}

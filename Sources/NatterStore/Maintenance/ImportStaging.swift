@@ -1,0 +1,97 @@
+internal import NatterArchive
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// `DIR/import/`, where the log files of an import stand until all of its input has proved good. No reader looks there.
+///
+/// Several files can't be renamed in one step, so their names are written down first, durably: a crash between the first
+/// rename and the commit that records the files is undone by the next start, which finds the list.
+struct ImportStaging {
+    static let directoryName = "import"
+    private static let manifestName = "manifest"
+    /// 4,096 segments of 8 MiB; an import of more is listed in several lines of the same length all the same.
+    private static let manifestLimit = 64 << 20
+
+    let root: String
+    let disk: any Disk
+
+    var directory: String { root + "/" + ImportStaging.directoryName }
+    private var manifest: String { directory + "/" + ImportStaging.manifestName }
+
+    /// Where a log file stands meanwhile. Its name alone tells the files of one import apart.
+    func path(of name: String) -> String { directory + "/" + Path.name(of: name) }
+
+    /// Makes an empty directory.
+    func prepare() throws(DiskError) {
+        try disk.makeDirectories(directory)
+        try clear()
+    }
+
+    /// Removes what is there: files of an import that was never recorded, so nobody has been told of a message in them.
+    func clear() throws(DiskError) {
+        guard try disk.information(directory)?.isDirectory == true else { return }
+        for name in try disk.list(directory) { try disk.remove(directory + "/" + name) }
+        try disk.syncDirectory(directory)
+    }
+
+    /// Moves the files to their places, durably.
+    ///
+    /// - Parameter names: paths below the data directory.
+    func publish(_ names: [String]) throws(DiskError) {
+        try disk.replaceContents(of: manifest, with: Array(names.map { $0 + "\n" }.joined().utf8))
+        var directories: Set<String> = []
+        for name in names {
+            let target = root + "/" + name
+            let parent = Path.directory(of: target)
+            try disk.makeDirectories(parent)
+            try disk.rename(path(of: name), to: target)
+            directories.insert(parent)
+        }
+        for parent in directories { try disk.syncDirectory(parent) }
+        try disk.syncDirectory(directory)
+    }
+
+    /// Takes published files back, where their record could not be made.
+    func withdraw(_ names: [String]) throws(DiskError) {
+        for name in names where try disk.information(root + "/" + name) != nil {
+            try disk.rename(root + "/" + name, to: path(of: name))
+        }
+    }
+
+    /// After a crash: files that were moved to their places and never recorded go to `quarantine/`, the rest is removed.
+    ///
+    /// They are kept although nobody has been told of them, because an index that is older than the logs looks the same.
+    func recover(_ connection: Connection, report: (String) -> Void) throws {
+        guard try disk.information(directory)?.isDirectory == true else { return }
+        if try disk.information(manifest) != nil {
+            let list = try disk.contents(of: manifest, limit: ImportStaging.manifestLimit)
+            for name in String(decoding: list, as: UTF8.self).split(separator: "\n").map(String.init) {
+                try setAside(name, connection, report)
+            }
+        }
+        try clear()
+    }
+
+    private func setAside(_ name: String, _ connection: Connection, _ report: (String) -> Void) throws {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 4, let id = ConversationID(hex: parts[2]),
+            Segment.directory(of: id) == parts[..<3].joined(separator: "/"),
+            try disk.information(root + "/" + name)?.isRegular == true
+        else { return }
+        let statement = try connection.statement("SELECT number FROM conversation WHERE id=?")
+        try statement.bind(id.bytes)
+        if try statement.step() {
+            let rows = try ArchiveRows.segments(of: statement.int64(0), on: connection)
+            if rows.contains(where: { $0.name(of: id) == name }) { return }
+        }
+        let quarantine = root + "/quarantine"
+        try disk.makeDirectories(quarantine)
+        var target = "\(quarantine)/\(id)-\(parts[3])-import"
+        while try disk.information(target) != nil { target += ".again" }
+        try disk.rename(root + "/" + name, to: target)
+        try disk.syncDirectory(quarantine)
+        report("moved '\(name)' of an import that was not finished to '\(target)'")
+    }
+}
