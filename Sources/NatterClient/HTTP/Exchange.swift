@@ -138,7 +138,8 @@ final class Exchange {
             bodyBytes += count
             guard bodyBytes <= bodyLimit else { return fail(tooLarge) }
             let bytes = UnsafeRawBufferPointer(start: start, count: count)
-            if let onBody {
+            // Who takes a body in pieces expects what was asked for, not the words of a refusal.
+            if let onBody, (200...299).contains(status) {
                 do { try onBody(bytes) } catch { return fail(.aborted(error)) }
             } else {
                 body.append(contentsOf: bytes)

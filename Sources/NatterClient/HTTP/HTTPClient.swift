@@ -50,7 +50,7 @@ public final class HTTPClient {
     ///   - deadlineMilliseconds: how long the whole call may take, its body included; nil for no limit. Only the
     ///     system's look-up of a name is not cut short by it.
     ///   - bodyLimit: bytes that the body may have; a larger one is a `.protocolError`.
-    ///   - onBody: gets the body in pieces as it comes, whatever the status; the answer's `body` is then empty. What it
+    ///   - onBody: gets the body of a good answer (2xx) in pieces as it comes; the answer's `body` is then empty. What it
     ///     throws comes back as `.aborted`.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,

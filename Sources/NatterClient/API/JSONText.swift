@@ -1,0 +1,40 @@
+/// Strings and numbers as JSON, written straight into bytes: an encoder would take longer to begin than a command to
+/// run.
+public enum JSONText {
+    private static let digits = StaticString("0123456789abcdef")
+
+    /// Appends a string with its quotes, escaped as RFC 8259 asks and no more.
+    public static func append(_ text: String, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "\""))
+        var text = text
+        text.withUTF8 { append(contentsOf: $0, to: &bytes) }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func append(contentsOf text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) {
+        // What needs no change is copied in runs, not byte by byte.
+        var run = 0
+        for (index, byte) in text.enumerated() {
+            guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[run..<index]))
+            run = index + 1
+            bytes.append(UInt8(ascii: "\\"))
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes.append(byte)
+            case 0x08: bytes.append(UInt8(ascii: "b"))
+            case 0x09: bytes.append(UInt8(ascii: "t"))
+            case 0x0A: bytes.append(UInt8(ascii: "n"))
+            case 0x0C: bytes.append(UInt8(ascii: "f"))
+            case 0x0D: bytes.append(UInt8(ascii: "r"))
+            default:
+                bytes.append(contentsOf: "u00".utf8)
+                digits.withUTF8Buffer { bytes += [$0[Int(byte >> 4)], $0[Int(byte & 15)]] }
+            }
+        }
+        bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[run...]))
+    }
+
+    public static func append(_ number: some BinaryInteger, to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: String(number).utf8)
+    }
+}

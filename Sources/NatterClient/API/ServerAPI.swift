@@ -1,0 +1,189 @@
+public import NatterCrypto
+public import NatterModel
+internal import NatterSystem
+public import NatterWire
+
+/// The requests of the HTTP API, typed. Nothing is opened before the first one; the connection is kept between them.
+public final class ServerAPI {
+    /// What one request has come to, for those who want to watch.
+    public struct Trace: Sendable {
+        public let method: HTTPMethod
+        public let path: String
+        /// nil where there was no answer.
+        public let status: Int?
+        public let milliseconds: Int64
+    }
+
+    public let address: ServerAddress
+    /// The store that the latest answer came from.
+    public private(set) var store: StoreID?
+    private let client: HTTPClient
+    private let authorization: String?
+    private let onTrace: ((Trace) -> Void)?
+
+    /// - Parameter token: of the session; nil for the requests that need none.
+    public init(
+        address: ServerAddress, client: HTTPClient, token: Token?, onTrace: ((Trace) -> Void)? = nil
+    ) {
+        (self.address, self.client, self.onTrace) = (address, client, onTrace)
+        authorization = token.map { "Bearer \($0.text)" }
+    }
+
+    // MARK: - Accounts
+
+    /// Creates an account and begins a session.
+    public func register(name: String, password: String, invite: String?) throws(APIError) -> (String, Token) {
+        let body = RegisterRequest(name: name, password: password, invite: invite)
+        return try session(from: try post("/v1/register", WireJSON.encode(body)))
+    }
+
+    /// Begins a session. The server may spell the name otherwise: the answer has it as it was registered.
+    public func login(name: String, password: String) throws(APIError) -> (String, Token) {
+        let body = LoginRequest(name: name, password: password)
+        return try session(from: try post("/v1/login", WireJSON.encode(body)))
+    }
+
+    /// Ends this session, or all of the user's.
+    public func logout(all: Bool) throws(APIError) {
+        _ = try post("/v1/logout", all ? Array(#"{"all":true}"#.utf8) : Array("{}".utf8))
+    }
+
+    public func whoami() throws(APIError) -> WhoamiAnswer { try decode(try get("/v1/whoami")) }
+
+    private func session(from response: HTTPResponse) throws(APIError) -> (String, Token) {
+        let answer: SessionAnswer = try decode(response)
+        guard let token = answer.token.flatMap({ Token($0) }) else {
+            throw foreign("its answer has no token")
+        }
+        return (answer.name, token)
+    }
+
+    // MARK: - Messages
+
+    /// Sends one message and returns once it is durable. With an id that was used before for the same content, the
+    /// answer is the message of then.
+    ///
+    /// - Parameter timeoutMilliseconds: for the whole of it.
+    /// - Returns: the answer's body: a message object.
+    public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> [UInt8] {
+        var body = Array(#"{"conversation":"#.utf8)
+        JSONText.append(message.conversation, to: &body)
+        if let id = message.id {
+            body += Array(#","id":"#.utf8)
+            JSONText.append(id, to: &body)
+        }
+        body += Array(#","text":"#.utf8)
+        JSONText.append(message.text, to: &body)
+        body.append(UInt8(ascii: "}"))
+        return try post("/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds).body
+    }
+
+    /// One page of a conversation, oldest first.
+    ///
+    /// - Parameter query: as the interface names them: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
+    public func messages(
+        of conversation: String, query: [(name: String, value: String)], timeoutMilliseconds: Int? = nil
+    ) throws(APIError) -> MessageList {
+        let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages"
+        let response = try perform(
+            HTTPRequest(.get, path + HTTPRequest.encodeQuery(query)), deadlineMilliseconds: timeoutMilliseconds)
+        return try decode(response)
+    }
+
+    /// All users, in the server's order.
+    public func users() throws(APIError) -> [UserObject] {
+        var users: [UserObject] = []
+        var after: String?
+        while true {
+            var query = [(name: "limit", value: "\(Limits.pageLimit)")]
+            if let after { query.append(("after", after)) }
+            let page: UserList = try decode(try get("/v1/users" + HTTPRequest.encodeQuery(query)))
+            users += page.users
+            guard page.more else { return users }
+            guard let next = page.next, next != after, !page.users.isEmpty else {
+                throw foreign("its list of users does not go on")
+            }
+            after = next
+        }
+    }
+
+    // MARK: - Requests
+
+    /// Sends any request of the API with this session's token.
+    ///
+    /// - Parameters:
+    ///   - deadlineMilliseconds: for the whole of it, its body included.
+    ///   - onBody: gets the body of a good answer in pieces; what it throws comes back as `.transport(.aborted)`.
+    /// - Throws: also for an answer that is a refusal.
+    public func perform(
+        _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
+        onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
+    ) throws(APIError) -> HTTPResponse {
+        var request = request
+        if let authorization { request.headers.append(("Authorization", authorization)) }
+        let start = MonotonicClock.now()
+        func trace(_ status: Int?) {
+            onTrace?(
+                Trace(
+                    method: request.method, path: request.path, status: status,
+                    milliseconds: MonotonicClock.now() - start))
+        }
+        let response: HTTPResponse
+        do {
+            response = try client.perform(
+                request, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds,
+                onBody: onBody)
+        } catch {
+            trace(nil)
+            throw .transport(error, server: address)
+        }
+        trace(response.status)
+        guard (200...299).contains(response.status) else { throw failure(of: response) }
+        guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
+            throw foreign("its answer names no store")
+        }
+        self.store = store
+        return response
+    }
+
+    func get(_ path: String) throws(APIError) -> HTTPResponse { try perform(HTTPRequest(.get, path)) }
+
+    func post(_ path: String, _ body: [UInt8], deadlineMilliseconds: Int? = nil) throws(APIError) -> HTTPResponse {
+        let headers = [(name: "Content-Type", value: "application/json")]
+        return try perform(
+            HTTPRequest(.post, path, headers: headers, body: body), deadlineMilliseconds: deadlineMilliseconds)
+    }
+
+    func decode<Value: Decodable>(_ response: HTTPResponse) throws(APIError) -> Value {
+        do throws(WireJSON.Failure) {
+            return try WireJSON.decode(from: response.body)
+        } catch {
+            switch error {
+            case .malformed: throw foreign("its answer is not JSON")
+            case .field(let name): throw foreign("its answer lacks a valid '\(name)'")
+            }
+        }
+    }
+
+    func foreign(_ reason: String) -> APIError {
+        .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
+    }
+
+    /// What an answer that is no good one means. It was not streamed where it has a body of an error.
+    private func failure(of response: HTTPResponse) -> APIError {
+        if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
+            return .refused(
+                APIError.Refusal(
+                    status: response.status, code: body.error.code, message: body.error.message,
+                    retryAfterSeconds: response.header("Retry-After").flatMap { Int($0) },
+                    from: body.error.from, to: body.error.to))
+        }
+        switch response.status {
+        // A proxy in front of a server that is not there.
+        case 502, 503, 504:
+            return .transport(
+                .notReached("cannot reach '\(address)': a proxy answered \(response.status)"), server: address)
+        default: return foreign("it answered \(response.status) without an error of ours")
+        }
+    }
+}

@@ -1,0 +1,91 @@
+internal import Glibc
+public import NatterSystem
+
+/// A small file that only its owner may read or change.
+public enum PrivateFile {
+    /// What a file may have been to others.
+    public enum Exposure: Sendable {
+        /// Nobody else may have read or changed it.
+        case secret
+        /// Nobody else may have changed it.
+        case readable
+    }
+
+    /// Why a file is not taken, in words that follow its path.
+    enum Problem: Error {
+        case missing
+        case unsafe(problem: String, remedy: String)
+        case failed(DiskError)
+    }
+
+    private static let limitBytes = 16_384
+
+    /// Reads all of it, through one descriptor, so that what was checked is what is read.
+    static func read(_ path: String, _ exposure: Exposure) throws(Problem) -> [UInt8] {
+        // Without O_NONBLOCK, a pipe in the file's place would wait for a writer.
+        let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        let descriptor = repeating { open(path, flags) }
+        guard descriptor >= 0 else {
+            switch errno {
+            case ENOENT, ENOTDIR: throw .missing
+            case ELOOP: throw .unsafe(problem: "is a symbolic link", remedy: "put the file itself there")
+            default: throw .failed(DiskError(operation: "open", path: path))
+            }
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .failed(DiskError(operation: "look at", path: path)) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw .unsafe(problem: "is no regular file", remedy: "put a file there")
+        }
+        guard status.st_uid == geteuid() else {
+            throw .unsafe(problem: "belongs to another user", remedy: "make it your own")
+        }
+        let forbidden: mode_t = exposure == .secret ? 0o077 : 0o022
+        guard status.st_mode & forbidden == 0 else {
+            let verb = exposure == .secret ? "read or changed" : "changed"
+            throw .unsafe(problem: "can be \(verb) by others", remedy: "use 'chmod 600' on it")
+        }
+        guard status.st_size <= limitBytes else {
+            throw .failed(DiskError(code: EFBIG, operation: "read", path: path))
+        }
+        var bytes = [UInt8](repeating: 0, count: limitBytes)
+        var count = 0
+        while count < bytes.count {
+            let got = bytes.withUnsafeMutableBytes { buffer in
+                repeating { Glibc.read(descriptor, buffer.baseAddress?.advanced(by: count), buffer.count - count) }
+            }
+            if got < 0 { throw .failed(DiskError(operation: "read", path: path)) }
+            if got == 0 { break }
+            count += got
+        }
+        return Array(bytes.prefix(count))
+    }
+
+    /// Puts new content in a file's place in one step, durably, mode 0600. Several processes may do so at once: the
+    /// last one counts.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(DiskError) {
+        var generator = SystemRandomNumberGenerator()
+        let directory = Path.directory(of: path)
+        // Hidden and of a name of its own, so that no other process writes to it.
+        let temporary = "\(directory)/.\(Path.name(of: path)).\(generator.next() as UInt64)"
+        let disk = PosixDisk()
+        do throws(DiskError) {
+            let file = try disk.open(temporary, .create)
+            try file.write(bytes, at: 0)
+            try file.sync()
+            try disk.rename(temporary, to: path)
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try disk.syncDirectory(directory)
+    }
+
+    private static func repeating<Result: SignedInteger>(_ call: () -> Result) -> Result {
+        while true {
+            let result = call()
+            if result != -1 || errno != EINTR { return result }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+public import NatterCrypto
+internal import Glibc
+internal import NatterSystem
+
+/// One of the accounts that a home keeps: `account` says where and who, `token` holds the session.
+public struct Profile: Sendable {
+    public static let defaultName = "default"
+    private static let lockMilliseconds = 10_000
+
+    public let name: String
+    public let directory: String
+
+    init(name: String, directory: String) { (self.name, self.directory) = (name, directory) }
+
+    static func isName(_ name: String) -> Bool {
+        func isPlain(_ byte: UInt8) -> Bool {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        let first = name.utf8.first
+        return (1...64).contains(name.utf8.count) && name.utf8.allSatisfy(isPlain)
+            && first != UInt8(ascii: ".") && first != UInt8(ascii: "-")
+    }
+
+    private var accountPath: String { "\(directory)/account" }
+    private var tokenPath: String { "\(directory)/token" }
+
+    /// What is known of the account; nil if nothing is. The server stays known after a logout.
+    public func account() throws -> Account? {
+        try checkDirectory()
+        guard let bytes = try Profile.read(accountPath, .readable) else { return nil }
+        guard let account = Account(parsing: bytes) else {
+            throw ProfileError.malformed(path: accountPath, problem: "is not as natter writes it")
+        }
+        return account
+    }
+
+    /// The account that is logged in.
+    ///
+    /// - Throws: `.notLoggedIn` if none is.
+    public func loggedIn() throws -> Account {
+        guard let account = try account(), account.name != nil else { throw ProfileError.notLoggedIn(profile: name) }
+        return account
+    }
+
+    /// The account that is logged in, and its token. Both are of one login even while another one replaces them.
+    public func credentials() throws -> (account: Account, token: Token) {
+        for _ in 0..<100 {
+            let account = try loggedIn()
+            let token = try Profile.read(tokenPath, .secret).map { try Profile.token(parsing: $0, path: tokenPath) }
+            if let token, try self.account() == account { return (account, token) }
+            // A login removes the account first and writes it last.
+            if try self.account() == account { break }
+            usleep(1_000)
+        }
+        throw ProfileError.notLoggedIn(profile: name)
+    }
+
+    /// The token in a file that the user has named.
+    public static func token(fromFile path: String) throws -> Token {
+        guard let bytes = try read(path, .secret) else { throw DiskError(code: ENOENT, operation: "open", path: path) }
+        return try token(parsing: bytes, path: path)
+    }
+
+    /// Makes the directory and sees that a token can be written, before a server is asked for one.
+    public func prepare() throws {
+        try PosixDisk().makeDirectories(directory)
+        try checkDirectory()
+        if access(directory, W_OK | X_OK) != 0 { throw DiskError(operation: "create", path: tokenPath) }
+    }
+
+    /// Remembers a login, in the place of a former one.
+    public func store(_ account: Account, _ token: Token) throws {
+        try withLock {
+            try remove(accountPath)
+            try PrivateFile.replace(tokenPath, with: Array("\(token.text)\n".utf8))
+            try PrivateFile.replace(accountPath, with: Array(account.text.utf8))
+        }
+    }
+
+    /// Forgets the session, if it still is that of this token; where the server is stays known.
+    public func forget(_ token: Token) throws {
+        try withLock {
+            guard let current = try? credentials(), current.token.text == token.text else { return }
+            let left = Account(server: current.account.server, name: nil, store: nil)
+            try PrivateFile.replace(accountPath, with: Array(left.text.utf8))
+            try remove(tokenPath)
+            try PosixDisk().syncDirectory(directory)
+        }
+    }
+
+    private func withLock(_ body: () throws -> Void) throws {
+        try prepare()
+        let path = "\(directory)/lock"
+        guard let lock = try FileLock.take(path, timeoutMilliseconds: Profile.lockMilliseconds) else {
+            throw ProfileError.locked(path: path)
+        }
+        try withExtendedLifetime(lock, body)
+    }
+
+    private func remove(_ path: String) throws {
+        do { try PosixDisk().remove(path) } catch  where error.isMissing {}
+    }
+
+    /// A link in the directory's place would lead to files that somebody else chose.
+    private func checkDirectory() throws {
+        var status = stat()
+        guard lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
+        throw ProfileError.unsafe(
+            path: directory, problem: "is a symbolic link", remedy: "put the directory itself there")
+    }
+
+    private static func read(_ path: String, _ exposure: PrivateFile.Exposure) throws -> [UInt8]? {
+        do throws(PrivateFile.Problem) {
+            return try PrivateFile.read(path, exposure)
+        } catch {
+            switch error {
+            case .missing: return nil
+            case .unsafe(let problem, let remedy):
+                throw ProfileError.unsafe(path: path, problem: problem, remedy: remedy)
+            case .failed(let error): throw error
+            }
+        }
+    }
+
+    private static func token(parsing bytes: [UInt8], path: String) throws -> Token {
+        let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
+        guard let token = Token(String(decoding: line, as: UTF8.self)) else {
+            throw ProfileError.malformed(path: path, problem: "holds no token")
+        }
+        return token
+    }
+}
