@@ -1,4 +1,6 @@
 internal import CSQLite
+internal import Glibc
+internal import NatterSystem
 
 /// One connection to one SQLite file. To be used by one thread at a time.
 ///
@@ -25,11 +27,12 @@ public final class Connection {
     private let pageChecksums: PageChecksums?
     private var cached: [String: OpaquePointer] = [:]
 
-    /// - Parameter checksums: whether each page has a checksum; the same for all connections to a file.
+    /// - Parameter checksums: whether each page has a checksum: always, but for a database in memory, which has no file.
     /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
     public init(
-        path: String, role: Role, durability: Durability = .full, checksums: Bool = false
+        path: String, role: Role, durability: Durability = .full, checksums: Bool = true
     ) throws(IndexError) {
+        if role == .writer, checksums { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
             role == .writer
@@ -69,6 +72,17 @@ public final class Connection {
     deinit {
         for statement in cached.values { sqlite3_finalize(statement) }
         sqlite3_close_v2(handle)
+    }
+
+    /// SQLite makes files as the umask has it, and its WAL like the file: so a new file is there before, for its owner only.
+    private static func makePrivate(_ path: String) throws(IndexError) {
+        // Never opened where it exists: closing any descriptor of a file lets go of all of the process's locks on it.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        if descriptor >= 0 {
+            close(descriptor)
+        } else if errno != EEXIST {
+            throw IndexError(reason: .cannotOpen, message: DiskError.text(of: errno), path: path)
+        }
     }
 
     /// Runs statements that give no rows, several at once if need be.

@@ -109,7 +109,7 @@ extension SearchIndex {
         """
 
     private static func connect(_ path: String, _ role: Connection.Role) throws(IndexError) -> Connection {
-        try Connection(path: path, role: role, durability: .normal, checksums: true)
+        try Connection(path: path, role: role, durability: .normal)
     }
 
     private static func create(in connection: Connection) throws -> SearchIndex {

@@ -12,7 +12,7 @@ public final class SearchScan {
     /// - Throws: `IndexError` only where there is no memory.
     public init(_ query: SearchQuery) throws {
         self.query = query
-        connection = try Connection(path: ":memory:", role: .writer)
+        connection = try Connection(path: ":memory:", role: .writer, checksums: false)
         try connection.execute(SearchIndex.tableOfWords)
         // Batches stay in the table's buffer, before they become an index.
         try connection.execute("INSERT INTO posting(posting, rank) VALUES('hashsize', 67108864)")

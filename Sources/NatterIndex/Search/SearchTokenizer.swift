@@ -13,7 +13,7 @@ final class SearchTokenizer {
     private let tokenizer: OpaquePointer
 
     init() throws(IndexError) {
-        connection = try Connection(path: ":memory:", role: .writer)
+        connection = try Connection(path: ":memory:", role: .writer, checksums: false)
         var api: UnsafeMutablePointer<fts5_api>?
         let statement = try connection.statement("SELECT fts5(?1)")
         let handle = statement.handle

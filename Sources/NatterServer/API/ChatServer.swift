@@ -90,9 +90,7 @@ struct RequestHandler: HTTPHandler {
             if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
             }
-            if let type = head.header("content-type"), !isBulk, !MediaType.isJSON(type) {
-                throw APIError(.unsupportedMediaType, "the body must be application/json")
-            }
+            try RequestHandler.checkType(head)
             return isBulk ? .stream(try BulkPosting(head, server)) : .collect(limit: Limits.bodyBytes)
         } catch {
             // Small bodies are read all the same, so that the connection can go on.
@@ -105,9 +103,7 @@ struct RequestHandler: HTTPHandler {
         let match: Router.Match
         do throws(APIError) {
             match = try server.match(head)
-            if match.route.takesBody, let type = head.header("content-type"), !MediaType.isJSON(type) {
-                throw APIError(.unsupportedMediaType, "the body must be application/json")
-            }
+            if match.route.takesBody { try RequestHandler.checkType(head) }
             guard head.query != nil else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
         } catch {
             return exchange.respond(server.dressed(error.reply()))
@@ -122,6 +118,12 @@ struct RequestHandler: HTTPHandler {
         case .worker:
             if !server.workers.submit(answer) { call.respond(APIError(StoreError.busy).reply()) }
         }
+    }
+
+    /// Without a type a body is JSON; one line of NDJSON is, too.
+    private static func checkType(_ head: RequestHead) throws(APIError) {
+        guard let type = head.header("content-type"), !MediaType.isJSON(type), !MediaType.isNDJSON(type) else { return }
+        throw APIError(.unsupportedMediaType, "the body must be application/json")
     }
 
     func guardReply(_ violation: HTTPViolation) -> Reply {
