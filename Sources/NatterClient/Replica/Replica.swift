@@ -1,0 +1,118 @@
+internal import NatterArchive
+internal import NatterIndex
+public import NatterModel
+public import NatterSystem
+
+/// A user's own copy of what has been synced, open for reading. It never takes a lock and never waits for one; what other
+/// processes add meanwhile becomes visible with the next look-up. For one thread at a time.
+public final class Replica {
+    public let location: ReplicaLocation
+    let disk: any Disk
+    let connection: Connection
+    let archive: ArchiveReader
+
+    init(location: ReplicaLocation, disk: any Disk, connection: Connection) {
+        (self.location, self.disk, self.connection) = (location, disk, connection)
+        archive = ArchiveReader(
+            connection: connection, cache: ArchiveCache(directory: location.directory, disk: disk))
+    }
+
+    /// Opens one database, nothing else.
+    ///
+    /// - Returns: nil if nothing was ever synced there.
+    /// - Throws: `ReplicaError.storage`.
+    public static func open(at location: ReplicaLocation, disk: any Disk = PosixDisk()) throws(ReplicaError) -> Replica?
+    {
+        do {
+            guard try disk.information(location.databasePath) != nil else { return nil }
+            let connection = try Connection(path: location.databasePath, role: .reader)
+            guard try Schema.version(of: connection) > 0 else { return nil }
+            try ReplicaSchema.current.check(connection)
+            return Replica(location: location, disk: disk, connection: connection)
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
+    // MARK: Conversations
+
+    /// All conversations, `general` first, then groups, then personal ones, by name.
+    ///
+    /// - Parameter includingGone: also those that one does not belong to any more.
+    public func conversations(includingGone: Bool = false) throws(ReplicaError) -> [ReplicaConversation] {
+        do {
+            let rows = try connection.statement(
+                "SELECT \(ReplicaConversation.columns) FROM conversation ORDER BY kind, name, number")
+            var found: [ReplicaConversation] = []
+            while try rows.step() {
+                let conversation = try ReplicaConversation(rows, path: connection.path)
+                if includingGone || !conversation.isGone { found.append(conversation) }
+            }
+            return found
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
+    /// The conversation that the reader calls so, without regard to case; `@me` is the notebook. Of several with one name
+    /// (a group deleted and made again) the one that one belongs to, else the latest.
+    public func conversation(named name: String) throws(ReplicaError) -> ReplicaConversation? {
+        let wanted = NameRule.caseKey(name) == "@me" ? "@" + location.user : name
+        do {
+            let exact = try connection.statement(
+                """
+                SELECT \(ReplicaConversation.columns) FROM conversation WHERE name=?
+                ORDER BY gone IS NOT NULL, number DESC LIMIT 1
+                """)
+            try exact.bind(wanted)
+            if try exact.step() {
+                let found = try ReplicaConversation(exact, path: connection.path)
+                if !found.isGone { return found }
+            }
+            // SQLite knows the case of ASCII only, and nothing of canonical equivalence.
+            let key = NameRule.caseKey(wanted)
+            let alike = try conversations(includingGone: true).filter { NameRule.caseKey($0.name) == key }
+            return alike.last { !$0.isGone } ?? alike.max { $0.number < $1.number }
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
+    public func conversation(_ id: ConversationID) throws(ReplicaError) -> ReplicaConversation? {
+        do {
+            let row = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?")
+            try row.bind(id.bytes)
+            return try row.step() ? ReplicaConversation(row, path: connection.path) : nil
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
+    /// The ranges that the server could not give, lowest first.
+    public func gaps(of conversation: ReplicaConversation) throws(ReplicaError) -> [ClosedRange<Seq>] {
+        guard conversation.gapCount > 0 else { return [] }
+        do {
+            let rows = try connection.statement(
+                "SELECT from_seq,to_seq FROM gap WHERE conversation=? ORDER BY from_seq")
+            try rows.bind(conversation.number)
+            var gaps: [ClosedRange<Seq>] = []
+            while try rows.step() {
+                let (from, to) = (Seq(rows.uint64(0)), Seq(rows.uint64(1)))
+                if from <= to { gaps.append(from...to) }
+            }
+            return gaps
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
+    // MARK: The last sync
+
+    /// Where the next sync goes on; nil before the first complete one.
+    public func cursor() throws(ReplicaError) -> String? {
+        do { return try ReplicaMeta.text("cursor", on: connection) } catch { throw ReplicaError(error) }
+    }
+
+    /// When a sync was last complete; nil if none ever was.
+    public func lastSync() -> Timestamp? { LastSync.read(location, on: disk) }
+}

@@ -1,0 +1,81 @@
+public import NatterArchive
+public import NatterCrypto
+internal import NatterIndex
+public import NatterModel
+
+/// A conversation as the replica has it, at the moment when it was looked up.
+public struct ReplicaConversation: Sendable, Hashable {
+    /// The replica's own number for it.
+    public let number: Int64
+    public let id: ConversationID
+    public let kind: ConversationKind
+    /// What the reader calls it: `general`, a group's name, `@bob`.
+    public let name: String
+    /// The lowest seq that the server still had when the replica began.
+    public let first: Seq
+    /// The highest seq that the replica has, or knows to be missing.
+    public let head: Seq
+    /// The chain at the head; nil while the messages just before are missing.
+    public let hash: Digest?
+    /// Head and chain as the server said last; ahead of `head` while a sync is not complete.
+    public let serverHead: Seq
+    public let serverHash: Digest?
+    /// Up to where it has been read, on any device.
+    public let read: Seq
+    /// Messages after `read` that are not the reader's own, as of the last sync.
+    public let unread: UInt64
+    /// `removed`, `left`, `deleted`, or `missing` where a restored server does not know it; nil while one belongs to it.
+    public let goneReason: String?
+    /// The highest time of any message.
+    public let latestTime: Timestamp
+    /// How many ranges are missing; see `Replica.gaps`.
+    public let gapCount: Int
+    let sealedSeq: Seq
+
+    public var isGone: Bool { goneReason != nil }
+}
+
+extension ReplicaConversation {
+    /// What `init(_:)` reads, in order.
+    static let columns = """
+        number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq
+        """
+
+    /// From a row of a statement that selects `columns`.
+    /// - Throws: `corrupt` for what no natter writes.
+    init(_ row: borrowing Statement, path: String) throws(IndexError) {
+        guard let id = ConversationID(bytes: row.blob(1)),
+            let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2)))
+        else { throw IndexError(reason: .corrupt, message: "a conversation that cannot be", path: path) }
+        number = row.int64(0)
+        self.id = id
+        self.kind = kind
+        name = row.text(3)
+        first = Seq(row.uint64(4))
+        head = Seq(row.uint64(5))
+        hash = row.isNull(6) ? nil : Digest(bytes: row.blob(6))
+        serverHead = Seq(row.uint64(7))
+        serverHash = row.isNull(8) ? nil : Digest(bytes: row.blob(8))
+        read = Seq(row.uint64(9))
+        unread = row.uint64(10)
+        goneReason = row.optionalText(11)
+        latestTime = Timestamp(milliseconds: row.int64(12))
+        gapCount = row.int(13)
+        sealedSeq = Seq(row.uint64(14))
+    }
+
+    /// - Parameter user: whose replica this is.
+    func identity(for user: String) -> ConversationIdentity {
+        ReplicaConversation.identity(number: number, id: id, kind: kind, name: name, user: user)
+    }
+
+    static func identity(
+        number: Int64, id: ConversationID, kind: ConversationKind, name: String, user: String
+    ) -> ConversationIdentity {
+        guard kind == .personal else {
+            return ConversationIdentity(number: number, id: id, kind: kind, name: name, users: [])
+        }
+        let users = [user, String(name.dropFirst())].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return ConversationIdentity(number: number, id: id, kind: kind, name: "", users: users)
+    }
+}

@@ -1,0 +1,36 @@
+public import NatterArchive
+public import NatterModel
+internal import NatterIndex
+internal import NatterLog
+internal import NatterSystem
+
+/// Why the replica did not do what it was asked for.
+public enum ReplicaError: Error, Equatable, CustomStringConvertible {
+    /// Another process is changing the replica; try again later.
+    case locked(path: String)
+    /// The disk, the database or a log file failed.
+    case storage(ArchiveError)
+    /// The server sent what breaks a rule of the form; nothing of it from there on was kept.
+    case malformedAnswer(String)
+    /// The server left out messages without saying so.
+    case hole(conversation: String, from: Seq, to: Seq)
+
+    public var description: String {
+        switch self {
+        case .locked(let path): "another natter is using '\(Path.directory(of: path))'; try again later"
+        case .storage(let error): error.description
+        case .malformedAnswer(let what): "the server's answer is malformed: \(what)"
+        case .hole(let conversation, let from, let to):
+            "the server left out messages \(from) to \(to) of '\(conversation)' without saying why"
+        }
+    }
+
+    /// Brings what the rooms below throw into this type.
+    init(_ error: any Error) {
+        switch error {
+        case let error as ReplicaError: self = error
+        case let error as FormatViolation: self = .malformedAnswer(error.reason)
+        default: self = .storage(ArchiveError(error))
+        }
+    }
+}

@@ -1,0 +1,27 @@
+public import NatterModel
+internal import NatterCrypto
+
+/// Where the replica of one user of one store lies: `HOME/replicas/<store id>-<16 hex of the user's name>/`.
+public struct ReplicaLocation: Sendable, Equatable {
+    public let directory: String
+    public let store: StoreID
+    /// The account's name, as the server writes it.
+    public let user: String
+
+    public init(home: String, store: StoreID, user: String) {
+        self.store = store
+        self.user = user
+        // A hash, since a name may hold what a file system takes for something else.
+        let hash = Hex.encode(Digest(of: Array(user.utf8)).bytes.prefix(8))
+        directory = "\(home)/replicas/\(store)-\(hash)"
+    }
+
+    public var databasePath: String { directory + "/replica.db" }
+    /// Held around every change of what is in the directory, never while waiting for the network.
+    public var lockPath: String { directory + "/replica.lock" }
+    public var searchPath: String { directory + "/search.db" }
+    /// When the last complete sync was, as a line of text.
+    var lastSyncPath: String { directory + "/last-sync" }
+    var quarantineDirectory: String { directory + "/quarantine" }
+    var divergedDirectory: String { directory + "/diverged" }
+}
