@@ -1,4 +1,4 @@
-public import NatterArchive
+internal import NatterArchive
 public import NatterCrypto
 public import NatterLog
 public import NatterModel

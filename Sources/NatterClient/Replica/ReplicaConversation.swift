@@ -1,4 +1,4 @@
-public import NatterArchive
+internal import NatterArchive
 public import NatterCrypto
 internal import NatterIndex
 public import NatterModel
