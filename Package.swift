@@ -52,7 +52,9 @@ let package = Package(
                 "CEvent",
             ]),
         room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
-        room("NatterCommands", imports: ["NatterCLI", "NatterClient", "NatterModel", "NatterSystem", "NatterWire"]),
+        room(
+            "NatterCommands",
+            imports: ["NatterCLI", "NatterClient", "NatterCrypto", "NatterModel", "NatterSystem", "NatterWire"]),
         room(
             "NatterDaemon",
             imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),

@@ -45,19 +45,27 @@ public enum APIError: Error, CustomStringConvertible {
         }
     }
 
-    public var description: String {
+    /// What happened, without what to do about it.
+    public var reason: String {
         switch self {
-        case .transport(.notReached(let reason), let server):
-            server.isLoopback
-                ? "\(reason); start one with 'natter serve', or say with --server where it is"
-                : "\(reason); check the network, or say with --server where it is"
-        case .transport(.timedOut(sent: false), let server): "'\(server)' was not reached in time; see --timeout"
-        case .transport(.timedOut(sent: true), let server): "'\(server)' did not answer in time; see --timeout"
-        case .transport(.certificate(let reason), _): "\(reason); --ca-file names another authority to trust"
+        case .transport(.timedOut(sent: false), let server): "'\(server)' was not reached in time"
+        case .transport(.timedOut(sent: true), let server): "'\(server)' did not answer in time"
         case .transport(.interrupted(let reason), let server): "the connection to '\(server)' broke: \(reason)"
         case .transport(let error, _): "\(error)"
         case .refused(let refusal): refusal.message
         case .foreign(let what): what
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .transport(.notReached, let server) where server.isLoopback:
+            "\(reason); start one with 'natter serve', or say with --server where it is"
+        case .transport(.notReached, _): "\(reason); check the network, or say with --server where it is"
+        case .transport(.timedOut, _): "\(reason); try again, or wait longer with --timeout"
+        case .transport(.interrupted, _): "\(reason); try again"
+        case .transport(.certificate, _): "\(reason); --ca-file names another authority to trust"
+        default: reason
         }
     }
 }

@@ -15,9 +15,8 @@ public struct ClientHome: Sendable {
 
     /// The replica of a user of a store. A new address of the store, or another profile, leads to the same one; another
     /// user never does.
-    public func replicaDirectory(store: StoreID, user: String) -> String {
-        let digest = Digest(of: Array(user.utf8))
-        return "\(path)/replicas/\(store)-\(Hex.encode(digest.bytes.prefix(8)))"
+    public func replica(store: StoreID, user: String) -> ReplicaLocation {
+        ReplicaLocation(home: path, store: store, user: user)
     }
 
     /// What is known of a token that was given as a file: whose it is, so that it need not be asked each time.

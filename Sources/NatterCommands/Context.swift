@@ -1,0 +1,126 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterSystem
+
+/// What every command needs: who, where, and how to speak. Nothing is read or opened before it is asked for.
+struct Context {
+    static let defaultServer = "http://127.0.0.1:7117"
+    static let defaultTimeoutMilliseconds: Int64 = 30_000
+
+    let arguments: Arguments
+    let console: Console
+
+    init(_ arguments: Arguments, _ console: Console) { (self.arguments, self.console) = (arguments, console) }
+
+    var isOffline: Bool { arguments.flag("offline") }
+    var wantsJSON: Bool { arguments.flag("json") }
+    var now: Timestamp { console.clock.now() }
+
+    func timeoutMilliseconds() throws -> Int {
+        Int(try arguments.seconds("timeout", in: 0.1...86_400) ?? Context.defaultTimeoutMilliseconds)
+    }
+
+    /// Tells something that was not asked for, unless `--quiet`.
+    func note(_ message: String) {
+        if !arguments.flag("quiet") { console.note(message) }
+    }
+
+    /// Tells a person that something was done: only on a terminal, since scripts go by the exit code.
+    func confirm(_ message: @autoclosure () -> String) {
+        guard console.output.isTerminal, !wantsJSON, !arguments.flag("quiet") else { return }
+        try? console.errors.writeLine(TerminalText.escaped(message()))
+        try? console.errors.flush()
+    }
+
+    // MARK: - Where
+
+    func home() throws -> ClientHome {
+        if let path = arguments.value("home") {
+            if path.isEmpty { throw arguments.error("--home needs the name of a directory") }
+            return ClientHome(path: path)
+        }
+        if let path = console.environment["NATTER_HOME"] { return ClientHome(path: path) }
+        return ClientHome(path: try console.environment.dataHome() + "/natter")
+    }
+
+    func profile() throws -> Profile {
+        let name = arguments.value("profile") ?? console.environment["NATTER_PROFILE"] ?? Profile.defaultName
+        return try home().profile(name)
+    }
+
+    /// `--server`, `NATTER_SERVER`, what the profile remembers, this machine.
+    func address(remembered: String?) throws -> ServerAddress {
+        if let url = arguments.value("server") {
+            do { return try ServerAddress(url: url) } catch { throw arguments.error("\(error)") }
+        }
+        if let url = console.environment["NATTER_SERVER"] { return try ServerAddress(url: url) }
+        return try ServerAddress(url: remembered ?? Context.defaultServer)
+    }
+
+    // MARK: - Who
+
+    /// Who is logged in, and where; with the token if it was read.
+    struct Login {
+        var account: Account
+        var token: Token
+    }
+
+    /// The path of a token that is to be used in place of the profile's.
+    var tokenFile: String? { arguments.value("token-file") ?? console.environment["NATTER_TOKEN_FILE"] }
+
+    /// The session: the profile's, or that of `--token-file`, of which the name may not be known.
+    func login() throws -> Login {
+        if let tokenFile {
+            let token = try Profile.token(fromFile: tokenFile)
+            let home = try home()
+            if let account = home.tokenAccount(token).load() { return Login(account: account, token: token) }
+            let remembered = try profile().account()?.server
+            return Login(
+                account: Account(server: remembered ?? Context.defaultServer, name: nil, store: nil), token: token)
+        }
+        let (account, token) = try profile().credentials()
+        return Login(account: account, token: token)
+    }
+
+    /// Whose replica to use, read without the token, since no request is made: what `--offline` needs.
+    func offlineAccount() throws -> Account {
+        guard tokenFile == nil else { return try login().account }
+        return try profile().loggedIn()
+    }
+
+    // MARK: - Requests
+
+    /// The API at an address, with a token or without.
+    ///
+    /// - Parameter isSecret: whether a password or a token will be sent.
+    func api(at address: ServerAddress, token: Token?, isSecret: Bool = true) throws -> ServerAPI {
+        if isOffline {
+            throw CommandFailure(
+                .unavailable, code: "offline",
+                "'\(arguments.path.joined(separator: " "))' needs the server; leave out --offline")
+        }
+        if isSecret, address.scheme == .http, !address.isLoopback, !arguments.flag("insecure") {
+            throw CommandFailure(
+                .refused, code: "insecure",
+                "plain HTTP to '\(address)' would show passwords and tokens to the network; use https, or allow it "
+                    + "with --insecure")
+        }
+        let client = HTTPClient(
+            address: address, timeoutMilliseconds: try timeoutMilliseconds(), caFile: arguments.value("ca-file"),
+            userAgent: "natter/\(NatterProgram.version)")
+        guard arguments.flag("verbose") else { return ServerAPI(address: address, client: client, token: token) }
+        let console = console
+        return ServerAPI(address: address, client: client, token: token) { trace in
+            let answer = trace.status.map { "\($0)" } ?? "no answer"
+            console.note("\(trace.method.rawValue) \(address)\(trace.path): \(answer) in \(trace.milliseconds) ms")
+        }
+    }
+
+    /// The API with the session of the profile or of `--token-file`.
+    func api() throws -> ServerAPI {
+        let login = try login()
+        return try api(at: try address(remembered: login.account.server), token: login.token)
+    }
+}

@@ -1,0 +1,54 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterClient
+internal import NatterSystem
+internal import NatterWire
+
+/// Sends one message so that it is there once: where the outcome is unknown, it is sent again with the same id.
+struct Delivery {
+    let api: ServerAPI
+    /// For all attempts together.
+    let timeoutMilliseconds: Int
+
+    /// - Returns: the answer's body.
+    /// - Throws: 69 with the id to repeat with, if the time is up and the outcome is still unknown.
+    func send(_ request: SendRequest) throws -> [UInt8] {
+        let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
+        var pauseMilliseconds: Int64 = 50
+        var hasGoneOut = false
+        while true {
+            do {
+                let left = max(1, deadline - MonotonicClock.now())
+                return try api.send(request, timeoutMilliseconds: Int(clamping: left))
+            } catch {
+                hasGoneOut = hasGoneOut || error.isOutcomeUnknown
+                // Not reached after an attempt that may have succeeded says nothing about that one.
+                guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else { throw error }
+                if MonotonicClock.now() + pauseMilliseconds >= deadline { throw unknown(error, request) }
+                usleep(UInt32(pauseMilliseconds * 1_000))
+                pauseMilliseconds = min(pauseMilliseconds * 2, 2_000)
+            }
+        }
+    }
+
+    private func unknown(_ error: APIError, _ request: SendRequest) -> CommandFailure {
+        let id = request.id ?? ""
+        return CommandFailure(
+            .unavailable, code: "outcome_unknown",
+            "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
+    }
+
+    /// As a shell takes it, where it needs quotes.
+    private static func quoted(_ id: String) -> String {
+        let isPlain = id.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        if isPlain { return id }
+        return "'" + id.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+    }
+}

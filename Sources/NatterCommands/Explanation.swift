@@ -1,0 +1,74 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+/// What each kind of error means to whoever called: the one place where exit codes are chosen.
+enum Explanation {
+    static func failure(_ error: any Error) -> CommandFailure {
+        switch error {
+        case let error as CommandFailure: error
+        case let error as APIError: failure(error)
+        case let error as TransportError: CommandFailure(.unavailable, code: "not_reached", "\(error)")
+        case let error as ProfileError: failure(error)
+        case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
+        case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
+        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        }
+    }
+
+    private static func failure(_ error: ProfileError) -> CommandFailure {
+        switch error {
+        case .notLoggedIn: CommandFailure(.refused, code: "not_logged_in", "\(error)")
+        case .unsafe: CommandFailure(.refused, code: "unsafe_file", "\(error)")
+        case .badName: CommandFailure(.usage, code: "usage", "\(error)")
+        case .malformed: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        }
+    }
+
+    private static func failure(_ error: APIError) -> CommandFailure {
+        switch error {
+        case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
+        case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
+        case .transport(.aborted(let cause), _): failure(cause)
+        case .transport: CommandFailure(.unavailable, code: "not_reached", "\(error)")
+        case .refused(let refusal): failure(refusal)
+        }
+    }
+
+    private static func failure(_ refusal: APIError.Refusal) -> CommandFailure {
+        CommandFailure(exitCode(of: refusal), code: refusal.code, refusal.message + remedy(for: refusal))
+    }
+
+    private static func exitCode(of refusal: APIError.Refusal) -> ExitCode {
+        switch ErrorCode(rawValue: refusal.code) {
+        case .lastAdmin: .refused
+        case .outcomeUnknown: .unavailable
+        // Any other path that is not there: this server has another interface.
+        case .notFound, .methodNotAllowed, .unsupportedMediaType: .badProtocol
+        default:
+            switch refusal.status {
+            case 400, 409, 410, 413, 422: .invalidData
+            case 401, 403: .refused
+            case 404: .notFound
+            case 429, 503, 507: .temporary
+            case 500...: .inputOutput
+            default: .badProtocol
+            }
+        }
+    }
+
+    private static func remedy(for refusal: APIError.Refusal) -> String {
+        let seconds = refusal.retryAfterSeconds.map { "in \($0) s" } ?? "later"
+        return switch ErrorCode(rawValue: refusal.code) {
+        case .unauthorized: "; use 'natter login NAME' again"
+        case .noSuchUser: "; 'natter users' lists them"
+        case .slowDown, .busy: "; try again \(seconds)"
+        case .diskFull: "; try again when there is room"
+        case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"
+        case .damaged: "; its administrator can look with 'natterd fsck'"
+        default: ""
+        }
+    }
+}

@@ -1,0 +1,17 @@
+internal import NatterCLI
+
+extension Output {
+    /// One object on its line: exact in a pipe; on a terminal, control characters that JSON would let through are
+    /// escaped so that it still says the same.
+    func writeJSON(_ object: some Collection<UInt8>) throws(OutputError) {
+        let isTerminal = isTerminal
+        try append { bytes in
+            if isTerminal {
+                TerminalText.append(escaping: object, .json, to: &bytes)
+            } else {
+                bytes.append(contentsOf: object)
+            }
+            bytes.append(UInt8(ascii: "\n"))
+        }
+    }
+}

@@ -1,0 +1,94 @@
+internal import NatterModel
+
+/// Chooses names: a part of the name, or, where it has one of `*?[`, a glob for the whole name. Case never counts.
+struct NamePattern {
+    private enum Element {
+        case one(Character)
+        case anyOne
+        case anyRun
+        case oneOf([ClosedRange<Character>], isNegated: Bool)
+    }
+
+    /// nil for a plain part of a name.
+    private let glob: [Element]?
+    private let part: [Character]
+
+    init(_ text: String) {
+        part = NamePattern.characters(of: text)
+        glob = text.utf8.contains { "*?[".utf8.contains($0) } ? NamePattern.parse(part) : nil
+    }
+
+    func matches(_ name: String) -> Bool {
+        let name = NamePattern.characters(of: name)
+        if let glob { return NamePattern.matches(name, glob) }
+        guard part.count <= name.count else { return false }
+        return (0...(name.count - part.count)).contains { name[$0...].starts(with: part) }
+    }
+
+    private static func characters(of text: String) -> [Character] { Array(NameRule.caseKey(text)) }
+
+    private static func parse(_ pattern: [Character]) -> [Element] {
+        var elements: [Element] = []
+        var rest = pattern[...]
+        while let character = rest.popFirst() {
+            switch character {
+            case "*": elements.append(.anyRun)
+            case "?": elements.append(.anyOne)
+            case "[": elements.append(set(&rest) ?? .one("["))
+            default: elements.append(.one(character))
+            }
+        }
+        return elements
+    }
+
+    /// What stands in brackets; nil, with nothing taken, if they are not closed. As in glob(7), `]` stands for itself at
+    /// the beginning and `!` negates there.
+    private static func set(_ rest: inout ArraySlice<Character>) -> Element? {
+        var inner = rest
+        let isNegated = inner.first == "!" || inner.first == "^"
+        if isNegated { inner = inner.dropFirst() }
+        var ranges: [ClosedRange<Character>] = []
+        while let lower = inner.popFirst() {
+            if lower == "]", !ranges.isEmpty {
+                rest = inner
+                return .oneOf(ranges, isNegated: isNegated)
+            }
+            let upper = inner.dropFirst().first
+            if inner.first == "-", let upper, upper != "]" {
+                inner = inner.dropFirst(2)
+                ranges.append(min(lower, upper)...max(lower, upper))
+            } else {
+                ranges.append(lower...lower)
+            }
+        }
+        return nil
+    }
+
+    /// Goes back only to the latest run, so the time is at most the product of both lengths.
+    private static func matches(_ name: [Character], _ glob: [Element]) -> Bool {
+        var (place, index) = (0, 0)
+        var retry: (place: Int, index: Int)?
+        while place < name.count {
+            if index < glob.count, case .anyRun = glob[index] {
+                index += 1
+                retry = (place, index)
+            } else if index < glob.count, accepts(glob[index], name[place]) {
+                (place, index) = (place + 1, index + 1)
+            } else if let last = retry {
+                retry = (last.place + 1, last.index)
+                (place, index) = (last.place + 1, last.index)
+            } else {
+                return false
+            }
+        }
+        return glob[index...].allSatisfy { if case .anyRun = $0 { true } else { false } }
+    }
+
+    private static func accepts(_ element: Element, _ character: Character) -> Bool {
+        switch element {
+        case .one(let wanted): character == wanted
+        case .anyOne, .anyRun: true
+        case .oneOf(let ranges, let isNegated): ranges.contains { $0.contains(character) } != isNegated
+        }
+    }
+}

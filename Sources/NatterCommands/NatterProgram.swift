@@ -1,0 +1,52 @@
+public import NatterCLI
+
+/// The program `natter`: its options, its table of commands, and what its failures mean.
+public enum NatterProgram {
+    public static let version = "0.1.0"
+
+    public static let spec = ProgramSpec(
+        name: "natter", tagline: "messages in append-only logs, pulled into a copy of your own", version: version,
+        options: globalOptions, commands: commands)
+
+    /// All of `main.swift`.
+    public static func main() -> Never { Program.main(spec, explain: Explanation.failure) }
+
+    static var globalOptions: [OptionSpec] {
+        [
+            .option("home", value: "DIR", "where profiles and replicas lie"),
+            .option("server", value: "URL", "the server's address, such as http://127.0.0.1:7117"),
+            .option("profile", value: "NAME", "which of several accounts to use"),
+            .option("token-file", value: "F", "use the token in F in place of the profile's"),
+            .option("ca-file", value: "F", "trust only the authorities in F, in PEM"),
+            .flag("insecure", "let secrets go over plain HTTP to another host"),
+            .flag("offline", "open no connection; the replica must do"),
+            .option("timeout", value: "S", "seconds to wait for the server, 30 unless given"),
+            .flag("json", "print one JSON object a line"),
+            .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
+            .flag("quiet", "print no notes, only what was asked for and errors"),
+            .flag("verbose", "tell about each request on standard error"),
+        ]
+    }
+
+    static var commands: [CommandSpec] {
+        [
+            RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec,
+            SendCommand.spec, SendCommand.personalSpec,
+            UsersCommand.spec,
+            ServeCommand.spec, helpSpec,
+        ]
+    }
+
+    /// The parser knows the word by itself; the row is for the list of commands.
+    private static let helpSpec = CommandSpec(
+        "help", "tell about a command", group: Group.program,
+        operands: [.optional("COMMAND", isRepeating: true, "the command to tell about")])
+
+    /// The headings of the list of commands.
+    enum Group {
+        static let account = "Account"
+        static let writing = "Writing"
+        static let reading = "Reading"
+        static let program = "Server and help"
+    }
+}

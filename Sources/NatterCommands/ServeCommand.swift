@@ -1,0 +1,53 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterSystem
+
+/// `serve …`: becomes `natterd serve …`.
+enum ServeCommand {
+    static let spec = CommandSpec(
+        "serve", "run a server: 'natterd serve'", group: NatterProgram.Group.program, dashWords: .operands,
+        operands: [.optional("ARGUMENT", isRepeating: true, "what 'natterd serve' takes")],
+        description: [
+            "Runs 'natterd serve' with the arguments as they are: the natterd beside this natter, else the one on PATH."
+        ],
+        examples: [Example("natter serve --listen 127.0.0.1:0", "a server on a free port")],
+        run: { arguments, console in
+            let words = ["natterd", "serve"] + arguments.operands
+            // What is ignored here would be ignored there; it is for natterd to decide.
+            _ = signal(SIGPIPE, SIG_DFL)
+            for path in candidates(console.environment) where access(path, X_OK) == 0 {
+                let code = execute(path, words)
+                if code != ENOENT, code != EACCES {
+                    throw DiskError(code: code, operation: "run", path: path)
+                }
+            }
+            throw CommandFailure(
+                .unavailable, code: "not_installed",
+                "cannot find 'natterd', neither beside natter nor on PATH; install it or set PATH")
+        })
+
+    private static func candidates(_ environment: Environment) -> [String] {
+        var directories: [String] = []
+        if let own = ownPath() { directories.append(Path.directory(of: own)) }
+        // An empty part of PATH means the current directory, which nobody wants here.
+        directories += (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
+        return directories.map { "\($0)/natterd" }
+    }
+
+    private static func ownPath() -> String? {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        guard count > 0, count < buffer.count else { return nil }
+        return String(validating: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// - Returns: why it could not be run.
+    private static func execute(_ path: String, _ words: [String]) -> Int32 {
+        var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        pointers.append(nil)
+        execv(path, pointers)
+        let code = errno
+        for pointer in pointers { free(pointer) }
+        return code
+    }
+}
