@@ -183,4 +183,8 @@ public struct Records: Sendable {
 
     public var lowestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).min() ?? 0) }
     public var highestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).max() ?? 0) }
+    /// The highest time that a server gave; nil if all were imported.
+    public var highestServerTime: Timestamp? {
+        rows.lazy.filter { $0.flags & Flags.imported == 0 }.map(\.time).max().map { Timestamp(milliseconds: $0) }
+    }
 }

@@ -95,9 +95,9 @@ final class Sealer: Sendable {
         guard !written.isEmpty else { return failure }
         let finished = written
         let recorded = store.perform { connection, _ in
-            for (_, blocks) in finished {
+            for (piece, blocks) in finished {
                 try blocks.record(on: connection)
-                try Store.recordSealed(blocks, on: connection)
+                try Store.recordSealed(blocks, serverTime: piece.records.highestServerTime, on: connection)
             }
             return { state in
                 for (piece, blocks) in finished {

@@ -147,13 +147,14 @@ public final class Store: ChatStore {
     /// Adds a conversation, inside the writer's transaction.
     func insertConversation(
         kind: ConversationKind, name: String, users: [String], accounts: AccountPair?, isOpen: Bool = false,
-        on connection: Connection
+        id given: ConversationID? = nil, on connection: Connection
     ) throws -> ConversationState {
         let sorted = users.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         var random = SecureRandom()
-        let id =
+        let derived =
             kind == .group
             ? ConversationID(using: &random) : ConversationID.derived(store: self.id, kind: kind, users: sorted)
+        let id = given ?? derived
         let hash = HashChain.start(of: id)
         let statement = try connection.statement(
             """
@@ -171,15 +172,18 @@ public final class Store: ChatStore {
     }
 
     /// Moves a conversation's sealed end forward, inside the transaction that records the blocks.
-    static func recordSealed(_ written: WrittenBlocks, on connection: Connection) throws(IndexError) {
+    ///
+    /// - Parameter serverTime: the highest time among them that the server gave; none if all were imported.
+    static func recordSealed(
+        _ written: WrittenBlocks, serverTime: Timestamp?, on connection: Connection
+    ) throws(IndexError) {
         let statement = try connection.statement(
             """
             UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,
-            sealed_time=max(coalesce(sealed_time,?),?) WHERE number=?
+            sealed_time=max(coalesce(sealed_time,0),?) WHERE number=?
             """)
-        let time = written.blocks.map(\.highTime.milliseconds).max() ?? 0
         try statement.run(
-            written.lastSeq.rawValue, written.hashAfter.bytes, written.lastCommit.rawValue, time, time,
-            written.segment.conversation)
+            written.lastSeq.rawValue, written.hashAfter.bytes, written.lastCommit.rawValue,
+            (serverTime ?? .zero).milliseconds, written.segment.conversation)
     }
 }

@@ -17,6 +17,7 @@ struct StoreRecovery {
 
     func run(_ state: inout StoreState, isClean: Bool) throws {
         try store.disk.makeDirectories(store.directory + "/logs")
+        try ImportStaging(root: store.directory, disk: store.disk).recover(connection, report: store.report)
         let isInStep = isClean && StoreRecovery.readMark(of: store) == state.epochs.last?.epoch
         try connection.transaction {
             for conversation in state.conversations.values {
@@ -59,6 +60,7 @@ struct StoreRecovery {
         let offset = row.size
         var rows: [BlockRow] = []
         var hash = conversation.sealedHash
+        var serverTime: Timestamp?
         var isForeign = false
         let end = try segment.scan(
             from: offset, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
@@ -70,12 +72,16 @@ struct StoreRecovery {
             rows.append(BlockRow(place.header, at: place.offset, in: row))
             hash = place.header.hashAfter
             row.size = place.end
+            if let highest = try? block.open(with: segment.dictionary).highestServerTime {
+                serverTime = max(serverTime ?? highest, highest)
+            }
             return true
         }
         if let last = rows.last {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
             for block in rows { try ArchiveRows.insert(block, on: connection) }
-            try Store.recordSealed(written, on: connection)
+            try Store.recordSealed(written, serverTime: serverTime, on: connection)
+            conversation.lastServerTime = max(conversation.lastServerTime, serverTime ?? .zero)
             conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
             store.report("adopted messages \(rows[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
         }
@@ -145,6 +151,7 @@ struct StoreRecovery {
                     continue
                 }
                 guard let conversation = byID[id] else {
+                    if try store.disk.list(directory).isEmpty { continue }
                     store.report(
                         "'\(directory)' holds a conversation that the index does not know; it is left as it is")
                     continue

@@ -9,14 +9,11 @@ final class ImportPacker: Sendable {
     /// Blocks that may wait; with those in work they bound the memory of an import.
     private static let queueLimit = 8
 
-    /// What the files begin with.
-    struct Place: Sendable {
-        let store: StoreID
-        let epoch: Epoch
-        let created: Timestamp
-        let conversation: ConversationIdentity
-        let firstSeq: Seq
-        let hashBefore: Digest
+    /// A staged file, whole and synced, and what its rows will be but for the conversation's number.
+    struct Staged: Sendable {
+        /// The path below the data directory that it is to have.
+        let name: String
+        let written: WrittenBlocks
     }
 
     private struct State {
@@ -24,7 +21,7 @@ final class ImportPacker: Sendable {
         var isComplete = false
         var isAbandoned = false
         /// Set by the thread at its end.
-        var result: Result<[WrittenBlocks], ArchiveError>?
+        var result: Result<[Staged], ArchiveError>?
     }
 
     private let state = Monitor(State())
@@ -33,13 +30,47 @@ final class ImportPacker: Sendable {
     ///
     /// - Returns: false once packing has failed; `finish` says why.
     func put(_ records: Records) -> Bool {
-        state.wait { state -> Bool? in
+        let isRunning = state.wait { state -> Bool? in
             if state.result != nil { return false }
-            guard state.waiting.count < ImportPacker.queueLimit else { return nil }
-            state.waiting.append(records)
-            return true
-        } ?? false
+            return state.waiting.count < ImportPacker.queueLimit ? true : nil
+        }
+        guard isRunning == true else { return false }
+        state.signal { $0.waiting.append(records) }
+        return true
     }
 
-    func wake() { state.signal { _ in } }
+    /// Waits until all that was handed over is on the disk.
+    func finish() throws(ArchiveError) -> [Staged] {
+        state.signal { $0.isComplete = true }
+        return try (state.wait { $0.result } ?? .success([])).get()
+    }
+
+    /// Lets the thread end without finishing, and waits for that.
+    func abandon() {
+        state.signal { $0.isAbandoned = true }
+        _ = state.wait { $0.result }
+    }
+
+    /// The thread's body.
+    func run(_ files: StagedFiles) {
+        let result: Result<[Staged], ArchiveError>
+        do {
+            while let records = next() { try files.append(records) }
+            result = .success(state.withLock { $0.isAbandoned } ? [] : try files.finish())
+        } catch {
+            result = .failure(ArchiveError(error))
+        }
+        state.signal { $0.result = result }
+    }
+
+    private func next() -> Records? {
+        let records = state.wait { state -> Records?? in
+            if state.isAbandoned { return .some(nil) }
+            if !state.waiting.isEmpty { return state.waiting.removeFirst() }
+            return state.isComplete ? .some(nil) : nil
+        }
+        // Whoever waits for room gets it.
+        state.signal { _ in }
+        return records ?? nil
+    }
 }

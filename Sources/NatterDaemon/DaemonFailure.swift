@@ -1,0 +1,50 @@
+internal import NatterCLI
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+
+/// Exit codes for what the rooms below can throw.
+enum DaemonFailure {
+    static func explain(_ error: any Error) -> CommandFailure {
+        switch error {
+        case let error as StoreOpenError: of(error)
+        case let error as StoreError: of(error)
+        case let error as ImportError: of(error)
+        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        }
+    }
+
+    private static func of(_ error: StoreOpenError) -> CommandFailure {
+        switch error {
+        case .locked: CommandFailure(.temporary, code: "locked", error.description)
+        case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)
+        case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.description)
+        case .newer: CommandFailure(.configuration, code: "newer_format", error.description)
+        case .damaged: CommandFailure(.inputOutput, code: "damaged", error.description + "; run 'natterd fsck'")
+        }
+    }
+
+    private static func of(_ error: StoreError) -> CommandFailure {
+        let (exitCode, code): (ExitCode, String) =
+            switch error {
+            case .noSuchUser: (.notFound, "no_such_user")
+            case .noSuchConversation: (.notFound, "no_such_conversation")
+            case .diskFull: (.temporary, "disk_full")
+            case .busy: (.temporary, "busy")
+            case .damaged: (.inputOutput, "damaged")
+            default: (.inputOutput, "io_error")
+            }
+        return CommandFailure(exitCode, code: code, error.description)
+    }
+
+    private static func of(_ error: ImportError) -> CommandFailure {
+        switch error {
+        case .badName: CommandFailure(.invalidData, code: "bad_name", error.description)
+        case .personal: CommandFailure(.invalidData, code: "personal_conversation", error.description)
+        case .badMessage: CommandFailure(.invalidData, code: "bad_line", error.description)
+        case .store(.diskFull):
+            CommandFailure(.temporary, code: "disk_full", "the disk is full; nothing was imported")
+        case .store(let error): of(error)
+        }
+    }
+}

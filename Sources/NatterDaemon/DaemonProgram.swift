@@ -1,0 +1,20 @@
+internal import Glibc
+public import NatterCLI
+
+/// `natterd`: its command line, and all of its `main.swift`.
+public enum DaemonProgram {
+    public static let version = "0.1.0"
+
+    public static let spec = ProgramSpec(
+        name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
+        options: [
+            .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
+        ],
+        commands: [.importing, .export])
+
+    public static func main() -> Never {
+        // Whatever is made here is its owner's alone, files of SQLite included.
+        umask(0o077)
+        Program.main(spec, explain: DaemonFailure.explain)
+    }
+}

@@ -1,0 +1,33 @@
+internal import NatterCLI
+internal import NatterStore
+internal import NatterSystem
+
+/// Where a server keeps everything, and the store in it.
+enum DataDirectory {
+    /// `--data`, `NATTERD_DATA`, what systemd gives a unit, else below the user's data directory.
+    static func path(_ arguments: Arguments, _ console: Console) throws -> String {
+        let environment = console.environment
+        if let given = arguments.value("data") {
+            guard !given.isEmpty else { throw arguments.error("--data takes a directory, not an empty word") }
+            return trimmed(given)
+        }
+        if let path = environment["NATTERD_DATA"] { return trimmed(path) }
+        // systemd separates several directories by colons; the first is the one that is ours.
+        if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
+        return trimmed(try environment.dataHome()) + "/natterd"
+    }
+
+    private static func trimmed(_ path: String) -> String {
+        var path = path
+        while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
+    }
+
+    /// Opens the store for a command that runs while no server does. What recovery has to say goes to standard error.
+    static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
+        let notes = Monitor(console)
+        var options = Store.Options()
+        options.report = { line in notes.withLock { $0.note(line) } }
+        return try Store.open(try path(arguments, console), clock: console.clock, options: options)
+    }
+}

@@ -1,0 +1,40 @@
+internal import Foundation
+internal import NatterCLI
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+
+extension CommandSpec {
+    static let export = CommandSpec(
+        "export", "print a conversation as JSON objects, one a line", group: "Conversations",
+        operands: [.required("CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other")],
+        description: [
+            "Prints 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; 'kind' "
+                + "where it is no plain text.",
+            "If something is damaged, what is whole is printed, the missing ranges are named on standard error, and "
+                + "the status is 74.",
+        ],
+        examples: [Example("natterd export general > general.ndjson", "take a conversation out")],
+        run: ExportCommand.run)
+}
+
+enum ExportCommand {
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let name = (arguments.operand("CONV") ?? "").precomposedStringWithCanonicalMapping
+        let store = try DataDirectory.openStore(arguments, console)
+        defer { store.close() }
+        let exporter = try StoreExporter(name, of: store)
+        var isWhole = true
+        while let piece = try exporter.next() {
+            switch piece {
+            case .messages(let messages):
+                try console.output.append { ExportLines.append(messages, to: &$0) }
+            case .damaged(let from, let to, let detail):
+                isWhole = false
+                console.note("messages \(from) to \(to) of '\(exporter.name)' can't be read: \(detail)")
+            }
+        }
+        try console.output.flush()
+        return isWhole ? .success : .inputOutput
+    }
+}
