@@ -60,6 +60,7 @@ let package = Package(
             imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
+        tests("ModelTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "CSystem"]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),

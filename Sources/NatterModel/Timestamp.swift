@@ -86,9 +86,10 @@ public struct CivilTime: Equatable, Sendable {
 }
 
 extension Timestamp {
-    /// `2026-11-20T07:24:05.123Z`.
+    /// `2026-11-20T07:24:05.123Z`. A moment outside `range` is written as the nearest one inside.
     public var rfc3339: String {
-        let time = CivilTime(milliseconds: rawValue)
+        let time = CivilTime(
+            milliseconds: min(max(self, Timestamp.range.lowerBound), Timestamp.range.upperBound).rawValue)
         var text: [UInt8] = []
         text.reserveCapacity(24)
         func append(_ value: Int, digits: Int) {
@@ -99,7 +100,7 @@ extension Timestamp {
                 divisor /= 10
             }
         }
-        append(Int(time.year < 0 ? 0 : time.year), digits: 4)
+        append(Int(time.year), digits: 4)
         text.append(UInt8(ascii: "-"))
         append(time.month, digits: 2)
         text.append(UInt8(ascii: "-"))

@@ -11,7 +11,8 @@ public struct PosixDisk: Disk {
             case .readWrite: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             }
-        let descriptor = retrying { Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600) }
+        // A pipe that stands in a file's place must be an error, not a wait for its other end; files know no such wait.
+        let descriptor = retrying { Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600) }
         guard descriptor >= 0 else {
             throw DiskError(operation: mode == .create ? "create" : "open", path: path)
         }
@@ -19,7 +20,10 @@ public struct PosixDisk: Disk {
     }
 
     public func makeDirectory(_ path: String) throws(DiskError) {
-        if mkdir(path, 0o700) != 0, errno != EEXIST { throw DiskError(operation: "create directory", path: path) }
+        if mkdir(path, 0o700) == 0 { return }
+        let error = DiskError(operation: "create directory", path: path)
+        var status = stat()
+        guard error.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw error }
     }
 
     public func rename(_ path: String, to target: String) throws(DiskError) {
@@ -41,7 +45,13 @@ public struct PosixDisk: Disk {
         guard let directory = opendir(path) else { throw DiskError(operation: "list", path: path) }
         defer { closedir(directory) }
         var names: [String] = []
-        while let entry = readdir(directory) {
+        while true {
+            // A list that ends early for an error must not pass for a whole one.
+            errno = 0
+            guard let entry = readdir(directory) else {
+                if errno != 0 { throw DiskError(operation: "list", path: path) }
+                break
+            }
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
