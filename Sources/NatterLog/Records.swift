@@ -181,6 +181,15 @@ public struct Records: Sendable {
         return low
     }
 
+    /// How many of the messages with a seq in `range` this sender has sent; imported ones are nobody's.
+    public func count(by sender: [UInt8], _ range: ClosedRange<Seq>) -> Int {
+        guard let number = senders.firstIndex(of: sender) else { return 0 }
+        let lower = range.lowerBound.distance(after: firstSeq)
+        let upper = min(rows.count, range.upperBound.next.distance(after: firstSeq))
+        guard lower < upper, range.upperBound >= firstSeq else { return 0 }
+        return rows[lower..<upper].count { $0.sender == UInt32(number) && $0.flags & Flags.imported == 0 }
+    }
+
     public var lowestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).min() ?? 0) }
     public var highestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).max() ?? 0) }
     /// The highest time that a server gave; nil if all were imported.

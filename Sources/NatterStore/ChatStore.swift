@@ -19,6 +19,10 @@ public protocol ChatStore: AnyObject, Sendable {
     func revoke(_ token: Digest, _ completion: @escaping Completion<Void>)
     /// Ends every session of an account; tokens of robots stay.
     func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>)
+    /// Sets a password and ends all sessions but one.
+    func setPassword(
+        _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
+        _ completion: @escaping Completion<Void>)
     /// Who holds this token; nil if nobody does, it has expired, or the account is disabled. Counts as a visit.
     func principal(of token: Token, address: String) -> Principal?
     func users(_ query: UserQuery) -> UserPage
@@ -28,6 +32,9 @@ public protocol ChatStore: AnyObject, Sendable {
     func post(
         _ messages: [NewMessage], by principal: Principal, stopAtRefusal: Bool,
         _ completion: @escaping @Sendable ([PostOutcome]) -> Void)
+    /// Marks as read up to a seq; answers with the mark that stands then, which never falls.
+    func markRead(
+        _ seq: Seq, in conversation: String, for principal: Principal, _ completion: @escaping Completion<Seq>)
     func conversations(of principal: Principal, after: String?, limit: Int) throws(StoreError) -> ConversationPage
     func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView
     func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage

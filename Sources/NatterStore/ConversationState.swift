@@ -30,6 +30,8 @@ final class ConversationState {
     var tailHashes: [Digest] = []
     /// The highest time that the server itself gave here.
     var lastServerTime: Timestamp
+    /// How many of the sealed messages are whose; imported ones are nobody's.
+    var sent: [String: UInt64] = [:]
     /// The newest message, kept when the tail is sealed away; nil until somebody has asked for it.
     var lastRecord: Record?
     /// Up to which seq the tail was written into the journal again, and by which commit.
@@ -75,6 +77,16 @@ final class ConversationState {
         tailHashes.append(hash)
         lastRecord = record
         if !record.isImported { lastServerTime = max(lastServerTime, record.time) }
+    }
+
+    /// How many of all messages somebody has sent.
+    func sentCount(by name: UserName) -> UInt64 {
+        (sent[name.text] ?? 0) + UInt64(tail.count(by: Array(name.text.utf8), tail.firstSeq...tail.lastSeq.next))
+    }
+
+    /// Counts what is about to be dropped from the tail.
+    func noteSealed(_ content: SealedContent) {
+        for (sender, count) in content.sent { sent[sender, default: 0] += UInt64(count) }
     }
 
     /// Lets go of what has been sealed.

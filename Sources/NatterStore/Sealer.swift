@@ -97,11 +97,12 @@ final class Sealer: Sendable {
         let recorded = store.perform { connection, _ in
             for (piece, blocks) in finished {
                 try blocks.record(on: connection)
-                try Store.recordSealed(blocks, serverTime: piece.records.highestServerTime, on: connection)
+                try Store.recordSealed(blocks, SealedContent(piece.records), on: connection)
             }
             return { state in
                 for (piece, blocks) in finished {
                     let conversation = state.conversations[piece.identity.number]
+                    conversation?.noteSealed(SealedContent(piece.records))
                     conversation?.drop(upTo: blocks.lastSeq, hash: blocks.hashAfter, commit: blocks.lastCommit)
                     conversation?.isBeingSealed = false
                 }

@@ -86,6 +86,27 @@ extension Store {
         }
     }
 
+    public func setPassword(
+        _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
+        _ completion: @escaping Completion<Void>
+    ) {
+        perform { connection, _ in
+            let update = try connection.statement("UPDATE account SET password=? WHERE number=?")
+            try update.run(password.text, account.rawValue)
+            let delete = try connection.statement(
+                "DELETE FROM token WHERE account=? AND label IS NULL AND digest IS NOT ?")
+            try delete.run(account.rawValue, session?.bytes)
+            return { state in
+                state.accounts[account]?.passwordHash = password.text
+                state.tokens = state.tokens.filter {
+                    $0.value.account != account || $0.value.isRobot || $0.key == session
+                }
+            }
+        } _: { error in
+            completion(Store.result(error, ()))
+        }
+    }
+
     public func principal(of token: Token, address: String) -> Principal? {
         let digest = token.digest
         let now = clock.now()

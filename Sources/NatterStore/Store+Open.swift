@@ -95,6 +95,7 @@ extension Store {
         var state = StoreState()
         try loadAccounts(connection, &state)
         try loadConversations(connection, &state)
+        try loadReads(connection, &state)
         try loadEpochs(connection, &state)
         let isClean = try Store.takeCleanMark(connection)
         let journal = try loadJournal(core, &state)
@@ -143,6 +144,9 @@ extension Store {
             members[rows.int64(0), default: [:]][rows.int64(1)] = ConversationState.Membership(
                 isAdmin: rows.bool(2), since: Commit(rows.uint64(3)))
         }
+        var sent: [Int64: [String: UInt64]] = [:]
+        let counts = try connection.statement("SELECT conversation,sender,count FROM sent")
+        while try counts.step() { sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2) }
         let conversations = try connection.statement(
             """
             SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time
@@ -169,7 +173,22 @@ extension Store {
                 lastServerTime: Timestamp(milliseconds: conversations.int64(11)))
             conversation.isDeleted = conversations.bool(7)
             conversation.members = members[conversation.identity.number] ?? [:]
+            conversation.sent = sent[conversation.identity.number] ?? [:]
             state.add(conversation)
+        }
+    }
+
+    private func loadReads(_ connection: Connection, _ state: inout StoreState) throws {
+        let marks = try connection.statement("SELECT account,conversation,seq,own_before FROM read_mark")
+        while try marks.step() {
+            state.accounts[AccountID(rawValue: marks.int64(0))]?.reads[marks.int64(1)] = ReadMark(
+                seq: Seq(marks.uint64(2)), ownBefore: marks.uint64(3))
+        }
+        let changes = try connection.statement("SELECT account,max(commit_number) FROM change GROUP BY account")
+        while try changes.step() {
+            let commit = Commit(changes.uint64(1))
+            state.accounts[AccountID(rawValue: changes.int64(0))]?.lastChange = commit
+            state.commit = max(state.commit, commit)
         }
     }
 

@@ -11,17 +11,16 @@ extension Store {
         let name: String
         let tail: Tail
         let commit: Commit
+        var read: Seq = .zero
+        var unread: UInt64 = 0
     }
 
-    private func snapshot(_ name: String, for principal: Principal) throws(StoreError) -> Snapshot {
+    func snapshot(_ name: String, for principal: Principal) throws(StoreError) -> Snapshot {
         try state.withLock { state throws(StoreError) in
             switch try state.resolve(name, for: principal.account) {
             case .existing(let conversation):
                 try Authority.check(.read, of: principal.account, in: conversation, named: name)
-                return Snapshot(
-                    identity: conversation.identity,
-                    name: state.displayName(of: conversation, for: principal.account), tail: Tail(conversation),
-                    commit: state.commit)
+                return state.snapshot(of: conversation, for: principal.account)
             case .unwritten(let own, let peer):
                 let empty = unwritten(own, peer)
                 return Snapshot(
@@ -160,6 +159,18 @@ extension Store {
         }
         return ConversationView(
             name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: Seq(1), head: head,
-            hash: snapshot.tail.hashes.last ?? snapshot.tail.sealedHash, read: .zero, unread: head.rawValue, last: last)
+            hash: snapshot.tail.hashes.last ?? snapshot.tail.sealedHash, read: snapshot.read, unread: snapshot.unread,
+            last: last)
+    }
+}
+
+extension StoreState {
+    /// What a request of this account needs of a conversation.
+    func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
+        var snapshot = Store.Snapshot(
+            identity: conversation.identity, name: displayName(of: conversation, for: account),
+            tail: Tail(conversation), commit: commit)
+        if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
+        return snapshot
     }
 }

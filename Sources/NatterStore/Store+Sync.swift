@@ -20,7 +20,10 @@ extension Store {
         do {
             return try withReader { reader in
                 var room = limitBytes
-                var steps: [SyncAnswer.Step] = []
+                // In the first answer alone: what continues it comes after.
+                var steps =
+                    continuation == nil && plan.hasChanges
+                    ? try changes(after: from, upTo: target, of: principal.account, reader.connection) : []
                 for (snapshot, joinedAfter) in snapshots {
                     let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
                     var walk = Walk(
@@ -63,6 +66,41 @@ extension Store {
         let commit: Commit
         let start: Commit
         let epochOfStart: Epoch
+        /// Whether the table of changes has something for this account.
+        let hasChanges: Bool
+    }
+
+    /// The lines that say what changed for one account besides messages.
+    private func changes(
+        after from: Commit, upTo target: Commit, of account: AccountID, _ connection: Connection
+    ) throws -> [SyncAnswer.Step] {
+        let statement = try connection.statement(
+            """
+            SELECT conversation,kind,data FROM change
+            WHERE account=? AND commit_number>? AND commit_number<=? ORDER BY commit_number
+            """)
+        try statement.bind(account.rawValue, from.rawValue, target.rawValue)
+        var rows: [(conversation: Int64, kind: ChangeKind?, data: String)] = []
+        while try statement.step() {
+            rows.append((statement.int64(0), ChangeKind(rawValue: statement.int(1)), statement.text(2)))
+        }
+        return state.withLock { state in
+            rows.compactMap { row in
+                guard let conversation = state.conversations[row.conversation] else { return nil }
+                let sees = Authority.sees(account, conversation)
+                switch row.kind {
+                case .read where sees:
+                    guard let mark = state.accounts[account]?.reads[row.conversation] else { return nil }
+                    return .read(
+                        name: state.displayName(of: conversation, for: account), id: conversation.identity.id, mark.seq)
+                case .gone where !sees:
+                    return .gone(name: conversation.name, id: conversation.identity.id, reason: row.data)
+                case .conversation where sees:
+                    return .conversation(state.snapshot(of: conversation, for: account))
+                default: return nil
+                }
+            }
+        }
     }
 
     private func plan(
@@ -95,18 +133,18 @@ extension Store {
             if let continuation, conversation.identity.id < continuation.conversation { continue }
             changed.append(
                 (
-                    Snapshot(
-                        identity: conversation.identity,
-                        name: state.displayName(of: conversation, for: principal.account), tail: Tail(conversation),
-                        commit: commit), joinedAfter
+                    state.snapshot(of: conversation, for: principal.account), joinedAfter
                 ))
         }
+        let lastChange = state.accounts[principal.account]?.lastChange ?? .zero
+        let hasChanges = lastChange > from && continuation == nil
         changed.sort { $0.0.identity.id < $1.0.identity.id }
         return Plan(
-            kind: changed.isEmpty
+            kind: changed.isEmpty && !hasChanges
                 ? .nothing
                 : .changed(from: from, target: target, continuation: continuation, changed),
-            cursor: end, commit: commit, start: from, epochOfStart: epoch(from))
+            cursor: end, commit: commit, start: from, epochOfStart: epoch(from),
+            hasChanges: hasChanges)
     }
 
     /// Goes through one conversation from the reader's place to the target commit, as far as the room goes.

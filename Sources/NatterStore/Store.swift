@@ -172,10 +172,8 @@ public final class Store: ChatStore {
     }
 
     /// Moves a conversation's sealed end forward, inside the transaction that records the blocks.
-    ///
-    /// - Parameter serverTime: the highest time among them that the server gave; none if all were imported.
     static func recordSealed(
-        _ written: WrittenBlocks, serverTime: Timestamp?, on connection: Connection
+        _ written: WrittenBlocks, _ content: SealedContent, on connection: Connection
     ) throws(IndexError) {
         let statement = try connection.statement(
             """
@@ -184,6 +182,13 @@ public final class Store: ChatStore {
             """)
         try statement.run(
             written.lastSeq.rawValue, written.hashAfter.bytes, written.lastCommit.rawValue,
-            (serverTime ?? .zero).milliseconds, written.segment.conversation)
+            (content.serverTime ?? .zero).milliseconds, written.segment.conversation)
+        let count = try connection.statement(
+            """
+            INSERT INTO sent VALUES (?,?,?) ON CONFLICT (conversation,sender) DO UPDATE SET count=count+excluded.count
+            """)
+        for (sender, added) in content.sent {
+            try count.run(written.segment.conversation, sender, added)
+        }
     }
 }

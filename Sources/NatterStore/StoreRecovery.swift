@@ -60,7 +60,7 @@ struct StoreRecovery {
         let offset = row.size
         var rows: [BlockRow] = []
         var hash = conversation.sealedHash
-        var serverTime: Timestamp?
+        var content = SealedContent()
         var isForeign = false
         let end = try segment.scan(
             from: offset, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
@@ -72,16 +72,15 @@ struct StoreRecovery {
             rows.append(BlockRow(place.header, at: place.offset, in: row))
             hash = place.header.hashAfter
             row.size = place.end
-            if let highest = try? block.open(with: segment.dictionary).highestServerTime {
-                serverTime = max(serverTime ?? highest, highest)
-            }
+            if let records = try? block.open(with: segment.dictionary) { content.add(records) }
             return true
         }
         if let last = rows.last {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
             for block in rows { try ArchiveRows.insert(block, on: connection) }
-            try Store.recordSealed(written, serverTime: serverTime, on: connection)
-            conversation.lastServerTime = max(conversation.lastServerTime, serverTime ?? .zero)
+            try Store.recordSealed(written, content, on: connection)
+            conversation.lastServerTime = max(conversation.lastServerTime, content.serverTime ?? .zero)
+            conversation.noteSealed(content)
             conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
             store.report("adopted messages \(rows[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
         }

@@ -55,6 +55,29 @@ enum StoreSchema {
                 PRIMARY KEY (conversation, account)
             ) WITHOUT ROWID;
             CREATE TABLE batch (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+            CREATE TABLE sent (
+                conversation INTEGER NOT NULL,
+                sender TEXT NOT NULL,
+                count INTEGER NOT NULL,
+                PRIMARY KEY (conversation, sender)
+            ) WITHOUT ROWID;
+            CREATE TABLE read_mark (
+                account INTEGER NOT NULL,
+                conversation INTEGER NOT NULL,
+                seq INTEGER NOT NULL,
+                own_before INTEGER NOT NULL,
+                PRIMARY KEY (account, conversation)
+            ) WITHOUT ROWID;
+            -- What has changed for one account, in the order of commits; of each kind only the newest for a conversation.
+            CREATE TABLE change (
+                account INTEGER NOT NULL,
+                conversation INTEGER NOT NULL,
+                kind INTEGER NOT NULL,
+                commit_number INTEGER NOT NULL,
+                data TEXT,
+                PRIMARY KEY (account, conversation, kind)
+            ) WITHOUT ROWID;
+            CREATE INDEX change_commit ON change (account, commit_number);
             """
     ])
 }

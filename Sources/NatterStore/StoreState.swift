@@ -16,8 +16,19 @@ struct AccountState {
     var isPresenceDirty = false
     /// Requests of theirs that wait for news just now.
     var waiting = 0
+    /// Up to where they have read, by conversation.
+    var reads: [Int64: ReadMark] = [:]
+    /// The commit of their newest row in the table of changes.
+    var lastChange: Commit = .zero
     /// Conversations other than `general` that they see.
     var conversations: Set<Int64> = []
+}
+
+/// Up to where somebody has read.
+struct ReadMark: Equatable, Sendable {
+    var seq: Seq
+    /// How many of the messages up to there are their own, so that counting the unread needs no look at the read.
+    var ownBefore: UInt64
 }
 
 struct TokenState {

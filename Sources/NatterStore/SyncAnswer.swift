@@ -25,6 +25,10 @@ public final class SyncAnswer: @unchecked Sendable {
         case block([UInt8])
         /// The same for a block made for this answer alone.
         case provisional([UInt8])
+        /// Up to where its reader has read it.
+        case read(conversation: String, id: ConversationID, seq: Seq)
+        /// A conversation that its reader sees no more: `removed`, `left` or `deleted`.
+        case gone(conversation: String, id: ConversationID, reason: String)
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
     }
 
@@ -33,6 +37,8 @@ public final class SyncAnswer: @unchecked Sendable {
         case sealed(BlockRow)
         case records(Run, Range<Int>)
         case damaged(from: Seq, to: Seq)
+        case read(name: String, id: ConversationID, Seq)
+        case gone(name: String, id: ConversationID, reason: String)
     }
 
     /// The cursor after all of it.
@@ -62,6 +68,8 @@ public final class SyncAnswer: @unchecked Sendable {
             current = snapshot
             return [.conversation(store.view(of: snapshot))]
         case .damaged(let from, let to): return damaged(from, to)
+        case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
+        case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
         case .records(let run, let range): return chunks(run, range)
         case .sealed(let row):
             do {

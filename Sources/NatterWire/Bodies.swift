@@ -89,6 +89,22 @@ public struct ExportLine: Codable, Sendable, Equatable {
     }
 }
 
+public struct ReadRequest: Codable, Sendable {
+    public var seq: UInt64
+    public init(seq: UInt64) { self.seq = seq }
+}
+
+public struct ReadAnswer: Codable, Sendable {
+    public var read: UInt64
+    public init(read: UInt64) { self.read = read }
+}
+
+public struct PasswordRequest: Codable, Sendable {
+    public var old: String
+    public var new: String
+    public init(old: String, new: String) { (self.old, self.new) = (old, new) }
+}
+
 /// The lines of a sync that are neither a conversation nor a message.
 public struct SyncEnd: Codable, Sendable, Equatable {
     public var type = "end"
@@ -112,6 +128,22 @@ public struct SyncDamage: Codable, Sendable, Equatable {
     public init(conversation: String, conversationID: String, from: UInt64, to: UInt64) {
         (self.conversation, self.conversationID) = (conversation, conversationID)
         (self.from, self.to) = (from, to)
+    }
+}
+
+public struct SyncRead: Codable, Sendable, Equatable {
+    public var type = "read"
+    public var conversation: String
+    public var conversationID: String
+    public var read: UInt64
+
+    enum CodingKeys: String, CodingKey {
+        case type, conversation, read
+        case conversationID = "conversation_id"
+    }
+
+    public init(conversation: String, conversationID: String, read: UInt64) {
+        (self.conversation, self.conversationID, self.read) = (conversation, conversationID, read)
     }
 }
 

@@ -11,6 +11,7 @@ enum AccountRoutes {
         Route("POST", "v1/login", on: .loop, login),
         Route("POST", "v1/logout", on: .loop, isBodyOptional: true, logout),
         Route("GET", "v1/whoami", on: .loop, whoami),
+        Route("POST", "v1/password", on: .loop, changePassword),
     ]
 
     private static func register(_ call: Call) throws(APIError) {
@@ -20,11 +21,7 @@ enum AccountRoutes {
         do throws(NameError) { name = try UserName(given) } catch {
             throw APIError(.badName, "the name '\(given)' \(error)")
         }
-        guard Limits.passwordBytes.contains(request.password.utf8.count) else {
-            throw APIError(
-                .weakPassword,
-                "a password has \(Limits.passwordBytes.lowerBound) to \(Limits.passwordBytes.upperBound) bytes")
-        }
+        try checkLength(request.password)
         do throws(StoreError) {
             guard try call.store.isNameFree(given) else { throw StoreError.nameTaken(given) }
         } catch {
@@ -111,6 +108,44 @@ enum AccountRoutes {
             call.store.revokeSessions(of: principal.account, done)
         } else {
             call.store.revoke(principal.token, done)
+        }
+    }
+
+    /// The old password is asked for again, and counts as a login does: a stolen token alone must not lock its owner out.
+    private static func changePassword(_ call: Call) throws(APIError) {
+        let request = try call.json(PasswordRequest.self)
+        let principal = try call.principal()
+        try checkLength(request.new)
+        let attempt = try call.server.logins.begin(name: principal.name.text, address: call.head.remoteAddress)
+        let isQueued = call.server.hashers.submit {
+            guard call.store.credentials(of: principal.name.text)?.password.matches(request.old) ?? false else {
+                return call.respond(
+                    APIError(.badCredentials, "the old password is wrong").reply(note: principal.name.text))
+            }
+            call.server.logins.takeBack(attempt)
+            guard let hash = PasswordHash(of: request.new) else {
+                return call.respond(APIError(StoreError.busy).reply())
+            }
+            call.store.setPassword(hash, of: principal.account, keeping: principal.token) { result in
+                switch result {
+                case .success:
+                    call.server.events(Event(.info, "password_changed", [("user", principal.name.text)]))
+                    call.respond(.json([String: String](), note: principal.name.text))
+                case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
+                }
+            }
+        }
+        if !isQueued {
+            call.server.logins.takeBack(attempt)
+            throw APIError(StoreError.busy)
+        }
+    }
+
+    private static func checkLength(_ password: String) throws(APIError) {
+        guard Limits.passwordBytes.contains(password.utf8.count) else {
+            throw APIError(
+                .weakPassword,
+                "a password has \(Limits.passwordBytes.lowerBound) to \(Limits.passwordBytes.upperBound) bytes")
         }
     }
 

@@ -10,6 +10,7 @@ enum ConversationRoutes {
         Route("GET", "v1/conversations", list),
         Route("GET", "v1/conversations/*", one),
         Route("GET", "v1/conversations/*/messages", messages),
+        Route("PUT", "v1/conversations/*/read", markRead),
     ]
 
     private static func list(_ call: Call) throws(APIError) {
@@ -36,6 +37,18 @@ enum ConversationRoutes {
             call.respond(.json(ConversationObject(view), note: principal.name.text))
         } catch {
             throw APIError(error)
+        }
+    }
+
+    private static func markRead(_ call: Call) throws(APIError) {
+        let request = try call.json(ReadRequest.self)
+        let principal = try call.principal()
+        let seq = Seq(min(request.seq, UInt64(Int64.max)))
+        call.store.markRead(seq, in: name(call), for: principal) { result in
+            switch result {
+            case .success(let read): call.respond(.json(ReadAnswer(read: read.rawValue), note: principal.name.text))
+            case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
+            }
         }
     }
 

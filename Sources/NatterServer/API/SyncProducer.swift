@@ -105,6 +105,14 @@ final class SyncProducer: BodyProducer {
         case .dictionary(let record): SyncFrame(.dictionary, record).append(to: &bytes)
         case .block(let block): SyncFrame(.block, block).append(to: &bytes)
         case .provisional(let block): SyncFrame(.provisional, block).append(to: &bytes)
+        case .read(let name, let id, let seq):
+            append(
+                line: WireJSON.encode(
+                    SyncRead(conversation: name, conversationID: id.description, read: seq.rawValue)), to: &bytes)
+        case .gone(let name, let id, let reason):
+            append(
+                line: WireJSON.encode(
+                    SyncGone(conversation: name, conversationID: id.description, reason: reason)), to: &bytes)
         case .damaged(let name, let id, let from, let to):
             append(
                 line: WireJSON.encode(
