@@ -10,6 +10,7 @@ enum DaemonFailure {
         case let error as StoreOpenError: of(error)
         case let error as StoreError: of(error)
         case let error as ImportError: of(error)
+        case let error as ListenerError: of(error)
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
@@ -21,6 +22,15 @@ enum DaemonFailure {
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.description)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.description)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", error.description + "; run 'natterd fsck'")
+        }
+    }
+
+    private static func of(_ error: ListenerError) -> CommandFailure {
+        switch error {
+        case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.description)
+        // Another program has the port, and may let go of it.
+        case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.description)
+        case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.description)
         }
     }
 

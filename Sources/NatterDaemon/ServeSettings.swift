@@ -1,0 +1,63 @@
+internal import NatterCLI
+internal import NatterServer
+internal import NatterSystem
+
+/// What `serve` was asked for, on the command line and in `DIR/natterd.conf`.
+struct ServeSettings: Equatable {
+    static let configurationName = "natterd.conf"
+    private static let configurationLimit = 64 << 10
+    /// The interface promises 30 days; ten years of keys are enough for anybody.
+    private static let retentionDays: ClosedRange<Int64> = 30...3_650
+
+    var listen = ListenAddress.standard
+    var log = EventLog.Settings()
+    var retentionDays = 30
+
+    /// - Throws: `UsageError` for what the command line says, `ConfigError` for the file, `CommandFailure` 78 for an
+    ///   address that would expose passwords.
+    init(_ arguments: Arguments, directory: String) throws {
+        let filled = try ServeSettings.filled(arguments, directory: directory)
+        do throws(UsageError) {
+            try read(filled)
+        } catch {
+            // What the command line says wins, so where it alone has no error the file has it.
+            guard (try? read(arguments)) != nil else { throw error }
+            throw CommandFailure(
+                .configuration, code: "bad_configuration",
+                "'\(directory)/\(ServeSettings.configurationName)': \(error.message)")
+        }
+        guard listen.isLoopback else {
+            throw CommandFailure(
+                .configuration, code: "not_loopback",
+                "'\(listen.host)' can be reached from other machines, and passwords would cross the network unencrypted; "
+                    + "listen on 127.0.0.1 or [::1], behind a proxy that speaks TLS")
+        }
+    }
+
+    private mutating func read(_ filled: Arguments) throws(UsageError) {
+        if let text = filled.value("listen") {
+            guard let address = ListenAddress(text) else {
+                throw filled.error("--listen takes ADDR:PORT, such as 127.0.0.1:7117 or [::1]:7117, not '\(text)'")
+            }
+            listen = address
+        }
+        if let name = filled.value("log-level"), let level = Event.Level(name: name) { log.level = level }
+        if let name = filled.value("log-format"), let format = EventLog.Format(rawValue: name) { log.format = format }
+        if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
+    }
+
+    private static func filled(_ arguments: Arguments, directory: String) throws -> Arguments {
+        let path = directory + "/" + configurationName
+        let disk = PosixDisk()
+        guard try disk.information(path) != nil else { return arguments }
+        let bytes = try disk.contents(of: path, limit: configurationLimit)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw CommandFailure(.configuration, code: "bad_configuration", "'\(path)' is not UTF-8")
+        }
+        let file = try ConfigFile(parsing: text, path: path)
+        if let entry = file.entries.first(where: { $0.key == "data" }) {
+            throw file.error(entry, "'data' cannot be set here, in the data directory itself")
+        }
+        return try arguments.filled(from: file)
+    }
+}
