@@ -61,6 +61,12 @@ let package = Package(
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
         tests("ModelTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "CSystem"]),
+        tests(
+            "APITests",
+            of: [
+                "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
+                "NatterClient",
+            ]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
