@@ -67,6 +67,7 @@ enum ServeCommand {
     ) throws -> Store {
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
+        options.keepsSearchIndex = true
         options.report = { line in log.write(Event(.warning, "store", [("message", line)])) }
         options.failed = { reason in
             log.write(Event(.error, "write_failed", [("reason", reason)]))

@@ -38,6 +38,14 @@ public protocol ChatStore: AnyObject, Sendable {
     func conversations(of principal: Principal, after: String?, limit: Int) throws(StoreError) -> ConversationPage
     func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView
     func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage
+    /// Finds messages, newest first, in what the reader sees.
+    func search(_ request: SearchRequest, for principal: Principal) throws(StoreError) -> SearchPage
+    /// One sealed block as stored; nil where this conversation has none that begins there with this revision.
+    func block(
+        of conversation: ConversationID, firstSeq: Seq, revision: UInt32, for principal: Principal
+    ) throws(StoreError) -> StoredBlock?
+    /// Counts and sizes, for whoever watches the server.
+    func statistics() -> StoreStatistics
     /// What has changed since a cursor. Nothing is unpacked or rendered yet: see `SyncAnswer`.
     func changes(
         since position: SyncPosition, for principal: Principal, form: SyncAnswer.Form, limitBytes: Int
@@ -157,6 +165,26 @@ public struct MessagePage: Sendable {
     public var next: Seq
     /// The state that this page shows; a request that waits goes on from here.
     public var commit: Commit
+}
+
+/// A sealed block, header and stored bytes, and what tells it from every other.
+public struct StoredBlock: Sendable {
+    public let bytes: [UInt8]
+    public let tag: String
+}
+
+public struct StoreStatistics: Sendable, Equatable {
+    public var conversations = 0
+    public var accounts = 0
+    public var sessions = 0
+    public var online = 0
+    /// Messages of all conversations.
+    public var messages: UInt64 = 0
+    /// Those that are not in a log file yet.
+    public var unsealedMessages: UInt64 = 0
+    public var journalBytes = 0
+    public var commit: UInt64 = 0
+    public var epochRun: UInt64 = 0
 }
 
 /// Where a sync goes on from.

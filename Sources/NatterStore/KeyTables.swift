@@ -21,6 +21,12 @@ struct KeyTables {
     init(connection: Connection, retentionDays: Int) throws {
         self.connection = connection
         periodLength = Int64(max(1, (retentionDays + 2) / 3)) * 86_400_000
+        try reload()
+    }
+
+    /// Looks which tables there are.
+    mutating func reload() throws(IndexError) {
+        periods = []
         let statement = try connection.statement(
             "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'")
         while try statement.step() {

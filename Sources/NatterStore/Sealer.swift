@@ -114,6 +114,7 @@ final class Sealer: Sendable {
             }
             return recorded
         }
+        store.search.request(finished.map(\.piece.identity.number))
         return trim(store) ?? failure
     }
 
@@ -161,11 +162,15 @@ final class Sealer: Sendable {
             let reached = Monitor(floor)
             let failure = store.perform { [core = store.core] connection, _ in
                 guard let core else { return { _ in } }
-                let below = try core.trim(below: floor, limit: 1_000)
+                let step = try core.trim(below: floor, limit: 1_000)
                 let statement = try connection.statement("SELECT coalesce(sum(length(data)),0) FROM batch")
                 let bytes = try statement.step() ? statement.int(0) : 0
-                reached.signal { $0 = below }
-                return { $0.journalBytes = bytes }
+                return { state in
+                    // On the writer's thread, like all that touches its keys.
+                    core.forget(step.moved)
+                    reached.signal { $0 = step.floor }
+                    state.journalBytes = bytes
+                }
             }
             if let failure { return failure }
             if reached.withLock({ $0 }) >= floor { return nil }

@@ -18,6 +18,7 @@ public final class Store: ChatStore {
     let keySecret: ShortHashKey
     let cache: ArchiveCache
     let sealer = Sealer()
+    let search = StoreSearch()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
     private let readers = Monitor<[ArchiveReader]>([])
@@ -26,6 +27,7 @@ public final class Store: ChatStore {
     private let reporter: @Sendable (String) -> Void
     private let failed: @Sendable (String) -> Void
     private let lock: FileLock
+    private let keepsSearchIndex: Bool
 
     public struct Options: Sendable {
         /// Days that idempotency keys are remembered, at least.
@@ -34,6 +36,9 @@ public final class Store: ChatStore {
         public var report: @Sendable (String) -> Void = { _ in }
         /// Called once, when a write has failed so that the disk's content is unknown. Nothing is written from then on.
         public var failed: @Sendable (String) -> Void = { _ in }
+
+        /// Whether a thread keeps the search index up to date; without it a search scans.
+        public var keepsSearchIndex = false
 
         public init() {}
     }
@@ -44,6 +49,7 @@ public final class Store: ChatStore {
     ) {
         (self.directory, self.id, self.keySecret, self.disk, self.clock) = (directory, id, keySecret, disk, clock)
         (self.lock, reporter, failed) = (lock, options.report, options.failed)
+        keepsSearchIndex = options.keepsSearchIndex
         cache = ArchiveCache(directory: directory, disk: disk)
     }
 
@@ -57,19 +63,25 @@ public final class Store: ChatStore {
         coreBox.signal { $0 = core }
         let writing = try SystemThread(name: "natter-writer") { [self] in writer.run(core) }
         let sealing = try SystemThread(name: "natter-sealer") { [self] in sealer.run(self) }
-        threads.signal { $0 = [sealing, writing] }
+        var running = [sealing, writing]
+        if keepsSearchIndex {
+            running.insert(try SystemThread(name: "natter-search") { [self] in search.run(self) }, at: 0)
+        }
+        let all = running
+        threads.signal { $0 = all }
     }
 
     /// Finishes what is queued and lets the directory go. Nothing may be asked of the store afterwards.
     public func close() {
         guard core != nil else { return }
         savePresence()
+        search.stop()
         sealer.stop()
         let running = threads.signal { threads in
             defer { threads = [] }
             return threads
         }
-        running.first?.join()
+        for thread in running.dropLast() { thread.join() }
         if !isFailed { _ = perform { connection, _ in try Store.markClean(connection) } }
         writer.stop()
         running.last?.join()

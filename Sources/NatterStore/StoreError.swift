@@ -21,6 +21,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case idReused(String)
     /// A line after a refused one, in a request that was to stop there.
     case notTried
+    /// A search that can't be done.
+    case badQuery(String)
     case badCursor(String)
     case cursorExpired(String)
     case damaged(from: Seq, to: Seq, detail: String)
@@ -41,6 +43,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .badText(let error): error.description
         case .idReused(let key): "the id '\(key)' was used before with other content"
         case .notTried: "not tried, because an earlier line was refused"
+        case .badQuery(let why): why
         case .badCursor(let why): why
         case .cursorExpired(let why): why
         case .damaged(let from, let to, let detail): "messages \(from) to \(to) are damaged: \(detail)"

@@ -152,6 +152,7 @@ final class WriterCore: @unchecked Sendable {
                     } catch {
                         // Only this one is undone; a failing disk shows again at the commit.
                         try connection.execute("ROLLBACK TO operation; RELEASE operation")
+                        try keys.reload()
                         let reason = StoreError(error)
                         answers.append { operation.completion(reason) }
                     }
@@ -163,18 +164,24 @@ final class WriterCore: @unchecked Sendable {
                 try statement.run(Batch.rowNumber(of: number, isMoved: false), current.batch.sealed())
             }
         } catch {
-            connection.rollBack()
+            rollBack()
             let reason = StoreError(error)
             return refuse(items, isHarmless(error) ? reason : fail(error))
         }
         do {
             try connection.execute("COMMIT")
         } catch {
-            connection.rollBack()
+            rollBack()
             return refuse(items, error.reason == .full || error.reason == .busy ? StoreError(error) : fail(error))
         }
         guard let numbering else { return }
         publish(numbering, changes, answers)
+    }
+
+    private func rollBack() {
+        connection.rollBack()
+        // Tables that were made or dropped in the transaction are not, after all.
+        try? keys.reload()
     }
 
     private func publish(
@@ -208,8 +215,8 @@ final class WriterCore: @unchecked Sendable {
     /// acknowledgement waits long. Inside the transaction of an operation.
     ///
     /// - Parameter floor: the lowest commit that a tail still needs.
-    /// - Returns: the commit below which the journal is gone now.
-    func trim(below floor: Commit, limit: Int) throws -> Commit {
+    /// - Returns: the commit below which the journal is gone once this is committed, and how many keys `forget` then takes.
+    func trim(below floor: Commit, limit: Int) throws -> (floor: Commit, moved: Int) {
         var floor = floor
         let now = store.clock.now()
         var moved = 0
@@ -222,15 +229,21 @@ final class WriterCore: @unchecked Sendable {
             let recent = RecentKey(account: key.account, hash: key.hash)
             if let found = recentKeys[recent] {
                 try keys.insert(key, conversation: found.conversation, seq: found.seq, now: now)
-                recentKeys[recent] = nil
             }
             moved += 1
         }
-        recentOrder.removeFirst(moved)
         try keys.dropExpired(now: now)
         let statement = try connection.statement("DELETE FROM batch WHERE number < ?")
         try statement.run(Batch.rowNumber(of: floor, isMoved: true))
-        return floor
+        return (floor, moved)
+    }
+
+    /// Lets go of the oldest keys, which stand in a table now.
+    func forget(_ count: Int) {
+        for (_, key) in recentOrder.prefix(count) {
+            recentKeys[RecentKey(account: key.account, hash: key.hash)] = nil
+        }
+        recentOrder.removeFirst(min(count, recentOrder.count))
     }
 
     func find(_ key: Batch.Key) throws(IndexError) -> KeyTables.Found? {

@@ -31,6 +31,7 @@ struct APIError: Error {
             case .badText: .badText
             case .idReused: .idReused
             case .notTried: .notTried
+            case .badQuery: .badRequest
             case .badCursor: .badCursor
             case .cursorExpired: .cursorExpired
             case .damaged: .damaged

@@ -61,6 +61,7 @@ enum AccountRoutes {
             // An unknown name costs what a known one costs, so that the time says nothing.
             let isRight = (known?.password ?? PasswordHash.decoy)?.matches(request.password) ?? false
             guard let known, isRight else {
+                call.server.logins.fail(attempt)
                 call.server.events(
                     Event(
                         .warning, "login_failed", [("user", request.name), ("address", call.head.remoteAddress)]))
@@ -87,12 +88,15 @@ enum AccountRoutes {
                 var reply = Reply.json(
                     SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status, note: name.text)
                 if inCookie {
-                    reply.headers.append(
-                        ("Set-Cookie", "natter=\(token.text); Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"))
+                    reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000)))
                 }
                 call.respond(reply)
             }
         }
+    }
+
+    private static func cookie(_ token: String, seconds: Int) -> String {
+        "natter=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)"
     }
 
     private static func logout(_ call: Call) throws(APIError) {
@@ -100,7 +104,11 @@ enum AccountRoutes {
         let principal = try call.principal()
         let done: Completion<Void> = { result in
             switch result {
-            case .success: call.respond(.json([String: String](), note: principal.name.text))
+            case .success:
+                var reply = Reply.json([String: String](), note: principal.name.text)
+                // A page can't take back by itself a cookie that scripts don't see.
+                if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0))) }
+                call.respond(reply)
             case .failure(let error): call.respond(APIError(error).reply())
             }
         }

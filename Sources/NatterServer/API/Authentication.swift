@@ -13,6 +13,7 @@ struct Authentication {
     /// - Throws: 401 without a valid token; 403 for a change by cookie that a page of another site could have sent.
     func principal() throws(APIError) -> Principal {
         let token: Token
+        var isByCookie = false
         if let header = head.header("authorization") {
             let words = header.split(separator: " ", omittingEmptySubsequences: true)
             guard words.count == 2, words[0].lowercased() == "bearer", let given = Token(words[1]) else {
@@ -20,16 +21,18 @@ struct Authentication {
             }
             token = given
         } else if let given = cookieToken() {
-            // A page of another site can make a browser send the cookie, but not this header.
-            guard head.method == "GET" || head.method == "HEAD" || head.header("natter-request") == "1" else {
-                throw APIError(.forbidden, "a request by cookie that changes something must carry 'Natter-Request: 1'")
-            }
             token = given
+            isByCookie = true
         } else {
             throw APIError(.unauthorized, "a token is needed: 'Authorization: Bearer TOKEN'")
         }
         guard let principal = store.principal(of: token, address: head.remoteAddress) else {
             throw APIError(.unauthorized, "the token is not valid; log in again")
+        }
+        // A page of another site can make a browser send the cookie, but not this header.
+        guard !isByCookie || head.method == "GET" || head.method == "HEAD" || head.header("natter-request") == "1"
+        else {
+            throw APIError(.forbidden, "a request by cookie that changes something must carry 'Natter-Request: 1'")
         }
         return principal
     }

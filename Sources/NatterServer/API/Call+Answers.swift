@@ -6,6 +6,13 @@ extension Call {
     /// Whether the objects of a list are wanted alone, one a line.
     var wantsLines: Bool { MediaType.accepts(head.header("accept"), "application/x-ndjson") }
 
+    /// Whether it comes over loopback, and not through a proxy.
+    var isFromThisMachine: Bool {
+        let address = head.remoteAddress
+        guard head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else { return false }
+        return address.hasPrefix("127.") || address == "::1"
+    }
+
     func respond(lines: [some Encodable], note: String) {
         var bytes: [UInt8] = []
         for line in lines {

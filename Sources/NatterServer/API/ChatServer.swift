@@ -22,6 +22,7 @@ public final class ChatServer: Sendable {
     let hashers: WorkerPool
     let waiters: Waiters
     let logins = LoginLimiter()
+    let metrics = Metrics()
     private let router: Router
     private let listener = Monitor<HTTPListener?>(nil)
 
@@ -42,7 +43,7 @@ public final class ChatServer: Sendable {
         waiters = try Waiters()
         router = Router(
             routes: AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
-                + ServiceRoutes.all)
+                + SearchRoutes.all + BlockRoutes.all + ServiceRoutes.all)
         store.onNews { [waiters] news in waiters.announce(news) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, handler: RequestHandler(server: self))
@@ -50,6 +51,8 @@ public final class ChatServer: Sendable {
         // Made before the first unknown name asks for it, so that it costs that one no more than others.
         AccountRoutes.prepareDecoy(hashers)
     }
+
+    var connectionCount: Int { listener.withLock { $0?.connectionCount ?? 0 } }
 
     public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
 
@@ -70,7 +73,9 @@ public final class ChatServer: Sendable {
     func dressed(_ reply: Reply) -> Reply {
         var reply = reply
         reply.headers.append(("Natter-Store", store.id.description))
-        reply.headers.append(("Cache-Control", "no-store"))
+        if !reply.headers.contains(where: { $0.0 == "Cache-Control" }) {
+            reply.headers.append(("Cache-Control", "no-store"))
+        }
         reply.headers.append(("X-Content-Type-Options", "nosniff"))
         return reply
     }
@@ -132,6 +137,7 @@ struct RequestHandler: HTTPHandler {
     }
 
     func finished(_ summary: RequestSummary) {
+        server.metrics.count(summary)
         var fields = [
             ("method", summary.method), ("target", RequestHandler.withoutQuery(summary.target)),
             ("status", String(summary.status)), ("address", summary.remoteAddress),

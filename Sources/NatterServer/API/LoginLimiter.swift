@@ -4,7 +4,9 @@ internal import NatterSystem
 
 /// Counts wrong passwords: 10 an account and 50 an address in 5 minutes, then nobody is let try for a while.
 ///
-/// An attempt counts from its beginning, so that many at once don't slip through; one that succeeds is taken back.
+/// Attempts whose end is not known yet could all be failures, so that many at once don't slip through: no more run than there
+/// may be failures left. But only failures make anybody wait for long; who comes while others are still tried is only told to
+/// come again.
 final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
@@ -15,12 +17,18 @@ final class LoginLimiter: Sendable {
     struct Attempt: Sendable {
         fileprivate let account: String
         fileprivate let address: String
-        fileprivate let time: Int64
+    }
+
+    /// What is known of one account or address.
+    private struct Record {
+        /// When its failures were, oldest first.
+        var failures: [Int64] = []
+        var running = 0
     }
 
     private struct State {
-        var accounts: [String: [Int64]] = [:]
-        var addresses: [String: [Int64]] = [:]
+        var accounts: [String: Record] = [:]
+        var addresses: [String: Record] = [:]
     }
 
     private let state = Monitor(State())
@@ -28,49 +36,70 @@ final class LoginLimiter: Sendable {
 
     init(now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) { self.now = now }
 
-    /// - Throws: `slow_down` with the seconds to wait.
+    /// - Throws: `slow_down` with the seconds to wait; `busy` where it depends on attempts that are still running.
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
-        let account = NameRule.caseKey(name)
-        let wait: Int64? = state.withLock { state in
-            let ofAccount = LoginLimiter.recent(state.accounts[account], now)
+        let attempt = Attempt(account: LoginLimiter.key(name), address: address)
+        try state.withLock { state throws(APIError) in
+            let ofAccount = LoginLimiter.recent(state.accounts[attempt.account], now)
             let ofAddress = LoginLimiter.recent(state.addresses[address], now)
-            if ofAccount.count >= LoginLimiter.perAccount { return ofAccount[0] + LoginLimiter.window - now }
-            if ofAddress.count >= LoginLimiter.perAddress { return ofAddress[0] + LoginLimiter.window - now }
-            state.accounts[account] = ofAccount + [now]
-            state.addresses[address] = ofAddress + [now]
+            try LoginLimiter.check(ofAccount, limit: LoginLimiter.perAccount, now)
+            try LoginLimiter.check(ofAddress, limit: LoginLimiter.perAddress, now)
+            state.accounts[attempt.account] = ofAccount
+            state.addresses[address] = ofAddress
+            state.accounts[attempt.account]?.running += 1
+            state.addresses[address]?.running += 1
             LoginLimiter.bound(&state.accounts, now)
             LoginLimiter.bound(&state.addresses, now)
-            return nil
         }
-        if let wait {
-            let seconds = Int(clamping: (wait + 999) / 1_000)
-            throw APIError(
-                .slowDown, "too many wrong passwords; try again in \(seconds) seconds", retryAfter: max(1, seconds))
-        }
-        return Attempt(account: account, address: address, time: now)
+        return attempt
     }
 
     /// The password was right, or was never tried.
-    func takeBack(_ attempt: Attempt) {
+    func takeBack(_ attempt: Attempt) { end(attempt, failedAt: nil) }
+
+    /// The name or the password was wrong.
+    func fail(_ attempt: Attempt) { end(attempt, failedAt: now()) }
+
+    private func end(_ attempt: Attempt, failedAt time: Int64?) {
         state.withLock { state in
-            LoginLimiter.remove(attempt.time, from: &state.accounts[attempt.account])
-            LoginLimiter.remove(attempt.time, from: &state.addresses[attempt.address])
+            LoginLimiter.end(&state.accounts[attempt.account], failedAt: time)
+            LoginLimiter.end(&state.addresses[attempt.address], failedAt: time)
         }
     }
 
-    private static func remove(_ time: Int64, from times: inout [Int64]?) {
-        if let index = times?.firstIndex(of: time) { times?.remove(at: index) }
-        if times?.isEmpty == true { times = nil }
+    private static func end(_ record: inout Record?, failedAt time: Int64?) {
+        var ended = record ?? Record(running: 1)
+        ended.running -= 1
+        if let time { ended.failures.append(time) }
+        record = ended.running <= 0 && ended.failures.isEmpty ? nil : ended
     }
 
-    private static func recent(_ times: [Int64]?, _ now: Int64) -> [Int64] {
-        (times ?? []).filter { $0 > now - window }
+    private static func check(_ record: Record, limit: Int, _ now: Int64) throws(APIError) {
+        if record.failures.count >= limit {
+            let seconds = Int(clamping: (record.failures[0] + window - now + 999) / 1_000)
+            throw APIError(
+                .slowDown, "too many wrong passwords; try again in \(seconds) seconds", retryAfter: max(1, seconds))
+        }
+        if record.failures.count + record.running >= limit {
+            throw APIError(.busy, "too many logins at once; try again in a moment", retryAfter: 1)
+        }
     }
 
-    private static func bound(_ entries: inout [String: [Int64]], _ now: Int64) {
+    /// Names of any length may be tried; what is beyond the longest that anybody has tells them apart no further.
+    private static func key(_ name: String) -> String {
+        NameRule.caseKey(String(name.unicodeScalars.prefix(NameRule.maximumBytes + 1).map(Character.init)))
+    }
+
+    private static func recent(_ record: Record?, _ now: Int64) -> Record {
+        var recent = record ?? Record()
+        recent.failures.removeAll { $0 <= now - window }
+        return recent
+    }
+
+    private static func bound(_ entries: inout [String: Record], _ now: Int64) {
         guard entries.count > maximumEntries else { return }
-        entries = entries.filter { $0.value.last.map { $0 > now - window } ?? false }
+        entries = entries.filter { $0.value.running > 0 || $0.value.failures.last.map { $0 > now - window } ?? false }
         while entries.count > maximumEntries, let any = entries.keys.first { entries[any] = nil }
     }
 }

@@ -58,6 +58,8 @@ final class Waiters: Sendable {
         if let early { wake(early) }
     }
 
+    var count: Int { state.withLock { $0.byNumber.count } }
+
     func announce(_ news: News) {
         let woken = state.withLock { state in
             state.lastCommit = max(state.lastCommit, news.commit)

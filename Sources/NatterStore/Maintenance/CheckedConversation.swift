@@ -1,0 +1,50 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterModel
+
+/// A conversation as its row has it, for `StoreCheck`.
+struct CheckedConversation {
+    let identity: ConversationIdentity
+    let sealedSeq: Seq
+    let sealedHash: Digest
+    let sealedCommit: Commit
+
+    /// What a person calls it.
+    var label: String {
+        switch identity.kind {
+        case .general, .group: identity.name
+        case .personal where identity.users.count == 2: "@\(identity.users[0]),@\(identity.users[1])"
+        case .personal: identity.id.description
+        }
+    }
+
+    static func all(on connection: Connection, directory: String) throws -> [CheckedConversation] {
+        var names: [Int64: String] = [:]
+        let accounts = try connection.statement("SELECT number,name FROM account")
+        while try accounts.step() { names[accounts.int64(0)] = accounts.text(1) }
+
+        var found: [CheckedConversation] = []
+        let rows = try connection.statement(
+            "SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit FROM conversation")
+        while try rows.step() {
+            guard let id = ConversationID(bytes: rows.blob(1)), let hash = Digest(bytes: rows.blob(7)),
+                let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: rows.int64(2)))
+            else {
+                throw IndexError(
+                    reason: .corrupt, message: "the row of conversation \(rows.int64(0)) is malformed",
+                    path: connection.path)
+            }
+            let users =
+                kind == .personal
+                ? [rows.int64(4), rows.int64(5)].compactMap { names[$0] }
+                    .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } : []
+            found.append(
+                CheckedConversation(
+                    identity: ConversationIdentity(
+                        number: rows.int64(0), id: id, kind: kind, name: rows.text(3), users: users),
+                    sealedSeq: Seq(rows.uint64(6)), sealedHash: hash, sealedCommit: Commit(rows.uint64(8))))
+        }
+        return found
+    }
+}

@@ -1,0 +1,219 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+public import NatterSystem
+
+/// Reads all of a data directory and checks it: each page of the database, each byte of the log files, each message, the
+/// chain of hashes, and whether index and files agree. Changes nothing, and recovers nothing.
+public final class StoreCheck {
+    /// What was looked at.
+    public struct Summary: Sendable, Equatable {
+        public var conversations = 0
+        public var messages: UInt64 = 0
+        public var files = 0
+        public var damages = 0
+    }
+
+    let directory: String
+    let disk: any Disk
+    private let visit: (StoreDamage) -> Void
+    var summary = Summary()
+    /// Segment files that rows name, by path.
+    var knownFiles: Set<String> = []
+    /// Where the log of each conversation ends, by the hexadecimal form of its id.
+    var sealedEnds: [String: Seq] = [:]
+    /// Whether the store was closed in order. If not, the ends of logs may hold what the next start will sort out.
+    var isClean = false
+
+    private init(directory: String, disk: any Disk, visit: @escaping (StoreDamage) -> Void) {
+        (self.directory, self.disk, self.visit) = (directory, disk, visit)
+    }
+
+    /// Checks a directory, which it keeps everybody else out of meanwhile.
+    ///
+    /// - Parameter visit: gets each damage as it is found.
+    /// - Throws: `StoreOpenError` where the directory is in use or of a newer natter; errors of the disk.
+    public static func run(
+        _ directory: String, disk: any Disk = PosixDisk(), _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> Summary {
+        let lock = try Store.takeLock(directory, disk: disk)
+        let check = StoreCheck(directory: directory, disk: disk, visit: visit)
+        try withExtendedLifetime(lock) { try check.run() }
+        return check.summary
+    }
+
+    func report(_ damage: StoreDamage) {
+        summary.damages += 1
+        visit(damage)
+    }
+
+    private var database: String { Store.databasePath(directory) }
+
+    private func run() throws {
+        if try disk.information(database) == nil {
+            // A new directory has neither; logs alone have lost what says which of their messages count.
+            try checkUnknownFiles()
+            if summary.files > 0 {
+                report(StoreDamage(file: database, problem: "the database is missing"))
+            }
+            return
+        }
+        let leftovers = try SideFiles(database, disk)
+        do {
+            let connection = try Connection(path: database, role: .reader)
+            try StoreSchema.current.check(connection)
+            checkDatabase(connection)
+            let conversations = try CheckedConversation.all(on: connection, directory: directory)
+            isClean = try StoreCheck.hasCleanMark(connection)
+            let tails = try journal(connection)
+            for conversation in conversations {
+                summary.conversations += 1
+                sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
+                try LogCheck(self, conversation, connection).run()
+                check(tails[conversation.identity.number] ?? [], of: conversation)
+            }
+        } catch let error as IndexError where error.reason == .newerSchema {
+            throw StoreOpenError.newer(error.description)
+        } catch let error as IndexError where error.reason == .corrupt || error.reason == .cannotOpen {
+            report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
+        }
+        try checkUnknownFiles()
+        try leftovers.remove()
+    }
+
+    // MARK: The database
+
+    private func checkDatabase(_ connection: Connection) {
+        var problems: [String] = []
+        do throws(IndexError) {
+            let statement = try connection.statement("PRAGMA integrity_check(100)")
+            while try statement.step() {
+                let line = statement.text(0)
+                if line != "ok" { problems.append(line) }
+            }
+        } catch {
+            problems.append(error.message)
+        }
+        do throws(DiskError) {
+            let walBytes = try disk.information(database + "-wal")?.size ?? 0
+            // After a crash the WAL may hold the whole form of a page that is torn here.
+            if problems.isEmpty, walBytes > 0 { return }
+            let pages = try PageScan.damagedPages(of: disk.open(database, .read))
+            for offset in pages {
+                report(StoreDamage(file: database, offset: offset, problem: "the checksum of a page differs"))
+            }
+            if !pages.isEmpty { return }
+        } catch {
+            problems.append(error.description)
+        }
+        for problem in problems { report(StoreDamage(file: database, problem: problem)) }
+    }
+
+    private static func hasCleanMark(_ connection: Connection) throws(IndexError) -> Bool {
+        let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
+        return try statement.step()
+    }
+
+    // MARK: The journal
+
+    /// What the journal has of each conversation.
+    private func journal(_ connection: Connection) throws -> [Int64: [Record]] {
+        var found: [Int64: [Record]] = [:]
+        let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
+        while try rows.step() {
+            do {
+                try rows.withBlob(1) { bytes in
+                    try Batch.decode(bytes) { found[$0.conversation, default: []].append($0.record) }
+                }
+            } catch let violation as FormatViolation {
+                report(
+                    StoreDamage(
+                        file: database,
+                        problem:
+                            "the journal's batch of commit \(rows.uint64(0) / 2) can't be read: \(violation.reason)"))
+            }
+        }
+        return found.mapValues { $0.sorted { $0.seq < $1.seq } }
+    }
+
+    /// The journal must go on where the log ends, without a gap.
+    private func check(_ tail: [Record], of conversation: CheckedConversation) {
+        var head = conversation.sealedSeq
+        for record in tail where record.seq > head {
+            if record.seq > head.next {
+                report(
+                    StoreDamage(
+                        file: database, conversation: conversation.label, range: head.next...record.seq.previous,
+                        problem: "the journal does not hold messages that are in no log yet"))
+            }
+            head = record.seq
+            summary.messages += 1
+        }
+    }
+
+    // MARK: Files that nobody knows
+
+    private func checkUnknownFiles() throws {
+        let logs = directory + "/logs"
+        guard try disk.information(logs) != nil else { return }
+        for upper in try disk.list(logs) where upper != "epoch" {
+            let path = logs + "/" + upper
+            guard try disk.information(path)?.isDirectory == true else {
+                reportUnknown(path)
+                continue
+            }
+            for id in try disk.list(path) {
+                guard try disk.information(path + "/" + id)?.isDirectory == true else {
+                    reportUnknown(path + "/" + id)
+                    continue
+                }
+                for name in try disk.list(path + "/" + id) {
+                    let file = "\(path)/\(id)/\(name)"
+                    if !knownFiles.contains(file), !isAboutToBeAdopted(file, id) { reportUnknown(file) }
+                }
+            }
+        }
+    }
+
+    private func reportUnknown(_ path: String) {
+        summary.files += 1
+        report(StoreDamage(file: path, problem: "the index does not know this file"))
+    }
+
+    /// A file that a crash left unrecorded, which the next start takes in.
+    private func isAboutToBeAdopted(_ path: String, _ id: String) -> Bool {
+        guard !isClean, let sealedEnd = sealedEnds[id] else { return false }
+        guard let segment = try? Segment.open(at: path, on: disk) else {
+            // Not even its header was finished.
+            let size = (try? disk.information(path))??.size ?? 0
+            return size < UInt64(SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes)
+                && path.hasSuffix(
+                    "/"
+                        + Path.name(
+                            of: Segment.name(
+                                of: ConversationID(high: 0, low: 0), firstSeq: sealedEnd.next, generation: 0)))
+        }
+        return segment.header.firstSeq == sealedEnd.next
+    }
+}
+
+/// Files that SQLite makes beside a database as soon as it is read; they go again if they were not there before.
+private struct SideFiles {
+    private let paths: [String]
+    private let wal: String
+    private let disk: any Disk
+
+    init(_ database: String, _ disk: any Disk) throws(DiskError) {
+        wal = database + "-wal"
+        self.disk = disk
+        paths = try disk.information(wal) == nil ? [wal, database + "-shm"] : []
+    }
+
+    /// To be called once nothing is connected any more.
+    func remove() throws(DiskError) {
+        guard !paths.isEmpty, (try disk.information(wal)?.size ?? 0) == 0 else { return }
+        for path in paths where try disk.information(path) != nil { try disk.remove(path) }
+    }
+}

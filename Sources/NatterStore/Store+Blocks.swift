@@ -1,0 +1,52 @@
+internal import NatterLog
+internal import NatterArchive
+public import NatterModel
+internal import NatterSystem
+
+extension Store {
+    public func block(
+        of conversation: ConversationID, firstSeq: Seq, revision: UInt32, for principal: Principal
+    ) throws(StoreError) -> StoredBlock? {
+        let found = try state.withLock { state throws(StoreError) -> ConversationIdentity? in
+            let name = conversation.description
+            guard let known = state.visible(to: principal.account).first(where: { $0.identity.id == conversation })
+            else {
+                return nil
+            }
+            try Authority.check(.read, of: principal.account, in: known, named: name)
+            return known.identity
+        }
+        guard let found else { throw .noSuchConversation(conversation.description) }
+        do {
+            return try withReader { reader in
+                guard
+                    let row = try ArchiveRows.block(containing: firstSeq, of: found.number, on: reader.connection),
+                    row.firstSeq == firstSeq, row.revision == revision
+                else { return nil }
+                let block = try reader.block(row, of: found)
+                return StoredBlock(bytes: block.bytes, tag: "\(block.header.hashAfter)-\(revision)")
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    public func statistics() -> StoreStatistics {
+        let now = clock.now()
+        return state.withLock { state in
+            var counts = StoreStatistics()
+            counts.accounts = state.accounts.count
+            counts.sessions = state.tokens.count
+            counts.online = state.accounts.values.count { $0.isOnline(at: now) }
+            for conversation in state.conversations.values where !conversation.isDeleted {
+                counts.conversations += 1
+                counts.messages += conversation.head.rawValue
+                counts.unsealedMessages += UInt64(conversation.tail.count)
+            }
+            counts.journalBytes = state.journalBytes
+            counts.commit = state.commit.rawValue
+            counts.epochRun = UInt64(state.epoch.run)
+            return counts
+        }
+    }
+}
