@@ -106,6 +106,19 @@ public final class Replica {
         }
     }
 
+    /// The conversations that have such ranges.
+    func conversationsWithGaps() throws(ReplicaError) -> [ReplicaConversation] {
+        do {
+            let rows = try connection.statement(
+                "SELECT \(ReplicaConversation.columns) FROM conversation WHERE gap_count>0 ORDER BY number")
+            var found: [ReplicaConversation] = []
+            while try rows.step() { found.append(try ReplicaConversation(rows, path: connection.path)) }
+            return found
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
     // MARK: The last sync
 
     /// Where the next sync goes on; nil before the first complete one.

@@ -10,6 +10,11 @@ enum ReplicaMeta {
         return try statement.step() ? statement.optionalText(0) : nil
     }
 
+    /// A counter; 0 where there is none.
+    static func number(_ key: String, on connection: Connection) throws(IndexError) -> UInt64 {
+        try text(key, on: connection).flatMap { UInt64($0) } ?? 0
+    }
+
     /// - Parameter value: nil removes the key.
     static func set(_ key: String, _ value: String?, on connection: Connection) throws(IndexError) {
         guard let value else {

@@ -1,0 +1,167 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+
+/// A conversation while a process that holds the lock adds to it: as it is in the database, then what has changed since, to
+/// be recorded in one transaction.
+///
+/// The tail is what lies after `sealedSeq` up to the head, without a hole; so it is sealed before a hole is recorded.
+final class WritableConversation {
+    let number: Int64
+    let id: ConversationID
+    let isNew: Bool
+    var kind: ConversationKind
+    var name: String
+    var first = Seq(1)
+    var head = Seq.zero
+    var headHash: Digest?
+    var sealedSeq = Seq.zero
+    var sealedHash: Digest?
+    var serverHead = Seq.zero
+    var serverHash: Digest?
+    var read = Seq.zero
+    var unread: UInt64 = 0
+    var gone: String?
+    var maxTime = Timestamp.range.lowerBound
+    /// Uncompressed bytes of the tail, about.
+    var tailBytes = 0
+
+    /// What was looked at on the disk: the end of the log files was compared with the database.
+    var isRecovered = false
+    /// Nothing more is taken for it: it was set aside, or has to be fetched anew.
+    var isClosed = false
+    var lastSegment: SegmentRow?
+    /// Blocks that go to the log as they came, not yet written. They count as sealed already.
+    var waiting: [Block] = []
+    /// What stands in log files and is to be recorded, in order.
+    var written: [WrittenBlocks] = []
+    /// Segments to be recorded as they now are, after `written`.
+    var segmentUpdates: [SegmentRow] = []
+    /// Whether the rows of the tail that the database has are no longer part of it.
+    var dropsStoredTail = false
+    var newTail: [TailRow] = []
+    var newGaps: [ClosedRange<Seq>] = []
+    /// The head that the database has.
+    private(set) var storedHead = Seq.zero
+
+    init(new number: Int64, _ line: SyncedConversation) {
+        (self.number, id, kind, name, isNew) = (number, line.id, line.kind, line.name, true)
+        headHash = HashChain.start(of: line.id)
+        sealedHash = headHash
+    }
+
+    private static let columns = """
+        number,id,kind,name,first,head,head_hash,sealed_seq,sealed_hash,server_head,server_hash,read,unread,gone,max_time,
+        tail_bytes
+        """
+
+    static func find(_ id: ConversationID, on connection: Connection) throws(IndexError) -> WritableConversation? {
+        let statement = try connection.statement("SELECT \(columns) FROM conversation WHERE id=?")
+        try statement.bind(id.bytes)
+        return try statement.step() ? WritableConversation(statement, id: id) : nil
+    }
+
+    private init?(_ row: borrowing Statement, id: ConversationID) {
+        number = row.int64(0)
+        self.id = id
+        isNew = false
+        kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2))) ?? .group
+        name = row.text(3)
+        first = Seq(row.uint64(4))
+        head = Seq(row.uint64(5))
+        storedHead = head
+        headHash = row.isNull(6) ? nil : Digest(bytes: row.blob(6))
+        sealedSeq = Seq(row.uint64(7))
+        sealedHash = row.isNull(8) ? nil : Digest(bytes: row.blob(8))
+        serverHead = Seq(row.uint64(9))
+        serverHash = row.isNull(10) ? nil : Digest(bytes: row.blob(10))
+        read = Seq(row.uint64(11))
+        unread = row.uint64(12)
+        gone = row.optionalText(13)
+        maxTime = Timestamp(milliseconds: row.int64(14))
+        tailBytes = row.int(15)
+    }
+
+    var hasTail: Bool { head > sealedSeq }
+    /// How many messages the database does not have yet.
+    var newCount: Int {
+        newGaps.reduce(head.distance(after: max(storedHead, first.previous))) {
+            $0 - $1.upperBound.distance(after: $1.lowerBound.previous)
+        }
+    }
+
+    func identity(for user: String) -> ConversationIdentity {
+        ReplicaConversation.identity(number: number, id: id, kind: kind, name: name, user: user)
+    }
+
+    /// The tail's rows as they will be.
+    func tailRows(on connection: Connection) throws(IndexError) -> [TailRow] {
+        (dropsStoredTail ? [] : try TailRow.all(of: number, on: connection)) + newTail
+    }
+
+    /// Notes that messages have come, `isSealed` if they stand in a log file or wait to.
+    func advance(to seq: Seq, hash: Digest, highTime: Timestamp, isSealed: Bool) {
+        (head, headHash) = (seq, hash)
+        maxTime = max(maxTime, highTime)
+        if isSealed { (sealedSeq, sealedHash) = (seq, hash) }
+    }
+
+    // MARK: Recording
+
+    /// Writes all of it; inside a transaction.
+    func record(on connection: Connection) throws(IndexError) {
+        if isNew {
+            let statement = try connection.statement("INSERT INTO conversation (number,id,kind,name) VALUES (?,?,?,?)")
+            try statement.run(number, id.bytes, Int(kind.rawValue), name)
+        }
+        for blocks in written { try blocks.record(on: connection) }
+        for segment in segmentUpdates { try ArchiveRows.put(segment, on: connection) }
+        if dropsStoredTail {
+            let statement = try connection.statement("DELETE FROM tail WHERE conversation=?")
+            try statement.run(number)
+        }
+        for row in newTail { try row.insert(on: connection) }
+        for gap in newGaps { try record(gap, on: connection) }
+        let statement = try connection.statement(
+            """
+            UPDATE conversation SET kind=?,name=?,first=?,head=?,head_hash=?,sealed_seq=?,sealed_hash=?,server_head=?,
+            server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=? WHERE number=?
+            """)
+        try statement.run(
+            Int(kind.rawValue), name, first.rawValue, head.rawValue, headHash?.bytes, sealedSeq.rawValue,
+            sealedHash?.bytes, serverHead.rawValue, serverHash?.bytes, read.rawValue, unread, gone,
+            maxTime.milliseconds, tailBytes, number)
+    }
+
+    private func record(_ gap: ClosedRange<Seq>, on connection: Connection) throws(IndexError) {
+        let extend = try connection.statement("UPDATE gap SET to_seq=? WHERE conversation=? AND to_seq=?")
+        try extend.run(gap.upperBound.rawValue, number, gap.lowerBound.previous.rawValue)
+        if connection.changedRows == 0 {
+            let insert = try connection.statement("INSERT INTO gap VALUES (?,?,?)")
+            try insert.run(number, gap.lowerBound.rawValue, gap.upperBound.rawValue)
+        }
+        try WritableConversation.countGaps(of: number, on: connection)
+    }
+
+    static func countGaps(of number: Int64, on connection: Connection) throws(IndexError) {
+        let count = try connection.statement(
+            "UPDATE conversation SET gap_count=(SELECT count(*) FROM gap WHERE conversation=?) WHERE number=?")
+        try count.run(number, number)
+    }
+
+    /// Removes every row of a conversation; inside a transaction.
+    static func erase(_ number: Int64, on connection: Connection) throws(IndexError) {
+        let tail = try connection.statement("DELETE FROM tail WHERE conversation=?")
+        try tail.run(number)
+        let gaps = try connection.statement("DELETE FROM gap WHERE conversation=?")
+        try gaps.run(number)
+        let blocks = try connection.statement("DELETE FROM block WHERE conversation=?")
+        try blocks.run(number)
+        let segments = try connection.statement("DELETE FROM segment WHERE conversation=?")
+        try segments.run(number)
+        let conversation = try connection.statement("DELETE FROM conversation WHERE number=?")
+        try conversation.run(number)
+    }
+}

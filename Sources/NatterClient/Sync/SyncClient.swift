@@ -1,0 +1,197 @@
+internal import NatterModel
+public import NatterSystem
+internal import NatterWire
+
+/// Brings a replica up to what a server has, over HTTP.
+///
+/// Whatever breaks it off, what had come is kept, and the next sync goes on from there. The replica's lock is not held while
+/// the network is waited for.
+public final class SyncClient {
+    /// How far one sync goes.
+    public struct Limits: Sendable {
+        /// For all of it; nil for none.
+        public var deadlineMilliseconds: Int?
+        /// Of answers, about; nil for none.
+        public var bytes: Int?
+        /// How long the server may wait for news if there are none, 0 to 60.
+        public var waitSeconds = 0
+
+        public init(deadlineMilliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0) {
+            (self.deadlineMilliseconds, self.bytes) = (deadlineMilliseconds, bytes)
+            self.waitSeconds = waitSeconds
+        }
+    }
+
+    /// How often an answer that broke off, or did not fit to what is here, is asked for again in one sync.
+    private static let retryLimit = 3
+    /// What a server may need besides the time that it was asked to wait.
+    private static let answerMilliseconds = 15_000
+
+    private let api: ServerAPI
+    private let location: ReplicaLocation
+    private let disk: any Disk
+    private let clock: any WallClock
+
+    /// - Parameter api: with the token of the user that the location is of.
+    public init(
+        api: ServerAPI, location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock()
+    ) {
+        (self.api, self.location, self.disk, self.clock) = (api, location, disk, clock)
+    }
+
+    /// Syncs until the server has nothing more, or a limit is reached: `SyncReport` says which.
+    ///
+    /// - Parameter progress: called as bytes come.
+    /// - Throws: `SyncError` where nothing has come; once something has, a broken connection is `SyncReport.interruption`.
+    public func sync(_ limits: Limits = Limits(), progress: ((SyncProgress) -> Void)? = nil) throws(SyncError)
+        -> SyncReport
+    {
+        let run = SyncRun(
+            api: api, writer: ReplicaWriter(location, disk: disk, clock: clock), limits: limits, progress: progress)
+        do {
+            try run.untilDone()
+            if run.writer.report.isComplete { try GapRequests(api: api, writer: run.writer).run(until: run.deadline) }
+        } catch let error as SyncError {
+            throw error
+        } catch let error as APIError {
+            throw .api(error)
+        } catch {
+            throw .replica(ReplicaError(error))
+        }
+        return run.writer.report
+    }
+
+    /// One sync on its way.
+    private final class SyncRun {
+        let api: ServerAPI
+        let writer: ReplicaWriter
+        let limits: Limits
+        let progress: ((SyncProgress) -> Void)?
+        let deadline: Int64
+        private var receivedBytes = 0
+        private var retries = 0
+        private var isWhole = false
+
+        /// The limit of bytes was reached.
+        private struct Enough: Error {}
+
+        init(api: ServerAPI, writer: ReplicaWriter, limits: Limits, progress: ((SyncProgress) -> Void)?) {
+            (self.api, self.writer, self.limits, self.progress) = (api, writer, limits, progress)
+            deadline = limits.deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
+        }
+
+        func untilDone() throws {
+            var isFirst = true
+            while true {
+                let start = try writer.start()
+                writer.begin(from: start, isWhole: isWhole)
+                let before = receivedBytes
+                let cursor = isWhole ? nil : start.cursor
+                do throws(APIError) {
+                    // Without a cursor, nothing in a request tells a foreign store that it is the wrong one.
+                    if cursor == nil { _ = try perform([("cursor", "now")], waitSeconds: 0) { _ in } }
+                } catch {
+                    throw SyncError.api(error)
+                }
+                try checkStore(isAnswered: cursor == nil)
+                do throws(APIError) {
+                    try request(cursor, waitSeconds: isFirst ? limits.waitSeconds : 0)
+                } catch {
+                    let progressed = receivedBytes > before
+                    if try isToBeRepeated(error, hadCursor: cursor != nil, progressed: progressed) { continue }
+                    return
+                }
+                try checkStore(isAnswered: true)
+                isFirst = false
+                if writer.mustRestart {
+                    retries += 1
+                    guard retries <= SyncClient.retryLimit else {
+                        throw ReplicaError.malformedAnswer("it does not fit to what it sent before")
+                    }
+                    isWhole = true
+                    continue
+                }
+                guard let end = writer.end else { throw ReplicaError.malformedAnswer("it has no end line") }
+                isWhole = false
+                guard end.more, !isOverLimit else { return }
+            }
+        }
+
+        private var isOverLimit: Bool {
+            receivedBytes >= limits.bytes ?? .max || MonotonicClock.now() >= deadline
+        }
+
+        private func request(_ cursor: String?, waitSeconds: Int) throws(APIError) {
+            var query: [(name: String, value: String)] = []
+            if let cursor { query.append(("cursor", cursor)) }
+            if waitSeconds > 0 { query.append(("wait", "\(waitSeconds)")) }
+            var frames = SyncFrameReader()
+            var conversation = ""
+            _ = try perform(query, waitSeconds: waitSeconds) { [self] bytes in
+                receivedBytes += bytes.count
+                frames.feed(bytes)
+                do {
+                    while let frame = try frames.next() { try writer.apply(frame) }
+                } catch is SyncFrameReader.Malformed {
+                    throw ReplicaError.malformedAnswer("a frame's checksum or length is wrong")
+                }
+                conversation = writer.currentName ?? conversation
+                progress?(
+                    SyncProgress(
+                        receivedBytes: receivedBytes, messages: writer.report.messageCount, conversation: conversation))
+                if receivedBytes >= limits.bytes ?? .max, writer.end == nil { throw Enough() }
+            }
+        }
+
+        private func perform(
+            _ query: [(name: String, value: String)], waitSeconds: Int,
+            onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
+        ) throws(APIError) -> HTTPResponse {
+            let left = deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now()))
+            let response = try api.perform(
+                HTTPRequest(
+                    .get, "/v1/sync" + HTTPRequest.encodeQuery(query), headers: [("Accept", SyncFrame.mediaType)]),
+                timeoutMilliseconds: waitSeconds > 0 ? waitSeconds * 1_000 + SyncClient.answerMilliseconds : nil,
+                deadlineMilliseconds: left, onBody: onBody)
+            return response
+        }
+
+        private func checkStore(isAnswered: Bool) throws {
+            if isAnswered, api.store != writer.location.store {
+                throw SyncError.otherStore(expected: writer.location.store, found: api.store)
+            }
+        }
+
+        /// Decides what an error means.
+        ///
+        /// - Returns: whether to ask again; false to be content with what has come.
+        private func isToBeRepeated(_ error: APIError, hadCursor: Bool, progressed: Bool) throws -> Bool {
+            switch error {
+            case .transport(.aborted(is Enough), _):
+                try writer.flush()
+                writer.note { $0.hasMore = true }
+                return false
+            case .transport(.aborted(let reason), _): throw reason
+            case .refused(let refusal)
+            where hadCursor && (refusal.code == "cursor_expired" || refusal.code == "bad_cursor"):
+                isWhole = true
+                writer.note { $0.wasExpired = true }
+                return true
+            case .transport:
+                try writer.flush()
+                let isInTime = MonotonicClock.now() < deadline
+                if progressed, isInTime, retries < SyncClient.retryLimit {
+                    retries += 1
+                    return true
+                }
+                guard receivedBytes > 0 else { throw error }
+                writer.note {
+                    $0.hasMore = true
+                    $0.interruption = isInTime ? error : nil
+                }
+                return false
+            default: throw error
+            }
+        }
+    }
+}
