@@ -1,0 +1,100 @@
+internal import NatterClient
+internal import NatterWire
+
+/// An answer, as it came.
+struct Answer: Sendable {
+    let status: Int
+    let headers: [(name: String, value: String)]
+    let body: [UInt8]
+
+    /// The only header of this name; nil also where there are several.
+    func header(_ name: String) -> String? {
+        let found = headers.filter { $0.name.lowercased() == name.lowercased() }
+        return found.count == 1 ? found[0].value : nil
+    }
+
+    var json: JSONValue {
+        get throws { try WireJSON.decode(JSONValue.self, from: body) }
+    }
+
+    /// The code of an error; nil for an answer that is none.
+    var code: String? { (try? json)?["error"]?["code"]?.text }
+
+    /// Status and code, as tables of tests have them: `404 not_found`.
+    var outcome: String { code.map { "\(status) \($0)" } ?? "\(status)" }
+
+    /// The lines of NDJSON. Each must end in a newline.
+    var lines: [JSONValue] {
+        get throws {
+            guard body.isEmpty || body.last == UInt8(ascii: "\n") else { throw Failure(what: "the last line is cut") }
+            return try body.split(separator: UInt8(ascii: "\n")).map { try WireJSON.decode(JSONValue.self, from: $0) }
+        }
+    }
+
+    func decode<Value: Decodable>(_: Value.Type = Value.self) throws -> Value {
+        try WireJSON.decode(Value.self, from: body)
+    }
+}
+
+/// Somebody who speaks to a server, over one connection. For one thread at a time; `another` gives one more.
+final class Client {
+    let server: TestServer
+    let token: String?
+    private let http: HTTPClient?
+
+    init(_ server: TestServer, token: String?) {
+        (self.server, self.token) = (server, token)
+        http = (try? ServerAddress(url: "http://127.0.0.1:\(server.port)")).map {
+            HTTPClient(address: $0, timeoutMilliseconds: 70_000, caFile: nil, userAgent: "natter-test")
+        }
+    }
+
+    var authorization: [(name: String, value: String)] {
+        token.map { [("Authorization", "Bearer \($0)")] } ?? []
+    }
+
+    func send(
+        _ method: HTTPMethod, _ target: String, body: [UInt8]? = nil, headers: [(name: String, value: String)] = []
+    ) throws -> Answer {
+        guard let http else { throw Failure(what: "the server has no address") }
+        let response = try http.perform(
+            HTTPRequest(method, target, headers: authorization + headers, body: body))
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
+    func get(_ path: String, _ query: KeyValuePairs<String, String> = [:], accept: String? = nil) throws -> Answer {
+        try send(
+            .get, path + HTTPRequest.encodeQuery(query.map { ($0.key, $0.value) }),
+            headers: accept.map { [("Accept", $0)] } ?? [])
+    }
+
+    func post(
+        _ path: String, _ body: JSONValue, headers: [(name: String, value: String)] = []
+    ) throws -> Answer {
+        try send(
+            .post, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")] + headers)
+    }
+
+    /// Sends a message.
+    func say(_ text: String, to conversation: String = "general", id: String? = nil) throws -> Answer {
+        var body: [String: JSONValue] = ["conversation": .string(conversation), "text": .string(text)]
+        if let id { body["id"] = .string(id) }
+        return try post("/v1/messages", .object(body))
+    }
+
+    /// Sends lines of NDJSON.
+    func bulk(_ lines: [String], query: String = "") throws -> Answer {
+        try send(
+            .post, "/v1/messages" + query, body: Array(lines.map { $0 + "\n" }.joined().utf8),
+            headers: [("Content-Type", "application/x-ndjson")])
+    }
+
+    /// A page of a conversation's messages.
+    func page(
+        _ query: KeyValuePairs<String, String> = [:], of conversation: String = "general"
+    ) throws -> MessageList {
+        let answer = try get("/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages", query)
+        guard answer.status == 200 else { throw Failure(what: "a page: \(answer.outcome)") }
+        return try answer.decode()
+    }
+}

@@ -1,0 +1,98 @@
+internal import NatterSystem
+internal import Testing
+
+@Suite("wrong passwords are limited")
+struct LoginLimitTests {
+    private func login(_ client: Client, _ name: String, _ password: String = TestServer.password) throws -> Answer {
+        try client.post("/v1/login", ["name": .string(name), "password": .string(password)])
+    }
+
+    @Test("after ten failures an account waits, the right password too; other accounts do not")
+    func account() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("bob")
+        let stranger = server.stranger()
+        // Given failures in every spelling of the name, and successes between them, which count nothing
+        for index in 0..<10 {
+            #expect(try login(stranger, index % 2 == 0 ? "alice" : "ALICE", "wrong").outcome == "401 bad_credentials")
+            if index < 9 { #expect(try login(stranger, "alice").outcome == "200") }
+        }
+        // Then
+        for password in ["wrong", TestServer.password] {
+            let answer = try login(stranger, "Alice", password)
+            #expect(answer.outcome == "429 slow_down")
+            let seconds = Int(answer.header("Retry-After") ?? "") ?? 0
+            #expect((1...300).contains(seconds))
+        }
+        #expect(try login(stranger, "bob").outcome == "200")
+        // Who is logged in stays so.
+        #expect(try alice.get("/v1/whoami").status == 200)
+    }
+
+    @Test("a name that nobody has is limited like one that somebody has")
+    func unknownName() throws {
+        let server = try TestServer()
+        let stranger = server.stranger()
+        for _ in 0..<10 { #expect(try login(stranger, "nobody").outcome == "401 bad_credentials") }
+        #expect(try login(stranger, "nobody").outcome == "429 slow_down")
+    }
+
+    @Test("after fifty failures an address waits, whatever the account")
+    func address() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let outcomes = try concurrently(2) { thread in
+            let client = server.stranger()
+            return try (0..<25).map { try login(client, "x\(thread)-\($0)", "wrong").outcome }
+        }
+        #expect(outcomes.joined().allSatisfy { $0 == "401 bad_credentials" })
+        let answer = try login(server.stranger(), "alice")
+        #expect(answer.outcome == "429 slow_down")
+        #expect(answer.header("Retry-After") != nil)
+    }
+
+    @Test("only failures count: right passwords may come as often, and as many at once, as they like")
+    func successes() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        // Given more logins at once than there may be failures
+        let crowd = try concurrently(200) { _ in try login(server.stranger(), "alice").outcome }
+        // Then each is in, or told to come again soon; nobody is told that the password was wrong too often
+        #expect(Set(crowd).isSubset(of: ["200", "503 busy"]))
+        #expect(crowd.contains("200"))
+        for _ in 0..<12 { #expect(try login(server.stranger(), "alice").outcome == "200") }
+    }
+
+    @Test("many wrong passwords at once are no way past the limit")
+    func crowdOfFailures() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let crowd = try concurrently(100) { index in try login(server.stranger(), "alice", "wrong \(index)").outcome }
+        #expect(Set(crowd).isSubset(of: ["401 bad_credentials", "429 slow_down", "503 busy"]))
+        #expect(crowd.filter { $0 == "401 bad_credentials" }.count <= 10)
+    }
+
+    @Test("busy says when to come again, and the server goes on answering others meanwhile")
+    func busy() throws {
+        let server = try TestServer()
+        let bob = try server.account("bob")
+        let finished = Monitor(false)
+        let crowd = try SystemThread(name: "crowd") {
+            let answers = try? concurrently(120) { index in
+                try server.stranger().post("/v1/register", ["name": .string("u\(index)"), "password": "long enough"])
+            }
+            for answer in answers ?? [] {
+                #expect(["201", "503 busy"].contains(answer.outcome))
+                if answer.status == 503 { #expect(Int(answer.header("Retry-After") ?? "") ?? 0 >= 1) }
+            }
+            finished.signal { $0 = true }
+        }
+        var longest = Duration.zero
+        while !finished.withLock({ $0 }) {
+            longest = try max(longest, ContinuousClock().measure { _ = try bob.get("/v1/whoami") })
+        }
+        crowd.join()
+        #expect(longest < .seconds(2))
+    }
+}
