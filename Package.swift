@@ -54,7 +54,9 @@ let package = Package(
         room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
         room(
             "NatterCommands",
-            imports: ["NatterCLI", "NatterClient", "NatterCrypto", "NatterModel", "NatterSystem", "NatterWire"]),
+            imports: [
+                "NatterCLI", "NatterClient", "NatterCrypto", "NatterLog", "NatterModel", "NatterSystem", "NatterWire",
+            ]),
         room(
             "NatterDaemon",
             imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),

@@ -11,6 +11,8 @@ enum Explanation {
         case let error as APIError: failure(error)
         case let error as TransportError: CommandFailure(.unavailable, code: "not_reached", "\(error)")
         case let error as ProfileError: failure(error)
+        case let error as SyncError: failure(error)
+        case let error as ReplicaError: failure(error)
         case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
         case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
@@ -24,6 +26,23 @@ enum Explanation {
         case .badName: CommandFailure(.usage, code: "usage", "\(error)")
         case .malformed: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        }
+    }
+
+    private static func failure(_ error: SyncError) -> CommandFailure {
+        switch error {
+        case .api(let error): failure(error)
+        case .otherStore(_, nil): CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
+        case .otherStore: CommandFailure(.refused, code: "other_store", "\(error)")
+        case .replica(let error): failure(error)
+        }
+    }
+
+    private static func failure(_ error: ReplicaError) -> CommandFailure {
+        switch error {
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .malformedAnswer, .hole: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         }
     }
 

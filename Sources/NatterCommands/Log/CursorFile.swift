@@ -1,0 +1,91 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+
+/// The file of `--cursor-file`: how far its owner has read.
+///
+/// Of one conversation it holds the cursor of the last message, on a line. Of all of them, the store on the first line and
+/// then for each conversation its id and a cursor.
+struct CursorFile {
+    enum Content: Equatable {
+        /// Missing or empty: from the start.
+        case none
+        case conversation(MessageCursor)
+        case all(StoreID, [ConversationID: MessageCursor])
+    }
+
+    /// Room for some hundred thousand conversations.
+    private static let limitBytes = 64 << 20
+    private static let allMarker = "all"
+
+    let path: String
+
+    /// - Throws: 65 for a file that natter has not written; 73 where it could not be replaced.
+    func read() throws -> Content {
+        let disk = PosixDisk()
+        guard let found = try lookUp() else { return .none }
+        guard found.isRegular else {
+            throw CommandFailure(
+                .invalidData, code: "bad_cursor_file", "the cursor file '\(path)' is no regular file; name another one")
+        }
+        let bytes = try disk.contents(of: path, limit: CursorFile.limitBytes)
+        guard !bytes.allSatisfy({ $0 == UInt8(ascii: "\n") }) else { return .none }
+        guard let content = CursorFile.parse(bytes) else {
+            throw CommandFailure(
+                .invalidData, code: "bad_cursor",
+                "the cursor file '\(path)' holds no cursor; empty it to begin from the start")
+        }
+        return content
+    }
+
+    /// Sees, before anything is printed, that the file can be replaced afterwards.
+    private func lookUp() throws -> FileInformation? {
+        let directory = Path.directory(of: path)
+        if path.isEmpty || access(directory, W_OK | X_OK) != 0 {
+            let code = path.isEmpty ? ENOENT : errno
+            throw DiskError(code: code, operation: "create", path: path)
+        }
+        return try PosixDisk().information(path)
+    }
+
+    func write(_ content: Content) throws {
+        try PrivateFile.replace(path, with: CursorFile.bytes(of: content))
+    }
+
+    static func parse(_ bytes: [UInt8]) -> Content? {
+        guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n")).map { Substring($0) }
+        guard let first = lines.first else { return nil }
+        let head = first.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map {
+            Substring($0)
+        }
+        guard head.first.map(String.init) == allMarker else {
+            return lines.count == 1 ? MessageCursor(first).map { .conversation($0) } : nil
+        }
+        guard head.count == 2, let store = StoreID(hex: head[1]) else { return nil }
+        var cursors: [ConversationID: MessageCursor] = [:]
+        for line in lines.dropFirst() {
+            let words = line.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+                .map { Substring($0) }
+            guard words.count == 2, let id = ConversationID(hex: words[0]), let cursor = MessageCursor(words[1]),
+                cursor.isOf(id)
+            else { return nil }
+            cursors[id] = cursor
+        }
+        return .all(store, cursors)
+    }
+
+    static func bytes(of content: Content) -> [UInt8] {
+        switch content {
+        case .none: []
+        case .conversation(let cursor): Array("\(cursor)\n".utf8)
+        case .all(let store, let cursors):
+            Array(
+                cursors.sorted { $0.key < $1.key }.reduce(into: "\(allMarker) \(store)\n") { text, entry in
+                    text += "\(entry.key) \(entry.value)\n"
+                }.utf8)
+        }
+    }
+}

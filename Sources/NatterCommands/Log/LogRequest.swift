@@ -1,0 +1,100 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+
+/// What `log` is asked for.
+struct LogRequest {
+    enum Scope: Equatable {
+        case conversation(String)
+        case all
+    }
+
+    /// Which messages of those that pass the filter.
+    enum Selection: Equatable {
+        case all
+        case newest(Int)
+        case oldest(Int)
+        case around(Seq, count: Int)
+    }
+
+    /// How many a person sees unless they say otherwise.
+    static let terminalCount = 20
+
+    let scope: Scope
+    let filter: MessageFilter
+    let selection: Selection
+    let isReversed: Bool
+    let follows: Bool
+    let cursorFile: String?
+    let saysNothingNew: Bool
+    let format: MessageFormat?
+
+    /// - Throws: `UsageError` for options that do not go together.
+    init(_ context: Context) throws {
+        let arguments = context.arguments
+        let number = { (name: String) in try arguments.integer(name).map { Seq(UInt64($0)) } }
+        let after = try number("after")
+        let around = try number("around")
+        var filter = MessageFilter(after: after ?? .zero, before: try number("before"))
+        filter.since = try arguments.time("since", now: context.now)
+        filter.until = try arguments.time("until", now: context.now)
+        filter.sender = arguments.value("from")
+        let limit = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
+        let cursorFile = arguments.value("cursor-file")
+
+        if arguments.flag("all") {
+            if let name = arguments.operand("CONV") {
+                throw arguments.error("--all is every conversation; leave it out to print '\(name)' alone")
+            }
+            for option in ["after", "before", "around"] where arguments.has(option) {
+                throw arguments.error("--all and --\(option) exclude each other: a number is of one conversation")
+            }
+            scope = .all
+        } else {
+            scope = .conversation(arguments.operand("CONV") ?? "general")
+        }
+        let exclusive: [(String, [String])] = [
+            ("reverse", ["follow", "cursor-file"]), ("follow", ["before", "until", "around", "offline"]),
+            ("around", ["after", "before", "since", "until", "from", "cursor-file"]), ("cursor-file", ["after"]),
+            ("format", ["json"]),
+        ]
+        for (option, others) in exclusive where arguments.has(option) {
+            for other in others where arguments.has(other) {
+                throw arguments.error("--\(option) and --\(other) exclude each other")
+            }
+        }
+        self.filter = filter
+        isReversed = arguments.flag("reverse")
+        follows = arguments.flag("follow")
+        self.cursorFile = cursorFile
+        saysNothingNew = arguments.flag("exit-code")
+        do {
+            format = try arguments.value("format").map { pattern throws(MessageFormat.Malformed) in
+                try MessageFormat(pattern)
+            }
+        } catch {
+            throw arguments.error("--format \(error.reason)")
+        }
+        if let around {
+            guard around > .zero else {
+                throw arguments.error("--around takes 1 or more: the first message has number 1")
+            }
+            selection = .around(around, count: limit ?? LogRequest.terminalCount)
+        } else if cursorFile != nil || after != nil {
+            // What follows a place is counted from there.
+            selection = limit.map { .oldest($0) } ?? .all
+        } else if let limit {
+            selection = .newest(limit)
+        } else {
+            // A span of time is what somebody asked for by itself.
+            let isSpan = filter.since != nil
+            selection = context.console.output.isTerminal && !isSpan ? .newest(LogRequest.terminalCount) : .all
+        }
+    }
+
+    /// Whether a page of the server's newest messages would do.
+    var isPage: Bool {
+        guard case .newest = selection, case .conversation = scope, filter.since == nil else { return false }
+        return true
+    }
+}

@@ -1,0 +1,51 @@
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+/// The newest messages of one conversation, fetched from the server page by page and not kept.
+struct ServerPage {
+    let api: ServerAPI
+    let conversation: String
+    let filter: MessageFilter
+
+    init(api: ServerAPI, conversation: String, filter: MessageFilter) {
+        (self.api, self.conversation, self.filter) = (api, conversation, filter)
+    }
+
+    /// The newest messages that the filter wants, oldest first.
+    func newest(_ count: Int) throws -> [Message] {
+        var pages: [[Message]] = []
+        var left = count
+        // A selector from the first page on: only then `next` says how far back the server has looked.
+        var before = filter.before?.rawValue ?? UInt64(Int64.max)
+        while left > 0 {
+            let list = try api.messages(
+                of: conversation, query: query(before: before, limit: min(left, Limits.pageLimit)))
+            pages.append(try list.messages.map(message))
+            left -= list.messages.count
+            guard list.more, list.next < before else { break }
+            before = list.next
+        }
+        return pages.reversed().flatMap { $0 }
+    }
+
+    /// Which conversation it is, and its newest message; nil if there is none.
+    func head() throws -> (conversation: ConversationID, seq: Seq)? {
+        let list = try api.messages(of: conversation, query: [("limit", "1")])
+        return try list.messages.last.map(message).map { ($0.conversationID, $0.seq) }
+    }
+
+    private func query(before: UInt64, limit: Int) -> [(name: String, value: String)] {
+        var query = [(name: "before", value: "\(before)"), ("limit", "\(limit)")]
+        if let until = filter.until { query.append(("until", until.rfc3339)) }
+        if let sender = filter.sender { query.append(("from", sender)) }
+        return query
+    }
+
+    private func message(_ object: MessageObject) throws -> Message {
+        guard let message = object.message else {
+            throw APIError.foreign("'\(api.address)' does not speak as a natter server does: it sent no valid message")
+        }
+        return message
+    }
+}

@@ -1,0 +1,174 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// The replica of whoever is logged in, and the server that it follows.
+final class Mirror {
+    /// How far to sync before reading.
+    enum Depth {
+        /// At most 2 seconds and 8 MiB.
+        case quickly
+        /// Until all is there that the server has.
+        case completely
+    }
+
+    /// What a replica is worth after `refresh`.
+    enum State {
+        /// It has all that the server had.
+        case current
+        /// The server has more.
+        case partial
+        /// The server was not reached.
+        case stale(reason: String)
+        case offline
+
+        var isCurrent: Bool { if case .current = self { true } else { false } }
+    }
+
+    static let quickMilliseconds = 2_000
+    static let quickBytes = 8 << 20
+
+    let context: Context
+    let location: ReplicaLocation
+    private let account: Account
+    private var knownAPI: ServerAPI?
+    private var opened: Replica?
+
+    init(_ context: Context) throws {
+        self.context = context
+        if context.isOffline {
+            account = try context.offlineAccount()
+        } else {
+            (account, knownAPI) = try Mirror.identify(context)
+        }
+        guard let name = account.name, let store = account.store else {
+            throw ProfileError.notLoggedIn(profile: Profile.defaultName)
+        }
+        location = try context.home().replica(store: store, user: name)
+    }
+
+    /// Whose the session is; a token that was given as a file may have to be asked about.
+    private static func identify(_ context: Context) throws -> (Account, ServerAPI) {
+        let login = try context.login()
+        let api = try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+        if login.account.name != nil { return (login.account, api) }
+        let answer = try api.whoami()
+        let account = Account(server: api.address.description, name: answer.name, store: api.store)
+        try context.home().tokenAccount(login.token).store(account)
+        return (account, api)
+    }
+
+    func api() throws -> ServerAPI {
+        if let knownAPI { return knownAPI }
+        let api = try context.api()
+        knownAPI = api
+        return api
+    }
+
+    /// The replica, opened once; nil if nothing was ever synced.
+    func replica() throws -> Replica? {
+        if let opened { return opened }
+        opened = try Replica.open(at: location)
+        return opened
+    }
+
+    // MARK: - Syncing
+
+    /// One sync.
+    func pull(
+        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, progress: ((SyncProgress) -> Void)? = nil
+    ) throws -> SyncReport {
+        let client = SyncClient(api: try api(), location: location)
+        let limits = SyncClient.Limits(deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds)
+        return try client.sync(limits, progress: progress)
+    }
+
+    /// Brings the replica up to date before it is read; where the server is not reached, says so and lets the replica do.
+    ///
+    /// - Throws: 69 if the server is not reached and nothing was ever synced; 75 if not all could be fetched.
+    func refresh(_ depth: Depth) throws -> State {
+        if context.isOffline { return .offline }
+        var report: SyncReport
+        do {
+            report = try pull(milliseconds: Mirror.quickMilliseconds, bytes: Mirror.quickBytes)
+        } catch  where Mirror.isNotReached(error) {
+            guard let time = try replica()?.lastSync() else { throw error }
+            let reason = Mirror.reason(of: error)
+            context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
+            return .stale(reason: reason)
+        } catch SyncError.replica(.locked) where depth == .quickly {
+            // Somebody else is syncing: what is there will do.
+            return .current
+        }
+        if report.isComplete { return .current }
+        if depth == .quickly { return .partial }
+        while !report.isComplete {
+            if let interruption = report.interruption { throw incomplete(Mirror.reason(of: interruption)) }
+            do { report = try pull() } catch  where Mirror.isTransient(error) {
+                throw incomplete(Mirror.reason(of: error))
+            }
+        }
+        return .current
+    }
+
+    private func incomplete(_ reason: String) -> CommandFailure {
+        CommandFailure(
+            .temporary, code: "incomplete",
+            "not all that is new could be fetched: \(reason); what came is kept, try again, or use --offline")
+    }
+
+    /// Nothing to read from.
+    func nothingThere(_ state: State) -> CommandFailure {
+        switch state {
+        case .stale(let reason): CommandFailure(.unavailable, code: "not_reached", "\(reason); nothing was synced yet")
+        default: CommandFailure(.unavailable, code: "nothing_synced", "nothing was synced yet; leave out --offline")
+        }
+    }
+
+    /// Whether another address would have to be tried, or another time: there was no answer.
+    static func isNotReached(_ error: any Error) -> Bool {
+        switch error {
+        case let error as APIError: error.isNotReached
+        case SyncError.api(let error): error.isNotReached
+        default: false
+        }
+    }
+
+    /// Whether the same may go well a little later.
+    static func isTransient(_ error: any Error) -> Bool {
+        switch error {
+        case SyncError.api(.refused(let refusal)): [429, 503].contains(refusal.status)
+        case SyncError.replica(.locked): true
+        default: isNotReached(error)
+        }
+    }
+
+    static func reason(of error: any Error) -> String {
+        switch error {
+        case let error as APIError: error.reason
+        case SyncError.api(let error): error.reason
+        default: "\(error)"
+        }
+    }
+
+    // MARK: - Names
+
+    /// Whether somebody may read a conversation that is not in the replica: one with a user to whom nothing was written
+    /// is there and empty.
+    ///
+    /// - Throws: 67 if there is no such conversation.
+    func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
+        let key = NameRule.caseKey(name)
+        if key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user) { return }
+        switch state {
+        case .current, .partial: _ = try api().messages(of: name, query: [("limit", "1")])
+        case .stale, .offline:
+            let users = try replica.users()?.users ?? []
+            guard !users.contains(where: { NameRule.caseKey("@" + $0.name) == key }) else { return }
+            throw CommandFailure(
+                .notFound, code: "no_such_conversation", "there is no conversation '\(name)' in the replica")
+        }
+    }
+}
