@@ -108,11 +108,14 @@ enum BlockPayload {
         guard senders.allSatisfy({ String(validating: $0, as: UTF8.self) != nil }) else {
             throw FormatViolation("a sender is not UTF-8")
         }
+        guard Set(senders).count == senders.count else { throw FormatViolation("a sender is there twice") }
 
         let text = try column(Column.text)
+        var senderNumbers = ByteReader(try column(Column.senderNumbers))
+        // Each message has a byte there at least, so a false count takes no memory.
+        guard senderNumbers.remaining >= count else { throw FormatViolation("the senders' numbers are cut short") }
         var rows: [Records.Row] = []
         rows.reserveCapacity(count)
-        var senderNumbers = ByteReader(try column(Column.senderNumbers))
         var times = ByteReader(try column(Column.times))
         var lengths = ByteReader(try column(Column.textLengths))
         var time = header.baseTime.milliseconds

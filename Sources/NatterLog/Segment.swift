@@ -71,8 +71,15 @@ public final class Segment: Sendable {
         let offset = UInt64(length)
         let recordHeader = try Segment.read(file, count: LogDictionary.headerBytes, at: offset)
         do throws(FormatViolation) {
-            let recordLength = try recordHeader.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                try LogDictionary.recordLength(header: bytes)
+            let recordLength: Int
+            do throws(FormatViolation) {
+                recordLength = try recordHeader.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                    try LogDictionary.recordLength(header: bytes)
+                }
+            } catch {
+                // How long the record is can't be read either, but the copy's record is as long.
+                guard let spare, spare.id == header.dictionary else { throw error }
+                recordLength = spare.encode().count
             }
             let body = offset + UInt64(recordLength)
             if let spare, spare.id == header.dictionary {
@@ -117,7 +124,7 @@ public final class Segment: Sendable {
     public func block(at offset: UInt64, length: Int? = nil, firstSeq: Seq? = nil) throws(LogError) -> Block {
         let bytes = try Segment.read(
             file,
-            count: length.map { min($0, BlockHeader.byteCount + BlockHeader.maximumRawLength) }
+            count: length.map { max(0, min($0, BlockHeader.byteCount + BlockHeader.maximumRawLength)) }
                 ?? BlockHeader.byteCount,
             at: offset)
         do throws(FormatViolation) {
@@ -150,7 +157,7 @@ public final class Segment: Sendable {
     }
 
     private static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(LogError) -> [UInt8] {
-        do throws(DiskError) { return try file.read(count: count, at: offset) } catch { throw .disk(error) }
+        do throws(DiskError) { return try file.read(count: max(0, count), at: offset) } catch { throw .disk(error) }
     }
 }
 

@@ -79,13 +79,15 @@ public struct SegmentHeader: Equatable, Sendable {
         guard let major = reader.integer(UInt16.self), reader.integer(UInt16.self) != nil,
             let length = reader.integer(UInt32.self).map({ Int($0) })
         else { throw damaged("the file's header is cut short") }
-        guard major == SegmentHeader.major else { throw .newerFormat(path: path, major: major) }
+        // Magic, major, length and the checksum at the end of it are the same in every format, so that a flipped bit does not
+        // pass for a newer one.
         guard length >= fixedBytes + 7, length <= maximumBytes, length <= bytes.count else {
             throw damaged("the length of the file's header is out of range")
         }
         let checked = UnsafeRawBufferPointer(rebasing: bytes[..<(length - 4)])
         let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: length - 4, as: UInt32.self))
         guard Checksum.crc32c(checked) == checksum else { throw damaged("the checksum of the file's header differs") }
+        guard major == SegmentHeader.major else { throw .newerFormat(path: path, major: major) }
         guard let store = reader.slice(16).flatMap({ StoreID(bytes: $0) }),
             let conversation = reader.slice(16).flatMap({ ConversationID(bytes: $0) }),
             let epoch = reader.integer(UInt64.self), let firstSeq = reader.integer(UInt64.self), firstSeq > 0,

@@ -65,10 +65,11 @@ extension Segment {
     /// part of a header, or zeros (the size of a file may reach the disk before its content).
     private func isTorn(from offset: UInt64, size: UInt64) -> Bool {
         let length = Int(clamping: min(size - offset, UInt64(BlockHeader.byteCount + BlockHeader.maximumRawLength)))
-        guard size - offset <= UInt64(length), let bytes = try? file.read(count: length, at: offset) else {
-            return false
+        guard let bytes = try? file.read(count: length, at: offset) else { return false }
+        if bytes.allSatisfy({ $0 == 0 }) {
+            return size - offset == UInt64(length) || isZeros(from: offset + UInt64(length), to: size)
         }
-        if bytes.allSatisfy({ $0 == 0 }) { return true }
+        guard size - offset == UInt64(length) else { return false }
         if bytes.count < BlockHeader.byteCount { return zip(bytes, BlockHeader.magic).allSatisfy { $0 == $1 } }
         let header = try? bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
             try BlockHeader(decoding: bytes)
@@ -76,6 +77,18 @@ extension Segment {
         guard let header else { return false }
         // All of it there and yet wrong: a torn write leaves zeros where pages did not arrive.
         return header.totalLength > bytes.count || bytes[BlockHeader.byteCount...].suffix(4_096).allSatisfy { $0 == 0 }
+    }
+
+    private func isZeros(from start: UInt64, to end: UInt64) -> Bool {
+        var offset = start
+        while offset < end {
+            let count = Int(clamping: min(end - offset, 1 << 20))
+            guard let bytes = try? file.read(count: count, at: offset), bytes.count == count,
+                bytes.allSatisfy({ $0 == 0 })
+            else { return false }
+            offset += UInt64(count)
+        }
+        return true
     }
 
     /// The offset of the next thing after `offset` that is a whole, valid block header; for a scan past damage.
