@@ -63,6 +63,7 @@ let package = Package(
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
         tests("ModelTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "CSystem"]),
+        tests("LogTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog"]),
         tests(
             "APITests",
             of: [
