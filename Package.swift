@@ -74,6 +74,12 @@ let package = Package(
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
         tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
+        tests(
+            "ReplicaTests",
+            of: [
+                "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterWire",
+                "NatterModel", "NatterSystem",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )
