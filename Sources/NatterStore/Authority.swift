@@ -15,7 +15,8 @@ enum Authority {
     ///
     /// A private group does not exist for those who are not in it, so that nobody learns its name by asking.
     static func check(
-        _ right: Right, of account: AccountID, in conversation: ConversationState, named name: String
+        _ right: Right, of account: AccountID, in conversation: ConversationState, named name: String,
+        _ state: StoreState
     ) throws(StoreError) {
         guard !conversation.isDeleted else { throw .noSuchConversation(name) }
         switch conversation.identity.kind {
@@ -24,6 +25,11 @@ enum Authority {
         case .personal:
             guard isParty(account, to: conversation) else { throw .noSuchConversation(name) }
             if right == .administer { throw .forbidden("a personal conversation has no admins") }
+            if right == .write, let peer = peer(of: account, in: conversation),
+                state.accounts[peer]?.blocked.contains(account) == true
+            {
+                throw .blocked(name)
+            }
         case .group:
             guard let membership = conversation.members[account.rawValue] else {
                 if conversation.isOpen { throw .notAMember(name) }
@@ -41,6 +47,12 @@ enum Authority {
         case .personal: isParty(account, to: conversation)
         case .group: conversation.members[account.rawValue] != nil
         }
+    }
+
+    /// The other one of a personal conversation.
+    static func peer(of account: AccountID, in conversation: ConversationState) -> AccountID? {
+        guard let (first, second) = conversation.accounts else { return nil }
+        return AccountID(rawValue: first == account.rawValue ? second : first)
     }
 
     private static func isParty(_ account: AccountID, to conversation: ConversationState) -> Bool {

@@ -25,6 +25,8 @@ final class Numbering {
     private var staged: [Int64: Staged] = [:]
     private var newConversations: [AccountPair: ConversationState] = [:]
     private var stagedKeys: [WriterCore.RecentKey: KeyTables.Found] = [:]
+    private var newContacts: [AccountID: Set<AccountID>] = [:]
+    private var touched: Set<AccountID> = []
     private var results: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
 
     private struct Staged {
@@ -77,7 +79,7 @@ final class Numbering {
         case .unwritten(let own, let peer): conversation = try begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
-        try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation)
+        try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
 
         var text = message.text
         let bytes = text.withUTF8 { Array($0) }
@@ -97,20 +99,12 @@ final class Numbering {
             key = made
         }
 
-        var place =
-            staged[number]
-            ?? Staged(
-                conversation: conversation, head: conversation.head, hash: conversation.headHash,
-                lastServerTime: conversation.lastServerTime)
-        let seq = place.head.next
-        let time = max(now, place.lastServerTime)
+        if let peer = Authority.peer(of: principal.account, in: conversation) {
+            try addContact(principal.account, to: peer, state)
+        }
         let sender = Array(principal.name.text.utf8)
-        let record = Record(seq: seq, time: time, sender: sender, text: bytes[...], commit: commit)
-        place.hash = HashChain.advance(place.hash, over: record)
-        place.head = seq
-        place.lastServerTime = time
-        place.records.append((record, place.hash))
-        staged[number] = place
+        let (record, hash) = stage(in: conversation, sender: sender, text: bytes, kind: .text)
+        let seq = record.seq
         batch.append(conversation: number, record, key: key)
         if let key {
             let found = KeyTables.Found(conversation: number, seq: seq, content: key.content)
@@ -120,9 +114,52 @@ final class Numbering {
         return .posted(
             Message(
                 conversation: name, conversationID: conversation.identity.id, seq: seq,
-                cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: place.hash.prefix),
-                time: time, sender: principal.name.text, text: text))
+                cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
+                time: record.time, sender: principal.name.text, text: text))
     }
+
+    /// Whoever writes somebody a personal message becomes a contact of theirs.
+    private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) throws(IndexError) {
+        guard sender != account, state.accounts[account]?.contacts.contains(sender) == false,
+            newContacts[account]?.contains(sender) != true
+        else { return }
+        let statement = try core.connection.statement("INSERT OR IGNORE INTO contact VALUES (?,?)")
+        try statement.run(account.rawValue, sender.rawValue)
+        newContacts[account, default: []].insert(sender)
+    }
+
+    /// Gives a record its number, its time and its place in the chain.
+    private func stage(
+        in conversation: ConversationState, sender: [UInt8], text: [UInt8], kind: MessageKind
+    ) -> (record: Record, hash: Digest) {
+        let number = conversation.identity.number
+        var place =
+            staged[number]
+            ?? Staged(
+                conversation: conversation, head: conversation.head, hash: conversation.headHash,
+                lastServerTime: conversation.lastServerTime)
+        let time = max(now, place.lastServerTime)
+        let record = Record(
+            seq: place.head.next, time: time, sender: sender, text: text[...], kind: kind, commit: commit)
+        place.hash = HashChain.advance(place.hash, over: record)
+        place.head = record.seq
+        place.lastServerTime = time
+        place.records.append((record, place.hash))
+        staged[number] = place
+        return (record, place.hash)
+    }
+
+    /// Puts something that happened to a conversation into its history.
+    ///
+    /// - Parameter text: `VERB` or `VERB NAME`.
+    func appendEvent(_ text: String, in conversation: ConversationState, by actor: UserName) {
+        let (record, _) = stage(
+            in: conversation, sender: Array(actor.text.utf8), text: Array(text.utf8), kind: .event)
+        batch.append(conversation: conversation.identity.number, record, key: nil)
+    }
+
+    /// Says that there is something for an account besides messages.
+    func touch(_ account: AccountID) { touched.insert(account) }
 
     /// Makes the conversation between two who have not written to each other.
     private func begin(_ own: AccountState, _ peer: AccountState) throws -> ConversationState {
@@ -138,12 +175,13 @@ final class Numbering {
     ///
     /// - Returns: what to tell those who wait, and the conversations with enough of a tail to be sealed.
     func publish(to state: inout StoreState) -> (news: News?, ripe: [Int64]) {
-        guard !staged.isEmpty else { return (nil, []) }
+        guard !staged.isEmpty || !touched.isEmpty else { return (nil, []) }
         state.commit = commit
         state.journalBytes += batch.size
         for conversation in newConversations.values { state.add(conversation) }
+        for (account, contacts) in newContacts { state.accounts[account]?.contacts.formUnion(contacts) }
         var isForAll = false
-        var accounts: Set<AccountID> = []
+        var accounts = touched
         var ripe: [Int64] = []
         for place in staged.values {
             let conversation = place.conversation

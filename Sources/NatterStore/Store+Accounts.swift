@@ -58,8 +58,7 @@ extension Store {
             let number = connection.lastInsertedRow
             return { state in
                 state.tokens[digest] = TokenState(
-                    number: number, account: account, scope: .all, isRobot: false, created: now,
-                    expires: expires)
+                    number: number, account: account, scope: .all, label: nil, created: now, expires: expires)
             }
         } _: { error in
             completion(Store.result(error, token))

@@ -13,7 +13,7 @@ extension Store {
             else {
                 return nil
             }
-            try Authority.check(.read, of: principal.account, in: known, named: name)
+            try Authority.check(.read, of: principal.account, in: known, named: name, state)
             return known.identity
         }
         guard let found else { throw .noSuchConversation(conversation.description) }

@@ -95,6 +95,7 @@ extension Store {
         var state = StoreState()
         try loadAccounts(connection, &state)
         try loadConversations(connection, &state)
+        try loadPeers(connection, &state)
         try loadReads(connection, &state)
         try loadEpochs(connection, &state)
         let isClean = try Store.takeCleanMark(connection)
@@ -126,13 +127,15 @@ extension Store {
                 lastAddress: accounts.optionalText(7))
             state.accountKeys[name.caseKey] = id
         }
-        let tokens = try connection.statement("SELECT digest,number,account,scope,created,expires,label FROM token")
+        let tokens = try connection.statement(
+            "SELECT digest,number,account,scope,created,expires,label,scope_id,last_used,last_address FROM token")
         while try tokens.step() {
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
             state.tokens[digest] = TokenState(
                 number: tokens.int64(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
-                isRobot: !tokens.isNull(6),
-                created: Timestamp(milliseconds: tokens.int64(4)),
+                scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
+                lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
+                lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
                 expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)))
         }
     }
@@ -175,6 +178,18 @@ extension Store {
             conversation.members = members[conversation.identity.number] ?? [:]
             conversation.sent = sent[conversation.identity.number] ?? [:]
             state.add(conversation)
+        }
+    }
+
+    private func loadPeers(_ connection: Connection, _ state: inout StoreState) throws {
+        let contacts = try connection.statement("SELECT account,peer FROM contact")
+        while try contacts.step() {
+            state.accounts[AccountID(rawValue: contacts.int64(0))]?.contacts.insert(
+                AccountID(rawValue: contacts.int64(1)))
+        }
+        let blocked = try connection.statement("SELECT account,peer FROM block_list")
+        while try blocked.step() {
+            state.accounts[AccountID(rawValue: blocked.int64(0))]?.blocked.insert(AccountID(rawValue: blocked.int64(1)))
         }
     }
 

@@ -19,7 +19,7 @@ extension Store {
         try state.withLock { state throws(StoreError) in
             switch try state.resolve(name, for: principal.account) {
             case .existing(let conversation):
-                try Authority.check(.read, of: principal.account, in: conversation, named: name)
+                try Authority.check(.read, of: principal.account, in: conversation, named: name, state)
                 return state.snapshot(of: conversation, for: principal.account)
             case .unwritten(let own, let peer):
                 let empty = unwritten(own, peer)

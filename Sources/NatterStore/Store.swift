@@ -122,7 +122,17 @@ public final class Store: ChatStore {
         _ body: @escaping @Sendable (Connection, Commit) throws -> @Sendable (inout StoreState) -> Void,
         _ completion: @escaping @Sendable (StoreError?) -> Void
     ) {
-        let operation = StoreWriter.Operation(body: body, completion: completion)
+        let operation = StoreWriter.Operation(
+            body: { connection, commit, _ in try body(connection, commit) }, completion: completion)
+        if !writer.submit(.operation(operation)) { completion(.busy) }
+    }
+
+    /// Has a change made that decides over what comes after it, and that may put messages of its own into the batch.
+    func performDeciding(
+        _ body: @escaping @Sendable (Connection, Commit, Numbering) throws -> @Sendable (inout StoreState) -> Void,
+        _ completion: @escaping @Sendable (StoreError?) -> Void
+    ) {
+        let operation = StoreWriter.Operation(body: body, completion: completion, endsBatch: true)
         if !writer.submit(.operation(operation)) { completion(.busy) }
     }
 

@@ -15,6 +15,9 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case noSuchConversation(String)
     case notAMember(String)
     case forbidden(String)
+    /// The other one does not take personal messages from the sender.
+    case blocked(String)
+    case lastAdmin(String)
     case nameTaken(String)
     case badName(String, NameError)
     case badText(TextError)
@@ -38,6 +41,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .notAMember(let name): "you are not a member of '\(name)'"
         case .forbidden(let what): what
+        case .blocked(let name): "'\(name)' does not take messages from you"
+        case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
         case .nameTaken(let name): "the name '\(name)' is taken"
         case .badName(let name, let error): "the name '\(name)' \(error)"
         case .badText(let error): error.description

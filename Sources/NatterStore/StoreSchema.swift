@@ -24,6 +24,7 @@ enum StoreSchema {
                 account INTEGER NOT NULL,
                 label TEXT,
                 scope TEXT NOT NULL,
+                scope_id BLOB,
                 created INTEGER NOT NULL,
                 expires INTEGER,
                 last_used INTEGER,
@@ -78,6 +79,29 @@ enum StoreSchema {
                 PRIMARY KEY (account, conversation, kind)
             ) WITHOUT ROWID;
             CREATE INDEX change_commit ON change (account, commit_number);
+            CREATE TABLE contact (
+                account INTEGER NOT NULL,
+                peer INTEGER NOT NULL,
+                PRIMARY KEY (account, peer)
+            ) WITHOUT ROWID;
+            CREATE TABLE block_list (
+                account INTEGER NOT NULL,
+                peer INTEGER NOT NULL,
+                PRIMARY KEY (account, peer)
+            ) WITHOUT ROWID;
+            CREATE TABLE invite (
+                digest BLOB PRIMARY KEY,
+                maker TEXT NOT NULL,
+                created INTEGER NOT NULL,
+                expires INTEGER NOT NULL
+            ) WITHOUT ROWID;
+            CREATE TABLE audit (
+                number INTEGER PRIMARY KEY,
+                time INTEGER NOT NULL,
+                actor TEXT NOT NULL,
+                action TEXT NOT NULL,
+                subject TEXT NOT NULL
+            );
             """
     ])
 }

@@ -16,6 +16,9 @@ struct AccountState {
     var isPresenceDirty = false
     /// Requests of theirs that wait for news just now.
     var waiting = 0
+    var contacts: Set<AccountID> = []
+    /// Whose personal messages they don't want.
+    var blocked: Set<AccountID> = []
     /// Up to where they have read, by conversation.
     var reads: [Int64: ReadMark] = [:]
     /// The commit of their newest row in the table of changes.
@@ -35,10 +38,17 @@ struct TokenState {
     let number: Int64
     let account: AccountID
     let scope: Scope
-    /// Made for a program by its owner, not by a login; it has a label.
-    let isRobot: Bool
+    /// The conversation that the scope names, by its id: a later one of the same name is another.
+    var scopeID: ConversationID?
+    let label: String?
+    var lastUsed: Timestamp?
+    var lastAddress: String?
+    var isUseDirty = false
     let created: Timestamp
     let expires: Timestamp?
+
+    /// Made for a program by its owner, not by a login.
+    var isRobot: Bool { label != nil }
 }
 
 /// Two accounts, lower number first.

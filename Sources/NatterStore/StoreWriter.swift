@@ -22,8 +22,10 @@ final class StoreWriter: Sendable {
     /// throws undoes only its own part. It gets the number of the commit; whoever makes use of it must see to it that the
     /// number is found again at start (it stands in a row that recovery reads) and set `StoreState.commit`.
     struct Operation: Sendable {
-        let body: @Sendable (Connection, Commit) throws -> @Sendable (inout StoreState) -> Void
+        let body: @Sendable (Connection, Commit, Numbering) throws -> @Sendable (inout StoreState) -> Void
         let completion: @Sendable (StoreError?) -> Void
+        /// Whether what comes after it must see what it has changed: who may write where, for example.
+        var endsBatch = false
     }
 
     enum Item: Sendable {
@@ -73,6 +75,7 @@ final class StoreWriter: Sendable {
                 if case .posting(let posting) = item { cost += posting.cost } else { cost += 64 }
                 taken += 1
                 if cost >= StoreWriter.batchBytes { break }
+                if case .operation(let operation) = item, operation.endsBatch { break }
             }
             queue.cost -= min(cost, queue.cost)
             if taken == queue.items.count {
@@ -145,7 +148,7 @@ final class WriterCore: @unchecked Sendable {
                 case .operation(let operation):
                     do {
                         try connection.execute("SAVEPOINT operation")
-                        let change = try operation.body(connection, number)
+                        let change = try operation.body(connection, number, current)
                         try connection.execute("RELEASE operation")
                         changes.append(change)
                         answers.append { operation.completion(nil) }

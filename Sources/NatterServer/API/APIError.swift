@@ -26,6 +26,8 @@ struct APIError: Error {
             case .noSuchConversation: .noSuchConversation
             case .notAMember: .notAMember
             case .forbidden: .forbidden
+            case .blocked: .blocked
+            case .lastAdmin: .lastAdmin
             case .nameTaken: .nameTaken
             case .badName: .badName
             case .badText: .badText
