@@ -113,7 +113,7 @@ final class Mirror {
         return .current
     }
 
-    private func incomplete(_ reason: String) -> CommandFailure {
+    func incomplete(_ reason: String) -> CommandFailure {
         CommandFailure(
             .temporary, code: "incomplete",
             "not all that is new could be fetched: \(reason); what came is kept, try again, or use --offline")

@@ -1,0 +1,151 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// `sync [CONV…]`: pulls what is new.
+enum SyncCommand {
+    static let spec = CommandSpec(
+        "sync", "pull what is new", group: NatterProgram.Group.reading,
+        options: [
+            .option("wait", value: "S", "if there is nothing new, wait up to S seconds for it"),
+            .flag("exit-code", "end with status 1 if there was nothing new"),
+        ],
+        operands: [.optional("CONV", isRepeating: true, "tell about these, and wait for them, alone")],
+        description: [
+            "Pulls what is new into the replica, where 'log' and 'search' read it, also without the server. It can be "
+                + "interrupted at any moment and goes on from there the next time."
+        ],
+        examples: [
+            Example("natter sync", "everything that is new"),
+            Example("natter sync --wait 60 --exit-code @bob", "until bob writes, but no longer than a minute"),
+        ],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let wait = try arguments.seconds("wait", in: 0...86_400) ?? 0
+            return try Run(context: context, mirror: try Mirror(context), waitMilliseconds: wait).run()
+        })
+
+    private struct Run {
+        let context: Context
+        let mirror: Mirror
+        let waitMilliseconds: Int64
+
+        func run() throws -> ExitCode {
+            let deadline = MonotonicClock.now() + waitMilliseconds
+            let meter = SyncMeter(context)
+            var wanted = Wanted(names: context.arguments.operands("CONV"))
+            var news = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
+            try wanted.resolve(mirror)
+            news.removeAll { !wanted.includes($0.id) }
+            while news.isEmpty, seconds(until: deadline) > 0 {
+                news = try pull(waitSeconds: seconds(until: deadline), meter).filter { wanted.includes($0.id) }
+            }
+            meter.clear()
+            try tell(news)
+            return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
+        }
+
+        private func seconds(until deadline: Int64) -> Int {
+            let left = max(0, deadline - MonotonicClock.now())
+            return min(Limits.waitSeconds.upperBound, Int((left + 999) / 1_000))
+        }
+
+        private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> [SyncReport.News] {
+            var report = try mirror.pull(waitSeconds: waitSeconds, progress: meter.show)
+            var news = report.news
+            tellTroubles(report)
+            while !report.isComplete {
+                if let interruption = report.interruption {
+                    throw mirror.incomplete(Mirror.reason(of: interruption))
+                }
+                report = try mirror.pull(progress: meter.show)
+                news += report.news
+                tellTroubles(report)
+            }
+            return news
+        }
+
+        private func tellTroubles(_ report: SyncReport) {
+            for gone in report.gone {
+                context.note("'\(gone.name)' gets nothing new any more (\(gone.reason)); what was synced stays")
+            }
+            for damage in report.damaged {
+                let range = damage.range
+                context.console.note(
+                    "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; "
+                        + "they are asked for again with each sync")
+            }
+            for diverged in report.diverged {
+                context.console.note(
+                    "the server was put back, and '\(diverged.name)' went on differently; what was here lies in "
+                        + "'\(diverged.directory)'")
+            }
+        }
+
+        private func tell(_ news: [SyncReport.News]) throws {
+            if context.wantsJSON {
+                guard let replica = try mirror.replica() else { return }
+                var told: Set<ConversationID> = []
+                for item in news where told.insert(item.id).inserted {
+                    guard let conversation = try replica.conversation(item.id) else { continue }
+                    try context.console.output.writeJSON(
+                        WireJSON.encode(try ConversationObject(conversation, in: replica)))
+                }
+                return
+            }
+            guard !news.isEmpty else { return context.confirm("nothing new") }
+            var counts: [(name: String, count: Int)] = []
+            for item in news {
+                if let index = counts.firstIndex(where: { $0.name == item.name }) {
+                    counts[index].count += item.count
+                } else {
+                    counts.append((item.name, item.count))
+                }
+            }
+            let shown = counts.prefix(5).map { "\($0.count) in '\($0.name)'" }.joined(separator: ", ")
+            let rest = counts.count > 5 ? " and others" : ""
+            context.confirm("new messages: \(shown)\(rest)")
+        }
+    }
+
+    /// The conversations that somebody asks about; all if none is named.
+    private struct Wanted {
+        let names: [String]
+        private var ids: Set<ConversationID> = []
+
+        init(names: [String]) { self.names = names }
+
+        /// - Throws: 67 for a name that nothing has.
+        mutating func resolve(_ mirror: Mirror) throws {
+            guard !names.isEmpty, let replica = try mirror.replica() else { return }
+            for name in names {
+                if let conversation = try replica.conversation(named: name) {
+                    ids.insert(conversation.id)
+                } else {
+                    try mirror.checkExistence(of: name, replica, .current)
+                }
+            }
+        }
+
+        func includes(_ id: ConversationID) -> Bool { names.isEmpty || ids.contains(id) }
+    }
+}
+
+extension ConversationObject {
+    /// As the replica has it.
+    fileprivate init(_ conversation: ReplicaConversation, in replica: Replica) throws {
+        var last: MessageObject?
+        try replica.backward(conversation, MessageFilter(), limit: 1) { piece in
+            if case .messages(let run) = piece { last = run.messages().first.map { MessageObject($0) } }
+            return false
+        }
+        self.init(
+            name: conversation.name, id: conversation.id.description, kind: conversation.kind.name,
+            first: conversation.first.rawValue, head: conversation.head.rawValue,
+            hash: (conversation.hash ?? .zero).description, read: conversation.read.rawValue,
+            unread: conversation.unread, last: last)
+    }
+}
