@@ -67,7 +67,9 @@ extension Segment {
         let length = Int(clamping: min(size - offset, UInt64(BlockHeader.byteCount + BlockHeader.maximumRawLength)))
         guard let bytes = try? file.read(count: length, at: offset) else { return false }
         if bytes.allSatisfy({ $0 == 0 }) {
-            return size - offset == UInt64(length) || isZeros(from: offset + UInt64(length), to: size)
+            // No write is longer than a file may be, so more zeros than that have another cause. (And whoever moves them
+            // aside holds them in memory.)
+            return size - offset <= Segment.maximumBytes && isZeros(from: offset + UInt64(length), to: size)
         }
         guard size - offset == UInt64(length) else { return false }
         if bytes.count < BlockHeader.byteCount { return zip(bytes, BlockHeader.magic).allSatisfy { $0 == $1 } }

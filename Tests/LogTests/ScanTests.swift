@@ -144,6 +144,13 @@ struct ScanTests {
         let finding = try small.scan(small.bytes + [UInt8](repeating: 0, count: count))
         #expect(finding.end == .torn(offset: UInt64(small.bytes.count), length: UInt64(count)))
         #expect(finding.records == small.records.all)
+        if count == 3 << 20 {
+            let endless = small.bytes + [UInt8](repeating: 0, count: Int(Segment.maximumBytes) + 1)
+            guard case .damaged = try small.scan(endless).end else {
+                Issue.record("zeros without end passed for one write")
+                return
+            }
+        }
         // A single other byte among them is not explained by that.
         var dirty = small.bytes + [UInt8](repeating: 0, count: count)
         dirty[dirty.count - 1] = 1
