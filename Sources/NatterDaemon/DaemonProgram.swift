@@ -10,7 +10,7 @@ public enum DaemonProgram {
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
         ],
-        commands: [.serve, .importing, .export])
+        commands: [.serve, .importing, .export, .fsck])
 
     public static func main() -> Never {
         // Whatever is made here is its owner's alone, files of SQLite included.

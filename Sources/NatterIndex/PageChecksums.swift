@@ -54,6 +54,12 @@ final class PageChecksums {
         return withUnsafeBytes(of: page.littleEndian) { Checksum.crc32c($0, continuing: crc) }
     }
 
+    /// Whether the checksum of a page, the last bytes of it, is right.
+    static func isWhole(_ page: UnsafeRawBufferPointer, at offset: Int64) -> Bool {
+        let stored = page.loadUnaligned(fromByteOffset: page.count - byteCount, as: UInt32.self)
+        return checksum(page, page: offset / Int64(page.count)) == UInt32(littleEndian: stored)
+    }
+
     private static let read:
         @convention(c) (
             UnsafeMutablePointer<sqlite3_file>?, UnsafeMutableRawPointer?, Int32, Int64
@@ -64,9 +70,7 @@ final class PageChecksums {
             // SQLITE_IOERR_SHORT_READ. A page that is cut off was cut off by someone else: SQLite asks for none that it did not write.
             if code == SQLITE_IOERR | 2 << 8 { return SQLITE_CORRUPT }
             guard code == SQLITE_OK else { return code }
-            let bytes = UnsafeRawBufferPointer(start: buffer, count: Int(count))
-            let stored = bytes.loadUnaligned(fromByteOffset: bytes.count - byteCount, as: UInt32.self)
-            return checksum(bytes, page: offset / Int64(count)) == UInt32(littleEndian: stored)
+            return isWhole(UnsafeRawBufferPointer(start: buffer, count: Int(count)), at: offset)
                 ? SQLITE_OK : SQLITE_CORRUPT
         }
 

@@ -14,7 +14,7 @@ final class StagedFiles {
     private var hash: Digest
     private var finished: [ImportPacker.Staged] = []
     private var current: Current?
-    /// What waits until there is enough text to make a dictionary of, and later the newest blocks, for the next one.
+    /// The newest text, to make a dictionary of; at first it waits to be written until there is enough of it.
     private var recent: [Records] = []
     private var recentBytes = 0
 
@@ -37,14 +37,14 @@ final class StagedFiles {
     func append(_ records: Records) throws {
         if current == nil, finished.isEmpty {
             remember(records)
-            guard recentBytes >= LogDictionary.maximumBytes else { return }
-            return try writeRecent(with: LogDictionary(firstText()))
+            guard recentBytes >= DictionaryTrainer.sampleBytes else { return }
+            return try writeRecent()
         }
         if let current, current.row.size >= Segment.maximumBytes { try close(current) }
-        if current == nil { current = try begin(at: records.firstSeq, with: LogDictionary(lastText())) }
+        if current == nil { current = try begin(at: records.firstSeq, with: DictionaryTrainer.train(recentText())) }
         try write(records)
         remember(records)
-        while let oldest = recent.first, recentBytes - oldest.textBytes >= LogDictionary.maximumBytes {
+        while let oldest = recent.first, recentBytes - oldest.textBytes >= DictionaryTrainer.sampleBytes {
             recent.removeFirst()
             recentBytes -= oldest.textBytes
         }
@@ -52,8 +52,7 @@ final class StagedFiles {
 
     /// Writes what still waits and syncs the last file.
     func finish() throws -> [ImportPacker.Staged] {
-        // Too little to be worth a dictionary: it would take as much room as it saves.
-        if current == nil, finished.isEmpty, !recent.isEmpty { try writeRecent(with: .none) }
+        if current == nil, finished.isEmpty { try writeRecent() }
         if let current { try close(current) }
         return finished
     }
@@ -63,17 +62,20 @@ final class StagedFiles {
         recentBytes += records.textBytes
     }
 
-    private func writeRecent(with dictionary: LogDictionary) throws {
+    private func writeRecent() throws {
         guard let first = recent.first else { return }
-        current = try begin(at: first.firstSeq, with: dictionary)
+        // For a little text a dictionary would take as much room as it saves.
+        let isWorthOne = recentBytes >= 4 * LogDictionary.maximumBytes
+        current = try begin(
+            at: first.firstSeq, with: isWorthOne ? DictionaryTrainer.train(recentText()) : .none)
         for records in recent { try write(records) }
     }
 
-    private func firstText() -> ArraySlice<UInt8> {
-        recent.flatMap { $0.lastText(limit: .max) }.prefix(LogDictionary.maximumBytes)
+    private func recentText() -> [UInt8] {
+        var text: [UInt8] = []
+        for records in recent { text += records.lastText(limit: .max) }
+        return text
     }
-
-    private func lastText() -> [UInt8] { recent.flatMap { $0.lastText(limit: .max) } }
 
     private func begin(at seq: Seq, with dictionary: LogDictionary) throws -> Current {
         let header = SegmentHeader(
