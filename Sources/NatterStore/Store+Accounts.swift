@@ -66,11 +66,13 @@ extension Store {
     }
 
     public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {
+        let account = state.withLock { $0.tokens[token]?.account }
         perform { connection, _ in
             let statement = try connection.statement("DELETE FROM token WHERE digest=?")
             try statement.run(token.bytes)
             return { $0.tokens[token] = nil }
-        } _: { error in
+        } _: { [self] error in
+            wake(account)
             completion(Store.result(error, ()))
         }
     }
@@ -80,9 +82,16 @@ extension Store {
             let statement = try connection.statement("DELETE FROM token WHERE account=? AND label IS NULL")
             try statement.run(account.rawValue)
             return { state in state.tokens = state.tokens.filter { $0.value.account != account || $0.value.isRobot } }
-        } _: { error in
+        } _: { [self] error in
+            wake(account)
             completion(Store.result(error, ()))
         }
+    }
+
+    /// Has those who wait look again whether they still may.
+    private func wake(_ account: AccountID?) {
+        guard let account else { return }
+        announce(News(commit: state.withLock { $0.commit }, isForAll: false, accounts: [account]))
     }
 
     public func setPassword(
@@ -101,7 +110,8 @@ extension Store {
                     $0.value.account != account || $0.value.isRobot || $0.key == session
                 }
             }
-        } _: { error in
+        } _: { [self] error in
+            wake(account)
             completion(Store.result(error, ()))
         }
     }
@@ -113,8 +123,7 @@ extension Store {
             guard let known = state.tokens[digest], let account = state.accounts[known.account], !account.isDisabled
             else { return nil }
             if let expires = known.expires, expires <= now { return nil }
-            // Looked at with every request, written once a second at most.
-            if (account.lastSeen ?? .zero).advanced(milliseconds: 1_000) < now || account.lastAddress != address {
+            if account.lastSeen != now || account.lastAddress != address {
                 state.accounts[known.account]?.lastSeen = now
                 state.accounts[known.account]?.lastAddress = address
                 state.accounts[known.account]?.isPresenceDirty = true

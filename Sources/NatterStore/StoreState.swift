@@ -125,7 +125,7 @@ struct StoreState {
         if name.hasPrefix("@") {
             guard let own = accounts[account] else { throw .noSuchUser(name) }
             let peerName = String(name.dropFirst())
-            guard let peer = peerName == "me" ? own : self.account(named: peerName) else {
+            guard let peer = NameRule.caseKey(peerName) == "me" ? own : self.account(named: peerName) else {
                 throw .noSuchUser(peerName)
             }
             if let number = personal[AccountPair(own.id, peer.id)], let conversation = conversations[number] {

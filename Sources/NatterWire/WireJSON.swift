@@ -23,7 +23,9 @@ public enum WireJSON {
     ) throws(Failure) -> Value {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
         let data = Data(bytes)
-        guard !data.contains(0), String(validating: data, as: UTF8.self) != nil else { throw .malformed }
+        guard !data.contains(0), String(validating: data, as: UTF8.self) != nil,
+            data.withUnsafeBytes({ JSONGrammar.accepts($0) })
+        else { throw .malformed }
         do {
             return try JSONDecoder().decode(Value.self, from: data)
         } catch let error as DecodingError {

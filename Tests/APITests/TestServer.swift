@@ -74,6 +74,7 @@ final class TestServer: Sendable {
     private let thread: Monitor<SystemThread?>
 
     var port: UInt16 { chat.port }
+    var storeID: String { store.id.description }
 
     /// What `account` gives everybody as password; its hash is made once, because each takes as long as it should.
     static let password = "correct horse battery"
@@ -123,6 +124,18 @@ final class TestServer: Sendable {
 
     /// Someone without a token.
     func stranger() -> Client { Client(self, token: nil) }
+
+    /// Until this many requests wait for news.
+    func untilWaiting(_ count: Int) throws {
+        let client = stranger()
+        for _ in 0..<2_000 {
+            let metrics = String(decoding: try client.get("/metrics").body, as: UTF8.self)
+            if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
+            // Nothing tells when a request begins to wait; asking again soon is all there is.
+            _ = Monitor(()).wait(timeoutMilliseconds: 3) { _ in nil as Void? }
+        }
+        throw Failure(what: "there were never \(count) requests waiting")
+    }
 
     /// Posts past HTTP, many at once; for what needs a long history.
     func post(_ messages: [NewMessage], as client: Client) throws {

@@ -22,14 +22,29 @@ extension Call {
         respond(Reply(status: 200, headers: [("Content-Type", MediaType.ndjson)], body: .bytes(bytes), note: note))
     }
 
-    /// Puts the request aside until there is news for who asks. Then who asks is looked up again: a token may have been
-    /// revoked, an account disabled, a membership ended while it waited.
+    func respond(_ result: Result<ConversationView, StoreError>, status: Int, _ principal: Principal) {
+        switch result {
+        case .success(let view): respond(.json(ConversationObject(view), status: status, note: principal.name.text))
+        case .failure(let error): respond(APIError(error).reply(note: principal.name.text))
+        }
+    }
+
+    /// Answers that it is done: there is nothing to say.
+    func respondEmpty(_ result: Result<Void, StoreError>, _ principal: Principal) {
+        switch result {
+        case .success: respond(.json([String: String](), note: principal.name.text))
+        case .failure(let error): respond(APIError(error).reply(note: principal.name.text))
+        }
+    }
+
+    /// Puts the request aside until there is news for who asks, or its time is over. Then who asks is looked up again: a token
+    /// may have been revoked, an account disabled, a membership ended while it waited.
     ///
     /// - Parameters:
     ///   - seen: the state in which there was nothing.
     ///   - deadline: on the monotonic clock, in milliseconds.
-    ///   - again: looks again, on a worker.
-    ///   - orElse: answers that there is nothing.
+    ///   - again: looks again, on a worker; at the deadline, too.
+    ///   - orElse: answers that there is nothing, because the server is about to end.
     func wait(
         for principal: Principal, seen: Commit, deadline: Int64, _ again: @escaping @Sendable (Principal) -> Void,
         orElse: @escaping @Sendable () -> Void
@@ -37,11 +52,12 @@ extension Call {
         store.noteWaiting(principal.account, 1)
         server.waiters.wait(principal.account, seen: seen, deadline: deadline) { wake in
             store.noteWaiting(principal.account, -1)
-            switch wake {
-            case .timeout, .stopping: server.workers.goOn(orElse)
-            case .news:
-                server.workers.goOn {
-                    do throws(APIError) { again(try self.principal()) } catch { respond(error.reply()) }
+            server.workers.goOn {
+                do throws(APIError) {
+                    let principal = try self.principal(.valid)
+                    if wake == .stopping { orElse() } else { again(principal) }
+                } catch {
+                    respond(error.reply())
                 }
             }
         }

@@ -5,10 +5,19 @@ internal import NatterWire
 
 /// The HTTP API over a store. What a request asks for is decided here; files and SQL are the store's, sockets the listener's.
 public final class ChatServer: Sendable {
+    /// Who may make an account.
+    public enum Registration: String, Sendable, CaseIterable {
+        case open
+        case closed
+        /// Whoever has a code from an admin.
+        case invite
+    }
+
     public struct Options: Sendable {
         /// Where a bulk answer that outgrows memory is kept while its request is being read.
         public var spoolDirectory = "/tmp"
         public var limits = ListenerLimits()
+        public var registration = Registration.open
 
         public init() {}
     }
@@ -43,7 +52,8 @@ public final class ChatServer: Sendable {
         waiters = try Waiters()
         router = Router(
             routes: AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
-                + SearchRoutes.all + BlockRoutes.all + ServiceRoutes.all)
+                + SearchRoutes.all + BlockRoutes.all
+                + GroupRoutes.all + ContactRoutes.all + TokenRoutes.all + AdminRoutes.all + ServiceRoutes.all)
         store.onNews { [waiters] news in waiters.announce(news) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, handler: RequestHandler(server: self))
@@ -88,18 +98,20 @@ struct RequestHandler: HTTPHandler {
     let server: ChatServer
 
     func plan(_ head: RequestHead) -> BodyPlan {
+        var isBulk = false
         do throws(APIError) {
             let match = try server.match(head)
             guard match.route.takesBody else { return .collect(limit: Limits.bodyBytes) }
-            let isBulk = BulkPosting.isBulk(head, match.route)
+            isBulk = BulkPosting.isBulk(head, match.route)
             if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
             }
             try RequestHandler.checkType(head)
             return isBulk ? .stream(try BulkPosting(head, server)) : .collect(limit: Limits.bodyBytes)
         } catch {
-            // Small bodies are read all the same, so that the connection can go on.
-            let isSmall = !head.isChunked && (head.contentLength ?? 0) <= 4_096
+            // Small bodies are read all the same, so that the connection can go on. Not those of bulk, whose lines would be
+            // taken for one body and found wanting.
+            let isSmall = !isBulk && !head.isChunked && (head.contentLength ?? 0) <= 4_096
             return isSmall ? .collect(limit: Limits.bodyBytes) : .refuse(server.dressed(error.reply()))
         }
     }

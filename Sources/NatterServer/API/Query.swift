@@ -16,13 +16,7 @@ struct Query {
     /// A page's size: 1 and more, above 1,000 taken as 1,000.
     func limit() throws(APIError) -> Int {
         guard let text = self["limit"] else { return Limits.defaultPage }
-        guard let limit = Int(text), limit > 0 else {
-            // A number too large for us is still above 1,000.
-            if text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
-                text.contains(where: { $0 != "0" })
-            {
-                return Limits.pageLimit
-            }
+        guard let limit = Query.number(text), limit > 0 else {
             throw APIError(.badRequest, "'limit' must be a number above 0")
         }
         return min(limit, Limits.pageLimit)
@@ -31,10 +25,16 @@ struct Query {
     /// Seconds to wait for news: 0 to 60, more taken as 60.
     func wait() throws(APIError) -> Int {
         guard let text = self["wait"] else { return 0 }
-        guard let seconds = Int(text), seconds >= 0 else {
+        guard let seconds = Query.number(text) else {
             throw APIError(.badRequest, "'wait' must be a number of seconds from 0 to 60")
         }
         return min(seconds, Limits.waitSeconds.upperBound)
+    }
+
+    /// Digits alone; a number too large for us is still above every limit.
+    private static func number(_ text: String) -> Int? {
+        guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+        return Int(text) ?? .max
     }
 
     /// A switch: `1` or `true`, `0` or `false`.
