@@ -8,6 +8,18 @@ enum Right {
     case administer
 }
 
+/// What a request needs its token to be good for.
+public enum ScopeNeed: Sendable, Equatable {
+    /// Everything that an account can do.
+    case all
+    /// Only to be valid.
+    case valid
+    case send(conversation: String)
+    case read(conversation: String)
+    /// To read whatever the token may read.
+    case readAny
+}
+
 /// The one place that says who may do what. Every request for something private comes here, and a waiting one comes again
 /// when it is answered.
 enum Authority {
@@ -39,7 +51,25 @@ enum Authority {
         }
     }
 
+    /// Throws unless a token's scope covers what a request needs. What the account itself may do is asked besides.
+    static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
+        let isCovered: Bool
+        switch (principal.scope, need) {
+        case (.all, _), (_, .valid): isCovered = true
+        case (.send, .send(let name)), (.read, .read(let name)):
+            isCovered = state.id(named: name, for: principal.account) == principal.scopeID
+        case (.read, .readAny): isCovered = true
+        default: isCovered = false
+        }
+        if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
+    }
+
     /// Whether the conversation is among those that this account syncs and lists.
+    static func sees(_ principal: Principal, _ conversation: ConversationState) -> Bool {
+        if case .read = principal.scope, conversation.identity.id != principal.scopeID { return false }
+        return sees(principal.account, conversation)
+    }
+
     static func sees(_ account: AccountID, _ conversation: ConversationState) -> Bool {
         guard !conversation.isDeleted else { return false }
         return switch conversation.identity.kind {

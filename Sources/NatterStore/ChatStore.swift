@@ -8,9 +8,13 @@ public import NatterModel
 /// block for a disk.
 public protocol ChatStore: AnyObject, Sendable {
     var id: StoreID { get }
+    /// The store's clock.
+    var now: Timestamp { get }
 
     // Accounts and tokens
-    func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>)
+    /// - Parameter invite: a code that is used up by this; nil where none is needed.
+    func register(
+        _ name: UserName, password: PasswordHash, invite: Token?, _ completion: @escaping Completion<AccountID>)
     /// Whether the name is free; throws `badName` for one that nobody can have.
     func isNameFree(_ name: String) throws(StoreError) -> Bool
     /// What a password is checked against; nil for an unknown name or a disabled account.
@@ -26,6 +30,45 @@ public protocol ChatStore: AnyObject, Sendable {
     /// Who holds this token; nil if nobody does, it has expired, or the account is disabled. Counts as a visit.
     func principal(of token: Token, address: String) -> Principal?
     func users(_ query: UserQuery) -> UserPage
+    /// Throws unless the token of who asks may be used for this.
+    func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError)
+
+    // Robots and sessions
+    func addToken(
+        label: String, scope: Scope, expires: Timestamp?, for principal: Principal,
+        _ completion: @escaping Completion<(token: Token, view: TokenView)>)
+    func tokens(of account: AccountID?, robots: Bool, current: Digest?) -> [TokenView]
+    func revokeToken(_ id: Int64, robots: Bool, of account: AccountID, _ completion: @escaping Completion<Bool>)
+
+    // Groups and contacts
+    func createGroup(
+        _ name: String, isOpen: Bool, by principal: Principal, _ completion: @escaping Completion<ConversationView>)
+    func changeGroup(
+        _ name: String, newName: String?, isOpen: Bool?, by principal: Principal,
+        _ completion: @escaping Completion<ConversationView>)
+    func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>)
+    func putMember(
+        _ user: String, in name: String, isAdmin: Bool?, by principal: Principal,
+        _ completion: @escaping Completion<ConversationView>)
+    func removeMember(
+        _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>)
+    func members(of name: String, for principal: Principal) throws(StoreError) -> [MemberView]
+    func contacts(of principal: Principal) -> [UserView]
+    func setContact(
+        _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>)
+    func setBlocked(
+        _ user: String, _ isBlocked: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>)
+
+    // Administration
+    func accountViews() -> [AccountView]
+    func addAccount(
+        _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String,
+        _ completion: @escaping Completion<AccountView>)
+    func change(
+        _ name: String, _ change: AccountChange, by actor: String, action: String?,
+        _ completion: @escaping Completion<AccountView>)
+    func addInvite(by maker: String, expires: Timestamp, _ completion: @escaping Completion<Token>)
+    func audit(limit: Int) throws(StoreError) -> [AuditEntry]
 
     // Messages
     /// Numbers the messages in order and makes them durable, each with an outcome of its own.
@@ -193,4 +236,11 @@ public enum SyncPosition: Sendable {
     /// Only a cursor for now, no messages.
     case now
     case cursor(StoreCursor)
+}
+
+extension ChatStore {
+    /// Makes an account where no invitation is needed.
+    public func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>) {
+        register(name, password: password, invite: nil, completion)
+    }
 }

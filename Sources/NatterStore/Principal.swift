@@ -42,6 +42,8 @@ public struct Principal: Sendable, Hashable {
     public let isAdmin: Bool
     public let token: Digest
     public let scope: Scope
+    /// The conversation that the scope names.
+    public let scopeID: ConversationID?
     public let created: Timestamp
     public let expires: Timestamp?
 }

@@ -9,7 +9,17 @@ extension Store {
     /// How often what is known of visits is written down.
     static let presenceMilliseconds: Int64 = 60_000
 
-    public func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>) {
+    public func register(
+        _ name: UserName, password: PasswordHash, invite: Token?, _ completion: @escaping Completion<AccountID>
+    ) {
+        register(name, password: password, invite: invite, seen: clock.now(), completion)
+    }
+
+    /// - Parameter seen: nil where somebody else makes the account.
+    func register(
+        _ name: UserName, password: PasswordHash, invite: Token? = nil, seen: Timestamp?,
+        _ completion: @escaping Completion<AccountID>
+    ) {
         let now = clock.now()
         let key = name.caseKey
         let made = Box<AccountID>()
@@ -17,15 +27,21 @@ extension Store {
             let known = try connection.statement("SELECT 1 FROM account WHERE name_key=?")
             try known.bind(key)
             if try known.step() { throw StoreError.nameTaken(name.text) }
+            if let invite {
+                // Used up in the same transaction, so a code makes one account whoever comes at once.
+                let use = try connection.statement("DELETE FROM invite WHERE digest=? AND expires>?")
+                try use.run(invite.digest.bytes, now.milliseconds)
+                guard connection.changedRows == 1 else { throw StoreError.badInvite }
+            }
             let statement = try connection.statement(
                 "INSERT INTO account (name,name_key,password,created,last_seen) VALUES (?,?,?,?,?)")
-            try statement.run(name.text, key, password.text, now.milliseconds, now.milliseconds)
+            try statement.run(name.text, key, password.text, now.milliseconds, seen?.milliseconds)
             let id = AccountID(rawValue: connection.lastInsertedRow)
             made.value = id
             return { state in
                 state.accounts[id] = AccountState(
                     id: id, name: name, passwordHash: password.text, isAdmin: false, isDisabled: false, created: now,
-                    lastSeen: now, lastAddress: nil)
+                    lastSeen: seen, lastAddress: nil)
                 state.accountKeys[key] = id
             }
         } _: { error in
@@ -128,9 +144,14 @@ extension Store {
                 state.accounts[known.account]?.lastAddress = address
                 state.accounts[known.account]?.isPresenceDirty = true
             }
+            if (known.lastUsed ?? .zero).advanced(milliseconds: 1_000) < now || known.lastAddress != address {
+                state.tokens[digest]?.lastUsed = now
+                state.tokens[digest]?.lastAddress = address
+                state.tokens[digest]?.isUseDirty = true
+            }
             return Principal(
                 account: account.id, name: account.name, isAdmin: account.isAdmin, token: digest, scope: known.scope,
-                created: known.created, expires: known.expires)
+                scopeID: known.scopeID, created: known.created, expires: known.expires)
         }
     }
 
@@ -166,20 +187,25 @@ extension Store {
 
     /// Writes down who was seen when; called once a minute and at the end.
     public func savePresence() {
-        let dirty = state.withLock { state in
-            var dirty: [(AccountID, Timestamp, String?)] = []
+        let (seen, used) = state.withLock { state in
+            var seen: [(AccountID, Timestamp, String?)] = []
             for (id, account) in state.accounts where account.isPresenceDirty {
-                dirty.append((id, account.lastSeen ?? .zero, account.lastAddress))
+                seen.append((id, account.lastSeen ?? .zero, account.lastAddress))
                 state.accounts[id]?.isPresenceDirty = false
             }
-            return dirty
-        }
-        guard !dirty.isEmpty else { return }
-        let failure = perform { connection, _ in
-            let statement = try connection.statement("UPDATE account SET last_seen=?, last_address=? WHERE number=?")
-            for (id, seen, address) in dirty {
-                try statement.run(seen.milliseconds, address, id.rawValue)
+            var used: [(Int64, Timestamp, String?)] = []
+            for (digest, token) in state.tokens where token.isUseDirty {
+                used.append((token.number, token.lastUsed ?? .zero, token.lastAddress))
+                state.tokens[digest]?.isUseDirty = false
             }
+            return (seen, used)
+        }
+        guard !seen.isEmpty || !used.isEmpty else { return }
+        let failure = perform { connection, _ in
+            let account = try connection.statement("UPDATE account SET last_seen=?, last_address=? WHERE number=?")
+            for (id, time, address) in seen { try account.run(time.milliseconds, address, id.rawValue) }
+            let token = try connection.statement("UPDATE token SET last_used=?, last_address=? WHERE number=?")
+            for (number, time, address) in used { try token.run(time.milliseconds, address, number) }
             return { _ in }
         }
         if let failure, failure != .outcomeUnknown { report("cannot write down who was seen: \(failure)") }

@@ -9,7 +9,7 @@ extension Store {
     ) throws(StoreError) -> StoredBlock? {
         let found = try state.withLock { state throws(StoreError) -> ConversationIdentity? in
             let name = conversation.description
-            guard let known = state.visible(to: principal.account).first(where: { $0.identity.id == conversation })
+            guard let known = state.visible(to: principal).first(where: { $0.identity.id == conversation })
             else {
                 return nil
             }

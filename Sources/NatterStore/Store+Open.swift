@@ -93,6 +93,7 @@ extension Store {
     private func load(_ core: WriterCore) throws {
         let connection = core.connection
         var state = StoreState()
+        state.store = id
         try loadAccounts(connection, &state)
         try loadConversations(connection, &state)
         try loadPeers(connection, &state)

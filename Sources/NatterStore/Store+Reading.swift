@@ -127,7 +127,7 @@ extension Store {
         of principal: Principal, after: String?, limit: Int
     ) throws(StoreError) -> ConversationPage {
         let (names, more) = state.withLock { state -> ([String], Bool) in
-            var names = state.visible(to: principal.account).map { state.displayName(of: $0, for: principal.account) }
+            var names = state.visible(to: principal).map { state.displayName(of: $0, for: principal.account) }
             names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
             return (Array(names.prefix(limit)), names.count > limit)

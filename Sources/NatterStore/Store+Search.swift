@@ -14,7 +14,7 @@ extension Store {
             snapshots = [try snapshot(name, for: principal)]
         } else {
             snapshots = state.withLock { state in
-                state.visible(to: principal.account).map { state.snapshot(of: $0, for: principal.account) }
+                state.visible(to: principal).map { state.snapshot(of: $0, for: principal.account) }
             }
         }
         do {

@@ -125,7 +125,7 @@ extension Store {
         }
         let end = StoreCursor(store: id, epoch: epoch(target), commit: target)
         var changed: [(Snapshot, Bool)] = []
-        for conversation in state.visible(to: principal.account) {
+        for conversation in state.visible(to: principal) {
             let joinedAfter = (conversation.members[principal.account.rawValue]?.since ?? .zero) > from
             guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
                 continue

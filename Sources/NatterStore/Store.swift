@@ -53,6 +53,8 @@ public final class Store: ChatStore {
         cache = ArchiveCache(directory: directory, disk: disk)
     }
 
+    public var now: Timestamp { clock.now() }
+
     static func databasePath(_ directory: String) -> String { directory + "/store.db" }
 
     /// The writer's own; nil before `start` and after `close`.

@@ -18,6 +18,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// The other one does not take personal messages from the sender.
     case blocked(String)
     case lastAdmin(String)
+    /// An invitation that does not exist, has expired or was used.
+    case badInvite
     case nameTaken(String)
     case badName(String, NameError)
     case badText(TextError)
@@ -41,6 +43,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .notAMember(let name): "you are not a member of '\(name)'"
         case .forbidden(let what): what
+        case .badInvite: "registration needs an invitation, and this one is not valid"
         case .blocked(let name): "'\(name)' does not take messages from you"
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
         case .nameTaken(let name): "the name '\(name)' is taken"

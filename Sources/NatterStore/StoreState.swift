@@ -64,6 +64,7 @@ struct AccountPair: Hashable {
 /// All that the server keeps in memory, behind one lock: heads and tails, accounts and tokens. Rebuilt at start from the
 /// database; never ahead of what is durable.
 struct StoreState {
+    var store = StoreID(high: 0, low: 0)
     var commit: Commit = .zero
     /// Which epoch began with which commit, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
@@ -148,13 +149,26 @@ struct StoreState {
         return "@" + (accounts[peer]?.name.text ?? "?")
     }
 
-    /// All conversations that an account sees, in no order.
-    func visible(to account: AccountID) -> [ConversationState] {
+    /// The id of the conversation that `account` calls `name`; nil if there is none, or none yet.
+    func id(named name: String, for account: AccountID) -> ConversationID? {
+        switch try? resolve(name, for: account) {
+        case .existing(let conversation): conversation.identity.id
+        case .unwritten(let own, let peer):
+            ConversationID.derived(
+                store: store, kind: .personal,
+                users: [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+        case nil: nil
+        }
+    }
+
+    /// All conversations that somebody sees, in no order.
+    func visible(to principal: Principal) -> [ConversationState] {
+        let account = principal.account
         guard let own = accounts[account] else { return [] }
         var list: [ConversationState] = []
-        if let general = conversations[general] { list.append(general) }
+        if let general = conversations[general], Authority.sees(principal, general) { list.append(general) }
         for number in own.conversations {
-            if let conversation = conversations[number], Authority.sees(account, conversation) {
+            if let conversation = conversations[number], Authority.sees(principal, conversation) {
                 list.append(conversation)
             }
         }

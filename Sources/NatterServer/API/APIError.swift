@@ -26,6 +26,7 @@ struct APIError: Error {
             case .noSuchConversation: .noSuchConversation
             case .notAMember: .notAMember
             case .forbidden: .forbidden
+            case .badInvite: .registrationClosed
             case .blocked: .blocked
             case .lastAdmin: .lastAdmin
             case .nameTaken: .nameTaken

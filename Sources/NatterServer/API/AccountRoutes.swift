@@ -22,6 +22,7 @@ enum AccountRoutes {
             throw APIError(.badName, "the name '\(given)' \(error)")
         }
         try checkLength(request.password)
+        let invite = try invitation(request, call)
         do throws(StoreError) {
             guard try call.store.isNameFree(given) else { throw StoreError.nameTaken(given) }
         } catch {
@@ -31,7 +32,7 @@ enum AccountRoutes {
             guard let hash = PasswordHash(of: request.password) else {
                 return call.respond(APIError(StoreError.busy).reply())
             }
-            call.store.register(name, password: hash) { result in
+            call.store.register(name, password: hash, invite: invite) { result in
                 switch result {
                 case .success(let account):
                     call.server.events(
@@ -42,6 +43,17 @@ enum AccountRoutes {
             }
         }
         if !isQueued { throw APIError(StoreError.busy) }
+    }
+
+    /// What the server asks of whoever wants an account.
+    private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
+        switch call.server.options.registration {
+        case .open: return nil
+        case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
+        case .invite:
+            guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
+            return invite
+        }
     }
 
     private static func isFree(_ call: Call) throws(APIError) {
@@ -101,7 +113,7 @@ enum AccountRoutes {
 
     private static func logout(_ call: Call) throws(APIError) {
         let request = try call.json(LogoutRequest.self)
-        let principal = try call.principal()
+        let principal = try call.principal(request.all ?? false ? .all : .valid)
         let done: Completion<Void> = { result in
             switch result {
             case .success:
@@ -122,7 +134,7 @@ enum AccountRoutes {
     /// The old password is asked for again, and counts as a login does: a stolen token alone must not lock its owner out.
     private static func changePassword(_ call: Call) throws(APIError) {
         let request = try call.json(PasswordRequest.self)
-        let principal = try call.principal()
+        let principal = try call.principal(.all)
         try checkLength(request.new)
         let attempt = try call.server.logins.begin(name: principal.name.text, address: call.head.remoteAddress)
         let isQueued = call.server.hashers.submit {
@@ -149,7 +161,7 @@ enum AccountRoutes {
         }
     }
 
-    private static func checkLength(_ password: String) throws(APIError) {
+    static func checkLength(_ password: String) throws(APIError) {
         guard Limits.passwordBytes.contains(password.utf8.count) else {
             throw APIError(
                 .weakPassword,
@@ -158,7 +170,7 @@ enum AccountRoutes {
     }
 
     private static func whoami(_ call: Call) throws(APIError) {
-        let principal = try call.principal()
+        let principal = try call.principal(.valid)
         call.respond(
             .json(
                 WhoamiAnswer(

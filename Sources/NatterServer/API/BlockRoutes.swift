@@ -10,7 +10,7 @@ enum BlockRoutes {
         guard let id = ConversationID(hex: call.parameters[0]), let (first, revision) = place(call.parameters[1]) else {
             throw APIError(.badRequest, "a block's path is CONVERSATION_ID/FIRST-REVISION")
         }
-        let principal = try call.principal()
+        let principal = try call.principal(.readAny)
         let found: StoredBlock?
         do throws(StoreError) {
             found = try call.store.block(of: id, firstSeq: first, revision: revision, for: principal)

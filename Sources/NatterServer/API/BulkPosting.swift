@@ -155,7 +155,13 @@ final class BulkPosting: BodySink {
         do throws(WireJSON.Failure) {
             let request = try WireJSON.decode(SendRequest.self, from: bytes)
             do throws(APIError) {
-                return .message(try MessageRoutes.newMessage(request), number: number)
+                let message = try MessageRoutes.newMessage(request)
+                do throws(StoreError) {
+                    try server.store.checkScope(.send(conversation: message.conversation), of: principal)
+                } catch {
+                    throw APIError(error)
+                }
+                return .message(message, number: number)
             } catch {
                 return .refused(error, number: number)
             }

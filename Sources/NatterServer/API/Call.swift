@@ -22,8 +22,15 @@ struct Call: Sendable {
 
     var query: Query { Query(head) }
 
-    /// Who asks, by token or cookie.
-    func principal() throws(APIError) -> Principal { try Authentication(head, store).principal() }
+    /// Who asks, by token or cookie, with a token that is good for this.
+    func principal(_ need: ScopeNeed) throws(APIError) -> Principal {
+        let principal = try Authentication(head, store).principal()
+        do throws(StoreError) { try store.checkScope(need, of: principal) } catch { throw APIError(error) }
+        return principal
+    }
+
+    /// An open segment of the path that is a name.
+    func name(_ index: Int) -> String { Normalization.formC(parameters[index]) }
 
     /// The body as JSON of this shape.
     func json<Value: Decodable>(_: Value.Type = Value.self) throws(APIError) -> Value {

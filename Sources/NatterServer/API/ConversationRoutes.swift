@@ -16,7 +16,7 @@ enum ConversationRoutes {
     private static func list(_ call: Call) throws(APIError) {
         let limit = try call.query.limit()
         let after = call.query["after"].map(Normalization.formC)
-        let principal = try call.principal()
+        let principal = try call.principal(.readAny)
         let page: ConversationPage
         do throws(StoreError) {
             page = try call.store.conversations(of: principal, after: after, limit: limit)
@@ -31,7 +31,7 @@ enum ConversationRoutes {
     }
 
     private static func one(_ call: Call) throws(APIError) {
-        let principal = try call.principal()
+        let principal = try call.principal(.read(conversation: name(call)))
         do throws(StoreError) {
             let view = try call.store.conversation(name(call), for: principal)
             call.respond(.json(ConversationObject(view), note: principal.name.text))
@@ -42,7 +42,7 @@ enum ConversationRoutes {
 
     private static func markRead(_ call: Call) throws(APIError) {
         let request = try call.json(ReadRequest.self)
-        let principal = try call.principal()
+        let principal = try call.principal(.all)
         let seq = Seq(min(request.seq, UInt64(Int64.max)))
         call.store.markRead(seq, in: name(call), for: principal) { result in
             switch result {
@@ -53,7 +53,7 @@ enum ConversationRoutes {
     }
 
     /// The conversation that the path names.
-    private static func name(_ call: Call) -> String { Normalization.formC(call.parameters[0]) }
+    private static func name(_ call: Call) -> String { call.name(0) }
 
     private static func messages(_ call: Call) throws(APIError) {
         var query = PageQuery(conversation: name(call), limit: try call.query.limit())
@@ -67,7 +67,7 @@ enum ConversationRoutes {
             }
             query.around = Seq(min(seq, UInt64(Int64.max)))
         }
-        let principal = try call.principal()
+        let principal = try call.principal(.read(conversation: name(call)))
         query.after = try place("after", call, principal, query.conversation)
         query.before = try place("before", call, principal, query.conversation)
         answer(query, call, principal, deadline: MonotonicClock.now() + Int64(wait) * 1_000, isWaiting: false)

@@ -9,7 +9,7 @@ enum MessageRoutes {
 
     private static func post(_ call: Call) throws(APIError) {
         let request = try call.json(SendRequest.self)
-        let principal = try call.principal()
+        let principal = try call.principal(.send(conversation: Normalization.formC(request.conversation)))
         let message = try newMessage(request)
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
             switch outcomes.first {

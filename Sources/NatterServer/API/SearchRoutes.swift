@@ -25,7 +25,7 @@ enum SearchRoutes {
             }
             request.before = place
         }
-        let principal = try call.principal()
+        let principal = try call.principal(.all)
         let page: SearchPage
         do throws(StoreError) { page = try call.store.search(request, for: principal) } catch { throw APIError(error) }
         let objects = page.messages.map { MessageObject($0) }

@@ -9,7 +9,7 @@ enum SyncRoutes {
 
     private static func sync(_ call: Call) throws(APIError) {
         let wait = try call.query.wait()
-        let principal = try call.principal()
+        let principal = try call.principal(.readAny)
         let position = try position(call)
         let form: SyncAnswer.Form =
             MediaType.accepts(call.head.header("accept"), SyncFrame.mediaType) ? .blocks : .messages

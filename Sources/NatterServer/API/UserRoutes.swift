@@ -11,7 +11,7 @@ enum UserRoutes {
         query.pattern = call.query["q"].map(Normalization.formC)
         query.onlineOnly = try call.query.flag("online")
         query.after = call.query["after"].map(Normalization.formC)
-        let principal = try call.principal()
+        let principal = try call.principal(.all)
         let page = call.store.users(query)
         let objects = page.users.map { UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen) }
         if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }

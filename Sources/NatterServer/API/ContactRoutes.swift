@@ -1,0 +1,37 @@
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Whom somebody knows, and whom they don't want to hear from.
+enum ContactRoutes {
+    static let all = [
+        Route("GET", "v1/contacts", on: .loop, list),
+        Route("PUT", "v1/contacts/*", on: .loop, isBodyOptional: true) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            call.store.setContact(call.name(0), true, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
+        },
+        Route("DELETE", "v1/contacts/*", on: .loop) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            call.store.setContact(call.name(0), false, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
+        },
+        // A path of two segments with these words is a block of messages: GET v1/blocks/ID/FIRST-REVISION has three.
+        Route("PUT", "v1/blocks/*", on: .loop, isBodyOptional: true) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            call.store.setBlocked(call.name(0), true, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
+        },
+        Route("DELETE", "v1/blocks/*", on: .loop) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            call.store.setBlocked(call.name(0), false, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
+        },
+    ]
+
+    private static func list(_ call: Call) throws(APIError) {
+        let principal = try call.principal(.all)
+        let objects = call.store.contacts(of: principal).map {
+            UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen)
+        }
+        if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
+        call.respond(
+            .json(UserList(users: objects, more: false, next: objects.last?.name), note: principal.name.text))
+    }
+}

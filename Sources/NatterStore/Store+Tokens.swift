@@ -1,0 +1,98 @@
+internal import NatterArchive
+public import NatterCrypto
+internal import NatterIndex
+public import NatterModel
+internal import NatterSystem
+
+/// A session, or a robot's token, as its owner or an admin sees it; never the token itself.
+public struct TokenView: Sendable, Equatable {
+    public let id: Int64
+    public let user: String
+    /// nil for a session.
+    public let label: String?
+    public let scope: Scope
+    public let created: Timestamp
+    public let expires: Timestamp?
+    public let lastUsed: Timestamp?
+    public let lastAddress: String?
+    /// Whether it is the one that asks.
+    public let isCurrent: Bool
+}
+
+extension Store {
+    /// Makes a token for a program. A scope that names a conversation holds for that conversation for ever, whatever it is
+    /// called later.
+    public func addToken(
+        label: String, scope: Scope, expires: Timestamp?, for principal: Principal,
+        _ completion: @escaping Completion<(token: Token, view: TokenView)>
+    ) {
+        let scopeID: ConversationID?
+        do throws(StoreError) {
+            switch scope {
+            case .all: scopeID = nil
+            case .send(let name), .read(let name): scopeID = try snapshot(name, for: principal).identity.id
+            }
+        } catch {
+            return completion(.failure(error))
+        }
+        let token = Token.random()
+        let digest = token.digest
+        let now = clock.now()
+        let made = Box<TokenView>()
+        perform { connection, _ in
+            let statement = try connection.statement(
+                "INSERT INTO token (digest,account,label,scope,scope_id,created,expires) VALUES (?,?,?,?,?,?,?)")
+            try statement.run(
+                digest.bytes, principal.account.rawValue, label, scope.description, scopeID?.bytes, now.milliseconds,
+                expires?.milliseconds)
+            let number = connection.lastInsertedRow
+            let known = TokenState(
+                number: number, account: principal.account, scope: scope, scopeID: scopeID, label: label, created: now,
+                expires: expires)
+            made.value = TokenView(
+                id: number, user: principal.name.text, label: label, scope: scope, created: now, expires: expires,
+                lastUsed: nil, lastAddress: nil, isCurrent: false)
+            return { $0.tokens[digest] = known }
+        } _: { error in
+            if let error { return completion(.failure(error)) }
+            guard let view = made.value else { return completion(.failure(.failed("no token was made"))) }
+            completion(.success((token, view)))
+        }
+    }
+
+    /// Sessions or robots' tokens, oldest first.
+    ///
+    /// - Parameter account: whose; nil for everybody's, which is for an admin.
+    public func tokens(of account: AccountID?, robots: Bool, current: Digest?) -> [TokenView] {
+        state.withLock { state in
+            let found = state.tokens.filter { _, token in
+                token.isRobot == robots && (account == nil || token.account == account)
+            }
+            return found.sorted { $0.value.number < $1.value.number }.map { digest, token in
+                TokenView(
+                    id: token.number, user: state.accounts[token.account]?.name.text ?? "?", label: token.label,
+                    scope: token.scope, created: token.created, expires: token.expires, lastUsed: token.lastUsed,
+                    lastAddress: token.lastAddress, isCurrent: digest == current)
+            }
+        }
+    }
+
+    public func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError) {
+        if case .all = principal.scope { return }
+        try state.withLock { state throws(StoreError) in try Authority.check(need, of: principal, state) }
+    }
+
+    /// Ends one session or takes back one token of an account.
+    ///
+    /// - Returns: through the completion, false where there is none of this number.
+    public func revokeToken(
+        _ id: Int64, robots: Bool, of account: AccountID, _ completion: @escaping Completion<Bool>
+    ) {
+        let found = state.withLock { state in
+            state.tokens.first { $0.value.number == id && $0.value.account == account && $0.value.isRobot == robots }?
+                .key
+        }
+        guard let found else { return completion(.success(false)) }
+        revoke(found) { completion($0.map { true }) }
+    }
+}

@@ -1,0 +1,105 @@
+/// A session or a robot's token as the interface writes it.
+public struct TokenObject: Codable, Sendable, Equatable {
+    public var id: String
+    /// Whose; only where an admin asks.
+    public var user: String?
+    public var label: String?
+    public var scope: String
+    public var created: String
+    public var expires: String?
+    public var lastUsed: String?
+    public var address: String?
+    /// `true` for the session that asks.
+    public var current: Bool?
+    /// Only in the answer that makes it.
+    public var token: String?
+
+    enum CodingKeys: String, CodingKey {
+        case id, user, label, scope, created, expires, address, current, token
+        case lastUsed = "last_used"
+    }
+
+    public init(
+        id: String, user: String?, label: String?, scope: String, created: String, expires: String?, lastUsed: String?,
+        address: String?, current: Bool?
+    ) {
+        (self.id, self.user, self.label, self.scope) = (id, user, label, scope)
+        (self.created, self.expires, self.lastUsed) = (created, expires, lastUsed)
+        (self.address, self.current) = (address, current)
+    }
+}
+
+public struct TokenList: Codable, Sendable {
+    public var tokens: [TokenObject]?
+    public var sessions: [TokenObject]?
+    public var more: Bool
+    public var next: String?
+
+    public init(tokens: [TokenObject]?, sessions: [TokenObject]?, more: Bool, next: String?) {
+        (self.tokens, self.sessions, self.more, self.next) = (tokens, sessions, more, next)
+    }
+}
+
+/// An account as an admin sees it.
+public struct AdminUserObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var admin: Bool
+    public var disabled: Bool
+    public var online: Bool
+    public var created: String
+    public var lastSeen: String?
+    public var address: String?
+
+    enum CodingKeys: String, CodingKey {
+        case name, admin, disabled, online, created, address
+        case lastSeen = "last_seen"
+    }
+
+    public init(
+        name: String, admin: Bool, disabled: Bool, online: Bool, created: String, lastSeen: String?, address: String?
+    ) {
+        (self.name, self.admin, self.disabled, self.online) = (name, admin, disabled, online)
+        (self.created, self.lastSeen, self.address) = (created, lastSeen, address)
+    }
+}
+
+public struct AdminUserList: Codable, Sendable {
+    public var users: [AdminUserObject]
+    public var more: Bool
+    public var next: String?
+
+    public init(users: [AdminUserObject], more: Bool, next: String?) {
+        (self.users, self.more, self.next) = (users, more, next)
+    }
+}
+
+/// Counts and sizes of a server.
+public struct StatisticsObject: Codable, Sendable, Equatable {
+    public var accounts: Int
+    public var online: Int
+    public var sessions: Int
+    public var conversations: Int
+    public var messages: UInt64
+    public var unsealedMessages: UInt64
+    public var journalBytes: Int
+    public var commits: UInt64
+    public var runs: UInt64
+    public var connections: Int
+    public var waiting: Int
+
+    enum CodingKeys: String, CodingKey {
+        case accounts, online, sessions, conversations, messages, commits, runs, connections, waiting
+        case unsealedMessages = "unsealed_messages"
+        case journalBytes = "journal_bytes"
+    }
+
+    public init(
+        accounts: Int, online: Int, sessions: Int, conversations: Int, messages: UInt64, unsealedMessages: UInt64,
+        journalBytes: Int, commits: UInt64, runs: UInt64, connections: Int, waiting: Int
+    ) {
+        (self.accounts, self.online, self.sessions) = (accounts, online, sessions)
+        (self.conversations, self.messages, self.unsealedMessages) = (conversations, messages, unsealedMessages)
+        (self.journalBytes, self.commits, self.runs) = (journalBytes, commits, runs)
+        (self.connections, self.waiting) = (connections, waiting)
+    }
+}
