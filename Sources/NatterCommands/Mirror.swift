@@ -36,12 +36,19 @@ final class Mirror {
     private var knownAPI: ServerAPI?
     private var opened: Replica?
 
-    init(_ context: Context) throws {
+    /// - Parameter needsServer: false for what reads the replica only; then the token is not looked at.
+    init(_ context: Context, needsServer: Bool = true) throws {
         self.context = context
-        if context.isOffline {
-            account = try context.offlineAccount()
-        } else {
+        if needsServer, !context.isOffline {
             (account, knownAPI) = try Mirror.identify(context)
+        } else {
+            let known = try context.offlineAccount()
+            // Of a token that was given as a file nothing may be known yet.
+            if known.name == nil, !context.isOffline {
+                (account, knownAPI) = try Mirror.identify(context)
+            } else {
+                account = known
+            }
         }
         guard let name = account.name, let store = account.store else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)

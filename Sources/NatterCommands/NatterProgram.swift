@@ -32,7 +32,7 @@ public enum NatterProgram {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec,
             SendCommand.spec, SendCommand.personalSpec,
-            LogCommand.spec, UsersCommand.spec, SyncCommand.spec,
+            LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
             ServeCommand.spec, helpSpec,
         ]
     }

@@ -45,6 +45,9 @@ enum SyncCommand {
             }
             meter.clear()
             try tell(news)
+            try context.console.output.flush()
+            // What is left is indexed by the searches that need it.
+            _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50)
             return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 

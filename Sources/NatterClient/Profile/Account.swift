@@ -24,12 +24,18 @@ public struct Account: Equatable, Sendable {
     /// nil where a line has another form or the server is missing. Keys that are not known are skipped, so that an
     /// older natter can read what a newer one wrote.
     init?(parsing bytes: [UInt8]) {
-        guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
         var server: String?
-        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
-            guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { return nil }
-            let value = String(Substring(line[line.index(after: equals)...]))
-            switch String(Substring(line[..<equals])) {
+        var start = 0
+        while start < bytes.count {
+            // By hand: to split strings costs a start of the program more than to read the file.
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+            let line = bytes[start..<end]
+            start = end + 1
+            if line.isEmpty { continue }
+            guard let equals = line.firstIndex(of: UInt8(ascii: "=")),
+                let value = String(validating: line[(equals + 1)...], as: UTF8.self)
+            else { return nil }
+            switch String(decoding: line[..<equals], as: UTF8.self) {
             case "server": server = value
             case "name": name = value
             case "store":

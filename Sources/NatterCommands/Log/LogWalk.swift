@@ -7,19 +7,22 @@ internal import NatterModel
 struct LogWalk {
     let replica: Replica
     let printer: MessagePrinter
-    let filter: MessageFilter
     /// Whether positions are kept for somebody who will go on from them: then nothing may be passed over that could
     /// still be wanted.
     let keepsPlace: Bool
     let note: (String) -> Void
+    private let filter: MessageFilter
+    /// Going forward for one who keeps a place, the time at which a conversation's messages end: what is too new now
+    /// may not be the next time, so it is not passed over.
+    private let end: Timestamp?
 
     private(set) var printed = 0
     /// Everything up to here has been looked at.
     private(set) var positions: [ConversationID: Seq] = [:]
     /// Messages that are here can't be read.
     private(set) var isDamaged = false
-    /// Whole messages of the block that a conversation is at, where the printer wants such.
-    private var messages: [Int64: (first: Seq, messages: [Message])] = [:]
+    /// Conversations that are not read on: their position is the last one.
+    private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
 
     private struct Hole: Hashable {
@@ -31,157 +34,108 @@ struct LogWalk {
         _ replica: Replica, printer: MessagePrinter, filter: MessageFilter, keepsPlace: Bool,
         note: @escaping (String) -> Void
     ) {
-        (self.replica, self.printer, self.filter) = (replica, printer, filter)
+        (self.replica, self.printer) = (replica, printer)
         (self.keepsPlace, self.note) = (keepsPlace, note)
+        var filter = filter
+        end = keepsPlace ? filter.until : nil
+        if keepsPlace { filter.until = nil }
+        self.filter = filter
     }
 
     mutating func place(_ conversation: ConversationID, at seq: Seq) { positions[conversation] = seq }
-
-    // MARK: - Forward
 
     /// Prints what follows each conversation's position, oldest first.
     ///
     /// - Parameter limit: how many messages at most; of several conversations the oldest of them all.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
-        var end: Timestamp?
-        var filter = filter
-        if keepsPlace {
-            // What is too new now may not be the next time, so the walk ends there.
-            (end, filter.until) = (filter.until, nil)
-        }
-        let holes = HoleLog()
-        var streams = conversations.map { conversation in
-            var own = filter
-            own.after = max(filter.after, positions[conversation.id] ?? .zero)
-            return MessageStream(conversation, of: replica, own, .forward, end: end, onHole: holes.handler(keepsPlace))
-        }
-        if streams.count == 1, limit == .max {
-            while let (run, indices) = try streams[0].takeRun() {
-                tell(holes)
-                try write(run, indices)
-            }
+        stopped = []
+        var left = limit
+        if let only = conversations.first, conversations.count == 1 {
+            try replica.forward(only, filter(for: only), limit: limit) { try visit($0, &left) }
         } else {
-            var merge = try MessageMerge(streams, .forward)
-            let last = printed.addingReportingOverflow(limit)
-            while printed < last.partialValue || last.overflow, let item = try merge.next() {
-                tell(holes)
-                try write(item)
-            }
-            try merge.take()
-            streams = merge.streams
+            try replica.merged(conversations, filter, after: positions, limit: limit) { try visit($0, &left) }
         }
-        tell(holes)
-        for stream in streams { positions[stream.conversation.id] = stream.position }
+        // Where the limit came first there may be more behind the last one that was printed.
+        guard left > 0 else { return }
+        for conversation in conversations where !stopped.contains(conversation.id) {
+            let last = min(conversation.head, filter.before?.previous ?? conversation.head)
+            positions[conversation.id] = max(last, positions[conversation.id] ?? .zero)
+        }
     }
-
-    // MARK: - Backward
 
     /// Prints the newest messages, newest first.
     mutating func backward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
-        guard limit > 0 else { return }
-        let holes = HoleLog()
-        var merge = try MessageMerge(backwardStreams(conversations, holes), .backward)
-        let last = printed.addingReportingOverflow(limit)
-        while printed < last.partialValue || last.overflow, let item = try merge.next() {
-            tell(holes)
-            try write(item)
+        var left = limit
+        if let only = conversations.first, conversations.count == 1 {
+            try replica.backward(only, filter(for: only), limit: limit) { try visit($0, &left) }
+        } else {
+            try replica.merged(conversations, filter, after: positions, isNewestFirst: true, limit: limit) {
+                try visit($0, &left)
+            }
         }
-        tell(holes)
     }
 
     /// Puts each conversation's position so that exactly its part of the newest messages follows.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
-        if conversations.count == 1, let conversation = conversations.first {
-            positions[conversation.id] = try replica.start(ofNewest: count, conversation, filter)
-            return
-        }
-        for conversation in conversations { positions[conversation.id] = conversation.head }
-        guard count > 0 else { return }
-        var merge = try MessageMerge(backwardStreams(conversations, HoleLog()), .backward)
-        var left = count
-        while left > 0, let item = try merge.next() {
-            positions[item.run.conversation.id] = item.seq.previous
-            left -= 1
+        if let only = conversations.first, conversations.count == 1 {
+            positions[only.id] = try replica.start(ofNewest: count, only, filter)
+        } else {
+            positions = try replica.starts(ofNewest: count, conversations, filter)
         }
     }
 
-    private func backwardStreams(_ conversations: [ReplicaConversation], _ holes: HoleLog) -> [MessageStream] {
-        conversations.map { conversation in
-            var own = filter
-            own.after = max(filter.after, positions[conversation.id] ?? .zero)
-            return MessageStream(conversation, of: replica, own, .backward, onHole: holes.handler(false))
-        }
+    private func filter(for conversation: ReplicaConversation) -> MessageFilter {
+        var own = filter
+        own.after = max(filter.after, positions[conversation.id] ?? .zero)
+        return own
     }
 
-    // MARK: - One message
-
-    private mutating func write(_ item: MessageStream.Item) throws {
-        try write(item.run, item.index..<item.index + 1)
-    }
-
-    private mutating func write(_ run: MessageRun, _ indices: Range<Int>) throws {
-        if printer.needsMessages {
-            let messages = messages(of: run)
-            for index in indices where index < messages.count { try printer.write(messages[index]) }
-            printed += indices.count
-            return
-        }
-        let records = run.records
-        for index in indices {
-            let record = records[run.positions[index]]
-            guard printer.shows(record.kind) else { continue }
-            let fields = MessageFields(
-                conversation: run.conversation.name, seq: record.seq, time: record.time, sender: record.sender,
-                kind: record.kind)
-            try printer.write(fields, text: record.text)
-            printed += 1
-        }
-    }
-
-    /// Their hashes are computed from the block's beginning, so they are kept until the next block's turn.
-    private mutating func messages(of run: MessageRun) -> [Message] {
-        let first = run.records.firstSeq
-        if let known = messages[run.conversation.number], known.first == first,
-            known.messages.count == run.positions.count
-        {
-            return known.messages
-        }
-        let made = run.messages()
-        messages[run.conversation.number] = (first, made)
-        return made
-    }
-
-    // MARK: - Holes
-
-    /// What streams meet while they are read, to be told between two messages.
-    private final class HoleLog {
-        var met: [(ReplicaConversation, ClosedRange<Seq>, MissingReason)] = []
-
-        /// - Parameter keepsPlace: damage on our own disk can be repaired, and whoever keeps a place wants to read on
-        ///   from there then.
-        func handler(_ keepsPlace: Bool) -> MessageStream.HoleHandler {
-            { conversation, range, reason in
-                self.met.append((conversation, range, reason))
-                if case .damaged = reason, keepsPlace { return .stop }
-                return .goOn
+    /// - Returns: whether to go on.
+    private mutating func visit(_ piece: ReplicaPiece, _ left: inout Int) throws -> Bool {
+        switch piece {
+        case .messages(let run):
+            guard !stopped.contains(run.conversation.id) else { return true }
+            let count = count(upToEnd: run)
+            left -= run.positions.count
+            printed += try printer.write(run, count: count)
+            if count > 0 {
+                positions[run.conversation.id] = run.records.firstSeq.advanced(by: run.positions[count - 1])
+            }
+            if count < run.positions.count {
+                stop(run.conversation, before: run.records.firstSeq.advanced(by: run.positions[count]))
+            }
+        case .missing(let conversation, let range, let reason):
+            tell(conversation, range, reason)
+            // Damage on our own disk can be repaired, and whoever keeps a place wants to read on from there then.
+            if keepsPlace, case .damaged = reason, !stopped.contains(conversation.id) {
+                stop(conversation, before: range.lowerBound)
             }
         }
+        return true
     }
 
-    private mutating func tell(_ holes: HoleLog) {
-        guard !holes.met.isEmpty else { return }
-        for (conversation, range, reason) in holes.met {
-            guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { continue }
-            let what =
-                range.lowerBound == range.upperBound
-                ? "message \(range.lowerBound)" : "messages \(range.lowerBound) to \(range.upperBound)"
-            switch reason {
-            case .notSent: note("\(what) of '\(conversation.name)' are missing: the server could not read them")
-            case .damaged(let detail):
-                isDamaged = true
-                note("\(what) of '\(conversation.name)' cannot be read: \(detail)")
-            }
+    private mutating func stop(_ conversation: ReplicaConversation, before seq: Seq) {
+        stopped.insert(conversation.id)
+        positions[conversation.id] = max(seq.previous, positions[conversation.id] ?? .zero)
+    }
+
+    private func count(upToEnd run: MessageRun) -> Int {
+        guard let end else { return run.positions.count }
+        return run.positions.firstIndex { run.records.time(at: $0) >= end } ?? run.positions.count
+    }
+
+    private mutating func tell(
+        _ conversation: ReplicaConversation, _ range: ClosedRange<Seq>, _ reason: MissingReason
+    ) {
+        guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { return }
+        let what =
+            range.lowerBound == range.upperBound
+            ? "message \(range.lowerBound)" : "messages \(range.lowerBound) to \(range.upperBound)"
+        switch reason {
+        case .notSent: note("\(what) of '\(conversation.name)' are missing: the server could not read them")
+        case .damaged(let detail):
+            isDamaged = true
+            note("\(what) of '\(conversation.name)' cannot be read: \(detail)")
         }
-        holes.met = []
     }
 }

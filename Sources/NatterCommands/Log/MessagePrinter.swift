@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterLog
 internal import NatterModel
 
 /// What is printed of a message besides its text.
@@ -27,6 +28,8 @@ struct MessagePrinter {
     let style: Style
     /// Whether the conversation stands before the sender.
     let showsConversation: Bool
+    /// Finds what is to be shown as a match in a text for people: ranges of its UTF-8, rising.
+    var highlight: ((String) -> [Range<Int>])?
     /// Exact bytes are for programs; a terminal obeys some of them.
     private let escapes: Bool
 
@@ -51,11 +54,11 @@ struct MessagePrinter {
         self.init(output: output, style: style, showsConversation: showsConversation)
     }
 
-    /// Whether whole messages with their cursors are needed, not only what stands in the log.
-    var needsMessages: Bool { if case .json = style { true } else { false } }
-
     /// Whether a kind of message is shown. Programs get every kind and skip what they do not know.
-    func shows(_ kind: MessageKind) -> Bool { needsMessages || kind == .text || kind == .event }
+    func shows(_ kind: MessageKind) -> Bool {
+        if case .json = style { return true }
+        return kind == .text || kind == .event
+    }
 
     func write(_ message: Message) throws(OutputError) {
         if case .json = style {
@@ -68,6 +71,30 @@ struct MessagePrinter {
             sender: Array(message.sender.utf8),
             kind: message.kind)
         try write(fields, text: message.text.utf8)
+    }
+
+    /// Writes the messages of a run.
+    ///
+    /// - Parameter count: of them, from the first one on.
+    /// - Returns: how many are shown.
+    @discardableResult
+    func write(_ run: MessageRun, count: Int = .max) throws(OutputError) -> Int {
+        if case .json = style {
+            let messages = run.messages().prefix(count)
+            for message in messages { try write(message) }
+            return messages.count
+        }
+        var shown = 0
+        for position in run.positions.prefix(count) {
+            let record = run.records[position]
+            guard shows(record.kind) else { continue }
+            let fields = MessageFields(
+                conversation: run.conversation.name, seq: record.seq, time: record.time, sender: record.sender,
+                kind: record.kind)
+            try write(fields, text: record.text)
+            shown += 1
+        }
+        return shown
     }
 
     /// - Parameter text: UTF-8.
@@ -106,8 +133,22 @@ struct MessagePrinter {
         }
         bytes += paint.opening(.bold)
         appendSender(fields, to: &bytes, closing: paint.closing)
-        TerminalText.append(escaping: text, .message, to: &bytes)
+        appendHighlighted(text, paint, to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
+    }
+
+    private func appendHighlighted(_ text: some Collection<UInt8>, _ paint: Paint, to bytes: inout [UInt8]) {
+        let text = Array(text)
+        var start = 0
+        for range in highlight?(String(decoding: text, as: UTF8.self)) ?? [] {
+            guard range.lowerBound >= start, range.upperBound <= text.count else { continue }
+            TerminalText.append(escaping: text[start..<range.lowerBound], .message, to: &bytes)
+            bytes += paint.opening(.match)
+            TerminalText.append(escaping: text[range], .message, to: &bytes)
+            bytes += paint.closing
+            start = range.upperBound
+        }
+        TerminalText.append(escaping: text[start...], .message, to: &bytes)
     }
 
     /// `bob: `, or for what happened to the conversation `* bob `, which no name can look like.
