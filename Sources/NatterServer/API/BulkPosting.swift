@@ -20,6 +20,8 @@ final class BulkPosting: BodySink {
     private struct State {
         /// Complete lines and the beginning of one.
         var pending: [UInt8] = []
+        /// How much of `pending` is complete lines; kept, so that a long line is not searched again with each piece of it.
+        var completeBytes = 0
         var lineNumber = 0
         /// Within a line that is too long: its rest is thrown away.
         var isSkipping = false
@@ -57,6 +59,7 @@ final class BulkPosting: BodySink {
 
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
         let portion: [UInt8]? = state.withLock { state in
+            if let end = bytes.lastIndex(of: UInt8(ascii: "\n")) { state.completeBytes = state.pending.count + end + 1 }
             state.pending.append(contentsOf: bytes)
             guard state.pending.count >= BulkPosting.portionBytes else { return nil }
             return takeLines(&state)
@@ -93,9 +96,10 @@ final class BulkPosting: BodySink {
     /// Takes the complete lines off what is pending; nil where there is none yet. A line beyond the limit is handed on cut
     /// short, which refuses it, and the rest of it is not kept.
     private func takeLines(_ state: inout State) -> [UInt8]? {
-        if let end = state.pending.lastIndex(of: UInt8(ascii: "\n")) {
-            let lines = Array(state.pending[...end])
-            state.pending.removeFirst(end + 1)
+        if state.completeBytes > 0 {
+            let lines = Array(state.pending[..<state.completeBytes])
+            state.pending.removeFirst(state.completeBytes)
+            state.completeBytes = 0
             return lines
         }
         guard state.pending.count > Limits.bodyBytes else { return nil }
