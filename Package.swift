@@ -48,7 +48,8 @@ let package = Package(
         room(
             "NatterClient",
             imports: [
-                "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive", "NatterWire",
+                "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive",
+                "NatterWire",
                 "CEvent",
             ]),
         room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
@@ -70,6 +71,13 @@ let package = Package(
                 "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
                 "NatterClient",
             ]),
+        tests(
+            "CommandsTests",
+            of: [
+                "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
+                "NatterCrypto",
+                "NatterModel", "NatterSystem",
+            ]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
@@ -77,7 +85,8 @@ let package = Package(
         tests(
             "ReplicaTests",
             of: [
-                "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterWire",
+                "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto",
+                "NatterWire",
                 "NatterModel", "NatterSystem",
             ]),
     ],

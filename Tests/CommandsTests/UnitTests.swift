@@ -1,0 +1,188 @@
+import NatterCLI
+import NatterClient
+import NatterModel
+import NatterWire
+import Testing
+
+@testable import NatterCommands
+
+@Suite("names chosen by a pattern")
+struct NamePatternTests {
+    @Test(
+        "a part, or a glob for the whole name; case never counts",
+        arguments: [
+            ("AL", "alice", true), ("ice", "alice", true), ("bob", "alice", false), ("", "alice", true),
+            ("a*", "alice", true), ("*A", "maria", true), ("a*", "maria", false), ("?ob", "Bob", true),
+            ("?ob", "bbob", false), ("[ab]*", "bob", true), ("[!ab]*", "bob", false), ("[a-c]ob", "BOB", true),
+            ("[]x]", "]", true), ("[", "[x", true), ("a[b", "a[b", true), ("a[b", "ab", false), ("*", "x", true),
+            ("маш", "Маша", true), ("Stra?e", "straße", true), ("*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ])
+    func match(pattern: String, name: String, matches: Bool) {
+        #expect(NamePattern(pattern).matches(name) == matches)
+    }
+}
+
+@Suite("one place for exit codes")
+struct ExplanationTests {
+    @Test("each code of the interface", arguments: ErrorCode.allCases)
+    func codes(code: ErrorCode) {
+        let error = APIError.refused(APIError.Refusal(status: code.status, code: code.rawValue, message: "m"))
+        let expected: Int32 =
+            switch code {
+            case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
+                .badName,
+                .badText, .badID, .weakPassword:
+                65
+            case .unauthorized, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed, .lastAdmin: 77
+            case .noSuchUser, .noSuchConversation, .noSuchMessage: 67
+            case .notFound, .methodNotAllowed, .unsupportedMediaType: 76
+            case .slowDown, .busy, .diskFull: 75
+            case .outcomeUnknown: 69
+            case .damaged, .internalError: 74
+            }
+        let failure = Explanation.failure(error)
+        #expect(failure.exitCode.rawValue == expected)
+        #expect(failure.code == code.rawValue)
+        #expect(failure.message.hasPrefix("m"))
+    }
+
+    @Test("a code of a newer server goes by its status", arguments: [(418, 76), (422, 65), (404, 67), (599, 74)])
+    func unknown(status: Int, exit: Int32) {
+        let refusal = APIError.Refusal(status: status, code: "new_thing", message: "m")
+        #expect(Explanation.failure(APIError.refused(refusal)).exitCode.rawValue == exit)
+    }
+
+    @Test("errors of the network")
+    func network() throws {
+        let server = try ServerAddress(url: "http://localhost:7117")
+        func code(_ error: TransportError) -> Int32 {
+            Explanation.failure(APIError.transport(error, server: server)).exitCode.rawValue
+        }
+        #expect(code(.notReached("x")) == 69)
+        #expect(code(.certificate("x")) == 69)
+        #expect(code(.timedOut(sent: true)) == 69)
+        #expect(code(.protocolError("x")) == 76)
+        #expect(Explanation.failure(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
+        #expect(Explanation.failure(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
+        let ids = (StoreID(high: 1, low: 2), StoreID(high: 3, low: 4))
+        #expect(Explanation.failure(SyncError.otherStore(expected: ids.0, found: ids.1)).exitCode.rawValue == 77)
+    }
+}
+
+@Suite("messages as lines of JSON")
+struct MessageLineTests {
+    @Test("the same bytes as the encoder's", arguments: UInt64(1)...200)
+    func sameAsEncoder(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        func text(_ count: Int) -> String {
+            let special: [Unicode.Scalar] = ["\"", "\\", "/", "\n", "\u{0}", "\u{1F}", "\u{7F}", "\u{2028}", "é", "𝄞"]
+            var text = ""
+            for _ in 0..<Int.random(in: 0...count, using: &generator) {
+                let scalar =
+                    Bool.random(using: &generator)
+                    ? special.randomElement(using: &generator)
+                    : Unicode.Scalar(UInt32.random(in: 0...0x2FFF, using: &generator))
+                if let scalar { text.unicodeScalars.append(scalar) }
+            }
+            return text
+        }
+        // Given any message
+        let id = ConversationID(using: &generator)
+        let seq = Seq(UInt64.random(in: 1...UInt64(Int64.max), using: &generator))
+        let message = Message(
+            conversation: text(10), conversationID: id, seq: seq,
+            cursor: MessageCursor(conversation: id, seq: seq, hashPrefix: generator.next()),
+            time: Timestamp(milliseconds: Int64.random(in: -1_000_000...2_000_000_000_000, using: &generator)),
+            sender: text(10), text: text(60),
+            kind: Bool.random(using: &generator)
+                ? .text : MessageKind(rawValue: UInt8.random(in: 0...9, using: &generator)),
+            about: Bool.random(using: &generator) ? nil : Seq(7), isImported: Bool.random(using: &generator))
+        // When it is written by hand
+        var line: [UInt8] = []
+        MessageLine.append(message, to: &line)
+        // Then nobody can tell
+        #expect(line == WireJSON.encode(MessageObject(message)))
+    }
+}
+
+@Suite("--format")
+struct MessageFormatTests {
+    private func print(_ pattern: String) throws -> String {
+        let output = Output.memory()
+        let printer = MessagePrinter(
+            output: output, style: .format(try MessageFormat(pattern)), showsConversation: false)
+        let fields = MessageFields(
+            conversation: "general", seq: Seq(7), time: Timestamp(milliseconds: 1_795_166_135_988),
+            sender: Array("bob".utf8), kind: .text)
+        try printer.write(fields, text: Array("two\nlines \u{1B}[31m".utf8))
+        return String(decoding: output.collected, as: UTF8.self)
+    }
+
+    @Test("every field, exact in a pipe")
+    func fields() throws {
+        #expect(try print("%t|%u|%c|%n|%s|%%") == "2026-11-20T09:15:35.988Z|1795166135988|general|7|bob|%\n")
+        #expect(try print(#"%m\t\\\n."#) == "two\nlines \u{1B}[31m\t\\\n.\n")
+        #expect(try print("") == "\n")
+    }
+
+    @Test("what it does not know is refused", arguments: ["%", "%x", "\\", "\\x", "100%"])
+    func malformed(pattern: String) {
+        #expect(throws: MessageFormat.Malformed.self) { try MessageFormat(pattern) }
+    }
+}
+
+@Suite("cursor files")
+struct CursorFileTests {
+    @Test("what is written is read", arguments: UInt64(1)...20)
+    func roundTrip(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var cursors: [ConversationID: MessageCursor] = [:]
+        for _ in 0..<Int.random(in: 0...5, using: &generator) {
+            let id = ConversationID(using: &generator)
+            cursors[id] = MessageCursor(conversation: id, seq: Seq(generator.next() >> 1), hashPrefix: generator.next())
+        }
+        let all = CursorFile.Content.all(StoreID(using: &generator), cursors)
+        #expect(CursorFile.parse(CursorFile.bytes(of: all)) == all)
+        if let cursor = cursors.values.first {
+            let one = CursorFile.Content.conversation(cursor)
+            #expect(CursorFile.parse(CursorFile.bytes(of: one)) == one)
+        }
+    }
+
+    @Test(
+        "anything else is refused",
+        arguments: ["x", "all", "all x", "all 0123456789abcdef0123456789abcdef\nx y", "{}", "all  ", "\u{0}"])
+    func malformed(text: String) {
+        #expect(CursorFile.parse(Array(text.utf8)) == nil)
+    }
+}
+
+@Suite("the table of commands")
+struct TableTests {
+    @Test("every command does something, says what, and has a page that fits a terminal")
+    func pages() throws {
+        for row in NatterProgram.spec.commands {
+            let path = CommandPath(names: [row.name], command: row)
+            #expect(row.run != nil || row.name == "help")
+            #expect(!row.summary.isEmpty && !row.group.isEmpty && !row.summary.hasSuffix("."))
+            for line in Help(NatterProgram.spec).page(of: path).split(separator: "\n") {
+                #expect(line.count <= 80, "\(row.name): \(line)")
+            }
+            for option in row.options { #expect(!option.help.isEmpty && !option.help.hasSuffix(".")) }
+        }
+        let names = NatterProgram.spec.commands.map(\.name)
+        #expect(
+            names.sorted() == [
+                "help", "log", "login", "logout", "pm", "register", "search", "send", "serve", "sync", "users",
+                "whoami",
+            ])
+    }
+
+    @Test("a misspelt command gets the nearest one")
+    func misspelt() throws {
+        let person = try Person(server: "http://127.0.0.1:9")
+        let outcome = person("serch", "x")
+        #expect(outcome.code == 64)
+        #expect(outcome.errors.contains("'search'"))
+    }
+}
