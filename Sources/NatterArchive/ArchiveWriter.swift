@@ -146,6 +146,10 @@ public final class ArchiveWriter {
             let block = Block(
                 sealing: records, start..<start + count, of: conversation.id, hashBefore: hash,
                 dictionary: target.segment.dictionary, effort: effort)
+            // Once it is recorded the tail is gone: so what was packed must come out again, whatever went in.
+            do throws(FormatViolation) { _ = try block.verify(with: target.segment.dictionary) } catch {
+                throw .log(.malformed(reason: error.reason))
+            }
             hash = block.header.hashAfter
             blocks.append(block)
             start += count

@@ -65,14 +65,17 @@ struct StoreRecovery {
         let end = try segment.scan(
             from: offset, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
         ) { place, block in
-            guard agrees(block, hashBefore: hash, with: conversation) else {
+            // All of it must be readable before the journal's copy may go.
+            guard let records = try? block.verify(with: segment.dictionary),
+                agrees(block, hashBefore: hash, with: conversation)
+            else {
                 isForeign = true
                 return false
             }
             rows.append(BlockRow(place.header, at: place.offset, in: row))
             hash = place.header.hashAfter
             row.size = place.end
-            if let records = try? block.open(with: segment.dictionary) { content.add(records) }
+            content.add(records)
             return true
         }
         if let last = rows.last {
