@@ -102,16 +102,30 @@ public struct MessageFilter: Sendable {
             return []
         }
         if isPlain { return Array(start...end) }
-        var senders = SenderMatch(sender)
-        var excluded = SenderMatch(excludedSender)
-        return (start...end).filter { index in
-            let time = records.time(at: index)
-            if let since, time < since { return false }
-            if let until, time >= until { return false }
-            if sender != nil, !senders.matches(records.sender(at: index)) { return false }
-            if excludedSender != nil, excluded.matches(records.sender(at: index)) { return false }
-            return true
-        }
+        let matcher = MessageMatcher(self)
+        return (start...end).filter { matcher.matches(records, $0) }
+    }
+}
+
+/// A filter made ready to look at many messages; its seqs are left out of account.
+struct MessageMatcher {
+    private let filter: MessageFilter
+    private let sender: SenderMatch?
+    private let excluded: SenderMatch?
+
+    init(_ filter: MessageFilter) {
+        self.filter = filter
+        sender = filter.sender.map { SenderMatch($0) }
+        excluded = filter.excludedSender.map { SenderMatch($0) }
+    }
+
+    func matches(_ records: Records, _ index: Int) -> Bool {
+        let time = records.time(at: index)
+        if let since = filter.since, time < since { return false }
+        if let until = filter.until, time >= until { return false }
+        if let sender, !sender.matches(records.sender(at: index)) { return false }
+        if let excluded, excluded.matches(records.sender(at: index)) { return false }
+        return true
     }
 }
 
@@ -121,13 +135,13 @@ struct SenderMatch {
     private let bytes: [UInt8]
     private let isASCII: Bool
 
-    init(_ name: String?) {
-        self.name = name ?? ""
-        bytes = Array(self.name.utf8)
+    init(_ name: String) {
+        self.name = name
+        bytes = Array(name.utf8)
         isASCII = bytes.allSatisfy { $0 < 0x80 }
     }
 
-    mutating func matches(_ sender: [UInt8]) -> Bool {
+    func matches(_ sender: [UInt8]) -> Bool {
         if sender == bytes { return true }
         return !isASCII && String(decoding: sender, as: UTF8.self) == name
     }

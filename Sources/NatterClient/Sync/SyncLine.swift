@@ -70,19 +70,9 @@ struct SyncedConversation {
 
 /// One pass of the JSON decoder for a line of any type.
 private enum Parsed: Decodable {
-    struct Read: Decodable {
-        let conversationID: String
-        let read: UInt64
-
-        enum CodingKeys: String, CodingKey {
-            case read
-            case conversationID = "conversation_id"
-        }
-    }
-
     case conversation(ConversationObject)
     case gone(SyncGone)
-    case read(Read)
+    case read(SyncRead)
     case damaged(SyncDamage)
     case end(SyncEnd)
     case unknown
@@ -94,7 +84,7 @@ private enum Parsed: Decodable {
         switch type {
         case "conversation": self = .conversation(try ConversationObject(from: decoder))
         case "gone": self = .gone(try SyncGone(from: decoder))
-        case "read": self = .read(try Read(from: decoder))
+        case "read": self = .read(try SyncRead(from: decoder))
         case "damaged": self = .damaged(try SyncDamage(from: decoder))
         case "end": self = .end(try SyncEnd(from: decoder))
         default: self = .unknown

@@ -1,0 +1,37 @@
+/// A binary heap: gives its elements in order, one after the other.
+struct Heap<Element> {
+    private var elements: [Element] = []
+    private let precedes: (Element, Element) -> Bool
+
+    init(precedes: @escaping (Element, Element) -> Bool) { self.precedes = precedes }
+
+    var first: Element? { elements.first }
+
+    mutating func insert(_ element: Element) {
+        elements.append(element)
+        var index = elements.count - 1
+        while index > 0 {
+            let parent = (index - 1) / 2
+            guard precedes(elements[index], elements[parent]) else { return }
+            elements.swapAt(index, parent)
+            index = parent
+        }
+    }
+
+    mutating func popFirst() -> Element? {
+        guard let first = elements.first else { return nil }
+        let last = elements.removeLast()
+        guard !elements.isEmpty else { return first }
+        elements[0] = last
+        var index = 0
+        while true {
+            var least = index
+            for child in [2 * index + 1, 2 * index + 2] where child < elements.count {
+                if precedes(elements[child], elements[least]) { least = child }
+            }
+            if least == index { return first }
+            elements.swapAt(index, least)
+            index = least
+        }
+    }
+}
