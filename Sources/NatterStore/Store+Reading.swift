@@ -68,12 +68,13 @@ extension Store {
             before = min(before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
         }
         let isForward = after != nil || query.since != nil
+        // Around a message, what lies beyond the page is more; that it ends where it does is not what was asked for.
+        let last = min(head, (query.before ?? head.next).previous)
         if isForward {
             let limit = before ?? Seq(UInt64(Int64.max))
             let found = try messages.forward(after: after ?? .zero, before: limit, filter: filter, limit: query.limit)
-            let end = min(head, limit.previous)
             return MessagePage(
-                messages: found.messages, head: head, more: found.scanned < end,
+                messages: found.messages, head: head, more: found.scanned < last,
                 next: found.messages.isEmpty && found.scanned < (after ?? .zero) ? after ?? .zero : found.scanned,
                 commit: snapshot.commit)
         }

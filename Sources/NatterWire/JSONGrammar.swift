@@ -1,4 +1,4 @@
-/// Whether bytes are one JSON value as RFC 8259 has it.
+/// Whether bytes are one JSON value as RFC 8259 has it, in which each string is one of Unicode (half a surrogate pair is not).
 ///
 /// Foundation's decoder takes more than that (a comma before a closing bracket, `01`), and does not look closely at fields
 /// that nobody asks for; so whether a body is JSON would depend on what else is in it. This looks at all of it, and once.
@@ -118,13 +118,25 @@ struct JSONGrammar {
             UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
             return true
         case UInt8(ascii: "u"):
-            for _ in 0..<4 {
-                guard let digit = next, JSONGrammar.isHexDigit(digit) else { return false }
-                index += 1
+            switch takeHexDigits() {
+            case nil: return false
+            case .some(0xD800...0xDBFF):
+                guard take("\\"), take("u"), let second = takeHexDigits() else { return false }
+                return (0xDC00...0xDFFF).contains(second)
+            case .some(let value): return !(0xDC00...0xDFFF).contains(value)
             }
-            return true
         default: return false
         }
+    }
+
+    private mutating func takeHexDigits() -> UInt16? {
+        var value: UInt16 = 0
+        for _ in 0..<4 {
+            guard let digit = next.flatMap(JSONGrammar.hexDigit) else { return nil }
+            value = value << 4 | digit
+            index += 1
+        }
+        return value
     }
 
     private mutating func takeNumber() -> Bool {
@@ -145,12 +157,12 @@ struct JSONGrammar {
         return index - start
     }
 
-    private static func isHexDigit(_ byte: UInt8) -> Bool {
+    private static func hexDigit(_ byte: UInt8) -> UInt16? {
         switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
-            UInt8(ascii: "A")...UInt8(ascii: "F"):
-            true
-        default: false
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt16(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt16(byte - UInt8(ascii: "a") + 10)
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(byte - UInt8(ascii: "A") + 10)
+        default: nil
         }
     }
 }

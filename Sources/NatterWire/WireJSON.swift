@@ -33,7 +33,9 @@ public enum WireJSON {
             case .keyNotFound(let key, _): throw .field(key.stringValue)
             case .typeMismatch(_, let context), .valueNotFound(_, let context):
                 throw .field(context.codingPath.last?.stringValue ?? "")
-            default: throw .malformed
+            // It is JSON: what is left are numbers that the field can't be, without the field's name.
+            case .dataCorrupted(let context): throw .field(context.codingPath.last?.stringValue ?? "")
+            @unknown default: throw .malformed
             }
         } catch {
             throw .malformed

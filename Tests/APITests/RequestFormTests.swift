@@ -132,7 +132,8 @@ struct RequestFormTests {
         Array("{\"name\":01}".utf8), Array("{\"name\":\"\\x41\"}".utf8), Array("// c\n{}".utf8),
         [0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D], [0x7B, 0x22, 0xC0, 0xAF, 0x22, 0x3A, 0x31, 0x7D],
         [0x7B, 0x22, 0xED, 0xA0, 0x80, 0x22, 0x3A, 0x31, 0x7D], Array("{\"name\":\"a\u{0}b\"}".utf8),
-        utf16("{}"),
+        utf16("{}"), Array("{\"name\":\"\\ud800\"}".utf8), Array("{\"name\":\"\\udc00\\ud800\"}".utf8),
+        Array("{\"name\":\"\\ud83d\\u0041\"}".utf8), Array("{\"name\":\"\\u12g4\"}".utf8),
         [0xFE, 0xFF] + utf16("{}", bigEndian: true),
         Array((String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)).utf8),
         Array((String(repeating: "{\"a\":", count: 5_000) + "1" + String(repeating: "}", count: 5_000)).utf8),
@@ -164,6 +165,7 @@ struct RequestFormTests {
             ("/v1/messages", #"{"conversation":1,"text":"a"}"#),
             ("/v1/messages", #"{"conversation":"general","text":{}}"#),
             ("/v1/messages", #"{"conversation":"general","text":"a","id":7}"#), ("/v1/messages", "[]"),
+            ("/v1/messages", #"{"conversation":"general","text":1e999}"#),
             ("/v1/messages", #"{"Conversation":"general","Text":"a"}"#),
         ])
     func wrongTypes(path: String, body: String) throws {
@@ -184,6 +186,9 @@ struct RequestFormTests {
         let answer = try alice.send(.post, "/v1/messages", body: Array(body.utf8))
         #expect(answer.status == 201)
         #expect(try answer.json["sender"] == "alice")
+        let escaped = #"{"conversation":"\u0067eneral","text":"\uD83D\udc4d \u00e9\/","x":-0.5E+3,"y":[0,1e2]}"#
+        #expect(
+            try alice.send(.post, "/v1/messages", body: Array(escaped.utf8)).json["text"] == "\u{1F44D} \u{E9}/")
         #expect(try alice.get("/v1/users", ["colour": "red", "limit": "1", "x": ""]).status == 200)
     }
 

@@ -44,7 +44,7 @@ struct Call: Sendable {
     static func describe(_ failure: WireJSON.Failure) -> APIError {
         switch failure {
         case .malformed: APIError(.badJSON, "the body is not JSON in UTF-8")
-        case .field(""): APIError(.badRequest, "the body must be a JSON object")
+        case .field(""): APIError(.badRequest, "the body must be a JSON object with fields of the right types")
         case .field(let name): APIError(.badRequest, "'\(name)' is missing or of the wrong type")
         }
     }

@@ -62,10 +62,10 @@ enum ConversationRoutes {
         query.sender = call.query["from"].map(Normalization.formC)
         let wait = try call.query.wait()
         if let around = call.query["around"] {
-            guard let seq = UInt64(around), seq > 0 else {
+            guard let seq = Query.number(around), seq > 0 else {
                 throw APIError(.badRequest, "'around' must be a message's number")
             }
-            query.around = Seq(min(seq, UInt64(Int64.max)))
+            query.around = Seq(UInt64(seq))
         }
         let principal = try call.principal(.read(conversation: name(call)))
         query.after = try place("after", call, principal, query.conversation)
@@ -78,7 +78,7 @@ enum ConversationRoutes {
         _ field: String, _ call: Call, _ principal: Principal, _ conversation: String
     ) throws(APIError) -> Seq? {
         guard let text = call.query[field] else { return nil }
-        if let seq = UInt64(text) { return Seq(min(seq, UInt64(Int64.max))) }
+        if let seq = Query.number(text) { return Seq(UInt64(seq)) }
         do throws(StoreError) {
             return try call.store.position(text, in: conversation, for: principal)
         } catch {

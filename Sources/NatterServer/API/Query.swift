@@ -32,7 +32,7 @@ struct Query {
     }
 
     /// Digits alone; a number too large for us is still above every limit.
-    private static func number(_ text: String) -> Int? {
+    static func number(_ text: String) -> Int? {
         guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
         return Int(text) ?? .max
     }

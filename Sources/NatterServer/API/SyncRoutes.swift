@@ -37,7 +37,7 @@ enum SyncRoutes {
         } catch {
             return call.respond(APIError(error).reply(note: principal.name.text))
         }
-        var mayWait = changes.isEmpty
+        var mayWait = changes.isEmpty && !changes.more
         if case .now = position { mayWait = false }
         guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, form, call, principal) }
         call.wait(for: principal, seen: changes.commit, deadline: deadline) { principal in
