@@ -66,15 +66,8 @@ public final class ServerAPI {
     /// - Parameter timeoutMilliseconds: for the whole of it.
     /// - Returns: the answer's body: a message object.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> [UInt8] {
-        var body = Array(#"{"conversation":"#.utf8)
-        JSONText.append(message.conversation, to: &body)
-        if let id = message.id {
-            body += Array(#","id":"#.utf8)
-            JSONText.append(id, to: &body)
-        }
-        body += Array(#","text":"#.utf8)
-        JSONText.append(message.text, to: &body)
-        body.append(UInt8(ascii: "}"))
+        var body: [UInt8] = []
+        message.appendJSON(to: &body)
         return try post("/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds).body
     }
 

@@ -1,5 +1,6 @@
 public import NatterModel
 internal import NatterCrypto
+internal import NatterSystem
 
 /// Where the replica of one user of one store lies: `HOME/replicas/<store id>-<16 hex of the user's name>/`.
 public struct ReplicaLocation: Sendable, Equatable {
@@ -15,6 +16,9 @@ public struct ReplicaLocation: Sendable, Equatable {
         let hash = Hex.encode(Digest(of: Array(user.utf8)).bytes.prefix(8))
         directory = "\(home)/replicas/\(store)-\(hash)"
     }
+
+    /// What stands for the user of the store where there may be others beside them.
+    var directoryName: String { Path.name(of: directory) }
 
     public var databasePath: String { directory + "/replica.db" }
     /// Held around every change of what is in the directory, never while waiting for the network.

@@ -1,0 +1,103 @@
+internal import Glibc
+internal import NatterSystem
+
+/// Sends batches so that each message is there once: whatever breaks, what has no answer yet is sent again with the same
+/// ids until the time is up. Time counts from the last message that was taken.
+public final class BatchSender {
+    private static let firstPauseMilliseconds: Int64 = 50
+    private static let maximumPauseMilliseconds: Int64 = 2_000
+
+    private let api: ServerAPI
+    private let timeoutMilliseconds: Int64
+    private let deadline: Int64
+    /// Whether the server was reached; one that never was is no connection that broke, and is not waited for.
+    private var wasReached = false
+
+    /// - Parameters:
+    ///   - timeoutMilliseconds: how long there may be no progress.
+    ///   - deadlineMilliseconds: for all batches together; nil for no limit.
+    public init(api: ServerAPI, timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil) {
+        self.api = api
+        self.timeoutMilliseconds = Int64(timeoutMilliseconds)
+        deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
+    }
+
+    /// Sends all of a batch, in order, each message only if all before it were taken. What was taken is removed from the
+    /// batch, also if this throws.
+    ///
+    /// - Parameter onMessage: gets the object of each message that was taken, as the server wrote it.
+    /// - Returns: why the server refused the first one that is left; nil if none is.
+    /// - Throws: `APIError` where the server can't take any message, not now or not from us; what `onMessage` throws.
+    public func send(
+        _ batch: inout MessageBatch, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void = { _ in }
+    ) throws -> APIError.Refusal? {
+        var progress = MonotonicClock.now()
+        var pause = BatchSender.firstPauseMilliseconds
+        while !batch.isEmpty {
+            let before = batch.count
+            let limit = min(progress + timeoutMilliseconds, deadline)
+            let obstacle: APIError
+            do throws(APIError) {
+                guard let refusal = try attempt(&batch, until: limit, onMessage) else { continue }
+                guard BatchSender.isAboutServer(refusal) else { return refusal }
+                obstacle = .refused(refusal)
+            } catch .transport(.aborted(let cause), _) {
+                throw cause
+            } catch {
+                guard wasReached || error.isOutcomeUnknown else { throw error }
+                obstacle = error
+            }
+            if batch.count < before {
+                progress = MonotonicClock.now()
+                pause = BatchSender.firstPauseMilliseconds
+            }
+            guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
+            let wait = max(pause, asked)
+            guard MonotonicClock.now() + wait < min(progress + timeoutMilliseconds, deadline) else { throw obstacle }
+            usleep(UInt32(clamping: wait * 1_000))
+            pause = min(pause * 2, BatchSender.maximumPauseMilliseconds)
+        }
+        return nil
+    }
+
+    /// One request.
+    private func attempt(
+        _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
+    ) throws(APIError) -> APIError.Refusal? {
+        let answers = BatchAnswers(expected: batch.count, onMessage: onMessage)
+        // Also what an answer that broke off has told is done.
+        defer { batch.removeFirst(answers.takenCount) }
+        let request = HTTPRequest(
+            .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")], body: batch.body)
+        do throws(APIError) {
+            _ = try api.perform(
+                request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))
+            ) { try answers.feed($0) }
+        } catch {
+            switch error {
+            case .refused: wasReached = true
+            case .transport(.aborted(let malformed as BatchAnswers.Malformed), _): throw api.foreign(malformed.reason)
+            default: wasReached = wasReached || answers.takenCount > 0
+            }
+            throw error
+        }
+        wasReached = true
+        guard answers.isComplete else { throw api.foreign("it left lines without an answer") }
+        return answers.refusal
+    }
+
+    /// Whether a line was refused for what the server is in, not for what the line is.
+    private static func isAboutServer(_ refusal: APIError.Refusal) -> Bool {
+        refusal.status == 429 || refusal.status >= 500
+    }
+
+    /// How long to wait, at least, before it is worth another try; nil if it is not.
+    private static func pauseAsked(by error: APIError) -> Int64? {
+        switch error {
+        case .refused(let refusal) where refusal.status == 429 || refusal.status == 503:
+            Int64(clamping: refusal.retryAfterSeconds ?? 0) * 1_000
+        case _ where error.isNotReached || error.isOutcomeUnknown: 0
+        default: nil
+        }
+    }
+}

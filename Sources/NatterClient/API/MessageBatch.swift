@@ -1,0 +1,77 @@
+public import NatterWire
+
+/// Messages that go out in one request, each with its id, so that sending what is left of them again is harmless.
+public struct MessageBatch: Sendable {
+    /// Bytes and messages from which on a batch is full. With the largest message behind it, its body is below 1 MiB.
+    static let fullBytes = 256 << 10
+    static let fullCount = 1_000
+
+    private struct Item: Sendable {
+        let request: SendRequest
+        /// What the caller calls it: a line of its input, or an entry of the outbox.
+        let number: Int64
+        /// Where it begins in `bytes`.
+        let start: Int
+    }
+
+    private var bytes: [UInt8] = []
+    private var items: [Item] = []
+    /// How many of the items are done with.
+    private var doneCount = 0
+
+    public init() {}
+
+    /// Adds a message behind the others.
+    ///
+    /// - Parameter request: with an id.
+    public mutating func append(_ request: SendRequest, number: Int64) {
+        items.append(Item(request: request, number: number, start: bytes.count))
+        request.appendJSON(to: &bytes)
+        bytes.append(UInt8(ascii: "\n"))
+    }
+
+    /// How many are left.
+    public var count: Int { items.count - doneCount }
+    public var isEmpty: Bool { count == 0 }
+    public var isFull: Bool { bytes.count >= MessageBatch.fullBytes || items.count >= MessageBatch.fullCount }
+    /// The number of the first that is left.
+    public var firstNumber: Int64? { items.dropFirst(doneCount).first?.number }
+    /// Those that are left, in order.
+    public var requests: [SendRequest] { items.dropFirst(doneCount).map(\.request) }
+
+    public func number(at index: Int) -> Int64? { items.dropFirst(doneCount + index).first?.number }
+
+    /// Takes the first ones away, which are done with.
+    public mutating func removeFirst(_ count: Int = 1) {
+        doneCount = min(items.count, doneCount + count)
+        guard isEmpty else { return }
+        removeAll()
+    }
+
+    public mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        items.removeAll(keepingCapacity: true)
+        doneCount = 0
+    }
+
+    /// The lines of those that are left.
+    var body: [UInt8] {
+        guard let start = items.dropFirst(doneCount).first?.start else { return [] }
+        return Array(bytes[start...])
+    }
+}
+
+extension SendRequest {
+    /// Appends `{"conversation","id","text"}` without a line break.
+    func appendJSON(to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: #"{"conversation":"#.utf8)
+        JSONText.append(conversation, to: &bytes)
+        if let id {
+            bytes.append(contentsOf: #","id":"#.utf8)
+            JSONText.append(id, to: &bytes)
+        }
+        bytes.append(contentsOf: #","text":"#.utf8)
+        JSONText.append(text, to: &bytes)
+        bytes.append(UInt8(ascii: "}"))
+    }
+}

@@ -1,0 +1,108 @@
+internal import NatterSystem
+internal import NatterWire
+
+/// Sends what waits in an outbox, in order, each message once.
+///
+/// Only one process delivers at a time. An entry goes after the server has its message; where that is not known, the next
+/// delivery sends it again with the same id, which adds nothing.
+public struct OutboxDelivery {
+    /// What has become of it.
+    public struct Report: Sendable {
+        public var sentCount = 0
+        /// Those that the server would not have, parked now, and why.
+        public var refused: [(entry: OutboxEntry, refusal: APIError.Refusal)] = []
+        /// Why the rest still waits.
+        public var interruption: APIError?
+        /// Another process is delivering.
+        public var isElsewhere = false
+    }
+
+    private let outbox: Outbox
+    private let api: ServerAPI
+
+    /// - Parameter api: with the token of the account that the outbox is of.
+    public init(_ outbox: Outbox, api: ServerAPI) { (self.outbox, self.api) = (outbox, api) }
+
+    /// Sends until nothing waits, or the time is up.
+    ///
+    /// - Parameters:
+    ///   - timeoutMilliseconds: how long there may be no progress.
+    ///   - deadlineMilliseconds: for all of it; nil for no limit.
+    ///   - lockMilliseconds: how long to wait for another process that delivers.
+    ///   - onSent: gets each entry that was sent, and the message object.
+    public func run(
+        timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil, lockMilliseconds: Int = 0,
+        onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void = { _, _ in }
+    ) throws(OutboxError) -> Report {
+        var report = Report()
+        guard try outbox.hasWaiting() else { return report }
+        guard let lock = try outbox.lockDelivery(timeoutMilliseconds: lockMilliseconds) else {
+            report.isElsewhere = true
+            return report
+        }
+        defer { withExtendedLifetime(lock) {} }
+        let deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
+        let sender = BatchSender(
+            api: api, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds)
+        while report.interruption == nil {
+            let entries = try nextEntries()
+            // What did not fit into the time simply waits.
+            if entries.isEmpty || MonotonicClock.now() >= deadline { break }
+            try deliver(entries, with: sender, onSent, &report)
+        }
+        return report
+    }
+
+    private func nextEntries() throws(OutboxError) -> [OutboxEntry] {
+        var entries: [OutboxEntry] = []
+        var bytes = 0
+        try outbox.forEach(waitingOnly: true) { entry in
+            entries.append(entry)
+            bytes += entry.request.text.utf8.count
+            return entries.count < MessageBatch.fullCount && bytes < MessageBatch.fullBytes
+        }
+        return entries
+    }
+
+    /// Sends some entries and records what came of it, whatever that is.
+    private func deliver(
+        _ entries: [OutboxEntry], with sender: BatchSender,
+        _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
+    ) throws(OutboxError) {
+        var rest = entries[...]
+        while !rest.isEmpty, report.interruption == nil {
+            var batch = MessageBatch()
+            for entry in rest where !batch.isFull { batch.append(entry.request, number: entry.number) }
+            let offered = rest.prefix(batch.count)
+            var refusal: APIError.Refusal?
+            var failure: (any Error)?
+            let progress = Progress(offered)
+            do {
+                refusal = try sender.send(&batch) { message in
+                    if let entry = progress.next() { onSent(entry, message) }
+                }
+            } catch {
+                failure = error
+            }
+            let sent = offered.dropLast(batch.count)
+            let refused = refusal.flatMap { refusal in rest.dropFirst(sent.count).first.map { ($0, refusal) } }
+            // A crash before this is harmless, so is an error: the same ids go out again.
+            try outbox.settle(sent: sent.map(\.number), refused: refused.map { ($0.0.number, $0.1) })
+            report.sentCount += sent.count
+            if let refused { report.refused.append((entry: refused.0, refusal: refused.1)) }
+            rest = rest.dropFirst(sent.count + (refused == nil ? 0 : 1))
+            switch failure {
+            case nil: break
+            case let error as APIError: report.interruption = error
+            case let error?: throw OutboxError(error)
+            }
+        }
+    }
+
+    /// Entries in the order in which they are answered.
+    private final class Progress {
+        private var rest: ArraySlice<OutboxEntry>
+        init(_ entries: ArraySlice<OutboxEntry>) { rest = entries }
+        func next() -> OutboxEntry? { rest.popFirst() }
+    }
+}
