@@ -63,16 +63,21 @@ final class TemporaryDirectory: Sendable {
 /// A server's store with users, without a server.
 final class TestServer {
     let directory: TemporaryDirectory
-    private(set) var store: Store
+    private var opened: Store?
     private var principals: [String: Principal] = [:]
 
     init(users: [String]) throws {
         directory = try TemporaryDirectory()
-        store = try Store.open(directory.path + "/data")
+        opened = try Store.open(directory.path + "/data")
         for name in users { try register(name) }
     }
 
-    deinit { store.close() }
+    deinit { opened?.close() }
+
+    var store: Store {
+        guard let opened else { preconditionFailure("the store is open but for a moment of `reopen`") }
+        return opened
+    }
 
     private func register(_ name: String) throws {
         let account: AccountID = try wait {
@@ -197,9 +202,10 @@ final class TestServer {
 
     /// Stops the store and opens the directory again; `change` happens in between.
     func reopen(_ change: (String) throws -> Void = { _ in }) throws {
-        store.close()
+        opened?.close()
+        opened = nil
         try change(directory.path + "/data")
-        store = try Store.open(directory.path + "/data")
+        opened = try Store.open(directory.path + "/data")
     }
 
     private func wait<Value: Sendable>(_ body: (@escaping Completion<Value>) throws -> Void) throws -> Value {
