@@ -31,6 +31,8 @@ public struct CommandSpec: Sendable {
     /// The heading under which the list of commands shows it.
     public let group: String
     public let dashWords: DashWords
+    /// Whether the overview and completion pass over it, since it is for programs.
+    public let isHidden: Bool
     /// nil for a word that only leads to subcommands.
     public let run: CommandBody?
     private let makeOptions: @Sendable () -> [OptionSpec]
@@ -41,7 +43,7 @@ public struct CommandSpec: Sendable {
 
     /// - Parameter description: paragraphs, each without line breaks.
     public init(
-        _ name: String, _ summary: String, group: String = "", dashWords: DashWords = .options,
+        _ name: String, _ summary: String, group: String = "", dashWords: DashWords = .options, isHidden: Bool = false,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         operands: @autoclosure @escaping @Sendable () -> [OperandSpec] = [],
         subcommands: @autoclosure @escaping @Sendable () -> [CommandSpec] = [],
@@ -50,6 +52,7 @@ public struct CommandSpec: Sendable {
         run: CommandBody? = nil
     ) {
         (self.name, self.summary, self.group, self.dashWords, self.run) = (name, summary, group, dashWords, run)
+        self.isHidden = isHidden
         (makeOptions, makeOperands, makeSubcommands) = (options, operands, subcommands)
         (makeDescription, makeExamples) = (description, examples)
     }
@@ -59,9 +62,9 @@ public struct CommandSpec: Sendable {
     public var subcommands: [CommandSpec] { makeSubcommands() }
     public var description: [String] { makeDescription() }
     public var examples: [Example] { makeExamples() }
+}
 
-    /// The words that can follow it, for a shell's completion: subcommands, then options in each spelling.
-    public var completions: [String] {
-        subcommands.map(\.name) + options.flatMap(\.spellings)
-    }
+extension [CommandSpec] {
+    /// Those that are for people.
+    var shown: [CommandSpec] { filter { !$0.isHidden } }
 }

@@ -13,7 +13,7 @@ public struct Help {
         var lines = ["\(program.name): \(translate(program.tagline))", ""]
         lines.append("\(translate("usage")): \(program.name) [OPTION...] COMMAND [ARGUMENT...]")
         var groups: [(heading: String, rows: [CommandSpec])] = []
-        for row in program.commands {
+        for row in program.commands.shown {
             if let index = groups.firstIndex(where: { $0.heading == row.group }) {
                 groups[index].rows.append(row)
             } else {
@@ -21,7 +21,7 @@ public struct Help {
             }
         }
         // One column for all groups, so that the eye finds the summaries in a line.
-        let widest = program.commands.map { DisplayWidth.columns($0.name) }.max() ?? 0
+        let widest = program.commands.shown.map { DisplayWidth.columns($0.name) }.max() ?? 0
         for group in groups {
             lines += ["", translate(group.heading.isEmpty ? "Commands" : group.heading)]
             lines += LineWrap.list(

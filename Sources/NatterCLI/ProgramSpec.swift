@@ -40,7 +40,7 @@ public struct ProgramSpec: Sendable {
         let above = path.map { "\(name) \($0.text)" } ?? name
         let helpWords = path.map { "\(name) help \($0.text)" } ?? "\(name) help"
         throw UsageError(
-            "'\(word)' is not a \(above) command" + NearestWords.hint(for: word, among: rows.map(\.name)),
+            "'\(word)' is not a \(above) command" + NearestWords.hint(for: word, among: rows.shown.map(\.name)),
             remedy: "see '\(helpWords)'")
     }
 }

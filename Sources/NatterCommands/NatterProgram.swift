@@ -33,7 +33,7 @@ public enum NatterProgram {
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec,
             SendCommand.spec, SendCommand.personalSpec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
-            ServeCommand.spec, helpSpec,
+            ServeCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]
     }
 

@@ -153,9 +153,18 @@ struct HelpTests {
         #expect(odd.synopsisMdoc(program: "natter").hasSuffix(".Ar \\&Ar\n.Ar a\\eb\n"))
     }
 
-    @Test("completion has subcommands and each spelling of the options")
-    func completions() throws {
-        #expect(try path("outbox").command.completions == ["ls", "drop"])
-        #expect(try path("search").command.completions == ["-n", "--limit", "--regex"])
+    @Test("a hidden command has a page, and is neither listed nor suggested")
+    func hidden() throws {
+        // Given a program with a command for people and one for programs
+        let program = ProgramSpec(
+            name: "natter", tagline: "chat", version: "1",
+            commands: [
+                CommandSpec("log", "print messages", run: Fixture.succeed),
+                CommandSpec("__log", "for programs", isHidden: true, run: Fixture.succeed),
+            ])
+        // Then
+        #expect(!Help(program).overview.contains("__log"))
+        #expect(try program.command(at: ["__log"]) != nil)
+        #expect(Fixture.error(["__lo"], program: program)?.description.contains("__log") == false)
     }
 }
