@@ -1,6 +1,8 @@
 internal import NatterModel
 
-/// Chooses names: a part of the name, or, where it has one of `*?[`, a glob for the whole name. Case never counts.
+/// Chooses names: by a part of them, or by a glob for the whole name. Case never counts.
+///
+/// Names may have brackets in them, `[gnubie]`, so what is a glob is looked for as it stands too.
 struct NamePattern {
     private enum Element {
         case one(Character)
@@ -9,7 +11,7 @@ struct NamePattern {
         case oneOf([ClosedRange<Character>], isNegated: Bool)
     }
 
-    /// nil for a plain part of a name.
+    /// nil where nothing in it has a meaning.
     private let glob: [Element]?
     private let part: [Character]
 
@@ -20,7 +22,7 @@ struct NamePattern {
 
     func matches(_ name: String) -> Bool {
         let name = NamePattern.characters(of: name)
-        if let glob { return NamePattern.matches(name, glob) }
+        if let glob, NamePattern.matches(name, glob) { return true }
         guard part.count <= name.count else { return false }
         return (0...(name.count - part.count)).contains { name[$0...].starts(with: part) }
     }

@@ -46,9 +46,21 @@ enum SyncCommand {
             meter.clear()
             try tell(news)
             try context.console.output.flush()
-            // What is left is indexed by the searches that need it.
+            // None of this is what was asked for, so nothing of it is a reason to fail. What is left to be indexed is
+            // indexed by the searches that need it.
             _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50)
+            try? refreshUsers()
             return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
+        }
+
+        /// At most once a minute.
+        private func refreshUsers() throws {
+            if let fetched = try mirror.replica()?.usersFetched(),
+                (fetched...fetched.advanced(milliseconds: 60_000)).contains(context.now)
+            {
+                return
+            }
+            try Replica.keep(mirror.api().users(), at: mirror.location, clock: context.console.clock)
         }
 
         private func seconds(until deadline: Int64) -> Int {

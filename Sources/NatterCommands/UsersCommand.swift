@@ -23,18 +23,40 @@ enum UsersCommand {
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
-        var users = try fetch(context)
+        let mirror = try Mirror(context)
+        let (all, isFresh) = try fetch(mirror)
+        var users = all
         let text = arguments.operand("PATTERN")
         if let pattern = text.map({ NamePattern($0) }) { users.removeAll { !pattern.matches($0.name) } }
         if arguments.flag("online") { users.removeAll { !$0.online } }
         if arguments.flag("recent") { users = recentFirst(users) }
         try write(users, context)
+        try console.output.flush()
+        // That the list can't be kept is no failure of this command.
+        if isFresh { try? Replica.keep(all, at: mirror.location, clock: console.clock) }
         return users.isEmpty && text != nil ? .nothingFound : .success
     }
 
-    private static func fetch(_ context: Context) throws -> [UserObject] {
-        let api = try context.api()
-        return try api.users()
+    /// - Returns: also whether they come from the server.
+    private static func fetch(_ mirror: Mirror) throws -> ([UserObject], Bool) {
+        let context = mirror.context
+        var reason: String?
+        if !context.isOffline {
+            do {
+                return (try mirror.api().users(), true)
+            } catch  where Mirror.isNotReached(error) {
+                guard try mirror.replica()?.usersFetched() != nil else { throw error }
+                reason = Mirror.reason(of: error)
+            }
+        }
+        guard let kept = try mirror.replica()?.users() else {
+            throw CommandFailure(
+                .unavailable, code: "nothing_synced", "the users were never fetched; leave out --offline")
+        }
+        let age = Age.text(of: kept.fetched, now: context.now)
+        context.note((reason.map { "\($0); " } ?? "") + "these are the users as of \(age)")
+        let users = kept.users.map { UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen) }
+        return (users, false)
     }
 
     private static func recentFirst(_ users: [UserObject]) -> [UserObject] {

@@ -53,7 +53,7 @@ final class TestServer: Sendable {
     private let chat: ChatServer
     private let thread: Monitor<SystemThread?>
 
-    var url: String { "http://127.0.0.1:\(chat.port)" }
+    let url: String
 
     private static let passwordHash = PasswordHash(of: "correct horse battery")
 
@@ -64,6 +64,7 @@ final class TestServer: Sendable {
         options.spoolDirectory = directory.path
         let chat = try ChatServer(store: store, address: "127.0.0.1", port: 0, options: options) { _ in }
         (self.store, self.chat) = (store, chat)
+        url = "http://127.0.0.1:\(chat.port)"
         thread = Monitor(try SystemThread(name: "test-server") { chat.run() })
     }
 

@@ -1,4 +1,5 @@
 import NatterModel
+import NatterSystem
 import NatterWire
 import Testing
 
@@ -32,21 +33,37 @@ struct LogTests {
         #expect(MessageCursor(message.cursor)?.seq == Seq(1))
     }
 
-    @Test(
-        "which messages",
-        arguments: [
-            ([], [1, 2, 3, 4, 5, 6]), (["-n", "2"], [5, 6]), (["-n", "0"], []), (["-n", "9"], [1, 2, 3, 4, 5, 6]),
-            (["--after", "4"], [5, 6]), (["--after", "2", "-n", "2"], [3, 4]), (["--after", "6"], []),
-            (["--after", "99"], []), (["--before", "3"], [1, 2]), (["--before", "5", "-n", "2"], [3, 4]),
-            (["--after", "1", "--before", "4"], [2, 3]), (["--reverse"], [6, 5, 4, 3, 2, 1]),
-            (["--reverse", "-n", "2"], [6, 5]), (["--reverse", "--after", "2", "-n", "2"], [4, 3]),
-            (["--around", "3", "-n", "3"], [2, 3, 4]), (["--around", "6", "-n", "3"], [4, 5, 6]),
-            (["--around", "1", "-n", "3"], [1, 2, 3]), (["--around", "3", "-n", "99"], [1, 2, 3, 4, 5, 6]),
-            (["--from", "alice", "-n", "1"], [6]), (["--from", "bob"], []), (["--since", "@4000000000"], []),
-            (["--until", "@0"], []), (["--since", "today", "--until", "@4000000000", "-n", "1"], [6]),
-            (["--all"], [1, 2, 3, 4, 5, 6]),
-            (["--all", "-n", "2"], [5, 6]), (["--all", "--reverse", "-n", "2"], [6, 5]), (["GENERAL", "-n", "1"], [6]),
-        ])
+    private static let selections: [([String], [Int])] = [
+        ([], [1, 2, 3, 4, 5, 6]),
+        (["-n", "2"], [5, 6]),
+        (["-n", "0"], []),
+        (["-n", "9"], [1, 2, 3, 4, 5, 6]),
+        (["--after", "4"], [5, 6]),
+        (["--after", "2", "-n", "2"], [3, 4]),
+        (["--after", "6"], []),
+        (["--after", "99"], []),
+        (["--before", "3"], [1, 2]),
+        (["--before", "5", "-n", "2"], [3, 4]),
+        (["--after", "1", "--before", "4"], [2, 3]),
+        (["--reverse"], [6, 5, 4, 3, 2, 1]),
+        (["--reverse", "-n", "2"], [6, 5]),
+        (["--reverse", "--after", "2", "-n", "2"], [4, 3]),
+        (["--around", "3", "-n", "3"], [2, 3, 4]),
+        (["--around", "6", "-n", "3"], [4, 5, 6]),
+        (["--around", "1", "-n", "3"], [1, 2, 3]),
+        (["--around", "3", "-n", "99"], [1, 2, 3, 4, 5, 6]),
+        (["--from", "alice", "-n", "1"], [6]),
+        (["--from", "bob"], []),
+        (["--since", "@4000000000"], []),
+        (["--until", "@0"], []),
+        (["--since", "today", "--until", "@4000000000", "-n", "1"], [6]),
+        (["--all"], [1, 2, 3, 4, 5, 6]),
+        (["--all", "-n", "2"], [5, 6]),
+        (["--all", "--reverse", "-n", "2"], [6, 5]),
+        (["GENERAL", "-n", "1"], [6]),
+    ]
+
+    @Test("which messages", arguments: selections)
     func selection(words: [String], expected: [Int]) throws {
         let server = try TestServer()
         let alice = try history(6, on: server)

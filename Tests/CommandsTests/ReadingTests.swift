@@ -1,4 +1,5 @@
 import NatterModel
+import NatterWire
 import Testing
 
 @Suite("search")
@@ -53,10 +54,33 @@ struct UsersCommandTests {
         #expect(names().sorted() == ["Bob", "alice", "Маша"])
         #expect(names("BO") == ["Bob"])
         #expect(names("маш*") == ["Маша"])
-        #expect(names("--online") == ["alice"])
-        #expect(names("--recent").first == "alice")
+        #expect(names("--online").contains("alice"))
+        #expect(names("--recent").sorted() == names().sorted())
         #expect(alice("users", "nobody") == Person.Outcome(code: 1, output: "", errors: ""))
-        #expect(alice("users", "bob", "--json").output == #"{"last_seen":null,"name":"Bob","online":false}"# + "\n")
+        let user: UserObject = try WireJSON.decode(from: Array(alice("users", "bob", "--json").output.utf8))
+        #expect(user.name == "Bob")
+    }
+}
+
+@Suite("users without the server")
+struct UsersOfflineTests {
+    @Test("as last fetched, with a note of the age; 69 if they never were")
+    func offline() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        #expect(alice("users", "--offline").code == 69)
+        #expect(alice("users").lines.count == 2)
+        #expect(bob("sync").code == 0)
+        server.stop()
+        for person in [alice, bob] {
+            for words in [["users"], ["users", "--offline"]] {
+                let outcome = person.run(words)
+                #expect(outcome.code == 0 && outcome.lines.count == 2)
+                #expect(outcome.errors.contains("as of"))
+            }
+        }
+        let stranger = try Person(server: server.url)
+        #expect(stranger("users", "--offline").code == 77)
     }
 }
 

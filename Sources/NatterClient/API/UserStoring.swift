@@ -1,5 +1,5 @@
 internal import NatterIndex
-public import NatterModel
+internal import NatterModel
 public import NatterSystem
 public import NatterWire
 

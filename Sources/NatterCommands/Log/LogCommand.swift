@@ -174,11 +174,7 @@ private struct Log {
         _ walk: LogWalk, _ conversations: [ReplicaConversation], _ replica: Replica
     ) throws {
         try context.console.output.flush()
-        if conversations.isEmpty {
-            try places?.saveUnchanged()
-        } else {
-            try places?.save(walk, conversations, of: replica)
-        }
+        try places?.save(walk, conversations, of: replica)
     }
 
     /// The newest messages from the server, where syncing up to them would take too long.

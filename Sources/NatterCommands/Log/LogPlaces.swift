@@ -94,7 +94,4 @@ struct LogPlaces {
         try file.write(content)
         written = content
     }
-
-    /// An empty log moves nothing, but the file is there afterwards.
-    func saveUnchanged() throws { try file.write(stored) }
 }
