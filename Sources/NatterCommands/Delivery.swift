@@ -6,6 +6,13 @@ internal import NatterWire
 
 /// Sends one message so that it is there once: where the outcome is unknown, it is sent again with the same id.
 struct Delivery {
+    /// Why a message was not sent, or may not have been.
+    struct Failure: Error {
+        let cause: APIError
+        /// Whether it may be there all the same.
+        let isOutcomeUnknown: Bool
+    }
+
     let api: ServerAPI
     /// For all attempts together.
     let timeoutMilliseconds: Int
@@ -13,18 +20,32 @@ struct Delivery {
     /// - Returns: the answer's body.
     /// - Throws: 69 with the id to repeat with, if the time is up and the outcome is still unknown.
     func send(_ request: SendRequest) throws -> [UInt8] {
+        do throws(Failure) {
+            return try attempt(request)
+        } catch {
+            throw error.isOutcomeUnknown ? unknown(error.cause, request) : error.cause
+        }
+    }
+
+    /// - Returns: the answer's body.
+    func attempt(_ request: SendRequest) throws(Failure) -> [UInt8] {
         let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
         var pauseMilliseconds: Int64 = 50
         var hasGoneOut = false
         while true {
-            do {
+            do throws(APIError) {
                 let left = max(1, deadline - MonotonicClock.now())
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
                 hasGoneOut = hasGoneOut || error.isOutcomeUnknown
                 // Not reached after an attempt that may have succeeded says nothing about that one.
-                guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else { throw error }
-                if MonotonicClock.now() + pauseMilliseconds >= deadline { throw unknown(error, request) }
+                guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
+                    // A server that is too busy for the second attempt says nothing about the first, either.
+                    throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && QueueRule.allows(error))
+                }
+                if MonotonicClock.now() + pauseMilliseconds >= deadline {
+                    throw Failure(cause: error, isOutcomeUnknown: true)
+                }
                 usleep(UInt32(pauseMilliseconds * 1_000))
                 pauseMilliseconds = min(pauseMilliseconds * 2, 2_000)
             }
@@ -39,7 +60,7 @@ struct Delivery {
     }
 
     /// As a shell takes it, where it needs quotes.
-    private static func quoted(_ id: String) -> String {
+    static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

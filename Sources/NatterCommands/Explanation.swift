@@ -13,6 +13,7 @@ enum Explanation {
         case let error as ProfileError: failure(error)
         case let error as SyncError: failure(error)
         case let error as ReplicaError: failure(error)
+        case let error as OutboxError: failure(error)
         case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
         case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
@@ -35,6 +36,16 @@ enum Explanation {
         case .otherStore(_, nil): CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         case .otherStore: CommandFailure(.refused, code: "other_store", "\(error)")
         case .replica(let error): failure(error)
+        }
+    }
+
+    private static func failure(_ error: OutboxError) -> CommandFailure {
+        switch error {
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        case .full: CommandFailure(.temporary, code: "disk_full", "\(error)")
+        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
+        case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
         }
     }
 

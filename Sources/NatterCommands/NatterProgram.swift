@@ -31,7 +31,7 @@ public enum NatterProgram {
     static var commands: [CommandSpec] {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec,
-            SendCommand.spec, SendCommand.personalSpec,
+            SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
             ServeCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]

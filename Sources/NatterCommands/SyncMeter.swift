@@ -18,13 +18,19 @@ final class SyncMeter {
     }
 
     func show(_ progress: SyncProgress) {
+        show(
+            "\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: "
+                + TerminalText.escaped(progress.conversation, .name))
+    }
+
+    /// - Parameter text: escaped, without line breaks; put together only where it is shown.
+    func show(_ text: @autoclosure () -> String) {
         let now = MonotonicClock.now()
         guard isShown, now >= next else { return }
         next = now + SyncMeter.stepMilliseconds
         isOnScreen = true
-        let name = TerminalText.escaped(progress.conversation, .name)
         // To the line's beginning, and clear it.
-        write("\r\u{1B}[K\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: \(name)")
+        write("\r\u{1B}[K\(text())")
     }
 
     func clear() {

@@ -1,0 +1,78 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+/// What a line of `send --lines` or `--ndjson` says.
+struct LineMessages {
+    enum Form {
+        /// Each line is a text.
+        case texts
+        /// Each line is `{"conversation"?,"text","id"?}`.
+        case objects
+    }
+
+    /// Why a line is no message, in words that follow its number.
+    struct Problem: Error {
+        let code: String
+        let reason: String
+    }
+
+    private struct Object: Decodable {
+        let conversation: String?
+        let text: String
+        let id: String?
+    }
+
+    let form: Form
+    /// Where a line does not say another.
+    let conversation: String
+    /// Line n has the id `key:n` unless it has one of its own.
+    let key: String
+
+    /// Bytes of a line. One byte more than a text may have would do to tell that it is too long.
+    var limitBytes: Int { form == .texts ? Limits.textBytes.upperBound : Limits.bodyBytes }
+
+    /// - Returns: nil for a blank line.
+    func message(_ line: [UInt8], number: Int64) throws(Problem) -> SendRequest? {
+        if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { return nil }
+        let request: SendRequest
+        switch form {
+        case .texts:
+            guard let text = String(validating: line, as: UTF8.self) else {
+                throw Problem(code: "bad_text", reason: "it is not UTF-8; convert the input with iconv")
+            }
+            request = SendRequest(conversation: conversation, text: text, id: "\(key):\(number)")
+        case .objects: request = try self.request(line, number)
+        }
+        do throws(TextError) { try TextError.check(request.text) } catch {
+            throw Problem(code: "bad_text", reason: "\(error)")
+        }
+        return request
+    }
+
+    private func request(_ line: [UInt8], _ number: Int64) throws(Problem) -> SendRequest {
+        let object: Object
+        do throws(WireJSON.Failure) {
+            object = try WireJSON.decode(from: line)
+        } catch {
+            switch error {
+            case .malformed: throw Problem(code: "bad_json", reason: "it is not JSON, in UTF-8")
+            case .field(""): throw Problem(code: "bad_json", reason: "it is no JSON object")
+            case .field(let name): throw Problem(code: "bad_json", reason: "it has no string as '\(name)'")
+            }
+        }
+        if let id = object.id, IdempotencyKey(id) == nil {
+            throw Problem(code: "bad_id", reason: "the id '\(id)' is not valid; use 1 to 64 printable ASCII characters")
+        }
+        return SendRequest(
+            conversation: object.conversation ?? conversation, text: object.text, id: object.id ?? "\(key):\(number)")
+    }
+
+    var tooLong: Problem {
+        form == .texts
+            ? Problem(
+                code: "bad_text", reason: "it is longer than a message may be, \(Limits.textBytes.upperBound) bytes")
+            : Problem(code: "too_large", reason: "it is longer than a line may be, \(Limits.bodyBytes) bytes")
+    }
+}

@@ -1,0 +1,56 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+extension Context {
+    /// What a command that came for something else spends on delivering.
+    static let deliveryMilliseconds = 2_000
+
+    /// The outbox of whoever is logged in; nothing is opened yet.
+    func outbox(of login: Login) throws -> Outbox {
+        if tokenFile != nil { return Outbox(try home().outbox(of: login.token)) }
+        return try outbox(of: login.account)
+    }
+
+    /// The same without the server, and without the token where it is not needed.
+    func outbox() throws -> Outbox {
+        if tokenFile != nil { return try outbox(of: try login()) }
+        return try outbox(of: try offlineAccount())
+    }
+
+    private func outbox(of account: Account) throws -> Outbox {
+        guard let name = account.name, let store = account.store else {
+            throw ProfileError.notLoggedIn(profile: Profile.defaultName)
+        }
+        return Outbox(try home().outbox(store: store, user: name))
+    }
+
+    /// Sends what waits before a command does its own work, which never fails for it.
+    ///
+    /// - Returns: why not all was sent, if it was for the server.
+    @discardableResult
+    func deliverOutbox(of login: Login, to api: ServerAPI) -> APIError? {
+        do {
+            let report = try OutboxDelivery(try outbox(of: login), api: api).run(
+                timeoutMilliseconds: Context.deliveryMilliseconds, deadlineMilliseconds: Context.deliveryMilliseconds)
+            tell(report)
+            return report.interruption
+        } catch {
+            note("what waits in the outbox was not sent: \(error)")
+            return nil
+        }
+    }
+
+    /// Says what became of the messages that waited.
+    func tell(_ report: OutboxDelivery.Report) {
+        if report.sentCount > 0 {
+            confirm("\(report.sentCount) message\(report.sentCount == 1 ? "" : "s") sent from the outbox")
+        }
+        for (entry, refusal) in report.refused {
+            note(
+                "message \(entry.number) of the outbox, to '\(entry.request.conversation)', was refused: "
+                    + "\(refusal.message); it is parked, see 'natter outbox ls'")
+        }
+    }
+}

@@ -1,0 +1,173 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// `send --lines` and `send --ndjson`: a message for each line, sent in batches as they come, in the memory of one batch.
+final class SendLines {
+    /// Bytes that a key may have, so that there is room for a line's number behind it.
+    static let keyLimit = 52
+
+    private let context: Context
+    private let messages: LineMessages
+    /// Whether the user has chosen the key.
+    private let hasOwnKey: Bool
+    private let sender: BatchSender?
+    /// nil without `--queue`.
+    private let queue: LineQueue?
+    private let meter: SyncMeter
+
+    private var batch = MessageBatch()
+    /// Messages that the server has, and the line of the last one.
+    private var sentCount = 0
+    private var sentLine: Int64 = 0
+
+    /// - Parameters:
+    ///   - key: what the ids are made of; nil for one of this run's own.
+    ///   - api: nil with `--offline`, where everything is queued.
+    ///   - outbox: where to keep what can't be sent; nil without `--queue`.
+    init(
+        _ context: Context, form: LineMessages.Form, conversation: String, key: String?, api: ServerAPI?,
+        outbox: Outbox?
+    ) throws {
+        self.context = context
+        hasOwnKey = key != nil
+        messages = LineMessages(
+            form: form, conversation: conversation, key: key ?? MessageID.make(at: context.now))
+        let timeout = try context.timeoutMilliseconds()
+        sender = api.map { BatchSender(api: $0, timeoutMilliseconds: timeout) }
+        queue = try outbox.map { try LineQueue($0, api: api, context) }
+        meter = SyncMeter(context)
+    }
+
+    /// Checks a key that the user has chosen.
+    static func check(key: String) throws {
+        guard IdempotencyKey(key) != nil, key.utf8.count <= keyLimit else {
+            throw CommandFailure(
+                .invalidData, code: "bad_id",
+                "the id '\(key)' is not valid; with --lines and --ndjson use 1 to \(keyLimit) printable ASCII "
+                    + "characters, which each line's number is put behind")
+        }
+    }
+
+    func run(descriptor: Int32 = STDIN_FILENO) throws -> ExitCode {
+        defer { meter.clear() }
+        var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
+        while true {
+            let item: InputLines.Item
+            do throws(DiskError) {
+                item = try lines.next(mayWait: batch.isEmpty)
+            } catch {
+                try flush()
+                throw error
+            }
+            switch item {
+            case .line(let line):
+                do throws(LineMessages.Problem) {
+                    guard let request = try messages.message(line, number: lines.number) else { continue }
+                    batch.append(request, number: lines.number)
+                } catch {
+                    try stop(at: lines.number, error)
+                }
+                if batch.isFull { try flush() }
+            case .tooLong: try stop(at: lines.number, messages.tooLong)
+            // Who writes slowly, as 'tail -f' does, wants each line sent when it comes.
+            case .pause: try flush()
+            case .end:
+                try flush()
+                meter.clear()
+                tellTotals()
+                return .success
+            }
+        }
+    }
+
+    // MARK: - Sending
+
+    /// Sends or queues the batch.
+    private func flush() throws {
+        guard !batch.isEmpty else { return }
+        if let queue, try queue.takesOver(tell: context.tell) {
+            try write(try queue.add(&batch, at: context.now))
+        } else {
+            try send()
+        }
+        // In a pipe, too: whoever reads it may wait for just this line.
+        try context.console.output.flush()
+        meter.show("\(sentCount + (queue?.count ?? 0)) messages")
+    }
+
+    private func send() throws {
+        guard let sender else { return }
+        let before = batch.count
+        let first = batch
+        let console = context.console
+        let refusal: APIError.Refusal?
+        do {
+            defer { count(before - batch.count, of: first) }
+            refusal =
+                try context.wantsJSON
+                ? sender.send(&batch) { try console.output.writeJSON($0) } : sender.send(&batch)
+        } catch let error as APIError {
+            if QueueRule.allows(error), let queue {
+                queue.begin(because: error.reason)
+                return try write(try queue.add(&batch, at: context.now))
+            }
+            throw interrupted(error)
+        }
+        guard let refusal, let line = batch.firstNumber else { return }
+        let failure = Explanation.failure(APIError.refused(refusal))
+        throw self.failure(at: line, code: failure.code, failure.message)
+    }
+
+    private func count(_ taken: Int, of batch: MessageBatch) {
+        sentCount += taken
+        if taken > 0 { sentLine = batch.number(at: taken - 1) ?? sentLine }
+    }
+
+    private func write(_ entries: [OutboxEntry]) throws {
+        guard context.wantsJSON else { return }
+        for entry in entries { try context.console.output.writeJSON(WireJSON.encode(OutboxObject(entry))) }
+    }
+
+    // MARK: - Ends
+
+    private func tellTotals() {
+        if let queue, queue.count > 0 {
+            context.note("\(queue.count) of \(sentCount + queue.count) messages queued: \(queue.reason)")
+        } else {
+            context.confirm("\(sentCount) messages sent")
+        }
+    }
+
+    /// What stands before a bad line is sent, the line itself and what follows is not.
+    private func stop(at line: Int64, _ problem: LineMessages.Problem) throws -> Never {
+        try flush()
+        throw failure(at: line, code: problem.code, problem.reason)
+    }
+
+    private func failure(at line: Int64, code: String, _ reason: String) -> CommandFailure {
+        let kept = queue?.count ?? 0
+        let before =
+            switch (sentCount, kept) {
+            case (0, 0): "nothing was sent"
+            case (_, 0): "the lines before it were sent"
+            default: "the lines before it were sent or queued"
+            }
+        return CommandFailure(.invalidData, code: code, "line \(line): \(reason); \(before)")
+    }
+
+    /// The server can't be asked any more: how far it has come, and how to go on.
+    private func interrupted(_ error: APIError) -> any Error {
+        let failure = Explanation.failure(error)
+        let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
+        guard sentCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
+        let sent = sentCount > 0 ? "all up to line \(sentLine) was sent" : "nothing is known to be sent"
+        let how = hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
+        return CommandFailure(
+            failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
+            "stopped at line \(line): \(failure.message); \(sent). To go on, \(how): nothing is sent twice")
+    }
+}
