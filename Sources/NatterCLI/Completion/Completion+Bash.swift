@@ -67,10 +67,10 @@ extension Completion {
                     case $quote in
                     "'") quoted=${word//\'/"'\\''"} ;;
                     '"')
+                        # Nothing there keeps a "!" from bringing back a former command.
+                        [[ $word != *!* ]] || continue
                         quoted=${word//\\/'\\'}
                         quoted=${quoted//\$/'\$'} quoted=${quoted//\`/'\`'} quoted=${quoted//\"/'\"'}
-                        # Between double quotes, nothing keeps a "!" from bringing back a former command.
-                        quoted=${quoted//\!/\"\'\!\'\"}
                         ;;
                     *)
                         quoted=''
@@ -191,7 +191,7 @@ extension Completion {
                 typed=$plain
 
                 if [[ -n $redirected || $current =~ ^[0-9]*[\<\>] ]]; then
-                    kind=file
+                    kind='file'
                 elif [[ -n $waiting ]]; then
                     \#(function)_value "$waiting"
                 elif [[ -n $help ]]; then
