@@ -119,8 +119,12 @@ struct Context {
     }
 
     /// The API with the session of the profile or of `--token-file`.
-    func api() throws -> ServerAPI {
+    ///
+    /// - Parameter deliveringOutbox: whether to send what waits there first, for some seconds at most.
+    func api(deliveringOutbox: Bool = true) throws -> ServerAPI {
         let login = try login()
-        return try api(at: try address(remembered: login.account.server), token: login.token)
+        let api = try api(at: try address(remembered: login.account.server), token: login.token)
+        if deliveringOutbox { deliverOutbox(of: login, to: api) }
+        return api
     }
 }

@@ -35,6 +35,8 @@ final class Mirror {
     private let account: Account
     private var knownAPI: ServerAPI?
     private var opened: Replica?
+    /// Whether the outbox was looked at since the last sync.
+    private var hasDelivered = false
 
     /// - Parameter needsServer: false for what reads the replica only; then the token is not looked at.
     init(_ context: Context, needsServer: Bool = true) throws {
@@ -67,11 +69,31 @@ final class Mirror {
         return (account, api)
     }
 
+    /// What waits in the outbox is sent before anything else is asked for.
+    ///
+    /// - Throws: also if the server is not reached with that.
     func api() throws -> ServerAPI {
-        if let knownAPI { return knownAPI }
-        let api = try context.api()
+        let api = try knownAPI ?? context.api(deliveringOutbox: false)
         knownAPI = api
+        guard !hasDelivered else { return api }
+        hasDelivered = true
+        if let error = context.deliverOutbox(of: try context.login(), to: api),
+            case .transport(.notReached, _) = error
+        {
+            throw error
+        }
         return api
+    }
+
+    /// Sends all that waits, however long it takes.
+    func deliverOutbox() throws {
+        hasDelivered = true
+        let outbox = try context.outbox(of: try context.login())
+        let timeout = try context.timeoutMilliseconds()
+        let report = try OutboxDelivery(outbox, api: try api()).run(
+            timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
+        context.tell(report)
+        if let error = report.interruption { throw error }
     }
 
     /// The replica, opened once; nil if nothing was ever synced.
@@ -88,6 +110,8 @@ final class Mirror {
         milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
         let client = SyncClient(api: try api(), location: location)
+        // What follows may wait for long, and something may be queued meanwhile.
+        defer { hasDelivered = false }
         let limits = SyncClient.Limits(deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds)
         return try client.sync(limits, progress: progress)
     }

@@ -15,7 +15,7 @@ enum SyncCommand {
         ],
         operands: [.optional("CONV", isRepeating: true, "tell about these, and wait for them, alone")],
         description: [
-            "Pulls what is new into the replica, where 'log' and 'search' read it, also without the server. It can be "
+            "Sends what waits in the outbox, and pulls what is new into the replica, where 'log' and 'search' read it, also without the server. It can be "
                 + "interrupted at any moment and goes on from there the next time."
         ],
         examples: [
@@ -36,6 +36,7 @@ enum SyncCommand {
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
             let meter = SyncMeter(context)
+            try mirror.deliverOutbox()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             var news = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
             try wanted.resolve(mirror)
