@@ -54,8 +54,9 @@ enum LogCommand {
 private struct Log {
     let context: Context
     let request: LogRequest
-    let printer: MessagePrinter
+    private var printer: MessagePrinter
     private var places: LogPlaces?
+    private var pager: Pager?
 
     init(_ context: Context) throws {
         self.context = context
@@ -65,6 +66,7 @@ private struct Log {
     }
 
     mutating func run() throws -> ExitCode {
+        defer { pager?.finish() }
         let mirror = try Mirror(context)
         let state = try mirror.refresh(request.isPage ? .quickly : .completely)
         if case .partial = state, case .conversation(let name) = request.scope,
@@ -75,6 +77,7 @@ private struct Log {
         }
         guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
         let conversations = try conversations(in: replica, mirror, state)
+        startPager()
         var walk = makeWalk(replica)
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
         try finish(walk, conversations, replica)
@@ -86,6 +89,14 @@ private struct Log {
                 .inputOutput, code: "damaged", "a part of the replica cannot be read; what can was printed")
         }
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
+    }
+
+    /// Only once there is something to print: what goes wrong before is told on the terminal itself.
+    private mutating func startPager() {
+        guard !request.follows, let started = Pager.start(context.console) else { return }
+        pager = started
+        printer = MessagePrinter(
+            context, format: request.format, showsConversation: request.scope == .all, pager: started)
     }
 
     private func makeWalk(_ replica: Replica) -> LogWalk {
@@ -173,17 +184,18 @@ private struct Log {
     private mutating func finish(
         _ walk: LogWalk, _ conversations: [ReplicaConversation], _ replica: Replica
     ) throws {
-        try context.console.output.flush()
+        try printer.output.flush()
         try places?.save(walk, conversations, of: replica)
     }
 
     /// The newest messages from the server, where syncing up to them would take too long.
     private mutating func run(_ page: ServerPage, count: Int, _ mirror: Mirror) throws -> ExitCode {
         let messages = try page.newest(count)
+        startPager()
         for message in request.isReversed ? messages.reversed() : messages where printer.shows(message.kind) {
             try printer.write(message)
         }
-        try context.console.output.flush()
+        try printer.output.flush()
         if request.follows {
             guard let replica = try mirror.replica() else { throw mirror.nothingThere(.partial) }
             var walk = makeWalk(replica)

@@ -33,13 +33,15 @@ struct MessagePrinter {
     /// Exact bytes are for programs; a terminal obeys some of them.
     private let escapes: Bool
 
-    init(output: Output, style: Style, showsConversation: Bool) {
+    init(output: Output, style: Style, showsConversation: Bool, escapes: Bool? = nil) {
         (self.output, self.style, self.showsConversation) = (output, style, showsConversation)
-        escapes = output.isTerminal
+        self.escapes = escapes ?? output.isTerminal
     }
 
     /// By the options of a command.
-    init(_ context: Context, format: MessageFormat? = nil, showsConversation: Bool) {
+    ///
+    /// - Parameter pager: what shows the output, where one does.
+    init(_ context: Context, format: MessageFormat? = nil, showsConversation: Bool, pager: Pager? = nil) {
         let output = context.console.output
         let style: Style =
             if context.wantsJSON {
@@ -51,7 +53,9 @@ struct MessagePrinter {
             } else {
                 .plain
             }
-        self.init(output: output, style: style, showsConversation: showsConversation)
+        self.init(
+            output: pager?.output ?? output, style: style, showsConversation: showsConversation,
+            escapes: output.isTerminal)
     }
 
     /// Whether a kind of message is shown. Programs get every kind and skip what they do not know.
@@ -64,7 +68,7 @@ struct MessagePrinter {
         if case .json = style {
             var line: [UInt8] = []
             MessageLine.append(message, to: &line)
-            return try output.writeJSON(line)
+            return try output.writeJSON(line, escapes: escapes)
         }
         let fields = MessageFields(
             conversation: message.conversation, seq: message.seq, time: message.time,

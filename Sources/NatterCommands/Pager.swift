@@ -1,0 +1,76 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterSystem
+
+/// The program that shows long output on a terminal, as git has it: `NATTER_PAGER`, `PAGER`, else `less` where there is
+/// one. `cat` means none.
+final class Pager {
+    /// What goes to it.
+    let output: Output
+    private let process: pid_t
+    private var descriptor: Int32
+
+    private init(output: Output, process: pid_t, descriptor: Int32) {
+        (self.output, self.process, self.descriptor) = (output, process, descriptor)
+    }
+
+    /// Starts it.
+    ///
+    /// - Returns: nil where output does not go to a terminal, or there is no pager, or it can't be started: then output
+    ///   goes where it went.
+    static func start(_ console: Console) -> Pager? {
+        guard console.output.isTerminal, let command = command(console.environment) else { return nil }
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { return nil }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(ends[0]) }
+        guard let process = spawn(command, input: ends[0], console.environment) else {
+            close(ends[1])
+            return nil
+        }
+        // Ctrl-C is for the pager to answer: less stops reading, and goes on.
+        Signals.leaveInterruptToChild()
+        return Pager(
+            output: Output(descriptor: ends[1], name: "the pager"), process: process, descriptor: ends[1])
+    }
+
+    /// Tells it that there is no more, and waits until its reader is done.
+    func finish() {
+        guard descriptor >= 0 else { return }
+        close(descriptor)
+        descriptor = -1
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        Signals.exitOnInterrupt()
+    }
+
+    private static func command(_ environment: Environment) -> String? {
+        if environment["TERM"] == "dumb" { return nil }
+        if let chosen = environment["NATTER_PAGER"] ?? environment["PAGER"] { return chosen == "cat" ? nil : chosen }
+        let directories = (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
+        return directories.contains { access("\($0)/less", X_OK) == 0 } ? "less" : nil
+    }
+
+    private static func spawn(_ command: String, input: Int32, _ environment: Environment) -> pid_t? {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var defaults = sigset_t()
+        sigemptyset(&defaults)
+        sigaddset(&defaults, SIGPIPE)
+        sigaddset(&defaults, SIGINT)
+        posix_spawnattr_setsigdefault(&attributes, &defaults)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+
+        // As git sets it: leave at once what fits on a page, let colours through, and keep the screen.
+        if environment["LESS"] == nil { setenv("LESS", "FRX", 1) }
+        let words: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(command), nil]
+        defer { for word in words { free(word) } }
+        var process: pid_t = 0
+        return posix_spawn(&process, "/bin/sh", &actions, &attributes, words, environ) == 0 ? process : nil
+    }
+}
