@@ -119,7 +119,32 @@ public final class ArchiveWriter {
                 segment: row, newDictionary: target.isNew ? target.segment.dictionary : nil, blocks: rows,
                 hashAfter: hashAfter)
         } catch {
+            // What was written in part is recorded nowhere, and whole where it came from.
+            try? takeBack(target.segment.path, to: target.isNew ? nil : target.row.size)
             throw .log(error)
+        }
+    }
+
+    /// Takes blocks back that were written and will not be recorded, because their transaction certainly failed.
+    public func withdraw(_ written: WrittenBlocks, of conversation: ConversationID) throws(ArchiveError) {
+        let isNew = written.newDictionary != nil
+        do throws(DiskError) {
+            let path = directory + "/" + written.segment.name(of: conversation)
+            try takeBack(path, to: isNew ? nil : written.blocks.first?.offset)
+        } catch {
+            throw .disk(error)
+        }
+    }
+
+    /// - Parameter size: what the file had before; nil if there was none.
+    private func takeBack(_ path: String, to size: UInt64?) throws(DiskError) {
+        if let size {
+            let file = try disk.open(path, .readWrite)
+            try file.truncate(to: size)
+            try file.sync()
+        } else {
+            try disk.remove(path)
+            try disk.syncDirectory(Path.directory(of: path))
         }
     }
 

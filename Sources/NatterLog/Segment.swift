@@ -39,9 +39,15 @@ public final class Segment: Sendable {
             try disk.makeDirectories(directory)
             let file = try disk.open(path, .create)
             let bytes = header.encode() + (dictionary.id == .none ? [] : dictionary.encode())
-            try file.write(bytes, at: 0)
-            try file.sync()
-            try disk.syncDirectory(directory)
+            do throws(DiskError) {
+                try file.write(bytes, at: 0)
+                try file.sync()
+                try disk.syncDirectory(directory)
+            } catch {
+                // Nobody knows of it yet; left there, each further try would leave one more.
+                try? disk.remove(path)
+                throw error
+            }
             return Segment(header: header, dictionary: dictionary, bodyOffset: UInt64(bytes.count), file: file)
         } catch {
             throw .disk(error)

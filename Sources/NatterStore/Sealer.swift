@@ -11,7 +11,7 @@ final class Sealer: Sendable {
     /// A tail of this many bytes is worth a block.
     static let ripeBytes = Block.targetRawBytes
     /// The journal's bound: beyond it, tails that stay small are sealed or moved up so that they don't pin it for ever.
-    static let journalBytes = 24 << 20
+    static let standardJournalBytes = 24 << 20
     /// Below this a tail of such a straggler is moved up, from here on it is sealed.
     static let stragglerBytes = 8 << 10
     /// Tails sealed in one round, so that one commit records several files.
@@ -21,10 +21,17 @@ final class Sealer: Sendable {
         var ripe: Set<Int64> = []
         /// To be sealed to the last message, and who waits for that.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
+        /// Whether the journal has grown beyond its bound.
+        var isUntidy = false
+        /// What tidying left of it the last time.
+        var tidiedBytes = 0
         var isStopping = false
     }
 
     private let queue = Monitor(Queue())
+    private let journalBytes: Int
+
+    init(journalBytes: Int) { self.journalBytes = journalBytes }
 
     /// Asks for these conversations to be sealed as far as whole blocks go.
     func request(_ conversations: [Int64]) { queue.signal { $0.ripe.formUnion(conversations) } }
@@ -34,11 +41,19 @@ final class Sealer: Sendable {
         queue.signal { $0.whole.append((conversation, completion)) }
     }
 
+    /// Says how large the journal is: conversations that all stay small would fill it without any of them being ripe.
+    func note(journalBytes size: Int) {
+        // What it can't get rid of must not keep it busy.
+        let isUntidy = queue.withLock { size > max(journalBytes, $0.tidiedBytes + journalBytes / 4) }
+        if isUntidy { queue.signal { $0.isUntidy = true } }
+    }
+
     func stop() { queue.signal { $0.isStopping = true } }
 
     private enum Work {
         case ripe([Int64])
         case whole(Int64, @Sendable (StoreError?) -> Void)
+        case tidying
     }
 
     private func next() -> Work? {
@@ -48,7 +63,7 @@ final class Sealer: Sendable {
                 let first = queue.whole.removeFirst()
                 return .some(.whole(first.conversation, first.completion))
             }
-            guard !queue.ripe.isEmpty else { return nil }
+            guard !queue.ripe.isEmpty else { return queue.isUntidy ? .tidying : nil }
             let round = Array(queue.ripe.prefix(Sealer.roundSize))
             queue.ripe.subtract(round)
             return .some(.ripe(round))
@@ -63,10 +78,11 @@ final class Sealer: Sendable {
             switch work {
             case .ripe(let conversations):
                 _ = seal(conversations, whole: false, store, writer)
-                tidy(store, writer)
             case .whole(let conversation, let completion):
                 completion(seal([conversation], whole: true, store, writer))
+            case .tidying: break
             }
+            tidy(store, writer)
         }
     }
 
@@ -109,6 +125,9 @@ final class Sealer: Sendable {
             }
         }
         if let recorded {
+            if recorded != .outcomeUnknown {
+                for (piece, blocks) in finished { withdraw(blocks, of: piece, store, writer) }
+            }
             store.state.withLock { state in
                 for (piece, _) in finished { state.conversations[piece.identity.number]?.isBeingSealed = false }
             }
@@ -116,6 +135,12 @@ final class Sealer: Sendable {
         }
         store.search.request(finished.map(\.piece.identity.number))
         return trim(store) ?? failure
+    }
+
+    private func withdraw(_ blocks: WrittenBlocks, of piece: Piece, _ store: Store, _ writer: ArchiveWriter) {
+        do throws(ArchiveError) { try writer.withdraw(blocks, of: piece.identity.id) } catch {
+            store.report("cannot take back what was not recorded: \(error)")
+        }
     }
 
     private func take(_ number: Int64, whole: Bool, _ store: Store) -> Piece? {
@@ -137,7 +162,7 @@ final class Sealer: Sendable {
             conversation.isBeingSealed = true
             return Piece(
                 identity: conversation.identity, records: tail.slice(0..<count),
-                hashBefore: conversation.sealedHash, isBacklogged: state.journalBytes > 2 * Sealer.journalBytes)
+                hashBefore: conversation.sealedHash, isBacklogged: state.journalBytes > 2 * journalBytes)
         }
     }
 
@@ -177,9 +202,22 @@ final class Sealer: Sendable {
         }
     }
 
-    /// Where the journal has outgrown its bound, does something about the tails that pin its older half.
+    /// Where the journal has outgrown its bound, does something about the tails that pin it, as long as that helps.
     private func tidy(_ store: Store, _ writer: ArchiveWriter) {
-        guard store.state.withLock({ $0.journalBytes }) > Sealer.journalBytes else { return }
+        var size = store.state.withLock { $0.journalBytes }
+        while size > journalBytes {
+            tidyOlderHalf(store, writer)
+            let former = size
+            size = store.state.withLock { $0.journalBytes }
+            if size >= former { break }
+        }
+        queue.signal { queue in
+            queue.isUntidy = false
+            queue.tidiedBytes = size
+        }
+    }
+
+    private func tidyOlderHalf(_ store: Store, _ writer: ArchiveWriter) {
         let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
             let tails = state.conversations.values.filter { !$0.tail.isEmpty }
             let floors = tails.compactMap(\.journalFloor).sorted()
@@ -187,7 +225,7 @@ final class Sealer: Sendable {
             let old = tails.filter { ($0.journalFloor ?? middle) <= middle }
             // Where small tails alone fill the journal, moving them would not end: then they are sealed too.
             let total = tails.reduce(0) { $0 + $1.tail.estimatedBytes }
-            let least = total > Sealer.journalBytes / 2 ? 0 : Sealer.stragglerBytes
+            let least = total > journalBytes / 2 ? 0 : Sealer.stragglerBytes
             return (
                 old.filter { $0.tail.estimatedBytes >= least }.map(\.identity.number),
                 old.filter { $0.tail.estimatedBytes < least }.map(\.identity.number)

@@ -17,7 +17,7 @@ public final class Store: ChatStore {
     let state = Monitor(StoreState())
     let keySecret: ShortHashKey
     let cache: ArchiveCache
-    let sealer = Sealer()
+    let sealer: Sealer
     let search = StoreSearch()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
@@ -26,7 +26,8 @@ public final class Store: ChatStore {
     private let coreBox = Monitor<WriterCore?>(nil)
     private let reporter: @Sendable (String) -> Void
     private let failed: @Sendable (String) -> Void
-    private let lock: FileLock
+    /// nil once the directory is let go.
+    private let lock: Monitor<FileLock?>
     private let keepsSearchIndex: Bool
 
     public struct Options: Sendable {
@@ -37,6 +38,8 @@ public final class Store: ChatStore {
         /// Called once, when a write has failed so that the disk's content is unknown. Nothing is written from then on.
         public var failed: @Sendable (String) -> Void = { _ in }
 
+        /// The bound of what is kept uncompressed.
+        var journalBytes = Sealer.standardJournalBytes
         /// Whether a thread keeps the search index up to date; without it a search scans.
         public var keepsSearchIndex = false
 
@@ -48,8 +51,9 @@ public final class Store: ChatStore {
         options: Options
     ) {
         (self.directory, self.id, self.keySecret, self.disk, self.clock) = (directory, id, keySecret, disk, clock)
-        (self.lock, reporter, failed) = (lock, options.report, options.failed)
+        (self.lock, reporter, failed) = (Monitor(lock), options.report, options.failed)
         keepsSearchIndex = options.keepsSearchIndex
+        sealer = Sealer(journalBytes: options.journalBytes)
         cache = ArchiveCache(directory: directory, disk: disk)
     }
 
@@ -89,6 +93,7 @@ public final class Store: ChatStore {
         running.last?.join()
         readers.signal { $0 = [] }
         coreBox.signal { $0 = nil }
+        lock.signal { $0 = nil }
     }
 
     private static func markClean(_ connection: Connection) throws -> @Sendable (inout StoreState) -> Void {

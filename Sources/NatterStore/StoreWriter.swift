@@ -190,9 +190,9 @@ final class WriterCore: @unchecked Sendable {
     private func publish(
         _ numbering: Numbering, _ changes: [@Sendable (inout StoreState) -> Void], _ answers: [@Sendable () -> Void]
     ) {
-        let outcome = store.state.withLock { state in
+        let (outcome, journalBytes) = store.state.withLock { state in
             for change in changes { change(&state) }
-            return numbering.publish(to: &state)
+            return (numbering.publish(to: &state), state.journalBytes)
         }
         for (key, commit) in numbering.newKeys {
             remember(key.key, conversation: key.conversation, seq: key.seq, commit: commit)
@@ -201,6 +201,7 @@ final class WriterCore: @unchecked Sendable {
         for answer in answers { answer() }
         if let news = outcome.news { store.announce(news) }
         if !outcome.ripe.isEmpty { store.sealer.request(outcome.ripe) }
+        store.sealer.note(journalBytes: journalBytes)
         walBytes += numbering.batch.size + 4_096
         if walBytes >= StoreWriter.checkpointBytes { checkpoint() }
     }

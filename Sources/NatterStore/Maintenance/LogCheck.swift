@@ -169,6 +169,7 @@ struct LogCheck {
     private mutating func skip(past rows: some Collection<BlockRow>) {
         guard let range = range(of: rows) else { return }
         nextSeq = max(nextSeq, range.upperBound.next)
+        lastCommit = rows.map(\.lastCommit).max() ?? lastCommit
         hash = nil
     }
 

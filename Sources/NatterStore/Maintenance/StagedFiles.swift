@@ -11,12 +11,21 @@ final class StagedFiles {
     private let epoch: Epoch
     private let created: Timestamp
     private let conversation: ConversationIdentity
+    private let sizes: Sizes
     private var hash: Digest
     private var finished: [ImportPacker.Staged] = []
     private var current: Current?
     /// The newest text, to make a dictionary of; at first it waits to be written until there is enough of it.
     private var recent: [Records] = []
     private var recentBytes = 0
+
+    /// When a dictionary is made and a new file begun.
+    struct Sizes: Sendable {
+        /// Bytes of text to make a dictionary of.
+        var sample = DictionaryTrainer.sampleBytes
+        /// Bytes of a file after which the next is begun.
+        var segment = Segment.maximumBytes
+    }
 
     private struct Current {
         let segment: Segment
@@ -27,24 +36,24 @@ final class StagedFiles {
 
     init(
         staging: ImportStaging, store: StoreID, epoch: Epoch, created: Timestamp, conversation: ConversationIdentity,
-        hashBefore: Digest
+        hashBefore: Digest, sizes: Sizes
     ) {
         (self.staging, self.store, self.epoch, self.created) = (staging, store, epoch, created)
-        (self.conversation, hash) = (conversation, hashBefore)
+        (self.conversation, hash, self.sizes) = (conversation, hashBefore, sizes)
     }
 
     /// Adds the messages of one block.
     func append(_ records: Records) throws {
         if current == nil, finished.isEmpty {
             remember(records)
-            guard recentBytes >= DictionaryTrainer.sampleBytes else { return }
+            guard recentBytes >= sizes.sample else { return }
             return try writeRecent()
         }
-        if let current, current.row.size >= Segment.maximumBytes { try close(current) }
+        if let current, current.row.size >= sizes.segment { try close(current) }
         if current == nil { current = try begin(at: records.firstSeq, with: DictionaryTrainer.train(recentText())) }
         try write(records)
         remember(records)
-        while let oldest = recent.first, recentBytes - oldest.textBytes >= DictionaryTrainer.sampleBytes {
+        while let oldest = recent.first, recentBytes - oldest.textBytes >= sizes.sample {
             recent.removeFirst()
             recentBytes -= oldest.textBytes
         }

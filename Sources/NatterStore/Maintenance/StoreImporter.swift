@@ -35,7 +35,11 @@ public final class StoreImporter {
     private var isOver = false
 
     /// - Parameter name: `general` or a group's, in normalization form C; a group that is not there becomes a private one.
-    public init(into name: String, of store: Store) throws(ImportError) {
+    public convenience init(into name: String, of store: Store) throws(ImportError) {
+        try self.init(into: name, of: store, sizes: StagedFiles.Sizes())
+    }
+
+    init(into name: String, of store: Store, sizes: StagedFiles.Sizes) throws(ImportError) {
         self.store = store
         staging = ImportStaging(root: store.directory, disk: store.disk)
         let found = try StoreImporter.find(name, in: store)
@@ -52,7 +56,8 @@ public final class StoreImporter {
         do throws(DiskError) { try staging.prepare() } catch { throw .store(StoreError(error)) }
         // The thread alone uses them from here on.
         nonisolated(unsafe) let files = StagedFiles(
-            staging: staging, store: store.id, epoch: epoch, created: now, conversation: identity, hashBefore: hash)
+            staging: staging, store: store.id, epoch: epoch, created: now, conversation: identity, hashBefore: hash,
+            sizes: sizes)
         do {
             thread = try SystemThread(name: "natter-packer") { [packer] in packer.run(files) }
         } catch {
