@@ -86,14 +86,17 @@ final class Mirror {
     }
 
     /// Sends all that waits, however long it takes.
-    func deliverOutbox() throws {
+    ///
+    /// - Returns: why the server did not take it, if it was reached.
+    func deliverOutbox() throws -> APIError? {
         hasDelivered = true
         let outbox = try context.outbox(of: try context.login())
         let timeout = try context.timeoutMilliseconds()
         let report = try OutboxDelivery(outbox, api: try api()).run(
             timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
         context.tell(report)
-        if let error = report.interruption { throw error }
+        if let error = report.interruption, error.isNotReached { throw error }
+        return report.interruption
     }
 
     /// The replica, opened once; nil if nothing was ever synced.

@@ -7,28 +7,35 @@ internal import NatterWire
 
 /// `send` and `pm`: one message, one request, nothing synced before; or a message for each line.
 enum SendCommand {
-    static let spec = CommandSpec(
-        "send", "send a message", group: NatterProgram.Group.writing,
-        options: [.option("conversation", short: "c", value: "CONV", "send to CONV, not to 'general'")] + options,
-        operands: [textOperand],
-        description: [
-            "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. " + inputParagraph,
-            "When it ends with status 0 the message is on the server's disk. It prints nothing in a pipe; with --json, "
-                + "the message.",
-            linesParagraph, queueParagraph, repeatParagraph,
-        ],
-        examples: [
-            Example("natter send Hello, everyone", "to 'general'"),
-            Example("df -h / | natter send -c @bob", "what a command prints, to bob"),
-            Example("natter send --id backup-2026-11-20 'The backup is done'", "once, however often it is run"),
-            Example("natter send --lines --id import-1 -c @me < notes.txt", "each line, and none twice if repeated"),
-            Example("natter send --queue 'Disk nearly full'", "later, if the server is not reached now"),
-        ],
-        run: { arguments, console in
-            try send(
-                arguments.operands("TEXT"), to: arguments.value("conversation") ?? "general",
-                Context(arguments, console))
-        })
+    static let spec = spec(reading: STDIN_FILENO)
+
+    /// - Parameter descriptor: what stands for standard input.
+    static func spec(reading descriptor: Int32) -> CommandSpec {
+        CommandSpec(
+            "send", "send a message", group: NatterProgram.Group.writing,
+            options: [.option("conversation", short: "c", value: "CONV", "send to CONV, not to 'general'")] + options,
+            operands: [textOperand],
+            description: [
+                "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. "
+                    + inputParagraph,
+                "When it ends with status 0 the message is on the server's disk. It prints nothing in a pipe; with --json, "
+                    + "the message.",
+                linesParagraph, queueParagraph, repeatParagraph,
+            ],
+            examples: [
+                Example("natter send Hello, everyone", "to 'general'"),
+                Example("df -h / | natter send -c @bob", "what a command prints, to bob"),
+                Example("natter send --id backup-2026-11-20 'The backup is done'", "once, however often it is run"),
+                Example(
+                    "natter send --lines --id import-1 -c @me < notes.txt", "each line, and none twice if repeated"),
+                Example("natter send --queue 'Disk nearly full'", "later, if the server is not reached now"),
+            ],
+            run: { arguments, console in
+                try send(
+                    arguments.operands("TEXT"), to: arguments.value("conversation") ?? "general",
+                    Context(arguments, console), descriptor)
+            })
+    }
 
     static let personalSpec = CommandSpec(
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
@@ -43,7 +50,8 @@ enum SendCommand {
         run: { arguments, console in
             let user = arguments.operand("USER") ?? ""
             return try send(
-                arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", Context(arguments, console))
+                arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", Context(arguments, console),
+                STDIN_FILENO)
         })
 
     private static var options: [OptionSpec] {
@@ -73,7 +81,9 @@ enum SendCommand {
         + "is kept in the outbox, a note says so, and the status is 0. Every later command that speaks to the server "
         + "sends what waits, in order, each message once; see 'natter help outbox'."
 
-    private static func send(_ words: [String], to conversation: String, _ context: Context) throws -> ExitCode {
+    private static func send(
+        _ words: [String], to conversation: String, _ context: Context, _ input: Int32
+    ) throws -> ExitCode {
         let form = try form(words, context.arguments)
         let key = context.arguments.value("id")
         if let key { try check(key, form) }
@@ -86,12 +96,12 @@ enum SendCommand {
         let outbox = try context.outbox(of: login)
         if let form {
             if !isQueueing, let api { try sendWaiting(outbox, api, context) }
-            if Terminal.isTerminal(STDIN_FILENO) { context.note("type the lines and end them with Ctrl-D") }
+            if Terminal.isTerminal(input) { context.note("type the lines and end them with Ctrl-D") }
             return try SendLines(
                 context, form: form, conversation: conversation, key: key, api: api, outbox: isQueueing ? outbox : nil
-            ).run()
+            ).run(descriptor: input)
         }
-        let text = try text(words, context)
+        let text = try text(words, context, input)
         do { try TextError.check(text) } catch {
             throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
         }
@@ -156,10 +166,10 @@ enum SendCommand {
         }
     }
 
-    private static func text(_ words: [String], _ context: Context) throws -> String {
+    private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
         guard words.isEmpty || words == ["-"] else { return words.joined(separator: " ") }
-        if Terminal.isTerminal(STDIN_FILENO) { context.note("type the message and end it with Ctrl-D") }
-        return try StandardInput.message()
+        if Terminal.isTerminal(input) { context.note("type the message and end it with Ctrl-D") }
+        return try StandardInput.message(descriptor: input)
     }
 
     private static func message(in answer: [UInt8]) throws -> MessageObject {

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
@@ -52,7 +51,8 @@ final class SendLines {
         }
     }
 
-    func run(descriptor: Int32 = STDIN_FILENO) throws -> ExitCode {
+    /// - Parameter descriptor: where the lines come from.
+    func run(descriptor: Int32) throws -> ExitCode {
         defer { meter.clear() }
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
         while true {

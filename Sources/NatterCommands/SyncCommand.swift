@@ -15,8 +15,8 @@ enum SyncCommand {
         ],
         operands: [.optional("CONV", isRepeating: true, "tell about these, and wait for them, alone")],
         description: [
-            "Sends what waits in the outbox, and pulls what is new into the replica, where 'log' and 'search' read it, also without the server. It can be "
-                + "interrupted at any moment and goes on from there the next time."
+            "Sends what waits in the outbox, and pulls what is new into the replica, where 'log' and 'search' read it, "
+                + "also without the server. It can be interrupted at any moment and goes on from there the next time."
         ],
         examples: [
             Example("natter sync", "everything that is new"),
@@ -36,7 +36,7 @@ enum SyncCommand {
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
             let meter = SyncMeter(context)
-            try mirror.deliverOutbox()
+            let obstacle = try mirror.deliverOutbox()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             var news = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
             try wanted.resolve(mirror)
@@ -51,6 +51,8 @@ enum SyncCommand {
             // indexed by the searches that need it.
             _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50)
             try? refreshUsers()
+            // That nothing could be sent is no reason to pull nothing.
+            if let obstacle { throw obstacle }
             return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 
