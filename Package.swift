@@ -78,6 +78,17 @@ let package = Package(
                 "NatterCrypto",
                 "NatterModel", "NatterSystem",
             ]),
+        tests(
+            "OutboxTests",
+            of: [
+                "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
+                "NatterCrypto", "NatterModel", "NatterSystem",
+            ]),
+        tests(
+            "StoreTests",
+            of: [
+                "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterModel", "NatterSystem",
+            ]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
