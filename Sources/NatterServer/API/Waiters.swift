@@ -22,6 +22,8 @@ final class Waiters: Sendable {
         var byAccount: [AccountID: Set<UInt64>] = [:]
         var nextNumber: UInt64 = 0
         var lastCommit: Commit = .zero
+        /// When the keeper of the time looks next.
+        var nextDeadline: Int64 = .max
         var isStopping = false
 
         mutating func remove(_ number: UInt64) -> Waiter? {
@@ -46,16 +48,20 @@ final class Waiters: Sendable {
     ///
     /// - Parameter deadline: on the monotonic clock, in milliseconds.
     func wait(_ account: AccountID, seen: Commit, deadline: Int64, _ wake: @escaping @Sendable (Wake) -> Void) {
-        let early: Wake? = state.signal { state in
-            if state.isStopping { return .stopping }
+        let (early, isNext) = state.withLock { state -> (Wake?, Bool) in
+            if state.isStopping { return (.stopping, false) }
             // Something was committed between the look and this: look again.
-            if state.lastCommit > seen { return .news }
+            if state.lastCommit > seen { return (.news, false) }
             state.nextNumber += 1
             state.byNumber[state.nextNumber] = Waiter(account: account, deadline: deadline, wake: wake)
             state.byAccount[account, default: []].insert(state.nextNumber)
-            return nil
+            guard deadline < state.nextDeadline else { return (nil, false) }
+            state.nextDeadline = deadline
+            return (nil, true)
         }
         if let early { wake(early) }
+        // Only the one that is due first wakes the keeper of the time: ten thousand may come at once.
+        if isNext { state.signal { _ in } }
     }
 
     var count: Int { state.withLock { $0.byNumber.count } }
@@ -77,14 +83,15 @@ final class Waiters: Sendable {
         let (late, next, isStopping) = state.withLock { state -> ([Waiter], Int64, Bool) in
             let numbers = state.byNumber.filter { state.isStopping || $0.value.deadline <= now }.keys
             let late = numbers.compactMap { state.remove($0) }
-            let next = state.byNumber.values.map(\.deadline).min() ?? now + 60_000
+            let next = state.byNumber.values.lazy.map(\.deadline).min() ?? now + 60_000
+            state.nextDeadline = next
             return (late, next, state.isStopping)
         }
         for waiter in late { waiter.wake(isStopping ? .stopping : .timeout) }
         if isStopping { return false }
         // A new waiter may be due sooner; it signals.
         _ = state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { state in
-            state.isStopping || state.byNumber.values.contains { $0.deadline < next } ? true : nil
+            state.isStopping || state.nextDeadline < next ? true : nil
         }
         return true
     }
