@@ -181,10 +181,14 @@ extension Store {
                 if seq > snapshot.tail.sealedSeq {
                     let records = snapshot.tail.records
                     guard let lower = records.index(of: seq), let upper = records.index(of: last) else { break }
+                    // In pieces: where the sealer is behind, a tail is longer than an answer may be.
+                    let count = min(
+                        records.blockCount(from: lower, targetBytes: Block.targetRawBytes), upper + 1 - lower)
                     take(
                         Run(records: records, hashBefore: snapshot.tail.sealedHash, hashes: snapshot.tail.hashes),
-                        lower..<upper + 1)
-                    break
+                        lower..<lower + count)
+                    seq = seq.advanced(by: count)
+                    continue
                 }
                 seq = try takeSealed(seq, last)
             }
@@ -204,7 +208,10 @@ extension Store {
                 let row = try messages.row(containing: seq)
                 if row.firstSeq == seq, row.lastSeq <= last {
                     steps.append(.sealed(row))
-                    room -= form == .messages ? row.length * 2 + row.count * Store.objectBytes : row.length
+                    // How long the texts are is not known before the block is unpacked; some unpack to two hundred times.
+                    room -=
+                        form == .messages
+                        ? max(row.length * 2, Block.targetRawBytes) + row.count * Store.objectBytes : row.length
                     return row.lastSeq.next
                 }
                 let run = try messages.run(containing: seq)
