@@ -1,0 +1,191 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("register, login, logout, whoami")
+struct AccountTests {
+    private func stranger(_ world: World, _ name: String = "dora") -> Person { world.person(name) }
+    private let password: [UInt8] = Array("\(World.password)\n".utf8)
+
+    @Test("register takes the password from a file or the first line of standard input, and logs in")
+    func register() throws {
+        let world = try World()
+        let file = try world.directory.write("pw", "\(World.password)\r\nanother line\n")
+        let dora = try stranger(world).run(["register", "dora", "--password-file", file])
+        #expect(dora.code == 0 && dora.bytes.isEmpty && dora.errors.isEmpty)
+        let eve = try world.person("eve").run(
+            ["register", "eve", "--password-stdin", "--json"], input: .bytes(password))
+        #expect(eve.code == 0)
+        #expect(try eve.objects().map { $0[string: "name"] } == ["eve"])
+        // The token is in a file of its own and nowhere else.
+        #expect(!eve.output.contains("token"))
+        for name in ["dora", "eve"] {
+            let who = try world.person(name)("whoami", "--json")
+            #expect(try who.objects().first?[string: "name"] == name)
+            #expect(try who.objects().first?[bool: "admin"] == false)
+        }
+    }
+
+    @Test("a password is never asked for without a terminal, and never an argument", arguments: ["register", "login"])
+    func noPrompt(command: String) throws {
+        let world = try World()
+        let person = command == "login" ? world.alice : stranger(world)
+        let outcome = try person.run([command, person.name], input: .bytes(password))
+        #expect(outcome.code == 64)
+        #expect(isOneLine(outcome.errors) && outcome.errors.contains("--password-file"))
+        for words in [[command, person.name, "--password", World.password], [command, person.name, World.password]] {
+            #expect(try person.run(words).code == 64)
+        }
+        #expect(try person.run([command, person.name, "--password-stdin", "--password-file", "x"]).code == 64)
+    }
+
+    @Test(
+        "names and passwords that an account can't have are refused with 65, and nothing is kept",
+        arguments: [
+            ("general", "long enough"), ("me", "long enough"), ("ALICE", "long enough"), ("a b", "long enough"),
+            ("@x", "long enough"), ("#x", "long enough"), ("a/b", "long enough"), ("a,b", "long enough"),
+            (".x", "long enough"), ("\u{1B}x", "long enough"), (String(repeating: "x", count: 65), "long enough"),
+            ("dora", "seven77"), ("dora", String(repeating: "x", count: 1_025)),
+        ])
+    func refusedRegistration(name: String, password: String) throws {
+        let world = try World()
+        let dora = stranger(world)
+        let outcome = try dora.run(
+            ["register", "--password-stdin", "--", name], input: .bytes(Array("\(password)\n".utf8)))
+        #expect(outcome.code == 65)
+        #expect(isOneLine(outcome.errors))
+        #expect(try dora("whoami").code == 77)
+        #expect(try world.alice("users", "dora").code == 1)
+    }
+
+    @Test("names in any script, and of odd marks, are names", arguments: ["|trey|", "[gnubie]", "Маша"])
+    func names(name: String) throws {
+        let world = try World()
+        let outcome = try stranger(world).run(["register", name, "--password-stdin"], input: .bytes(password))
+        #expect(outcome.code == 0)
+        #expect(try stranger(world)("whoami").output.hasPrefix("\(name)  \(world.url)  20"))
+    }
+
+    @Test("logout ends the session on the server too, --all every one; login begins one; a wrong password is 77")
+    func sessions() throws {
+        let world = try World()
+        let alice = world.alice
+        let token = try #require(Files.text("\(alice.natterHome)/profiles/default/token"))
+        let kept = try world.directory.write("kept", token)
+        #expect(try alice("logout").code == 0)
+        // Then the token is worth nothing any more
+        #expect(try alice("whoami", "--token-file", kept).code == 77)
+        #expect(try alice("whoami").code == 77)
+        #expect(try alice("send", "x").code == 77)
+        #expect(try alice("logout").code == 77)
+        // When the password is wrong, or nobody has that name
+        for name in ["alice", "nobody"] {
+            let outcome = try alice.run(["login", name, "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
+            #expect(outcome.code == 77 && isOneLine(outcome.errors))
+        }
+        // When it is right
+        #expect(try alice.run(["login", "Alice", "--password-stdin"], input: .bytes(password)).code == 0)
+        #expect(try alice("whoami").output.hasPrefix("alice  "))
+        // When all sessions end, so does one elsewhere
+        let elsewhere = stranger(world)
+        #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
+        #expect(try alice("logout", "--all").code == 0)
+        #expect(try elsewhere("whoami").code == 77)
+    }
+
+    @Test("logout forgets the token here even where the server is not reached, and says so with 69")
+    func logoutAlone() throws {
+        let world = try World()
+        world.stopServing()
+        #expect(try world.alice("logout").code == 69)
+        try world.serve()
+        #expect(try world.alice("whoami").code == 77)
+    }
+
+    @Test("another login never sees what the former had synced")
+    func anotherLogin() throws {
+        let world = try World()
+        try world.alice.sends("a secret", to: "@me")
+        #expect(try world.alice.texts("log", "@me") == ["a secret"])
+        #expect(try world.alice.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
+        let here = world.alice
+        #expect(try here("whoami").output.hasPrefix("bob  "))
+        for words in [["log", "@me"], ["log", "--all", "--offline"], ["search", "secret"]] {
+            #expect(try !here.run(words).output.contains("secret"))
+        }
+        // And alice finds hers again
+        #expect(try here.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
+        #expect(try here.texts("log", "@me", "--offline") == ["a secret"])
+    }
+
+    @Test("profiles keep several accounts apart, by --profile and by NATTER_PROFILE")
+    func profiles() throws {
+        let world = try World()
+        let here = world.alice
+        let outcome = try here.run(
+            ["login", "bob", "--password-stdin", "--profile", "second"], input: .bytes(password))
+        #expect(outcome.code == 0)
+        #expect(try here("whoami").output.hasPrefix("alice "))
+        #expect(try here("whoami", "--profile=second").output.hasPrefix("bob "))
+        #expect(try here.run(["whoami"], environment: ["NATTER_PROFILE": "second"]).output.hasPrefix("bob "))
+        #expect(try here("whoami", "--profile", "../x").code == 64)
+    }
+
+    @Test("a token file stands in for the profile, as an option and in NATTER_TOKEN_FILE")
+    func tokenFile() throws {
+        let world = try World()
+        let token = "\(world.bob.natterHome)/profiles/default/token"
+        #expect(try world.alice("whoami", "--token-file", token).output.hasPrefix("bob "))
+        #expect(try world.alice.run(["whoami"], environment: ["NATTER_TOKEN_FILE": token]).output.hasPrefix("bob "))
+        try world.bob.sends("for bob alone", to: "@me")
+        #expect(try world.alice.texts("log", "@me", "--token-file", token) == ["for bob alone"])
+        #expect(try world.alice.texts("log", "@me") == [])
+    }
+
+    @Test("a token with wider modes and a link in its place are refused", arguments: ["chmod", "link"])
+    func exposedToken(how: String) throws {
+        let world = try World()
+        let token = "\(world.alice.natterHome)/profiles/default/token"
+        if how == "chmod" {
+            chmod(token, 0o640)
+        } else {
+            rename(token, world.directory("moved"))
+            symlink(world.directory("moved"), token)
+        }
+        for words in [["whoami"], ["send", "x"], ["log"], ["sync"], ["users"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(words)")
+        }
+    }
+
+    @Test("password and token never go in the clear to a host that is not loopback, before anything is sent")
+    func insecure() throws {
+        let world = try World()
+        // An address for documentation: with traffic, this would wait for its timeout.
+        let far = "http://192.0.2.1"
+        for command in ["register", "login"] {
+            let outcome = try world.alice.run(
+                [command, "dora", "--password-stdin", "--server", far], input: .bytes(password))
+            #expect(outcome.code == 77 && outcome.errors.contains("--insecure"))
+        }
+        for words in [["whoami"], ["send", "x"], ["sync"], ["users"]] {
+            let outcome = try world.alice.run(words + ["--server", far])
+            #expect(outcome.code == 77 && outcome.errors.contains("--insecure"), "\(words)")
+        }
+    }
+
+    @Test("whoami --offline tells what is remembered")
+    func whoamiOffline() throws {
+        let world = try World()
+        world.stopServing()
+        let outcome = try world.alice("whoami", "--offline")
+        #expect(outcome.code == 0 && outcome.output.hasPrefix("alice  "))
+        #expect(try world.alice("whoami").code == 69)
+    }
+}
+
+/// What an error is: one line that says who speaks.
+func isOneLine(_ errors: String) -> Bool {
+    errors.hasPrefix("natter") && errors.hasSuffix("\n") && errors.dropLast().allSatisfy { $0 != "\n" }
+        && errors.count > "natter: ".count + 8
+}

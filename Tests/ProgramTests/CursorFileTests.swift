@@ -1,0 +1,177 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("log --cursor-file")
+struct CursorFileTests {
+    @Test("a missing or empty file means from the start; then each message comes once", arguments: [false, true])
+    func once(isEmpty: Bool) throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        if isEmpty { try world.directory.write("cursor", "") }
+        try world.alice.sends("one", "two")
+        #expect(try world.bob.texts("log", "--cursor-file", file) == ["one", "two"])
+        #expect(Files.mode(file) == 0o600)
+        #expect(try world.bob("log", "--cursor-file", file).bytes.isEmpty)
+        try world.alice.sends("three")
+        #expect(try world.bob.texts("log", "--cursor-file", file) == ["three"])
+        #expect(try world.bob.texts("log", "--cursor-file", file) == [])
+        // A cursor survives a restart of the server and reading offline.
+        world.stopServing()
+        try world.serve()
+        try world.alice.sends("four")
+        #expect(try world.bob.texts("log", "--offline", "--cursor-file", file) == [])
+        #expect(try world.bob.texts("log", "--cursor-file", file) == ["four"])
+    }
+
+    @Test("-n counts from the oldest, and goes on from there")
+    func number() throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        try world.alice.sends("1", "2", "3", "4", "5")
+        for expected in [["1", "2"], ["3", "4"], ["5"], []] {
+            #expect(try world.bob.texts("log", "-n", "2", "--cursor-file", file) == expected)
+        }
+    }
+
+    @Test("a filter neither misses nor repeats a message", arguments: [[], ["-n", "1"], ["-n", "2"]])
+    func filters(limit: [String]) throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        var got: [String] = []
+        for round in 1...3 {
+            try world.alice.sends("a\(round)")
+            try world.carol.sends("c\(round)", "d\(round)")
+            got += try world.bob.run(["log", "--from", "carol", "--cursor-file", file, "--format", "%m"] + limit).lines
+        }
+        while true {
+            let more = try world.bob.run(["log", "--from", "carol", "--cursor-file", file, "--format", "%m"] + limit)
+                .lines
+            if more.isEmpty { break }
+            got += more
+        }
+        #expect(got == ["c1", "d1", "c2", "d2", "c3", "d3"])
+    }
+
+    @Test("it is replaced also where there is nothing to print")
+    func replacedWhenEmpty() throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        try world.alice.sends("one")
+        #expect(try world.bob("log", "--from", "nobody", "--cursor-file", file).bytes.isEmpty)
+        #expect(Files.mode(file) == 0o600)
+        #expect(try world.bob.texts("log", "--cursor-file", file) == [])
+    }
+
+    @Test(
+        "what is no cursor, or one of another place, is 65 and stays",
+        arguments: ["malformed", "control", "foreign", "all for one", "one for all", "other store"])
+    func bad(kind: String) throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try world.alice.sends("personal", to: "@bob")
+        let file = world.directory("cursor")
+        var words = ["log", "--cursor-file", file]
+        switch kind {
+        case "malformed": try world.directory.write("cursor", "certainly not a cursor\n")
+        case "control": try world.directory.write("cursor", [0, 0xFF, 0x1B])
+        case "foreign": #expect(try world.bob("log", "@alice", "--cursor-file", file).code == 0)
+        case "all for one": #expect(try world.bob("log", "--all", "--cursor-file", file).code == 0)
+        case "one for all":
+            #expect(try world.bob("log", "--cursor-file", file).code == 0)
+            words.append("--all")
+        default:
+            // A second store of its own kind; the template of every world is the same store.
+            let other = try Daemon(data: world.directory("other"))
+            let dora = Person(name: "dora", home: world.directory("dora"), server: other.url)
+            let password = Array("\(World.password)\n".utf8)
+            #expect(try dora.run(["register", "dora", "--password-stdin"], input: .bytes(password)).code == 0)
+            try dora.sends("elsewhere")
+            #expect(try dora("log", "--cursor-file", file).code == 0)
+        }
+        let before = try #require(Files.bytes(file))
+        for extra in [[], ["--offline"]] {
+            _ = try world.bob("sync")
+            let outcome = try world.bob.run(words + extra)
+            #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        }
+        #expect(Files.bytes(file) == before)
+    }
+
+    @Test("--all keeps a place for every conversation")
+    func all() throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        try world.alice.sends("one")
+        try world.alice.sends("two", to: "@bob")
+        #expect(try world.bob.texts("log", "--all", "--cursor-file", file) == ["one", "two"])
+        try world.carol.sends("three", to: "@bob")
+        try world.alice.sends("four")
+        #expect(try world.bob.texts("log", "--all", "--cursor-file", file, "-n", "1") == ["three"])
+        #expect(try world.bob.texts("log", "--all", "--cursor-file", file) == ["four"])
+        #expect(try world.bob.texts("log", "--all", "--cursor-file", file) == [])
+        #expect(Files.mode(file) == 0o600)
+    }
+
+    @Test("output that can't be written is 74, and the cursor stays", arguments: [false, true])
+    func fullOutput(isFirst: Bool) throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        if !isFirst {
+            try world.alice.sends("zero")
+            #expect(try world.bob("log", "--cursor-file", file).code == 0)
+        }
+        let before = Files.bytes(file)
+        try world.alice.sends("one")
+        let outcome = try world.bob.run(["log", "--cursor-file", file], output: .path("/dev/full"))
+        #expect(outcome.code == 74 && isOneLine(outcome.errors))
+        #expect(Files.bytes(file) == before)
+        // A pipe that nobody reads is silent, and no reason to go on either.
+        let closed = try world.bob.run(["log", "--cursor-file", file], output: .closedPipe)
+        #expect(closed.errors.isEmpty && closed.code != 0)
+        #expect(Files.bytes(file) == before)
+        #expect(try world.bob.texts("log", "--cursor-file", file) == ["one"])
+    }
+
+    @Test("a place where no file can be made is 73")
+    func cannotCreate() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let outcome = try world.bob("log", "--cursor-file", world.directory("nix/cursor"))
+        #expect(outcome.code == 73 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+    }
+
+    @Test("with -f the file follows")
+    func follow() throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        try world.alice.sends("one")
+        let following = try world.bob.start(["log", "-f", "--cursor-file", file, "--format", "%m"])
+        #expect(try following.line() == "one")
+        try world.alice.sends("two")
+        #expect(try following.line() == "two")
+        following.signal(SIGINT)
+        #expect(following.finish().code == 130)
+        try world.alice.sends("three")
+        // What was printed last may come again, where the interrupt came before the file was replaced; nothing is missed.
+        let rest = try world.bob.texts("log", "--cursor-file", file)
+        #expect(rest == ["three"] || rest == ["two", "three"])
+    }
+
+    @Test("a kill at any moment neither loses nor skips a message", arguments: UInt64(1)...4)
+    func kills(seed: UInt64) throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        var generator = SeededGenerator(seed: seed)
+        for round in 1...8 {
+            try world.alice.sends("\(round)")
+            let process = try world.bob.start(["log", "--cursor-file", file, "--format", "%m"])
+            usleep(UInt32.random(in: 0...12_000, using: &generator))
+            process.signal(SIGKILL)
+            let outcome = process.finish()
+            // Then what is in the file is the old or the new cursor, whole.
+            let rest = try world.bob.texts("log", "--cursor-file", file)
+            #expect(rest == ["\(round)"] || rest == [] && outcome.lines == ["\(round)"])
+        }
+    }
+}

@@ -1,0 +1,208 @@
+internal import Foundation
+internal import Glibc
+internal import RegexBuilder
+internal import Testing
+
+@Suite("log")
+struct LogTests {
+    /// Four messages of another time and two of now.
+    private func imported() throws -> World {
+        let world = try World()
+        let day = 86_400_000
+        let lines = [
+            JSON.line(ts: 1_700_000_000_000, sender: "bob", text: "one"),
+            JSON.line(ts: 1_700_000_000_000 + day, sender: "carol", text: "two"),
+            JSON.line(ts: 1_700_000_000_000 - day, sender: "bob", text: "three"),
+            JSON.line(ts: 1_700_000_000_000 + 2 * day, sender: "Old Friend", text: "four"),
+        ]
+        try world.importGeneral(lines.joined())
+        try world.alice.sends("five")
+        try world.bob.sends("six")
+        return world
+    }
+
+    @Test("prints general, oldest first, a line a message, from the replica after a sync")
+    func plain() throws {
+        let world = try World()
+        try world.alice.sends("one", "two\nlines\n\nof it")
+        let outcome = try world.bob("log")
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        let time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/
+        let lines = outcome.output.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count == 6)
+        #expect(
+            lines.first?.wholeMatch(
+                of: Regex {
+                    time; " alice: one"
+                }) != nil)
+        #expect(
+            lines.dropFirst().first?.wholeMatch(
+                of: Regex {
+                    time; " alice: two"
+                }) != nil)
+        #expect(lines.dropFirst(2) == ["\tlines", "\t", "\tof it", ""])
+        // An empty log is done as well.
+        #expect(try world.bob("log", "@alice").code == 0)
+    }
+
+    @Test(
+        "selections",
+        arguments: [
+            ([], "one two three four five six"), (["general"], "one two three four five six"),
+            (["GENERAL"], "one two three four five six"),
+            (["-n", "2"], "five six"), (["-n0"], ""), (["-n", "100"], "one two three four five six"),
+            (["--after", "4"], "five six"), (["--after", "3", "-n", "1"], "four"), (["--before", "3"], "one two"),
+            (["--before", "3", "-n", "1"], "two"), (["--after", "1", "--before", "4"], "two three"),
+            (["--after", "99"], ""), (["--reverse"], "six five four three two one"),
+            (["--reverse", "-n", "2"], "six five"), (["--from", "bob"], "one three six"),
+            (["--from", "bob", "-n", "2"], "three six"), (["--from", "Old Friend"], "four"),
+            (["--from=nix"], ""),
+            (["--since", "2023-11-14T22:13:20Z", "--until", "2023-11-15T22:13:20Z"], "one"),
+            (["--since", "2023-11-14T23:13:20.001+01:00", "--until", "2023-11-16T22:13:20Z"], "two"),
+            (["--since", "@1700000000", "--until", "@1700086400.001"], "one two"),
+            (["--until", "2023-11-14"], "three"), (["--since", "2023-11-14", "--until", "2023-11-15"], "one"),
+            (["--since", "yesterday"], "five six"), (["--since", "today"], "five six"),
+            (["--since", "-2h"], "five six"), (["--until", "-2h"], "one two three four"),
+            (["--since=-1d", "--from", "alice"], "five"), (["--since", "now"], ""),
+            (["--around", "3", "-n", "3"], "two three four"),
+        ] as [([String], String)])
+    func selections(words: [String], texts: String) throws {
+        let world = try LogTests.shared.get()
+        let outcome = try world.alice.run(["log", "--format", "%m"] + words)
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        #expect(outcome.lines.joined(separator: " ") == texts)
+        // Offline, the same.
+        #expect(try world.alice.run(["--offline", "log", "--format", "%m"] + words).bytes == outcome.bytes)
+    }
+
+    private static let shared = Result { () throws -> World in
+        let world = try LogTests().imported()
+        _ = try world.alice("sync")
+        return world
+    }
+
+    @Test(
+        "what is no number, time or selection is 64",
+        arguments: [
+            ["-n", "x"], ["-n", "-1"], ["--after", "-1"], ["--after", "x"], ["--since", "soon"], ["--since", ""],
+            ["--until", "2023-13-01"], ["--since", "-2"], ["--all", "general"], ["--all", "--after", "1"],
+            ["--nix"], ["-x"], ["--json=1"], ["-n"], ["a", "b"], ["--format", "%q"],
+            ["--since", "2023-02-30"], ["--since", "@x"],
+        ])
+    func usage(words: [String]) throws {
+        let world = try LogTests.shared.get()
+        let outcome = try world.alice.run(["log"] + words)
+        #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+    }
+
+    @Test("--all prints every conversation by time, its name before the sender's")
+    func all() throws {
+        let world = try World()
+        try world.alice.sends("first")
+        try world.alice.sends("second", to: "@bob")
+        try world.bob.sends("third", to: "@alice")
+        try world.bob.sends("fourth")
+        let lines = try world.alice("log", "--all").lines.map { String($0.dropFirst(25)) }
+        #expect(
+            lines == ["general alice: first", "@bob alice: second", "@bob bob: third", "general bob: fourth"])
+        #expect(
+            try world.carol("log", "--all", "--format", "%c %n %s %m").lines == [
+                "general 1 alice first", "general 2 bob fourth",
+            ])
+    }
+
+    @Test("control characters are escaped for people and exact in --json and --format")
+    func controlCharacters() throws {
+        let world = try World()
+        let text = "a\u{1B}[2Jb\rc\u{7F}d\u{9B}e\u{202E}f\u{2028}g"
+        try world.alice.sends(text)
+        let shown = try world.bob("log").output
+        #expect(shown.hasSuffix(#"alice: a\x1b[2Jb\x0dc\x7fd"# + shown.dropFirst(shown.count - 0).prefix(0)) == false)
+        #expect(shown.contains(#"a\x1b[2Jb\x0dc\x7fd"#))
+        for scalar in shown.unicodeScalars.dropLast() {
+            #expect(!["\u{1B}", "\r", "\u{7F}", "\u{9B}", "\u{202E}", "\n"].contains(scalar))
+        }
+        let found = try world.bob("search", "b").output + world.bob("search", "-c", "general", "g").output
+        #expect(!found.contains("\u{1B}"))
+        #expect(try world.bob.texts("log") == [text])
+        #expect(try Array(world.bob("log", "--format", "%m").bytes) == Array("\(text)\n".utf8))
+    }
+
+    @Test("--format has each field and the escapes; a newline is added")
+    func format() throws {
+        let world = try World()
+        let message = try #require(try world.alice("send", "x y", "--json").objects().first)
+        let time = try #require(message[string: "time"])
+        let unix = try #require(message[int: "ts"])
+        let outcome = try world.alice("log", "--format", #"%t|%u|%c|%n|%s|%m|%%|\t|\n."#)
+        #expect(outcome.output == "\(time)|\(unix)|general|1|alice|x y|%|\t|\n.\n")
+    }
+
+    @Test("--json is one message a line, as send --json gave it")
+    func json() throws {
+        let world = try World()
+        let sent = try world.alice("send", "multi\nline \u{1}", "--json").bytes
+        #expect(try world.bob("log", "--json").bytes == sent)
+        #expect(try world.bob("--json", "--offline", "log").bytes == sent)
+    }
+
+    @Test("imported messages say so")
+    func importedFlag() throws {
+        let world = try LogTests.shared.get()
+        let messages = try world.alice("log", "--json").objects()
+        #expect(messages.map { $0[bool: "imported"] } == [true, true, true, true, nil, nil])
+        #expect(messages.map { $0[int: "seq"] } == [1, 2, 3, 4, 5, 6])
+        #expect(messages.first?[string: "time"] == "2023-11-14T22:13:20.000Z")
+    }
+
+    @Test("an unknown conversation is 67, online and offline; with an existing user it is empty")
+    func unknown() throws {
+        let world = try LogTests.shared.get()
+        for words in [["log", "nix"], ["log", "@nix"], ["log", "nix", "--offline"], ["log", "@nix", "--offline"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 67 && isOneLine(outcome.errors), "\(words)")
+        }
+        #expect(try world.alice("log", "@bob").code == 0)
+        #expect(try world.alice("log", "@bob", "--offline").code == 0)
+    }
+
+    @Test("where the server is not reached: the replica, one note with its age, status 0")
+    func serverDown() throws {
+        let world = try World()
+        try world.alice.sends("kept")
+        let online = try world.alice("log")
+        world.stopServing()
+        let outcome = try world.alice("log")
+        #expect(outcome.code == 0)
+        #expect(outcome.bytes == online.bytes)
+        #expect(isOneLine(outcome.errors) && outcome.errors.contains("ago") || outcome.errors.contains("now"))
+        #expect(try world.alice("log", "--quiet").errors.isEmpty)
+        // With --offline nothing was tried, so there is nothing to note.
+        #expect(try world.alice("log", "--offline").errors.isEmpty)
+        // When nothing was ever synced
+        for words in [["log"], ["log", "--offline"], ["search", "x"], ["sync"], ["users"]] {
+            let never = try world.bob.run(words)
+            #expect(never.code == 69 && isOneLine(never.errors) && never.bytes.isEmpty, "\(words)")
+        }
+    }
+
+    @Test("--exit-code: 1 where nothing is new")
+    func exitCode() throws {
+        let world = try World()
+        #expect(try world.alice("log", "--exit-code").code == 1)
+        try world.alice.sends("x")
+        #expect(try world.alice("log", "--exit-code").code == 0)
+        #expect(try world.alice("log", "--exit-code", "--after", "1").code == 1)
+    }
+
+    @Test("a newest page comes without a sync of all; what asks for all gets all")
+    func manyMessages() throws {
+        let world = try World()
+        let text = String(repeating: "long text ", count: 20)
+        let lines = (1...3_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "bot", text: "\($0) \(text)") }
+        try world.importGeneral(lines.joined())
+        #expect(try world.alice("log", "-n", "2", "--format", "%n").lines == ["2999", "3000"])
+        #expect(try world.bob("log", "--format", "%n").lines == (1...3_000).map { "\($0)" })
+        #expect(try world.bob("log", "--offline", "--before", "3").lines.count == 2)
+    }
+}

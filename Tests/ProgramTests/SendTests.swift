@@ -1,0 +1,147 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("send, pm")
+struct SendTests {
+    @Test("words are joined by a space; nothing is printed in a pipe; general unless -c")
+    func words() throws {
+        let world = try World()
+        #expect(try world.alice("send", "two", "words").bytes.isEmpty)
+        #expect(try world.alice("send", "-c", "@bob", "for bob").code == 0)
+        #expect(try world.alice("send", "--conversation=@me", "a note").code == 0)
+        #expect(try world.bob.texts("log") == ["two words"])
+        #expect(try world.bob.texts("log", "@alice") == ["for bob"])
+        #expect(try world.alice.texts("log", "@alice") == ["a note"])
+    }
+
+    @Test(
+        "standard input is one message, its final newline dropped",
+        arguments: [("a\nb\n", "a\nb"), ("a\n\n", "a\n"), ("a", "a"), (" \t ", " \t ")], [[], ["-"]])
+    func standardInput(text: (String, String), words: [String]) throws {
+        let world = try World()
+        let outcome = try world.alice.run(["send"] + words, input: .bytes(Array(text.0.utf8)))
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty)
+        #expect(try world.alice.texts("log") == [text.1])
+    }
+
+    @Test("pm writes to @USER, with and without its @, and to oneself")
+    func personal() throws {
+        let world = try World()
+        #expect(try world.alice("pm", "bob", "hi", "bob").code == 0)
+        #expect(try world.alice("pm", "@BOB", "again").code == 0)
+        #expect(try world.alice.run(["pm", "bob"], input: .bytes(Array("from a pipe\n".utf8))).code == 0)
+        #expect(try world.alice("pm", "me", "note").code == 0)
+        #expect(try world.bob.texts("log", "@alice") == ["hi bob", "again", "from a pipe"])
+        #expect(try world.alice.texts("log", "@me") == ["note"])
+        #expect(try world.carol("log", "--all").bytes.isEmpty)
+    }
+
+    @Test("--json prints the message, with all of its fields")
+    func json() throws {
+        let world = try World()
+        let outcome = try world.alice("pm", "bob", "hi", "--json")
+        let message = try #require(try outcome.objects().first)
+        #expect(
+            message.names == ["conversation", "conversation_id", "cursor", "sender", "seq", "text", "time", "ts"])
+        #expect(message[string: "conversation"] == "@bob")
+        #expect(message[int: "seq"] == 1)
+        #expect(message[string: "sender"] == "alice" && message[string: "text"] == "hi")
+        // And a log shows the same, to the byte
+        #expect(try world.alice("log", "@bob", "--json").bytes == outcome.bytes)
+    }
+
+    @Test("the same --id sends nothing twice; with other content it is 65")
+    func identity() throws {
+        let world = try World()
+        let first = try world.alice("send", "--id", "k1", "once", "--json")
+        let second = try world.alice("send", "--id", "k1", "once", "--json")
+        #expect(first.code == 0 && second.code == 0)
+        #expect(first.bytes == second.bytes)
+        for words in [["send", "--id", "k1", "other"], ["pm", "bob", "--id", "k1", "once"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 65 && isOneLine(outcome.errors))
+        }
+        // Another user has keys of their own, and a restart forgets none.
+        #expect(try world.bob("send", "--id", "k1", "bob's").code == 0)
+        world.stopServing()
+        try world.serve()
+        #expect(try world.alice("send", "--id", "k1", "once").code == 0)
+        #expect(try world.alice.texts("log") == ["once", "bob's"])
+    }
+
+    @Test(
+        "what is no message is refused with 65, in one line, and nothing is sent",
+        arguments: [
+            [], [0x0A], [0xFF, 0x0A], [0x61, 0x00, 0x62], [0xC0, 0x80], [0xED, 0xA0, 0x80],
+            [UInt8](repeating: 0x61, count: 65_537),
+        ] as [[UInt8]])
+    func refused(bytes: [UInt8]) throws {
+        let world = try World()
+        let outcome = try world.alice.run(["send"], input: .bytes(bytes))
+        #expect(outcome.code == 65)
+        #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        #expect(try world.alice("log").bytes.isEmpty)
+    }
+
+    @Test("an empty argument is no message either")
+    func emptyArgument() throws {
+        let world = try World()
+        #expect(try world.alice("send", "").code == 65)
+        #expect(try world.alice("pm", "bob", "").code == 65)
+    }
+
+    @Test("texts and ids may be as long as is said, and no longer")
+    func limits() throws {
+        let world = try World()
+        let text = String(repeating: "ж", count: 32_768)
+        #expect(try world.alice.run(["send"], input: .bytes(Array(text.utf8))).code == 0)
+        #expect(try world.alice.run(["send"], input: .bytes(Array("\(text)\n".utf8))).code == 0)
+        #expect(try world.alice.texts("log") == [text, text])
+        #expect(try world.alice("send", "--id", String(repeating: "k", count: 64), "x").code == 0)
+        for id in [String(repeating: "k", count: 65), "", "é", "a\u{7F}"] {
+            let outcome = try world.alice("send", "--id", id, "never")
+            #expect(outcome.code == 65 || id.isEmpty && outcome.code == 64)
+            #expect(isOneLine(outcome.errors))
+        }
+        #expect(try world.alice.texts("log").count == 3)
+    }
+
+    @Test("a conversation or user that is not there is 67")
+    func unknown() throws {
+        let world = try World()
+        for words in [["send", "-c", "nix", "x"], ["send", "-c", "@nix", "x"], ["pm", "nix", "x"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.errors.contains("nix"))
+        }
+    }
+
+    @Test("who is not logged in gets 77 before standard input is read")
+    func notLoggedIn() throws {
+        let world = try World()
+        // Nothing ever comes through this pipe.
+        let process = try world.person("nobody").start(["send"], input: .pipe)
+        let outcome = process.finish()
+        #expect(outcome.code == 77 && isOneLine(outcome.errors))
+    }
+
+    @Test("where no server answers, the status is 69 and the line names it")
+    func noServer() throws {
+        let world = try World()
+        world.stopServing()
+        let outcome = try world.alice("send", "x")
+        #expect(outcome.code == 69 && isOneLine(outcome.errors) && outcome.errors.contains(world.url))
+        #expect(try world.alice("send", "x", "--offline").code != 0)
+        try world.serve()
+        #expect(try world.alice("log").bytes.isEmpty)
+    }
+
+    @Test("a text may begin with a dash after --, and as an option's value")
+    func dashes() throws {
+        let world = try World()
+        #expect(try world.alice("send", "--", "-n", "--json").code == 0)
+        #expect(try world.alice("send", "--id", "-k", "x").code == 0)
+        #expect(try world.alice("send", "-x").code == 64)
+        #expect(try world.alice.texts("log") == ["-n --json", "x"])
+    }
+}

@@ -1,0 +1,168 @@
+internal import Foundation
+internal import Glibc
+
+/// A server, and people who know it, each with a home directory of their own.
+///
+/// Where tests share one, none of them stops its server.
+final class World: @unchecked Sendable {
+    static let password = "correct horse battery"
+
+    let directory: TemporaryDirectory
+    private(set) var daemon: Daemon?
+
+    /// With alice, bob and carol, who are registered and have not synced yet.
+    ///
+    /// Registering costs as much as hashing a password is meant to cost, so it is done once and then copied.
+    init(isServing: Bool = true) throws {
+        directory = try TemporaryDirectory()
+        let template = try World.template.get().path
+        let copy = try Process(
+            "/bin/cp", ["-a", template + "/.", directory.path], environment: [:]
+        ).finish()
+        guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+        if isServing { try serve() }
+    }
+
+    private static let template = Result { () throws -> TemporaryDirectory in
+        let directory = try TemporaryDirectory()
+        let daemon = try Daemon(data: directory("data"))
+        for name in ["alice", "bob", "carol"] {
+            let outcome = try Person(name: name, home: directory(name), server: daemon.url).run(
+                ["register", name, "--password-stdin"], input: .bytes(Array("\(password)\n".utf8)))
+            guard outcome.code == 0 else { throw Failure("register: \(outcome.errors)") }
+        }
+        let end = daemon.stop()
+        guard end.code == 0 else { throw Failure("natterd: \(end.errors)") }
+        return directory
+    }
+
+    var data: String { directory("data") }
+    var url: String { daemon?.url ?? lastURL }
+    private var lastURL = ""
+
+    var alice: Person { person("alice") }
+    var bob: Person { person("bob") }
+    var carol: Person { person("carol") }
+
+    func person(_ name: String) -> Person { Person(name: name, home: directory(name), server: url) }
+
+    func serve(_ options: [String] = []) throws {
+        daemon = try Daemon(data: data, options: options)
+        lastURL = url
+    }
+
+    @discardableResult
+    func stopServing() -> Outcome? {
+        defer { daemon = nil }
+        return daemon?.stop()
+    }
+
+    /// Ends the server as a power switch would.
+    func killServer() {
+        daemon?.process.signal(SIGKILL)
+        daemon = nil
+    }
+
+    /// A command of natterd on the data, without a server.
+    func natterd(_ words: String..., input: Process.Stream = .nothing) throws -> Outcome {
+        try Daemon.run(["--data", data] + words, home: directory.path, input: input)
+    }
+
+    /// Imports into `general` and goes on serving.
+    func importGeneral(_ lines: String) throws {
+        stopServing()
+        let outcome = try natterd("import", "general", "-", input: .bytes(Array(lines.utf8)))
+        guard outcome.code == 0 else { throw Failure("import: \(outcome.errors)") }
+        try serve()
+    }
+}
+
+/// `natterd serve` on a free port.
+final class Daemon {
+    let process: Process
+    let url: String
+
+    init(data: String, options: [String] = [], environment: [String: String] = [:]) throws {
+        var variables = ["HOME": data, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
+        variables.merge(environment) { $1 }
+        process = try Process(
+            Programs.path("natterd"), ["serve", "--data", data, "--listen", "127.0.0.1:0"] + options,
+            environment: variables, errors: .path("\(data).log"))
+        let line = try process.line()
+        let prefix = "natterd: listening on "
+        guard line.hasPrefix(prefix) else { throw Failure("natterd wrote '\(line)'") }
+        url = String(line.dropFirst(prefix.count))
+    }
+
+    /// As an administrator would stop it.
+    @discardableResult
+    func stop(_ signal: Int32 = SIGTERM) -> Outcome {
+        process.signal(signal)
+        return process.finish()
+    }
+
+    static func run(
+        _ words: [String], home: String, environment: [String: String] = [:], input: Process.Stream = .nothing
+    ) throws -> Outcome {
+        var variables = ["HOME": home, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
+        variables.merge(environment) { $1 }
+        return try Process(
+            Programs.path("natterd"), words, environment: variables, input: input
+        ).finish()
+    }
+}
+
+/// Somebody with a home directory who types commands, without a terminal.
+struct Person: Sendable {
+    let name: String
+    let home: String
+    let server: String
+
+    /// Where natter keeps everything unless told otherwise.
+    var natterHome: String { "\(home)/.local/share/natter" }
+
+    func start(
+        _ words: [String], environment: [String: String] = [:], input: Process.Stream = .nothing,
+        output: Process.Stream = .pipe, umask mask: String? = nil
+    ) throws -> Process {
+        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+        var variables = ["HOME": home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": server]
+        variables.merge(environment) { $1 }
+        variables = variables.filter { !$0.value.isEmpty }
+        let program = try Programs.path("natter")
+        guard let mask else {
+            return try Process(
+                program, words, environment: variables, input: input, output: output)
+        }
+        return try Process(
+            "/bin/sh", ["-c", "umask \(mask); exec \"$0\" \"$@\"", program] + words, environment: variables,
+            input: input, output: output)
+    }
+
+    func run(
+        _ words: [String], environment: [String: String] = [:], input: Process.Stream = .nothing,
+        output: Process.Stream = .pipe, umask mask: String? = nil
+    ) throws -> Outcome {
+        try start(words, environment: environment, input: input, output: output, umask: mask).finish()
+    }
+
+    func callAsFunction(_ words: String...) throws -> Outcome { try run(words) }
+
+    /// Sends each text to `general`.
+    func sends(_ texts: String..., to conversation: String = "general") throws {
+        for text in texts {
+            let outcome = try run(["send", "-c", conversation, "--", text])
+            guard outcome.code == 0, outcome.bytes.isEmpty, outcome.errors.isEmpty else {
+                throw Failure("send \(text): \(outcome)")
+            }
+        }
+    }
+
+    /// The texts that a `log` or `search` finds.
+    func texts(_ words: String...) throws -> [String] {
+        try run(words + ["--json"]).objects().map { $0[string: "text"] ?? "" }
+    }
+
+    /// Without a server to be reached.
+    var alone: Person { Person(name: name, home: home, server: "http://127.0.0.1:9") }
+}
