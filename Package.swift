@@ -99,7 +99,7 @@ let package = Package(
             of: [
                 "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto",
                 "NatterWire",
-                "NatterModel", "NatterSystem",
+                "NatterModel", "NatterSystem", "NatterServer",
             ]),
         // These know the programs alone, so that no code of theirs can be on both sides.
         tests("ProgramTests", of: []),

@@ -159,6 +159,10 @@ public final class Connection {
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
     }
 
+    /// Has closing leave the WAL as it is, rather than move it into the database: two syncs less for whoever writes little
+    /// and often. `checkpoint` is then up to the caller.
+    public func leaveWALOnClose() { natter_sqlite_no_checkpoint_on_close(handle) }
+
     func error(_ code: Int32) -> IndexError { Connection.error(code: code, handle: handle, path: path) }
 
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> IndexError {

@@ -12,6 +12,8 @@ internal import NatterSystem
 final class ReplicaSession {
     /// How long to wait for another process; each holds the lock for a few megabytes' work at most.
     static let lockMilliseconds = 10_000
+    /// Beyond this, what is in the WAL is moved into the database.
+    private static let walBytes: UInt64 = 128 << 10
 
     let location: ReplicaLocation
     let disk: any Disk
@@ -28,6 +30,7 @@ final class ReplicaSession {
     private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
         (self.location, self.disk, self.clock) = (location, disk, clock)
         connection = try Connection(path: location.databasePath, role: .writer)
+        connection.leaveWALOnClose()
         try ReplicaSchema.current.migrate(connection)
         replica = Replica(location: location, disk: disk, connection: connection)
         logs = ArchiveWriter(
@@ -93,6 +96,9 @@ final class ReplicaSession {
             if let nextNumber { try ReplicaMeta.set("next_number", "\(nextNumber)", on: connection) }
             try also()
         }
+        // A large one makes every opening slow; a failure only leaves it for the next time.
+        let wal = try disk.information(location.databasePath + "-wal")
+        if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(truncating: true) }
     }
 
     // MARK: Log files
