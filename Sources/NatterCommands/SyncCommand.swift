@@ -49,7 +49,7 @@ enum SyncCommand {
             try context.console.output.flush()
             // None of this is what was asked for, so nothing of it is a reason to fail. What is left to be indexed is
             // indexed by the searches that need it.
-            _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50)
+            if !news.isEmpty { _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50) }
             try? refreshUsers()
             // That nothing could be sent is no reason to pull nothing.
             if let obstacle { throw obstacle }
