@@ -112,6 +112,8 @@ final class Mirror {
     func pull(
         milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
+        // While one connection to the database is open, the others that a sync opens cost a fraction.
+        _ = try? replica()
         let client = SyncClient(api: try api(), location: location)
         // What follows may wait for long, and something may be queued meanwhile.
         defer { hasDelivered = false }

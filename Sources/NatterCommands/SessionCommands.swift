@@ -98,17 +98,26 @@ private struct SessionStart {
 enum LogoutCommand {
     static let spec = CommandSpec(
         "logout", "end the session", group: NatterProgram.Group.account,
-        options: [.flag("all", "end every session of the account, on all machines")],
+        options: [
+            .flag("all", "end every session of the account, on all machines"),
+            .flag("forget", "delete the replica too"),
+        ],
         description: [
             "Ends the session, here and on the server. Where the server cannot be reached the token is forgotten here "
-                + "all the same, and the status is 69. The replica stays for the next login of this account."
+                + "all the same, and the status is 69. The replica stays for the next "
+                + "login of this account, unless --forget is given."
         ],
         run: run)
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let login = try context.login()
-        let forget = { if context.tokenFile == nil { try context.profile().forget(login.token) } }
+        let forget = {
+            if context.tokenFile == nil { try context.profile().forget(login.token) }
+            if arguments.flag("forget"), let name = login.account.name, let store = login.account.store {
+                try context.home().replica(store: store, user: name).remove()
+            }
+        }
         do {
             let address = try context.address(remembered: login.account.server)
             try context.api(at: address, token: login.token).logout(all: arguments.flag("all"))

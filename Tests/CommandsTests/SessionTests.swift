@@ -87,6 +87,23 @@ struct SessionTests {
         #expect(TemporaryDirectory.text("\(alice.home)/profiles/default/account") == "server=\(server.url)\n")
     }
 
+    @Test("the replica stays for the next login, unless it is to be forgotten")
+    func forget() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("one good password", to: "pw")
+        #expect(person("register", "alice", "--password-file", password).code == 0)
+        _ = (person("send", "x"), person("sync"))
+        #expect(person("logout").code == 0)
+        #expect(person("login", "alice", "--password-file", password).code == 0)
+        #expect(person.texts("log", "--offline") == ["x"])
+        #expect(person("logout", "--forget").code == 0)
+        #expect(try PosixDisk().list("\(person.home)/replicas") == [])
+        #expect(person("login", "alice", "--password-file", password).code == 0)
+        #expect(person("log", "--offline").code == 69)
+        #expect(person.texts("log") == ["x"])
+    }
+
     @Test("without the server, logout forgets the token and says that the session lives on")
     func logoutUnreached() throws {
         let server = try TestServer()
