@@ -30,9 +30,11 @@ public enum NatterProgram {
 
     static var commands: [CommandSpec] {
         [
-            RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec,
+            RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
+            StatusCommand.spec,
             SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec,
-            LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
+            LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
+            MarkCommand.spec, ExportCommand.spec,
             ServeCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]
     }
