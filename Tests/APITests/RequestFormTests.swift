@@ -101,8 +101,10 @@ struct RequestFormTests {
     }
 
     @Test(
-        "a query that is not percent-encoded UTF-8 is 400",
-        arguments: ["?q=%", "?q=%zz", "?q=%ff", "?%C0=1", "?q=a&%=b"])
+        "a query that is not percent-encoded UTF-8, or has a field twice, is 400",
+        arguments: [
+            "?q=%", "?q=%zz", "?q=%ff", "?%C0=1", "?q=a&%=b", "?q=a&q=a", "?q=&limit=1&%71=b", "?limit=1&limit",
+        ])
     func badQuery(query: String) throws {
         let server = try TestServer()
         let alice = try server.account("alice")

@@ -50,7 +50,7 @@ final class BulkPosting: BodySink {
 
     /// - Throws: what is wrong with the request before its first line.
     init(_ head: RequestHead, _ server: ChatServer) throws(APIError) {
-        guard head.query != nil else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
+        try Query.check(head)
         stopAtRefusal = try Query(head).flag("stop")
         principal = try Authentication(head, server.store).principal()
         self.server = server

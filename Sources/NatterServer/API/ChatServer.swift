@@ -22,6 +22,12 @@ public final class ChatServer: Sendable {
         public init() {}
     }
 
+    /// All that the API has; `man/natter.openapi.json` lists the same.
+    static let routes =
+        AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
+        + SearchRoutes.all + BlockRoutes.all + GroupRoutes.all + ContactRoutes.all + TokenRoutes.all + AdminRoutes.all
+        + ServiceRoutes.all
+
     let store: any ChatStore
     let events: EventSink
     let options: Options
@@ -50,10 +56,7 @@ public final class ChatServer: Sendable {
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
         hashers = try WorkerPool(name: "natter-hasher", threads: SystemInformation.processorCount, limit: 32)
         waiters = try Waiters()
-        router = Router(
-            routes: AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
-                + SearchRoutes.all + BlockRoutes.all
-                + GroupRoutes.all + ContactRoutes.all + TokenRoutes.all + AdminRoutes.all + ServiceRoutes.all)
+        router = Router(routes: ChatServer.routes)
         store.onNews { [waiters] news in waiters.announce(news) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, handler: RequestHandler(server: self))
@@ -121,7 +124,7 @@ struct RequestHandler: HTTPHandler {
         do throws(APIError) {
             match = try server.match(head)
             if match.route.takesBody { try RequestHandler.checkType(head) }
-            guard head.query != nil else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
+            try Query.check(head)
         } catch {
             return exchange.respond(server.dressed(error.reply()))
         }

@@ -7,9 +7,19 @@ struct Query {
 
     init(_ head: RequestHead) { self.head = head }
 
-    /// The last value of a field; nil without one, or where it is empty.
+    /// - Throws: 400 for a query that can't be decoded, or that has a field twice: who reads the first and who reads the last
+    ///   would take it for different requests.
+    static func check(_ head: RequestHead) throws(APIError) {
+        guard let fields = head.query else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
+        var seen: Set<String> = []
+        for field in fields where !seen.insert(field.name).inserted {
+            throw APIError(.badRequest, "'\(field.name)' is in the query twice")
+        }
+    }
+
+    /// The value of a field; nil without one, or where it is empty.
     subscript(name: String) -> String? {
-        guard let value = head.query?.last(where: { $0.name == name })?.value, !value.isEmpty else { return nil }
+        guard let value = head.query?.first(where: { $0.name == name })?.value, !value.isEmpty else { return nil }
         return value
     }
 
