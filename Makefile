@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+export PREFIX DESTDIR ZSHDIR
 
 # The programs never run swift-backtrace: it can hang on a crash in a pipe.
 export SWIFT_BACKTRACE = enable=no
@@ -19,17 +20,21 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build demo test lint serve bench install clean packages compiler help
+.PHONY: build demo test lint check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
 	@echo "make build    .build/release/natter and .build/release/natterd"
 	@echo "make demo     build, then a narrated tour with a server of its own"
 	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them"
+	@echo "make check-openapi, make check-examples"
+	@echo "              of the tests, the API against its description, and the manual's and README's examples"
 	@echo "make lint     Swift, man pages, shell scripts"
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
-	@echo "make install  programs and man pages, below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make uninstall  takes them away again"
+	@echo "make deb      Debian packages of both, in .build/deb; as root, 'make check-deb' tries them"
 	@echo "make packages install what is missing of the Debian packages that all this needs"
 	@echo "make clean    remove what was built"
 	@echo "SHARED=1      (with any of these) link natter to shared libraries, for packagers"
@@ -63,6 +68,11 @@ test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	swift test $(if $(FILTER),--filter $(FILTER))
+	$(if $(FILTER),,$(MAKE) check-openapi check-examples)
+
+# The API against its description, and the examples of the manual and the README, each with a server of its own.
+check-openapi check-examples: build
+	@scripts/$@ $(programs)
 
 ifneq ($(corpus),$(NATTER_CORPUS))
 $(corpus): $(NATTER_CORPUS) | packages
@@ -87,10 +97,16 @@ endif
 # Builds only where nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
 install:
 	@test -x $(programs)/natter && test -x $(programs)/natterd || $(MAKE) build
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install $(programs)/natter $(programs)/natterd "$(DESTDIR)$(PREFIX)/bin"
-	$(foreach page,$(pages),install -D -m 644 $(page) \
-	    "$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))";)
+	scripts/install $(programs)
+
+uninstall:
+	scripts/install --remove $(programs)
+
+deb: build
+	scripts/make-deb $(programs)
+
+check-deb: deb
+	scripts/check-deb
 
 clean:
 	rm -rf .build
