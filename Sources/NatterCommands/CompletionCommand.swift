@@ -10,7 +10,7 @@ enum CompletionCommand {
             contextOptions: ["--home", "--profile", "--token-file"], kind: kind)
     }
 
-    private static func kind(path: [String], placeholder: String) -> WordKind {
+    @Sendable private static func kind(path: [String], placeholder: String) -> WordKind {
         // A group has one name, whichever word of the table stands for it; a new one has none yet.
         if path.first == "group", placeholder == "NAME", path.last != "create" { return .names("groups") }
         return .usual(placeholder)

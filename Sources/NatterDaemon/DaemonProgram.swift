@@ -10,7 +10,12 @@ public enum DaemonProgram {
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
         ],
-        commands: [.serve, .importing, .export, .fsck])
+        commands: [.serve, .importing, .export, .fsck, .completion(program: "natterd", isHidden: true) { completion }])
+
+    /// The names that the server keeps are not for whoever types its commands.
+    private static var completion: Completion {
+        Completion(spec) { _, placeholder in ["SRC", "DEST"].contains(placeholder) ? .directory : .usual(placeholder) }
+    }
 
     public static func main() -> Never {
         // Whatever is made here is its owner's alone, files of SQLite included.

@@ -5,7 +5,7 @@ extension Completion {
         let table = rows.map { row in
             """
                     \(Shell.zsh.quoted(row.path)))
-                        commands=(\(described(row.commands.map { ($0.name, $0.summary) })))
+                        subcommands=(\(described(row.commands.map { ($0.name, $0.summary) })))
                         flags=(\(described(row.flags.map { ($0.spelling, $0.help) })))
                         values=(\(described(row.values.map { ($0.spelling, $0.help) })))
                         kinds=(\(row.values.map { "\($0.spelling) \($0.kind.code)" }.joined(separator: " ")))
@@ -77,7 +77,7 @@ extension Completion {
             }
 
             \#(function)() {
-                local -a commands flags values operands common_flags common_values context names
+                local -a subcommands flags values operands common_flags common_values context names
                 local -A kinds common_kinds
                 local path_words='' repeats dashes count=0 ended='' help='' waiting='' word index
 
@@ -103,12 +103,12 @@ extension Completion {
                         elif [[ $dashes == known ]] && (( ! ${${flags%%:*}[(Ie)$word]} && ! ${${common_flags%%:*}[(Ie)$word]} )); then
                             ((++count))
                         fi
-                    elif (( $#commands )); then
+                    elif (( $#subcommands )); then
                         if [[ -z $path_words && -z $help && $word == help ]]; then
                             help=1
                             continue
                         fi
-                        names=("${(@)commands%%:*}")
+                        names=("${(@)subcommands%%:*}")
                         (( ${names[(Ie)$word]} )) || return 1
                         path_words+=${path_words:+ }$word
                         \#(function)_row "$path_words"
@@ -121,14 +121,14 @@ extension Completion {
                 if [[ -n $waiting ]]; then
                     \#(function)_offer_kind "${kinds[(e)$waiting]-${common_kinds[(e)$waiting]}}"
                 elif [[ -n $help ]]; then
-                    _describe -t commands command commands
+                    _describe -t commands command subcommands
                 elif [[ -z $ended && $dashes != operands && $word == --*=* ]] && compset -P '*='; then
                     \#(function)_offer_kind "${kinds[(e)${word%%=*}]-${common_kinds[(e)${word%%=*}]-}}"
                 elif [[ -z $ended && $dashes != operands && $word == -* ]]; then
                     flags+=("${(@)common_flags}" "${(@)values}" "${(@)common_values}")
                     _describe -o -t options option flags
-                elif (( $#commands )); then
-                    _describe -t commands command commands
+                elif (( $#subcommands )); then
+                    _describe -t commands command subcommands
                 else
                     if (( count >= $#operands && repeats )); then (( count = $#operands - 1 )); fi
                     (( count < $#operands )) || return 1

@@ -3,19 +3,19 @@
 /// The scripts hold the table and follow the words of a line down it by themselves; the program is run only for names
 /// that change. What they offer that came from elsewhere is data to them and never run: a name may hold quotes, `$` and
 /// backticks.
-public struct Completion {
+public struct Completion: Sendable {
     let program: ProgramSpec
     /// The options that decide which names there are, and so are handed on to `namesCommand`.
     let contextOptions: [String]
     /// The hidden command that prints names, one a line: it is given what is asked for, such as `users`, and `@` or
     /// nothing, with which they are to begin. nil if the program knows none.
     let namesCommand: String?
-    private let kind: (_ path: [String], _ placeholder: String) -> WordKind
+    private let kind: @Sendable (_ path: [String], _ placeholder: String) -> WordKind
 
     /// - Parameter kind: what a placeholder stands for, in the options and operands of a command.
     public init(
         _ program: ProgramSpec, namesCommand: String? = nil, contextOptions: [String] = [],
-        kind: @escaping (_ path: [String], _ placeholder: String) -> WordKind = { WordKind.usual($1) }
+        kind: @escaping @Sendable (_ path: [String], _ placeholder: String) -> WordKind = { WordKind.usual($1) }
     ) {
         (self.program, self.namesCommand, self.contextOptions) = (program, namesCommand, contextOptions)
         self.kind = kind

@@ -1,0 +1,113 @@
+import NatterCLI
+import Testing
+
+/// Each script is tried by the shell that it is for, with a person's keys on a terminal.
+@Suite("completion")
+struct CompletionTests {
+    static let completion = Completion(Fixture.program, namesCommand: "__names", contextOptions: ["--home"])
+
+    @Test("bash completes what the table has", .enabled(if: ShellSession.isInstalled(.bash), "there is no bash"))
+    func bash() throws { try follow(.bash) }
+
+    @Test("zsh completes what the table has", .enabled(if: ShellSession.isInstalled(.zsh), "there is no zsh"))
+    func zsh() throws { try follow(.zsh) }
+
+    @Test("fish completes what the table has", .enabled(if: ShellSession.isInstalled(.fish), "there is no fish"))
+    func fish() throws { try follow(.fish) }
+
+    @Test("bash runs no part of a name", .enabled(if: ShellSession.isInstalled(.bash), "there is no bash"))
+    func bashNames() throws { try insertOddNames(.bash) }
+
+    @Test("zsh runs no part of a name", .enabled(if: ShellSession.isInstalled(.zsh), "there is no zsh"))
+    func zshNames() throws { try insertOddNames(.zsh) }
+
+    @Test("fish runs no part of a name", .enabled(if: ShellSession.isInstalled(.fish), "there is no fish"))
+    func fishNames() throws { try insertOddNames(.fish) }
+
+    @Test("a word is quoted in each shell's way")
+    func quoting() {
+        #expect(Completion(odd).script(for: .bash).contains("don'\\''t"))
+        #expect(Completion(odd).script(for: .zsh).contains("'it:don'\\''t'"))
+        #expect(Completion(odd).script(for: .fish).contains("'it'\\t'don\\'t'"))
+    }
+
+    private let odd = ProgramSpec(
+        name: "odd", tagline: "", version: "1",
+        commands: [
+            CommandSpec("it", "don't", operands: [.required("X", oneOf: ["don't"], "")], run: Fixture.succeed)
+        ])
+
+    private func follow(_ shell: Shell) throws {
+        // Given keys, and what the program is to be called with
+        let lines = [
+            ("sea\t", "search"),
+            ("--jso\tlo\t", "--json log"),
+            ("--color al\t", "--color always"),
+            ("--color=ne\t", "--color=never"),
+            ("log --fol\t", "log --follow"),
+            ("log --offl\t", "log --offline"),
+            ("outbox dr\t--al\t", "outbox drop --all"),
+            ("admin us\tad\t", "admin user add"),
+            ("help out\tl\t", "help outbox ls"),
+            ("completion fi\t", "completion fish"),
+            ("log of\t", "log of-conversations-in-none"),
+            ("log --from of\t", "log --from of-users-in-none"),
+            ("log --from=of\t", "log --from=of-users-in-none"),
+            ("--home ~/x log of\t", "--home HERE/x log of-conversations-in-HERE/x"),
+            ("send -c of\thi", "send -c of-conversations-in-none hi"),
+            ("send --conversation of\thi", "send --conversation of-conversations-in-none hi"),
+            ("log -n 5 of\t", "log -n 5 of-conversations-in-none"),
+            ("watch --exec nat\t of\t of\t", "watch --exec natter of-conversations-in-none of-conversations-in-none"),
+            ("search -x of\t", "search -x of"),
+            ("mark of\t of\t", "mark of-conversations-in-none of"),
+            ("--home some\t ls", "--home some-directory/ ls"),
+            ("-- sea\t", "-- search"),
+            ("nothing of\t", "nothing of"),
+        ]
+        // When they are pressed
+        let session = ShellSession(shell: shell, names: "echo of-$kind-in-$home")
+        let (calls, _) = try session.run(
+            CompletionTests.completion, lines: lines.map { "natter " + $0.0 }, files: ["some-directory/"])
+        // Then
+        #expect(calls.map(plain) == lines.map { plain($0.1) })
+    }
+
+    /// Without what depends on the place, and without the slash behind a directory, which zsh takes back.
+    private func plain(_ call: String) -> String {
+        var words: [Substring] = []
+        for word in call.split(separator: " ") {
+            var word = word
+            while word.hasSuffix("/") { word = word.dropLast() }
+            if let start = word.firstRange(of: "/tmp/natter-shell."), let end = word.lastIndex(of: "/") {
+                word = word[..<start.lowerBound] + "HERE" + word[end...]
+            }
+            words.append(word)
+        }
+        return words.joined(separator: " ")
+    }
+
+    private func insertOddNames(_ shell: Shell) throws {
+        // Given names that a shell would run or change, each with a first character of its own
+        let names = [
+            "$(touch${IFS}broken)", "`touch${IFS}broken`", "d'artagnan", "q\"uote", "[gnubie]", "|trey|", "Маша",
+            "bang!!", "*", "~root", "a:b", "x@y", "{a,b}", ";touch", "&x", "=ls", "%pct", "@bob", "!bang", "c$HOME",
+            "(sub)", "<in", ">out", "]", "^x", "+y", "k\\b",
+        ]
+        // When the first is typed of each, with a backslash before what is no letter, and the rest completed
+        let typed = names.map { name in
+            let first = name.first.map(String.init) ?? ""
+            return "natter log " + (first == "@" || first.first?.isLetter == true ? "" : "\\") + first + "\t"
+        }
+        let list = names.map(quoted).joined(separator: " ")
+        let (calls, files) = try ShellSession(shell: shell, names: "printf '%s\\n' \(list)").run(
+            CompletionTests.completion, lines: typed)
+        // Then the program gets each as it is, and nothing was run or written
+        #expect(calls == names.map { "log " + $0 })
+        #expect(files.isEmpty)
+    }
+
+    /// For sh.
+    private func quoted(_ word: String) -> String {
+        "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+}
