@@ -38,6 +38,29 @@ struct LoginLimitTests {
         #expect(try login(stranger, "nobody").outcome == "429 slow_down")
     }
 
+    @Test("a wrong old password counts as a wrong login does, and the right one changes it")
+    func password() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let other = try server.stranger().post(
+            "/v1/login", ["name": "alice", "password": .string(TestServer.password)])
+        let second = Client(server, token: try other.json["token"]?.text)
+        func change(_ old: String) throws -> String {
+            try alice.post("/v1/password", ["old": .string(old), "new": "another long one"]).outcome
+        }
+        for _ in 0..<5 { #expect(try change("wrong") == "401 bad_credentials") }
+        #expect(try alice.post("/v1/password", ["old": "wrong", "new": "short"]).outcome != "200")
+        #expect(try change(TestServer.password) == "200")
+        // Other sessions have ended, this one goes on
+        #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try alice.get("/v1/whoami").status == 200)
+        #expect(try login(server.stranger(), "alice").outcome == "401 bad_credentials")
+        #expect(try login(server.stranger(), "alice", "another long one").outcome == "200")
+        for _ in 0..<5 where try change("wrong") != "401 bad_credentials" { break }
+        #expect(try change("another long one") == "429 slow_down")
+        #expect(try login(server.stranger(), "alice", "another long one").outcome == "429 slow_down")
+    }
+
     @Test("after fifty failures an address waits, whatever the account")
     func address() throws {
         let server = try TestServer()

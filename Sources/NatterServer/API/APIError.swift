@@ -11,6 +11,8 @@ struct APIError: Error {
     var allow: String?
     /// The range that can't be read, where the code is `damaged`.
     var range: ClosedRange<UInt64>?
+    /// What the operator's log says of it, and nobody else gets to see: files, and what the system said.
+    var detail: String?
 
     init(_ code: ErrorCode, _ message: String, retryAfter: Int? = nil, allow: String? = nil) {
         (self.code, self.message, self.retryAfter, self.allow) = (code, message, retryAfter, allow)
@@ -40,16 +42,23 @@ struct APIError: Error {
             case .damaged: .damaged
             case .failed: .internalError
             }
-        // What failed inside is for the operator's log, not for whoever asks.
-        self.init(code, code == .internalError ? "the server failed to answer; its log says why" : error.description)
+        switch error {
+        case .failed: self.init(code, "the server failed to answer; its log says why")
+        case .damaged(let from, let to, _):
+            self.init(code, "messages \(from) to \(to) are damaged on the server; its log says where")
+            if from <= to { range = from.rawValue...to.rawValue }
+        default: self.init(code, error.description)
+        }
+        if code == .damaged || code == .internalError { detail = error.description }
         if code == .busy { retryAfter = 1 }
-        if case .damaged(let from, let to, _) = error, from <= to { range = from.rawValue...to.rawValue }
     }
 
     var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
 
     func reply(note: String? = nil) -> Reply {
-        var reply = Reply.json(body, status: code.status, note: note)
+        let notes = [note, detail].compactMap { $0 }
+        var reply = Reply.json(
+            body, status: code.status, note: notes.isEmpty ? nil : notes.joined(separator: ": "))
         if let retryAfter { reply.headers.append(("Retry-After", String(retryAfter))) }
         if let allow { reply.headers.append(("Allow", allow)) }
         if code == .unauthorized || code == .badCredentials {

@@ -76,7 +76,10 @@ enum AccountRoutes {
                 call.server.logins.fail(attempt)
                 call.server.events(
                     Event(
-                        .warning, "login_failed", [("user", request.name), ("address", call.head.remoteAddress)]))
+                        .warning, "login_failed",
+                        [
+                            ("user", LoginLimiter.shortened(request.name)), ("address", call.head.remoteAddress),
+                        ]))
                 return call.respond(APIError(.badCredentials, "the name or the password is wrong").reply())
             }
             call.server.logins.takeBack(attempt)
@@ -139,6 +142,7 @@ enum AccountRoutes {
         let attempt = try call.server.logins.begin(name: principal.name.text, address: call.head.remoteAddress)
         let isQueued = call.server.hashers.submit {
             guard call.store.credentials(of: principal.name.text)?.password.matches(request.old) ?? false else {
+                call.server.logins.fail(attempt)
                 return call.respond(
                     APIError(.badCredentials, "the old password is wrong").reply(note: principal.name.text))
             }

@@ -88,7 +88,12 @@ final class LoginLimiter: Sendable {
 
     /// Names of any length may be tried; what is beyond the longest that anybody has tells them apart no further.
     private static func key(_ name: String) -> String {
-        NameRule.caseKey(String(name.unicodeScalars.prefix(NameRule.maximumBytes + 1).map(Character.init)))
+        NameRule.caseKey(shortened(name))
+    }
+
+    /// As much of a name as anybody's may have, and a little more, so that it is none of theirs.
+    static func shortened(_ name: String) -> String {
+        String(String.UnicodeScalarView(name.unicodeScalars.prefix(NameRule.maximumBytes + 1)))
     }
 
     private static func recent(_ record: Record?, _ now: Int64) -> Record {
