@@ -1,0 +1,90 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("natterd fsck, and what is served of a damaged store")
+struct DamageTests {
+    private static let count = 30_000
+
+    /// Many sealed blocks.
+    private func sealed() throws -> World {
+        let world = try World(isServing: false)
+        var generator = SeededGenerator(seed: 7)
+        let lines = (1...DamageTests.count).map { number in
+            JSON.line(
+                ts: 1_700_000_000_000 + number, sender: "u\(number % 9)",
+                text: "\(number) \(UInt64.random(in: 0...(.max), using: &generator))")
+        }
+        let outcome = try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8)))
+        guard outcome.code == 0 else { throw Failure(outcome.errors) }
+        return world
+    }
+
+    @Test("0 where all is whole; nothing is changed by looking")
+    func clean() throws {
+        let world = try World()
+        try world.alice.sends("one", "two")
+        try world.alice.sends("three", to: "@bob")
+        world.stopServing()
+        let outcome = try world.natterd("fsck")
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty)
+        #expect(outcome.errors.contains("3 messages"))
+        #expect(try world.natterd("fsck", "--json").code == 0)
+    }
+
+    @Test("a flipped byte is found and named; export prints what is whole and ends with 74; the rest is served")
+    func flipped() throws {
+        let world = try sealed()
+        let whole = try world.natterd("export", "general").objects().map { Line($0) }
+        let files = Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }
+        let file = try #require(files.first)
+        try Files.flipByte(file, at: Files.size(file) * 3 / 5)
+
+        // Then fsck names file, offset and range
+        let check = try world.natterd("fsck")
+        #expect(check.code == 1)
+        let line = try #require(check.lines.first)
+        #expect(check.lines.count == 1)
+        let match = try #require(
+            line.firstMatch(of: /^'(logs\/[^']+)' at byte (\d+): messages (\d+) to (\d+) of 'general'/))
+        #expect(file.hasSuffix(match.1))
+        let from = try #require(Int(match.3))
+        let to = try #require(Int(match.4))
+        #expect(from < to && to - from < DamageTests.count / 2)
+        let object = try #require(try world.natterd("fsck", "--json").objects().first)
+        #expect(object[string: "file"] == String(match.1) && object[int: "offset"] == Int(match.2))
+        #expect(object[int: "from"] == from && object[int: "to"] == to)
+
+        // and export prints all the others
+        let rest = whole.filter { !(from...to).contains($0.seq ?? 0) }
+        let exported = try world.natterd("export", "general")
+        #expect(exported.code == 74)
+        #expect(exported.errors.contains("\(from)") && exported.errors.contains("\(to)"))
+        #expect(try exported.objects().map { Line($0) } == rest)
+
+        // and the server serves them, takes new ones, and states the hole
+        try world.serve()
+        try world.alice.sends("after the damage")
+        let logged = try world.bob("log", "--json")
+        #expect(try logged.objects().map { Line($0) }.dropLast() == rest[...])
+        #expect(try logged.objects().last?[string: "text"] == "after the damage")
+        #expect(logged.errors.contains("\(from)") && logged.errors.contains("\(to)"))
+    }
+
+    @Test("a log that is cut short, or gone, is damage like any other", arguments: ["cut", "gone"])
+    func lost(how: String) throws {
+        let world = try sealed()
+        let file = try #require(Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }.max())
+        if how == "cut" {
+            truncate(file, Files.size(file) * 2 / 3)
+        } else {
+            try FileManager.default.removeItem(atPath: file)
+        }
+        let check = try world.natterd("fsck")
+        #expect(check.code == 1 && !check.lines.isEmpty)
+        #expect(try world.natterd("export", "general").code == 74)
+        try world.serve()
+        try world.alice.sends("goes on")
+        #expect(try world.bob.texts("log", "-n", "1") == ["goes on"])
+    }
+}

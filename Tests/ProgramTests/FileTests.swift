@@ -1,0 +1,90 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("files")
+struct FileTests {
+    @Test(
+        "every file that natter makes is 0600 and its directory 0700, under any umask",
+        arguments: ["000", "022", "777"])
+    func modes(umask: String) throws {
+        let world = try World()
+        let home = world.directory("fresh/below/home")
+        try FileManager.default.createDirectory(atPath: world.directory("dora"), withIntermediateDirectories: true)
+        let dora = world.person("dora")
+        let commands = [
+            ["register", "dora", "--password-stdin"], ["send", "hello"], ["log"], ["users"], ["sync"],
+            ["search", "hello"],
+            ["log", "--cursor-file", world.directory("cursor")],
+            ["log", "--all", "--cursor-file", world.directory("all")],
+        ]
+        for words in commands {
+            let outcome = try dora.run(
+                words + ["--home", home], input: .bytes(Array("\(World.password)\n".utf8)), umask: umask)
+            #expect(outcome.code == 0, "\(words): \(outcome.errors)")
+        }
+        for path in Files.below(home) {
+            #expect(Files.mode(path) == (Files.isDirectory(path) ? 0o700 : 0o600), "\(path)")
+        }
+        for name in ["cursor", "all"] { #expect(Files.mode(world.directory(name)) == 0o600) }
+    }
+
+    @Test("all of natterd's data is 0600 and 0700, under any umask", arguments: ["000", "022"])
+    func serverModes(umask: String) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("in", JSON.line(ts: 1, sender: "x", text: "y"))
+        let script = "umask \(umask); exec \"$0\" \"$@\""
+        for words in [["import", "general", file], ["export", "general"], ["fsck"]] {
+            let outcome = try Process(
+                "/bin/sh", ["-c", script, Programs.path("natterd"), "--data", directory("data")] + words,
+                environment: ["HOME": directory.path]
+            ).finish()
+            #expect(outcome.code == 0, "\(words): \(outcome.errors)")
+        }
+        let daemon = try Process(
+            "/bin/sh",
+            ["-c", script, Programs.path("natterd"), "serve", "--listen", "127.0.0.1:0", "--data", directory("data")],
+            environment: ["HOME": directory.path])
+        let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
+        let dora = Person(name: "dora", home: directory("dora"), server: url)
+        #expect(
+            try dora.run(["register", "dora", "--password-stdin"], input: .bytes(Array("long enough\n".utf8))).code == 0
+        )
+        try dora.sends("hello")
+        for path in Files.below(directory("data")) {
+            #expect(Files.mode(path) == (Files.isDirectory(path) ? 0o700 : 0o600), "\(path)")
+        }
+    }
+
+    @Test("a home that can't be made is 73, a damaged profile 78, and neither is overwritten")
+    func badHome() throws {
+        let world = try World()
+        let file = try world.directory.write("file", "a file")
+        let outcome = try world.alice.run(
+            ["login", "alice", "--password-stdin", "--home", "\(file)/home"],
+            input: .bytes(Array("\(World.password)\n".utf8)))
+        #expect(outcome.code == 73 && isOneLine(outcome.errors))
+        #expect(Files.text(file) == "a file")
+        let token = "\(world.alice.natterHome)/profiles/default/token"
+        try Data("nonsense\n".utf8).write(to: URL(filePath: token))
+        chmod(token, 0o600)
+        let damaged = try world.alice("whoami")
+        #expect(damaged.code == 78 && isOneLine(damaged.errors))
+        #expect(Files.text(token) == "nonsense\n")
+    }
+
+    @Test("output to a full disk is 74 for every command that prints")
+    func fullOutput() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        _ = try world.alice("sync")
+        for words in [
+            ["log"], ["users"], ["search", "one"], ["whoami"], ["send", "x", "--json"], ["help"], ["--version"],
+        ] {
+            let outcome = try world.alice.run(words, output: .path("/dev/full"))
+            #expect(outcome.code == 74, "\(words)")
+            let closed = try world.alice.run(words, output: .closedPipe)
+            #expect(closed.errors.isEmpty, "\(words)")
+        }
+    }
+}

@@ -1,0 +1,160 @@
+internal import Foundation
+internal import Testing
+
+@Suite("natterd import, export")
+struct ImportTests {
+    private let lines = [
+        JSON.line(ts: 1_700_000_000_000, sender: "ordinary", text: "text"),
+        JSON.line(ts: 1_600_000_000_000, sender: "time goes back", text: "and back"),
+        JSON.line(ts: 1_700_000_000_001, sender: "@no/valid,name", text: ""),
+        JSON.line(ts: 0, sender: "alice", text: "a label, not the account\u{1}\u{1B}\u{7F}\n\ttabs and \"quotes\" \\"),
+        JSON.line(ts: -1, sender: String(repeating: "x", count: 64), text: String(repeating: "é", count: 32_768)),
+        JSON.line(ts: 1_700_000_000_002, sender: " ", text: "日本語 🙂"),
+    ]
+
+    private func lines(_ outcome: Outcome) throws -> [Line] { try outcome.objects().map { Line($0) } }
+
+    @Test("what goes in comes out, from a file and from standard input, and a second time from its own export")
+    func roundTrip() throws {
+        let world = try World(isServing: false)
+        let file = try world.directory.write("in", lines.joined())
+        let outcome = try world.natterd("import", "general", file)
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty)
+        let exported = try world.natterd("export", "general")
+        #expect(exported.code == 0 && exported.errors.isEmpty)
+        let got = try lines(exported)
+        #expect(got.map(\.seq) == Array(1...lines.count))
+        for (line, got) in try zip(lines.map { Line(try JSON(parsing: $0)) }, got) {
+            #expect(got.ts == line.ts && got.sender == line.sender && got.text == line.text)
+        }
+        // And again, as another conversation, where the numbers of the file do not count.
+        let copied = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
+        #expect(copied.code == 0)
+        #expect(try world.natterd("export", "copy").bytes == exported.bytes)
+        #expect(try world.natterd("import", "general", "-", "--json", input: .bytes(exported.bytes)).code == 0)
+        #expect(try world.natterd("export", "general").lines.count == 2 * lines.count)
+        #expect(try world.natterd("fsck").code == 0)
+        // Served, everything is the same, and says that it is imported.
+        try world.serve()
+        let messages = try world.alice("log", "--json").objects()
+        #expect(messages.map { Line($0) }.prefix(lines.count) == got[...])
+        #expect(messages.allSatisfy { $0[bool: "imported"] == true })
+        // A private group has no members yet.
+        #expect(try world.alice("log", "copy").code == 67)
+    }
+
+    @Test("blank lines are skipped, other fields and the file's seq ignored, a last newline not needed")
+    func tolerance() throws {
+        let world = try World(isServing: false)
+        let text = """
+            {"ts":1,"sender":"a","text":"one","seq":77,"more":{"x":[1]}}
+
+            {"text":"two","sender":"b","ts":2}
+            """
+        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(text.utf8))).code == 0)
+        let got = try world.natterd("export", "general").objects()
+        #expect(got.map { $0[int: "seq"] } == [1, 2])
+        #expect(got.map { $0[string: "text"] } == ["one", "two"])
+        #expect(try world.natterd("import", "general", "-").code == 0)
+    }
+
+    @Test(
+        "a bad line is 65 with its number, and nothing of the file is kept",
+        arguments: [
+            "nonsense", "{}", "[]", #"{"ts":1,"sender":"a"}"#, #"{"ts":"1","sender":"a","text":"x"}"#,
+            #"{"ts":1,"sender":"","text":"x"}"#, #"{"ts":1,"sender":"a","text":7}"#,
+            #"{"ts":1,"sender":"a","text":"a\u0000b"}"#, #"{"ts":1,"sender":"a","text":"x"} trailing"#,
+            #"{"ts":1,"sender":"a","text":"\ud800"}"#, #"{"ts":1.5,"sender":"a","text":"x"}"#,
+            #"{"ts":99999999999999999999,"sender":"a","text":"x"}"#,
+            JSON.line(ts: 1, sender: String(repeating: "x", count: 65), text: "x"),
+            JSON.line(ts: 1, sender: "a", text: String(repeating: "x", count: 65_537)),
+            JSON.line(ts: Int(Date().timeIntervalSince1970 * 1_000) + 90_000_000, sender: "a", text: "ahead"),
+            "{\"ts\":1,\"sender\":\"a\",\"text\":\"" + String(repeating: "\\u0061", count: 200_000) + "\"}",
+        ])
+    func badLine(bad: String) throws {
+        let world = try World(isServing: false)
+        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(lines[0].utf8))).code == 0)
+        let before = try world.natterd("export", "general").bytes
+        let text = lines[0] + "\n" + lines[1] + bad + "\n" + lines[2]
+        let file = try world.directory.write("in", text)
+        for (path, input) in [(file, Process.Stream.nothing), ("-", .bytes(Array(text.utf8)))] {
+            let outcome = try world.natterd("import", "general", path, input: input)
+            #expect(outcome.code == 65)
+            #expect(isOneLine(outcome.errors) && outcome.errors.contains("line 4"))
+        }
+        #expect(try world.natterd("export", "general").bytes == before)
+        #expect(try world.natterd("import", "new", file).code == 65)
+        #expect(try world.natterd("export", "new").code == 67)
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
+    @Test("bytes that are not UTF-8 are a bad line")
+    func notUTF8() throws {
+        let world = try World(isServing: false)
+        let bytes = Array(lines[0].utf8) + Array(#"{"ts":1,"sender":"a","text":""#.utf8) + [0xFF] + Array("\"}\n".utf8)
+        let outcome = try world.natterd("import", "general", "-", input: .bytes(bytes))
+        #expect(outcome.code == 65 && outcome.errors.contains("line 2"))
+        #expect(try world.natterd("export", "general").bytes.isEmpty)
+    }
+
+    @Test("up to a day ahead is taken")
+    func ahead() throws {
+        let world = try World(isServing: false)
+        let line = JSON.line(ts: Int(Date().timeIntervalSince1970 * 1_000) + 80_000_000, sender: "a", text: "x")
+        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        // And what is sent afterwards has the server's time, not a later one.
+        try world.serve()
+        let now = Int(Date().timeIntervalSince1970 * 1_000)
+        let message = try #require(try world.alice("send", "x", "--json").objects().first)
+        #expect(abs(try #require(message[int: "ts"]) - now) < 60_000)
+    }
+
+    @Test(
+        "names that no group can have, and personal conversations, are 65",
+        arguments: ["@alice", "@alice,@bob", "a b", "me", "#x"])
+    func badName(name: String) throws {
+        let world = try World(isServing: false)
+        let outcome = try world.natterd("import", name, "-", input: .bytes(Array(lines[0].utf8)))
+        #expect(outcome.code == 65 && isOneLine(outcome.errors))
+    }
+
+    @Test("a file that is not there, and a directory, are told in a line")
+    func noFile() throws {
+        let world = try World(isServing: false)
+        for path in [world.directory("nix"), world.directory.path] {
+            let outcome = try world.natterd("import", "general", path)
+            #expect(outcome.code != 0 && outcome.code != 65 && isOneLine(outcome.errors))
+        }
+    }
+
+    @Test("export of a personal conversation as '@alice,@bob'; what is not there is 67")
+    func personalExport() throws {
+        let world = try World()
+        try world.alice.sends("for bob", to: "@bob")
+        try world.alice.sends("a note", to: "@me")
+        world.stopServing()
+        for name in ["@alice,@bob", "@bob,@alice"] {
+            #expect(try world.natterd("export", name).objects().map { $0[string: "text"] } == ["for bob"])
+        }
+        #expect(try world.natterd("export", "@alice,@alice").objects().map { $0[string: "text"] } == ["a note"])
+        for name in ["nix", "@alice,@nix", "@nix"] {
+            let outcome = try world.natterd("export", name)
+            #expect([65, 67].contains(outcome.code) && isOneLine(outcome.errors), "\(name)")
+        }
+    }
+
+    @Test("what users sent comes out as well, sealed or not")
+    func sent() throws {
+        let world = try World()
+        try world.alice.sends("one", "two\n\u{1B}lines")
+        let logged = try world.alice("log", "--json").objects().map { Line($0) }
+        world.stopServing()
+        #expect(try lines(world.natterd("export", "general")) == logged)
+        world.stopServing()
+        let full = try Process(
+            Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
+            output: .path("/dev/full")
+        ).finish()
+        #expect(full.code == 74 && isOneLine(full.errors))
+    }
+}

@@ -1,0 +1,90 @@
+internal import Testing
+
+@Suite("search")
+struct SearchTests {
+    private static let shared = Result { () throws -> World in
+        let world = try World()
+        let lines = [
+            JSON.line(ts: 1_700_000_000_000, sender: "old", text: "The disk is full"),
+            JSON.line(ts: 1_700_000_001_000, sender: "old", text: "a full disk, again"),
+            JSON.line(ts: 1_700_000_002_000, sender: "bob", text: "Ёлка и ёж"),
+            JSON.line(ts: 1_700_000_003_000, sender: "bob", text: "Café ÜBER Straße"),
+            JSON.line(ts: 1_700_000_004_000, sender: "bob", text: "partition table -rf"),
+            JSON.line(ts: 1_700_000_005_000, sender: "bob", text: "日本語 のテスト"),
+        ]
+        try world.importGeneral(lines.joined())
+        try world.alice.sends("disk and partition")
+        try world.alice.sends("disk for bob", to: "@bob")
+        _ = try world.alice("sync")
+        return world
+    }
+
+    @Test(
+        "newest first: words, phrases, prefixes, negation, filters; 1 where nothing is found",
+        arguments: [
+            (["disk"], "@bob/1 general/7 general/2 general/1"), (["disk", "full"], "general/2 general/1"),
+            (["disk full"], "general/2 general/1"), (["FULL", "DiSk"], "general/2 general/1"),
+            (["\"full disk\""], "general/2"), (["\"disk full\""], ""), (["part*"], "general/7 general/5"),
+            (["part"], ""), (["disk", "-full"], "@bob/1 general/7"),
+            (["disk", "-\"full disk\""], "@bob/1 general/7 general/1"),
+            (["disk", "-part*", "-bob"], "general/2 general/1"),
+            (["disk", "-c", "general"], "general/7 general/2 general/1"), (["disk", "-c", "@bob"], "@bob/1"),
+            (["-c", "@bob", "full"], ""), (["disk", "--from", "alice"], "@bob/1 general/7"),
+            (["disk", "--from=old", "-n", "1"], "general/2"), (["disk", "-n", "2"], "@bob/1 general/7"),
+            (["disk", "--since", "2023-11-14T22:13:20.500Z", "--until", "@1700000100"], "general/2"),
+            (["disk", "--until", "@1700000001"], "general/1"),
+            (["disk", "--since", "yesterday"], "@bob/1 general/7"),
+            (["елка"], "general/3"), (["ЁЛКА"], "general/3"), (["еж"], "general/3"), (["cafe"], "general/4"),
+            (["CAFÉ"], "general/4"), (["uber"], "general/4"), (["partition", "-nix"], "general/7 general/5"),
+            (["nowhere"], ""), (["--", "disk", "-full"], "@bob/1 general/7"), (["日本語"], "general/6"),
+        ] as [([String], String)])
+    func queries(words: [String], expected: String) throws {
+        let world = try SearchTests.shared.get()
+        let outcome = try world.alice.run(["search", "--json"] + words)
+        let found = try outcome.objects().map { "\($0[string: "conversation"] ?? "")/\($0[int: "seq"] ?? 0)" }
+        #expect(found.joined(separator: " ") == expected)
+        #expect(outcome.code == (expected.isEmpty ? 1 : 0))
+        #expect(outcome.errors.isEmpty)
+    }
+
+    @Test("a hit is a line with its conversation; nothing of it needs the server")
+    func plain() throws {
+        let world = try World()
+        try world.alice.sends("find me\nhere")
+        _ = try world.alice("sync")
+        world.stopServing()
+        let outcome = try world.alice("search", "find")
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        #expect(String(outcome.output.dropFirst(25)) == "general alice: find me\n\there\n")
+        #expect(try world.alice("search", "find", "--offline").bytes == outcome.bytes)
+        #expect(try world.alice.texts("search", "find") == ["find me\nhere"])
+    }
+
+    @Test(
+        "only negative words, no word at all, and bad options are 64",
+        arguments: [
+            ["-full"], ["-full", "-disk"], [], [""], ["  "], ["x", "-n", "y"], ["x", "--since", "soon"], ["x", "-n"],
+        ])
+    func usage(words: [String]) throws {
+        let world = try SearchTests.shared.get()
+        let outcome = try world.alice.run(["search"] + words)
+        #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+    }
+
+    @Test("an unknown conversation is 67")
+    func unknown() throws {
+        let world = try SearchTests.shared.get()
+        let outcome = try world.alice("search", "disk", "-c", "nix")
+        #expect(outcome.code == 67 && isOneLine(outcome.errors))
+    }
+
+    @Test("what came since the last search is found, indexed or not")
+    func fresh() throws {
+        let world = try World()
+        for round in 1...4 {
+            try world.alice.sends("needle \(round)")
+            _ = try world.bob("log")
+            #expect(try world.bob.texts("search", "needle") == (1...round).reversed().map { "needle \($0)" })
+        }
+    }
+}
