@@ -9,7 +9,7 @@ export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8]))
-shell_scripts := .ci/run $(wildcard scripts/*)
+shell_scripts := .ci/run $(wildcard scripts/*) packaging/check-inside $(wildcard packaging/*.p*)
 swift_sources := Package.swift Sources $(wildcard Tests)
 
 # A large real conversation for the tests that want one: an NDJSON file, or an xz of it.
