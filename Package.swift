@@ -90,6 +90,12 @@ let package = Package(
                 "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterModel",
                 "NatterSystem",
             ]),
+        tests(
+            "DaemonTests",
+            of: [
+                "natterd", "NatterDaemon", "NatterCLI", "NatterServer", "NatterStore", "NatterWire", "NatterModel",
+                "NatterSystem",
+            ]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),

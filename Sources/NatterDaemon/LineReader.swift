@@ -43,9 +43,9 @@ struct LineReader: ~Copyable {
     mutating func next<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result? {
         var searched = start
         while true {
-            let range = searched..<buffer.count
-            let newline = buffer.withUnsafeBytes { bytes in
-                range.isEmpty ? nil : bytes[range].firstIndex(of: 0x0A)
+            let newline = buffer.withUnsafeBytes { bytes -> Int? in
+                guard let base = bytes.baseAddress, searched < bytes.count else { return nil }
+                return memchr(base + searched, 0x0A, bytes.count - searched).map { UnsafeRawPointer($0) - base }
             }
             if let newline {
                 return try give(start..<newline, next: newline + 1, body)
@@ -77,18 +77,16 @@ struct LineReader: ~Copyable {
             buffer.removeFirst(start)
             start = 0
         }
-        let former = buffer.count
-        buffer.append(contentsOf: repeatElement(0, count: LineReader.chunkBytes))
-        while true {
-            let count = buffer.withUnsafeMutableBytes { bytes in
-                read(descriptor, bytes.baseAddress.map { $0 + former }, LineReader.chunkBytes)
-            }
-            if count < 0, errno == EINTR { continue }
-            let code = errno
-            buffer.removeLast(LineReader.chunkBytes - max(0, count))
-            if count < 0 { throw .disk(DiskError(code: code, operation: "read", path: name)) }
-            isAtEnd = count == 0
-            return
+        var count = 0
+        var code: Int32 = 0
+        buffer += [UInt8](unsafeUninitializedCapacity: LineReader.chunkBytes) { chunk, filled in
+            repeat {
+                count = read(descriptor, chunk.baseAddress, LineReader.chunkBytes)
+                code = errno
+            } while count < 0 && code == EINTR
+            filled = max(0, count)
         }
+        if count < 0 { throw .disk(DiskError(code: code, operation: "read", path: name)) }
+        isAtEnd = count == 0
     }
 }
