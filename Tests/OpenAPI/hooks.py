@@ -30,7 +30,7 @@ def is_ending(operation):
 class Auth:
     def get(self, case, context):
         if not is_ending(case.operation):
-            return os.environ["ADMIN_TOKEN"]
+            return MAKER if "tokens" in case.operation.tags else os.environ["ADMIN_TOKEN"]
         url = case.operation.schema.config.base_url + "/v1/tokens"
         wanted = {"label": "for one request", "scope": "all"}
         made = requests.post(url, json=wanted, headers={"Authorization": "Bearer " + MAKER}, timeout=20)
@@ -73,6 +73,9 @@ def before_call(context, case, kwargs):
         parameters["id"] = "0"
     if parameters.get("conversation_id") == EXAMPLE_ID:
         parameters["conversation_id"] = GENERAL_ID
+    # Most names are of no conversation.
+    if "conversation" in parameters and calls % 3 != 0:
+        parameters["conversation"] = ["general", "@bob"][calls // 3 % 2]
     # Every second list is asked for in lines.
     if calls % 2 == 0 and case.method.upper() == "GET":
         case.headers = {**(case.headers or {}), "Accept": LINES}
