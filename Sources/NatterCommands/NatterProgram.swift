@@ -32,9 +32,9 @@ public enum NatterProgram {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
             StatusCommand.spec,
-            SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec,
+            SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec, WrapCommand.spec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
-            MarkCommand.spec, ExportCommand.spec,
+            MarkCommand.spec, ExportCommand.spec, WatchCommand.spec,
             ServeCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]
     }

@@ -1,0 +1,72 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// `wrap -c CONV -- CMD…`: runs a command and tells how it went.
+enum WrapCommand {
+    static let spec = CommandSpec(
+        "wrap", "run a command and send how it went", group: NatterProgram.Group.writing,
+        options: [.option("c", value: "CONV", "the conversation, 'general' unless named")],
+        operands: [.required("CMD", isRepeating: true, "the command and its words, behind '--'")],
+        description: [
+            "Runs the command, and then sends a message with its status, how long it took and the end of its output. Its "
+                + "output goes where it always goes, and its status is the status of wrap.",
+            "Where the server cannot be reached the message waits in the outbox, as with 'send --queue'.",
+        ],
+        examples: [Example("natter wrap -c general -- make test", "tell all how the tests went")], run: run)
+
+    /// Bytes of output that go into the message.
+    private static let excerptBytes = 4 << 10
+
+    private static let run: CommandBody = { arguments, console in
+        let context = Context(arguments, console)
+        let words = arguments.operands("CMD")
+        // Who is not logged in learns it before the command has run for an hour.
+        let login = try context.login()
+        Signals.leaveInterruptToChild()
+        let start = MonotonicClock.now()
+        let outcome: ChildProcess.Outcome
+        do throws(DiskError) {
+            outcome = try ChildProcess(words: words, keptBytes: excerptBytes).run()
+        } catch {
+            throw CommandFailure(
+                .notFound, code: "cannot_run", "cannot run '\(words[0])': \(DiskError.text(of: error.code))")
+        }
+        let text = report(words, outcome, milliseconds: MonotonicClock.now() - start)
+        do {
+            try send(text, login, context)
+        } catch {
+            // The command's status is what scripts go by; that nobody was told is told here.
+            console.note("how '\(words[0])' went could not be sent: \(Explanation.failure(error).message)")
+        }
+        return ExitCode(rawValue: outcome.status)
+    }
+
+    private static func send(_ text: String, _ login: Context.Login, _ context: Context) throws {
+        let api =
+            context.isOffline
+            ? nil : try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+        let request = SendRequest(
+            conversation: context.arguments.value("c") ?? "general", text: text, id: MessageID.make(at: context.now))
+        let sending = QueuedSend(outbox: try context.outbox(of: login), api: api, context: context)
+        if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
+    }
+
+    /// What is sent: one line, then the end of the output.
+    static func report(_ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64) -> String {
+        let how =
+            outcome.status > 128
+            ? "ended by signal \(outcome.status - 128)"
+            : outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
+        let first =
+            "\(words.joined(separator: " ")): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
+        // Cut at a character's border, and without what no message may hold.
+        let output = String(decoding: outcome.lastOutput.drop { $0 & 0xC0 == 0x80 }.filter { $0 != 0 }, as: UTF8.self)
+        let excerpt = output.drop { $0.isNewline }
+        let head = first.utf8.count > 1_000 ? String(first.prefix(250)) + "…" : first
+        guard !excerpt.isEmpty else { return head }
+        return head + "\n" + (excerpt.last?.isNewline == true ? excerpt.dropLast() : excerpt)
+    }
+}
