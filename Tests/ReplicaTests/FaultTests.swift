@@ -206,6 +206,38 @@ struct FaultTests {
         #expect(found == 480)
     }
 
+    @Test("every flipped bit of a log file is found by a look at all of it, and stated by readers")
+    func verify() throws {
+        // Given a sound replica
+        let server = try TestServer(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        try server.post((0..<300).map { "\($0) \(filling)" }, to: "general", by: "alice")
+        try server.seal("general", for: "alice")
+        try server.post(["tail"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        let sound = try replica.verify(general)
+        #expect(sound.isSound && sound.messageCount == 301 && sound.agreesWithServer == true)
+        // When one bit of a log file flips
+        let log = try #require(home.files().first { $0.hasSuffix(".log") })
+        let file = try PosixDisk().open(home.path + log, .readWrite)
+        let size = try file.size()
+        for offset in stride(from: UInt64(0), to: size, by: 997) {
+            let former = try file.read(count: 1, at: offset)
+            try file.write([former[0] ^ 0x10], at: offset)
+            // Then a reader that has nothing cached says so
+            let fresh = try #require(try Replica.open(at: location))
+            let found = try fresh.verify(general)
+            #expect(!found.isSound, "byte \(offset)")
+            #expect(found.agreesWithServer == nil, "byte \(offset)")
+            try file.write(former, at: offset)
+        }
+        #expect(try replica.verify(general).isSound)
+    }
+
     /// The store takes calls from all threads; what is around it only reads here.
     private struct Shared: @unchecked Sendable { let server: TestServer }
 

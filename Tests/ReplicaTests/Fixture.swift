@@ -87,6 +87,11 @@ final class TestServer {
         principals[name] = store.principal(of: token, address: "127.0.0.1")
     }
 
+    func token(_ name: String) throws -> Token {
+        let account = try principal(name).account
+        return try wait { store.addSession(of: account, expires: nil, $0) }
+    }
+
     func principal(_ name: String) throws -> Principal { try #require(principals[name]) }
 
     /// Sends texts, and returns once they are durable.
