@@ -41,6 +41,8 @@ enum LogCommand {
             .option("after", value: "SEQ", "only messages with a greater number"),
             .option("before", value: "SEQ", "only messages with a lesser number"),
             .option("around", value: "SEQ", "the messages around this number"),
+            .flag("unread", "only what others wrote and is not marked as read"),
+            .flag("mark", "then mark as read what was printed"),
             .flag("reverse", "newest first"),
             .flag("all", "every conversation, by time"),
             .option("cursor-file", value: "F", "only what is newer than the position in F; then replace F"),
@@ -68,7 +70,7 @@ private struct Log {
     mutating func run() throws -> ExitCode {
         defer { pager?.finish() }
         let mirror = try Mirror(context)
-        let state = try mirror.refresh(request.isPage ? .quickly : .completely)
+        let state = try mirror.refresh(request.isPage && !request.marks ? .quickly : .completely)
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection
         {
@@ -79,8 +81,10 @@ private struct Log {
         let conversations = try conversations(in: replica, mirror, state)
         startPager()
         var walk = makeWalk(replica)
+        if request.isUnread { for conversation in conversations { walk.place(conversation.id, at: conversation.read) } }
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
         try finish(walk, conversations, replica)
+        if request.marks { try mark(walk, conversations, mirror) }
         if request.follows {
             try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
         }
@@ -101,9 +105,19 @@ private struct Log {
 
     private func makeWalk(_ replica: Replica) -> LogWalk {
         let context = context
+        var filter = request.filter
+        if request.isUnread { filter.excludedSender = replica.location.user }
         return LogWalk(
-            replica, printer: printer, filter: request.filter, keepsPlace: request.cursorFile != nil,
+            replica, printer: printer, filter: filter, keepsPlace: request.cursorFile != nil || request.marks,
             note: { context.console.note($0) })
+    }
+
+    /// Only once the output is out: what was not seen is not read.
+    private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ mirror: Mirror) throws {
+        for conversation in conversations {
+            guard let seq = walk.positions[conversation.id], seq > conversation.read else { continue }
+            _ = try mirror.api().markRead(conversation.name, upTo: seq)
+        }
     }
 
     /// The conversations that are asked for, as they are in the replica.

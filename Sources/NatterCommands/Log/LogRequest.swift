@@ -26,6 +26,10 @@ struct LogRequest {
     let isReversed: Bool
     let follows: Bool
     let cursorFile: String?
+    /// Only what comes after the read mark and is others'.
+    let isUnread: Bool
+    /// Whether what was printed has been read then.
+    let marks: Bool
     let saysNothingNew: Bool
     let format: MessageFormat?
 
@@ -56,6 +60,7 @@ struct LogRequest {
         let exclusive: [(String, [String])] = [
             ("reverse", ["follow", "cursor-file"]), ("follow", ["before", "until", "around", "offline"]),
             ("around", ["after", "before", "since", "until", "from", "cursor-file"]), ("cursor-file", ["after"]),
+            ("unread", ["after", "around", "cursor-file", "follow"]), ("mark", ["offline", "follow", "around"]),
             ("format", ["json"]),
         ]
         for (option, others) in exclusive where arguments.has(option) {
@@ -67,6 +72,8 @@ struct LogRequest {
         isReversed = arguments.flag("reverse")
         follows = arguments.flag("follow")
         self.cursorFile = cursorFile
+        isUnread = arguments.flag("unread")
+        marks = arguments.flag("mark")
         saysNothingNew = arguments.flag("exit-code")
         do {
             format = try arguments.value("format").map { pattern throws(MessageFormat.Malformed) in
@@ -80,7 +87,7 @@ struct LogRequest {
                 throw arguments.error("--around takes 1 or more: the first message has number 1")
             }
             selection = .around(around, count: limit ?? LogRequest.terminalCount)
-        } else if cursorFile != nil || after != nil {
+        } else if cursorFile != nil || after != nil || isUnread {
             // What follows a place is counted from there.
             selection = limit.map { .oldest($0) } ?? .all
         } else if let limit {
