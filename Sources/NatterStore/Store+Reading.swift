@@ -53,7 +53,7 @@ extension Store {
             reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
         let head = snapshot.tail.head
         var filter = MessageReader.Filter(since: query.since, until: query.until)
-        filter.sender = query.sender.map { Array($0.utf8) }
+        filter.sender = query.sender.map { Array(spelling(ofSender: $0).utf8) }
         var after = query.after
         var before = query.before
         if let around = query.around {
@@ -85,6 +85,11 @@ extension Store {
         return MessagePage(
             messages: found.messages, head: head, more: isNewest ? false : found.scanned > Seq(1),
             next: isNewest ? head : found.scanned, commit: snapshot.commit)
+    }
+
+    /// A sender as messages have it: case does not count in an account's name; any other may be an imported label.
+    func spelling(ofSender name: String) -> String {
+        state.withLock { $0.account(named: name)?.name.text } ?? name
     }
 
     public func position(

@@ -7,6 +7,8 @@ internal import NatterSystem
 extension Store {
     /// Finds messages in what the reader sees: newest first by their times, those of one conversation by falling seq.
     public func search(_ request: SearchRequest, for principal: Principal) throws(StoreError) -> SearchPage {
+        var request = request
+        request.sender = request.sender.map { spelling(ofSender: $0) }
         let query: SearchQuery
         do { query = try SearchQuery(request.query) } catch { throw .badQuery("\(error)") }
         let snapshots: [Snapshot]
