@@ -1,0 +1,80 @@
+import NatterClient
+import NatterModel
+import NatterSystem
+import NatterWire
+import Testing
+
+@testable import NatterCommands
+
+@Suite("connections that break", .serialized)
+struct BrokenConnectionTests {
+    @Test("lines over a connection that is cut at random are there once, in order", arguments: UInt64(1)...8)
+    func lines(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 12, bytes: 1...600_000)
+        let lines = (1...4_000).map { "line \($0)" }
+        let outcome = try alice.with(server: proxy.url).send(
+            "--lines", "--json", "--timeout", "60", input: Array(lines.joined(separator: "\n").utf8))
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(difference(outcome.messages.map(\.text), lines) == nil)
+        #expect(try difference(alice.texts(), lines) == nil)
+        #expect(proxy.cuts > 0)
+    }
+
+    @Test("where it stays broken, the error names the line and the id to go on with", arguments: UInt64(1)...6)
+    func resume(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 1_000, bytes: 150_000...400_000)
+        let lines = (1...4_000).map { "line \($0)" }
+        let input = Array(lines.joined(separator: "\n").utf8)
+        // Given a run that is stopped by the server's end
+        let broken = alice.with(server: proxy.url)
+        let stopper = try SystemThread(name: "test-stopper") {
+            while proxy.cuts == 0 { _ = Monitor(()).wait(timeoutMilliseconds: 1) { _ in nil as Void? } }
+            server.stop()
+        }
+        let outcome = try broken.send("--lines", "--json", "--timeout", "0.5", input: input)
+        stopper.join()
+        #expect(outcome.code == 69 && outcome.errors.contains("line "), "\(outcome.errors)")
+        let words = outcome.errors.split(whereSeparator: { " :\"".contains($0) }).map(String.init)
+        let place = try #require(words.firstIndex(of: "--id"))
+        let key = words[place + 1]
+        // When the command is repeated with the id that it named
+        try server.start()
+        let again = try alice.send("--lines", "--id", key, input: input)
+        #expect(again.code == 0, "\(again.errors)")
+        // Then each line is there once, and what was reported as sent is
+        #expect(try difference(alice.texts(), lines) == nil)
+        #expect(difference(outcome.messages.map(\.text), Array(lines.prefix(outcome.messages.count))) == nil)
+    }
+
+    @Test("an outbox delivered over a connection that is cut is there once, in order", arguments: UInt64(1)...8)
+    func outbox(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let requests = (1...3_000).map { SendRequest(conversation: "general", text: "message \($0)", id: "m:\($0)") }
+        _ = try alice.outbox.add(requests, at: SystemClock().now())
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 10, bytes: 1...500_000)
+        // Each command goes as far as it comes.
+        let broken = alice.with(server: proxy.url)
+        for _ in 0..<50 where try alice.outbox.hasWaiting() { _ = broken("sync", "--timeout", "5") }
+        #expect(try !alice.outbox.hasWaiting())
+        #expect(try difference(alice.texts(), (1...3_000).map { "message \($0)" }) == nil)
+        #expect(proxy.cuts > 0)
+    }
+
+    @Test("send --queue whose answer is lost is there once", arguments: UInt64(1)...8)
+    func lostAnswer(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 40, bytes: 1...700)
+        let broken = alice.with(server: proxy.url)
+        for number in 1...10 {
+            #expect(broken("send", "--queue", "--timeout", "0.2", "message \(number)").code == 0)
+        }
+        #expect(alice("sync").code == 0)
+        #expect(try alice.texts() == (1...10).map { "message \($0)" })
+    }
+}
