@@ -15,6 +15,9 @@ public enum Limits {
     public static let waitSeconds = 0...60
     /// Bytes of one answer of `sync`, about; a whole block is never cut for it.
     public static let syncBytes = 16 << 20
+    /// The same where blocks are asked for: less, because only a whole answer moves a cursor, and a client that takes a few
+    /// MiB at a time must get ahead.
+    public static let syncBlockBytes = 4 << 20
     /// How far an imported time may lie ahead of the clock.
     public static let importAheadMilliseconds: Int64 = 86_400_000
 }

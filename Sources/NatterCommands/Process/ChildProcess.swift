@@ -41,7 +41,8 @@ struct ChildProcess {
                 watched.append((ends.reading, sink))
             }
         }
-        let process = try spawn(&actions)
+        for variable in environment { setenv(variable.name, variable.value, 1) }
+        let process = try Spawn.start(words, &actions)
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
         let lastOutput = pass(watched)
@@ -50,27 +51,6 @@ struct ChildProcess {
         // The macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
         return Outcome(status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, lastOutput: lastOutput)
-    }
-
-    private func spawn(_ actions: inout posix_spawn_file_actions_t) throws(DiskError) -> pid_t {
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // We ignore SIGPIPE, and may handle SIGINT; a program starts with neither.
-        var defaults = sigset_t()
-        sigemptyset(&defaults)
-        sigaddset(&defaults, SIGPIPE)
-        sigaddset(&defaults, SIGINT)
-        posix_spawnattr_setsigdefault(&attributes, &defaults)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
-        for variable in environment { setenv(variable.name, variable.value, 1) }
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var process: pid_t = 0
-        let code = posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
-        guard code == 0 else { throw DiskError(code: code, operation: "run", path: words.first ?? "") }
-        return process
     }
 
     /// Passes on what comes until both streams end, and keeps the last of it.

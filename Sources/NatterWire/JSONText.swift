@@ -1,22 +1,23 @@
-/// Strings and numbers as JSON, written straight into bytes: an encoder would take longer to begin than a command to
-/// run.
+/// Strings and numbers as JSON, written straight into bytes, for the two places where an encoder takes longer than all else
+/// together: a command that sends one message, and an export of every message there is. Everything else goes through
+/// `WireJSON`.
 public enum JSONText {
     private static let digits = StaticString("0123456789abcdef")
 
     /// Appends a string with its quotes, escaped as RFC 8259 asks and no more.
     public static func append(_ text: String, to bytes: inout [UInt8]) {
-        bytes.append(UInt8(ascii: "\""))
         var text = text
-        text.withUTF8 { append(contentsOf: $0, to: &bytes) }
-        bytes.append(UInt8(ascii: "\""))
+        text.withUTF8 { append(utf8: UnsafeRawBufferPointer($0), to: &bytes) }
     }
 
-    private static func append(contentsOf text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) {
+    /// The same from bytes that are known to be UTF-8.
+    public static func append(utf8 text: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "\""))
         // What needs no change is copied in runs, not byte by byte.
         var run = 0
         for (index, byte) in text.enumerated() {
             guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
-            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[run..<index]))
+            bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run..<index]))
             run = index + 1
             bytes.append(UInt8(ascii: "\\"))
             switch byte {
@@ -31,7 +32,8 @@ public enum JSONText {
                 digits.withUTF8Buffer { bytes += [$0[Int(byte >> 4)], $0[Int(byte & 15)]] }
             }
         }
-        bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[run...]))
+        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run...]))
+        bytes.append(UInt8(ascii: "\""))
     }
 
     public static func append(_ number: some BinaryInteger, to bytes: inout [UInt8]) {
