@@ -1,8 +1,9 @@
 public import NatterCLI
+internal import NatterModel
 
 /// The program `natter`: its options, its table of commands, and what its failures mean.
 public enum NatterProgram {
-    public static let version = "0.1.0"
+    public static let version = Release.version
 
     public static let spec = ProgramSpec(
         name: "natter", tagline: "messages in append-only logs, pulled into a copy of your own", version: version,

@@ -1,9 +1,10 @@
 internal import Glibc
 public import NatterCLI
+internal import NatterModel
 
 /// `natterd`: its command line, and all of its `main.swift`.
 public enum DaemonProgram {
-    public static let version = "0.1.0"
+    public static let version = Release.version
 
     public static let spec = ProgramSpec(
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,

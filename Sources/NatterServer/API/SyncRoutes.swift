@@ -33,7 +33,9 @@ enum SyncRoutes {
     ) {
         let changes: SyncAnswer
         do throws(StoreError) {
-            changes = try call.store.changes(since: position, for: principal, form: form, limitBytes: form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
+            changes = try call.store.changes(
+                since: position, for: principal, form: form,
+                limitBytes: form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
         } catch {
             return call.respond(APIError(error).reply(note: principal.name.text))
         }
