@@ -1,0 +1,154 @@
+internal import Foundation
+internal import Testing
+
+/// Each line of the public interface, as far as it is built, and the tests that hold the programs to it.
+enum InterfaceTable {
+    /// The statement, and the tests by suite and function.
+    static let rows: [(String, String)] = [
+        // Words and limits
+        ("names: what is and what is none", "AccountTests.names AccountTests.refusedRegistration"),
+        ("text and id: their limits", "SendTests.limits SendTests.refused SendTests.emptyArgument"),
+        ("password: 8–1,024 bytes", "AccountTests.refusedRegistration"),
+        ("cursor: opaque, of its place, survives restarts", "CursorFileTests.once CursorFileTests.bad"),
+        ("replica: of a store and a user; a new address keeps it", "AccountTests.anotherLogin SyncTests.newAddress"),
+        // natter: options everywhere
+        ("--home, NATTER_HOME, XDG_DATA_HOME", "UsageTests.home"),
+        ("--server, NATTER_SERVER, the profile's", "UsageTests.server UsageTests.badServer"),
+        ("--profile, NATTER_PROFILE", "AccountTests.profiles"),
+        ("--token-file, NATTER_TOKEN_FILE", "AccountTests.tokenFile"),
+        (
+            "--offline",
+            "LogTests.serverDown UsersTests.offline SearchTests.plain AccountTests.whoamiOffline SendTests.noServer"
+        ),
+        ("--quiet, --verbose", "LogTests.serverDown UsageTests.verbosity"),
+        ("--json", "SendTests.json LogTests.json UsersTests.plain SearchTests.queries UsageTests.jsonErrors"),
+        ("--color, NO_COLOR", "UsageTests.color"),
+        ("--version, --help, natter alone, help CMD", "UsageTests.version UsageTests.overview UsageTests.help"),
+        (
+            "options before or after the command, '=', '--', values that begin with '-'",
+            "UsageTests.placement SendTests.dashes"
+        ),
+        ("a misspelt command gets the nearest ones", "UsageTests.misspelt"),
+        ("no password or token over plain HTTP to another host", "AccountTests.insecure"),
+        // natter: commands
+        (
+            "register: password from file or standard input, never an argument",
+            "AccountTests.register AccountTests.noPrompt"
+        ),
+        ("login, logout, logout --all", "AccountTests.sessions AccountTests.logoutAlone AccountTests.anotherLogin"),
+        ("whoami", "AccountTests.register AccountTests.names AccountTests.whoamiOffline"),
+        ("send: words, -c, prints nothing in a pipe", "SendTests.words"),
+        ("send: standard input, '-', a final newline dropped", "SendTests.standardInput"),
+        ("send --id", "SendTests.identity"),
+        ("send --json: the message", "SendTests.json"),
+        ("send: not logged in, unknown, no server", "SendTests.notLoggedIn SendTests.unknown SendTests.noServer"),
+        ("pm USER", "SendTests.personal"),
+        ("log: general unless named, oldest first, after a sync", "LogTests.plain LogTests.unknown"),
+        (
+            "log -n, --after, --before, --since, --until, --from, --around, --reverse",
+            "LogTests.selections LogTests.usage"
+        ),
+        ("log --all", "LogTests.all CursorFileTests.all FollowTests.all"),
+        ("log -f", "FollowTests.follow FollowTests.newOnly FollowTests.comesBack FollowTests.closedPipe"),
+        ("log --cursor-file", "CursorFileTests.once CursorFileTests.number CursorFileTests.follow"),
+        ("log --exit-code, --format", "LogTests.exitCode LogTests.format"),
+        (
+            "log: never a hole that is not stated; a newest page from the server",
+            "LogTests.manyMessages DamageTests.flipped"
+        ),
+        ("log: server not reached", "LogTests.serverDown"),
+        ("users, PATTERN, --online, --recent", "UsersTests.plain UsersTests.pattern UsersTests.online"),
+        ("users not reached: as last fetched, with its age", "UsersTests.offline"),
+        (
+            "search: words, phrase, prefix, negation, filters",
+            "SearchTests.queries SearchTests.usage SearchTests.unknown"
+        ),
+        ("search: in the replica, never wrong", "SearchTests.plain SearchTests.fresh"),
+        ("sync, --wait, --exit-code, CONV…", "SyncTests.pull SyncTests.wait SyncTests.named SyncTests.interrupted"),
+        ("serve", "ServeTests.natterServe"),
+        // Output
+        ("a line of log in a pipe; further lines begin with a tab", "LogTests.plain LogTests.all SearchTests.plain"),
+        (
+            "control characters escaped for people, exact in --json and --format",
+            "LogTests.controlCharacters UsageTests.escapedErrors"
+        ),
+        ("--json: the objects of the API", "SendTests.json LogTests.importedFlag"),
+        // --cursor-file
+        (
+            "replaced atomically after the output, also when empty",
+            "CursorFileTests.replacedWhenEmpty CursorFileTests.fullOutput CursorFileTests.kills"
+        ),
+        ("a filter never makes it miss or repeat", "CursorFileTests.filters"),
+        ("bad, foreign, of --all and not: 65, F stays", "CursorFileTests.bad"),
+        // Exit codes
+        ("0 and 1", "LogTests.exitCode SearchTests.queries UsersTests.pattern SyncTests.pull DamageTests.flipped"),
+        (
+            "64",
+            "UsageTests.usage UsageTests.notUTF8 LogTests.usage SearchTests.usage ServeTests.usage AccountTests.noPrompt"
+        ),
+        ("65", "SendTests.refused CursorFileTests.bad ImportTests.badLine ImportTests.badName"),
+        ("67", "LogTests.unknown SendTests.unknown SearchTests.unknown ImportTests.personalExport"),
+        ("69", "SendTests.noServer LogTests.serverDown AccountTests.logoutAlone"),
+        ("73", "CursorFileTests.cannotCreate FileTests.badHome ServeTests.cannotCreate"),
+        ("74", "FileTests.fullOutput CursorFileTests.fullOutput ImportTests.sent DamageTests.flipped"),
+        ("75", "ServeTests.second ServeTests.portTaken"),
+        ("76", "UsageTests.otherServer"),
+        ("77", "AccountTests.sessions AccountTests.exposedToken SendTests.notLoggedIn"),
+        ("78", "UsageTests.badServer FileTests.badHome ServeTests.publicAddress ServeTests.configuration"),
+        ("130, and silent on a closed pipe", "FollowTests.follow SyncTests.interrupted FileTests.fullOutput"),
+        ("an error is one line, with --json one object on standard error", "UsageTests.jsonErrors UsageTests.usage"),
+        // Files
+        ("0600 and 0700 under any umask", "FileTests.modes FileTests.serverModes"),
+        ("a token with wider modes, and links, are refused", "AccountTests.exposedToken"),
+        (
+            "several commands at once on one home",
+            "ConcurrencyTests.thirtyTwo ConcurrencyTests.cursorFile ConcurrencyTests.logins"
+        ),
+        (
+            "a kill at any moment",
+            "CrashTests.server CrashTests.importing CrashTests.registering SyncTests.kills CursorFileTests.kills"
+        ),
+        ("works under env -i, never prompts without a terminal", "UsageTests.emptyEnvironment AccountTests.noPrompt"),
+        // natterd
+        ("--data before or after the command, NATTERD_DATA and the defaults", "ServeTests.dataDirectory"),
+        ("natterd.conf, SIGHUP", "ServeTests.configuration ServeTests.reload"),
+        ("serve prints where it listens; port 0", "ServeTests.stop ServeTests.six ServeTests.closedOutput"),
+        ("an address that is not loopback: 78", "ServeTests.publicAddress ServeTests.badAddress"),
+        ("a second server: 75; maintenance with a running one: 75", "ServeTests.second"),
+        ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
+        ("logs to standard error; never a password, token or text", "ServeTests.log"),
+        ("fsck; export of what is whole, 74", "DamageTests.clean DamageTests.flipped DamageTests.lost"),
+        (
+            "import keeps ts, sender, text; '-'; seq ignored",
+            "ImportTests.roundTrip ImportTests.tolerance ImportTests.noFile"
+        ),
+        (
+            "import: times may go back, not lie over a day ahead; empty texts",
+            "ImportTests.roundTrip ImportTests.ahead ImportTests.badLine"
+        ),
+        ("import: a bad line is 65, its number, nothing kept", "ImportTests.badLine ImportTests.notUTF8"),
+        ("imported messages say so", "LogTests.importedFlag ImportTests.roundTrip"),
+        ("export", "ImportTests.roundTrip ImportTests.personalExport ImportTests.sent"),
+        ("the whole corpus in and out again, and its bytes on the disk", "CorpusTests.wholeCorpus CorpusTests.sample"),
+        // The HTTP API
+        ("bad input to every request: status, code, reason, nothing changed", "RequestTests.refused"),
+    ]
+}
+
+@Suite("the table of the interface")
+struct InterfaceTableTests {
+    @Test("names tests that exist, and every test is named")
+    func table() throws {
+        let directory = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent().path
+        var found: Set<String> = []
+        for path in Files.below(directory) where path.hasSuffix("Tests.swift") {
+            let suite = String(try #require(path.split(separator: "/").last).dropLast(".swift".count))
+            for match in try #require(Files.text(path)).matches(of: /\n    func (\w+)\(/) {
+                found.insert("\(suite).\(match.1)")
+            }
+        }
+        let named = Set(InterfaceTable.rows.flatMap { $0.1.split(separator: " ").map(String.init) })
+        #expect(named.subtracting(found).isEmpty)
+        #expect(found.subtracting(named).isEmpty)
+    }
+}
