@@ -149,6 +149,10 @@ public struct ArgumentParser {
     private func result() throws(UsageError) -> ParsedCommandLine {
         if hasUnknownCommand, let error { throw error }
         if isHelpCommand {
+            // 'help --help' asks about 'help' itself, where a program has it as a command.
+            if operands.isEmpty, was(given: "help"), let path = try? program.command(at: ["help"]) {
+                return .help(path)
+            }
             return if let path = try program.command(at: operands) { .help(path) } else { .overview }
         }
         if was(given: "help") { return path.map { .help($0) } ?? .overview }
