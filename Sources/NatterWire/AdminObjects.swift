@@ -6,9 +6,9 @@ public struct TokenObject: Codable, Sendable, Equatable {
     public var label: String?
     public var scope: String
     public var created: String
-    public var expires: String?
-    public var lastUsed: String?
-    public var address: String?
+    @OrNull public var expires: String?
+    @OrNull public var lastUsed: String?
+    @OrNull public var address: String?
     /// `true` for the session that asks.
     public var current: Bool?
     /// Only in the answer that makes it.
@@ -33,7 +33,7 @@ public struct TokenList: Codable, Sendable {
     public var tokens: [TokenObject]?
     public var sessions: [TokenObject]?
     public var more: Bool
-    public var next: String?
+    @OrNull public var next: String?
 
     public init(tokens: [TokenObject]?, sessions: [TokenObject]?, more: Bool, next: String?) {
         (self.tokens, self.sessions, self.more, self.next) = (tokens, sessions, more, next)
@@ -47,8 +47,8 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
     public var disabled: Bool
     public var online: Bool
     public var created: String
-    public var lastSeen: String?
-    public var address: String?
+    @OrNull public var lastSeen: String?
+    @OrNull public var address: String?
 
     enum CodingKeys: String, CodingKey {
         case name, admin, disabled, online, created, address
@@ -66,7 +66,7 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
 public struct AdminUserList: Codable, Sendable {
     public var users: [AdminUserObject]
     public var more: Bool
-    public var next: String?
+    @OrNull public var next: String?
 
     public init(users: [AdminUserObject], more: Bool, next: String?) {
         (self.users, self.more, self.next) = (users, more, next)

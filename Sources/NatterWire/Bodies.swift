@@ -42,21 +42,10 @@ public struct WhoamiAnswer: Codable, Sendable, Equatable {
     public var admin: Bool
     public var scope: String
     public var created: String
-    public var expires: String?
+    @OrNull public var expires: String?
 
     public init(name: String, admin: Bool, scope: String, created: String, expires: String?) {
         (self.name, self.admin, self.scope, self.created, self.expires) = (name, admin, scope, created, expires)
-    }
-
-    enum CodingKeys: String, CodingKey { case name, admin, scope, created, expires }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(name, forKey: .name)
-        try container.encode(admin, forKey: .admin)
-        try container.encode(scope, forKey: .scope)
-        try container.encode(created, forKey: .created)
-        try container.encode(expires, forKey: .expires)
     }
 }
 

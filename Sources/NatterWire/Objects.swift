@@ -72,7 +72,7 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     public var read: UInt64
     public var unread: UInt64
     /// `null` in an empty conversation.
-    public var last: MessageObject?
+    @OrNull public var last: MessageObject?
     /// `conversation` in a line of sync; absent elsewhere.
     public var type: String?
 
@@ -83,25 +83,6 @@ public struct ConversationObject: Codable, Sendable, Equatable {
         (self.name, self.id, self.kind, self.first, self.head) = (name, id, kind, first, head)
         (self.hash, self.read, self.unread, self.last, self.type) = (hash, read, unread, last, type)
     }
-
-    enum CodingKeys: String, CodingKey {
-        case name, id, kind, first, head, hash, read, unread, last, type
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(name, forKey: .name)
-        try container.encode(id, forKey: .id)
-        try container.encode(kind, forKey: .kind)
-        try container.encode(first, forKey: .first)
-        try container.encode(head, forKey: .head)
-        try container.encode(hash, forKey: .hash)
-        try container.encode(read, forKey: .read)
-        try container.encode(unread, forKey: .unread)
-        // The interface says null where nothing is there, which a synthesized method would leave out.
-        try container.encode(last, forKey: .last)
-        try container.encodeIfPresent(type, forKey: .type)
-    }
 }
 
 /// A user as the interface writes it.
@@ -109,7 +90,7 @@ public struct UserObject: Codable, Sendable, Equatable {
     public var name: String
     public var online: Bool
     /// RFC 3339; `null` for one who was never seen.
-    public var lastSeen: String?
+    @OrNull public var lastSeen: String?
 
     enum CodingKeys: String, CodingKey {
         case name, online
@@ -118,13 +99,6 @@ public struct UserObject: Codable, Sendable, Equatable {
 
     public init(name: String, online: Bool, lastSeen: Timestamp?) {
         (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(name, forKey: .name)
-        try container.encode(online, forKey: .online)
-        try container.encode(lastSeen, forKey: .lastSeen)
     }
 }
 
@@ -142,7 +116,7 @@ public struct MessageList: Codable, Sendable {
 public struct ConversationList: Codable, Sendable {
     public var conversations: [ConversationObject]
     public var more: Bool
-    public var next: String?
+    @OrNull public var next: String?
 
     public init(conversations: [ConversationObject], more: Bool, next: String?) {
         (self.conversations, self.more, self.next) = (conversations, more, next)
@@ -152,7 +126,7 @@ public struct ConversationList: Codable, Sendable {
 public struct UserList: Codable, Sendable {
     public var users: [UserObject]
     public var more: Bool
-    public var next: String?
+    @OrNull public var next: String?
 
     public init(users: [UserObject], more: Bool, next: String?) {
         (self.users, self.more, self.next) = (users, more, next)

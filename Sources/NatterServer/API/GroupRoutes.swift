@@ -31,26 +31,18 @@ enum GroupRoutes {
         var name: String
         var admin: Bool
         var online: Bool
-        var lastSeen: String?
+        @OrNull var lastSeen: String?
 
         enum CodingKeys: String, CodingKey {
             case name, admin, online
             case lastSeen = "last_seen"
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(name, forKey: .name)
-            try container.encode(admin, forKey: .admin)
-            try container.encode(online, forKey: .online)
-            try container.encode(lastSeen, forKey: .lastSeen)
         }
     }
 
     private struct MemberList: Encodable {
         var users: [MemberObject]
         var more = false
-        var next: String?
+        @OrNull var next: String?
     }
 
     private static func create(_ call: Call) throws(APIError) {

@@ -9,7 +9,7 @@ enum SearchRoutes {
     private struct SearchList: Encodable {
         var messages: [MessageObject]
         var more: Bool
-        var next: String?
+        @OrNull var next: String?
     }
 
     private static func search(_ call: Call) throws(APIError) {
