@@ -1,0 +1,134 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("watch")
+struct WatchTests {
+    /// A watch that has begun: what is sent from now on is new to it.
+    private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> Process {
+        let process = try person.start(["watch", "--verbose", "--exec", command] + conversations)
+        try process.waitForErrors("/v1/sync")
+        return process
+    }
+
+    @Test("runs the command for what comes after its start: the text on standard input, the rest in variables")
+    func fields() throws {
+        // Given a message from before the first start
+        let world = try World()
+        try world.alice.sends("before")
+        let watching = try watch(
+            world.bob, "echo \"$NATTER_CONVERSATION $NATTER_SEQ $NATTER_SENDER $NATTER_KIND <$(cat)>\"")
+        // When more come, with what a shell would take for its own
+        try world.alice.sends("$(id) `id` 'x' \"y\" ; exit 1")
+        #expect(try watching.line() == "general 2 alice text <$(id) `id` 'x' \"y\" ; exit 1>")
+        try world.carol.sends("hello", to: "@bob")
+        #expect(try watching.line() == "@carol 1 carol text <hello>")
+        watching.signal(SIGINT)
+        let end = watching.finish()
+        #expect(end.code == 130 && end.bytes.isEmpty)
+    }
+
+    @Test("the time is in both forms, and the cursor is the message's")
+    func time() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "echo $NATTER_TIME $NATTER_TS $NATTER_CURSOR")
+        try world.alice.sends("one")
+        let words = try watching.line().split(separator: " ").map(String.init)
+        let message = try #require(try world.alice("log", "--json").objects().first)
+        #expect(words.first == message[string: "time"])
+        #expect(words.last == message[string: "cursor"])
+        #expect(words.count == 3 && Int64(words[1]).map { $0 > 1_700_000_000_000 } == true)
+    }
+
+    @Test("of the conversations named only")
+    func named() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "cat; echo", "@carol", "@me")
+        try world.alice.sends("of no interest")
+        try world.carol.sends("one", to: "@bob")
+        #expect(try watching.line() == "one")
+        #expect(try world.bob("watch", "@nobody", "--exec", "true").code == 67)
+    }
+
+    @Test("a message whose command fails is tried again, and what follows in its conversation waits")
+    func again() throws {
+        // Given a command that fails while a file is missing
+        let world = try World()
+        let flag = world.directory("flag")
+        let watching = try watch(world.bob, "test -e '\(flag)' && cat && echo")
+        // When two messages come, and one in another conversation
+        try world.alice.sends("one", "two")
+        try watching.waitForErrors("failed with status 1 for message 1 of 'general'; it is tried again")
+        // Then nothing was done, and all is, in order, once it can be
+        #expect(FileManager.default.createFile(atPath: flag, contents: nil))
+        #expect(try watching.line() == "one")
+        #expect(try watching.line() == "two")
+    }
+
+    @Test("goes on after the last message that was done, however it was ended; another command begins anew")
+    func goesOn() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "cat; echo")
+        try world.alice.sends("one", "two")
+        #expect(try watching.line() == "one")
+        #expect(try watching.line() == "two")
+        try world.alice.sends("three")
+        #expect(try watching.line() == "three")
+        watching.signal(SIGKILL)
+        _ = watching.finish()
+        try world.alice.sends("four", "five")
+        // The third was printed, but that it was done may not have been noted before the kill: at least once
+        let again = try world.bob.start(["watch", "--exec", "cat; echo"])
+        var line = try again.line()
+        if line == "three" { line = try again.line() }
+        #expect(line == "four")
+        #expect(try again.line() == "five")
+        // And another watch has not seen the past
+        let other = try watch(world.bob, "cat; echo .")
+        try world.alice.sends("six")
+        #expect(try other.line() == "six.")
+    }
+}
+
+@Suite("wrap")
+struct WrapTests {
+    @Test(
+        "ends as the command ends, and sends how it went",
+        arguments: [
+            ("exit 0", 0, "done"), ("exit 7", 7, "failed with status 7"),
+            ("kill -9 $$", 137, "ended by signal 9"),
+        ] as [(String, Int32, String)])
+    func status(_ command: String, _ code: Int32, _ how: String) throws {
+        let world = try World()
+        let outcome = try world.alice("wrap", "-c", "@bob", "--", "sh", "-c", command)
+        #expect(outcome.code == code && outcome.bytes.isEmpty && outcome.errors.isEmpty)
+        let text = try #require(try world.bob.texts("log", "@alice").first)
+        #expect(text.hasPrefix("sh -c \(command): \(how) after ") && text.hasSuffix(" s"))
+    }
+
+    @Test("the command's output goes where it goes, and its end into the message")
+    func output() throws {
+        let world = try World()
+        let small = try world.alice("wrap", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+        #expect(small.code == 3 && small.output == "out\n" && small.errors == "err\n")
+        let large = try world.alice("wrap", "--", "seq", "100000")
+        #expect(large.code == 0 && large.lines.count == 100_000)
+        let texts = try world.bob.texts("log")
+        #expect(texts.count == 2)
+        let lines = (texts.first ?? "").split(separator: "\n")
+        #expect(Set(lines.dropFirst()) == ["out", "err"])
+        let last = texts.last ?? ""
+        #expect(last.hasSuffix("\n99999\n100000") && last.utf8.count < 8_192)
+    }
+
+    @Test("without the server the message waits; without a session the command is not run")
+    func alone() throws {
+        let world = try World()
+        let outcome = try world.alice.alone("wrap", "--", "sh", "-c", "exit 5")
+        #expect(outcome.code == 5 && outcome.errors.contains("queued"))
+        #expect(try world.alice("sync").code == 0)
+        #expect(try world.bob.texts("log").count == 1)
+        let stranger = try world.person("nobody")("wrap", "--", "echo", "ran")
+        #expect(stranger.code == 77 && stranger.bytes.isEmpty)
+    }
+}
