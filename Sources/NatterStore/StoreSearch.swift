@@ -59,6 +59,8 @@ public struct SearchPage: Sendable {
 final class StoreSearch: Sendable {
     /// Messages of one step of indexing.
     private static let stepMessages = 4_096
+    /// Size of the WAL from which it is moved into the file: nobody else does so, and left alone it grows for ever.
+    private static let walBytes = 1 << 20
 
     private struct Queue {
         var conversations: Set<Int64> = []
@@ -143,7 +145,14 @@ final class StoreSearch: Sendable {
                     if count == 0 { next = sealed.next }
                 }
             }
+            keepSmall(index, store)
         }
+    }
+
+    /// Where a search is reading meanwhile this may fail; the next step tries again.
+    private func keepSmall(_ index: SearchIndex, _ store: Store) {
+        let wal = try? PosixDisk().information(StoreSearch.path(store.directory) + "-wal")
+        if wal?.size ?? 0 > StoreSearch.walBytes { try? index.checkpoint(truncating: true) }
     }
 
     /// Lends an index for reading; nil where there is none yet.
