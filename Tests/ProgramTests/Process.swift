@@ -69,13 +69,13 @@ final class Process {
         let code = posix_spawn(&id, path, &actions, &attributes, &arguments, &variables)
         guard code == 0 else { throw Failure("cannot run '\(path)': \(String(cString: strerror(code)))") }
         self.id = id
+        Leftovers.add(process: id)
     }
 
     deinit {
         if status == nil {
             kill(id, SIGKILL)
-            var ignored: Int32 = 0
-            waitpid(id, &ignored, 0)
+            _ = wait()
         }
         for descriptor in [input, output, errors] where descriptor >= 0 { close(descriptor) }
     }
@@ -170,6 +170,7 @@ final class Process {
 
     private func wait() -> Int32 {
         if status == nil {
+            Leftovers.remove(process: id)
             var found: Int32 = 0
             while waitpid(id, &found, 0) < 0, errno == EINTR {}
             status = found & 0x7F == 0 ? found >> 8 & 0xFF : 128 + found & 0x7F

@@ -9,9 +9,13 @@ final class TemporaryDirectory: Sendable {
         var template = Array("/tmp/natter-programs-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure("mkdtemp: \(errno)") }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        Leftovers.add(directory: path)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit {
+        Leftovers.remove(directory: path)
+        try? FileManager.default.removeItem(atPath: path)
+    }
 
     func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
 
