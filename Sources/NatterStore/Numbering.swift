@@ -37,9 +37,9 @@ final class Numbering {
         var records: [(record: Record, hash: Digest)] = []
     }
 
-    private enum Outcome {
+    private enum Outcome: Sendable {
         case posted(Message)
-        case repeated(conversation: ConversationState, name: String, seq: Seq)
+        case repeated(conversation: ConversationIdentity, name: String, seq: Seq)
         case refused(StoreError)
     }
 
@@ -94,7 +94,7 @@ final class Numbering {
                 guard found.content == made.content, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
-                return .repeated(conversation: conversation, name: name, seq: found.seq)
+                return .repeated(conversation: conversation.identity, name: name, seq: found.seq)
             }
             key = made
         }
@@ -201,20 +201,28 @@ final class Numbering {
         return (News(commit: commit, isForAll: isForAll, accounts: accounts), ripe)
     }
 
-    /// The answers, to be given outside the lock.
+    /// The answers, to be given outside the lock. What a repeated id stands for is looked up on another thread: the writer's
+    /// has others waiting.
     func answers(_ store: Store) -> [() -> Void] {
         results.map { posting, outcomes in
             {
-                posting.completion(
-                    outcomes.map { outcome in
-                        switch outcome {
-                        case .posted(let message): .posted(message)
-                        case .refused(let error): .refused(error)
-                        case .repeated(let conversation, let name, let seq):
-                            store.earlierMessage(seq, of: conversation.identity, named: name)
-                        }
-                    })
+                let isRepeating = outcomes.contains { if case .repeated = $0 { true } else { false } }
+                guard isRepeating else { return Numbering.answer(posting, outcomes, store) }
+                store.earlierMessages.submit { Numbering.answer(posting, outcomes, store) }
             }
         }
+    }
+
+    private static func answer(_ posting: StoreWriter.Posting, _ outcomes: [Outcome], _ store: Store) {
+        var earlier = EarlierMessageReader(store)
+        posting.completion(
+            outcomes.map { outcome in
+                switch outcome {
+                case .posted(let message): .posted(message)
+                case .refused(let error): .refused(error)
+                case .repeated(let conversation, let name, let seq):
+                    earlier.message(seq, of: conversation, named: name)
+                }
+            })
     }
 }

@@ -19,6 +19,7 @@ public final class Store: ChatStore {
     let cache: ArchiveCache
     let sealer: Sealer
     let search = StoreSearch()
+    let earlierMessages = EarlierMessages()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
     private let readers = Monitor<[ArchiveReader]>([])
@@ -69,7 +70,8 @@ public final class Store: ChatStore {
         coreBox.signal { $0 = core }
         let writing = try SystemThread(name: "natter-writer") { [self] in writer.run(core) }
         let sealing = try SystemThread(name: "natter-sealer") { [self] in sealer.run(self) }
-        var running = [sealing, writing]
+        let repeating = try SystemThread(name: "natter-repeats") { [self] in earlierMessages.run() }
+        var running = [sealing, writing, repeating]
         if keepsSearchIndex {
             running.insert(try SystemThread(name: "natter-search") { [self] in search.run(self) }, at: 0)
         }
@@ -87,9 +89,12 @@ public final class Store: ChatStore {
             defer { threads = [] }
             return threads
         }
-        for thread in running.dropLast() { thread.join() }
+        // The last two are the writer, and what answers for it.
+        for thread in running.dropLast(2) { thread.join() }
         if !isFailed { _ = perform { connection, _ in try Store.markClean(connection) } }
         writer.stop()
+        running.dropLast().last?.join()
+        earlierMessages.stop()
         running.last?.join()
         readers.signal { $0 = [] }
         coreBox.signal { $0 = nil }

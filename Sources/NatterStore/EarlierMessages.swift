@@ -1,0 +1,74 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// The thread that looks up what a repeated id stands for, so that nobody who sends something new waits for that.
+final class EarlierMessages: Sendable {
+    private struct Queue {
+        var jobs: [@Sendable () -> Void] = []
+        var isStopping = false
+    }
+
+    private let queue = Monitor(Queue())
+
+    func submit(_ job: @escaping @Sendable () -> Void) { queue.signal { $0.jobs.append(job) } }
+
+    /// Ends the thread once all that was submitted is done.
+    func stop() { queue.signal { $0.isStopping = true } }
+
+    func run() {
+        while let jobs = queue.wait(until: { queue -> [@Sendable () -> Void]?? in
+            guard queue.jobs.isEmpty else {
+                defer { queue.jobs = [] }
+                return .some(queue.jobs)
+            }
+            return queue.isStopping ? .some(nil) : nil
+        }) ?? nil {
+            for job in jobs { job() }
+        }
+    }
+}
+
+/// Looks up the messages of one request. A client that repeats a whole batch asks for neighbours, so the run found last
+/// is kept, with its chain: for each message anew, that would cost the square of their number.
+struct EarlierMessageReader {
+    private let store: Store
+    private var tails: [Int64: Tail] = [:]
+    private var last: (conversation: Int64, run: Run, hashes: [Digest])?
+
+    init(_ store: Store) { self.store = store }
+
+    mutating func message(_ seq: Seq, of conversation: ConversationIdentity, named name: String) -> PostOutcome {
+        do {
+            if last?.conversation != conversation.number || last?.run.records.index(of: seq) == nil {
+                last = try load(seq, conversation, name)
+            }
+            guard let last, let index = last.run.records.index(of: seq), index < last.hashes.count else {
+                return .refused(.failed("message \(seq) of '\(name)' is missing"))
+            }
+            return .repeated(
+                MessageReader.message(
+                    last.run.records[index], hash: last.hashes[index], conversation: conversation, name: name))
+        } catch {
+            return .refused(StoreError(error))
+        }
+    }
+
+    private mutating func load(
+        _ seq: Seq, _ conversation: ConversationIdentity, _ name: String
+    ) throws -> (Int64, Run, [Digest])? {
+        if tails[conversation.number].map({ seq > $0.head }) ?? true {
+            tails[conversation.number] = store.state.withLock { state in
+                state.conversations[conversation.number].map { Tail($0) }
+            }
+        }
+        guard let tail = tails[conversation.number], seq <= tail.head else { return nil }
+        return try store.withReader { reader in
+            let run = try MessageReader(reader: reader, conversation: conversation, name: name, tail: tail)
+                .run(containing: seq)
+            return (conversation.number, run, run.hashes(0..<run.records.count))
+        }
+    }
+}
