@@ -32,6 +32,7 @@ let package = Package(
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CEvent", providers: [.apt(["libevent-dev", "libssl-dev"])]),
+        .systemLibrary(name: "CPCRE2", providers: [.apt(["libpcre2-dev"])]),
         .target(name: "CSystem"),
 
         room("NatterModel"),
@@ -43,20 +44,23 @@ let package = Package(
         room(
             "NatterStore",
             imports: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive"]),
+        room("NatterPattern", imports: ["CPCRE2"]),
         room("NatterWire", imports: ["NatterModel", "NatterSystem"]),
         room("NatterServer", imports: ["NatterModel", "NatterSystem", "NatterStore", "NatterWire", "CMicroHTTPD"]),
         room(
             "NatterClient",
             imports: [
                 "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive",
-                "NatterWire",
+                "NatterPattern", "NatterWire",
                 "CEvent",
             ]),
         room("NatterCLI", imports: ["NatterModel", "NatterSystem"]),
         room(
             "NatterCommands",
             imports: [
-                "NatterCLI", "NatterClient", "NatterCrypto", "NatterLog", "NatterModel", "NatterSystem", "NatterWire",
+                "NatterCLI", "NatterClient", "NatterCrypto", "NatterLog", "NatterModel", "NatterPattern",
+                "NatterSystem",
+                "NatterWire",
             ]),
         room(
             "NatterDaemon",
@@ -99,6 +103,7 @@ let package = Package(
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
+        tests("PatternTests", of: ["NatterPattern"]),
         tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
         tests(
             "ReplicaTests",

@@ -1,6 +1,7 @@
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
+internal import NatterPattern
 internal import NatterWire
 
 /// What each kind of error means to whoever called: the one place where exit codes are chosen.
@@ -15,6 +16,7 @@ enum Explanation {
         case let error as ReplicaError: failure(error)
         case let error as OutboxError: failure(error)
         case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
+        case let error as PatternError: failure(error)
         case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
@@ -46,6 +48,13 @@ enum Explanation {
         case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
         case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
+        }
+    }
+
+    private static func failure(_ error: PatternError) -> CommandFailure {
+        switch error {
+        case .invalid, .tooLong, .runaway: CommandFailure(.invalidData, code: "bad_pattern", "\(error)")
+        case .failed: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
 

@@ -16,6 +16,14 @@ public struct MessageRun: Sendable {
         self.positions = positions
     }
 
+    private init(_ run: MessageRun, positions: [Int]) {
+        (conversation, records, hashBefore) = (run.conversation, run.records, run.hashBefore)
+        self.positions = positions
+    }
+
+    /// Some of these messages.
+    func only(_ positions: [Int]) -> MessageRun { MessageRun(self, positions: positions) }
+
     /// The chain after each of the messages at `positions`. Computed anew by each call, from the first record on.
     public func hashes() -> [Digest] {
         guard let last = positions.max() else { return [] }

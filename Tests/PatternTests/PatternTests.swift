@@ -1,0 +1,88 @@
+import NatterPattern
+import Testing
+
+@Suite("Patterns")
+struct PatternTests {
+    private func matches(_ pattern: Pattern, _ text: String) throws -> Bool {
+        var text = text
+        return try text.withUTF8 { try pattern.matches(UnsafeRawBufferPointer($0)) }
+    }
+
+    @Test(
+        "a regular expression is found without regard to case, line by line",
+        arguments: [
+            ("disk.*full", "the DISK is full", true), ("disk.*full", "disk\nfull", false), ("^b$", "a\nB\nc", true),
+            ("(?-m)^b$", "a\nB\nc", false), ("(?-i)disk", "DISK", false), ("ёлка", "ЁЛКА", true),
+            ("straße", "STRASSE", false), ("\\bк\\w+", "и Кот", true), ("^.{2}$", "éл", true), ("σ", "ς", true),
+            ("(a)(b)\\2", "abb", true), ("", "x", true), ("\\d{3}(?!\\d)", "x12y", false),
+        ])
+    func regex(regex: String, text: String, isFound: Bool) throws {
+        #expect(try matches(Pattern(regex: regex), text) == isFound)
+    }
+
+    @Test(
+        "a string is found as it stands, but for case, accents of Latin letters and ё",
+        arguments: [
+            ("k f", "disk full", true), ("a.c", "abc", false), ("a.c", "xA.Cx", true), ("\\E(*[", "\\e(*[", true),
+            ("cafe", "CAFÉ", true), ("Café", "cafe", true), ("cafe\u{301}", "cafés", true),
+            ("cafes", "cafe\u{301}s", true),
+            ("мёд", "МЕД", true), ("мед", "Мёд", true), ("и", "й", false), ("a\nb", "xa\nb", true),
+            ("1\\1", "1\\1", true),
+            ("#x y", "#x y", true), ("#xy", "#x y", false), ("日本", "あ日本", true),
+        ])
+    func substring(needle: String, text: String, isFound: Bool) throws {
+        #expect(try matches(Pattern(substring: needle), text) == isFound)
+    }
+
+    @Test("a bad one is refused with the reason and the place, counted in characters")
+    func invalid() {
+        #expect(
+            throws: PatternError.invalid(pattern: "ёё(", offset: 3, reason: "missing closing parenthesis")
+        ) { try Pattern(regex: "ёё(") }
+        #expect(throws: PatternError.self) { try Pattern(regex: "a\\Cb") }
+        #expect(throws: PatternError.self) { try Pattern(regex: String(repeating: "(", count: 60_000)) }
+        #expect(throws: PatternError.tooLong(beginning: String(repeating: "a", count: 32))) {
+            try Pattern(regex: String(repeating: "a", count: 1 << 20))
+        }
+    }
+
+    @Test(
+        "a pattern that runs away ends soon, with an error that names it",
+        arguments: [
+            "(a+)+$", "(*NO_JIT)(a+)+$", "(*LIMIT_MATCH=4000000000)(a+)+$", "(a|aa)+$", "(?:a?){40}a{40}(?=x)",
+        ])
+    func runaway(regex: String) throws {
+        let pattern = try Pattern(regex: regex)
+        let text = String(repeating: "a", count: 5_000) + "!"
+        let start = ContinuousClock.now
+        #expect(throws: PatternError.runaway(pattern: regex)) { try matches(pattern, text) }
+        #expect(ContinuousClock.now - start < .seconds(1))
+        #expect(pattern.ranges(in: text) == [])
+    }
+
+    @Test("the longest text there is can be gone over", arguments: ["(.|\\n)*z", "(*NO_JIT)(?:.|\\n)*z", "^(\\w+ )*z"])
+    func longest(regex: String) throws {
+        let text = String(repeating: "word ", count: 13_107) + "z"
+        #expect(try matches(Pattern(regex: regex), text))
+    }
+
+    @Test("what is not UTF-8 is an error, not a match")
+    func notUTF8() throws {
+        let pattern = try Pattern(regex: ".")
+        for bytes: [UInt8] in [[0xFF], [0x61, 0xC3], [0xED, 0xA0, 0x80]] {
+            #expect(throws: PatternError.self) { try bytes.withUnsafeBytes { try pattern.matches($0) } }
+        }
+        #expect(try [UInt8]().withUnsafeBytes { try Pattern(regex: "^$").matches($0) })
+    }
+
+    @Test("the ranges of its matches, in bytes, none empty")
+    func ranges() throws {
+        #expect(try Pattern(regex: "л+").ranges(in: "Ёлл, Л") == [2..<6, 8..<10])
+        #expect(try Pattern(regex: "x*").ranges(in: "éxxéx") == [2..<4, 6..<7])
+        #expect(try Pattern(regex: "(?=a)").ranges(in: "aaa") == [])
+        #expect(try Pattern(regex: "^.").ranges(in: "ab\ncd") == [0..<1, 3..<4])
+        #expect(try Pattern(regex: "a\\Kb").ranges(in: "abab") == [1..<2, 3..<4])
+        #expect(try Pattern(substring: "cafe").ranges(in: "un cafe\u{301}, CAFÉ") == [3..<9, 11..<16])
+        #expect(try Pattern(regex: "a").ranges(in: String(repeating: "a", count: 65_536)).count == 1_000)
+    }
+}
