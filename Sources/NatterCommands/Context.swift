@@ -19,7 +19,19 @@ struct Context {
     var now: Timestamp { console.clock.now() }
 
     func timeoutMilliseconds() throws -> Int {
-        Int(try arguments.seconds("timeout", in: 0.1...86_400) ?? Context.defaultTimeoutMilliseconds)
+        if let given = try arguments.seconds("timeout", in: Setting.timeoutSeconds) { return Int(given) }
+        return try home().value(of: .timeout).flatMap(Setting.milliseconds)
+            ?? Int(Context.defaultTimeoutMilliseconds)
+    }
+
+    /// Colours, by `--color`, the setting, the environment. A file of settings that can't be read sets none: that is told
+    /// where something depends on it.
+    var paint: Paint {
+        if !arguments.has("color"), let value = try? home().value(of: .color), let choice = ColorChoice(rawValue: value)
+        {
+            return Paint(isOn: choice.isOn(isTerminal: console.output.isTerminal, environment: console.environment))
+        }
+        return console.paint(arguments)
     }
 
     /// Tells something that was not asked for, unless `--quiet`.
@@ -50,13 +62,15 @@ struct Context {
         return try home().profile(name)
     }
 
-    /// `--server`, `NATTER_SERVER`, what the profile remembers, this machine.
+    /// `--server`, `NATTER_SERVER`, what the profile remembers, the setting, this machine. A setting never leads a session
+    /// that the profile has to another server.
     func address(remembered: String?) throws -> ServerAddress {
         if let url = arguments.value("server") {
             do { return try ServerAddress(url: url) } catch { throw arguments.error("\(error)") }
         }
         if let url = console.environment["NATTER_SERVER"] { return try ServerAddress(url: url) }
-        return try ServerAddress(url: remembered ?? Context.defaultServer)
+        if let remembered { return try ServerAddress(url: remembered) }
+        return try ServerAddress(url: try home().value(of: .server) ?? Context.defaultServer)
     }
 
     // MARK: - Who
@@ -78,8 +92,8 @@ struct Context {
             let home = try home()
             if let account = home.tokenAccount(token).load() { return Login(account: account, token: token) }
             let remembered = try profile().account()?.server
-            return Login(
-                account: Account(server: remembered ?? Context.defaultServer, name: nil, store: nil), token: token)
+            let server = try remembered ?? home.value(of: .server) ?? Context.defaultServer
+            return Login(account: Account(server: server, name: nil, store: nil), token: token)
         }
         let (account, token) = try profile().credentials()
         return Login(account: account, token: token)
@@ -94,7 +108,7 @@ struct Context {
 
     /// What was typed wrong is told before what is missing.
     private func checkOptions() throws {
-        _ = try timeoutMilliseconds()
+        _ = try arguments.seconds("timeout", in: Setting.timeoutSeconds)
         if arguments.has("server") { _ = try address(remembered: nil) }
     }
 

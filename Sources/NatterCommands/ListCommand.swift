@@ -50,6 +50,6 @@ enum ListCommand {
             let excerpt = isTerminal && line.count > excerptLength ? line.prefix(excerptLength) + "…" : line[...]
             table.add([conversation.name, String(conversation.unread), shown, String(excerpt)])
         }
-        try table.write(to: context.console.output, paint: context.console.paint(context.arguments))
+        try table.write(to: context.console.output, paint: context.paint)
     }
 }

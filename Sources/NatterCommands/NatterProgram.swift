@@ -32,11 +32,11 @@ public enum NatterProgram {
     static var commands: [CommandSpec] {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
-            StatusCommand.spec,
+            StatusCommand.spec, DoctorCommand.spec,
             SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec, WrapCommand.spec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
-            MarkCommand.spec, ExportCommand.spec, WatchCommand.spec,
-            ServeCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
+            MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
+            ServeCommand.spec, ConfigCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]
     }
 

@@ -81,6 +81,6 @@ enum UsersCommand {
             if isTerminal, let time = Timestamp(rfc3339: seen) { seen = Age.text(of: time, now: now) }
             table.add([user.name, user.online ? "online" : "offline", seen])
         }
-        try table.write(to: output, paint: context.console.paint(context.arguments))
+        try table.write(to: output, paint: context.paint)
     }
 }

@@ -49,7 +49,7 @@ struct MessagePrinter {
             } else if let format {
                 .format(format)
             } else if output.isTerminal {
-                .terminal(context.console.paint(context.arguments))
+                .terminal(context.paint)
             } else {
                 .plain
             }

@@ -71,7 +71,7 @@ enum OutboxCommand {
             context.confirm("the outbox is empty")
             return .success
         }
-        try table.write(to: output, paint: context.console.paint(context.arguments))
+        try table.write(to: output, paint: context.paint)
         return .success
     }
 

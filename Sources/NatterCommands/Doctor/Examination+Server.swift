@@ -1,0 +1,94 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+extension Examination {
+    private static let clockLimitMilliseconds: Int64 = 60_000
+
+    /// Asks the server how it is and whose the session is.
+    ///
+    /// - Returns: whose it is, as far as the server said so.
+    /// - Throws: for a bad option.
+    mutating func checkServer(_ login: Context.Login?) throws -> (user: String, store: StoreID?)? {
+        let address: ServerAddress
+        do {
+            address = try context.address(remembered: try login?.account.server ?? context.profile().account()?.server)
+        } catch let error as UsageError {
+            throw error
+        } catch {
+            add(Finding(.server, error, else: "say with --server where it is"))
+            return nil
+        }
+        if address.scheme == .http, !address.isLoopback {
+            add(
+                .certificate, "plain HTTP to '\(address)' shows passwords and tokens to the network",
+                "let the server have a certificate, and use https")
+        }
+        let client: ServerAPI
+        do {
+            client = try context.api(at: address, token: nil, isSecret: false)
+            let answer = try client.perform(HTTPRequest(.get, "/healthz"))
+            tell("server: '\(address)' is well")
+            checkClock(answer)
+        } catch let error as UsageError {
+            throw error
+        } catch {
+            if case .transport(.certificate, _)? = error as? APIError {
+                add(Finding(.certificate, error, else: "--ca-file names another authority to trust"))
+            } else {
+                add(Finding(.server, error, else: "ask its administrator to look at its log"))
+            }
+            return nil
+        }
+        guard let login else { return nil }
+        return checkSession(login, address)
+    }
+
+    private mutating func checkSession(
+        _ login: Context.Login, _ address: ServerAddress
+    ) -> (user: String, store: StoreID?)? {
+        do {
+            let api = try context.api(at: address, token: login.token)
+            let answer = try api.whoami()
+            if let known = login.account.store, let store = api.store, known != store {
+                add(
+                    .session, "the server at '\(address)' has another store than the one that was logged in to",
+                    "say with --server where that one is, or use 'natter login NAME' again")
+            }
+            tell("session: valid, of '\(answer.name)'")
+            return (answer.name, api.store)
+        } catch {
+            // Plain HTTP was found already.
+            if (error as? CommandFailure)?.code != "insecure" {
+                add(Finding(.session, error, else: "use 'natter login NAME' again"))
+            }
+            return nil
+        }
+    }
+
+    private mutating func checkClock(_ answer: HTTPResponse) {
+        guard let time = answer.header("Date").flatMap(HTTPDate.parse) else { return }
+        let difference = context.now.milliseconds - time.milliseconds
+        guard abs(difference) > Examination.clockLimitMilliseconds else { return tell("clock: as the server's") }
+        add(
+            .clock,
+            "the clock here is \(abs(difference) / 1_000) s \(difference > 0 ? "ahead of" : "behind") the server's",
+            "set the one that is wrong, best by NTP")
+    }
+}
+
+/// The form of a `Date` header (RFC 9110, 5.6.7).
+enum HTTPDate {
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`; nil for anything else, the obsolete forms included.
+    static func parse(_ text: String) -> Timestamp? {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 6, words[5] == "GMT", words[1].utf8.count == 2, words[3].utf8.count == 4,
+            let month = months.firstIndex(of: String(words[2]))
+        else { return nil }
+        let number = month < 9 ? "0\(month + 1)" : "\(month + 1)"
+        return Timestamp(rfc3339: "\(words[3])-\(number)-\(words[1])T\(words[4])Z")
+    }
+}
