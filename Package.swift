@@ -102,6 +102,7 @@ let package = Package(
             ]),
         tests("CLITests", of: ["NatterCLI", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
+        tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
         tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
         tests("PatternTests", of: ["NatterPattern"]),
         tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
