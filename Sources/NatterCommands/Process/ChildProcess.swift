@@ -7,6 +7,8 @@ struct ChildProcess {
     struct Outcome {
         /// As a shell says it: the exit code, or 128 and the number of the signal that ended it.
         let status: Int32
+        /// The signal that ended it, if one did.
+        let signal: Int32?
         /// The last bytes of what it wrote, both streams as they came.
         let lastOutput: [UInt8]
     }
@@ -50,7 +52,9 @@ struct ChildProcess {
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         // The macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
-        return Outcome(status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, lastOutput: lastOutput)
+        return Outcome(
+            status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, signal: signal == 0 ? nil : signal,
+            lastOutput: lastOutput)
     }
 
     /// Passes on what comes until both streams end, and keeps the last of it.

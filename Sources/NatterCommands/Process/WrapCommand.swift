@@ -57,9 +57,11 @@ enum WrapCommand {
     /// What is sent: one line, then the end of the output.
     static func report(_ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64) -> String {
         let how =
-            outcome.status > 128
-            ? "ended by signal \(outcome.status - 128)"
-            : outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
+            if let signal = outcome.signal {
+                "ended by signal \(signal)"
+            } else {
+                outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
+            }
         let first =
             "\(words.joined(separator: " ")): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
         // Cut at a character's border, and without what no message may hold.
