@@ -103,7 +103,7 @@ extension Store {
         let journal = try loadJournal(core, &state)
         let recovery = StoreRecovery(store: self, connection: connection, journal: journal)
         try recovery.run(&state, isClean: isClean)
-        fillTails(journal, &state)
+        try fillTails(journal, &state)
         if state.general == 0 {
             let general = try connection.transaction {
                 try insertConversation(kind: .general, name: "general", users: [], accounts: nil, on: connection)
@@ -215,7 +215,8 @@ extension Store {
         }
     }
 
-    /// Reads the journal. A row that can't be read is reported and kept; what a tail needs of it is missing from then on.
+    /// Reads the journal. A row that can't be read holds messages that were acknowledged, nobody knows whose: to go on would
+    /// give their numbers to others, so the store is not opened.
     ///
     /// - Returns: for each conversation what the journal has of it, by seq.
     private func loadJournal(_ core: WriterCore, _ state: inout StoreState) throws -> [Int64: [Record]] {
@@ -237,25 +238,26 @@ extension Store {
                     }
                 }
             } catch {
-                report("the journal's batch \(commit) is damaged in '\(core.connection.path)': \(error)")
+                throw StoreOpenError.damaged(
+                    "the journal's batch \(commit) in '\(core.connection.path)' is damaged: \(error); 'natterd fsck' tells "
+                        + "more, and a backup has it whole")
             }
         }
         // A tail that was moved up stands in the journal twice, the second time behind newer messages.
         return found.mapValues { $0.sorted { $0.seq < $1.seq } }
     }
 
-    /// What the journal has beyond the sealed end of each conversation is its tail.
-    private func fillTails(_ journal: [Int64: [Record]], _ state: inout StoreState) {
+    /// What the journal has beyond the sealed end of each conversation is its tail, without a hole.
+    private func fillTails(_ journal: [Int64: [Record]], _ state: inout StoreState) throws {
         for (number, records) in journal {
             guard let conversation = state.conversations[number] else { continue }
             for record in records where record.seq == conversation.head.next {
                 conversation.append(record, hash: HashChain.advance(conversation.headHash, over: record))
             }
             if let last = records.last, last.seq > conversation.head {
-                report(
-                    """
-                    the journal has messages up to \(last.seq) of '\(conversation.identity.id)', but not                     \(conversation.head.next); they are kept in '\(Store.databasePath(directory))'
-                    """)
+                throw StoreOpenError.damaged(
+                    "the journal in '\(Store.databasePath(directory))' has messages up to \(last.seq) of conversation "
+                        + "\(conversation.identity.id), but not \(conversation.head.next); 'natterd fsck' tells more")
             }
         }
     }
