@@ -3,8 +3,11 @@ import NatterClient
 import NatterSystem
 import Testing
 
-/// Tests that need the program itself: `NATTER_BIN` names it.
-private let program = getenv("NATTER_BIN").map { String(cString: $0) }
+/// Tests that need the program itself: `NATTER_BIN` is the directory that it lies in.
+private let program = getenv("NATTER_BIN").flatMap { directory -> String? in
+    let path = String(cString: directory) + "/natter"
+    return access(path, X_OK) == 0 ? path : nil
+}
 
 @Suite("natter as a process", .enabled(if: program != nil), .serialized)
 struct ProcessTests {
