@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 
@@ -19,6 +20,9 @@ enum PasswdCommand {
         let context = Context(arguments, console)
         let input: PasswordInput = arguments.flag("password-stdin") ? .standardInput : .terminal
         let api = try context.api(deliveringOutbox: false)
+        if input == .terminal, !Terminal.isTerminal(STDIN_FILENO) {
+            throw arguments.error("no terminal to ask for the passwords; give --password-stdin")
+        }
         let old = try input.read(prompt: "Old password")
         let new = try input.read(prompt: "New password", again: "The same again")
         try api.changePassword(old: old, new: new)

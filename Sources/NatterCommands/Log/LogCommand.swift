@@ -108,14 +108,14 @@ private struct Log {
         var filter = request.filter
         if request.isUnread { filter.excludedSender = replica.location.user }
         return LogWalk(
-            replica, printer: printer, filter: filter, keepsPlace: request.cursorFile != nil || request.marks,
+            replica, printer: printer, filter: filter, keepsPlace: request.cursorFile != nil,
             note: { context.console.note($0) })
     }
 
     /// Only once the output is out: what was not seen is not read.
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ mirror: Mirror) throws {
         for conversation in conversations {
-            guard let seq = walk.positions[conversation.id], seq > conversation.read else { continue }
+            guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
             _ = try mirror.api().markRead(conversation.name, upTo: seq)
         }
     }
@@ -151,27 +151,10 @@ private struct Log {
             try walk.placeBeforeNewest(count, conversations)
             try walk.forward(conversations)
         case .oldest(let count) where request.isReversed:
-            var filter = request.filter
-            if let conversation = conversations.first {
-                filter.before = try lastOfOldest(count, conversation, walk.replica).next
-            }
-            walk = LogWalk(walk.replica, printer: printer, filter: filter, keepsPlace: false, note: walk.note)
-            try walk.backward(conversations)
+            if let conversation = conversations.first { try walk.backward(oldest: count, conversation) }
         case .oldest(let count): try walk.forward(conversations, limit: count)
         case .around(let seq, let count): try printAround(seq, count, &walk, conversations)
         }
-    }
-
-    /// Which message is the last of the oldest that the filter wants.
-    private func lastOfOldest(_ count: Int, _ conversation: ReplicaConversation, _ replica: Replica) throws -> Seq {
-        var last = Seq.zero
-        try replica.forward(conversation, request.filter, limit: count) { piece in
-            if case .messages(let run) = piece, let position = run.positions.last {
-                last = run.records.firstSeq.advanced(by: position)
-            }
-            return true
-        }
-        return last
     }
 
     private func printAround(

@@ -57,6 +57,9 @@ struct LogRequest {
         } else {
             scope = .conversation(arguments.operand("CONV") ?? "general")
         }
+        if ["all", "unread", "reverse", "number"].allSatisfy(arguments.has) {
+            throw arguments.error("with --all --unread, -n takes the oldest; leave out --reverse")
+        }
         let exclusive: [(String, [String])] = [
             ("reverse", ["follow", "cursor-file"]), ("follow", ["before", "until", "around", "offline"]),
             ("around", ["after", "before", "since", "until", "from", "cursor-file"]), ("cursor-file", ["after"]),

@@ -19,6 +19,8 @@ struct LogWalk {
     private(set) var printed = 0
     /// Everything up to here has been looked at.
     private(set) var positions: [ConversationID: Seq] = [:]
+    /// The highest message of each conversation that was printed.
+    private(set) var shown: [ConversationID: Seq] = [:]
     /// Messages that are here can't be read.
     private(set) var isDamaged = false
     /// Conversations that are not read on: their position is the last one.
@@ -75,6 +77,21 @@ struct LogWalk {
         }
     }
 
+    /// Prints the oldest messages that follow a conversation's position, newest first.
+    mutating func backward(oldest count: Int, _ conversation: ReplicaConversation) throws {
+        var own = filter(for: conversation)
+        var last = own.after
+        try replica.forward(conversation, own, limit: count) { piece in
+            if case .messages(let run) = piece, let position = run.positions.last {
+                last = run.records.firstSeq.advanced(by: position)
+            }
+            return true
+        }
+        own.before = last.next
+        var left = Int.max
+        try replica.backward(conversation, own) { try visit($0, &left) }
+    }
+
     /// Puts each conversation's position so that exactly its part of the newest messages follows.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
         if let only = conversations.first, conversations.count == 1 {
@@ -98,8 +115,11 @@ struct LogWalk {
             let count = count(upToEnd: run)
             left -= run.positions.count
             printed += try printer.write(run, count: count)
-            if count > 0 {
-                positions[run.conversation.id] = run.records.firstSeq.advanced(by: run.positions[count - 1])
+            if let highest = run.positions[..<count].max() {
+                let id = run.conversation.id
+                let seq = run.records.firstSeq.advanced(by: highest)
+                positions[id] = max(seq, positions[id] ?? .zero)
+                shown[id] = max(seq, shown[id] ?? .zero)
             }
             if count < run.positions.count {
                 stop(run.conversation, before: run.records.firstSeq.advanced(by: run.positions[count]))
