@@ -3,7 +3,7 @@ internal import Testing
 
 /// Each line of the public interface, as far as it is built, and the tests that hold the programs to it.
 enum InterfaceTable {
-    /// The statement, and the tests by suite and function.
+    /// The statement, and the tests by suite and function; those of other targets by target and suite.
     static let rows: [(String, String)] = [
         // Words and limits
         ("names: what is and what is none", "AccountTests.names AccountTests.refusedRegistration"),
@@ -30,17 +30,37 @@ enum InterfaceTable {
         ),
         ("a misspelt command gets the nearest ones", "UsageTests.misspelt"),
         ("no password or token over plain HTTP to another host", "AccountTests.insecure"),
+        ("--insecure", "AccountTests.insecure"),
+        ("--ca-file, and no certificate that is not verified", "HTTPClientTests/TLSTests"),
+        ("--timeout", "StatusTests.badConfig CommandsTests/ConfigCommandTests CommandsTests/DoctorCommandTests"),
         // natter: commands
         (
             "register: password from file or standard input, never an argument",
             "AccountTests.register AccountTests.noPrompt"
         ),
         ("login, logout, logout --all", "AccountTests.sessions AccountTests.logoutAlone AccountTests.anotherLogin"),
+        ("passwd: revokes other sessions", "StatusTests.passwd StatusTests.passwdRefused CLITests/PasswordInputTests"),
         ("whoami", "AccountTests.register AccountTests.names AccountTests.whoamiOffline"),
         ("send: words, -c, prints nothing in a pipe", "SendTests.words"),
         ("send: standard input, '-', a final newline dropped", "SendTests.standardInput"),
         ("send --id", "SendTests.identity"),
         ("send --json: the message", "SendTests.json"),
+        (
+            "send --lines, with --id KEY:n",
+            "QueueTests.lines OutboxTests/LineTests OutboxTests/InputLinesTests OutboxTests/BrokenConnectionTests"
+        ),
+        (
+            "send --ndjson: stops at the first refused line, 65, naming it",
+            "QueueTests.objects OutboxTests/LineTests"
+        ),
+        (
+            "send --queue: kept durably, delivered in order by any later command",
+            "QueueTests.queue OutboxTests/OutboxTests OutboxTests/ProcessTests OutboxTests/BrokenConnectionTests"
+        ),
+        (
+            "outbox ls, retry, drop; a refused one is parked with its reason",
+            "QueueTests.parked OutboxTests/OutboxTests"
+        ),
         ("send: not logged in, unknown, no server", "SendTests.notLoggedIn SendTests.unknown SendTests.noServer"),
         ("pm USER", "SendTests.personal"),
         ("log: general unless named, oldest first, after a sync", "LogTests.plain LogTests.unknown"),
@@ -48,6 +68,11 @@ enum InterfaceTable {
             "log -n, --after, --before, --since, --until, --from, --around, --reverse",
             "LogTests.selections LogTests.usage"
         ),
+        (
+            "log --unread",
+            "ConversationsTests.unread ConversationsTests.nothingUnread ConversationsTests.usage"
+        ),
+        ("log --mark", "ConversationsTests.mark ConversationsTests.markEverything ConversationsTests.usage"),
         ("log --all", "LogTests.all CursorFileTests.all FollowTests.all"),
         ("log -f", "FollowTests.follow FollowTests.newOnly FollowTests.comesBack FollowTests.closedPipe"),
         ("log --cursor-file", "CursorFileTests.once CursorFileTests.number CursorFileTests.follow"),
@@ -65,7 +90,35 @@ enum InterfaceTable {
         ),
         ("search: in the replica, never wrong", "SearchTests.plain SearchTests.fresh"),
         ("sync, --wait, --exit-code, CONV…", "SyncTests.pull SyncTests.wait SyncTests.named SyncTests.interrupted"),
+        ("search --regex, --substring", "CommandsTests/PatternSearchTests"),
+        ("status: account, server, last sync, unread, what waits", "StatusTests.status"),
+        ("status --short", "StatusTests.short"),
+        ("doctor: 1 with a finding", "StatusTests.doctor CommandsTests/DoctorCommandTests"),
+        (
+            "verify: against checksums and the server's head hash",
+            "ExportTests.whole ExportTests.damaged CommandsTests/VerifyCommandTests"
+        ),
+        (
+            "ls: unread count and last message",
+            "ConversationsTests.list ConversationsTests.listObjects ConversationsTests.listAlone"
+        ),
+        (
+            "mark: what has been read, kept on the server",
+            "ConversationsTests.markAll ConversationsTests.markOne ConversationsTests.markRefused ConversationsTests.markAlone"
+        ),
+        (
+            "watch --exec: after the first start, fields, exit 0 moves on",
+            "WatchTests.fields WatchTests.time WatchTests.named WatchTests.again WatchTests.goesOn"
+        ),
+        (
+            "wrap: status, duration, end of output, exits with its code",
+            "WatchTests.status WatchTests.output WatchTests.alone"
+        ),
+        ("export: seq, ts, sender, text", "ExportTests.export ExportTests.kinds ExportTests.damaged"),
         ("serve", "ServeTests.natterServe"),
+        ("completion bash, zsh, fish", "StatusTests.completion CLITests/CompletionTests"),
+        ("config get, set", "StatusTests.config StatusTests.badConfig CommandsTests/ConfigCommandTests"),
+        ("the tables of commands and the man pages agree", "ManualTests/ManualTests"),
         // Output
         ("a line of log in a pipe; further lines begin with a tab", "LogTests.plain LogTests.all SearchTests.plain"),
         (
@@ -145,6 +198,13 @@ struct InterfaceTableTests {
             let suite = String(try #require(path.split(separator: "/").last).dropLast(".swift".count))
             for match in try #require(Files.text(path)).matches(of: /\n    func (\w+)\(/) {
                 found.insert("\(suite).\(match.1)")
+            }
+        }
+        let tests = URL(filePath: directory).deletingLastPathComponent().path
+        for path in Files.below(tests) where path.hasSuffix("Tests.swift") {
+            let target = String(try #require(path.split(separator: "/").dropLast().last))
+            for match in try #require(Files.text(path)).matches(of: /\nstruct (\w+Tests)\b/) {
+                found.insert("\(target)/\(match.1)")
             }
         }
         let named = Set(InterfaceTable.rows.flatMap { $0.1.split(separator: " ").map(String.init) })

@@ -1,0 +1,195 @@
+internal import Testing
+
+@Suite("ls, mark, log --unread, log --mark")
+struct ConversationsTests {
+    /// Name, unread count and the last message, of each line of `ls`.
+    private func listed(_ person: Person) throws -> [String] {
+        try person("ls", "--json").objects().map { object in
+            let last = object[object: "last"]?[string: "text"] ?? "-"
+            return "\(object[string: "name"] ?? "") \(object[int: "unread"] ?? -1) \(last)"
+        }
+    }
+
+    /// Four messages in general, one of them alice's own, and one from carol to her alone.
+    private func spoken() throws -> World {
+        let world = try World()
+        try world.bob.sends("one", "two")
+        try world.alice.sends("own")
+        try world.carol.sends("four")
+        try world.carol.sends("for alice", to: "@alice")
+        return world
+    }
+
+    @Test("ls has a line for each conversation, that with the newest message first, after a sync")
+    func list() throws {
+        let world = try spoken()
+        let outcome = try world.alice("ls")
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        let time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/
+        let shown = outcome.lines.map { line in
+            line.replacing(time, with: "TIME").split(separator: " ", omittingEmptySubsequences: true)
+                .joined(separator: " ")
+        }
+        #expect(shown == ["@carol 1 TIME carol: for alice", "general 3 TIME carol: four"])
+        // Others see what is theirs
+        #expect(try listed(world.bob) == ["general 2 four"])
+        #expect(try listed(world.carol) == ["@alice 0 for alice", "general 3 four"])
+    }
+
+    @Test("ls --json prints the objects of the API; control characters are escaped for people only")
+    func listObjects() throws {
+        let world = try World()
+        try world.bob.sends("bell \u{07}\nsecond line")
+        let object = try #require(try world.alice("ls", "--json").objects().first)
+        #expect(
+            object.names == ["first", "hash", "head", "id", "kind", "last", "name", "read", "unread"])
+        #expect(object[string: "kind"] == "general" && object[int: "head"] == 1 && object[int: "read"] == 0)
+        #expect(object[object: "last"]?[string: "text"] == "bell \u{07}\nsecond line")
+        let line = try #require(try world.alice("ls").lines.first)
+        #expect(line.hasSuffix(#"bob: bell \x07"#))
+    }
+
+    @Test("ls reads the replica where the server is not reached, and says so; without a session it is 77")
+    func listAlone() throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        world.stopServing()
+        let down = try world.alice("ls")
+        #expect(down.code == 0 && down.lines.count == 2 && isOneLine(down.errors))
+        let offline = try world.alice("ls", "--offline")
+        #expect(offline.bytes == down.bytes && offline.errors.isEmpty)
+        // Nothing was ever synced here
+        #expect(try world.bob("ls", "--offline").code == 69)
+        #expect(try world.person("nobody")("ls").code == 77)
+    }
+
+    @Test("mark alone marks all that is in the replica, and no more; another machine knows")
+    func markAll() throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        try world.bob.sends("later")
+        let outcome = try world.alice("mark")
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
+        #expect(try listed(world.alice) == ["general 1 later", "@carol 0 for alice"])
+        let elsewhere = world.person("elsewhere")
+        let login = try elsewhere.run(
+            ["login", "alice", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        #expect(login.code == 0)
+        #expect(try listed(elsewhere) == ["general 1 later", "@carol 0 for alice"])
+        // It is hers alone
+        #expect(try listed(world.bob) == ["general 2 later"])
+    }
+
+    @Test("mark CONV SEQ: the mark only rises, and stops at the head; --json tells where it is")
+    func markOne() throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        for (seq, read) in [("1", 1), ("2", 2), ("1", 2), ("99", 4), ("3", 4)] {
+            let outcome = try world.alice("mark", "general", seq, "--json")
+            let mark = try #require(try outcome.objects().first)
+            #expect(outcome.code == 0 && mark.names == ["conversation", "read"])
+            #expect(mark[string: "conversation"] == "general" && mark[int: "read"] == read)
+        }
+        #expect(try world.alice("mark", "@carol").code == 0)
+        #expect(try listed(world.alice) == ["@carol 0 for alice", "general 0 four"])
+    }
+
+    @Test(
+        "mark of what is not there, or can't be, changes nothing",
+        arguments: [
+            (["mark", "nix"], 67), (["mark", "@nix"], 67), (["mark", "nix", "1"], 67), (["mark", "general", "0"], 64),
+            (["mark", "general", "x"], 64), (["mark", "general", "1", "2"], 64), (["mark", "--offline"], 69),
+        ] as [([String], Int32)])
+    func markRefused(words: [String], code: Int32) throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        let outcome = try world.alice.run(words)
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        #expect(try listed(world.alice) == ["@carol 1 for alice", "general 3 four"])
+    }
+
+    @Test("mark where the server is not reached is 69, without a session 77")
+    func markAlone() throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        #expect(try world.person("nobody")("mark").code == 77)
+        world.stopServing()
+        for words in [["mark"], ["mark", "general"], ["mark", "general", "1"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 69 && isOneLine(outcome.errors))
+        }
+    }
+
+    @Test(
+        "log --unread: what others wrote after the mark; -n counts from the oldest",
+        arguments: [
+            ([], "two four"), (["-n", "1"], "two"), (["--reverse"], "four two"), (["--reverse", "-n", "1"], "two"),
+            (["--reverse", "-n", "2"], "four two"), (["--from", "bob"], "two"), (["--before", "4"], "two"),
+            (["--all"], "two four for alice"), (["--all", "-n", "2"], "two four"),
+            (["--all", "--reverse"], "for alice four two"), (["-n", "0"], ""), (["-n", "0", "--reverse"], ""),
+        ])
+    func unread(words: [String], texts: String) throws {
+        let world = try spoken()
+        _ = try world.alice("mark", "general", "1")
+        let found = try world.alice.run(["log", "--unread", "--json"] + words).objects().map {
+            $0[string: "text"] ?? ""
+        }
+        #expect(found.joined(separator: " ") == texts)
+        // Looking marks nothing
+        #expect(try listed(world.alice) == ["@carol 1 for alice", "general 2 four"])
+    }
+
+    @Test("log --unread where nothing is: 0, with --exit-code 1; offline as last synced")
+    func nothingUnread() throws {
+        let world = try spoken()
+        _ = try world.alice("sync")
+        _ = try world.alice("mark")
+        let outcome = try world.alice("log", "--unread")
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
+        #expect(try world.alice("log", "--unread", "--exit-code").code == 1)
+        try world.bob.sends("new")
+        #expect(try world.alice.texts("log", "--unread", "--offline") == [])
+        #expect(try world.alice.texts("log", "--unread") == ["new"])
+        world.stopServing()
+        #expect(try world.alice.texts("log", "--unread", "--offline") == ["new"])
+    }
+
+    @Test(
+        "log --mark marks up to the newest that was printed; log alone marks nothing",
+        arguments: [
+            ([], "general 3"), (["--mark"], "general 0"), (["--mark", "-n", "1"], "general 0"),
+            (["--mark", "--unread", "-n", "2"], "general 1"), (["--mark", "--reverse"], "general 0"),
+            (["--mark", "--reverse", "--unread"], "general 0"),
+            (["--mark", "--reverse", "--unread", "-n", "1"], "general 2"),
+            (["--mark", "--from", "bob"], "general 1"), (["--mark", "--before", "2"], "general 2"),
+            (["--mark", "--until", "2001-01-01"], "general 3"),
+            (["--mark", "--reverse", "--until", "2001-01-01"], "general 3"),
+            (["--mark", "-n", "0"], "general 3"),
+        ])
+    func mark(words: [String], expected: String) throws {
+        let world = try spoken()
+        #expect(try world.alice.run(["log"] + words).code == 0)
+        #expect(try listed(world.alice) == ["@carol 1 for alice", "\(expected) four"])
+    }
+
+    @Test("log --mark --all marks every conversation; with what was not written out nothing is marked")
+    func markEverything() throws {
+        let world = try spoken()
+        let full = try world.alice.run(["log", "--all", "--mark"], output: .path("/dev/full"))
+        #expect(full.code == 74)
+        #expect(try listed(world.alice) == ["@carol 1 for alice", "general 3 four"])
+        #expect(try world.alice.texts("log", "--all", "--mark", "--unread") == ["one", "two", "four", "for alice"])
+        #expect(try listed(world.alice) == ["@carol 0 for alice", "general 0 four"])
+    }
+
+    @Test(
+        "options that do not go together are 64",
+        arguments: [
+            ["--mark", "--offline"], ["--mark", "-f"], ["--unread", "-f"], ["--unread", "--after", "1"],
+            ["--unread", "--cursor-file", "f"], ["--all", "--unread", "--reverse", "-n", "1"],
+        ])
+    func usage(words: [String]) throws {
+        let outcome = try World(isServing: false).alice.alone.run(["log"] + words)
+        #expect(outcome.code == 64 && isOneLine(outcome.errors))
+    }
+}

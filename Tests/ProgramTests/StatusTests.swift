@@ -1,0 +1,166 @@
+internal import Glibc
+internal import Testing
+
+@Suite("status, doctor, config, passwd, completion")
+struct StatusTests {
+    private let oldPassword = World.password
+    private let newPassword = "another horse altogether"
+
+    @Test("status tells account, server, last sync, unread and what waits, and asks nobody")
+    func status() throws {
+        let world = try World()
+        try world.bob.sends("one", "two")
+        _ = try world.alice("sync")
+        world.stopServing()
+        #expect(try world.alice("send", "--queue", "later").code == 0)
+        let outcome = try world.alice("status")
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        let lines = outcome.lines.map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(lines.count == 5)
+        #expect(lines.first == "account alice" && lines.dropFirst().first == "server \(world.url)")
+        #expect(lines.dropFirst(2).first?.wholeMatch(of: /last sync \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/) != nil)
+        #expect(lines.suffix(2) == ["unread 2", "waiting to be sent 1"])
+        let object = try #require(try world.alice("status", "--json").objects().first)
+        #expect(object.names == ["last_sync", "name", "parked", "server", "unread", "waiting"])
+        #expect(object[int: "unread"] == 2 && object[int: "waiting"] == 1 && object[int: "parked"] == 0)
+    }
+
+    @Test("status --short: nothing where nothing waits, for one without a session too")
+    func short() throws {
+        let world = try World()
+        func short(_ person: Person) throws -> String {
+            let outcome = try person("status", "--short")
+            #expect(outcome.code == 0 && outcome.errors.isEmpty)
+            return outcome.output
+        }
+        #expect(try short(world.alice) == "")
+        #expect(try short(world.person("nobody")) == "")
+        #expect(try world.person("nobody")("status").code == 77)
+        try world.bob.sends("one", "two")
+        // Nobody was asked
+        #expect(try short(world.alice) == "")
+        _ = try world.alice("sync")
+        #expect(try short(world.alice) == "2\n")
+        world.stopServing()
+        #expect(try world.alice("send", "--queue", "later").code == 0)
+        #expect(try short(world.alice) == "2+1\n")
+        try world.serve()
+        #expect(try world.alice("mark").code == 0)
+        _ = try world.alice("sync")
+        #expect(try short(world.alice) == "")
+    }
+
+    @Test("doctor: nothing and 0 where all is well, a line for each finding and 1 else")
+    func doctor() throws {
+        let world = try World()
+        _ = try world.alice("sync")
+        let well = try world.alice("doctor")
+        #expect(well.code == 0 && well.bytes.isEmpty && well.errors.isEmpty)
+        // A token that others can read, and a session that was never begun
+        let token = "\(world.alice.natterHome)/profiles/default/token"
+        chmod(token, 0o644)
+        let exposed = try world.alice("doctor")
+        #expect(
+            exposed.code == 1 && exposed.output.contains("'\(token)' can be read") && exposed.output.contains("chmod"))
+        let nobody = try world.person("nobody")("doctor")
+        #expect(nobody.code == 1 && nobody.lines.count == 1 && nobody.output.contains("natter login"))
+        // No server
+        chmod(token, 0o600)
+        world.stopServing()
+        let down = try world.alice("doctor", "--json")
+        let finding = try #require(try down.objects().first)
+        #expect(down.code == 1 && finding[string: "check"] == "server" && finding[string: "problem"] != nil)
+    }
+
+    @Test("config: what is set is kept, counts for other commands, and goes with an empty value")
+    func config() throws {
+        let world = try World()
+        let alice = world.alice
+        #expect(try alice("config", "get").bytes.isEmpty)
+        #expect(try alice("config", "get", "timeout").code == 1)
+        #expect(try alice("config", "set", "color", "always").bytes.isEmpty)
+        #expect(try alice("config", "set", "timeout", "5").code == 0)
+        #expect(try alice("config", "get").lines == ["color = always", "timeout = 5"])
+        #expect(try alice("config", "get", "timeout").output == "5\n")
+        #expect(try alice("config", "get", "timeout", "--json").output == "{\"key\":\"timeout\",\"value\":\"5\"}\n")
+        #expect(Files.mode("\(alice.natterHome)/config") == 0o600)
+        #expect(try alice("config", "set", "color", "").code == 0)
+        #expect(try alice("config", "get").lines == ["timeout = 5"])
+        // The address is that of a new profile
+        let nobody = world.person("nobody")
+        #expect(try nobody("config", "set", "server", world.url).code == 0)
+        let login = try nobody.run(
+            ["login", "bob", "--password-stdin"], environment: ["NATTER_SERVER": ""],
+            input: .bytes(Array("\(oldPassword)\n".utf8)))
+        #expect(login.code == 0)
+        #expect(try nobody("whoami").output.hasPrefix("bob  \(world.url)  "))
+    }
+
+    @Test(
+        "a setting that is none is 64, a value that can't be 65, and a file that is not right 78",
+        arguments: [
+            (["config", "get", "colour"], 64), (["config", "set", "colour", "x"], 64), (["config"], 64),
+            (["config", "set", "color"], 64), (["config", "set", "color", "red"], 65),
+            (["config", "set", "timeout", "0"], 65), (["config", "set", "server", "nowhere"], 65),
+        ] as [([String], Int32)])
+    func badConfig(words: [String], code: Int32) throws {
+        let world = try World(isServing: false)
+        let outcome = try world.alice.alone.run(words)
+        #expect(outcome.code == code && isOneLine(outcome.errors))
+        #expect(Files.text("\(world.alice.natterHome)/config") == nil)
+        try world.directory.write("alice/.local/share/natter/config", "timeout = soon\n")
+        #expect(try world.alice.alone("sync").code == 78)
+    }
+
+    @Test("passwd: the new password is the one, and every other session has ended")
+    func passwd() throws {
+        let world = try World()
+        let elsewhere = world.person("elsewhere")
+        func login(with password: String) throws -> Int32 {
+            try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(Array("\(password)\n".utf8))).code
+        }
+        #expect(try login(with: oldPassword) == 0)
+        let outcome = try world.alice.run(
+            ["passwd", "--password-stdin"], input: .bytes(Array("\(oldPassword)\n\(newPassword)\n".utf8)))
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
+        #expect(try elsewhere("whoami").code == 77)
+        #expect(try world.alice("send", "still here").code == 0)
+        #expect(try login(with: oldPassword) == 77)
+        #expect(try login(with: newPassword) == 0)
+    }
+
+    @Test(
+        "passwd that is refused changes nothing",
+        arguments: [
+            ("wrong password\nanother one\n", 77), ("\(World.password)\nshort77\n", 65), ("\(World.password)\n", 65),
+            ("", 65),
+        ] as [(String, Int32)])
+    func passwdRefused(input: String, code: Int32) throws {
+        let world = try World()
+        let outcome = try world.alice.run(["passwd", "--password-stdin"], input: .bytes(Array(input.utf8)))
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        // Never asked without a terminal, never an argument
+        let asked = try world.alice("passwd")
+        #expect(asked.code == 64 && asked.errors.contains("--password-stdin"))
+        #expect(!asked.errors.contains("--password-file"))
+        #expect(try world.alice("passwd", "another one").code == 64)
+        #expect(try world.person("nobody")("passwd", "--password-stdin").code == 77)
+        let login = try world.alice.run(
+            ["login", "alice", "--password-stdin"], input: .bytes(Array("\(oldPassword)\n".utf8)))
+        #expect(login.code == 0)
+    }
+
+    @Test("completion prints a script for each of the shells, without an account", arguments: ["bash", "zsh", "fish"])
+    func completion(shell: String) throws {
+        let world = try World(isServing: false)
+        let outcome = try world.person("nobody").alone("completion", shell)
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        #expect(outcome.output.contains("natter") && outcome.output.contains("verify"))
+        #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
+        // And bash takes its own
+        if shell == "bash" {
+            let check = try Process("/bin/bash", ["-n"], environment: [:], input: .bytes(outcome.bytes)).finish()
+            #expect(check.code == 0 && check.errors.isEmpty)
+        }
+    }
+}
