@@ -93,24 +93,28 @@ public struct Outbox: Sendable {
     /// not added twice; if it was refused before, it waits again, behind the others.
     ///
     /// - Parameter requests: each with an id.
-    /// - Returns: their entries.
+    /// - Returns: their entries, and of each whether it was not there before: what was is not the caller's to take away.
     /// - Throws: `.idReused` for an id that is there with other content.
-    public func add(_ requests: [SendRequest], at time: Timestamp) throws(OutboxError) -> [OutboxEntry] {
+    public func add(
+        _ requests: [SendRequest], at time: Timestamp
+    ) throws(OutboxError) -> [(entry: OutboxEntry, isNew: Bool)] {
         try write { connection in
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
                 let request = SendRequest(conversation: request.conversation, text: request.text, id: id)
-                if let known = try Outbox.entry(id: id, on: connection) {
+                let known = try Outbox.entry(id: id, on: connection)
+                if let known {
                     guard known.request.conversation == request.conversation, known.request.text == request.text else {
                         throw OutboxError.idReused(id)
                     }
-                    if known.state == .waiting { return known }
+                    if known.state == .waiting { return (known, false) }
                     try connection.statement("DELETE FROM entry WHERE number=?").run(known.number)
                 }
                 try connection.statement("INSERT INTO entry (queued,conversation,id,text) VALUES (?,?,?,?)")
                     .run(time.milliseconds, request.conversation, id, request.text)
-                return OutboxEntry(
+                let entry = OutboxEntry(
                     number: connection.lastInsertedRow, queued: time, request: request, state: .waiting)
+                return (entry, known == nil)
             }
         }
     }

@@ -51,7 +51,7 @@ final class LineQueue {
 
     /// Puts what is left of a batch into the outbox.
     func add(_ batch: inout MessageBatch, at time: Timestamp) throws(OutboxError) -> [OutboxEntry] {
-        let entries = try outbox.add(batch.requests, at: time)
+        let entries = try outbox.add(batch.requests, at: time).map(\.entry)
         count += entries.count
         batch.removeAll()
         return entries

@@ -30,7 +30,7 @@ struct QueuedSend {
     }
 
     private func queue(_ request: SendRequest, reason: String) throws -> Outcome {
-        guard let entry = try outbox.add([request], at: context.now).first else {
+        guard let (entry, _) = try outbox.add([request], at: context.now).first else {
             throw OutboxError.storage("the outbox did not take the message")
         }
         return .queued(entry, reason: reason)
@@ -38,7 +38,7 @@ struct QueuedSend {
 
     /// Puts it behind the others first, so that the order stays whoever delivers.
     private func sendBehindOthers(_ request: SendRequest, _ api: ServerAPI) throws -> Outcome {
-        guard let own = try outbox.add([request], at: context.now).first else {
+        guard let (own, isNew) = try outbox.add([request], at: context.now).first else {
             throw OutboxError.storage("the outbox did not take the message")
         }
         let timeout = try context.timeoutMilliseconds()
@@ -54,12 +54,13 @@ struct QueuedSend {
         if let message = answer.message { return .sent(message) }
         if let refusal {
             // Told here and now, so it need not be kept to be told later.
-            try outbox.withdraw(own)
+            if isNew { try outbox.withdraw(own) }
             throw APIError.refused(refusal)
         }
         if let error = report.interruption {
             guard QueueRule.allows(error) else {
-                try outbox.withdraw(own)
+                // One that waited before was reported as queued by another command, and stays.
+                if isNew { try outbox.withdraw(own) }
                 throw error
             }
             return .queued(own, reason: error.reason)
