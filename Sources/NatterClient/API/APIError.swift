@@ -13,7 +13,7 @@ public enum APIError: Error, CustomStringConvertible {
         /// As the interface names it, such as `bad_name`; of a newer server perhaps one that we do not know.
         public var code: String
         public var message: String
-        /// What `Retry-After` asks for.
+        /// What `Retry-After` asks for, 0 to 86 400.
         public var retryAfterSeconds: Int?
         /// The range that can't be read, where the code is `damaged`.
         public var from: UInt64?

@@ -158,6 +158,9 @@ public final class ServerAPI {
         }
     }
 
+    /// The seconds of a `Retry-After`, a day at most: whoever answers may name any number, and callers reckon with it.
+    private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
+
     func foreign(_ reason: String) -> APIError {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
@@ -168,7 +171,7 @@ public final class ServerAPI {
             return .refused(
                 APIError.Refusal(
                     status: response.status, code: body.error.code, message: body.error.message,
-                    retryAfterSeconds: response.header("Retry-After").flatMap { Int($0) },
+                    retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause),
                     from: body.error.from, to: body.error.to))
         }
         switch response.status {
