@@ -19,7 +19,9 @@ public protocol ChatStore: AnyObject, Sendable {
     func isNameFree(_ name: String) throws(StoreError) -> Bool
     /// What a password is checked against; nil for an unknown name or a disabled account.
     func credentials(of name: String) -> Credentials?
-    func addSession(of account: AccountID, expires: Timestamp?, _ completion: @escaping Completion<Token>)
+    /// - Parameter verified: the hash that the password was found right by; the session is refused if it is another by now.
+    func addSession(
+        of account: AccountID, verified: PasswordHash?, expires: Timestamp?, _ completion: @escaping Completion<Token>)
     func revoke(_ token: Digest, _ completion: @escaping Completion<Void>)
     /// Ends every session of an account; tokens of robots stay.
     func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>)
@@ -239,6 +241,11 @@ public enum SyncPosition: Sendable {
 }
 
 extension ChatStore {
+    /// Begins a session of an account that was just made.
+    public func addSession(of account: AccountID, expires: Timestamp?, _ completion: @escaping Completion<Token>) {
+        addSession(of: account, verified: nil, expires: expires, completion)
+    }
+
     /// Makes an account where no invitation is needed.
     public func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>) {
         register(name, password: password, invite: nil, completion)

@@ -87,6 +87,7 @@ extension IdempotencyKey {
         guard digits.count == 36, digits[8] == UInt8(ascii: "-"), digits[14] == UInt8(ascii: "7"),
             let milliseconds = UInt64(text.prefix(8) + text.dropFirst(9).prefix(4), radix: 16)
         else { return hash }
-        return (milliseconds >> 8) << 32 | hash & 0xFFFF_FFFF
+        // 24 bits of time, which come round after 49 days, and 40 of the hash.
+        return (milliseconds >> 8) << 40 | hash & 0xFF_FFFF_FFFF
     }
 }

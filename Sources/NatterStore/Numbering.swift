@@ -52,6 +52,11 @@ final class Numbering {
         outcomes.reserveCapacity(posting.messages.count)
         var isStopped = false
         core.store.state.withLock { state in
+            // Asked here again: between the request's beginning and this a token may have been revoked or an account disabled.
+            guard state.isGood(posting.principal, at: now) else {
+                outcomes = posting.messages.map { _ in .refused(.unauthorized) }
+                return
+            }
             for message in posting.messages {
                 guard !isStopped else {
                     outcomes.append(.refused(.notTried))
@@ -76,7 +81,9 @@ final class Numbering {
         let conversation: ConversationState
         switch try state.resolve(message.conversation, for: principal.account) {
         case .existing(let existing): conversation = existing
-        case .unwritten(let own, let peer): conversation = try begin(own, peer)
+        case .unwritten(let own, let peer):
+            if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
+            conversation = try begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
         try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
@@ -175,11 +182,12 @@ final class Numbering {
     ///
     /// - Returns: what to tell those who wait, and the conversations with enough of a tail to be sealed.
     func publish(to state: inout StoreState) -> (news: News?, ripe: [Int64]) {
+        // Their rows are there, whatever became of the message that made them.
+        for conversation in newConversations.values { state.add(conversation) }
+        for (account, contacts) in newContacts { state.accounts[account]?.contacts.formUnion(contacts) }
         guard !staged.isEmpty || !touched.isEmpty else { return (nil, []) }
         state.commit = commit
         state.journalBytes += batch.size
-        for conversation in newConversations.values { state.add(conversation) }
-        for (account, contacts) in newContacts { state.accounts[account]?.contacts.formUnion(contacts) }
         var isForAll = false
         var accounts = touched
         var ripe: [Int64] = []

@@ -254,6 +254,9 @@ final class Sealer: Sendable {
             }
             let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
             try statement.run(Batch.rowNumber(of: commit, isMoved: true), batch.sealed())
+            // The row goes with the tails; the number must not be given again.
+            let meta = try connection.statement("INSERT OR REPLACE INTO meta VALUES ('commit',?)")
+            try meta.run(commit.rawValue)
             let size = batch.size
             return { state in
                 state.commit = commit

@@ -62,11 +62,20 @@ extension Store {
         }
     }
 
-    public func addSession(of account: AccountID, expires: Timestamp?, _ completion: @escaping Completion<Token>) {
+    public func addSession(
+        of account: AccountID, verified: PasswordHash?, expires: Timestamp?, _ completion: @escaping Completion<Token>
+    ) {
         let token = Token.random()
         let digest = token.digest
         let now = clock.now()
         perform { connection, _ in
+            // A login takes a while, and the account may have been disabled or got another password meanwhile. Asked of the
+            // table, where earlier changes of the same batch are.
+            let current = try connection.statement("SELECT disabled,password FROM account WHERE number=?")
+            try current.bind(account.rawValue)
+            guard try current.step(), !current.bool(0), verified.map({ $0.text == current.text(1) }) ?? true else {
+                throw StoreError.unauthorized
+            }
             let statement = try connection.statement(
                 "INSERT INTO token (digest,account,scope,created,expires) VALUES (?,?,?,?,?)")
             try statement.run(
@@ -105,7 +114,7 @@ extension Store {
     }
 
     /// Has those who wait look again whether they still may.
-    private func wake(_ account: AccountID?) {
+    func wake(_ account: AccountID?) {
         guard let account else { return }
         announce(News(commit: state.withLock { $0.commit }, isForAll: false, accounts: [account]))
     }

@@ -83,10 +83,13 @@ extension Store {
         performDeciding { [self] connection, _, _ in
             let account = state.withLock { $0.accounts[id] }
             guard let account else { throw StoreError.noSuchUser(name) }
-            let update = try connection.statement("UPDATE account SET disabled=?, admin=?, password=? WHERE number=?")
-            try update.run(
-                change.isDisabled ?? account.isDisabled, change.isAdmin ?? account.isAdmin,
-                change.password?.text ?? account.passwordHash, id.rawValue)
+            // Only what is asked for: another change in the same batch may not be in memory yet.
+            let update = try connection.statement(
+                """
+                UPDATE account SET disabled=coalesce(?,disabled), admin=coalesce(?,admin), password=coalesce(?,password)
+                WHERE number=?
+                """)
+            try update.run(change.isDisabled, change.isAdmin, change.password?.text, id.rawValue)
             if endsSessions {
                 // A disabled account's robots end too; a new password ends only what was begun with the old one.
                 let which = change.isDisabled == true ? "" : " AND label IS NULL"
@@ -99,8 +102,8 @@ extension Store {
                 try audit.run(now.milliseconds, actor, word, account.name.text)
             }
             return { state in
-                state.accounts[id]?.isDisabled = change.isDisabled ?? account.isDisabled
-                state.accounts[id]?.isAdmin = change.isAdmin ?? account.isAdmin
+                if let isDisabled = change.isDisabled { state.accounts[id]?.isDisabled = isDisabled }
+                if let isAdmin = change.isAdmin { state.accounts[id]?.isAdmin = isAdmin }
                 if let password = change.password { state.accounts[id]?.passwordHash = password.text }
                 guard endsSessions else { return }
                 state.tokens = state.tokens.filter {
@@ -109,6 +112,7 @@ extension Store {
             }
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
+            if endsSessions { wake(id) }
             let found = state.withLock { $0.accounts[id] }
             guard let found else { return completion(.failure(.noSuchUser(name))) }
             completion(.success(view(of: found, clock.now())))

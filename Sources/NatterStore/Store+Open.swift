@@ -99,6 +99,7 @@ extension Store {
         try loadPeers(connection, &state)
         try loadReads(connection, &state)
         try loadEpochs(connection, &state)
+        try loadCommit(connection, &state)
         let isClean = try Store.takeCleanMark(connection)
         let journal = try loadJournal(core, &state)
         let recovery = StoreRecovery(store: self, connection: connection, journal: journal)
@@ -206,6 +207,12 @@ extension Store {
             state.accounts[AccountID(rawValue: changes.int64(0))]?.lastChange = commit
             state.commit = max(state.commit, commit)
         }
+    }
+
+    /// The newest commit that no row of its own remembers.
+    private func loadCommit(_ connection: Connection, _ state: inout StoreState) throws {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key='commit'")
+        if try statement.step() { state.commit = max(state.commit, Commit(statement.uint64(0))) }
     }
 
     private func loadEpochs(_ connection: Connection, _ state: inout StoreState) throws {

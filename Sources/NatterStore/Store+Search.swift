@@ -43,6 +43,9 @@ extension Store {
 }
 
 /// The search of one conversation: the tail and the blocks that are not in the index are scanned, then the index is asked.
+///
+/// Hits come by falling seq and are wanted by falling time, which is not the same where a history was imported behind newer
+/// messages: so the search ends only where nothing that is still to come can be newer than what it has.
 private struct ConversationSearch {
     let request: SearchRequest
     let query: SearchQuery
@@ -50,7 +53,9 @@ private struct ConversationSearch {
     let reader: ArchiveReader
     let scan: SearchScan
     let index: SearchIndex?
+    /// Newest first, one more than a page holds at most.
     private var found: [(place: SearchPlace, message: Message)] = []
+    private var highestTimes: [(firstSeq: Seq, highest: Timestamp)]?
 
     init(
         request: SearchRequest, query: SearchQuery, snapshot: Store.Snapshot, reader: ArchiveReader, scan: SearchScan,
@@ -67,7 +72,7 @@ private struct ConversationSearch {
         let messages = MessageReader(
             reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
         var seq = snapshot.tail.head
-        while seq > indexed, !isFull {
+        while seq > indexed {
             let run: Run
             do throws(ArchiveError) { run = try messages.run(containing: seq) } catch {
                 guard case .damaged(let from, _, _) = error else { throw error }
@@ -77,11 +82,10 @@ private struct ConversationSearch {
             for place in try scan.matches(count: run.records.count, text: run.records.withText) {
                 if run.records.firstSeq.advanced(by: place) > seq { continue }
                 offer(run, place)
-                if isFull { break }
             }
             seq = run.records.firstSeq.previous
         }
-        guard let index, !isFull, indexed > .zero else { return found }
+        guard let index, indexed > .zero else { return found }
         let until =
             request.before.map { min($0.time.advanced(milliseconds: 1), request.until ?? .max) } ?? request.until
         try index.search(query, in: id, since: request.since, until: until) { hit in
@@ -89,12 +93,25 @@ private struct ConversationSearch {
                 let place = run.records.index(of: hit.seq)
             else { return .next }
             offer(run, place)
-            return isFull ? .enough : .next
+            return try isComplete(before: hit.seq) ? .enough : .next
         }
         return found
     }
 
-    private var isFull: Bool { found.count > request.limit }
+    /// Whether no message up to this seq can be newer than the last that is wanted.
+    private mutating func isComplete(before seq: Seq) throws -> Bool {
+        guard found.count > request.limit, let oldest = found.last?.place.time else { return false }
+        let times =
+            try highestTimes
+            ?? ArchiveRows.highestTimes(of: snapshot.identity.number, on: reader.connection)
+        highestTimes = times
+        var (low, high) = (0, times.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if times[middle].firstSeq <= seq { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 || times[low - 1].highest <= oldest
+    }
 
     private mutating func offer(_ run: Run, _ index: Int) {
         let filter = MessageReader.Filter(
@@ -102,15 +119,14 @@ private struct ConversationSearch {
         let place = SearchPlace(
             time: run.records.time(at: index), conversation: snapshot.identity.id,
             seq: run.records.firstSeq.advanced(by: index))
-        guard filter.matches(run.records, index), request.before.map({ place < $0 }) ?? true,
-            let hash = run.hashes(index..<index + 1).first
-        else { return }
-        found.append(
-            (
-                place,
-                MessageReader.message(
-                    run.records[index], hash: hash, conversation: snapshot.identity, name: snapshot.name)
-            ))
+        guard filter.matches(run.records, index), request.before.map({ place < $0 }) ?? true else { return }
+        if found.count > request.limit, let last = found.last, place < last.place { return }
+        guard let hash = run.hashes(index..<index + 1).first else { return }
+        let message = MessageReader.message(
+            run.records[index], hash: hash, conversation: snapshot.identity, name: snapshot.name)
+        let position = found.firstIndex { $0.place < place } ?? found.count
+        found.insert((place, message), at: position)
+        if found.count > request.limit + 1 { found.removeLast() }
     }
 }
 

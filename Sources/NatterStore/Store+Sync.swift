@@ -15,7 +15,8 @@ extension Store {
         let plan = try state.withLock { state throws(StoreError) in try self.plan(position, principal, state) }
         guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
             return SyncAnswer(
-                store: self, form: form, steps: [], cursor: plan.cursor, more: false, commit: plan.commit)
+                store: self, form: form, steps: [], cursor: plan.cursor, more: plan.cursor.commit < plan.commit,
+                commit: plan.commit)
         }
         do {
             return try withReader { reader in
@@ -23,7 +24,7 @@ extension Store {
                 // In the first answer alone: what continues it comes after.
                 var steps =
                     continuation == nil && plan.hasChanges
-                    ? try changes(after: from, upTo: target, of: principal.account, reader.connection) : []
+                    ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
                 for (snapshot, joinedAfter) in snapshots {
                     let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
                     var walk = Walk(
@@ -38,7 +39,7 @@ extension Store {
                         return SyncAnswer(
                             store: self, form: form, steps: steps,
                             cursor: StoreCursor(
-                                store: id, epoch: plan.epochOfStart, commit: plan.start, continuation: rest),
+                                store: id, epoch: plan.cursor.epoch, commit: plan.start, continuation: rest),
                             more: true, commit: plan.commit)
                     }
                 }
@@ -65,15 +66,15 @@ extension Store {
         let cursor: StoreCursor
         let commit: Commit
         let start: Commit
-        let epochOfStart: Epoch
         /// Whether the table of changes has something for this account.
         let hasChanges: Bool
     }
 
     /// The lines that say what changed for one account besides messages.
     private func changes(
-        after from: Commit, upTo target: Commit, of account: AccountID, _ connection: Connection
+        after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
     ) throws -> [SyncAnswer.Step] {
+        let account = principal.account
         let statement = try connection.statement(
             """
             SELECT conversation,kind,data FROM change
@@ -87,7 +88,9 @@ extension Store {
         return state.withLock { state in
             rows.compactMap { row in
                 guard let conversation = state.conversations[row.conversation] else { return nil }
-                let sees = Authority.sees(account, conversation)
+                // A token for one conversation learns nothing of others, not even that they are gone.
+                if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
+                let sees = Authority.sees(principal, conversation)
                 switch row.kind {
                 case .read where sees:
                     guard let mark = state.accounts[account]?.reads[row.conversation] else { return nil }
@@ -116,9 +119,11 @@ extension Store {
         case .now: from = commit
         case .cursor(let cursor):
             guard cursor.isOf(id) else { throw .badCursor("the cursor is of another store") }
-            guard cursor.commit <= commit, epoch(cursor.commit) == cursor.epoch,
-                (cursor.continuation?.target ?? .zero) <= commit
-            else { throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has") }
+            // A continued one names the epoch of its target: where that is shared, all before it is.
+            let last = cursor.continuation?.target ?? cursor.commit
+            guard cursor.commit <= last, last <= commit, epoch(last) == cursor.epoch else {
+                throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has")
+            }
             from = cursor.commit
             continuation = cursor.continuation
             if let continuation { target = continuation.target }
@@ -126,7 +131,10 @@ extension Store {
         let end = StoreCursor(store: id, epoch: epoch(target), commit: target)
         var changed: [(Snapshot, Bool)] = []
         for conversation in state.visible(to: principal) {
-            let joinedAfter = (conversation.members[principal.account.rawValue]?.since ?? .zero) > from
+            let since = conversation.members[principal.account.rawValue]?.since ?? .zero
+            // Joined after the place that is being caught up with: the next sync brings it whole.
+            if since > target { continue }
+            let joinedAfter = since > from
             guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
                 continue
             }
@@ -143,8 +151,7 @@ extension Store {
             kind: changed.isEmpty && !hasChanges
                 ? .nothing
                 : .changed(from: from, target: target, continuation: continuation, changed),
-            cursor: end, commit: commit, start: from, epochOfStart: epoch(from),
-            hasChanges: hasChanges)
+            cursor: end, commit: commit, start: from, hasChanges: hasChanges)
     }
 
     /// Goes through one conversation from the reader's place to the target commit, as far as the room goes.

@@ -40,6 +40,10 @@ extension Store {
         let now = clock.now()
         let made = Box<TokenView>()
         perform { connection, _ in
+            // The one that asks may have been revoked meanwhile.
+            let own = try connection.statement("SELECT 1 FROM token WHERE digest=?")
+            try own.bind(principal.token.bytes)
+            guard try own.step() else { throw StoreError.unauthorized }
             let statement = try connection.statement(
                 "INSERT INTO token (digest,account,label,scope,scope_id,created,expires) VALUES (?,?,?,?,?,?,?)")
             try statement.run(

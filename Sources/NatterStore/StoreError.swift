@@ -11,6 +11,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case outcomeUnknown
     /// No room left; nothing was done.
     case diskFull
+    /// The token has been revoked or has expired, or its account was disabled.
+    case unauthorized
     case noSuchUser(String)
     case noSuchConversation(String)
     case notAMember(String)
@@ -39,6 +41,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .busy: "the server is busy; try again in a moment"
         case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
+        case .unauthorized: "the token is not valid; log in again"
         case .noSuchUser(let name): "no user is named '\(name)'"
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .notAMember(let name): "you are not a member of '\(name)'"

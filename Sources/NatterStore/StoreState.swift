@@ -140,6 +140,14 @@ struct StoreState {
         return .existing(conversation)
     }
 
+    /// Whether the token that a principal came by is still good.
+    func isGood(_ principal: Principal, at now: Timestamp) -> Bool {
+        guard let token = tokens[principal.token], accounts[principal.account]?.isDisabled == false else {
+            return false
+        }
+        return token.expires.map { $0 > now } ?? true
+    }
+
     /// What `account` calls a conversation.
     func displayName(of conversation: ConversationState, for account: AccountID) -> String {
         guard conversation.identity.kind == .personal, let (first, second) = conversation.accounts else {

@@ -24,6 +24,7 @@ struct APIError: Error {
             case .busy: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull: .diskFull
+            case .unauthorized: .unauthorized
             case .noSuchUser: .noSuchUser
             case .noSuchConversation: .noSuchConversation
             case .notAMember: .notAMember

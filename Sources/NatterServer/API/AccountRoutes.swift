@@ -83,7 +83,9 @@ enum AccountRoutes {
                 return call.respond(APIError(.badCredentials, "the name or the password is wrong").reply())
             }
             call.server.logins.takeBack(attempt)
-            beginSession(of: known.account, name: known.name, call, status: 200, inCookie: request.cookie ?? false)
+            beginSession(
+                of: known.account, verified: known.password, name: known.name, call, status: 200,
+                inCookie: request.cookie ?? false)
         }
         if !isQueued {
             call.server.logins.takeBack(attempt)
@@ -92,9 +94,10 @@ enum AccountRoutes {
     }
 
     private static func beginSession(
-        of account: AccountID, name: UserName, _ call: Call, status: Int, inCookie: Bool = false
+        of account: AccountID, verified: PasswordHash? = nil, name: UserName, _ call: Call, status: Int,
+        inCookie: Bool = false
     ) {
-        call.store.addSession(of: account, expires: nil) { result in
+        call.store.addSession(of: account, verified: verified, expires: nil) { result in
             switch result {
             case .failure(let error): call.respond(APIError(error).reply())
             case .success(let token):

@@ -8,6 +8,8 @@ enum MessageRoutes {
     static let all = [Route("POST", path, on: .loop, post)]
 
     private static func post(_ call: Call) throws(APIError) {
+        // Of no use to one message, but a wrong one is wrong.
+        _ = try call.query.flag("stop")
         let request = try call.json(SendRequest.self)
         let principal = try call.principal(.send(conversation: Normalization.formC(request.conversation)))
         let message = try newMessage(request)

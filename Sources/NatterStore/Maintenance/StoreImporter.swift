@@ -43,6 +43,12 @@ public final class StoreImporter {
         self.store = store
         staging = ImportStaging(root: store.directory, disk: store.disk)
         let found = try StoreImporter.find(name, in: store)
+        do throws(StoreError) {
+            // Twice: the second comes after the tidying that the first may have set off, which takes a commit of its own.
+            for _ in 0..<2 { try StoreImporter.seal(found?.number ?? store.state.withLock { $0.general }, of: store) }
+        } catch {
+            throw .store(error)
+        }
         isNew = found == nil
         identity = found ?? StoreImporter.newGroup(name)
         let (conversation, commit, epoch) = store.state.withLock { [number = identity.number] state in
@@ -143,9 +149,12 @@ public final class StoreImporter {
     }
 
     private func sealTail() throws {
-        guard !isNew else { return }
+        if !isNew { try StoreImporter.seal(identity.number, of: store) }
+    }
+
+    private static func seal(_ conversation: Int64, of store: Store) throws(StoreError) {
         let result = Monitor<Result<Void, StoreError>?>(nil)
-        store.sealer.requestWhole(identity.number) { error in
+        store.sealer.requestWhole(conversation) { error in
             result.signal { $0 = error.map { .failure($0) } ?? .success(()) }
         }
         try result.wait { $0 }?.get()
