@@ -41,6 +41,10 @@ struct LogPlaces {
         if case .all(let store, _) = stored, store != replica.location.store {
             throw failure("is of another server's store; use another file")
         }
+        // It may well be of another one, so that going on would empty it.
+        if case .conversation = stored, conversations.isEmpty {
+            throw failure("is of another conversation than the one that was named; use another file")
+        }
         return try conversations.filter { conversation in
             guard let cursor = cursor(of: conversation.id) else { return true }
             switch try replica.standing(of: cursor, in: conversation) {
@@ -89,7 +93,7 @@ struct LogPlaces {
         let content: CursorFile.Content
         switch scope {
         case .all: content = .all(replica.location.store, cursors)
-        case .conversation: content = cursors.first.map { .conversation($0.value) } ?? .none
+        case .conversation: content = cursors.first.map { .conversation($0.value) } ?? written
         }
         try file.write(content)
         written = content
