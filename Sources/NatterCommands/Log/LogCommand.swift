@@ -187,6 +187,8 @@ private struct Log {
 
     /// The newest messages from the server, where syncing up to them would take too long.
     private mutating func run(_ page: ServerPage, count: Int, _ mirror: Mirror) throws -> ExitCode {
+        // First, so that what comes between the two requests is not passed over.
+        let place = request.follows ? try page.head() : nil
         let messages = try page.newest(count)
         startPager()
         for message in request.isReversed ? messages.reversed() : messages where printer.shows(message.kind) {
@@ -196,7 +198,9 @@ private struct Log {
         if request.follows {
             guard let replica = try mirror.replica() else { throw mirror.nothingThere(.partial) }
             var walk = makeWalk(replica)
-            if let place = try page.head() { walk.place(place.conversation, at: place.seq) }
+            if let conversation = place?.conversation ?? messages.last?.conversationID {
+                walk.place(conversation, at: max(place?.seq ?? .zero, messages.last?.seq ?? .zero))
+            }
             try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
         }
         return messages.isEmpty && request.saysNothingNew ? .nothingFound : .success
