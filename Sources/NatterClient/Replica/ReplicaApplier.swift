@@ -46,7 +46,7 @@ struct ReplicaApplier {
     // MARK: Lines
 
     private mutating func take(_ line: SyncedConversation) throws {
-        if outcome.answer.isWhole { outcome.answer.named.insert(line.id) }
+        if outcome.answer.findsMissing { outcome.answer.named.insert(line.id) }
         guard !outcome.answer.ignored.contains(line.id) else { return }
         let conversation = try session.conversation(for: line)
         if try isDiverged(conversation, line) { return try setAside(conversation) }
@@ -79,7 +79,12 @@ struct ReplicaApplier {
         {
             return true
         }
-        return try ReplicaMeta.number("portions", on: session.connection) == outcome.answer.portions
+        return try isCurrent()
+    }
+
+    /// Whether nobody else has recorded anything since the request.
+    private func isCurrent() throws -> Bool {
+        try ReplicaMeta.number("portions", on: session.connection) == outcome.answer.portions
     }
 
     private mutating func take(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {
@@ -270,7 +275,10 @@ struct ReplicaApplier {
                 try setAside(conversation)
             }
         }
-        guard outcome.answer.isWhole, outcome.end?.more == false, !outcome.mustRestart else { return }
+        guard outcome.answer.isWhole, outcome.answer.findsMissing, outcome.end?.more == false, !outcome.mustRestart
+        else { return }
+        // What another process has brought since the request may be newer than the answer.
+        guard try isCurrent() else { return }
         // Those that a whole answer leaves out are not there any more, or lost all that they had.
         for known in try session.replica.conversations() where !outcome.answer.named.contains(known.id) {
             guard known.head > .zero, let conversation = try session.conversation(known.id) else { continue }
@@ -305,6 +313,8 @@ struct ReplicaApplier {
         // Only as long as nobody else comes between: then the numbers differ from here on.
         outcome.answer.portions &+= 1
         for aside in asides { try aside.moveLogs() }
-        if end?.more == false { outcome.answer.isWhole = false }
+        guard let end else { return }
+        outcome.answer.endCursor = end.cursor
+        if !end.more { outcome.answer.isWhole = false }
     }
 }

@@ -63,6 +63,9 @@ public final class ReplicaWriter {
         itemBytes = 0
         dictionaries = ReceivedDictionaries()
         end = nil
+        // Whether what comes now is the very next part: otherwise another process went on meanwhile, and what it brought was
+        // named to it alone.
+        let isContinued = start.portions == answer.portions && start.cursor == answer.endCursor
         answer.start = start
         answer.cursorSent = isWhole ? nil : start.cursor
         answer.portions = start.portions
@@ -72,6 +75,10 @@ public final class ReplicaWriter {
         answer.ignored = []
         if answer.cursorSent == nil {
             answer.isWhole = true
+            answer.findsMissing = true
+            answer.named = []
+        } else if !isContinued {
+            answer.findsMissing = false
             answer.named = []
         }
         mustRestart = false
@@ -223,6 +230,10 @@ struct AnswerState {
     var hasTaken = false
     /// This answer, or the first of those that it continues, had no cursor.
     var isWhole = false
+    /// Everything since the answer without a cursor came to this process, so that what was not named is missing.
+    var findsMissing = false
+    /// What the last end line that was applied gave.
+    var endCursor: String?
     /// Of a whole answer, the conversations that it named so far.
     var named: Set<ConversationID> = []
     /// Conversations of which nothing more is taken from this answer.

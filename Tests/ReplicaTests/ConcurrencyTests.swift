@@ -1,0 +1,92 @@
+@testable import NatterClient
+import NatterModel
+import NatterStore
+import NatterSystem
+import NatterWire
+import Testing
+
+@Suite("Two processes that sync at once")
+struct ConcurrencyTests {
+    @Test("one that goes on from the other's cursor does not take for missing what it was not told")
+    func missingAfterOther() throws {
+        // Given a process that got the first page of everything
+        let server = try TestServer(users: ["alice", "bob", "carol"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        for name in ["general", "@bob", "@carol"] {
+            try server.post((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+        }
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start())
+        for frame in try server.answer(nil, for: "alice", limit: 1) { try writer.apply(frame) }
+        #expect(writer.end?.more == true)
+        // When another gets the rest before the first asks again
+        try server.sync("alice", location)
+        let start = try writer.start()
+        writer.begin(from: start)
+        for frame in try server.answer(start.cursor, for: "alice") { try writer.apply(frame) }
+        // Then nothing is hidden
+        #expect(writer.end?.more == false && writer.report.gone.isEmpty)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversations().filter(\.isGone).isEmpty)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("what came while a whole answer was on its way is not missing")
+    func missingDuringAnswer() throws {
+        // Given a whole answer that is not applied yet
+        let server = try TestServer(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.post(["one"], to: "general", by: "alice")
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start())
+        let frames = try server.answer(nil, for: "alice")
+        // When another process brings a conversation that is newer than it
+        try server.post(["two"], to: "@bob", by: "alice")
+        try server.sync("alice", location)
+        for frame in frames { try writer.apply(frame) }
+        // Then that one stays
+        #expect(writer.report.gone.isEmpty)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversation(named: "@bob")?.isGone == false)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("one that is alone takes for missing what no page of everything named")
+    func missing() throws {
+        // Given a replica with a conversation of a history that the server lost, which it gives in pages
+        let server = try TestServer(users: ["alice", "bob", "carol"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        for name in ["general", "@bob", "@carol"] {
+            try server.post((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+        }
+        try server.sync("alice", location)
+        let lost = try #require(try Replica.open(at: location)?.conversation(named: "@carol")?.id)
+        func isLost(_ frame: SyncFrame) -> Bool {
+            guard frame.kind == .line else { return false }
+            if case .conversation(let line)? = try? SyncLine(frame.payload) { return line.id == lost }
+            return false
+        }
+        // When everything is asked for again, page by page
+        let writer = ReplicaWriter(location)
+        var isWhole = true
+        var pages = 0
+        repeat {
+            let start = try writer.start()
+            writer.begin(from: start, isWhole: isWhole)
+            let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
+            isWhole = false
+            pages += 1
+            var isLeftOut = false
+            for frame in frames {
+                if frame.kind == .line { isLeftOut = isLost(frame) }
+                if !isLeftOut { try writer.apply(frame) }
+            }
+        } while writer.end?.more == true
+        // Then it is marked, and nothing else
+        #expect(pages > 1)
+        #expect(writer.report.gone.map(\.name) == ["@carol"])
+    }
+}
