@@ -86,6 +86,7 @@ private struct Log {
         try finish(walk, conversations, replica)
         if request.marks { try mark(walk, conversations, mirror) }
         if request.follows {
+            if places == nil { try placeGone(&walk) }
             try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
         }
         if walk.isDamaged {
@@ -110,6 +111,14 @@ private struct Log {
         return LogWalk(
             replica, printer: printer, filter: filter, keepsPlace: request.cursorFile != nil,
             note: { context.console.note($0) })
+    }
+
+    /// Should one belong to them again, what was here before is no news.
+    private func placeGone(_ walk: inout LogWalk) throws {
+        for conversation in try walk.replica.conversations(includingGone: true)
+        where conversation.isGone && walk.positions[conversation.id] == nil {
+            walk.place(conversation.id, at: conversation.head)
+        }
     }
 
     /// Only once the output is out: what was not seen is not read.

@@ -19,10 +19,12 @@ struct LogFollow {
         var pause = LogFollow.shortestPauseMilliseconds
         var isLost = false
         while try left(walk) > 0 {
+            var isCurrent = false
             do {
                 let report = try mirror.pull(waitSeconds: LogFollow.waitSeconds)
                 (pause, isLost) = (LogFollow.shortestPauseMilliseconds, false)
                 try check(report)
+                isCurrent = report.isComplete
             } catch  where Mirror.isTransient(error) {
                 if !isLost { context.note("\(Mirror.reason(of: error)); trying again until it works") }
                 isLost = true
@@ -30,7 +32,7 @@ struct LogFollow {
                 usleep(UInt32(Int.random(in: pause / 2...pause)) * 1_000)
                 pause = min(pause * 2, LogFollow.longestPauseMilliseconds)
             }
-            try printNews(&walk, places: &places)
+            try printNews(&walk, places: &places, isCurrent: isCurrent)
             if isOutputClosed { throw OutputError.closedPipe }
         }
     }
@@ -40,12 +42,18 @@ struct LogFollow {
         return max(0, count - walk.printed)
     }
 
-    private func printNews(_ walk: inout LogWalk, places: inout LogPlaces?) throws {
+    private func printNews(_ walk: inout LogWalk, places: inout LogPlaces?, isCurrent: Bool) throws {
         var conversations: [ReplicaConversation] = []
         switch request.scope {
         case .conversation(let name):
             if let found = try walk.replica.conversation(named: name) { conversations = [found] }
         case .all: conversations = try walk.replica.conversations()
+        }
+        // What one belongs to again, or what the replica was behind with at the start, may have a place in the file.
+        let unplaced = conversations.filter { walk.positions[$0.id] == nil }
+        if let places, !unplaced.isEmpty {
+            let found = Set(try places.place(&walk, unplaced, of: walk.replica, isCurrent: isCurrent).map(\.id))
+            conversations.removeAll { walk.positions[$0.id] == nil && !found.contains($0.id) }
         }
         conversations.removeAll { $0.head <= walk.positions[$0.id] ?? .zero }
         guard !conversations.isEmpty else { return }
