@@ -17,7 +17,7 @@ struct ChildProcess {
     let words: [String]
     /// Set besides what this process has.
     var environment: [(name: String, value: String)] = []
-    /// What it gets on standard input; nil leaves it ours. At most as much as a pipe holds, 64 KiB.
+    /// What it gets on standard input before its output is looked at; nil leaves it ours.
     var input: [UInt8]?
     /// Bytes of its output to keep; everything is passed on besides. 0: its streams are ours, and nothing is kept.
     var keptBytes = 0
@@ -111,13 +111,19 @@ private struct Pipes {
         descriptors.formIntersection(kept)
     }
 
-    /// Writes what fits, which is all, and closes: the child sees the end of its input.
+    /// Writes all of it, unless the child ends or closes its input before, and closes: the child sees the end of it.
     mutating func feed(_ bytes: [UInt8], to descriptor: Int32) {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
+            // A pipe may be as small as a page, for a user who has many.
+            if count < 0, errno == EAGAIN {
+                var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                guard poll(&polled, 1, -1) >= 0 || errno == EINTR else { break }
+                continue
+            }
             guard count > 0 else { break }
             rest = rest.dropFirst(count)
         }
