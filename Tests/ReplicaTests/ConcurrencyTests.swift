@@ -89,4 +89,42 @@ struct ConcurrencyTests {
         #expect(pages > 1)
         #expect(writer.report.gone.map(\.name) == ["@carol"])
     }
+
+    @Test("an answer does not undo what a newer one said, and is asked for again", arguments: [false, true])
+    func stale(isCursorMoved: Bool) throws {
+        // Given a replica, and an answer by which one still belongs to a conversation
+        let server = try TestServer(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.post(["one"], to: "general", by: "bob")
+        try server.sync("alice", location)
+        try server.post(["two"], to: "general", by: "bob")
+        let writer = ReplicaWriter(location)
+        let start = try writer.start()
+        writer.begin(from: start)
+        let frames = try server.answer(start.cursor, for: "alice")
+        // When another process records a newer one, by which that is over, before the first is applied
+        let id = try #require(try Replica.open(at: location)?.conversation(named: "general")?.id)
+        let gone = SyncFrame(
+            .line,
+            WireJSON.encode(SyncGone(conversation: "general", conversationID: id.description, reason: "removed")))
+        let other = ReplicaWriter(location)
+        other.begin(from: try other.start())
+        try other.apply(gone)
+        if isCursorMoved { try other.apply(SyncFrame(.line, WireJSON.encode(SyncEnd(cursor: "newer", more: false)))) }
+        try other.flush()
+        #expect(other.report.gone.map(\.reason) == ["removed"])
+        for frame in frames { try writer.apply(frame) }
+        // Then it stays over, the messages are taken, and the next answer begins where the newer one ended
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversation(named: "general")?.goneReason == "removed")
+        #expect(try replica.conversation(named: "general")?.head == Seq(2))
+        #expect(writer.end?.more == true && !writer.report.isComplete)
+        #expect(try writer.start().cursor == (isCursorMoved ? "newer" : start.cursor))
+        // When it is asked for again, and nobody comes between, then it counts
+        guard !isCursorMoved else { return }
+        try server.sync("alice", location)
+        #expect(try replica.conversation(named: "general")?.isGone == false)
+        #expect(try writer.start().cursor != start.cursor)
+    }
 }

@@ -39,7 +39,11 @@ struct ReplicaApplier {
             case .end(let line): outcome.end = line
             }
         }
-        if outcome.end != nil { try compareHeads() }
+        if let end = outcome.end {
+            // What was left out comes with the next answer, which begins where this one did or further on.
+            if outcome.answer.isOutdated { outcome.end = SyncEnd(cursor: end.cursor, more: true) }
+            try compareHeads()
+        }
         try record()
     }
 
@@ -50,7 +54,7 @@ struct ReplicaApplier {
         guard !outcome.answer.ignored.contains(line.id) else { return }
         let conversation = try session.conversation(for: line)
         if try isDiverged(conversation, line) { return try setAside(conversation) }
-        (conversation.kind, conversation.name, conversation.gone) = (line.kind, line.name, nil)
+        try set(conversation, kind: line.kind, name: line.name, gone: nil)
         if line.head >= conversation.serverHead {
             (conversation.serverHead, conversation.serverHash) = (line.head, line.hash)
             conversation.unread = line.unread
@@ -97,8 +101,24 @@ struct ReplicaApplier {
 
     private mutating func take(gone id: ConversationID, name: String, reason: String) throws {
         guard let conversation = try session.conversation(id) else { return }
-        conversation.gone = reason
+        guard try set(conversation, kind: conversation.kind, name: conversation.name, gone: reason) else { return }
         outcome.report.gone.append(SyncReport.Gone(name: name, id: id, reason: reason))
+    }
+
+    /// Sets what has no order of its own, unlike seqs, so that only the newest answer may.
+    ///
+    /// - Returns: false where another process may have recorded something newer.
+    @discardableResult
+    private mutating func set(
+        _ conversation: WritableConversation, kind: ConversationKind, name: String, gone: String?
+    ) throws -> Bool {
+        let isSame = (conversation.kind, conversation.name, conversation.gone) == (kind, name, gone)
+        if !isSame, !conversation.isNew, try !isCurrent() {
+            outcome.answer.isOutdated = true
+            return false
+        }
+        (conversation.kind, conversation.name, conversation.gone) = (kind, name, gone)
+        return true
     }
 
     private mutating func take(read seq: Seq, of id: ConversationID) throws {
@@ -304,7 +324,7 @@ struct ReplicaApplier {
             if restarts {
                 try ReplicaMeta.set("resets", "\(resets &+ 1)", on: connection)
                 try ReplicaMeta.set("cursor", nil, on: connection)
-            } else if let end, resets == answer.start.resets,
+            } else if let end, !answer.isOutdated, resets == answer.start.resets,
                 try ReplicaMeta.text("cursor", on: connection) == answer.start.cursor
             {
                 try ReplicaMeta.set("cursor", end.cursor, on: connection)

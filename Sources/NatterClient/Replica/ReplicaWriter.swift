@@ -73,6 +73,7 @@ public final class ReplicaWriter {
         answer.hasEndLine = false
         answer.hasTaken = false
         answer.ignored = []
+        answer.isOutdated = false
         if answer.cursorSent == nil {
             answer.isWhole = true
             answer.findsMissing = true
@@ -236,6 +237,9 @@ struct AnswerState {
     var endCursor: String?
     /// Of a whole answer, the conversations that it named so far.
     var named: Set<ConversationID> = []
+    /// Something of this answer was not taken because what another process recorded since may be newer: it is asked for
+    /// again.
+    var isOutdated = false
     /// Conversations of which nothing more is taken from this answer.
     var ignored: Set<ConversationID> = []
 }
