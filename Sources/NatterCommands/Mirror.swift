@@ -37,6 +37,8 @@ final class Mirror {
     private var opened: Replica?
     /// Whether the outbox was looked at since the last sync.
     private var hasDelivered = false
+    /// Each sync meets the same damage again.
+    private var toldDamage: Set<String> = []
 
     /// - Parameter needsServer: false for what reads the replica only; then the token is not looked at.
     init(_ context: Context, needsServer: Bool = true) throws {
@@ -138,6 +140,7 @@ final class Mirror {
             // Somebody else is syncing: what is there will do.
             return .current
         }
+        tellTroubles(report)
         if report.isComplete { return .current }
         if depth == .quickly { return .partial }
         while !report.isComplete {
@@ -145,8 +148,28 @@ final class Mirror {
             do { report = try pull() } catch  where Mirror.isTransient(error) {
                 throw incomplete(Mirror.reason(of: error))
             }
+            tellTroubles(report)
         }
         return .current
+    }
+
+    /// What a sync has met that somebody should know of.
+    func tellTroubles(_ report: SyncReport) {
+        for gone in report.gone {
+            context.note("'\(gone.name)' gets nothing new any more (\(gone.reason)); what was synced stays")
+        }
+        for damage in report.damaged {
+            let range = damage.range
+            let note =
+                "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; "
+                + "they are asked for again with each sync"
+            if toldDamage.insert(note).inserted { context.console.note(note) }
+        }
+        for diverged in report.diverged {
+            context.console.note(
+                "the server was put back, and '\(diverged.name)' went on differently; what was here lies in "
+                    + "'\(diverged.directory)'")
+        }
     }
 
     func incomplete(_ reason: String) -> CommandFailure {

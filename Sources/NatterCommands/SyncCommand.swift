@@ -74,33 +74,16 @@ enum SyncCommand {
         private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> [SyncReport.News] {
             var report = try mirror.pull(waitSeconds: waitSeconds, progress: meter.show)
             var news = report.news
-            tellTroubles(report)
+            mirror.tellTroubles(report)
             while !report.isComplete {
                 if let interruption = report.interruption {
                     throw mirror.incomplete(Mirror.reason(of: interruption))
                 }
                 report = try mirror.pull(progress: meter.show)
                 news += report.news
-                tellTroubles(report)
+                mirror.tellTroubles(report)
             }
             return news
-        }
-
-        private func tellTroubles(_ report: SyncReport) {
-            for gone in report.gone {
-                context.note("'\(gone.name)' gets nothing new any more (\(gone.reason)); what was synced stays")
-            }
-            for damage in report.damaged {
-                let range = damage.range
-                context.console.note(
-                    "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; "
-                        + "they are asked for again with each sync")
-            }
-            for diverged in report.diverged {
-                context.console.note(
-                    "the server was put back, and '\(diverged.name)' went on differently; what was here lies in "
-                        + "'\(diverged.directory)'")
-            }
         }
 
         private func tell(_ news: [SyncReport.News]) throws {
