@@ -39,7 +39,14 @@ enum WatchCommand {
         let names: [String]
         let command: String
         private let file: CursorFile
+        /// When this watch was started for the first time: of a conversation that appears later, what is older is no news.
+        private let start: StartFile
+        private var since = Timestamp(milliseconds: 0)
         private var positions: [ConversationID: Seq] = [:]
+        /// What the file holds: the last place of each conversation whose chain was known, also of those that are gone.
+        private var cursors: [ConversationID: MessageCursor] = [:]
+        /// Conversations whose place is beyond what the replica has.
+        private var ahead: Set<ConversationID> = []
         private var pauses: [ConversationID: Pause] = [:]
 
         /// A conversation whose next message has failed.
@@ -58,7 +65,8 @@ enum WatchCommand {
             let key = Digest(of: Array((names.sorted() + [command]).joined(separator: "\0").utf8))
             let directory = mirror.location.directory + "/watches"
             try PosixDisk().makeDirectories(directory)
-            file = CursorFile(path: "\(directory)/\(key.description.prefix(16))")
+            let path = "\(directory)/\(key.description.prefix(16))"
+            (file, start) = (CursorFile(path: path), StartFile(path: path + ".start"))
         }
 
         mutating func forever() throws {
@@ -76,12 +84,44 @@ enum WatchCommand {
             for name in names where try replica.conversation(named: name) == nil {
                 try mirror.checkExistence(of: name, replica, state)
             }
-            if case .all(_, let cursors) = try file.read() {
-                for (id, cursor) in cursors { positions[id] = cursor.seq }
-                return
+            if case .all(_, let known) = try file.read() {
+                cursors = known
+                since = try start.read() ?? start.write(context.now)
+                positions = known.mapValues(\.seq)
+                return try check(watched(replica), in: replica, isCurrent: state.isCurrent)
             }
-            for conversation in try replica.conversations() { positions[conversation.id] = conversation.head }
-            try save(replica)
+            since = try start.write(context.now)
+            for conversation in try replica.conversations() {
+                positions[conversation.id] = conversation.head
+                cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
+            }
+            try save()
+        }
+
+        /// Sees that the places are of the history that is here.
+        ///
+        /// - Parameter isCurrent: whether the replica has all that the server has.
+        /// - Throws: 65 for a history that is no more.
+        private mutating func check(
+            _ conversations: [ReplicaConversation], in replica: Replica, isCurrent: Bool
+        ) throws {
+            for conversation in conversations {
+                guard let cursor = cursors[conversation.id] else { continue }
+                ahead.remove(conversation.id)
+                switch try replica.standing(of: cursor, in: conversation) {
+                case .good, .unknown: continue
+                // With the server out of reach it may be right.
+                case .ahead where !isCurrent: ahead.insert(conversation.id)
+                case .ahead, .diverged, .foreign: throw expired(conversation.name)
+                }
+            }
+        }
+
+        private func expired(_ name: String) -> CommandFailure {
+            CommandFailure(
+                .invalidData, code: "cursor_expired",
+                "the server was put back, and '\(name)' went on differently, so the place of this watch is no more; "
+                    + "remove '\(file.path)' to begin at the newest messages")
         }
 
         private func watched(_ replica: Replica) throws -> [ReplicaConversation] {
@@ -92,12 +132,14 @@ enum WatchCommand {
         /// Runs the command for what has come.
         private mutating func work() throws {
             guard let replica = try mirror.replica() else { return }
-            for conversation in try watched(replica) {
+            for conversation in try watched(replica) where !ahead.contains(conversation.id) {
                 if let pause = pauses[conversation.id], pause.until > MonotonicClock.now() { continue }
-                let after = positions[conversation.id] ?? .zero
-                guard conversation.head > after else { continue }
+                let place = positions[conversation.id]
+                var filter = MessageFilter(after: place ?? .zero)
+                if place == nil { filter.since = since }
+                guard conversation.head > filter.after else { continue }
                 var failed = false
-                try replica.forward(conversation, MessageFilter(after: after)) { piece in
+                try replica.forward(conversation, filter) { piece in
                     guard case .messages(let run) = piece else {
                         if case .missing(_, let range, _) = piece {
                             context.console.note(
@@ -111,10 +153,12 @@ enum WatchCommand {
                             failed = true
                             return false
                         }
-                        positions[conversation.id] = message.seq
-                        try save(replica)
+                        try move(conversation, to: message.seq, in: replica)
                     }
                     return true
+                }
+                if !failed, positions[conversation.id] == nil {
+                    try move(conversation, to: conversation.head, in: replica)
                 }
                 if failed { postpone(conversation.id) } else { pauses[conversation.id] = nil }
             }
@@ -145,14 +189,14 @@ enum WatchCommand {
             return status == 0
         }
 
-        private func save(_ replica: Replica) throws {
-            var cursors: [ConversationID: MessageCursor] = [:]
-            for (id, seq) in positions {
-                guard let conversation = try replica.conversation(id) else { continue }
-                cursors[id] = try replica.cursor(at: seq, of: conversation)
-            }
-            try file.write(.all(mirror.location.store, cursors))
+        private mutating func move(_ conversation: ReplicaConversation, to seq: Seq, in replica: Replica) throws {
+            positions[conversation.id] = seq
+            // Beside a hole the chain is not known; the former place is safe.
+            if let cursor = try replica.cursor(at: seq, of: conversation) { cursors[conversation.id] = cursor }
+            try save()
         }
+
+        private func save() throws { try file.write(.all(mirror.location.store, cursors)) }
 
         /// Until something comes, or a failed message is due again.
         private mutating func wait() throws {
@@ -161,13 +205,24 @@ enum WatchCommand {
                 max(0, min(WatchCommand.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
             }
             do {
-                _ = try mirror.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds)
+                try take(mirror.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds))
             } catch  where Mirror.isTransient(error) {
                 usleep(1_000_000)
             }
             if let due, due > MonotonicClock.now() {
                 usleep(UInt32(clamping: min(1_000, due - MonotonicClock.now()) * 1_000))
             }
+        }
+
+        /// A history that was replaced can't be gone on with: numbers mean other messages now.
+        private mutating func take(_ report: SyncReport) throws {
+            mirror.tellTroubles(report)
+            guard let replica = try mirror.replica() else { return }
+            let conversations = try watched(replica)
+            let diverged = Set(report.diverged.map(\.id))
+            if let replaced = conversations.first(where: { diverged.contains($0.id) }) { throw expired(replaced.name) }
+            guard report.isComplete, !ahead.isEmpty else { return }
+            try check(conversations.filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
         }
     }
 }
