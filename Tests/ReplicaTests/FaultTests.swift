@@ -107,6 +107,43 @@ struct FaultTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
+    @Test("a crash while what differs is set aside does not bring it back")
+    func crashAside() throws {
+        // Given a replica with log files of messages that the server has lost since
+        let server = try TestServer(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.post((1...20).map { "both \($0) \($0 &* 7_919)" }, to: "general", by: "alice")
+        let copy = try TemporaryDirectory()
+        try server.reopen { try copyTree($0, copy.path + "/data") }
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        try server.post((1...200).map { "lost \($0) \(filling)" }, to: "general", by: "alice")
+        try server.seal("general", for: "alice")
+        try server.sync("alice", location)
+        let replica = try TemporaryDirectory()
+        try copyTree(home.path, replica.path)
+        try server.reopen { path in
+            TemporaryDirectory.remove(path)
+            try copyTree(copy.path + "/data", path)
+        }
+        var limit = 0
+        var hasCrashed = true
+        while hasCrashed {
+            // When a process dies at any call of the sync that finds it, and another syncs
+            TemporaryDirectory.remove(home.path)
+            try copyTree(replica.path, home.path)
+            let disk = CrashDisk(limit: limit)
+            do { try server.sync("alice", location, disk: disk) } catch is ReplicaError {}
+            hasCrashed = disk.hasCrashed
+            try server.sync("alice", location)
+            // Then the replica has what the server has, and the rest lies aside
+            #expect(try contents(location) == server.export(for: "alice"), "after \(limit) calls")
+            #expect(home.files().contains { $0.contains("/diverged/") && $0.hasSuffix(".log") }, "after \(limit) calls")
+            limit += 1
+        }
+        #expect(limit > 3)
+    }
+
     @Test("messages that the server can't give are stated, and filled in later")
     func damage() throws {
         // Given a server with a damaged block in the middle of its log

@@ -142,7 +142,11 @@ struct ReplicaApplier {
         guard let conversation = try session.conversation(id) else {
             throw FormatViolation("a conversation was not named before")
         }
+        let former = conversation.head
         do { try session.prepare(conversation) } catch is TailDamage { rewind(conversation) }
+        // Log files that no row names, of more messages than the server has: those of a history that was set aside, in a
+        // process that was killed before it moved them.
+        if former < conversation.first, conversation.head > conversation.serverHead { try setAside(conversation) }
         return conversation.isClosed ? nil : conversation
     }
 
