@@ -37,12 +37,12 @@ struct KeyTables {
 
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
-    func find(_ key: Batch.Key) throws(IndexError) -> Found? {
+    func find(account: Int64, hash: UInt64) throws(IndexError) -> Found? {
         // The newest first: a repetition mostly follows soon.
         for period in periods.reversed() {
             let statement = try connection.statement(
                 "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
-            try statement.bind(key.account, key.hash)
+            try statement.bind(account, hash)
             if try statement.step() {
                 return Found(
                     conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))

@@ -82,7 +82,13 @@ final class Numbering {
         switch try state.resolve(message.conversation, for: principal.account) {
         case .existing(let existing): conversation = existing
         case .unwritten(let own, let peer):
+            // What would be refused must not begin a conversation. An id that is known was used in another one.
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
+            if newConversations[AccountPair(own.id, peer.id)] == nil, let key = message.key,
+                try find(key.shortHash(core.store.keySecret), of: own.id) != nil
+            {
+                throw StoreError.idReused(key.text)
+            }
             conversation = try begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
@@ -96,8 +102,7 @@ final class Numbering {
             let made = Batch.Key(
                 account: principal.account.rawValue, hash: given.shortHash(core.store.keySecret),
                 content: (conversation.identity.id.bytes + bytes).withUnsafeBytes { core.store.keySecret.hash($0) })
-            let known = stagedKeys[WriterCore.RecentKey(account: made.account, hash: made.hash)]
-            if let found = try known ?? core.find(made) {
+            if let found = try find(made.hash, of: principal.account) {
                 guard found.content == made.content, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
@@ -123,6 +128,13 @@ final class Numbering {
                 conversation: name, conversationID: conversation.identity.id, seq: seq,
                 cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
                 time: record.time, sender: principal.name.text, text: text))
+    }
+
+    /// What an id was used for, in this batch or before.
+    private func find(_ hash: UInt64, of account: AccountID) throws(IndexError) -> KeyTables.Found? {
+        let key = WriterCore.RecentKey(account: account.rawValue, hash: hash)
+        if let staged = stagedKeys[key] { return staged }
+        return try core.find(key)
     }
 
     /// Whoever writes somebody a personal message becomes a contact of theirs.

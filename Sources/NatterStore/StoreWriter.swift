@@ -250,9 +250,9 @@ final class WriterCore: @unchecked Sendable {
         recentOrder.removeFirst(min(count, recentOrder.count))
     }
 
-    func find(_ key: Batch.Key) throws(IndexError) -> KeyTables.Found? {
-        if let recent = recentKeys[RecentKey(account: key.account, hash: key.hash)] { return recent }
-        return try keys.find(key)
+    func find(_ key: RecentKey) throws(IndexError) -> KeyTables.Found? {
+        if let recent = recentKeys[key] { return recent }
+        return try keys.find(account: key.account, hash: key.hash)
     }
 
     private func isHarmless(_ error: any Error) -> Bool {
