@@ -79,6 +79,8 @@ enum WatchCommand {
 
         /// Finds where this watch was, or begins at the newest messages.
         private mutating func begin() throws {
+            // Before the sync: what comes after that is news.
+            let now = context.now
             let state = try mirror.refresh(.completely)
             guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
             for name in names where try replica.conversation(named: name) == nil {
@@ -86,11 +88,11 @@ enum WatchCommand {
             }
             if case .all(_, let known) = try file.read() {
                 cursors = known
-                since = try start.read() ?? start.write(context.now)
+                since = try start.read() ?? start.write(now)
                 positions = known.mapValues(\.seq)
                 return try check(watched(replica), in: replica, isCurrent: state.isCurrent)
             }
-            since = try start.write(context.now)
+            since = try start.write(now)
             for conversation in try replica.conversations() {
                 positions[conversation.id] = conversation.head
                 cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
