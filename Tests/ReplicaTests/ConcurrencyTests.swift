@@ -1,3 +1,4 @@
+import Glibc
 @testable import NatterClient
 import NatterModel
 import NatterStore
@@ -126,5 +127,90 @@ struct ConcurrencyTests {
         try server.sync("alice", location)
         #expect(try replica.conversation(named: "general")?.isGone == false)
         #expect(try writer.start().cursor != start.cursor)
+    }
+
+    @Test("who waited for the lock of a replica that is removed meanwhile puts nothing into it")
+    func removed() throws {
+        // Given a sync that has an answer and a removal, which both wait for another process
+        let server = try TestServer(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.post(["one"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try server.post(["two"], to: "general", by: "alice")
+        let answer = try server.answer(try ReplicaWriter(location).start().cursor, for: "alice")
+        var held = try FileLock.take(location.lockPath)
+        #expect(held != nil)
+        let results = Monitor<[String]>([])
+        let sync = try SystemThread(name: "sync") {
+            let writer = ReplicaWriter(location)
+            do {
+                writer.begin(from: try writer.start())
+                for frame in answer { try writer.apply(frame) }
+                results.signal { $0.append("sync done") }
+            } catch {
+                results.signal { $0.append("sync failed") }
+            }
+        }
+        let removal = try SystemThread(name: "removal") {
+            do {
+                try location.remove()
+                results.signal { $0.append("removal done") }
+            } catch {
+                results.signal { $0.append("removal failed") }
+            }
+        }
+        awaitOpening(of: location.lockPath, count: 3)
+        // When that one moves the replica away, and lets the lock go
+        try PosixDisk().rename(location.directory, to: location.directory + ".removed")
+        withExtendedLifetime(held) {}
+        held = nil
+        sync.join()
+        removal.join()
+        // Then the removal has nothing to do, and the sync does not bring a part of the replica back
+        #expect(results.withLock { $0 }.sorted() == ["removal done", "sync failed"])
+        #expect(try PosixDisk().information(location.directory) == nil)
+    }
+
+    @Test("a lock whose file was replaced is waited for at the new one")
+    func replaced() throws {
+        // Given one that waits for a lock
+        let home = try TemporaryDirectory()
+        let path = home.path + "/lock"
+        var first = try FileLock.take(path)
+        #expect(first != nil)
+        let taken = Monitor<[Bool]>([])
+        let waiter = try SystemThread(name: "waiter") {
+            let lock = try? FileLock.take(path, timeoutMilliseconds: 300)
+            taken.signal { $0.append(lock != nil) }
+        }
+        awaitOpening(of: path, count: 2)
+        // When the file is removed, another takes the new one, and the first lets go
+        try PosixDisk().remove(path)
+        let second = try FileLock.take(path)
+        withExtendedLifetime(first) {}
+        first = nil
+        waiter.join()
+        // Then the waiter has nothing
+        #expect(second != nil)
+        #expect(taken.withLock { $0 } == [false])
+        withExtendedLifetime(second) {}
+    }
+
+    /// Returns once this process has a file open that often, or after some seconds.
+    private func awaitOpening(of path: String, count: Int) {
+        let deadline = MonotonicClock.now() + 8_000
+        while openCount(of: path) < count, MonotonicClock.now() < deadline { usleep(1_000) }
+    }
+
+    /// How often this process has a file open.
+    private func openCount(of path: String) -> Int {
+        let names = (try? PosixDisk().list("/proc/self/fd")) ?? []
+        return names.count { name in
+            var target = [CChar](repeating: 0, count: 4_096)
+            let count = readlink("/proc/self/fd/" + name, &target, target.count)
+            return count > 0
+                && String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+        }
     }
 }

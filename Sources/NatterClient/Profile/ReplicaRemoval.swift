@@ -11,9 +11,15 @@ extension ReplicaLocation {
     public func remove() throws {
         let disk = PosixDisk()
         guard try disk.information(directory) != nil else { return }
-        guard let lock = try FileLock.take(lockPath, timeoutMilliseconds: ReplicaLocation.lockMilliseconds) else {
-            throw ReplicaError.locked(path: lockPath)
+        let lock: FileLock?
+        do throws(DiskError) {
+            lock = try FileLock.take(lockPath, timeoutMilliseconds: ReplicaLocation.lockMilliseconds)
+        } catch {
+            // Another process was faster.
+            if error.isMissing { return }
+            throw error
         }
+        guard let lock else { throw ReplicaError.locked(path: lockPath) }
         defer { withExtendedLifetime(lock) {} }
         // Out of the way first: a replica is there with all of its files, or not at all.
         var generator = SystemRandomNumberGenerator()
