@@ -129,6 +129,31 @@ struct ConcurrencyTests {
         #expect(try writer.start().cursor != start.cursor)
     }
 
+    @Test("one that has a deadline waits for the other no longer than that")
+    func deadline() throws {
+        // Given a process that is at the replica, and an answer for another that has little time
+        let server = try TestServer(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.post(["one"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try server.post(["two"], to: "general", by: "alice")
+        let held = try FileLock.take(location.lockPath)
+        #expect(held != nil)
+        let writer = ReplicaWriter(location)
+        let began = MonotonicClock.now()
+        writer.deadline = began + 100
+        let start = try writer.start()
+        writer.begin(from: start)
+        // When it is applied, then that is given up in time
+        #expect(throws: ReplicaError.locked(path: location.lockPath)) {
+            for frame in try server.answer(start.cursor, for: "alice") { try writer.apply(frame) }
+        }
+        #expect(MonotonicClock.now() - began < Int64(ReplicaSession.lockMilliseconds))
+        #expect(writer.lockMilliseconds == 0)
+        withExtendedLifetime(held) {}
+    }
+
     @Test("who waited for the lock of a replica that is removed meanwhile puts nothing into it")
     func removed() throws {
         // Given a sync that has an answer and a removal, which both wait for another process

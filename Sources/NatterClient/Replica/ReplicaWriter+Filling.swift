@@ -13,7 +13,9 @@ extension ReplicaWriter {
         _ gap: ClosedRange<Seq>, of known: ReplicaConversation, with messages: [Message]
     ) throws(ReplicaError) -> Int {
         guard let first = messages.first, first.seq == gap.lowerBound else { return 0 }
-        return try ReplicaSession.run(at: location, disk: disk, clock: clock) { session in
+        return try ReplicaSession.run(
+            at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds
+        ) { session in
             guard let stored = try session.replica.conversation(known.id),
                 try session.replica.gaps(of: stored).contains(gap),
                 let conversation = try session.conversation(known.id),

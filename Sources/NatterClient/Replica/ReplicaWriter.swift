@@ -22,6 +22,9 @@ public final class ReplicaWriter {
     /// The cursor was dropped, because something has to be fetched anew: the next answer has to be one without a cursor.
     public private(set) var mustRestart = false
 
+    /// Until when another process is waited for, at most, on the monotonic clock; .max for as long as each may take.
+    var deadline = Int64.max
+
     let disk: any Disk
     let clock: any WallClock
     private let portionBytes: Int
@@ -136,7 +139,9 @@ public final class ReplicaWriter {
         itemBytes = 0
         if try isEmptyAnswer(portion) { return }
         let epoch = answer.start.cursor.flatMap { StoreCursor($0) }?.epoch ?? Epoch(rawValue: 0)
-        let outcome = try ReplicaSession.run(at: location, disk: disk, clock: clock, epoch: epoch) { session in
+        let outcome = try ReplicaSession.run(
+            at: location, disk: disk, clock: clock, epoch: epoch, timeoutMilliseconds: lockMilliseconds
+        ) { session in
             session.received = dictionaries
             var applier = ReplicaApplier(session: session, answer: answer)
             try applier.apply(portion)
@@ -146,6 +151,12 @@ public final class ReplicaWriter {
         mustRestart = mustRestart || outcome.mustRestart
         merge(outcome.report)
         try finish(outcome.end)
+    }
+
+    /// How long to wait for another process now.
+    var lockMilliseconds: Int {
+        guard deadline < .max else { return ReplicaSession.lockMilliseconds }
+        return Int(clamping: min(Int64(ReplicaSession.lockMilliseconds), max(0, deadline - MonotonicClock.now())))
     }
 
     /// An answer without news changes nothing, unless its cursor has been the same for long.

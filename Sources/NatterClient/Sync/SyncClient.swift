@@ -78,6 +78,7 @@ public final class SyncClient {
         init(api: ServerAPI, writer: ReplicaWriter, limits: Limits, progress: ((SyncProgress) -> Void)?) {
             (self.api, self.writer, self.limits, self.progress) = (api, writer, limits, progress)
             deadline = limits.deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
+            writer.deadline = deadline
         }
 
         func untilDone() throws {
