@@ -223,6 +223,21 @@ struct LogCursorTests {
         #expect(alice("log", "--cursor-file", "/no/such/directory/file").code == 73)
     }
 
+    @Test("a cursor with the name of a conversation that is empty is 65, and the file stays")
+    func otherIsEmpty() throws {
+        let server = try TestServer()
+        let (alice, _) = (try server.user("alice"), try server.user("bob"))
+        _ = alice("send", "1")
+        let file = "\(alice.directory.path)/seen"
+        #expect(alice.texts("log", "--cursor-file", file) == ["1"])
+        let before = TemporaryDirectory.text(file)
+        for words in [["@bob"], ["@bob", "--offline"]] {
+            #expect(alice.run(["log", "--cursor-file", file] + words).code != 0)
+            #expect(TemporaryDirectory.text(file) == before)
+        }
+        #expect(alice("log", "@bob", "--cursor-file", file).code == 65)
+    }
+
     @Test("a cursor ahead of the server is 65; with the server out of reach nothing is newer")
     func ahead() throws {
         let server = try TestServer()

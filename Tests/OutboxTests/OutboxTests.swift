@@ -71,6 +71,23 @@ struct OutboxTests {
         #expect(alice("users").code == 0)
     }
 
+    @Test("what waits already stays where the same is sent again and the session has ended")
+    func sessionEnded() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "--offline", "--id", "kept", "one").code == 0)
+        // When the server takes nothing from us
+        let token = "profiles/default/token"
+        let text = String(
+            decoding: try PosixDisk().contents(of: "\(alice.directory.path)/\(token)", limit: 1_000), as: UTF8.self)
+        try alice.directory.write(String(text.filter { $0 != "\n" }.reversed()) + "\n", to: token)
+        #expect(alice("send", "--queue", "--id", "kept", "one").code == 77)
+        #expect(alice("send", "--queue", "--id", "fresh", "two").code == 77)
+        // Then only what was reported as an error is not kept
+        let list = alice("outbox", "ls", "--json").lines
+        #expect(list.count == 1 && list[0].contains(#""id":"kept""#))
+    }
+
     @Test("what the server refuses is parked with its reason and blocks nothing")
     func parked() throws {
         let server = try TestServer()
