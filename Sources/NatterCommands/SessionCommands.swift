@@ -87,7 +87,7 @@ private struct SessionStart {
         return .success
     }
 
-    /// Nobody holds its token any more. That it can't be ended is no reason to fail: it expires by itself.
+    /// Nobody holds its token any more, so that it cannot be ended is no reason to fail.
     private func endFormerSession(_ former: (account: Account, token: Token)?, at address: ServerAddress) throws {
         guard let former, former.account.server == address.description else { return }
         try? context.api(at: address, token: former.token).logout(all: false)
