@@ -32,8 +32,6 @@ final class ConversationState {
     var lastServerTime: Timestamp
     /// How many of the sealed messages are whose; imported ones are nobody's.
     var sent: [String: UInt64] = [:]
-    /// The newest message, kept when the tail is sealed away; nil until somebody has asked for it.
-    var lastRecord: Record?
     /// Up to which seq the tail was written into the journal again, and by which commit.
     var journaledAgain: (upTo: Seq, at: Commit)?
     /// Being sealed by the sealer just now.
@@ -75,7 +73,6 @@ final class ConversationState {
     func append(_ record: Record, hash: Digest) {
         tail.append(record)
         tailHashes.append(hash)
-        lastRecord = record
         if !record.isImported { lastServerTime = max(lastServerTime, record.time) }
     }
 
