@@ -134,6 +134,16 @@ public enum ArchiveRows {
         return try statement.step() ? BlockRow(statement) : nil
     }
 
+    /// The oldest block with a message from a time on.
+    public static func firstBlock(
+        from time: Timestamp, of conversation: Int64, on connection: Connection
+    ) throws(IndexError) -> BlockRow? {
+        let statement = try connection.statement(
+            "SELECT \(blockColumns) FROM block WHERE conversation=? AND high_time>=? ORDER BY first_seq LIMIT 1")
+        try statement.bind(conversation, time.milliseconds)
+        return try statement.step() ? BlockRow(statement) : nil
+    }
+
     /// For each block of a conversation, lowest first: its first seq, and the highest time of it and all before it.
     public static func highestTimes(
         of conversation: Int64, on connection: Connection

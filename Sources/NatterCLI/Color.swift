@@ -1,3 +1,5 @@
+internal import NatterSystem
+
 /// When to write colours.
 public enum ColorChoice: String, Sendable, CaseIterable {
     case auto, always, never
@@ -21,13 +23,31 @@ public struct Paint: Sendable {
     public enum Look: String, Sendable {
         case bold = "1"
         case dim = "2"
+        case underlined = "4"
         case red = "31"
         case green = "32"
         case yellow = "33"
         case blue = "34"
         case magenta = "35"
         case cyan = "36"
+        case brightGreen = "92"
+        case brightYellow = "93"
+        case brightBlue = "94"
+        case brightMagenta = "95"
+        case brightCyan = "96"
         case match = "1;31"
+    }
+
+    /// Those that tell names apart. Red is for matches and trouble.
+    private static let nameLooks: [Look] = [
+        .green, .yellow, .blue, .magenta, .cyan, .brightGreen, .brightYellow, .brightBlue, .brightMagenta, .brightCyan,
+    ]
+
+    /// The look of somebody's name, always the same one.
+    ///
+    /// - Parameter name: UTF-8.
+    public static func look(ofName name: [UInt8]) -> Look {
+        nameLooks[Int(Checksum.crc32c(name) % UInt32(nameLooks.count))]
     }
 
     public let isOn: Bool

@@ -49,10 +49,50 @@ public enum LocalTime {
     }
 
     /// For people: `2026-11-20 07:24:05`.
-    public static func text(_ time: Timestamp) -> String {
-        let civil = civil(time)
-        let date = "\(digits(civil.year, 4))-\(digits(civil.month, 2))-\(digits(civil.day, 2))"
-        return "\(date) \(digits(civil.hour, 2)):\(digits(civil.minute, 2)):\(digits(civil.second, 2))"
+    public static func text(_ time: Timestamp) -> String { text(civil(time)) }
+
+    public static func text(_ civil: CivilTime) -> String {
+        "\(digits(civil.year, 4))-\(digits(civil.month, 2))-\(digits(civil.day, 2)) \(clock(civil))"
+    }
+
+    /// `07:24:05`.
+    public static func clock(_ civil: CivilTime) -> String {
+        "\(digits(civil.hour, 2)):\(digits(civil.minute, 2)):\(digits(civil.second, 2))"
+    }
+
+    /// `Friday, 20 November 2026`.
+    public static func day(_ civil: CivilTime) -> String {
+        "\(weekday(civil)), \(civil.day) \(month(civil)) \(civil.year)"
+    }
+
+    private static func weekday(_ civil: CivilTime) -> String {
+        // The first of January 1970 was a Thursday.
+        switch (civil.daysSinceEpoch % 7 + 7) % 7 {
+        case 0: "Thursday"
+        case 1: "Friday"
+        case 2: "Saturday"
+        case 3: "Sunday"
+        case 4: "Monday"
+        case 5: "Tuesday"
+        default: "Wednesday"
+        }
+    }
+
+    private static func month(_ civil: CivilTime) -> String {
+        switch civil.month {
+        case 1: "January"
+        case 2: "February"
+        case 3: "March"
+        case 4: "April"
+        case 5: "May"
+        case 6: "June"
+        case 7: "July"
+        case 8: "August"
+        case 9: "September"
+        case 10: "October"
+        case 11: "November"
+        default: "December"
+        }
     }
 
     private static func digits(_ value: some BinaryInteger, _ count: Int) -> String {

@@ -25,7 +25,11 @@ enum ExportCommand {
             try mirror.checkExistence(of: name, replica, state)
             return .success
         }
-        var isWhole = true
+        var isWhole = conversation.first == Seq(1)
+        if !isWhole {
+            console.note(
+                "messages 1 to \(conversation.first.previous) of '\(name)' are not here: the replica begins later")
+        }
         try replica.forward(conversation, MessageFilter()) { piece in
             switch piece {
             case .messages(let run):

@@ -112,14 +112,16 @@ final class Mirror {
 
     /// One sync.
     func pull(
-        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, progress: ((SyncProgress) -> Void)? = nil
+        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil,
+        progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
         // While one connection to the database is open, the others that a sync opens cost a fraction.
         _ = try? replica()
         let client = SyncClient(api: try api(), location: location)
         // What follows may wait for long, and something may be queued meanwhile.
         defer { hasDelivered = false }
-        let limits = SyncClient.Limits(deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds)
+        let limits = SyncClient.Limits(
+            deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
         return try client.sync(limits, progress: progress)
     }
 

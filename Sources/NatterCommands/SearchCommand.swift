@@ -53,8 +53,12 @@ enum SearchCommand {
         }
         let conversation = try arguments.value("conversation").map { try find($0, replica, mirror) }
         for note in subject.notes { context.note(note) }
-        var printer = MessagePrinter(context, showsConversation: true)
-        if case .terminal(let paint) = printer.style, paint.isOn { printer.highlight = subject.highlighter() }
+        if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true {
+            context.note("this replica begins on \(LocalTime.text(earliest)); what is older was not searched")
+        }
+        var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
+        printer.reader = mirror.location.user
+        if printer.paint.isOn { printer.highlight = subject.highlighter() }
 
         // A conversation with nothing in it has no place in the replica.
         if let conversation, conversation == nil { return .nothingFound }

@@ -20,12 +20,14 @@ enum StatusCommand {
         var name: String
         var server: String
         var lastSync: String?
+        /// Where a replica begins that was not to have everything.
+        var earliest: String?
         var unread: UInt64
         var waiting: Int
         var parked: Int
 
         enum CodingKeys: String, CodingKey {
-            case name, server, unread, waiting, parked
+            case name, server, earliest, unread, waiting, parked
             case lastSync = "last_sync"
         }
     }
@@ -62,6 +64,7 @@ enum StatusCommand {
             let replica = try Replica.open(at: try context.home().replica(store: store, user: name))
         {
             status.lastSync = replica.lastSync()?.rfc3339
+            status.earliest = try replica.earliest()?.rfc3339
             status.unread = try replica.conversations().reduce(0) { $0 + $1.unread }
         }
         (status.waiting, status.parked) = try context.outbox().counts()
@@ -76,6 +79,9 @@ enum StatusCommand {
         let isTerminal = context.console.output.isTerminal
         let age = synced.map { isTerminal ? Age.text(of: $0, now: context.now) : $0.rfc3339 }
         table.add(["last sync", age ?? "never"])
+        if let earliest = status.earliest.flatMap({ Timestamp(rfc3339: $0) }) {
+            table.add(["begins on", isTerminal ? LocalTime.text(earliest) : earliest.rfc3339])
+        }
         table.add(["unread", String(status.unread)])
         table.add(["waiting to be sent", String(status.waiting)])
         if status.parked > 0 { table.add(["refused by the server", String(status.parked)]) }

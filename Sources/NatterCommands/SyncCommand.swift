@@ -11,32 +11,41 @@ enum SyncCommand {
         "sync", "pull what is new", group: NatterProgram.Group.reading,
         options: [
             .option("wait", value: "S", "if there is nothing new, wait up to S seconds for it"),
+            .option("since", value: "TIME", "let a new replica begin at TIME: older messages stay on the server"),
             .flag("exit-code", "end with status 1 if there was nothing new"),
         ],
         operands: [.optional("CONV", isRepeating: true, "tell about these, and wait for them, alone")],
         description: [
             "Sends what waits in the outbox, and pulls what is new into the replica, where 'log' and 'search' read it, "
-                + "also without the server. It can be interrupted at any moment and goes on from there the next time."
+                + "also without the server. It can be interrupted at any moment and goes on from there the next time.",
+            "With --since, a replica that has nothing yet begins at that time, or up to a block of messages before. One "
+                + "that has begun already stays as it is; 'natter logout --forget' removes it.",
         ],
         examples: [
             Example("natter sync", "everything that is new"),
+            Example("natter sync --since -30d", "on a new machine: the last 30 days alone"),
             Example("natter sync --wait 60 --exit-code @bob", "until bob writes, but no longer than a minute"),
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let wait = try arguments.seconds("wait", in: 0...86_400) ?? 0
-            return try Run(context: context, mirror: try Mirror(context), waitMilliseconds: wait).run()
+            let earliest = try arguments.time("since", now: context.now)
+            return try Run(
+                context: context, mirror: try Mirror(context), waitMilliseconds: wait, earliest: earliest
+            ).run()
         })
 
     private struct Run {
         let context: Context
         let mirror: Mirror
         let waitMilliseconds: Int64
+        let earliest: Timestamp?
 
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
             let meter = SyncMeter(context)
             let obstacle = try mirror.deliverOutbox()
+            try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             var news = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
             try wanted.resolve(mirror)
@@ -56,6 +65,14 @@ enum SyncCommand {
             return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 
+        /// A replica that begins later than was asked for is no answer to it.
+        private func checkBeginning() throws {
+            guard let earliest, let own = try mirror.replica()?.earliest(), earliest < own else { return }
+            context.note(
+                "the replica begins on \(LocalTime.text(own)) and stays so; 'natter logout --forget', then a login and "
+                    + "'natter sync --since', let it begin earlier")
+        }
+
         /// At most once a minute.
         private func refreshUsers() throws {
             if let fetched = try mirror.replica()?.usersFetched(),
@@ -72,14 +89,14 @@ enum SyncCommand {
         }
 
         private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> [SyncReport.News] {
-            var report = try mirror.pull(waitSeconds: waitSeconds, progress: meter.show)
+            var report = try mirror.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
             var news = report.news
             mirror.tellTroubles(report)
             while !report.isComplete {
                 if let interruption = report.interruption {
                     throw mirror.incomplete(Mirror.reason(of: interruption))
                 }
-                report = try mirror.pull(progress: meter.show)
+                report = try mirror.pull(earliest: earliest, progress: meter.show)
                 news += report.news
                 mirror.tellTroubles(report)
             }

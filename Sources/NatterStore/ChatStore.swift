@@ -92,8 +92,12 @@ public protocol ChatStore: AnyObject, Sendable {
     /// Counts and sizes, for whoever watches the server.
     func statistics() -> StoreStatistics
     /// What has changed since a cursor. Nothing is unpacked or rendered yet: see `SyncAnswer`.
+    ///
+    /// - Parameter earliest: of a conversation that the cursor has nothing of, leave out what is older; it may begin up to
+    ///   a block before. To be the same in all answers of one catching up.
     func changes(
-        since position: SyncPosition, for principal: Principal, form: SyncAnswer.Form, limitBytes: Int
+        since position: SyncPosition, earliest: Timestamp?, for principal: Principal, form: SyncAnswer.Form,
+        limitBytes: Int
     ) throws(StoreError) -> SyncAnswer
     /// The message cursor that a string stands for, checked to be of this conversation and of this history.
     func position(_ cursor: String, in conversation: String, for principal: Principal) throws(StoreError) -> Seq

@@ -153,7 +153,7 @@ extension Store {
     }
 
     /// The conversation object, with its newest message. One that can't be read is left out: reading it says why.
-    func view(of snapshot: Snapshot) -> ConversationView {
+    func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
         let head = snapshot.tail.head
         var last: Message?
         if head > .zero {
@@ -164,7 +164,7 @@ extension Store {
             }
         }
         return ConversationView(
-            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: Seq(1), head: head,
+            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first, head: head,
             hash: snapshot.tail.hashes.last ?? snapshot.tail.sealedHash, read: snapshot.read, unread: snapshot.unread,
             last: last)
     }

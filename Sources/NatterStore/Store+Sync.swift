@@ -3,14 +3,15 @@ internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
 internal import NatterLog
-internal import NatterModel
+public import NatterModel
 
 extension Store {
     /// About how many bytes a message takes as an object, besides its text.
     private static let objectBytes = 260
 
     public func changes(
-        since position: SyncPosition, for principal: Principal, form: SyncAnswer.Form, limitBytes: Int
+        since position: SyncPosition, earliest: Timestamp? = nil, for principal: Principal, form: SyncAnswer.Form,
+        limitBytes: Int
     ) throws(StoreError) -> SyncAnswer {
         let plan = try state.withLock { state throws(StoreError) in try self.plan(position, principal, state) }
         guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
@@ -29,7 +30,7 @@ extension Store {
                     let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
                     var walk = Walk(
                         reader: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
-                        target: target, start: start)
+                        target: target, start: start, earliest: earliest)
                     let reached = try walk.run()
                     steps += walk.steps
                     room = walk.room
@@ -99,7 +100,7 @@ extension Store {
                 case .gone where !sees:
                     return .gone(name: conversation.name, id: conversation.identity.id, reason: row.data)
                 case .conversation where sees:
-                    return .conversation(state.snapshot(of: conversation, for: account))
+                    return .conversation(state.snapshot(of: conversation, for: account), first: Seq(1))
                 default: return nil
                 }
             }
@@ -164,24 +165,29 @@ extension Store {
         let target: Commit
         /// The last seq that an earlier answer held, where one is being continued.
         let start: Seq?
+        /// Where a reader who has nothing of the conversation begins; nil for its beginning.
+        let earliest: Timestamp?
         var steps: [SyncAnswer.Step] = []
 
         init(
             reader: ArchiveReader, snapshot: Snapshot, form: SyncAnswer.Form, room: Int, from: Commit, target: Commit,
-            start: Seq?
+            start: Seq?, earliest: Timestamp?
         ) {
             (self.reader, self.snapshot, self.form, self.room) = (reader, snapshot, form, room)
             (self.from, self.target, self.start) = (from, target, start)
+            self.earliest = from == .zero ? earliest : nil
         }
 
         /// - Returns: the last seq that fits, where not all does.
         mutating func run() throws -> Seq? {
-            let first: Seq
+            var first: Seq
             if let start { first = start.next } else { first = try lastSeq(upTo: from).next }
+            if let earliest { first = max(first, try firstSeq(from: earliest)) }
             let last = try lastSeq(upTo: target)
-            guard first <= last else { return nil }
+            // Who begins late is told of those too of which there is nothing new enough.
+            guard first <= last || earliest != nil && start == nil else { return nil }
             if room <= 0 { return first.previous }
-            steps.append(.conversation(snapshot))
+            steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first))
             var seq = first
             while seq <= last {
                 if room <= 0 { return seq.previous }
@@ -231,6 +237,17 @@ extension Store {
                 steps.append(.damaged(from: from, to: to))
                 return to.next
             }
+        }
+
+        /// Where to begin to have all from a time on. Whole blocks go out, so that of sealed ones it is a block's first.
+        private func firstSeq(from earliest: Timestamp) throws -> Seq {
+            let conversation = snapshot.identity.number
+            if let row = try ArchiveRows.firstBlock(from: earliest, of: conversation, on: reader.connection) {
+                return row.firstSeq
+            }
+            let records = snapshot.tail.records
+            let index = (0..<records.count).first { records.time(at: $0) >= earliest } ?? records.count
+            return snapshot.tail.sealedSeq.advanced(by: index).next
         }
 
         /// The newest seq of a commit up to and with this one.

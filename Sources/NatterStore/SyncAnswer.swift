@@ -33,7 +33,8 @@ public final class SyncAnswer: @unchecked Sendable {
     }
 
     enum Step {
-        case conversation(Store.Snapshot)
+        /// With the lowest seq that this reader gets of it.
+        case conversation(Store.Snapshot, first: Seq)
         case sealed(BlockRow)
         case records(Run, Range<Int>)
         case damaged(from: Seq, to: Seq)
@@ -64,9 +65,9 @@ public final class SyncAnswer: @unchecked Sendable {
     public func next() throws(StoreError) -> [Chunk]? {
         guard let step = steps.popFirst() else { return nil }
         switch step {
-        case .conversation(let snapshot):
+        case .conversation(let snapshot, let first):
             current = snapshot
-            return [.conversation(store.view(of: snapshot))]
+            return [.conversation(store.view(of: snapshot, first: first))]
         case .damaged(let from, let to): return damaged(from, to)
         case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]

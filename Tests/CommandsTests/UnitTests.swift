@@ -132,6 +132,68 @@ struct MessageFormatTests {
     }
 }
 
+@Suite("messages for people")
+struct MessagePrinterTests {
+    private func message(_ sender: String, _ text: String, hours: Int64, kind: MessageKind = .text) -> Message {
+        let id = ConversationID(high: 1, low: 2)
+        return Message(
+            conversation: "general", conversationID: id, seq: Seq(1),
+            cursor: MessageCursor(conversation: id, seq: Seq(1), hashPrefix: 0),
+            time: Timestamp(milliseconds: 1_795_132_800_000 + hours * 3_600_000), sender: sender, text: text,
+            kind: kind,
+            isImported: false)
+    }
+
+    private func print(
+        _ messages: [Message], _ style: MessagePrinter.Style, isPainted: Bool, hasDayLines: Bool = true,
+        highlight: ((String) -> [Range<Int>])? = nil
+    ) throws -> String {
+        let output = Output.memory()
+        var printer = MessagePrinter(
+            output: output, style: style, paint: Paint(isOn: isPainted), showsConversation: false,
+            hasDayLines: hasDayLines)
+        printer.reader = "alice"
+        printer.highlight = highlight
+        for message in messages { try printer.write(message) }
+        return String(decoding: output.collected, as: UTF8.self)
+    }
+
+    @Test("a day is said once, where it begins, and then the time of day")
+    func days() throws {
+        // Two days lie between in any time zone
+        let messages = [
+            message("bob", "one", hours: 12), message("bob", "two", hours: 12), message("bob", "x", hours: 60),
+        ]
+        let lines = try print(messages, .terminal, isPainted: false).split(separator: "\n")
+        #expect(lines.count == 5)
+        #expect(lines[0].hasPrefix("-- ") && lines[0].hasSuffix(" 2026 --") && lines[0].contains("day, "))
+        #expect(lines[1].dropFirst(8) == " bob: one" && lines[2].dropFirst(8) == " bob: two")
+        #expect(lines[3].hasPrefix("-- ") && lines[3] != lines[0])
+        // And where messages are not in the order of time, each has its date
+        let found = try print(messages, .terminal, isPainted: false, hasDayLines: false).split(separator: "\n")
+        #expect(found.count == 3 && found[0].dropFirst(19) == " bob: one")
+    }
+
+    @Test("colours add to a line and change nothing of it; one's own name looks otherwise")
+    func colours() throws {
+        let messages = ["alice", "bob", "carol", "dave"].map { message($0, "a text", hours: 1) }
+        for style in [MessagePrinter.Style.plain, .terminal] {
+            let painted = try print(messages, style, isPainted: true) { _ in [2..<6] }
+            let bare = painted.replacing(/\u{1B}\[[0-9;]*m/, with: "")
+            #expect(bare == (try print(messages, style, isPainted: false)))
+            #expect(painted.contains("\u{1B}[1malice\u{1B}[m:") && painted.contains("\u{1B}[1;31mtext\u{1B}[m"))
+            for name in ["bob", "carol", "dave"] { #expect(!painted.contains("\u{1B}[1m\(name)")) }
+        }
+    }
+
+    @Test("a name has the same look in every process, and the looks differ")
+    func looks() {
+        #expect(Paint.look(ofName: Array("bob".utf8)) == Paint.look(ofName: Array("bob".utf8)))
+        let looks = Set((0..<200).map { Paint.look(ofName: Array("user\($0)".utf8)) })
+        #expect(looks.count == 10 && !looks.contains(.red) && !looks.contains(.match))
+    }
+}
+
 @Suite("cursor files")
 struct CursorFileTests {
     @Test("what is written is read", arguments: UInt64(1)...20)

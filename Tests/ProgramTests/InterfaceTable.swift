@@ -90,6 +90,8 @@ enum InterfaceTable {
         ),
         ("search: in the replica, never wrong", "SearchTests.plain SearchTests.fresh"),
         ("sync, --wait, --exit-code, CONV…", "SyncTests.pull SyncTests.wait SyncTests.named SyncTests.interrupted"),
+        ("sync --since: a replica may begin late, and says so", "SyncTests.late StoreTests/SyncTests"),
+        ("colours, day lines, own messages told apart", "TerminalTests.log CommandsTests/MessagePrinterTests"),
         ("search --regex, --substring", "CommandsTests/PatternSearchTests"),
         ("status: account, server, last sync, unread, what waits", "StatusTests.status"),
         ("status --short", "StatusTests.short"),

@@ -3,6 +3,13 @@ internal import Testing
 
 @Suite("sync")
 struct SyncTests {
+    /// The texts of a `log` in a pipe.
+    private func texts(_ output: String) -> [String] {
+        output.split(separator: "\n").compactMap { line in
+            line.firstRange(of: ": ").map { String(line[$0.upperBound...]) }
+        }
+    }
+
     @Test("pulls what is new, so that it can be read without the server; --exit-code is 1 where nothing is")
     func pull() throws {
         let world = try World()
@@ -40,6 +47,48 @@ struct SyncTests {
         #expect(try world.bob("sync", "@alice", "--exit-code").code == 0)
         #expect(try world.bob("sync", "nix").code == 67)
         #expect(try world.bob("sync", "--wait", "x").code == 64)
+    }
+
+    @Test("--since: a replica begins late, and says so wherever something older was asked for")
+    func late() throws {
+        let world = try World()
+        // Given old messages in blocks of their own, and two of today
+        let old = (1...5_000).map { number in
+            #"{"ts":\#(1_100_000_000_000 + number * 60_000),"sender":"dan","text":"old \#(number) \#(number * 7_919)"}"#
+        }
+        try world.importGeneral(old.joined(separator: "\n") + "\n")
+        try world.alice.sends("new one")
+        try world.alice.sends("new two")
+        // When bob begins yesterday
+        #expect(try world.bob("sync", "--since", "-1d").code == 0)
+        // Then nothing older is here, and that is stated
+        let all = try world.bob("log", "--offline")
+        #expect(all.code == 0 && texts(all.output).suffix(2) == ["new one", "new two"])
+        #expect(texts(all.output).count < 5_000)
+        #expect(isOneLine(all.errors) && all.errors.contains("of 'general' are not here"))
+        #expect(try world.bob("log", "--offline", "-n", "2").errors.isEmpty)
+        #expect(try world.bob("log", "--offline", "--since", "-1h").errors.isEmpty)
+        #expect(try world.bob("log", "--offline", "--after", "5000").errors.isEmpty)
+        #expect(try world.bob("log", "--offline", "--after", "1").errors.contains("are not here"))
+        #expect(try world.bob("search", "new").errors.contains("was not searched"))
+        #expect(try world.bob("status", "--json").output.contains("\"earliest\":\""))
+        let export = try world.bob("export", "general")
+        #expect(export.code == 74 && export.errors.contains("are not here"))
+        #expect(try world.bob("verify").code == 0)
+        // And the newest that it is too short for come from the server
+        let page = try world.bob("log", "-n", "5002")
+        #expect(page.errors.isEmpty && texts(page.output).first?.hasPrefix("old 1 ") == true)
+        // And it goes on from there, with all that is new
+        try world.alice.sends("new three")
+        let next = try world.bob("sync", "--since", "-2d")
+        #expect(next.code == 0 && next.errors.contains("the replica begins on"))
+        #expect(try world.bob.texts("log", "--offline", "-n", "1") == ["new three"])
+        try world.alice.sends("hello", to: "@bob")
+        _ = try world.bob("sync")
+        #expect(try world.bob.texts("log", "@alice", "--offline") == ["hello"])
+        // And whoever begins at the beginning has everything
+        #expect(try world.carol.texts("log").count == 5_003)
+        #expect(try world.carol("sync", "--since", "nonsense").code == 64)
     }
 
     @Test("it is interrupted with 130, whether it begins or waits", arguments: [0, 20_000, 400_000] as [UInt32])

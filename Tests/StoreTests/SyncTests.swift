@@ -78,6 +78,55 @@ struct SyncModel {
 
 @Suite("sync")
 struct SyncTests {
+    @Test("who begins late gets all from then on, in answers of any size", arguments: [200, 5_000, 1_000_000])
+    func late(limitBytes: Int) throws {
+        // Given sealed messages and a tail, an hour between one and the next
+        let directory = try TemporaryDirectory()
+        let clock = TestClock()
+        let store = try TestStore(directory.path, clock: clock)
+        let alice = try store.user("alice")
+        _ = try store.user("bob")
+        for number in 1...60 {
+            if number == 41 { try store.seal() }
+            clock.advance(milliseconds: 3_600_000)
+            try store.post(["\(number)"], to: number % 3 == 0 ? "@bob" : "general")
+        }
+        for hoursBack in [0, 5, 12, 30, 100] {
+            let earliest = clock.now().advanced(milliseconds: Int64(-hoursBack) * 3_600_000 + 1_800_000)
+            // When somebody begins some hours ago
+            var first: [String: Seq] = [:]
+            var seqs: [String: [Seq]] = [:]
+            var position = SyncPosition.start
+            while true {
+                let answer = try store.store.changes(
+                    since: position, earliest: earliest, for: alice, form: .messages, limitBytes: limitBytes)
+                while let chunks = try answer.next() {
+                    for chunk in chunks {
+                        switch chunk {
+                        case .conversation(let view): first[view.name] = first[view.name] ?? view.first
+                        case .messages(let messages):
+                            for message in messages {
+                                seqs[message.conversation, default: []].append(message.seq)
+                            }
+                        default: break
+                        }
+                    }
+                }
+                position = .cursor(answer.cursor)
+                if !answer.more { break }
+            }
+            // Then each conversation comes from a place that is told, without a hole, up to its head
+            for (name, head) in [("general", UInt64(40)), ("@bob", 20)] {
+                let begin = try #require(first[name])
+                let expected = begin.rawValue <= head ? (begin.rawValue...head).map { Seq($0) } : []
+                #expect(seqs[name] ?? [] == expected)
+                let all = try store.all(name)
+                #expect(all.filter { $0.time >= earliest }.allSatisfy { $0.seq >= begin })
+                if hoursBack < 20 { #expect(begin > Seq(1)) }
+            }
+        }
+    }
+
     @Test("a reader without a cursor gets all, and then nothing")
     func fromStart() throws {
         let directory = try TemporaryDirectory()

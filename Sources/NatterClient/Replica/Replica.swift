@@ -126,6 +126,16 @@ public final class Replica {
         do { return try ReplicaMeta.text("cursor", on: connection) } catch { throw ReplicaError(error) }
     }
 
+    /// Where the replica was told to begin: what is older was left on the server. nil where it has everything.
+    public func earliest() throws(ReplicaError) -> Timestamp? {
+        do {
+            let milliseconds = try ReplicaMeta.text("earliest", on: connection).flatMap { Int64($0) }
+            return milliseconds.map(Timestamp.init(milliseconds:))
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+
     /// When a sync was last complete; nil if none ever was.
     public func lastSync() -> Timestamp? { LastSync.read(location, on: disk) }
 }

@@ -65,7 +65,8 @@ struct ReplicaApplier {
         if conversation.head == .zero {
             conversation.first = line.first
             (conversation.head, conversation.headHash) = (line.first.previous, nil)
-            (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, nil)
+            if conversation.head == line.head { conversation.headHash = line.hash }
+            (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, conversation.headHash)
         } else {
             try addGap(conversation.head.next...line.first.previous, to: conversation)
         }
@@ -325,6 +326,9 @@ struct ReplicaApplier {
             let portions = try ReplicaMeta.number("portions", on: connection)
             let resets = try ReplicaMeta.number("resets", on: connection)
             try ReplicaMeta.set("portions", "\(portions &+ 1)", on: connection)
+            if portions == 0, let earliest = answer.start.earliest {
+                try ReplicaMeta.set("earliest", "\(earliest.milliseconds)", on: connection)
+            }
             if restarts {
                 try ReplicaMeta.set("resets", "\(resets &+ 1)", on: connection)
                 try ReplicaMeta.set("cursor", nil, on: connection)

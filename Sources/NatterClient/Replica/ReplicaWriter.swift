@@ -1,7 +1,7 @@
 internal import NatterCrypto
 internal import NatterIndex
 internal import NatterLog
-internal import NatterModel
+public import NatterModel
 public import NatterSystem
 public import NatterWire
 
@@ -42,14 +42,17 @@ public final class ReplicaWriter {
     }
 
     /// Where the next answer has to begin, and what is compared when its cursor is stored.
-    public func start() throws(ReplicaError) -> SyncStart {
-        guard let replica = try Replica.open(at: location, disk: disk) else { return SyncStart() }
+    ///
+    /// - Parameter earliest: where a replica that has nothing yet is to begin; one that has begun stays as it is.
+    public func start(earliest: Timestamp? = nil) throws(ReplicaError) -> SyncStart {
+        guard let replica = try Replica.open(at: location, disk: disk) else { return SyncStart(earliest: earliest) }
         do {
             // The number first: one that is too old only makes us careful.
             let portions = try ReplicaMeta.number("portions", on: replica.connection)
             return SyncStart(
                 cursor: try replica.cursor(), portions: portions,
-                resets: try ReplicaMeta.number("resets", on: replica.connection))
+                resets: try ReplicaMeta.number("resets", on: replica.connection),
+                earliest: portions == 0 ? earliest : try replica.earliest())
         } catch {
             throw ReplicaError(error)
         }
@@ -215,6 +218,8 @@ public struct SyncStart: Sendable, Equatable {
     var portions: UInt64 = 0
     /// How often a cursor was dropped, so that an answer from before does not put it back.
     var resets: UInt64 = 0
+    /// What is older is not asked for.
+    public internal(set) var earliest: Timestamp?
 }
 
 /// One thing out of an answer, checked in itself.

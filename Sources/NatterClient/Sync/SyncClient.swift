@@ -1,4 +1,4 @@
-internal import NatterModel
+public import NatterModel
 public import NatterSystem
 internal import NatterWire
 
@@ -15,10 +15,14 @@ public final class SyncClient {
         public var bytes: Int?
         /// How long the server may wait for news if there are none, 0 to 60.
         public var waitSeconds = 0
+        /// Where a replica begins that has nothing yet; nil for all there is.
+        public var earliest: Timestamp?
 
-        public init(deadlineMilliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0) {
+        public init(
+            deadlineMilliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil
+        ) {
             (self.deadlineMilliseconds, self.bytes) = (deadlineMilliseconds, bytes)
-            self.waitSeconds = waitSeconds
+            (self.waitSeconds, self.earliest) = (waitSeconds, earliest)
         }
     }
 
@@ -84,7 +88,7 @@ public final class SyncClient {
         func untilDone() throws {
             var isFirst = true
             while true {
-                let start = try writer.start()
+                let start = try writer.start(earliest: limits.earliest)
                 writer.begin(from: start, isWhole: isWhole)
                 let before = receivedBytes
                 let cursor = isWhole ? nil : start.cursor
@@ -96,7 +100,7 @@ public final class SyncClient {
                 }
                 try checkStore(isAnswered: cursor == nil)
                 do throws(APIError) {
-                    try request(cursor, waitSeconds: isFirst ? limits.waitSeconds : 0)
+                    try request(cursor, earliest: start.earliest, waitSeconds: isFirst ? limits.waitSeconds : 0)
                 } catch {
                     let progressed = receivedBytes > before
                     if try isToBeRepeated(error, hadCursor: cursor != nil, progressed: progressed) { continue }
@@ -122,9 +126,10 @@ public final class SyncClient {
             receivedBytes >= limits.bytes ?? .max || MonotonicClock.now() >= deadline
         }
 
-        private func request(_ cursor: String?, waitSeconds: Int) throws(APIError) {
+        private func request(_ cursor: String?, earliest: Timestamp?, waitSeconds: Int) throws(APIError) {
             var query: [(name: String, value: String)] = []
             if let cursor { query.append(("cursor", cursor)) }
+            if let earliest { query.append(("since", earliest.rfc3339)) }
             if waitSeconds > 0 { query.append(("wait", "\(waitSeconds)")) }
             var frames = SyncFrameReader()
             var conversation = ""

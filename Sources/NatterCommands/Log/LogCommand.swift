@@ -70,6 +70,7 @@ private struct Log {
     mutating func run() throws -> ExitCode {
         defer { pager?.finish() }
         let mirror = try Mirror(context)
+        printer.reader = mirror.location.user
         let state = try mirror.refresh(request.isPage && !request.marks ? .quickly : .completely)
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection
@@ -79,10 +80,17 @@ private struct Log {
         }
         guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
         let conversations = try conversations(in: replica, mirror, state)
+        if let conversation = conversations.first, case .newest(let count) = request.selection, state.isCurrent,
+            case .conversation(let name) = request.scope, conversation.lacks(newest: count), !request.marks
+        {
+            let page = try ServerPage(api: mirror.api(), conversation: name, filter: request.filter)
+            return try run(page, count: count, mirror)
+        }
         startPager()
         var walk = makeWalk(replica)
         if request.isUnread { for conversation in conversations { walk.place(conversation.id, at: conversation.read) } }
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
+        try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
         if request.marks { try mark(walk, conversations, mirror) }
         if request.follows {
@@ -96,12 +104,31 @@ private struct Log {
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
     }
 
+    /// States what a replica that begins late has left out.
+    private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
+        guard !request.isUnread, places?.areNew ?? true, let earliest = try replica.earliest(),
+            request.filter.since.map({ $0 < earliest }) ?? true
+        else { return }
+        switch request.selection {
+        case .newest(let count), .oldest(let count): if printed >= count { return }
+        case .around(let seq, _): if conversations.contains(where: { seq > $0.first }) { return }
+        case .all: break
+        }
+        let late = conversations.filter { $0.first > max(Seq(1), request.filter.after.next) }
+        guard let first = late.first else { return }
+        let what = late.count == 1 ? "messages 1 to \(first.first.previous) of '\(first.name)'" : "older messages"
+        context.console.note(
+            "\(what) are not here: this replica begins on \(LocalTime.text(earliest)); the server has them")
+    }
+
     /// Only once there is something to print: what goes wrong before is told on the terminal itself.
     private mutating func startPager() {
         guard !request.follows, let started = Pager.start(context.console) else { return }
         pager = started
+        let reader = printer.reader
         printer = MessagePrinter(
             context, format: request.format, showsConversation: request.scope == .all, pager: started)
+        printer.reader = reader
     }
 
     private func makeWalk(_ replica: Replica) -> LogWalk {
@@ -213,5 +240,12 @@ private struct Log {
             try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
         }
         return messages.isEmpty && request.saysNothingNew ? .nothingFound : .success
+    }
+}
+
+extension ReplicaConversation {
+    /// Whether the replica began so late that it has not this many.
+    fileprivate func lacks(newest count: Int) -> Bool {
+        first > Seq(1) && head.distance(after: first.previous) < count
     }
 }

@@ -10,6 +10,9 @@ struct LogPlaces {
     /// What the file holds now.
     private var written: CursorFile.Content
 
+    /// Whether it says nothing yet, so that its reader begins at the start.
+    var areNew: Bool { if case .none = stored { true } else { false } }
+
     /// Reads the file.
     ///
     /// - Throws: 65 if it is of the other kind, or holds no cursor.

@@ -18,30 +18,47 @@ struct MessagePrinter {
     enum Style {
         /// For programs: a line a message, further lines of a text indented.
         case plain
-        /// For people: local time, colours.
-        case terminal(Paint)
+        /// For people: the time of day, and a line of its own where a day begins.
+        case terminal
         case json
         case format(MessageFormat)
     }
 
     let output: Output
     let style: Style
+    /// Colours for `plain` and `terminal`: `--color always` adds them to a line and changes nothing else of it.
+    let paint: Paint
     /// Whether the conversation stands before the sender.
     let showsConversation: Bool
+    /// Whose messages are told apart from those of others.
+    var reader: String?
+    /// The day of the message before, shared by all copies: they write to one output. nil where days have no lines, since
+    /// the messages are not in the order of time.
+    private let days: DayLines?
     /// Finds what is to be shown as a match in a text for people: ranges of its UTF-8, rising.
     var highlight: ((String) -> [Range<Int>])?
     /// Exact bytes are for programs; a terminal obeys some of them.
     private let escapes: Bool
 
-    init(output: Output, style: Style, showsConversation: Bool, escapes: Bool? = nil) {
-        (self.output, self.style, self.showsConversation) = (output, style, showsConversation)
+    init(
+        output: Output, style: Style, paint: Paint = Paint(isOn: false), showsConversation: Bool,
+        hasDayLines: Bool = true,
+        escapes: Bool? = nil
+    ) {
+        (self.output, self.style, self.paint, self.showsConversation) = (output, style, paint, showsConversation)
+        days = hasDayLines ? DayLines() : nil
         self.escapes = escapes ?? output.isTerminal
     }
 
     /// By the options of a command.
     ///
-    /// - Parameter pager: what shows the output, where one does.
-    init(_ context: Context, format: MessageFormat? = nil, showsConversation: Bool, pager: Pager? = nil) {
+    /// - Parameters:
+    ///   - hasDayLines: whether the messages come by time, so that a day is said once for all of it.
+    ///   - pager: what shows the output, where one does.
+    init(
+        _ context: Context, format: MessageFormat? = nil, showsConversation: Bool, hasDayLines: Bool = true,
+        pager: Pager? = nil
+    ) {
         let output = context.console.output
         let style: Style =
             if context.wantsJSON {
@@ -49,13 +66,13 @@ struct MessagePrinter {
             } else if let format {
                 .format(format)
             } else if output.isTerminal {
-                .terminal(context.paint)
+                .terminal
             } else {
                 .plain
             }
         self.init(
-            output: pager?.output ?? output, style: style, showsConversation: showsConversation,
-            escapes: output.isTerminal)
+            output: pager?.output ?? output, style: style, paint: context.paint, showsConversation: showsConversation,
+            hasDayLines: hasDayLines, escapes: output.isTerminal)
     }
 
     /// Whether a kind of message is shown. Programs get every kind and skip what they do not know.
@@ -104,47 +121,47 @@ struct MessagePrinter {
     /// - Parameter text: UTF-8.
     func write(_ fields: MessageFields, text: some Collection<UInt8>) throws(OutputError) {
         switch style {
-        case .plain, .json: try output.append { appendPlain(fields, text, to: &$0) }
-        case .terminal(let paint): try output.append { appendForPeople(fields, text, paint, to: &$0) }
+        case .plain, .json: try output.append { appendLine(fields, fields.time.rfc3339, text, to: &$0) }
+        case .terminal: try output.append { appendForPeople(fields, text, to: &$0) }
         case .format(let format): try output.append { append(fields, text, format, to: &$0) }
         }
     }
 
-    private func appendPlain(_ fields: MessageFields, _ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
-        bytes.append(contentsOf: fields.time.rfc3339.utf8)
-        bytes.append(UInt8(ascii: " "))
-        if showsConversation {
-            TerminalText.append(escaping: fields.conversation, .name, to: &bytes)
-            bytes.append(UInt8(ascii: " "))
+    private func appendForPeople(_ fields: MessageFields, _ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
+        let civil = LocalTime.civil(fields.time)
+        guard let days else { return appendLine(fields, LocalTime.text(civil), text, to: &bytes) }
+        if days.begins(civil) {
+            bytes += paint.opening(.bold)
+            bytes.append(contentsOf: "-- \(LocalTime.day(civil)) --".utf8)
+            bytes += paint.closing
+            bytes.append(UInt8(ascii: "\n"))
         }
-        appendSender(fields, to: &bytes)
-        TerminalText.append(escaping: text, .message, to: &bytes)
-        bytes.append(UInt8(ascii: "\n"))
+        appendLine(fields, LocalTime.clock(civil), text, to: &bytes)
     }
 
-    private func appendForPeople(
-        _ fields: MessageFields, _ text: some Collection<UInt8>, _ paint: Paint, to bytes: inout [UInt8]
+    private func appendLine(
+        _ fields: MessageFields, _ time: String, _ text: some Collection<UInt8>, to bytes: inout [UInt8]
     ) {
         bytes += paint.opening(.dim)
-        bytes.append(contentsOf: LocalTime.text(fields.time).utf8)
+        bytes.append(contentsOf: time.utf8)
         bytes += paint.closing
         bytes.append(UInt8(ascii: " "))
         if showsConversation {
-            bytes += paint.opening(.cyan)
+            bytes += paint.opening(.underlined)
             TerminalText.append(escaping: fields.conversation, .name, to: &bytes)
             bytes += paint.closing
             bytes.append(UInt8(ascii: " "))
         }
-        bytes += paint.opening(.bold)
-        appendSender(fields, to: &bytes, closing: paint.closing)
-        appendHighlighted(text, paint, to: &bytes)
+        appendSender(fields, to: &bytes)
+        appendHighlighted(text, to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
     }
 
-    private func appendHighlighted(_ text: some Collection<UInt8>, _ paint: Paint, to bytes: inout [UInt8]) {
+    private func appendHighlighted(_ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
+        guard paint.isOn, let highlight else { return TerminalText.append(escaping: text, .message, to: &bytes) }
         let text = Array(text)
         var start = 0
-        for range in highlight?(String(decoding: text, as: UTF8.self)) ?? [] {
+        for range in highlight(String(decoding: text, as: UTF8.self)) {
             guard range.lowerBound >= start, range.upperBound <= text.count else { continue }
             TerminalText.append(escaping: text[start..<range.lowerBound], .message, to: &bytes)
             bytes += paint.opening(.match)
@@ -156,11 +173,15 @@ struct MessagePrinter {
     }
 
     /// `bob: `, or for what happened to the conversation `* bob `, which no name can look like.
-    private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8], closing: [UInt8] = []) {
+    private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8]) {
         let isEvent = fields.kind == .event
+        if paint.isOn {
+            let isOwn = reader.map { $0.utf8.elementsEqual(fields.sender) } ?? false
+            bytes += paint.opening(isOwn ? .bold : Paint.look(ofName: fields.sender))
+        }
         if isEvent { bytes += [UInt8(ascii: "*"), UInt8(ascii: " ")] }
         TerminalText.append(escaping: fields.sender, .name, to: &bytes)
-        bytes += closing
+        bytes += paint.closing
         if !isEvent { bytes.append(UInt8(ascii: ":")) }
         bytes.append(UInt8(ascii: " "))
     }
@@ -187,5 +208,17 @@ struct MessagePrinter {
             }
         }
         bytes.append(UInt8(ascii: "\n"))
+    }
+}
+
+/// Where a day begins among messages that are printed one after another.
+private final class DayLines {
+    private var last: (year: Int64, month: Int, day: Int)?
+
+    /// Whether this is another day than that of the message before.
+    func begins(_ time: CivilTime) -> Bool {
+        let day = (time.year, time.month, time.day)
+        defer { last = day }
+        return last.map { $0 != day } ?? true
     }
 }

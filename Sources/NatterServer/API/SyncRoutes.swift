@@ -7,13 +7,20 @@ internal import NatterWire
 enum SyncRoutes {
     static let all = [Route("GET", "v1/sync", sync)]
 
+    private struct Request {
+        let position: SyncPosition
+        let earliest: Timestamp?
+        let form: SyncAnswer.Form
+    }
+
     private static func sync(_ call: Call) throws(APIError) {
         let wait = try call.query.wait()
         let principal = try call.principal(.readAny)
         let position = try position(call)
         let form: SyncAnswer.Form =
             MediaType.accepts(call.head.header("accept"), SyncFrame.mediaType) ? .blocks : .messages
-        answer(position, form, call, principal, deadline: MonotonicClock.now() + Int64(wait) * 1_000)
+        let request = Request(position: position, earliest: try call.query.time("since"), form: form)
+        answer(request, call, principal, deadline: MonotonicClock.now() + Int64(wait) * 1_000)
     }
 
     private static func position(_ call: Call) throws(APIError) -> SyncPosition {
@@ -29,23 +36,23 @@ enum SyncRoutes {
     }
 
     private static func answer(
-        _ position: SyncPosition, _ form: SyncAnswer.Form, _ call: Call, _ principal: Principal, deadline: Int64
+        _ request: Request, _ call: Call, _ principal: Principal, deadline: Int64
     ) {
         let changes: SyncAnswer
         do throws(StoreError) {
             changes = try call.store.changes(
-                since: position, for: principal, form: form,
-                limitBytes: form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
+                since: request.position, earliest: request.earliest, for: principal, form: request.form,
+                limitBytes: request.form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
         } catch {
             return call.respond(APIError(error).reply(note: principal.name.text))
         }
         var mayWait = changes.isEmpty && !changes.more
-        if case .now = position { mayWait = false }
-        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, form, call, principal) }
+        if case .now = request.position { mayWait = false }
+        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, request.form, call, principal) }
         call.wait(for: principal, seen: changes.commit, deadline: deadline) { principal in
-            answer(position, form, call, principal, deadline: deadline)
+            answer(request, call, principal, deadline: deadline)
         } orElse: {
-            respond(changes, form, call, principal)
+            respond(changes, request.form, call, principal)
         }
     }
 

@@ -1,0 +1,60 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+/// The programs on a terminal, which script(1) gives them.
+@Suite("on a terminal")
+struct TerminalTests {
+    /// What a person would see after a command, and its exit code.
+    private func screen(
+        _ person: Person, _ words: [String], environment: [String: String] = [:]
+    ) throws -> (text: String, code: Int32) {
+        let quoted = ([try Programs.path("natter")] + words).map { "'" + $0 + "'" }.joined(separator: " ")
+        var variables = [
+            "HOME": person.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": person.server, "TERM": "xterm", "TZ": "UTC",
+        ]
+        variables.merge(environment) { $1 }
+        let outcome = try Process(
+            "/usr/bin/script", ["-qec", quoted, "/dev/null"], environment: variables
+        ).finish()
+        return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
+    }
+
+    @Test("log: the day, times of day, names in colours, one's own bold; through the pager")
+    func log() throws {
+        let world = try World()
+        try world.alice.sends("one \u{1B}[31mred")
+        try world.bob.sends("two")
+        let shown = try screen(world.bob, ["log"], environment: ["NATTER_PAGER": "sed s/^/P/"])
+        #expect(shown.code == 0)
+        let lines = shown.text.split(separator: "\n").map(String.init)
+        #expect(lines.count == 3 && lines.allSatisfy { $0.hasPrefix("P") })
+        #expect(lines[0].hasPrefix("P\u{1B}[1m-- ") && lines[0].contains("day, "))
+        #expect(lines[1].contains("malice\u{1B}[m: one \\x1b[31mred"))
+        #expect(lines[2].contains("\u{1B}[1mbob\u{1B}[m: two"))
+    }
+
+    @Test("NO_COLOR, --color never and TERM=dumb: no colours")
+    func plain() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        for (words, environment) in [
+            (["log"], ["NO_COLOR": "1"]), (["log", "--color", "never"], [:]), (["log"], ["TERM": "dumb"]),
+        ] {
+            let shown = try screen(
+                world.bob, words, environment: environment.merging(["NATTER_PAGER": "cat"]) { $1 })
+            #expect(shown.code == 0 && shown.text.contains("alice: one") && !shown.text.contains("\u{1B}"))
+        }
+    }
+
+    @Test("--color always in a pipe: the line of a pipe, with colours on it")
+    func always() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let plain = try world.bob("log").output
+        let painted = try world.bob("log", "--color", "always").output
+        #expect(painted.contains("\u{1B}[") && painted.replacing(/\u{1B}\[[0-9;]*m/, with: "") == plain)
+        #expect(try world.bob("search", "one", "--color", "always").output.contains("\u{1B}[1;31mone\u{1B}[m"))
+        #expect(try !world.bob("log", "--color", "always", "--json").output.contains("\u{1B}"))
+    }
+}
