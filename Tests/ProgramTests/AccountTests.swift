@@ -93,6 +93,20 @@ struct AccountTests {
         #expect(try elsewhere("whoami").code == 77)
     }
 
+    @Test("too many wrong passwords: 75 and one line that says when to try again, for the right one too; others go on")
+    func slowDown() throws {
+        let world = try World()
+        for _ in 1...10 {
+            let wrong = try world.alice.run(
+                ["login", "alice", "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
+            #expect(wrong.code == 77)
+        }
+        let outcome = try world.alice.run(["login", "alice", "--password-stdin"], input: .bytes(password))
+        #expect(outcome.code == 75 && isOneLine(outcome.errors))
+        #expect(outcome.errors.contains(/try again in \d+ s/))
+        #expect(try world.bob.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
+    }
+
     @Test("logout forgets the token here even where the server is not reached, and says so with 69")
     func logoutAlone() throws {
         let world = try World()
