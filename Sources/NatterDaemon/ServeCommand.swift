@@ -10,6 +10,13 @@ extension CommandSpec {
         options: [
             .option(
                 "listen", value: "ADDR:PORT", "where to listen, 127.0.0.1:7117 by default; port 0 takes a free one"),
+            .option(
+                "registration", oneOf: ChatServer.Registration.allCases.map(\.rawValue),
+                "who may make an account, open by default; with invite, whoever has a code of an admin's"),
+            .option(
+                "behind-proxy", value: "ADDR[,ADDR]",
+                "believe the X-Forwarded-For of these proxies, which speak TLS to the network"),
+            .flag("no-web", "no page for browsers at /"),
             .option("id-retention", value: "DAYS", "days that the ids of messages are remembered, 30 by default"),
             .option("log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default"),
             .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
@@ -18,11 +25,13 @@ extension CommandSpec {
             "Prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, a line "
                 + "an event. SIGTERM and SIGINT let it finish what is in flight; SIGHUP has it read DIR/natterd.conf "
                 + "again, where the same options may stand, such as 'log-level = debug'.",
-            "An address that is not of this machine alone is refused: passwords would cross the network unencrypted.",
+            "An address that is not of this machine alone is refused without --behind-proxy: passwords would cross the "
+                + "network unencrypted.",
         ],
         examples: [
             Example("natterd serve", "serve this machine"),
             Example("natterd serve --listen 127.0.0.1:0 --data /srv/chat", "on a free port, from a directory"),
+            Example("natterd serve --behind-proxy 127.0.0.1 --registration invite", "behind a proxy of this machine"),
         ],
         run: ServeCommand.run)
 }
@@ -52,7 +61,7 @@ enum ServeCommand {
             ServiceSignals.wake()
         }
         wait(&signals, store, isOver: { isOver.withLock { $0 } }) {
-            reload(arguments, directory, log)
+            reload(arguments, directory, startedWith: settings, server, log)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -82,6 +91,9 @@ enum ServeCommand {
         var options = ChatServer.Options()
         // Texts stay where all others are, and nobody else can look.
         options.spoolDirectory = directory
+        options.registration = settings.registration
+        options.proxies = settings.proxies
+        options.servesPage = settings.servesPage
         return try ChatServer(
             store: store, address: settings.listen.host, port: settings.listen.port, options: options,
             events: { log.write($0) })
@@ -105,11 +117,19 @@ enum ServeCommand {
     }
 
     /// A file with an error in it changes nothing.
-    private static func reload(_ arguments: Arguments, _ directory: String, _ log: EventLog) {
+    private static func reload(
+        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ server: ChatServer,
+        _ log: EventLog
+    ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
             log.use(settings.log)
-            log.write(Event(.info, "reloaded"))
+            server.use(settings.registration)
+            log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
+            let fixed = settings.namesOfFixed(differingFrom: old)
+            if !fixed.isEmpty {
+                log.write(Event(.warning, "restart_needed", [("options", fixed.joined(separator: ","))]))
+            }
         } catch {
             log.write(Event(.error, "not_reloaded", [("reason", "\(error)")]))
         }

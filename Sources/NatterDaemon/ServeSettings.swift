@@ -12,6 +12,10 @@ struct ServeSettings: Equatable {
     var listen = ListenAddress.standard
     var log = EventLog.Settings()
     var retentionDays = 30
+    var registration = ChatServer.Registration.open
+    /// Whose `X-Forwarded-For` is believed.
+    var proxies: Set<PeerAddress> = []
+    var servesPage = true
 
     /// - Throws: `UsageError` for what the command line says, `ConfigError` for the file, `CommandFailure` 78 for an
     ///   address that would expose passwords.
@@ -26,12 +30,22 @@ struct ServeSettings: Equatable {
                 .configuration, code: "bad_configuration",
                 "'\(directory)/\(ServeSettings.configurationName)': \(error.message)")
         }
-        guard listen.isLoopback else {
+        guard listen.isLoopback || !proxies.isEmpty else {
             throw CommandFailure(
                 .configuration, code: "not_loopback",
                 "'\(listen.host)' can be reached from other machines, and passwords would cross the network unencrypted; "
-                    + "listen on 127.0.0.1 or [::1], behind a proxy that speaks TLS")
+                    + "name a proxy that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
         }
+    }
+
+    /// The options, by name, in which other settings differ and that count from the next start only.
+    func namesOfFixed(differingFrom other: ServeSettings) -> [String] {
+        var names: [String] = []
+        if listen != other.listen { names.append("listen") }
+        if retentionDays != other.retentionDays { names.append("id-retention") }
+        if proxies != other.proxies { names.append("behind-proxy") }
+        if servesPage != other.servesPage { names.append("no-web") }
+        return names
     }
 
     private mutating func read(_ filled: Arguments) throws(UsageError) {
@@ -43,6 +57,21 @@ struct ServeSettings: Equatable {
         }
         if let name = filled.value("log-level"), let level = Event.Level(name: name) { log.level = level }
         if let name = filled.value("log-format"), let format = EventLog.Format(rawValue: name) { log.format = format }
+        if let name = filled.value("registration"), let known = ChatServer.Registration(rawValue: name) {
+            registration = known
+        }
+        if let list = filled.value("behind-proxy") {
+            proxies = try Set(
+                list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
+                    let text = part.filter { $0 != " " }
+                    guard let address = PeerAddress(text) else {
+                        throw filled.error(
+                            "--behind-proxy takes addresses in numbers, such as 127.0.0.1,2001:db8::1, not '\(text)'")
+                    }
+                    return address
+                })
+        }
+        servesPage = !filled.flag("no-web")
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
     }
 

@@ -9,13 +9,14 @@ final class TestServer: Sendable {
     private let thread: SystemThread
     private let hasJoined = Atomic<Bool>(false)
 
-    init(_ adjust: (inout ListenerLimits) -> Void = { _ in }) throws {
+    init(proxies: Set<PeerAddress> = [], _ adjust: (inout ListenerLimits) -> Void = { _ in }) throws {
         var limits = ListenerLimits()
         limits.reaperMilliseconds = 20
         limits.stopMilliseconds = 1_000
         adjust(&limits)
         let handler = try TestHandler()
-        let listener = try HTTPListener(address: "127.0.0.1", port: 0, limits: limits, handler: handler)
+        let listener = try HTTPListener(
+            address: "127.0.0.1", port: 0, limits: limits, proxies: proxies, handler: handler)
         self.handler = handler
         self.listener = listener
         thread = try SystemThread(name: "listener") { listener.run() }
@@ -103,13 +104,18 @@ final class TestHandler: HTTPHandler {
 
     func finished(_ summary: RequestSummary) { state.signal { $0.summaries.append(summary) } }
 
-    func stopping() {
-        for exchange in state.withLock({ $0.waiting }) {
-            exchange.respond(Reply(status: 200, body: .bytes(Array("stopping".utf8))))
-        }
-    }
+    func stopping() { answerWaiting("stopping") }
 
     // MARK: For the tests
+
+    /// Answers what hangs.
+    func answerWaiting(_ text: String = "") {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for exchange in waiting { exchange.respond(Reply(status: 200, body: .bytes(Array(text.utf8)))) }
+    }
 
     func run(_ work: @escaping @Sendable () -> Void) { worker?.run(work) }
 

@@ -168,7 +168,16 @@ enum InterfaceTable {
         ("--data before or after the command, NATTERD_DATA and the defaults", "ServeTests.dataDirectory"),
         ("natterd.conf, SIGHUP", "ServeTests.configuration ServeTests.reload"),
         ("serve prints where it listens; port 0", "ServeTests.stop ServeTests.six ServeTests.closedOutput"),
-        ("an address that is not loopback: 78", "ServeTests.publicAddress ServeTests.badAddress"),
+        (
+            "an address that is not loopback: 78 without --behind-proxy",
+            "ServeTests.publicAddress ServeTests.badAddress NetworkTests.openNetwork"
+        ),
+        (
+            "--behind-proxy: X-Forwarded-For of these alone",
+            "NetworkTests.visits NetworkTests.metrics ListenerTests/ForwardedForTests"
+        ),
+        ("--registration open, closed, invite", "NetworkTests.registration NetworkTests.invite"),
+        ("GET /: the web page, with a Content-Security-Policy; --no-web", "NetworkTests.page NetworkTests.noPage"),
         ("a second server: 75; maintenance with a running one: 75", "ServeTests.second"),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log"),

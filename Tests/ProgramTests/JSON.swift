@@ -17,6 +17,7 @@ struct JSON {
     subscript(int name: String) -> Int? { object[name] as? Int }
     subscript(bool name: String) -> Bool? { object[name] as? Bool }
     subscript(object name: String) -> JSON? { (object[name] as? [String: Any]).map { JSON(object: $0) } }
+    subscript(objects name: String) -> [JSON] { (object[name] as? [[String: Any]] ?? []).map { JSON(object: $0) } }
     var names: [String] { object.keys.sorted() }
 
     /// One line of JSON for a message to import.

@@ -158,6 +158,14 @@ struct Person: Sendable {
         }
     }
 
+    /// The token of the session.
+    func token() throws -> String {
+        guard let text = Files.text("\(natterHome)/profiles/default/token") else {
+            throw Failure("\(name) has no token")
+        }
+        return String(text.dropLast())
+    }
+
     /// The texts that a `log` or `search` finds.
     func texts(_ words: String...) throws -> [String] {
         try run(words + ["--json"]).objects().map { $0[string: "text"] ?? "" }

@@ -47,7 +47,7 @@ enum AccountRoutes {
 
     /// What the server asks of whoever wants an account.
     private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
-        switch call.server.options.registration {
+        switch call.server.registration {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
         case .invite:

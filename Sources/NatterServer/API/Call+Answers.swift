@@ -9,7 +9,9 @@ extension Call {
     /// Whether it comes over loopback, and not through a proxy.
     var isFromThisMachine: Bool {
         let address = head.remoteAddress
-        guard head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else { return false }
+        guard !head.isProxied, head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else {
+            return false
+        }
         return address.hasPrefix("127.") || address == "::1"
     }
 

@@ -17,7 +17,12 @@ public final class ChatServer: Sendable {
         /// Where a bulk answer that outgrows memory is kept while its request is being read.
         public var spoolDirectory = "/tmp"
         public var limits = ListenerLimits()
+        /// At the start; ``ChatServer/use(_:)`` changes it.
         public var registration = Registration.open
+        /// Whose `X-Forwarded-For` is believed.
+        public var proxies: Set<PeerAddress> = []
+        /// Whether there is a page for browsers.
+        public var servesPage = true
 
         public init() {}
     }
@@ -26,7 +31,7 @@ public final class ChatServer: Sendable {
     static let routes =
         AccountRoutes.all + MessageRoutes.all + ConversationRoutes.all + SyncRoutes.all + UserRoutes.all
         + SearchRoutes.all + BlockRoutes.all + GroupRoutes.all + ContactRoutes.all + TokenRoutes.all + AdminRoutes.all
-        + ServiceRoutes.all
+        + ServiceRoutes.all + PageRoutes.all
 
     let store: any ChatStore
     let events: EventSink
@@ -39,6 +44,7 @@ public final class ChatServer: Sendable {
     let logins = LoginLimiter()
     let metrics = Metrics()
     private let router: Router
+    private let currentRegistration: Monitor<Registration>
     private let listener = Monitor<HTTPListener?>(nil)
 
     /// Listens; requests are answered from `run` on.
@@ -56,16 +62,24 @@ public final class ChatServer: Sendable {
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
         hashers = try WorkerPool(name: "natter-hasher", threads: SystemInformation.processorCount, limit: 32)
         waiters = try Waiters()
-        router = Router(routes: ChatServer.routes)
+        currentRegistration = Monitor(options.registration)
+        router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.path.isEmpty })
         store.onNews { [waiters] news in waiters.announce(news) }
         let made = try HTTPListener(
-            address: address, port: port, limits: options.limits, handler: RequestHandler(server: self))
+            address: address, port: port, limits: options.limits, proxies: options.proxies,
+            handler: RequestHandler(server: self))
         listener.signal { $0 = made }
         // Made before the first unknown name asks for it, so that it costs that one no more than others.
         AccountRoutes.prepareDecoy(hashers)
     }
 
     var connectionCount: Int { listener.withLock { $0?.connectionCount ?? 0 } }
+
+    /// Who may make an account now.
+    var registration: Registration { currentRegistration.withLock { $0 } }
+
+    /// Lets others make accounts from now on.
+    public func use(_ registration: Registration) { currentRegistration.signal { $0 = registration } }
 
     public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
 
@@ -147,8 +161,13 @@ struct RequestHandler: HTTPHandler {
     }
 
     func guardReply(_ violation: HTTPViolation) -> Reply {
-        let code: ErrorCode = violation.status == 413 ? .tooLarge : .badRequest
-        return server.dressed(APIError(code, violation.description).reply())
+        let error =
+            switch violation {
+            case .malformed: APIError(.badRequest, violation.description)
+            case .bodyTooLarge: APIError(.tooLarge, violation.description)
+            case .tooManyRequests: APIError(.slowDown, violation.description, retryAfter: 1)
+            }
+        return server.dressed(error.reply())
     }
 
     func finished(_ summary: RequestSummary) {

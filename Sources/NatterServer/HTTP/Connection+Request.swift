@@ -11,9 +11,14 @@ extension Connection {
         } catch {
             return refuse(loop.handler.guardReply(error))
         }
+        let isProxied = loop.proxies.contains(address)
+        if isProxied, let violation = enter(ForwardedFor.client(raw.headers, peer: address, proxies: loop.proxies)) {
+            return refuse(loop.handler.guardReply(violation))
+        }
         let head = RequestHead(
             method: method, target: target.text, path: target.path, query: target.query, headers: raw.headers,
-            remoteAddress: addressText, contentLength: raw.contentLength, isChunked: raw.isChunked)
+            remoteAddress: clientText, isProxied: isProxied, contentLength: raw.contentLength,
+            isChunked: raw.isChunked)
         exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
         progress = Progress()
         switch loop.handler.plan(head) {
@@ -28,6 +33,14 @@ extension Connection {
             stage = .collecting
         }
         return true
+    }
+
+    /// Counts a request that came by a proxy as a connection of its client would count.
+    private func enter(_ client: PeerAddress) -> HTTPViolation? {
+        guard client != address else { return nil }
+        guard loop.enter(client) else { return .tooManyRequests(limit: loop.limits.connectionsPerAddress) }
+        self.client = client
+        return nil
     }
 
     private func readHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> RawHead {

@@ -21,6 +21,8 @@ final class Connection {
     let descriptor: Int32
     let address: PeerAddress
     let addressText: String
+    /// Who the request is from, where a proxy has said it.
+    var client: PeerAddress?
     unowned let loop: ListenerLoop
     /// Its place in the loop's list.
     var index = 0
@@ -107,8 +109,10 @@ final class Connection {
         loop.handler.finished(
             RequestSummary(
                 method: method, target: target.text, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
-                durationMicroseconds: Int((MonotonicClock.nanoseconds() - began) / 1_000), remoteAddress: addressText,
+                durationMicroseconds: Int((MonotonicClock.nanoseconds() - began) / 1_000), remoteAddress: clientText,
                 isComplete: (isComplete || isOver) && !isCut, note: note))
+        if let client { loop.leave(client) }
+        client = nil
         (exchange, reply, note) = (nil, nil, nil)
         (method, target) = ("", RawTarget())
         (bytesIn, bytesOut, status) = (0, 0, 0)
@@ -183,6 +187,9 @@ final class Connection {
             if !progress.isEnough(total: taken, now: now, limits) { cut("the answer was read too slowly") }
         }
     }
+
+    /// Who a request is from, as far as it is known.
+    var clientText: String { client?.text ?? addressText }
 
     /// Nothing is on it, nor on its way.
     var isIdle: Bool {

@@ -20,8 +20,10 @@ public final class HTTPListener: @unchecked Sendable {
     /// - Parameters:
     ///   - address: an IPv4 or IPv6 address in numbers, or `localhost`.
     ///   - port: 0 for any that is free.
+    ///   - proxies: whose `X-Forwarded-For` is believed.
     public init(
-        address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), handler: any HTTPHandler
+        address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
+        handler: any HTTPHandler
     ) throws(ListenerError) {
         signal(SIGPIPE, SIG_IGN)
         let files = HTTPListener.raiseFileLimit()
@@ -30,7 +32,8 @@ public final class HTTPListener: @unchecked Sendable {
         self.port = socket.port
         mailbox = try Mailbox()
         loop = try ListenerLoop(
-            socket: socket, limits: limits, connectionLimit: connectionLimit, handler: handler, mailbox: mailbox)
+            socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies, handler: handler,
+            mailbox: mailbox)
     }
 
     /// Serves on the calling thread until ``stop()``. To be called once.

@@ -4,11 +4,14 @@ public enum HTTPViolation: Error, Sendable, Equatable, CustomStringConvertible {
     case malformed(reason: String)
     /// 413: the body is announced as longer than the route takes.
     case bodyTooLarge(limitBytes: Int)
+    /// 429: the client, behind a proxy, has as many requests open already as it may.
+    case tooManyRequests(limit: Int)
 
     public var status: Int {
         switch self {
         case .malformed: 400
         case .bodyTooLarge: 413
+        case .tooManyRequests: 429
         }
     }
 
@@ -16,6 +19,7 @@ public enum HTTPViolation: Error, Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .malformed(let reason): reason
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
+        case .tooManyRequests(let limit): "there are \(limit) requests of your address already; try again in a moment"
         }
     }
 }

@@ -11,6 +11,7 @@ final class ListenerLoop {
     let limits: ListenerLimits
     let handler: any HTTPHandler
     let mailbox: Mailbox
+    let proxies: Set<PeerAddress>
     /// Milliseconds, as of the last wake-up; what a request needs to know of time is not worth a look each.
     private(set) var now = MonotonicClock.now()
     private(set) var isStopping = false
@@ -26,10 +27,10 @@ final class ListenerLoop {
 
     /// Starts to listen; connections wait until `run`.
     init(
-        socket: consuming ListeningSocket, limits: ListenerLimits, connectionLimit: Int, handler: any HTTPHandler,
-        mailbox: Mailbox
+        socket: consuming ListeningSocket, limits: ListenerLimits, connectionLimit: Int, proxies: Set<PeerAddress>,
+        handler: any HTTPHandler, mailbox: Mailbox
     ) throws(ListenerError) {
-        (self.limits, self.handler, self.mailbox) = (limits, handler, mailbox)
+        (self.limits, self.proxies, self.handler, self.mailbox) = (limits, proxies, handler, mailbox)
         self.connectionLimit = connectionLimit
         lingerer = try Lingerer(limits: limits)
         self.socket = socket
@@ -111,8 +112,27 @@ final class ListenerLoop {
 
     func accepts(_ address: UnsafePointer<sockaddr>?) -> Bool {
         guard let peer = PeerAddress(address) else { return false }
-        guard let key = peer.key else { return true }
+        guard let key = key(of: peer) else { return true }
         return perAddress[key, default: 0] < limits.connectionsPerAddress
+    }
+
+    /// What the connections of an address are counted by; those of a proxy are many clients', whose requests are counted.
+    private func key(of peer: PeerAddress) -> PeerAddress.Key? { proxies.contains(peer) ? nil : peer.key }
+
+    /// Counts a connection of an address, or a request that a proxy has brought from there.
+    ///
+    /// - Returns: false, and nothing is counted, if it has as many as it may.
+    func enter(_ client: PeerAddress) -> Bool {
+        guard let key = key(of: client) else { return true }
+        guard perAddress[key, default: 0] < limits.connectionsPerAddress else { return false }
+        perAddress[key, default: 0] += 1
+        return true
+    }
+
+    func leave(_ client: PeerAddress) {
+        guard let key = key(of: client) else { return }
+        let rest = perAddress[key, default: 1] - 1
+        perAddress[key] = rest > 0 ? rest : nil
     }
 
     /// - Returns: the connection's context, which lives until `closed`; nil if it could not be taken.
@@ -122,7 +142,8 @@ final class ListenerLoop {
         let connection = Connection(handle: handle, descriptor: descriptor, address: address, loop: self)
         connection.index = connections.count
         connections.append(connection)
-        if let key = address.key { perAddress[key, default: 0] += 1 }
+        // Whoever is one too many was turned away before.
+        _ = enter(address)
         count.store(connections.count, ordering: .relaxed)
         return Unmanaged.passUnretained(connection).toOpaque()
     }
@@ -131,10 +152,7 @@ final class ListenerLoop {
         if !connection.isCut, connection.mustLinger || SocketStatistics.unreadBytes(connection.descriptor) > 0 {
             lingerer.keep(connection.descriptor, now: now)
         }
-        if let key = connection.address.key {
-            let rest = perAddress[key, default: 1] - 1
-            perAddress[key] = rest > 0 ? rest : nil
-        }
+        leave(connection.address)
         let last = connections.removeLast()
         if last !== connection {
             last.index = connection.index

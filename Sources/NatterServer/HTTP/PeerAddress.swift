@@ -1,17 +1,15 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// Where a connection comes from.
-struct PeerAddress {
+/// The address of another machine, or of this one.
+public struct PeerAddress: Sendable, Hashable {
     /// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, since a host has all of one.
     struct Key: Hashable {
         fileprivate let isIPv6: Bool
         fileprivate let bits: UInt64
     }
 
-    /// nil on loopback, where a limit for each client makes no sense.
-    let key: Key?
-    /// 4 or 16 bytes, in network order.
+    /// 4 or 16 bytes, in network order. An IPv4 address has 4, also where it came by an IPv6 socket.
     private let bytes: [UInt8]
 
     /// - Parameter address: as accept(2) gives it; nil if it belongs to no family known here.
@@ -19,22 +17,42 @@ struct PeerAddress {
         guard let address else { return nil }
         let raw = UnsafeRawPointer(address)
         switch Int32(address.pointee.sa_family) {
-        case AF_INET:
-            bytes = [UInt8](UnsafeRawBufferPointer(start: raw + 4, count: 4))
-        case AF_INET6:
-            let six = [UInt8](UnsafeRawBufferPointer(start: raw + 8, count: 16))
-            let isMapped = six[..<10].allSatisfy { $0 == 0 } && six[10] == 0xFF && six[11] == 0xFF
-            bytes = isMapped ? [UInt8](six[12...]) : six
-        default:
+        case AF_INET: self.init(bytes: [UInt8](UnsafeRawBufferPointer(start: raw + 4, count: 4)))
+        case AF_INET6: self.init(bytes: [UInt8](UnsafeRawBufferPointer(start: raw + 8, count: 16)))
+        default: return nil
+        }
+    }
+
+    /// An address in numbers: `192.0.2.1`, `2001:db8::1`; nil for anything else, brackets and zones included.
+    public init?(_ text: String) {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        if inet_pton(AF_INET, text, &bytes) == 1 {
+            self.init(bytes: Array(bytes.prefix(4)))
+        } else if inet_pton(AF_INET6, text, &bytes) == 1 {
+            self.init(bytes: bytes)
+        } else {
             return nil
         }
-        let isLoopback = bytes.count == 4 ? bytes[0] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
-        let bits = bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        key = isLoopback ? nil : Key(isIPv6: bytes.count == 16, bits: bits)
+    }
+
+    private init(bytes: [UInt8]) {
+        let isMapped =
+            bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        self.bytes = isMapped ? [UInt8](bytes[12...]) : bytes
+    }
+
+    var isLoopback: Bool {
+        bytes.count == 4 ? bytes[0] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
+    }
+
+    /// nil on loopback, where a limit for each client makes no sense.
+    var key: Key? {
+        if isLoopback { return nil }
+        return Key(isIPv6: bytes.count == 16, bits: bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
     /// In numbers, without a port.
-    var text: String {
+    public var text: String {
         var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         let family = bytes.count == 4 ? AF_INET : AF_INET6
         guard inet_ntop(family, bytes, &buffer, socklen_t(buffer.count)) != nil else { return "" }

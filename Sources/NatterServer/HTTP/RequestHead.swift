@@ -12,8 +12,11 @@ public struct RequestHead: Sendable {
     public let query: [(name: String, value: String)]?
     /// Names in lower case, in the order in which they were sent; values without the white space around them.
     public let headers: [(name: String, value: String)]
-    /// The numeric address of the other side, without a port; an IPv4 address also where it came by an IPv6 socket.
+    /// The numeric address of the client, without a port: the other end of the connection, or whom a trusted proxy there
+    /// names. An IPv4 address also where it came by an IPv6 socket.
     public let remoteAddress: String
+    /// Whether the other end of the connection is a trusted proxy.
+    public let isProxied: Bool
     /// Bytes of the body to come; nil if none is announced, or it comes in chunks.
     public let contentLength: Int?
     public let isChunked: Bool

@@ -1,0 +1,151 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("natterd serve in a network")
+struct NetworkTests {
+    @Test("an address that others reach needs a proxy that is named", arguments: ["0.0.0.0:0", "[::]:0"])
+    func openNetwork(address: String) throws {
+        let directory = try TemporaryDirectory()
+        let refused = try Daemon.run(
+            ["serve", "--data", directory("data"), "--listen", address], home: directory.path)
+        #expect(refused.code == 78 && refused.errors.contains("unencrypted"))
+        let daemon = try Process(
+            Programs.path("natterd"),
+            ["serve", "--data", directory("data"), "--listen", address, "--behind-proxy", "192.0.2.1"], environment: [:]
+        )
+        #expect(try daemon.line().hasPrefix("natterd: listening on http://"))
+        daemon.signal(SIGTERM)
+        #expect(daemon.finish().code == 0)
+    }
+
+    @Test(
+        "--behind-proxy takes addresses in numbers", arguments: ["localhost", "", "127.0.0.1,", "127.0.0.1:80", "a,b"])
+    func badProxy(value: String) throws {
+        let directory = try TemporaryDirectory()
+        let outcome = try Daemon.run(
+            ["serve", "--data", directory("data"), "--behind-proxy", value], home: directory.path)
+        #expect(outcome.code == 64 && isOneLine(outcome.errors))
+    }
+
+    @Test("where a proxy is trusted, its client is who visits; else nobody can claim to be another")
+    func visits() throws {
+        let world = try World(isServing: false)
+        let token = try world.alice.token()
+        for (options, address) in [(["--behind-proxy", "127.0.0.1,::1"], "203.0.113.7"), ([], "127.0.0.1")] {
+            try world.serve(options)
+            let answer = try RawRequest.send(
+                "GET", "/v1/sessions", to: world.url, token: token,
+                headers: ["X-Forwarded-For: 198.51.100.1, 203.0.113.7"])
+            #expect(answer.status == 200)
+            #expect(try JSON(parsing: answer.body)[objects: "sessions"].first?[string: "address"] == address)
+            world.stopServing()
+        }
+    }
+
+    @Test("wrong passwords through a proxy are held against its client, not against the proxy")
+    func wrongPasswords() throws {
+        let world = try World(isServing: false)
+        try world.serve(["--behind-proxy", "127.0.0.1"])
+        func login(_ name: String, from address: String) throws -> Int {
+            try RawRequest.send(
+                "POST", "/v1/login", to: world.url,
+                headers: ["X-Forwarded-For: \(address)", "Content-Type: application/json"],
+                body: Array("{\"name\":\"\(name)\",\"password\":\"wrong password\"}".utf8)
+            ).status
+        }
+        for number in 0..<50 { #expect(try login("nobody\(number)", from: "203.0.113.7") == 401) }
+        #expect(try login("nobody", from: "203.0.113.7") == 429)
+        #expect(try login("nobody", from: "203.0.113.8") == 401)
+    }
+
+    @Test("metrics are for this machine: not through a proxy, named or not")
+    func metrics() throws {
+        let world = try World()
+        #expect(try RawRequest.send("GET", "/metrics", to: world.url).status == 200)
+        for header in ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"] {
+            #expect(try RawRequest.send("GET", "/metrics", to: world.url, headers: [header]).status == 401)
+        }
+        world.stopServing()
+        try world.serve(["--behind-proxy", "127.0.0.1"])
+        #expect(try RawRequest.send("GET", "/metrics", to: world.url).status == 401)
+        let token = try world.alice.token()
+        #expect(try RawRequest.send("GET", "/metrics", to: world.url, token: token).status == 403)
+    }
+
+    @Test("who may make an account: by option, by natterd.conf, and again at SIGHUP")
+    func registration() throws {
+        let world = try World(isServing: false)
+        let configuration = try world.directory.write("data/natterd.conf", "registration = closed\nno-web = yes\n")
+        let daemon = try Process(
+            Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:])
+        let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
+        func register(_ name: String) throws -> Outcome {
+            try Person(name: name, home: world.directory(name), server: url).run(
+                ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        }
+        let refused = try register("dora")
+        #expect(refused.code == 77 && refused.errors.contains("no new accounts"), "\(refused)")
+        try Data("registration = open\nid-retention = 60\n".utf8).write(to: URL(filePath: configuration))
+        daemon.signal(SIGHUP)
+        try daemon.waitForErrors("restart_needed options=id-retention,no-web")
+        #expect(try register("dora").code == 0)
+        // What needs a restart has not changed.
+        #expect(try RawRequest.send("GET", "/", to: url).status == 404)
+        try Data("registration = perhaps\n".utf8).write(to: URL(filePath: configuration))
+        daemon.signal(SIGHUP)
+        try daemon.waitForErrors("not_reloaded")
+        #expect(try register("emil").code == 0)
+        daemon.signal(SIGTERM)
+        #expect(daemon.finish().code == 0)
+    }
+
+    @Test("where an invitation is needed, none and one that nobody made are refused")
+    func invite() throws {
+        let world = try World(isServing: false)
+        try world.serve(["--registration", "invite"])
+        func register(_ more: String) throws -> RawRequest.Answer {
+            try RawRequest.send(
+                "POST", "/v1/register", to: world.url, headers: ["Content-Type: application/json"],
+                body: Array("{\"name\":\"dora\",\"password\":\"\(World.password)\"\(more)}".utf8))
+        }
+        for more in ["", ",\"invite\":\"no code\"", ",\"invite\":\"\(String(repeating: "A", count: 43))\""] {
+            let answer = try register(more)
+            #expect(answer.status == 403 && answer.code == "registration_closed")
+        }
+    }
+
+    @Test("the page for browsers runs and loads nothing, and its style is the one that its policy allows")
+    func page() throws {
+        let world = try World()
+        let answer = try RawRequest.send("GET", "/", to: world.url)
+        #expect(answer.status == 200 && answer.head.contains("Content-Type: text/html; charset=utf-8"))
+        #expect(answer.body.contains("natter register"))
+        for forbidden in ["<script", "src=", "href=", "style=", "javascript:"] {
+            #expect(!answer.body.contains(forbidden))
+        }
+        let policy = try #require(answer.head.firstMatch(of: /Content-Security-Policy: (.*)\r\n/)?.1)
+        #expect(policy.hasPrefix("default-src 'none'; style-src 'sha256-"))
+        let style = try #require(answer.body.firstMatch(of: /(?s)<style>(.*)<\/style>/)?.1)
+        let hash = try Process(
+            "/bin/sh", ["-c", "openssl dgst -sha256 -binary | base64"], environment: ["PATH": "/usr/bin:/bin"],
+            input: .bytes(Array(style.utf8))
+        ).finish().output.dropLast()
+        #expect(policy.contains("'sha256-\(hash)'"))
+        let head = try RawRequest.send("HEAD", "/", to: world.url)
+        #expect(
+            head.status == 200 && head.body.isEmpty && head.head.contains("Content-Length: \(answer.body.utf8.count)"))
+        let refused = try RawRequest.send("POST", "/", to: world.url)
+        #expect(refused.status == 405 && refused.head.contains("Allow: GET, HEAD"))
+    }
+
+    @Test("with --no-web there is no page")
+    func noPage() throws {
+        let world = try World(isServing: false)
+        try world.serve(["--no-web"])
+        for method in ["GET", "HEAD", "POST"] {
+            #expect(try RawRequest.send(method, "/", to: world.url).status == 404)
+        }
+        #expect(try RawRequest.send("GET", "/healthz", to: world.url).status == 200)
+    }
+}
