@@ -37,8 +37,8 @@ final class Mirror {
     private var opened: Replica?
     /// Whether the outbox was looked at since the last sync.
     private var hasDelivered = false
-    /// Each sync meets the same damage again.
-    private var toldDamage: Set<String> = []
+    /// What need not be said again; each sync meets the same damage.
+    private var told: Set<String> = []
 
     /// - Parameter needsServer: false for what reads the replica only; then the token is not looked at.
     init(_ context: Context, needsServer: Bool = true) throws {
@@ -158,19 +158,34 @@ final class Mirror {
     /// What a sync has met that somebody should know of.
     func tellTroubles(_ report: SyncReport) {
         for gone in report.gone {
-            context.note("'\(gone.name)' gets nothing new any more (\(gone.reason)); what was synced stays")
+            tell(gone: gone.name, reason: gone.reason)
         }
         for damage in report.damaged {
             let range = damage.range
             let note =
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; "
                 + "they are asked for again with each sync"
-            if toldDamage.insert(note).inserted { context.console.note(note) }
+            if told.insert(note).inserted { context.console.note(note) }
         }
         for diverged in report.diverged {
             context.console.note(
                 "the server was put back, and '\(diverged.name)' went on differently; what was here lies in "
                     + "'\(diverged.directory)'")
+        }
+    }
+
+    /// Says why nothing new comes of a conversation, once.
+    func tell(gone name: String, reason: String) {
+        let note = Mirror.note(ofGone: name, reason: reason)
+        if told.insert(note).inserted { context.note(note) }
+    }
+
+    private static func note(ofGone name: String, reason: String) -> String {
+        switch reason {
+        case "removed": "you were taken out of '\(name)'; what was synced of it stays"
+        case "left": "you have left '\(name)'; what was synced of it stays"
+        case "deleted": "'\(name)' was deleted; what was synced of it stays"
+        default: "'\(name)' gets nothing new any more (\(reason)); what was synced of it stays"
         }
     }
 

@@ -36,6 +36,7 @@ public enum NatterProgram {
             SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec, WrapCommand.spec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
+            GroupCommand.spec,
             ServeCommand.spec, ConfigCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
         ]
     }
@@ -50,6 +51,7 @@ public enum NatterProgram {
         static let account = "Account"
         static let writing = "Writing"
         static let reading = "Reading"
+        static let people = "People"
         static let program = "Server and help"
     }
 }

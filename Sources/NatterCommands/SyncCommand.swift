@@ -47,22 +47,23 @@ enum SyncCommand {
             let obstacle = try mirror.deliverOutbox()
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
-            var news = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
+            var found = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
             try wanted.resolve(mirror)
-            news.removeAll { !wanted.includes($0.id) }
-            while news.isEmpty, seconds(until: deadline) > 0 {
-                news = try pull(waitSeconds: seconds(until: deadline), meter).filter { wanted.includes($0.id) }
+            found.keep(wanted)
+            while found.isEmpty, seconds(until: deadline) > 0 {
+                found = try pull(waitSeconds: seconds(until: deadline), meter)
+                found.keep(wanted)
             }
             meter.clear()
-            try tell(news)
+            try tell(found.news)
             try context.console.output.flush()
             // None of this is what was asked for, so nothing of it is a reason to fail. What is left to be indexed is
             // indexed by the searches that need it.
-            if !news.isEmpty { _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50) }
+            if !found.news.isEmpty { _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50) }
             try? refreshUsers()
             // That nothing could be sent is no reason to pull nothing.
             if let obstacle { throw obstacle }
-            return news.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
+            return found.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 
         /// A replica that begins later than was asked for is no answer to it.
@@ -88,19 +89,20 @@ enum SyncCommand {
             return min(Limits.waitSeconds.upperBound, Int((left + 999) / 1_000))
         }
 
-        private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> [SyncReport.News] {
+        private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> Found {
             var report = try mirror.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
-            var news = report.news
+            var found = Found()
+            found.add(report)
             mirror.tellTroubles(report)
             while !report.isComplete {
                 if let interruption = report.interruption {
                     throw mirror.incomplete(Mirror.reason(of: interruption))
                 }
                 report = try mirror.pull(earliest: earliest, progress: meter.show)
-                news += report.news
+                found.add(report)
                 mirror.tellTroubles(report)
             }
-            return news
+            return found
         }
 
         private func tell(_ news: [SyncReport.News]) throws {
@@ -129,6 +131,24 @@ enum SyncCommand {
         }
     }
 
+    /// What is new: messages, and conversations that nothing will come of any more.
+    private struct Found {
+        var news: [SyncReport.News] = []
+        private var gone: Set<ConversationID> = []
+
+        var isEmpty: Bool { news.isEmpty && gone.isEmpty }
+
+        mutating func add(_ report: SyncReport) {
+            news += report.news
+            gone.formUnion(report.gone.map(\.id))
+        }
+
+        mutating func keep(_ wanted: Wanted) {
+            news.removeAll { !wanted.includes($0.id) }
+            gone = gone.filter { wanted.includes($0) }
+        }
+    }
+
     /// The conversations that somebody asks about; all if none is named.
     private struct Wanted {
         let names: [String]
@@ -142,6 +162,7 @@ enum SyncCommand {
             for name in names {
                 if let conversation = try replica.conversation(named: name) {
                     ids.insert(conversation.id)
+                    if let reason = conversation.goneReason { mirror.tell(gone: conversation.name, reason: reason) }
                 } else {
                     try mirror.checkExistence(of: name, replica, .current)
                 }

@@ -73,14 +73,8 @@ enum UsersCommand {
             for user in users { try output.writeJSON(WireJSON.encode(user)) }
             return
         }
-        let isTerminal = output.isTerminal
-        let now = context.now
-        var table = Table([.left, .left, .left], header: isTerminal ? ["NAME", "STATE", "LAST SEEN"] : nil)
-        for user in users {
-            var seen = user.lastSeen ?? ""
-            if isTerminal, let time = Timestamp(rfc3339: seen) { seen = Age.text(of: time, now: now) }
-            table.add([user.name, user.online ? "online" : "offline", seen])
-        }
-        try table.write(to: output, paint: context.paint)
+        var table = UserTable(context)
+        for user in users { table.add(user) }
+        try table.write()
     }
 }

@@ -50,7 +50,7 @@ public protocol ChatStore: AnyObject, Sendable {
         _ completion: @escaping Completion<ConversationView>)
     func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>)
     func putMember(
-        _ user: String, in name: String, isAdmin: Bool?, by principal: Principal,
+        _ user: String, in name: String, isAdmin: Bool?, mayAdd: Bool, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>)
     func removeMember(
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>)

@@ -116,10 +116,10 @@ extension Store {
     /// Takes a group away from all its members; its name is free again.
     public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
         performDeciding { [self] connection, commit, numbering in
-            let (number, key, members) = try state.withLock { state in
+            let (number, groupName, members) = try state.withLock { state in
                 let group = try state.group(name, .administer, for: principal)
                 numbering.appendEvent(GroupEvent.deleted.text, in: group, by: principal.name)
-                return (group.identity.number, NameRule.caseKey(group.name), Array(group.members.keys))
+                return (group.identity.number, group.name, Array(group.members.keys))
             }
             let update = try connection.statement("UPDATE conversation SET is_deleted=1 WHERE number=?")
             try update.run(number)
@@ -127,11 +127,11 @@ extension Store {
             try delete.run(number)
             for member in members {
                 let account = AccountID(rawValue: member)
-                try Store.recordChange(.gone, of: number, for: account, commit, data: "deleted", on: connection)
+                try Store.recordGone("deleted", from: groupName, of: number, for: account, commit, on: connection)
                 numbering.touch(account)
             }
             return { state in
-                state.groups[key] = nil
+                state.groups[NameRule.caseKey(groupName)] = nil
                 state.conversations[number]?.isDeleted = true
                 state.conversations[number]?.members = [:]
                 for member in members {
@@ -146,9 +146,11 @@ extension Store {
 
     /// Puts somebody into a group, or makes them an admin or not. Oneself may join an open group.
     ///
-    /// - Parameter isAdmin: nil leaves it as it is.
+    /// - Parameters:
+    ///   - isAdmin: nil leaves it as it is.
+    ///   - mayAdd: whether somebody who is not in it yet is added; else that is `.notInGroup`.
     public func putMember(
-        _ user: String, in name: String, isAdmin: Bool?, by principal: Principal,
+        _ user: String, in name: String, isAdmin: Bool?, mayAdd: Bool, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>
     ) {
         changeGroup(principal, completion) { [self] connection, commit, numbering in
@@ -158,6 +160,7 @@ extension Store {
                     throw StoreError.noSuchUser(user)
                 }
                 let old = group.members[account.id.rawValue]
+                if old == nil, !mayAdd { throw StoreError.notInGroup(account.name.text, group: group.name) }
                 let new = ConversationState.Membership(
                     isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? commit)
                 if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
@@ -191,20 +194,22 @@ extension Store {
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
         performDeciding { [self] connection, commit, numbering in
-            let (number, account, reason) = try state.withLock { state in
+            let (number, groupName, account, reason) = try state.withLock { state in
                 let group = try state.group(name, .read, for: principal)
                 guard let account = state.account(named: user) else { throw StoreError.noSuchUser(user) }
                 let isSelf = account.id == principal.account
                 if !isSelf { _ = try state.group(name, .administer, for: principal) }
-                guard let membership = group.members[account.id.rawValue] else { throw StoreError.noSuchUser(user) }
+                guard let membership = group.members[account.id.rawValue] else {
+                    throw StoreError.notInGroup(account.name.text, group: group.name)
+                }
                 if membership.isAdmin { try group.checkOtherAdmin(than: account.id) }
                 numbering.appendEvent(
                     (isSelf ? GroupEvent.left : .removed(account.name.text)).text, in: group, by: principal.name)
-                return (group.identity.number, account.id, isSelf ? "left" : "removed")
+                return (group.identity.number, group.name, account.id, isSelf ? "left" : "removed")
             }
             let delete = try connection.statement("DELETE FROM membership WHERE conversation=? AND account=?")
             try delete.run(number, account.rawValue)
-            try Store.recordChange(.gone, of: number, for: account, commit, data: reason, on: connection)
+            try Store.recordGone(reason, from: groupName, of: number, for: account, commit, on: connection)
             numbering.touch(account)
             return { state in
                 state.conversations[number]?.members[account.rawValue] = nil
@@ -256,6 +261,14 @@ extension Store {
         }
     }
 
+    /// With the name that the group had: what it is called later is no business of theirs.
+    private static func recordGone(
+        _ reason: String, from name: String, of number: Int64, for account: AccountID, _ commit: Commit,
+        on connection: Connection
+    ) throws(IndexError) {
+        try recordChange(.gone, of: number, for: account, commit, data: "\(reason) \(name)", on: connection)
+    }
+
     private static func put(
         _ membership: ConversationState.Membership, of account: AccountID, in group: ConversationState,
         _ connection: Connection
@@ -276,15 +289,16 @@ extension StoreState {
         return group
     }
 
-    /// A group that `principal` may put `user` into, or whose admins they may change.
+    /// A group that `principal` may put `user` into, or whose admins they may change. To join what one is in already changes
+    /// nothing, so it needs no right.
     func groupToJoin(
         _ name: String, _ user: String, _ isAdmin: Bool?, _ principal: Principal
     ) throws(StoreError) -> ConversationState {
-        let isSelf = account(named: user)?.id == principal.account
-        if isSelf, isAdmin != true, let number = groups[NameRule.caseKey(name)], let group = conversations[number],
-            group.isOpen, group.members[principal.account.rawValue] == nil
+        if account(named: user)?.id == principal.account, let number = groups[NameRule.caseKey(name)],
+            let group = conversations[number]
         {
-            return group
+            let isMember = group.members[principal.account.rawValue] != nil
+            if isMember ? isAdmin == nil : group.isOpen && isAdmin != true { return group }
         }
         return try group(name, .administer, for: principal)
     }

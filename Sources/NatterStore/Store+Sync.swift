@@ -98,7 +98,12 @@ extension Store {
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id, mark.seq)
                 case .gone where !sees:
-                    return .gone(name: conversation.name, id: conversation.identity.id, reason: row.data)
+                    // The reason, and the name of then.
+                    let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
+                    guard let reason = words.first else { return nil }
+                    return .gone(
+                        name: words.count == 2 ? words[1] : conversation.name, id: conversation.identity.id,
+                        reason: reason)
                 case .conversation where sees:
                     return .conversation(state.snapshot(of: conversation, for: account), first: Seq(1))
                 default: return nil

@@ -14,6 +14,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// The token has been revoked or has expired, or its account was disabled.
     case unauthorized
     case noSuchUser(String)
+    /// Somebody who is not in the group that they were looked for in.
+    case notInGroup(String, group: String)
     case noSuchConversation(String)
     case notAMember(String)
     case forbidden(String)
@@ -43,6 +45,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .diskFull: "the server's disk is full; nothing was stored"
         case .unauthorized: "the token is not valid; log in again"
         case .noSuchUser(let name): "no user is named '\(name)'"
+        case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .notAMember(let name): "you are not a member of '\(name)'"
         case .forbidden(let what): what

@@ -116,6 +116,12 @@ enum InterfaceTable {
             "wrap: status, duration, end of output, exits with its code",
             "WatchTests.status WatchTests.output WatchTests.alone"
         ),
+        (
+            "group create, delete, rename, add, remove, promote, demote, members, join, leave",
+            "GroupTests.create GroupTests.several GroupTests.admins GroupTests.open GroupTests.rename GroupTests.deleted"
+        ),
+        ("group: only admins change one; who is removed reads nothing after", "GroupTests.refused GroupTests.removed"),
+        ("group: the last admin can neither leave nor be demoted: 77", "GroupTests.refused GroupTests.opposite"),
         ("export: seq, ts, sender, text", "ExportTests.export ExportTests.kinds ExportTests.damaged"),
         ("serve", "ServeTests.natterServe"),
         ("completion bash, zsh, fish", "StatusTests.completion CLITests/CompletionTests"),

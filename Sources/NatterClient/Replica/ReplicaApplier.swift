@@ -34,7 +34,7 @@ struct ReplicaApplier {
             case .conversation(let line): try take(line)
             case .block(let id, let block): try take(block, of: id)
             case .damaged(let id, let name, let range): try take(range, of: id, named: name)
-            case .gone(let id, let name, let reason): try take(gone: id, name: name, reason: reason)
+            case .gone(let id, _, let reason): try take(gone: id, reason: reason)
             case .read(let id, let seq): try take(read: seq, of: id)
             case .end(let line): outcome.end = line
             }
@@ -100,10 +100,11 @@ struct ReplicaApplier {
         outcome.report.damaged.append(SyncReport.Damage(name: name, range: missing))
     }
 
-    private mutating func take(gone id: ConversationID, name: String, reason: String) throws {
+    private mutating func take(gone id: ConversationID, reason: String) throws {
         guard let conversation = try session.conversation(id) else { return }
         guard try set(conversation, kind: conversation.kind, name: conversation.name, gone: reason) else { return }
-        outcome.report.gone.append(SyncReport.Gone(name: name, id: id, reason: reason))
+        // By the name that its reader knows.
+        outcome.report.gone.append(SyncReport.Gone(name: conversation.name, id: id, reason: reason))
     }
 
     /// Sets what has no order of its own, unlike seqs, so that only the newest answer may.

@@ -163,7 +163,7 @@ private struct Log {
         guard case .conversation(let name) = request.scope else { return try replica.conversations() }
         if let conversation = try replica.conversation(named: name) {
             if let reason = conversation.goneReason {
-                context.note("'\(conversation.name)' is as it was last: \(reason)")
+                mirror.tell(gone: conversation.name, reason: reason)
             }
             return [conversation]
         }

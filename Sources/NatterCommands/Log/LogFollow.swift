@@ -23,6 +23,7 @@ struct LogFollow {
             do {
                 let report = try mirror.pull(waitSeconds: LogFollow.waitSeconds)
                 (pause, isLost) = (LogFollow.shortestPauseMilliseconds, false)
+                for gone in report.gone { mirror.tell(gone: gone.name, reason: gone.reason) }
                 try check(report)
                 isCurrent = report.isComplete
             } catch  where Mirror.isTransient(error) {

@@ -121,9 +121,19 @@ struct MessagePrinter {
     /// - Parameter text: UTF-8.
     func write(_ fields: MessageFields, text: some Collection<UInt8>) throws(OutputError) {
         switch style {
-        case .plain, .json: try output.append { appendLine(fields, fields.time.rfc3339, text, to: &$0) }
-        case .terminal: try output.append { appendForPeople(fields, text, to: &$0) }
         case .format(let format): try output.append { append(fields, text, format, to: &$0) }
+        case _ where fields.kind == .event:
+            let phrase = EventText.phrase(String(decoding: text, as: UTF8.self))
+            try writeLine(fields, phrase.utf8)
+        default: try writeLine(fields, text)
+        }
+    }
+
+    private func writeLine(_ fields: MessageFields, _ text: some Collection<UInt8>) throws(OutputError) {
+        if case .terminal = style {
+            try output.append { appendForPeople(fields, text, to: &$0) }
+        } else {
+            try output.append { appendLine(fields, fields.time.rfc3339, text, to: &$0) }
         }
     }
 

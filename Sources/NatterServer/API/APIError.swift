@@ -25,7 +25,7 @@ struct APIError: Error {
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull: .diskFull
             case .unauthorized: .unauthorized
-            case .noSuchUser: .noSuchUser
+            case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation
             case .notAMember: .notAMember
             case .forbidden: .forbidden

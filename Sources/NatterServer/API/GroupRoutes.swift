@@ -18,33 +18,6 @@ enum GroupRoutes {
         var open: Bool?
     }
 
-    private struct ChangeRequest: Decodable {
-        var name: String?
-        var open: Bool?
-    }
-
-    private struct MemberRequest: Decodable {
-        var admin: Bool?
-    }
-
-    private struct MemberObject: Encodable {
-        var name: String
-        var admin: Bool
-        var online: Bool
-        @OrNull var lastSeen: String?
-
-        enum CodingKeys: String, CodingKey {
-            case name, admin, online
-            case lastSeen = "last_seen"
-        }
-    }
-
-    private struct MemberList: Encodable {
-        var users: [MemberObject]
-        var more = false
-        @OrNull var next: String?
-    }
-
     private static func create(_ call: Call) throws(APIError) {
         let request = try call.json(CreateRequest.self)
         let principal = try call.principal(.all)
@@ -54,7 +27,7 @@ enum GroupRoutes {
     }
 
     private static func change(_ call: Call) throws(APIError) {
-        let request = try call.json(ChangeRequest.self)
+        let request = try call.json(GroupRequest.self)
         let principal = try call.principal(.all)
         call.store.changeGroup(
             call.name(0), newName: request.name.map(Normalization.formC), isOpen: request.open, by: principal
@@ -77,15 +50,16 @@ enum GroupRoutes {
                 name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline, lastSeen: $0.user.lastSeen?.rfc3339)
         }
         if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
-        call.respond(.json(MemberList(users: objects, next: objects.last?.name), note: principal.name.text))
+        call.respond(
+            .json(MemberList(users: objects, more: false, next: objects.last?.name), note: principal.name.text))
     }
 
     private static func put(_ call: Call) throws(APIError) {
         let request = try call.json(MemberRequest.self)
         let principal = try call.principal(.all)
-        call.store.putMember(call.name(1), in: call.name(0), isAdmin: request.admin, by: principal) {
-            call.respondEmpty($0.map { _ in }, principal)
-        }
+        call.store.putMember(
+            call.name(1), in: call.name(0), isAdmin: request.admin, mayAdd: request.existing != true, by: principal
+        ) { call.respondEmpty($0.map { _ in }, principal) }
     }
 
     private static func remove(_ call: Call) throws(APIError) {

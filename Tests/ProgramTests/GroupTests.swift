@@ -1,0 +1,285 @@
+internal import Glibc
+internal import Testing
+
+@Suite("group")
+struct GroupTests {
+    /// A group of alice's, with bob as a plain member; carol is not in it.
+    private func grouped() throws -> World {
+        let world = try World()
+        try expect(world.alice("group", "create", "ops"))
+        try expect(world.alice("group", "add", "ops", "bob"))
+        return world
+    }
+
+    /// What the log of a group says, without times.
+    private func said(_ person: Person, in group: String = "ops") throws -> [String] {
+        try person("log", group).lines.map { String($0.drop { $0 != " " }.dropFirst()) }
+    }
+
+    /// Each member as `name role`.
+    private func members(_ person: Person, of group: String = "ops") throws -> [String] {
+        try person("group", "members", group).lines.map { line in
+            line.split(separator: " ", omittingEmptySubsequences: true).prefix(2).joined(separator: " ")
+        }
+    }
+
+    /// Waits until so many requests are put aside at the server.
+    private func untilSomebodyWaits(_ count: Int, at world: World) throws {
+        let end = Deadline(milliseconds: Process.patienceMilliseconds)
+        repeat {
+            let metrics = try RawRequest.send("GET", "/metrics", to: world.url).body
+            if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
+            usleep(5_000)
+        } while end.leftMilliseconds > 0
+        throw Failure("nobody waits")
+    }
+
+    @Test("who makes a group is its first admin; members read all of it, others find it nowhere")
+    func create() throws {
+        let world = try World()
+        let made = try world.alice("group", "create", "ops", "--json")
+        #expect(made.code == 0 && made.errors.isEmpty)
+        let object = try #require(try made.objects().first)
+        #expect(object[string: "name"] == "ops" && object[string: "kind"] == "group" && object[int: "head"] == 1)
+        try world.alice.sends("before bob", to: "ops")
+        // In a pipe there is nothing to say
+        let added = try world.alice("group", "add", "ops", "@bob")
+        #expect(added.code == 0 && added.bytes.isEmpty && added.errors.isEmpty)
+        #expect(try members(world.bob) == ["alice admin", "bob member"])
+        let listed = try world.bob("group", "members", "ops", "--json").objects()
+        #expect(listed.map { $0[bool: "admin"] } == [true, false])
+        #expect(listed.first?.names == ["admin", "last_seen", "name", "online"])
+        #expect(try said(world.bob) == ["* alice created the group", "alice: before bob", "* alice added bob"])
+        #expect(try world.bob("ls").lines.contains { $0.hasPrefix("ops ") && $0.hasSuffix("* alice added bob") })
+        // To carol there is no such thing
+        for words in [
+            ["log", "ops"], ["send", "-c", "ops", "x"], ["group", "join", "ops"], ["group", "members", "ops"],
+        ] {
+            let outcome = try world.carol.run(words)
+            #expect(outcome.code == 67 && isOneLine(outcome.errors), "\(words)")
+        }
+        #expect(try world.carol("ls").lines.allSatisfy { !$0.contains("ops") })
+    }
+
+    @Test(
+        "only admins change a group, and what can't be says why",
+        arguments: [
+            (["group", "create", "OPS"], "alice", 65, "name_taken"),
+            (["group", "create", "general"], "alice", 65, "bad_name"),
+            (["group", "create", "a b"], "alice", 65, "bad_name"),
+            (["group", "rename", "ops", "a/b"], "alice", 65, "bad_name"),
+            (["group", "add", "ops", "carol"], "bob", 77, "forbidden"),
+            (["group", "remove", "ops", "alice"], "bob", 77, "forbidden"),
+            (["group", "promote", "ops", "bob"], "bob", 77, "forbidden"),
+            (["group", "demote", "ops", "alice"], "bob", 77, "forbidden"),
+            (["group", "rename", "ops", "mine"], "bob", 77, "forbidden"),
+            (["group", "delete", "ops"], "bob", 77, "forbidden"),
+            (["group", "leave", "ops"], "alice", 77, "last_admin"),
+            (["group", "demote", "ops", "alice"], "alice", 77, "last_admin"),
+            (["group", "remove", "ops", "alice"], "alice", 77, "last_admin"),
+            (["group", "add", "ops", "nix"], "alice", 67, "no_such_user"),
+            (["group", "remove", "ops", "nix"], "alice", 67, "no_such_user"),
+            (["group", "remove", "ops", "carol"], "alice", 67, "no_such_user"),
+            (["group", "promote", "ops", "carol"], "alice", 67, "no_such_user"),
+            (["group", "demote", "ops", "carol"], "alice", 67, "no_such_user"),
+            (["group", "add", "nix", "bob"], "alice", 67, "no_such_conversation"),
+            (["group", "delete", "nix"], "alice", 67, "no_such_conversation"),
+            (["group", "delete", "general"], "alice", 67, "no_such_conversation"),
+            (["group", "leave", "ops"], "carol", 67, "no_such_conversation"),
+            (["group", "add", "ops"], "alice", 64, "usage"), (["group", "create"], "alice", 64, "usage"),
+            (["group", "crate", "x"], "alice", 64, "usage"), (["group"], "alice", 64, "usage"),
+            (["group", "members", "ops", "--offline"], "alice", 69, "offline"),
+        ] as [([String], String, Int32, String)])
+    func refused(words: [String], name: String, code: Int32, error: String) throws {
+        let world = try grouped()
+        let before = try said(world.alice)
+        let outcome = try world.person(name).run(words)
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        let told = try JSON(parsing: world.person(name).run(words + ["--json"]).errors)
+        #expect(told[object: "error"]?[string: "code"] == error)
+        // Nobody came or went
+        #expect(try said(world.alice) == before)
+        #expect(try members(world.alice) == ["alice admin", "bob member"])
+    }
+
+    @Test("a misspelt word of a group gets the nearest one")
+    func misspelt() throws {
+        let outcome = try World(isServing: false).alice("group", "ad", "ops", "bob")
+        #expect(outcome.code == 64 && outcome.errors.contains("'add'"))
+    }
+
+    @Test("several users at once: those before the one who is refused are in, and the error says so")
+    func several() throws {
+        let world = try grouped()
+        let outcome = try world.alice("group", "add", "ops", "carol", "nix", "bob")
+        #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.errors.contains("before 'nix'"))
+        #expect(try members(world.alice) == ["alice admin", "bob member", "carol member"])
+    }
+
+    @Test("another admin lets the first one leave; promoting and demoting again changes nothing")
+    func admins() throws {
+        let world = try grouped()
+        for _ in 1...2 { try expect(world.alice("group", "promote", "ops", "bob")) }
+        try expect(world.bob("group", "demote", "ops", "alice"))
+        #expect(try members(world.bob) == ["alice member", "bob admin"])
+        try expect(world.alice("group", "leave", "ops"))
+        #expect(
+            try said(world.bob) == [
+                "* alice created the group", "* alice added bob", "* alice made bob an admin",
+                "* bob made alice a plain member again", "* alice left",
+            ])
+        // Who has left is told so by the next sync, and keeps what was there
+        let synced = try world.alice("sync")
+        #expect(synced.code == 0 && synced.errors.isEmpty)
+    }
+
+    @Test("an open group is joined and left by oneself; joining again changes nothing")
+    func open() throws {
+        let world = try World()
+        try expect(world.alice("group", "create", "lunch", "--open"))
+        let outside = try world.carol("log", "lunch")
+        #expect(outside.code == 77 && isOneLine(outside.errors))
+        for _ in 1...2 { try expect(world.carol("group", "join", "lunch")) }
+        try world.carol.sends("soup?", to: "lunch")
+        #expect(try said(world.alice, in: "lunch") == ["* alice created the group", "* carol joined", "carol: soup?"])
+        try expect(world.carol("group", "leave", "lunch"))
+        #expect(try world.carol("send", "-c", "lunch", "x").code == 77)
+        #expect(try said(world.alice, in: "lunch").last == "* carol left")
+    }
+
+    @Test("renamed, it is the same conversation: history, cursor files and read marks go on")
+    func rename() throws {
+        let world = try grouped()
+        try world.alice.sends("one", to: "ops")
+        let file = world.directory("cursor")
+        #expect(try world.bob.texts("log", "ops", "--cursor-file", file) == ["created", "added bob", "one"])
+        let renamed = try world.alice("group", "rename", "ops", "crew", "--json")
+        #expect(try renamed.objects().first?[string: "name"] == "crew")
+        #expect(try world.bob.texts("log", "crew", "--cursor-file", file) == ["renamed ops crew"])
+        #expect(try said(world.bob, in: "crew").last == "* alice renamed the group from 'ops' to 'crew'")
+        #expect(try world.bob("log", "ops").code == 67)
+        #expect(try world.bob("send", "-c", "ops", "x").code == 67)
+    }
+
+    @Test("who is removed reads nothing after the removal, not by a request that waits either, and is told")
+    func removed() throws {
+        let world = try grouped()
+        try world.alice.sends("for both", to: "ops")
+        _ = try world.bob("sync")
+        // Given two machines of bob's on which something waits for news
+        let elsewhere = world.person("elsewhere")
+        let login = try elsewhere.run(
+            ["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        #expect(login.code == 0)
+        _ = try elsewhere("sync")
+        let following = try world.bob.start(["log", "-f", "ops", "--after", "3", "--format", "%m"])
+        let waiting = try elsewhere.start(["sync", "--wait", "60", "--exit-code", "ops"])
+        try untilSomebodyWaits(2, at: world)
+        // When he is removed
+        try expect(world.alice("group", "remove", "ops", "bob"))
+        try world.alice.sends("a secret", to: "ops")
+        // Then both are told, and nothing that came later
+        let end = waiting.finish()
+        #expect(end.code == 0 && end.errors == "natter: you were taken out of 'ops'; what was synced of it stays\n")
+        try following.waitForErrors("you were taken out of 'ops'")
+        try world.alice.sends("for all")
+        #expect(try world.bob.texts("log") == ["for all"])
+        for person in [world.bob, elsewhere] {
+            let log = try person("log", "ops")
+            #expect(log.code == 0 && log.errors.contains("taken out of 'ops'") && isOneLine(log.errors))
+            #expect(try person.texts("log", "ops") == ["created", "added bob", "for both"])
+            #expect(try person("search", "secret").code == 1)
+        }
+        following.signal(SIGINT)
+        #expect(following.finish().bytes.isEmpty)
+        // What it is called later is no business of bob's
+        try expect(world.alice("group", "rename", "ops", "without-bob"))
+        let later = world.person("later")
+        let again = try later.run(
+            ["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        #expect(again.code == 0)
+        #expect(try later("log", "--all").lines.allSatisfy { !$0.contains("secret") })
+        for name in ["ops", "without-bob"] { #expect(try later("log", name).code == 67) }
+        let token = try #require(Files.text(world.bob.natterHome + "/profiles/default/token")).dropLast()
+        let sync = try RawRequest.send("GET", "/v1/sync", to: world.url, token: String(token))
+        #expect(sync.status == 200 && !sync.body.contains("without-bob") && !sync.body.contains("secret"))
+    }
+
+    @Test("deleted, it is gone at its members' next sync; a new one of that name starts empty everywhere")
+    func deleted() throws {
+        let world = try grouped()
+        try world.alice.sends("one", to: "ops")
+        let (own, all) = (world.directory("own"), world.directory("all"))
+        #expect(try world.bob.texts("log", "ops", "--cursor-file", own) == ["created", "added bob", "one"])
+        #expect(try world.bob.texts("log", "--all", "--cursor-file", all).count == 3)
+        try expect(world.alice("group", "delete", "ops"))
+        let synced = try world.bob("sync")
+        #expect(synced.code == 0 && synced.errors == "natter: 'ops' was deleted; what was synced of it stays\n")
+        #expect(try world.bob("ls").lines.allSatisfy { !$0.hasPrefix("ops") })
+        // What was synced stays readable until the name means something else
+        #expect(try world.bob.texts("log", "ops") == ["created", "added bob", "one"])
+        #expect(try world.bob("send", "-c", "ops", "x").code == 67)
+        // Carol's group of that name
+        try expect(world.carol("group", "create", "ops"))
+        try expect(world.carol("group", "add", "ops", "bob"))
+        #expect(try world.bob.texts("log", "ops") == ["created", "added bob"])
+        #expect(try world.bob("search", "one", "-c", "ops").code == 1)
+        let stale = try world.bob("log", "ops", "--cursor-file", own)
+        #expect(stale.code == 65 && isOneLine(stale.errors) && stale.bytes.isEmpty)
+        let fresh = try world.bob.texts("log", "--all", "--cursor-file", all)
+        #expect(fresh == ["created", "added bob"])
+        // Whoever was in the former one alone is not in this one
+        #expect(try world.alice("log", "ops").code == 67)
+        #expect(try world.alice("send", "-c", "ops", "x").code == 67)
+    }
+
+    @Test("two admins who demote each other at once: one order, one admin left, and both are told the same")
+    func opposite() throws {
+        let world = try grouped()
+        try expect(world.alice("group", "promote", "ops", "bob"))
+        for round in 1...8 {
+            let (one, other) = try (
+                world.alice.start(["group", "demote", "ops", "bob"]),
+                world.bob.start(["group", "demote", "ops", "alice"])
+            )
+            let (first, second) = (one.finish(), other.finish())
+            #expect(Set([first.code, second.code]) == [0, 77], "round \(round)")
+            let isAlice = first.code == 0
+            #expect(
+                try members(world.carol, of: "ops").isEmpty
+                    && members(world.alice) == [
+                        "alice \(isAlice ? "admin" : "member")", "bob \(isAlice ? "member" : "admin")",
+                    ])
+            #expect(try said(world.alice) == said(world.bob))
+            // Both are admins again
+            try expect(
+                isAlice ? world.alice("group", "promote", "ops", "bob") : world.bob("group", "promote", "ops", "alice"))
+        }
+    }
+
+    @Test("one admin adds while the other removes: the log's last word is what holds")
+    func addAndRemove() throws {
+        let world = try grouped()
+        try expect(world.alice("group", "promote", "ops", "bob"))
+        for _ in 1...8 {
+            let (one, other) = try (
+                world.alice.start(["group", "add", "ops", "carol"]),
+                world.bob.start(["group", "remove", "ops", "carol"])
+            )
+            #expect(one.finish().code == 0)
+            // Removing first finds nobody there to remove.
+            #expect([0, 67].contains(other.finish().code))
+            let events = try said(world.alice)
+            #expect(try events == said(world.bob))
+            let last = try #require(events.last { $0.hasSuffix(" carol") })
+            #expect(try members(world.alice).contains("carol member") == last.contains("added"))
+            _ = try world.alice("group", "remove", "ops", "carol")
+        }
+    }
+}
+
+/// Without an error, and nothing printed.
+func expect(_ outcome: Outcome, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    #expect(outcome.code == 0 && outcome.errors.isEmpty, sourceLocation: sourceLocation)
+    guard outcome.code == 0 else { throw Failure("\(outcome)") }
+}
