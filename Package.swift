@@ -64,7 +64,9 @@ let package = Package(
             ]),
         room(
             "NatterDaemon",
-            imports: ["NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterSystem", "NatterWire"]),
+            imports: [
+                "NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterCrypto", "NatterSystem", "NatterWire",
+            ]),
         program("natter", imports: ["NatterCommands"]),
         program("natterd", imports: ["NatterDaemon"]),
         tests("ModelTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "CSystem"]),

@@ -2,15 +2,27 @@ internal import NatterCLI
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
+internal import NatterWire
 
 /// Exit codes for what the rooms below can throw.
 enum DaemonFailure {
+    /// Of any error, those included that every program knows.
+    static func failure(_ error: any Error) -> CommandFailure {
+        switch error {
+        case let failure as CommandFailure: failure
+        case let error as DiskError: CommandFailure(error)
+        default: explain(error)
+        }
+    }
+
     static func explain(_ error: any Error) -> CommandFailure {
         switch error {
         case let error as StoreOpenError: of(error)
         case let error as StoreError: of(error)
         case let error as ImportError: of(error)
         case let error as ListenerError: of(error)
+        case let error as OperatorSocketError: of(error)
+        case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
@@ -34,11 +46,27 @@ enum DaemonFailure {
         }
     }
 
+    private static func of(_ error: OperatorSocketError) -> CommandFailure {
+        switch error {
+        case .inTheWay(let path):
+            CommandFailure(
+                .cannotCreate, code: "cannot_create",
+                "'\(path)' is in the way of the server's socket; move it elsewhere")
+        case .stranger(let path, let uid):
+            CommandFailure(
+                .refused, code: "not_allowed",
+                "'\(path)' is answered by the user \(uid), who does not own the directory; run this command as that user"
+            )
+        }
+    }
+
     private static func of(_ error: StoreError) -> CommandFailure {
         let (exitCode, code): (ExitCode, String) =
             switch error {
             case .noSuchUser: (.notFound, "no_such_user")
             case .noSuchConversation: (.notFound, "no_such_conversation")
+            case .nameTaken: (.invalidData, "name_taken")
+            case .badName: (.invalidData, "bad_name")
             case .diskFull: (.temporary, "disk_full")
             case .busy: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")

@@ -11,7 +11,10 @@ public enum DaemonProgram {
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
         ],
-        commands: [.serve, .importing, .export, .fsck, .completion(program: "natterd", isHidden: true) { completion }])
+        commands: [
+            .serve, .status, .clients, .user, .importing, .export, .fsck,
+            .completion(program: "natterd", isHidden: true) { completion },
+        ])
 
     /// The names that the server keeps are not for whoever types its commands.
     private static var completion: Completion {

@@ -1,8 +1,5 @@
 internal import Foundation
 internal import NatterCLI
-internal import NatterModel
-internal import NatterStore
-internal import NatterSystem
 
 extension CommandSpec {
     static let export = CommandSpec(
@@ -21,20 +18,10 @@ extension CommandSpec {
 enum ExportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let name = (arguments.operand("CONV") ?? "").precomposedStringWithCanonicalMapping
-        let store = try DataDirectory.openStore(arguments, console)
-        defer { store.close() }
-        let exporter = try StoreExporter(name, of: store)
-        var isWhole = true
-        while let piece = try exporter.next() {
-            switch piece {
-            case .messages(let messages):
-                try console.output.append { ExportLines.append(messages, to: &$0) }
-            case .damaged(let from, let to, let detail):
-                isWhole = false
-                console.note("messages \(from) to \(to) of '\(exporter.name)' can't be read: \(detail)")
-            }
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
+            console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
         }
-        try console.output.flush()
-        return isWhole ? .success : .inputOutput
+        return try client.perform(.export(conversation: name))
     }
 }

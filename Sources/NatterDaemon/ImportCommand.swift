@@ -1,8 +1,5 @@
 internal import Foundation
 internal import NatterCLI
-internal import NatterModel
-internal import NatterStore
-internal import NatterSystem
 internal import NatterWire
 
 extension CommandSpec {
@@ -27,72 +24,24 @@ extension CommandSpec {
 }
 
 enum ImportCommand {
-    /// A line, as far as it is of interest.
-    private struct Line: Decodable {
-        let ts: Int64
-        let sender: String
-        let text: String
-    }
-
-    private struct Report: Encodable {
-        let conversation: String
-        let count: UInt64
-        let first: UInt64
-        let last: UInt64
-    }
-
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let name = (arguments.operand("CONV") ?? "").precomposedStringWithCanonicalMapping
-        let path = arguments.operand("FILE") ?? "-"
-        var lines = try LineReader(path, limit: Limits.bodyBytes)
-        let store = try DataDirectory.openStore(arguments, console)
-        defer { store.close() }
-        let importer = try StoreImporter(into: name, of: store)
-        defer { importer.abandon() }
-        do {
-            while try lines.next({ try take($0, importer) }) != nil {}
-        } catch {
-            throw failure(error, path: path, line: lines.number)
+        let file = try InputFile(arguments.operand("FILE") ?? "-")
+        let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
+            guard case .imported(let report) = reply else { return }
+            try tell(report, arguments, console)
         }
-        let summary = try importer.finish()
-        try tell(summary, arguments, console)
-        return .success
+        return try client.perform(.importing(conversation: name, file: file.label))
     }
 
-    private static func take(_ line: UnsafeRawBufferPointer, _ importer: StoreImporter) throws {
-        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return }
-        let parsed = try WireJSON.decode(Line.self, from: line)
-        try importer.append(
-            time: Timestamp(milliseconds: parsed.ts), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8))
-    }
-
-    /// Names the line in what is wrong with it.
-    private static func failure(_ error: any Error, path: String, line: Int) -> any Error {
-        let problem: String
-        switch error {
-        case LineReader.Failure.disk(let error): return error
-        case LineReader.Failure.tooLong: problem = "longer than \(Limits.bodyBytes) bytes"
-        case WireJSON.Failure.malformed: problem = "not a JSON object in UTF-8"
-        case WireJSON.Failure.field(let field): problem = "the field '\(field)' is missing or of the wrong type"
-        case ImportError.badMessage(let error): problem = error.description
-        default: return error
-        }
-        let file = path == "-" ? "standard input" : "'\(path)'"
-        return CommandFailure(
-            .invalidData, code: "bad_line", "\(file), line \(line): \(problem); nothing was imported")
-    }
-
-    private static func tell(_ summary: StoreImporter.Summary, _ arguments: Arguments, _ console: Console) throws {
+    private static func tell(_ report: ImportReport, _ arguments: Arguments, _ console: Console) throws {
         if arguments.flag("json") {
-            let report = Report(
-                conversation: summary.conversation, count: summary.count, first: summary.first.rawValue,
-                last: summary.last.rawValue)
             try console.output.write(WireJSON.encode(report) + [0x0A])
-        } else if summary.count == 0 {
-            console.note("nothing to import into '\(summary.conversation)'")
+        } else if report.count == 0 {
+            console.note("nothing to import into '\(report.conversation)'")
         } else {
             console.note(
-                "imported \(summary.count) messages into '\(summary.conversation)', numbers \(summary.first) to \(summary.last)"
+                "imported \(report.count) messages into '\(report.conversation)', numbers \(report.first) to \(report.last)"
             )
         }
     }

@@ -1,19 +1,15 @@
 internal import Glibc
-internal import NatterSystem
 
 /// Lines of a file or a pipe, one at a time, in bounded memory. For one thread.
 struct LineReader: ~Copyable {
     enum Failure: Error {
-        case disk(DiskError)
         /// The line that began is longer than the limit.
         case tooLong
     }
 
     private static let chunkBytes = 1 << 18
 
-    private let descriptor: Int32
-    private let isOwned: Bool
-    private let name: String
+    private let source: (UnsafeMutableRawBufferPointer) throws -> Int
     private let limit: Int
     private var buffer: [UInt8] = []
     private var start = 0
@@ -22,20 +18,11 @@ struct LineReader: ~Copyable {
     private(set) var number = 0
 
     /// - Parameters:
-    ///   - path: `-` is standard input.
     ///   - limit: bytes that a line may have without its newline.
-    init(_ path: String, limit: Int) throws(DiskError) {
-        if path == "-" {
-            (descriptor, isOwned, name) = (STDIN_FILENO, false, "standard input")
-        } else {
-            descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw DiskError(operation: "open", path: path) }
-            (isOwned, name) = (true, path)
-        }
-        self.limit = limit
+    ///   - source: fills a buffer as far as it can, and says how far; 0 at the end.
+    init(limit: Int, source: @escaping (UnsafeMutableRawBufferPointer) throws -> Int) {
+        (self.limit, self.source) = (limit, source)
     }
-
-    deinit { if isOwned { close(descriptor) } }
 
     /// Calls `body` with the next line, without its newline.
     ///
@@ -72,21 +59,14 @@ struct LineReader: ~Copyable {
         return try buffer.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    private mutating func fill() throws(Failure) {
+    private mutating func fill() throws {
         if start > 0 {
             buffer.removeFirst(start)
             start = 0
         }
-        var count = 0
-        var code: Int32 = 0
-        buffer += [UInt8](unsafeUninitializedCapacity: LineReader.chunkBytes) { chunk, filled in
-            repeat {
-                count = read(descriptor, chunk.baseAddress, LineReader.chunkBytes)
-                code = errno
-            } while count < 0 && code == EINTR
-            filled = max(0, count)
+        buffer += try [UInt8](unsafeUninitializedCapacity: LineReader.chunkBytes) { chunk, filled in
+            filled = try source(UnsafeMutableRawBufferPointer(chunk))
+            isAtEnd = filled == 0
         }
-        if count < 0 { throw .disk(DiskError(code: code, operation: "read", path: name)) }
-        isAtEnd = count == 0
     }
 }

@@ -50,6 +50,10 @@ enum ServeCommand {
         defer { store.close() }
         let server = try makeServer(store, directory, settings, log)
         let address = settings.listen.with(port: server.port)
+        let operators = try OperatorService(directory, store, server, at: "http://\(address)", clock: console.clock) {
+            log.write($0)
+        }
+        defer { operators.stop() }
         try console.output.writeLine("natterd: listening on http://\(address)")
         try console.output.flush()
         log.write(Event(.info, "listening", [("address", "\(address)"), ("data", directory)]))
@@ -82,7 +86,9 @@ enum ServeCommand {
             log.write(Event(.error, "write_failed", [("reason", reason)]))
             ServiceSignals.wake()
         }
-        return try Store.open(directory, clock: console.clock, options: options)
+        return try OperatorClient.waitingForOthers(directory) {
+            try Store.open(directory, clock: console.clock, options: options)
+        }
     }
 
     private static func makeServer(

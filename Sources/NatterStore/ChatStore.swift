@@ -234,6 +234,8 @@ public struct StoreStatistics: Sendable, Equatable {
     public var journalBytes = 0
     public var commit: UInt64 = 0
     public var epochRun: UInt64 = 0
+    /// The epoch in full, as `logs/epoch` has it.
+    public var epoch = ""
 }
 
 /// Where a sync goes on from.

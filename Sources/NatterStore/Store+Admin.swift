@@ -15,7 +15,7 @@ public struct AccountView: Sendable, Equatable {
     public let isOnline: Bool
 }
 
-/// What an admin did to whom.
+/// What an admin or an operator did to whom, or to what.
 public struct AuditEntry: Sendable, Equatable {
     public let time: Timestamp
     public let actor: String
@@ -97,9 +97,7 @@ extension Store {
                 try delete.run(id.rawValue)
             }
             for word in action.map({ [$0] }) ?? Store.actions(change) {
-                let audit = try connection.statement(
-                    "INSERT INTO audit (time,actor,action,subject) VALUES (?,?,?,?)")
-                try audit.run(now.milliseconds, actor, word, account.name.text)
+                try Store.insertAudit(now, actor, word, account.name.text, connection)
             }
             return { state in
                 if let isDisabled = change.isDisabled { state.accounts[id]?.isDisabled = isDisabled }
@@ -127,7 +125,25 @@ extension Store {
         return actions
     }
 
-    /// What admins did, newest first.
+    /// Writes down that somebody did something which changes no account. That it can't be written down is reported, and
+    /// is no reason to keep an operator from a store that is in need of care.
+    public func recordAudit(by actor: String, _ action: String, _ subject: String) {
+        let now = clock.now()
+        let failure = perform { connection, _ in
+            try Store.insertAudit(now, actor, action, subject, connection)
+            return { _ in }
+        }
+        if let failure { report("cannot write down '\(action)' by \(actor): \(failure)") }
+    }
+
+    private static func insertAudit(
+        _ time: Timestamp, _ actor: String, _ action: String, _ subject: String, _ connection: Connection
+    ) throws(IndexError) {
+        let audit = try connection.statement("INSERT INTO audit (time,actor,action,subject) VALUES (?,?,?,?)")
+        try audit.run(time.milliseconds, actor, action, subject)
+    }
+
+    /// What admins and operators did, newest first.
     public func audit(limit: Int) throws(StoreError) -> [AuditEntry] {
         do {
             return try withReader { reader in
@@ -158,8 +174,7 @@ extension Store {
         perform { connection, _ in
             let statement = try connection.statement("INSERT INTO invite VALUES (?,?,?,?)")
             try statement.run(digest.bytes, maker, now.milliseconds, expires.milliseconds)
-            let audit = try connection.statement("INSERT INTO audit (time,actor,action,subject) VALUES (?,?,?,?)")
-            try audit.run(now.milliseconds, maker, "invite_made", "")
+            try Store.insertAudit(now, maker, "invite_made", "", connection)
             return { _ in }
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(code))

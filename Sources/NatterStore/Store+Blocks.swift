@@ -1,3 +1,4 @@
+internal import NatterIndex
 internal import NatterLog
 internal import NatterArchive
 public import NatterModel
@@ -46,7 +47,37 @@ extension Store {
             counts.journalBytes = state.journalBytes
             counts.commit = state.commit.rawValue
             counts.epochRun = UInt64(state.epoch.run)
+            counts.epoch = "\(state.epoch)"
             return counts
         }
+    }
+
+    /// How many bytes lie where, for an operator.
+    public struct Sizes: Sendable, Equatable {
+        /// The log files, as far as they are recorded.
+        public var logs: UInt64 = 0
+        /// The database and its write-ahead log.
+        public var database: UInt64 = 0
+        public var search: UInt64 = 0
+        /// What the file system has left.
+        public var free: UInt64 = 0
+    }
+
+    public func sizes() throws(StoreError) -> Sizes {
+        var sizes = Sizes()
+        do {
+            sizes.logs = try withReader { reader in
+                let sum = try reader.connection.statement("SELECT coalesce(sum(size),0) FROM segment")
+                return try sum.step() ? sum.uint64(0) : 0
+            }
+            for suffix in ["", "-wal"] {
+                sizes.database += try disk.information(Store.databasePath(directory) + suffix)?.size ?? 0
+                sizes.search += try disk.information(StoreSearch.path(directory) + suffix)?.size ?? 0
+            }
+            sizes.free = try disk.freeBytes(directory)
+        } catch {
+            throw StoreError(error)
+        }
+        return sizes
     }
 }

@@ -106,7 +106,10 @@ public final class Store: ChatStore {
         return { _ in }
     }
 
-    public var isFailed: Bool { state.withLock { $0.failure != nil } }
+    public var isFailed: Bool { failure != nil }
+
+    /// Why nothing is written any more; nil while all is well.
+    public var failure: String? { state.withLock { $0.failure } }
 
     /// Refuses all writes from now on.
     func fail(_ reason: String) {

@@ -159,7 +159,8 @@ struct ImportCommandTests {
                 count: lengths.randomElement(using: &generator) ?? 0)
         }
         let file = try directory.write("in", Array(lines.joined(separator: [0x0A])))
-        var reader = try LineReader(file, limit: 300_000)
+        let input = try InputFile(file)
+        var reader = LineReader(limit: 300_000) { try input.read(into: $0) }
         var found: [[UInt8]] = []
         while let next = try reader.next({ Array($0) }) {
             found.append(next)

@@ -41,13 +41,17 @@ struct ManualTests {
     @Test("natterd(8) has the synopsis of each of its commands, and their options")
     func daemon() throws {
         let page = try ManualPage("natterd.8")
-        let paths = Self.daemonCommands.map { CommandPath(names: [$0.name], command: $0) }
+        let paths = Self.daemonCommands.flatMap { command in
+            command.subcommands.isEmpty
+                ? [CommandPath(names: [command.name], command: command)]
+                : command.subcommands.map { CommandPath(names: [command.name, $0.name], command: $0) }
+        }
         let synopsis = paths.map { $0.synopsisMdoc(program: "natterd") }.joined()
         #expect(Self.words(page.section("SYNOPSIS").joined(separator: "\n")) == Self.words(synopsis))
         #expect(
             page.options
                 == Self.spellings(
-                    DaemonProgram.spec.options + Self.daemonCommands.flatMap(\.options)))
+                    DaemonProgram.spec.options + paths.flatMap(\.command.options)))
     }
 
     private static func spellings(_ options: [OptionSpec]) -> Set<String> { Set(options.flatMap(\.spellings)) }

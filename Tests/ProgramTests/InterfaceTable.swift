@@ -184,7 +184,18 @@ enum InterfaceTable {
         ),
         ("--registration open, closed, invite", "NetworkTests.registration NetworkTests.invite"),
         ("GET /: the web page, with a Content-Security-Policy; --no-web", "NetworkTests.page NetworkTests.noPage"),
-        ("a second server: 75; maintenance with a running one: 75", "ServeTests.second"),
+        ("a second server: 75", "ServeTests.second"),
+        (
+            "with or without a running server: user add, list, passwd, disable, enable, promote, demote",
+            "OperateTests.add OperateTests.lists OperateTests.sessions OperateTests.disabledWhileWaiting OperateTests.admins"
+        ),
+        ("clients: login, last visit, last address; newest first", "OperateTests.lists"),
+        ("natterd status", "OperateTests.status"),
+        ("natterd export, import while the server runs", "OperateTests.bulk OperateTests.killedCommand"),
+        (
+            "DIR/natterd.sock",
+            "OperateTests.socket OperateTests.longPath OperateTests.atOnce OperateTests.noise OperateTests.killedCommand"
+        ),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log"),
         ("fsck; export of what is whole, 74", "DamageTests.clean DamageTests.flipped DamageTests.lost"),

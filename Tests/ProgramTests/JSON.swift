@@ -18,6 +18,7 @@ struct JSON {
     subscript(bool name: String) -> Bool? { object[name] as? Bool }
     subscript(object name: String) -> JSON? { (object[name] as? [String: Any]).map { JSON(object: $0) } }
     subscript(objects name: String) -> [JSON] { (object[name] as? [[String: Any]] ?? []).map { JSON(object: $0) } }
+    func hasNull(_ name: String) -> Bool { object[name] is NSNull }
     var names: [String] { object.keys.sorted() }
 
     /// One line of JSON for a message to import.

@@ -63,8 +63,12 @@ final class World: @unchecked Sendable {
         daemon = nil
     }
 
-    /// A command of natterd on the data, without a server.
+    /// A command of natterd on the data, with a server or without.
     func natterd(_ words: String..., input: Process.Stream = .nothing) throws -> Outcome {
+        try natterd(words, input: input)
+    }
+
+    func natterd(_ words: [String], input: Process.Stream = .nothing) throws -> Outcome {
         try Daemon.run(["--data", data] + words, home: directory.path, input: input)
     }
 

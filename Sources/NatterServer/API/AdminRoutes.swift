@@ -178,11 +178,3 @@ enum AdminRoutes {
         }
     }
 }
-
-extension AdminUserObject {
-    init(_ view: AccountView) {
-        self.init(
-            name: view.name, admin: view.isAdmin, disabled: view.isDisabled, online: view.isOnline,
-            created: view.created.rfc3339, lastSeen: view.lastSeen?.rfc3339, address: view.lastAddress)
-    }
-}

@@ -81,6 +81,9 @@ public final class ChatServer: Sendable {
     /// Lets others make accounts from now on.
     public func use(_ registration: Registration) { currentRegistration.signal { $0 = registration } }
 
+    /// Connections that are open, and requests that wait for news.
+    public var load: (connections: Int, waiting: Int) { (connectionCount, waiters.count) }
+
     public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
 
     /// Serves on the calling thread until `stop`.

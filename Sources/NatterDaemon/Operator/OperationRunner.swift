@@ -1,0 +1,112 @@
+internal import NatterCLI
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// Does what an operation asks for, on a store that this process has open: a server's, or a command's own.
+struct OperationRunner {
+    let store: Store
+    /// The user whose command it is.
+    let uid: UInt32
+    /// What there is to say of the server, where one runs in this process.
+    var service: () -> ServiceStatus.Service? = { nil }
+
+    /// How the audit trail names who did it.
+    private var actor: String { "operator (uid \(uid))" }
+
+    /// - Throws: what `DaemonFailure.explain` knows; what the channel throws.
+    func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
+        switch operation {
+        case .listUsers:
+            let accounts = store.accountViews().map { (NameRule.caseKey($0.name), $0) }
+            for (_, account) in accounts.sorted(by: { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }) {
+                try channel.reply(.user(AdminUserObject(account)))
+            }
+        case .listClients:
+            for account in store.accountViews() where account.lastSeen != nil {
+                try channel.reply(.user(AdminUserObject(account)))
+            }
+        case .addUser(let name, let password, let isAdmin): try addUser(name, password, isAdmin, channel)
+        case .setPassword(let name, let password):
+            try change(name, AccountChange(password: try OperationRunner.hash(password)), channel)
+        case .setDisabled(let name, let isDisabled):
+            try change(name, AccountChange(isDisabled: isDisabled), channel)
+        case .setAdmin(let name, let isAdmin): try change(name, AccountChange(isAdmin: isAdmin), channel)
+        case .status:
+            let status = try ServiceStatus(of: store, server: service())
+            try channel.reply(.status(status))
+            return status.failure == nil ? .success : .inputOutput
+        case .export(let conversation): return try export(conversation, channel)
+        case .importing(let conversation, let file):
+            let report = try ImportOperation(file: file).run(conversation, store, channel)
+            try channel.reply(.imported(report))
+        }
+        return .success
+    }
+
+    // MARK: Users
+
+    private func addUser(
+        _ name: String, _ password: String, _ isAdmin: Bool, _ channel: some OperationChannel
+    ) throws {
+        let user: UserName
+        do throws(NameError) { user = try UserName(name) } catch { throw StoreError.badName(name, error) }
+        let hash = try OperationRunner.hash(password)
+        let account = try answer { store.addAccount(user, password: hash, isAdmin: isAdmin, by: actor, $0) }
+        try channel.reply(.user(AdminUserObject(account)))
+    }
+
+    private func change(_ name: String, _ change: AccountChange, _ channel: some OperationChannel) throws {
+        let account = try answer { store.change(name, change, by: actor, action: nil, $0) }
+        try channel.reply(.user(AdminUserObject(account)))
+    }
+
+    /// Whatever else is kept as a password's hash lets nobody in, but it is no hash of a password.
+    private static func hash(_ text: String) throws(CommandFailure) -> PasswordHash {
+        guard text.hasPrefix("$argon2id$"), text.utf8.count <= 128, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        else {
+            throw CommandFailure(.badProtocol, code: "bad_hash", "the password was not hashed as this version does")
+        }
+        return PasswordHash(stored: text)
+    }
+
+    /// Waits for what the store answers.
+    private func answer<Value: Sendable>(_ body: (@escaping NatterStore.Completion<Value>) -> Void) throws(StoreError)
+        -> Value
+    {
+        let result = Monitor<Result<Value, StoreError>?>(nil)
+        body { answer in result.signal { $0 = answer } }
+        guard let answer = result.wait(until: { $0 }) else { throw .failed("the store gave no answer") }
+        return try answer.get()
+    }
+
+    // MARK: Conversations
+
+    private func export(_ conversation: String, _ channel: some OperationChannel) throws -> ExitCode {
+        let exporter = try StoreExporter(conversation, of: store)
+        store.recordAudit(by: actor, "exported", exporter.name)
+        var isWhole = true
+        var bytes: [UInt8] = []
+        while let piece = try exporter.next() {
+            switch piece {
+            case .messages(let messages):
+                ExportLines.append(messages, to: &bytes)
+                guard bytes.count >= OperatorFrame.chunkBytes else { continue }
+                try channel.data(bytes)
+                bytes.removeAll(keepingCapacity: true)
+            case .damaged(let from, let to, let detail):
+                isWhole = false
+                try channel.data(bytes)
+                bytes.removeAll(keepingCapacity: true)
+                try channel.reply(
+                    .damagedRange(
+                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: detail))
+            }
+        }
+        try channel.data(bytes)
+        return isWhole ? .success : .inputOutput
+    }
+}

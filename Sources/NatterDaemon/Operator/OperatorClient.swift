@@ -1,0 +1,130 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// What a command of natterd does to have an operation done: by the server, if one has the directory, else on the store
+/// that it opens itself.
+struct OperatorClient {
+    /// How long a command waits for another to let go of the store, or for a server that starts or stops.
+    private static let patienceMilliseconds: Int64 = 10_000
+    private static let pauseMicroseconds: UInt32 = 20_000
+
+    let arguments: Arguments
+    let console: Console
+    /// What the operation takes, if it takes something.
+    var input: InputFile?
+    /// Makes of a reply what the command prints.
+    let present: (OperationReply) throws -> Void
+
+    /// - Throws: what went wrong, wherever the operation was done.
+    func perform(_ operation: Operation) throws -> ExitCode {
+        let directory = try DataDirectory.path(arguments, console)
+        let socket = OperatorSocket(of: directory)
+        let deadline = MonotonicClock.now() + OperatorClient.patienceMilliseconds
+        while true {
+            // The server first: the lock, taken for a moment, could keep one from starting.
+            if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
+            do {
+                let store = try DataDirectory.openStore(arguments, console)
+                defer { store.close() }
+                let code = try OperationRunner(store: store, uid: geteuid()).run(operation, OwnChannel(client: self))
+                try console.output.flush()
+                return code
+            } catch StoreOpenError.locked(let directory) {
+                // Somebody has it and does not answer: another command, or a server that starts or stops.
+                guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
+                usleep(OperatorClient.pauseMicroseconds)
+            }
+        }
+    }
+
+    /// Opens the store for a server. A command that has it is waited for, since it ends soon; another server is not.
+    static func waitingForOthers(_ directory: String, _ open: () throws -> Store) throws -> Store {
+        let socket = OperatorSocket(of: directory)
+        let deadline = MonotonicClock.now() + patienceMilliseconds
+        while true {
+            do { return try open() } catch StoreOpenError.locked(let directory) {
+                let isServed = (try? socket.connect()) != nil
+                guard !isServed, MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
+                usleep(pauseMicroseconds)
+            }
+        }
+    }
+
+    // MARK: By the server
+
+    /// - Returns: nil if the server ended before it was asked.
+    private func ask(_ operation: Operation, _ frames: FrameStream) throws -> ExitCode? {
+        let first: (kind: OperatorFrame.Kind, body: [UInt8])
+        do { first = try frames.next() } catch OperatorStreamError.ended { return nil }
+        guard first.kind == .greeting else { return try end(first) }
+        let greeting = try WireJSON.decode(OperatorFrame.Greeting.self, from: first.body)
+        guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
+        do {
+            try send(operation, frames)
+        } catch let error as DiskError where error.code == EPIPE {
+            // It has stopped listening, and may have said why.
+        }
+        return try receive(frames)
+    }
+
+    private func send(_ operation: Operation, _ frames: FrameStream) throws {
+        try frames.write(.request, json: operation)
+        guard let input else { return }
+        var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
+        while true {
+            let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
+            // The server has no question to ask: what comes now is how it ended.
+            if frames.stream.hasInput { return }
+            if count == 0 { return try frames.write(.endOfData, []) }
+            try frames.write(.data, buffer[..<count])
+        }
+    }
+
+    private func receive(_ frames: FrameStream) throws -> ExitCode {
+        while true {
+            let frame: (kind: OperatorFrame.Kind, body: [UInt8])
+            do { frame = try frames.next() } catch OperatorStreamError.ended {
+                throw CommandFailure(
+                    .unavailable, code: "outcome_unknown",
+                    "the server ended before it answered; look whether it was done, and repeat the command if not")
+            }
+            switch frame.kind {
+            case .reply: try present(try WireJSON.decode(OperationReply.self, from: frame.body))
+            case .data: try console.output.write(frame.body)
+            default: return try end(frame)
+            }
+        }
+    }
+
+    private func end(_ frame: (kind: OperatorFrame.Kind, body: [UInt8])) throws -> ExitCode {
+        guard frame.kind == .exit else { throw OperatorClient.otherVersion }
+        let exit = try WireJSON.decode(OperatorFrame.Exit.self, from: frame.body)
+        // What was found before it ended comes before what is wrong.
+        try console.output.flush()
+        if let message = exit.message {
+            throw CommandFailure(ExitCode(rawValue: exit.status), code: exit.code ?? "failed", message)
+        }
+        return ExitCode(rawValue: exit.status)
+    }
+
+    static var otherVersion: CommandFailure {
+        CommandFailure(
+            .badProtocol, code: "other_version", "the running server is of another version; restart it")
+    }
+
+    // MARK: By itself
+
+    private struct OwnChannel: OperationChannel {
+        let client: OperatorClient
+
+        func reply(_ reply: OperationReply) throws { try client.present(reply) }
+        func data(_ bytes: [UInt8]) throws { try client.console.output.write(bytes) }
+        func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+            try client.input?.read(into: buffer) ?? 0
+        }
+    }
+}

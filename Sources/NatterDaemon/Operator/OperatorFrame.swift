@@ -1,0 +1,105 @@
+internal import NatterSystem
+internal import NatterWire
+
+/// What goes over `DIR/natterd.sock`, in both directions: a kind (one byte), a length (four bytes, little-endian), and so
+/// many bytes, at most 1 MiB. Bodies other than data are JSON objects.
+///
+/// The server greets. The command then asks for one operation, and sends the data that the operation takes, with an
+/// `endOfData` behind the last: a connection that ends without it is a command that was killed, and nothing of its data
+/// counts. The server answers with replies and data, and with one exit at the end.
+enum OperatorFrame {
+    enum Kind: UInt8 {
+        case greeting = 0x47
+        case request = 0x51
+        case data = 0x44
+        case endOfData = 0x45
+        case reply = 0x52
+        case exit = 0x58
+    }
+
+    /// Changes with each change that an older program would take for another one.
+    static let version = 1
+    static let headerBytes = 5
+    static let bodyLimit = 1 << 20
+    /// How much data goes into one frame.
+    static let chunkBytes = 256 << 10
+
+    struct Greeting: Codable {
+        var version: Int
+    }
+
+    struct Exit: Codable {
+        var status: Int32
+        /// Set where the operation ended early: one word, and one line.
+        var code: String?
+        var message: String?
+    }
+}
+
+/// Why a conversation over the socket ended before its end.
+enum OperatorStreamError: Error {
+    /// The other one went away.
+    case ended
+    /// Something that this version does not know.
+    case malformed(String)
+}
+
+/// Frames over one connection. Reading is for one thread, writing too.
+final class FrameStream {
+    let stream: LocalStream
+    private var header = [UInt8](repeating: 0, count: OperatorFrame.headerBytes)
+
+    init(_ stream: LocalStream) { self.stream = stream }
+
+    /// The next frame.
+    ///
+    /// - Throws: `OperatorStreamError.ended` also in the middle of one.
+    func next() throws -> (kind: OperatorFrame.Kind, body: [UInt8]) {
+        try fill(&header)
+        guard let kind = OperatorFrame.Kind(rawValue: header[0]) else {
+            throw OperatorStreamError.malformed("a frame of unknown kind \(header[0])")
+        }
+        let length = header[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
+        guard length <= OperatorFrame.bodyLimit else {
+            throw OperatorStreamError.malformed("a frame of \(length) bytes")
+        }
+        var body = [UInt8](repeating: 0, count: length)
+        try fill(&body)
+        return (kind, body)
+    }
+
+    private func fill(_ bytes: inout [UInt8]) throws {
+        try bytes.withUnsafeMutableBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                let count = try stream.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
+                if count == 0 { throw OperatorStreamError.ended }
+                done += count
+            }
+        }
+    }
+
+    func write(_ kind: OperatorFrame.Kind, _ body: some Collection<UInt8>) throws(DiskError) {
+        var frame = [kind.rawValue]
+        frame.reserveCapacity(OperatorFrame.headerBytes + body.count)
+        for shift in stride(from: 0, to: 32, by: 8) { frame.append(UInt8(truncatingIfNeeded: body.count >> shift)) }
+        frame += body
+        try frame.withUnsafeBytesTyped { bytes throws(DiskError) in try stream.write(bytes) }
+    }
+
+    func write(_ kind: OperatorFrame.Kind, json value: some Encodable) throws(DiskError) {
+        try write(kind, WireJSON.encode(value))
+    }
+}
+
+extension [UInt8] {
+    /// `withUnsafeBytes` that keeps the type of what is thrown.
+    fileprivate func withUnsafeBytesTyped<Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        let result: Result<Void, Failure> = withUnsafeBytes { bytes in
+            do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+}

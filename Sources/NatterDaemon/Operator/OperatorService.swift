@@ -1,0 +1,207 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// The server's end of `DIR/natterd.sock`: a thread that accepts, and one for each command that is connected. None of them
+/// is the one that serves HTTP or the one that writes; what a command asks for is put before the store as a request is.
+final class OperatorService: Sendable {
+    /// Commands at a time; what comes on top is told to come back.
+    private static let commandLimit = 32
+    /// How long a command may take to say what it wants.
+    private static let requestMilliseconds = 10_000
+    /// How long commands in flight may take to end once the server is to stop.
+    private static let stopMilliseconds = 5_000
+
+    private struct State {
+        var threads: [Int: SystemThread] = [:]
+        var streams: [Int: LocalStream] = [:]
+        /// Threads that have ended and are to be joined.
+        var ended: [SystemThread] = []
+        var nextNumber = 0
+        var isStopping = false
+    }
+
+    private let socket: OperatorSocket
+    private let listener: LocalStream
+    private let store: Store
+    private let service: @Sendable () -> ServiceStatus.Service
+    private let events: EventSink
+    private let state = Monitor(State())
+    private let acceptor = Monitor<SystemThread?>(nil)
+
+    /// Makes the socket and begins to answer on it. To be called by the process that has the store open.
+    ///
+    /// - Parameter address: where clients reach the server.
+    /// - Throws: `OperatorSocketError`, `DiskError`.
+    init(
+        _ directory: String, _ store: Store, _ server: ChatServer, at address: String, clock: any WallClock,
+        events: @escaping EventSink
+    ) throws {
+        (self.store, self.events) = (store, events)
+        let since = clock.now().rfc3339
+        service = {
+            let (connections, waiting) = server.load
+            return ServiceStatus.Service(
+                pid: getpid(), since: since, address: address, connections: connections, waiting: waiting)
+        }
+        socket = OperatorSocket(of: directory)
+        listener = try socket.listen()
+        let thread = try SystemThread(name: "natter-operator") { [self] in accept() }
+        acceptor.signal { $0 = thread }
+    }
+
+    /// Takes no more commands, lets those in flight come to an end, and removes the socket.
+    func stop() {
+        state.signal { $0.isStopping = true }
+        listener.shutDown(Int(SHUT_RDWR))
+        acceptor.signal { thread in
+            defer { thread = nil }
+            return thread
+        }?.join()
+        socket.remove()
+        // What still sends its data will not have sent all of it; the rest may finish, but not wait for a reader for ever.
+        for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
+        _ = state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil }
+        for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
+        _ = state.wait { $0.threads.isEmpty ? true : nil }
+        joinEnded()
+    }
+
+    private func joinEnded() {
+        let ended = state.withLock { state in
+            defer { state.ended = [] }
+            return state.ended
+        }
+        for thread in ended { thread.join() }
+    }
+
+    // MARK: Threads
+
+    private func accept() {
+        while let stream = listener.accept() {
+            joinEnded()
+            let number = state.withLock { state -> Int? in
+                guard !state.isStopping, state.streams.count < OperatorService.commandLimit else { return nil }
+                state.nextNumber += 1
+                state.streams[state.nextNumber] = stream
+                return state.nextNumber
+            }
+            guard let number else {
+                OperatorService.refuse(stream)
+                continue
+            }
+            do throws(DiskError) {
+                // Its end must not come before it is known here.
+                let isKnown = Monitor(false)
+                let thread = try SystemThread(name: "natter-command") { [self] in
+                    _ = isKnown.wait { $0 ? true : nil }
+                    serve(stream)
+                    end(number)
+                }
+                state.withLock { $0.threads[number] = thread }
+                isKnown.signal { $0 = true }
+            } catch {
+                state.withLock { $0.streams[number] = nil }
+                OperatorService.refuse(stream)
+            }
+        }
+    }
+
+    private func end(_ number: Int) {
+        state.signal { state in
+            state.streams[number] = nil
+            if let thread = state.threads.removeValue(forKey: number) { state.ended.append(thread) }
+        }
+    }
+
+    private static func refuse(_ stream: LocalStream) {
+        let exit = OperatorFrame.Exit(
+            status: ExitCode.temporary.rawValue, code: "busy",
+            message: "the server is busy with other commands; try again in a moment")
+        try? FrameStream(stream).write(.exit, json: exit)
+    }
+
+    // MARK: One command
+
+    private func serve(_ stream: LocalStream) {
+        let frames = FrameStream(stream)
+        do {
+            let uid = try stream.peer(socket.path)
+            guard uid == geteuid() || uid == 0 else {
+                events(Event(.warning, "command_refused", [("uid", String(uid))]))
+                return try frames.write(
+                    .exit,
+                    json: OperatorFrame.Exit(
+                        status: ExitCode.refused.rawValue, code: "not_allowed",
+                        message: "only the server's own user and root may command it"))
+            }
+            try frames.write(.greeting, json: OperatorFrame.Greeting(version: OperatorFrame.version))
+            stream.limitReading(toMilliseconds: OperatorService.requestMilliseconds)
+            let request = try frames.next()
+            stream.limitReading(toMilliseconds: 0)
+            let exit = perform(request.kind, request.body, uid, frames)
+            try frames.write(.exit, json: exit)
+        } catch {
+            // A command that was killed, or said nothing: nobody is there to be told.
+            events(Event(.debug, "command_ended", [("reason", "\(error)")]))
+        }
+    }
+
+    private func perform(
+        _ kind: OperatorFrame.Kind, _ body: [UInt8], _ uid: UInt32, _ frames: FrameStream
+    ) -> OperatorFrame.Exit {
+        guard kind == .request, let operation = try? WireJSON.decode(Operation.self, from: body) else {
+            return OperatorFrame.Exit(
+                status: ExitCode.badProtocol.rawValue, code: "unknown_operation",
+                message: "the running server is of another version; restart it")
+        }
+        events(Event(.info, "command", [("operation", operation.name), ("uid", String(uid))]))
+        do {
+            let runner = OperationRunner(store: store, uid: uid, service: service)
+            let status = try runner.run(operation, ServiceChannel(frames))
+            return OperatorFrame.Exit(status: status.rawValue)
+        } catch {
+            let failure = DaemonFailure.failure(error)
+            return OperatorFrame.Exit(
+                status: failure.exitCode.rawValue, code: failure.code, message: failure.message)
+        }
+    }
+}
+
+/// A command at the other end of a socket.
+private final class ServiceChannel: OperationChannel {
+    private let frames: FrameStream
+    private var pending: ArraySlice<UInt8> = []
+    private var isAtEnd = false
+
+    init(_ frames: FrameStream) { self.frames = frames }
+
+    func reply(_ reply: OperationReply) throws { try frames.write(.reply, json: reply) }
+
+    func data(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            try frames.write(.data, rest.prefix(OperatorFrame.chunkBytes))
+            rest = rest.dropFirst(OperatorFrame.chunkBytes)
+        }
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        while pending.isEmpty, !isAtEnd {
+            let (kind, body) = try frames.next()
+            switch kind {
+            case .data: pending = body[...]
+            case .endOfData: isAtEnd = true
+            default: throw OperatorStreamError.malformed("a frame that is no data")
+            }
+        }
+        let count = min(buffer.count, pending.count)
+        buffer.copyBytes(from: pending.prefix(count))
+        pending = pending.dropFirst(count)
+        return count
+    }
+}

@@ -1,0 +1,116 @@
+internal import Glibc
+internal import NatterSystem
+
+/// Why there is no talking over the socket of a data directory.
+enum OperatorSocketError: Error {
+    /// Something that is no socket lies in its place.
+    case inTheWay(String)
+    /// Who answers there is neither the directory's owner nor root.
+    case stranger(path: String, uid: UInt32)
+}
+
+/// `DIR/natterd.sock`, by which natterd's own commands reach the server that has the directory.
+struct OperatorSocket {
+    static let name = "natterd.sock"
+    private static let backlog: Int32 = 64
+
+    private let directory: String
+
+    init(of directory: String) { self.directory = directory }
+
+    var path: String { directory + "/" + OperatorSocket.name }
+
+    // MARK: The server's end
+
+    /// Makes the socket, mode 0600, in the place of one that a killed server has left. To be called by whoever holds the
+    /// store's lock, so that nobody can be listening there.
+    ///
+    /// - Throws: `OperatorSocketError.inTheWay`, `DiskError`.
+    func listen() throws -> LocalStream {
+        try removeStale()
+        let stream = try LocalStream.make(path)
+        // Before it has a name: there is no moment at which others could connect.
+        guard fchmod(stream.descriptor, 0o600) == 0 else {
+            throw DiskError(operation: "change the mode of", path: path)
+        }
+        try withAddress { address, length in
+            guard bind(stream.descriptor, address, length) == 0,
+                Glibc.listen(stream.descriptor, OperatorSocket.backlog) == 0
+            else { throw DiskError(operation: "create", path: path) }
+        }
+        return stream
+    }
+
+    /// Takes the socket's name away, if it still is one.
+    func remove() { try? removeStale() }
+
+    private func removeStale() throws {
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            if errno == ENOENT { return }
+            throw DiskError(operation: "look at", path: path)
+        }
+        // What somebody put there may be worth something, or lead elsewhere: it is not ours to remove.
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw OperatorSocketError.inTheWay(path) }
+        guard unlink(path) == 0 else { throw DiskError(operation: "remove", path: path) }
+    }
+
+    // MARK: A command's end
+
+    /// Connects to the server.
+    ///
+    /// - Returns: nil if none listens there.
+    /// - Throws: `OperatorSocketError.stranger` where another user than the directory's owner does: passwords' hashes and
+    ///   conversations are not for just anybody. `DiskError`.
+    func connect() throws -> LocalStream? {
+        var status = stat()
+        // A link would lead out of the directory, where another's socket may be.
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+        let stream = try LocalStream.make(path)
+        let code = try withAddress { address, length -> Int32 in
+            while true {
+                if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
+                // It goes on by itself, but a local connection is made at once or not at all: ask again.
+                if errno != EINTR { return errno }
+            }
+        }
+        switch code {
+        case 0: break
+        case ECONNREFUSED, ENOENT, EAGAIN: return nil
+        default: throw DiskError(code: code, operation: "connect to", path: path)
+        }
+        let peer = try stream.peer(path)
+        var owner = stat()
+        guard stat(directory, &owner) == 0 else { throw DiskError(operation: "look at", path: directory) }
+        guard peer == owner.st_uid || peer == geteuid() || peer == 0 else {
+            throw OperatorSocketError.stranger(path: path, uid: peer)
+        }
+        return stream
+    }
+
+    // MARK: The address
+
+    /// Calls `body` with the socket's address. Where the path is longer than an address holds, it goes by way of the
+    /// directory's own descriptor, which `body` finds open.
+    private func withAddress<Result>(
+        _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
+    ) throws -> Result {
+        var address = sockaddr_un()
+        let room = MemoryLayout.size(ofValue: address.sun_path)
+        address.sun_family = sa_family_t(AF_UNIX)
+        var held: Int32 = -1
+        defer { if held >= 0 { close(held) } }
+        var name = path
+        if name.utf8.count >= room {
+            held = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard held >= 0 else { throw DiskError(operation: "open", path: directory) }
+            name = "/proc/self/fd/\(held)/\(OperatorSocket.name)"
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name.utf8.prefix(room - 1)) }
+        return try withUnsafePointer(to: &address) { pointer in
+            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+/// The operator's commands, with a server on the directory and without one.
+@Suite("natterd user, clients, status, and the socket")
+struct OperateTests {
+    /// Does the same twice: in a world whose server runs, and in one where none does.
+    private func inBoth(_ body: (World) throws -> Void) throws {
+        for isServing in [true, false] { try body(World(isServing: isServing)) }
+    }
+
+    /// With a server for as long as `body` runs, at least.
+    private func serving(_ world: World, afterwards: Bool, _ body: () throws -> Void) throws {
+        if world.daemon == nil { try world.serve() }
+        try body()
+        if !afterwards { world.stopServing() }
+    }
+
+    private let secret = Process.Stream.bytes(Array("a new password\nanother line\n".utf8))
+
+    @Test("user add makes an account that can log in; --admin an admin; what can't be is refused")
+    func add() throws {
+        try inBoth { world throws in
+            let added = try world.natterd("user", "add", "dora", "--password-stdin", input: secret)
+            #expect(added.code == 0 && added.bytes.isEmpty && isOneLine(added.errors))
+            let file = try world.directory.write("password", "from a file\n")
+            let admin = try world.natterd("user", "add", "Café", "--admin", "--password-file", file, "--json")
+            let object = try #require(try admin.objects().first)
+            #expect(admin.code == 0 && object[string: "name"] == "Café" && object[bool: "admin"] == true)
+            for (words, code, input) in [
+                (["DORA"], Int32(65), secret), (["a b"], 65, secret), (["me"], 65, secret), (["x,y"], 65, secret),
+                (["short"], 65, .bytes(Array("seven77\n".utf8))), (["empty"], 65, .bytes([])),
+                (["nofile", "--password-file", world.directory("nix")], 65, .nothing),
+                (["nobody"], 64, .nothing), ([], 64, secret), (["one", "two"], 64, secret),
+            ] {
+                let how = input.isNothing ? [] : ["--password-stdin"]
+                let outcome = try world.natterd(["user", "add"] + words + how, input: input)
+                #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words)")
+            }
+            if world.daemon == nil { try world.serve() }
+            let dora = world.person("dora")
+            #expect(try dora.run(["login", "dora", "--password-stdin"], input: secret).code == 0)
+            try dora.sends("hello")
+            let list = try world.natterd("user", "list", "--json").objects()
+            #expect(list.compactMap { $0[string: "name"] } == ["alice", "bob", "Café", "carol", "dora"])
+            #expect(list.filter { $0[bool: "admin"] == true }.count == 1)
+        }
+    }
+
+    @Test("user list has a line for each account, by name; clients those who were here, newest first")
+    func lists() throws {
+        let world = try World()
+        _ = try world.natterd("user", "add", "zoe", "--password-stdin", input: secret)
+        try world.bob.sends("one")
+        usleep(5_000)
+        try world.alice.sends("two")
+        let running = try world.natterd("clients", "--json")
+        #expect(try running.objects().prefix(2).map { $0[string: "name"] } == ["alice", "bob"])
+        #expect(try running.objects().prefix(2).allSatisfy { $0[string: "address"] == "127.0.0.1" })
+        #expect(try running.objects().allSatisfy { $0[string: "name"] != "zoe" })
+        let table = try world.natterd("clients")
+        let first = try #require(table.lines.first)
+        #expect(first.wholeMatch(of: /alice\ +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z +127\.0\.0\.1/) != nil)
+        #expect(table.errors.isEmpty)
+        let users = try world.natterd("user", "list")
+        world.stopServing()
+        // What the server knew is what it wrote down in the end.
+        #expect(try world.natterd("clients").bytes == table.bytes)
+        #expect(users.lines.map { $0.prefix { $0 != " " } } == ["alice", "bob", "carol", "zoe"])
+        #expect(try world.natterd("user", "list").lines.count == 4)
+    }
+
+    @Test("user passwd and disable end all sessions, enable brings none back; an unknown user is 67")
+    func sessions() throws {
+        try inBoth { world throws in
+            let isServing = world.daemon != nil
+            #expect(try world.natterd("user", "passwd", "alice", "--password-stdin", input: secret).code == 0)
+            try serving(world, afterwards: isServing) { () throws in
+                #expect(try world.alice("whoami").code == 77)
+                let old = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+                #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: old).code == 77)
+                #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: secret).code == 0)
+            }
+            #expect(try world.natterd("user", "disable", "ALICE").code == 0)
+            try serving(world, afterwards: isServing) { () throws in
+                #expect(try world.alice("whoami").code == 77)
+                #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: secret).code == 77)
+            }
+            #expect(try world.natterd("user", "enable", "alice").code == 0)
+            try serving(world, afterwards: isServing) { () throws in
+                #expect(try world.alice("whoami").code == 77)
+                #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: secret).code == 0)
+                #expect(try world.bob("whoami").code == 0)
+            }
+            for command in ["disable", "enable", "promote", "demote"] {
+                let outcome = try world.natterd("user", command, "nobody")
+                #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.errors.contains("'nobody'"))
+            }
+            #expect(try world.natterd("user", "passwd", "nobody", "--password-stdin", input: secret).code == 67)
+        }
+    }
+
+    @Test("a waiting request of a user who is disabled ends at once")
+    func disabledWhileWaiting() throws {
+        let world = try World()
+        try world.bob.sends("one")
+        let waiting = try world.alice.start(["log", "-f", "--format", "%m"])
+        #expect(try waiting.line() == "one")
+        // It waits with the server from now on, for up to a minute at a time.
+        while try world.natterd("status", "--json").objects().first?[object: "server"]?[int: "waiting"] != 1 {
+            usleep(2_000)
+        }
+        let began = ContinuousClock.now
+        #expect(try world.natterd("user", "disable", "alice").code == 0)
+        let end = waiting.finish()
+        #expect(end.code == 77 && ContinuousClock.now - began < .seconds(20), "\(end)")
+    }
+
+    @Test("promote and demote: the right of an admin, and the trail of who gave it")
+    func admins() throws {
+        let world = try World()
+        let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token"))
+            .trimmingCharacters(in: .newlines)
+        func log() throws -> RawRequest.Answer {
+            try RawRequest.send(
+                "GET", "/v1/admin/log", to: world.url, token: token, headers: ["Accept: application/x-ndjson"])
+        }
+        #expect(try log().status == 403)
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        #expect(try log().status == 200)
+        #expect(try world.natterd("user", "demote", "alice").code == 0)
+        #expect(try log().status == 403)
+        world.stopServing()
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        #expect(try world.natterd("export", "general").code == 0)
+        try world.serve()
+        let entries = try log().body.split(separator: "\n").map { try JSON(parsing: String($0)) }
+        #expect(
+            entries.map { $0[string: "action"] } == ["exported", "user_promoted", "user_demoted", "user_promoted"])
+        #expect(entries.allSatisfy { $0[string: "actor"] == "operator (uid \(getuid()))" })
+        #expect(entries.map { $0[string: "subject"] } == ["general", "alice", "alice", "alice"])
+    }
+
+    @Test("status: with a server its process, address and age; without one what the store holds; 0 for both")
+    func status() throws {
+        let world = try World()
+        try world.alice.sends("one", "two")
+        let running = try world.natterd("status", "--json")
+        let object = try #require(try running.objects().first)
+        #expect(running.code == 0 && running.lines.count == 1 && running.errors.isEmpty)
+        #expect(object[bool: "running"] == true)
+        let server = try #require(object[object: "server"])
+        #expect(server[int: "pid"] == world.daemon.map { Int($0.process.id) })
+        #expect(server[string: "address"] == world.url)
+        #expect(server[string: "since"]?.hasSuffix("Z") == true && server[int: "waiting"] == 0)
+        let human = try world.natterd("status")
+        #expect(human.code == 0 && human.output.contains("running") && human.output.contains(world.url))
+        world.stopServing()
+        let stopped = try world.natterd("status", "--json")
+        let after = try #require(try stopped.objects().first)
+        #expect(stopped.code == 0 && after[bool: "running"] == false && after.hasNull("server"))
+        for found in [object, after] {
+            #expect(found[object: "users"]?[int: "all"] == 3 && found[object: "users"]?[int: "admins"] == 0)
+            #expect(found[int: "messages"] == 2 && found[int: "conversations"] == 1)
+            #expect(found.hasNull("failure") && found[object: "bytes"]?[int: "free"] ?? 0 > 0)
+        }
+        #expect(object[string: "store"] == after[string: "store"])
+        #expect(try world.natterd("status").output.contains("not running"))
+    }
+
+    @Test("export and import say the same with a server and without, and sent messages are there at once")
+    func bulk() throws {
+        let lines = (1...500).map { JSON.line(ts: $0, sender: "x", text: "message \($0)") }.joined()
+        let world = try World()
+        #expect(try world.natterd("import", "general", "-", "--json", input: .bytes(Array(lines.utf8))).code == 0)
+        try world.alice.sends("after it", "\u{1B}[2J")
+        let running = try world.natterd("export", "general")
+        #expect(running.code == 0 && running.lines.count == 502 && running.errors.isEmpty)
+        let bad = try world.natterd("import", "general", "-", input: .bytes(Array("\(lines)nonsense\n".utf8)))
+        #expect(bad.code == 65 && isOneLine(bad.errors) && bad.errors.contains("standard input, line 501"))
+        #expect(try world.natterd("export", "nowhere").code == 67)
+        #expect(try world.natterd("import", "@alice,@bob", "-", input: .bytes(Array(lines.utf8))).code == 65)
+        let full = try Process(
+            Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
+            output: .path("/dev/full")
+        ).finish()
+        #expect(full.code == 74 && isOneLine(full.errors))
+        #expect(try world.bob.texts("log").count == 502)
+        world.stopServing()
+        #expect(try world.natterd("export", "general").bytes == running.bytes)
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
+    @Test("a command that is killed while it sends its file leaves nothing behind, and the server goes on")
+    func killedCommand() throws {
+        let world = try World()
+        let process = try Process(
+            Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:],
+            input: .pipe)
+        for number in 1...2_000 { process.type(JSON.line(ts: number, sender: "x", text: "message \(number)")) }
+        process.signal(SIGKILL)
+        #expect(process.finish().code == 137)
+        try world.alice.sends("one")
+        #expect(try world.natterd("export", "general").lines.count == 1)
+        #expect(
+            try world.natterd(
+                "import", "general", "-", input: .bytes(Array(JSON.line(ts: 1, sender: "x", text: "y").utf8))
+            )
+            .code == 0)
+        #expect(try world.bob.texts("log") == ["one", "y"])
+    }
+
+    @Test("the socket is 0600, gone after a stop, left by a kill, and that is in nobody's way")
+    func socket() throws {
+        let world = try World()
+        let path = world.data + "/natterd.sock"
+        #expect(Files.mode(path) == 0o600 && Files.mode(world.data) == 0o700)
+        world.stopServing()
+        #expect(Files.mode(path) == nil)
+        try world.serve()
+        world.killServer()
+        #expect(Files.mode(path) == 0o600)
+        #expect(try world.natterd("user", "list").lines.count == 3)
+        try world.serve()
+        #expect(try world.natterd("status", "--json").objects().first?[bool: "running"] == true)
+        // What somebody put there is not removed.
+        world.stopServing()
+        for make in ["mkfifo '\(path)'", "ln -s /tmp/elsewhere '\(path)'", "touch '\(path)'"] {
+            #expect(try Process("/bin/sh", ["-c", make], environment: [:]).finish().code == 0)
+            let outcome = try world.natterd("serve", "--listen", "127.0.0.1:0")
+            #expect(outcome.code == 73 && isOneLine(outcome.errors) && outcome.errors.contains("natterd.sock"))
+            #expect(try world.natterd("user", "list").code == 0)
+            #expect(unlink(path) == 0)
+        }
+    }
+
+    @Test("a directory whose path is longer than a socket's address")
+    func longPath() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory(String(repeating: "long/", count: 40) + "data")
+        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+        #expect(chmod(data, 0o700) == 0)
+        let daemon = try Daemon(data: data)
+        let outcome = try Daemon.run(["--data", data, "status", "--json"], home: directory.path)
+        #expect(try outcome.objects().first?[bool: "running"] == true)
+        #expect(daemon.stop().code == 0)
+    }
+
+    @Test("sixteen commands at once, and all are done")
+    func atOnce() throws {
+        try inBoth { world throws in
+            let processes = try (1...16).map { number in
+                try Process(
+                    Programs.path("natterd"), ["--data", world.data, "user", "add", "u\(number)", "--password-stdin"],
+                    environment: [:], input: secret)
+            }
+            for process in processes {
+                let outcome = process.finish()
+                #expect(outcome.code == 0, "\(outcome.errors)")
+            }
+            #expect(try world.natterd("user", "list").lines.count == 19)
+        }
+    }
+
+    @Test("whatever is said to the socket, the server goes on", arguments: UInt64(1)...8)
+    func noise(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let world = try World()
+        for _ in 0..<20 {
+            var bytes = [UInt8]("Q".utf8) + [UInt8.random(in: 0...64, using: &generator), 0, 0, 0]
+            if Bool.random(using: &generator) { bytes[4] = .random(in: 0...255, using: &generator) }
+            let count = Int.random(in: 0...2_000, using: &generator)
+            bytes += (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            UnixSocket.send(bytes, to: world.data + "/natterd.sock")
+        }
+        #expect(try world.natterd("status").code == 0)
+        try world.alice.sends("one")
+        #expect(world.stopServing()?.code == 0)
+    }
+}
+
+/// A connection that says something and goes away.
+private enum UnixSocket {
+    static func send(_ bytes: [UInt8], to path: String) {
+        let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        #expect(connected == 0)
+        _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    }
+}
+
+extension Process.Stream {
+    fileprivate var isNothing: Bool { if case .nothing = self { true } else { false } }
+}
