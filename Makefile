@@ -20,7 +20,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build demo test lint check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build demo test lint mutants check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make lint     Swift, man pages, shell scripts"
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
+	@echo "make mutants  takes safeguards away one at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  takes them away again"
 	@echo "make deb      Debian packages of both, in .build/deb; as root, 'make check-deb' tries them"
@@ -69,6 +70,9 @@ test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	swift test $(if $(FILTER),--filter $(FILTER))
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples)
+
+mutants: packages compiler
+	@scripts/mutants $(NAMES)
 
 # The API against its description, and the examples of the manual and the README, each with a server of its own.
 check-openapi check-examples: build
