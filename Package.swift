@@ -113,7 +113,19 @@ let package = Package(
             of: [
                 "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto",
                 "NatterWire",
-                "NatterModel", "NatterSystem", "NatterServer",
+                "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
+            ]),
+        // Disks, clocks and networks that fail as a seed says, for whoever tests or tortures.
+        .target(
+            name: "FaultSimulation",
+            dependencies: [
+                "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterModel", "NatterSystem",
+            ], path: "Tests/FaultSimulation", swiftSettings: strict),
+        tests(
+            "FaultTests",
+            of: [
+                "FaultSimulation", "NatterStore", "NatterClient", "NatterIndex", "NatterCrypto", "NatterModel",
+                "NatterSystem",
             ]),
         // These know the programs alone, so that no code of theirs can be on both sides.
         tests("ProgramTests", of: []),

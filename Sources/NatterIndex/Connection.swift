@@ -1,6 +1,6 @@
 internal import CSQLite
 internal import Glibc
-internal import NatterSystem
+public import NatterSystem
 
 /// One connection to one SQLite file. To be used by one thread at a time.
 ///
@@ -25,21 +25,27 @@ public final class Connection {
     public let path: String
     let handle: OpaquePointer
     private let pageChecksums: PageChecksums?
+    /// What SQLite reaches the files by; nil for its own way to the operating system's.
+    private let system: DiskVFS?
     private var cached: [String: OpaquePointer] = [:]
 
-    /// - Parameter checksums: whether each page has a checksum: always, but for a database in memory, which has no file.
+    /// - Parameters:
+    ///   - checksums: whether each page has a checksum: always, but for a database in memory, which has no file.
+    ///   - disk: where the file is.
     /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
     public init(
-        path: String, role: Role, durability: Durability = .full, checksums: Bool = true
+        path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(IndexError) {
-        if role == .writer, checksums { try Connection.makePrivate(path) }
+        let system = try disk.databases.map { disk throws(IndexError) in try DiskVFS.of(disk) }
+        if role == .writer, checksums, system == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
             role == .writer
             ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
             : SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
         let code = sqlite3_open_v2(
-            path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, nil)
+            path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE,
+            system?.name)
         guard code == SQLITE_OK, let handle else {
             let error = Connection.error(code: code, handle: handle, path: path)
             sqlite3_close_v2(handle)
@@ -47,6 +53,7 @@ public final class Connection {
         }
         self.handle = handle
         self.path = path
+        self.system = system
         pageChecksums = checksums ? PageChecksums(handle) : nil
         guard !checksums || pageChecksums != nil else {
             sqlite3_close_v2(handle)

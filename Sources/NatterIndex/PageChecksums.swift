@@ -67,8 +67,8 @@ final class PageChecksums {
             guard let read = original(file)?.pointee.xRead else { return SQLITE_IOERR }
             let code = read(file, buffer, count, offset)
             guard isPage(count, at: offset) else { return code }
-            // SQLITE_IOERR_SHORT_READ. A page that is cut off was cut off by someone else: SQLite asks for none that it did not write.
-            if code == SQLITE_IOERR | 2 << 8 { return SQLITE_CORRUPT }
+            // A page that is cut off was cut off by someone else: SQLite asks for none that it did not write.
+            if code == IOErrorCode.shortRead { return SQLITE_CORRUPT }
             guard code == SQLITE_OK else { return code }
             return isWhole(UnsafeRawBufferPointer(start: buffer, count: Int(count)), at: offset)
                 ? SQLITE_OK : SQLITE_CORRUPT

@@ -36,7 +36,7 @@ final class Sealer: Sendable {
     /// Asks for these conversations to be sealed as far as whole blocks go.
     func request(_ conversations: [Int64]) { queue.signal { $0.ripe.formUnion(conversations) } }
 
-    /// Asks for a conversation to be sealed to its last message.
+    /// Asks for a conversation to be sealed to its last message, after all that was asked for before.
     func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
         queue.signal { $0.whole.append((conversation, completion)) }
     }
@@ -59,11 +59,11 @@ final class Sealer: Sendable {
     private func next() -> Work? {
         queue.wait { queue -> Work?? in
             if queue.isStopping { return .some(nil) }
-            if !queue.whole.isEmpty {
+            guard !queue.ripe.isEmpty else {
+                if queue.whole.isEmpty { return queue.isUntidy ? .tidying : nil }
                 let first = queue.whole.removeFirst()
                 return .some(.whole(first.conversation, first.completion))
             }
-            guard !queue.ripe.isEmpty else { return queue.isUntidy ? .tidying : nil }
             let round = Array(queue.ripe.prefix(Sealer.roundSize))
             queue.ripe.subtract(round)
             return .some(.ripe(round))
@@ -78,11 +78,13 @@ final class Sealer: Sendable {
             switch work {
             case .ripe(let conversations):
                 _ = seal(conversations, whole: false, store, writer)
+                tidy(store, writer)
             case .whole(let conversation, let completion):
-                completion(seal([conversation], whole: true, store, writer))
-            case .tidying: break
+                let failure = seal([conversation], whole: true, store, writer)
+                tidy(store, writer)
+                completion(failure)
+            case .tidying: tidy(store, writer)
             }
-            tidy(store, writer)
         }
     }
 

@@ -33,7 +33,7 @@ extension Store {
     ) throws -> Store {
         let lock = try takeLock(directory, disk: disk)
         do {
-            let connection = try Connection(path: databasePath(directory), role: .writer)
+            let connection = try Connection(path: databasePath(directory), role: .writer, disk: disk)
             try StoreSchema.current.migrate(connection)
             let (id, secret) = try identity(connection)
             let store = Store(
@@ -53,10 +53,10 @@ extension Store {
     }
 
     /// Makes the directory if need be and keeps everybody else out of it.
-    static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> FileLock {
+    static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> any DiskLock {
         do throws(DiskError) {
             try disk.makeDirectories(directory)
-            if let lock = try FileLock.take(directory + "/store.lock") { return lock }
+            if let lock = try disk.lock(directory + "/store.lock") { return lock }
         } catch {
             throw .cannotCreate(error)
         }

@@ -28,8 +28,9 @@ public final class Store: ChatStore {
     private let reporter: @Sendable (String) -> Void
     private let failed: @Sendable (String) -> Void
     /// nil once the directory is let go.
-    private let lock: Monitor<FileLock?>
+    private let lock: Monitor<(any DiskLock)?>
     private let keepsSearchIndex: Bool
+    let checkpointBytes: Int
 
     public struct Options: Sendable {
         /// Days that idempotency keys are remembered, at least.
@@ -40,7 +41,9 @@ public final class Store: ChatStore {
         public var failed: @Sendable (String) -> Void = { _ in }
 
         /// The bound of what is kept uncompressed.
-        var journalBytes = Sealer.standardJournalBytes
+        package var journalBytes = Sealer.standardJournalBytes
+        /// WAL bytes after which it is moved into the database.
+        package var checkpointBytes = StoreWriter.standardCheckpointBytes
         /// Whether a thread keeps the search index up to date; without it a search scans.
         public var keepsSearchIndex = false
 
@@ -48,12 +51,13 @@ public final class Store: ChatStore {
     }
 
     init(
-        directory: String, id: StoreID, keySecret: ShortHashKey, disk: any Disk, clock: any WallClock, lock: FileLock,
+        directory: String, id: StoreID, keySecret: ShortHashKey, disk: any Disk, clock: any WallClock,
+        lock: any DiskLock,
         options: Options
     ) {
         (self.directory, self.id, self.keySecret, self.disk, self.clock) = (directory, id, keySecret, disk, clock)
         (self.lock, reporter, failed) = (Monitor(lock), options.report, options.failed)
-        keepsSearchIndex = options.keepsSearchIndex
+        (keepsSearchIndex, checkpointBytes) = (options.keepsSearchIndex, options.checkpointBytes)
         sealer = Sealer(journalBytes: options.journalBytes)
         cache = ArchiveCache(directory: directory, disk: disk)
     }
@@ -163,6 +167,24 @@ public final class Store: ChatStore {
         }
     }
 
+    /// Seals a conversation to its last message, ripe or not, after what the sealer has to do already.
+    package func seal(
+        _ name: String, for principal: Principal, _ completion: @escaping @Sendable (StoreError?) -> Void
+    ) throws(StoreError) {
+        let number = try state.withLock { state throws(StoreError) -> Int64? in
+            guard case .existing(let found) = try state.resolve(name, for: principal.account) else { return nil }
+            return found.identity.number
+        }
+        guard let number else { return completion(nil) }
+        sealer.requestWhole(number, completion)
+    }
+
+    /// Calls back once the sealer has done what it has to do so far.
+    package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
+        // No conversation has this number, so nothing is sealed by it.
+        sealer.requestWhole(0, completion)
+    }
+
     func announce(_ news: News) { self.news.withLock { $0 }?(news) }
 
     public func onNews(_ body: @escaping @Sendable (News) -> Void) { news.signal { $0 = body } }
@@ -174,7 +196,7 @@ public final class Store: ChatStore {
         let reader =
             try readers.withLock { $0.popLast() }
             ?? ArchiveReader(
-                connection: Connection(path: Store.databasePath(directory), role: .reader), cache: cache)
+                connection: Connection(path: Store.databasePath(directory), role: .reader, disk: disk), cache: cache)
         defer { readers.signal { if $0.count < 8 { $0.append(reader) } } }
         return try body(reader)
     }

@@ -86,7 +86,7 @@ final class StoreSearch: Sendable {
     /// The thread's body: first everything that a former run has left over, then what is sealed.
     func run(_ store: Store) {
         do {
-            var index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory))
+            var index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
             queue.signal { queue in
                 queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
             }
@@ -99,8 +99,8 @@ final class StoreSearch: Sendable {
                 } catch SearchIndexError.corrupt {
                     store.report("the search index is damaged; it is made again")
                     readers.signal { $0 = [] }
-                    try SearchIndex.discard(path: StoreSearch.path(store.directory))
-                    index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory))
+                    try SearchIndex.discard(path: StoreSearch.path(store.directory), disk: store.disk)
+                    index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
                     queue.signal { queue in
                         queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
                     }
@@ -151,7 +151,7 @@ final class StoreSearch: Sendable {
 
     /// Where a search is reading meanwhile this may fail; the next step tries again.
     private func keepSmall(_ index: SearchIndex, _ store: Store) {
-        let wal = try? PosixDisk().information(StoreSearch.path(store.directory) + "-wal")
+        let wal = try? store.disk.information(StoreSearch.path(store.directory) + "-wal")
         if wal?.size ?? 0 > StoreSearch.walBytes { try? index.checkpoint(truncating: true) }
     }
 
@@ -159,7 +159,7 @@ final class StoreSearch: Sendable {
     func withIndex<Result>(_ store: Store, _ body: (SearchIndex?) throws -> Result) rethrows -> Result {
         let reader =
             readers.withLock { $0.popLast() }
-            ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory)).map(Reader.init)
+            ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory), disk: store.disk).map(Reader.init)
         defer { if let reader { readers.signal { if $0.count < 4 { $0.append(reader) } } } }
         return try body(reader?.index)
     }

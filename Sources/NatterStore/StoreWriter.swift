@@ -46,7 +46,7 @@ final class StoreWriter: Sendable {
     /// A commit is refused when the file system has less than this left, so that sealing and deleting can still finish.
     static let reservedBytes: UInt64 = 1 << 20
     /// WAL bytes after which it is moved into the database.
-    static let checkpointBytes = 4 << 20
+    static let standardCheckpointBytes = 4 << 20
 
     private let queue = Monitor(Queue())
 
@@ -203,7 +203,7 @@ final class WriterCore: @unchecked Sendable {
         if !outcome.ripe.isEmpty { store.sealer.request(outcome.ripe) }
         store.sealer.note(journalBytes: journalBytes)
         walBytes += numbering.batch.size + 4_096
-        if walBytes >= StoreWriter.checkpointBytes { checkpoint() }
+        if walBytes >= store.checkpointBytes { checkpoint() }
     }
 
     /// Between two commits: nobody else ever checkpoints.

@@ -15,7 +15,19 @@ public protocol Disk: Sendable {
     func information(_ path: String) throws(DiskError) -> FileInformation?
     /// Bytes that an unprivileged process can still write on the file system of this path.
     func freeBytes(_ path: String) throws(DiskError) -> UInt64
+    /// Tries to take the lock of that name, and waits up to `timeoutMilliseconds` for it. Makes its file if need be, but not
+    /// the directory.
+    ///
+    /// - Returns: nil if somebody else still holds it. Dropping the value lets the lock go.
+    /// - Throws: `DiskError`, with `isMissing` also where the directory was removed while this waited.
+    func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)?
+    /// The disk that keeps SQLite's files, through this protocol; nil where they are files of the operating system, which
+    /// SQLite reads and writes itself, with locks and memory shared between processes.
+    var databases: (any Disk & AnyObject)? { get }
 }
+
+/// A lock that goes with its value, and with its process.
+public protocol DiskLock: AnyObject, Sendable {}
 
 public enum OpenMode: Sendable {
     case read
@@ -78,6 +90,15 @@ extension DiskFile {
 }
 
 extension Disk {
+    public func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)? {
+        try FileLock.take(path, timeoutMilliseconds: timeoutMilliseconds)
+    }
+
+    /// The same without waiting.
+    public func lock(_ path: String) throws(DiskError) -> (any DiskLock)? { try lock(path, timeoutMilliseconds: 0) }
+
+    public var databases: (any Disk & AnyObject)? { nil }
+
     /// Reads a whole small file.
     /// - Throws: `EFBIG` if it is larger than `limit` bytes.
     public func contents(of path: String, limit: Int) throws(DiskError) -> [UInt8] {

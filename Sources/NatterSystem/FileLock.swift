@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// A lock that belongs to this process and goes with it, on a file of its own: `flock(2)`.
-public final class FileLock: Sendable {
+public final class FileLock: DiskLock {
     private let descriptor: Int32
 
     private init(descriptor: Int32) { self.descriptor = descriptor }

@@ -1,3 +1,4 @@
+import FaultSimulation
 @testable import NatterClient
 import NatterModel
 @testable import NatterStore
@@ -25,11 +26,11 @@ struct FaultTests {
         var isCrashing = true
         while isCrashing {
             // When a process dies in its first sync, another in the one after, and a third comes through
-            let home = try TemporaryDirectory()
-            let location = server.location(home, "alice")
+            let disk = SimulatedDisk(clock: SystemClock(), records: false)
+            let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
             var count = 0
             for attempt in 0..<2 {
-                let disk = CrashDisk(limit: limit)
+                disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
                 let writer = ReplicaWriter(location, disk: disk, portionBytes: 30_000)
                 do {
                     let start = try writer.start()
@@ -38,20 +39,21 @@ struct FaultTests {
                         try attempt == 0 && start.cursor == nil ? first : server.answer(start.cursor, for: "alice")
                     for frame in frames { try writer.apply(frame) }
                 } catch let error as ReplicaError {
-                    guard disk.hasCrashed else { throw error }
+                    guard disk.hasFailed else { throw error }
                 }
                 count += writer.report.messageCount
-                isCrashing = disk.hasCrashed
+                isCrashing = disk.hasFailed
             }
-            count += try server.sync("alice", location).messageCount
+            disk.set(fault: nil)
+            count += try server.sync("alice", location, disk: disk).messageCount
             // Then every message is there once, and was new once
             let expected = try server.export(for: "alice")
-            #expect(try contents(location) == expected, "after \(limit) calls")
+            #expect(try contents(location, disk: disk) == expected, "after \(limit) calls")
             #expect(count == expected.values.reduce(0) { $0 + $1.count }, "after \(limit) calls")
             // And it goes on
             limit += 4
         }
-        #expect(limit > 15)
+        #expect(limit > 60)
     }
 
     @Test("a server that was put back: what differs is set aside, and fetched anew", arguments: [false, true])
@@ -111,17 +113,15 @@ struct FaultTests {
     func crashAside() throws {
         // Given a replica with log files of messages that the server has lost since
         let server = try TestServer(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let home = SimulatedDisk(clock: SystemClock(), records: false)
+        let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
         try server.post((1...20).map { "both \($0) \($0 &* 7_919)" }, to: "general", by: "alice")
         let copy = try TemporaryDirectory()
         try server.reopen { try copyTree($0, copy.path + "/data") }
         let filling = String(repeating: "some text to fill a block with, ", count: 20)
         try server.post((1...200).map { "lost \($0) \(filling)" }, to: "general", by: "alice")
         try server.seal("general", for: "alice")
-        try server.sync("alice", location)
-        let replica = try TemporaryDirectory()
-        try copyTree(home.path, replica.path)
+        try server.sync("alice", location, disk: home)
         try server.reopen { path in
             TemporaryDirectory.remove(path)
             try copyTree(copy.path + "/data", path)
@@ -130,18 +130,20 @@ struct FaultTests {
         var hasCrashed = true
         while hasCrashed {
             // When a process dies at any call of the sync that finds it, and another syncs
-            TemporaryDirectory.remove(home.path)
-            try copyTree(replica.path, home.path)
-            let disk = CrashDisk(limit: limit)
+            let disk = SimulatedDisk(home.image, clock: SystemClock(), records: false)
+            disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
             do { try server.sync("alice", location, disk: disk) } catch is ReplicaError {}
-            hasCrashed = disk.hasCrashed
-            try server.sync("alice", location)
+            hasCrashed = disk.hasFailed
+            disk.set(fault: nil)
+            try server.sync("alice", location, disk: disk)
             // Then the replica has what the server has, and the rest lies aside
-            #expect(try contents(location) == server.export(for: "alice"), "after \(limit) calls")
-            #expect(home.files().contains { $0.contains("/diverged/") && $0.hasSuffix(".log") }, "after \(limit) calls")
+            #expect(try contents(location, disk: disk) == server.export(for: "alice"), "after \(limit) calls")
+            #expect(
+                disk.image.files().keys.contains { $0.contains("/diverged/") && $0.hasSuffix(".log") },
+                "after \(limit) calls")
             limit += 1
         }
-        #expect(limit > 3)
+        #expect(limit > 20)
     }
 
     @Test("messages that the server can't give are stated, and filled in later")

@@ -1,3 +1,4 @@
+import FaultSimulation
 import Glibc
 import NatterArchive
 @testable import NatterClient
@@ -109,13 +110,8 @@ final class TestServer {
 
     /// Packs a conversation's whole tail into its log.
     func seal(_ conversation: String, for user: String) throws {
-        let id = try store.conversation(conversation, for: principal(user)).id
-        let number = store.state.withLock { state in
-            state.conversations.values.first { $0.identity.id == id }?.identity.number
-        }
-        guard let number else { return }
         let done = Monitor<Bool>(false)
-        store.sealer.requestWhole(number) { _ in done.signal { $0 = true } }
+        try store.seal(conversation, for: principal(user)) { _ in done.signal { $0 = true } }
         _ = done.wait { $0 ? true : nil }
     }
 
@@ -129,40 +125,7 @@ final class TestServer {
         if let cursor { position = .cursor(try #require(StoreCursor(cursor))) } else { position = .start }
         let answer = try store.changes(
             since: position, for: principal(user), form: .blocks, limitBytes: limit)
-        var frames: [SyncFrame] = []
-        while let chunks = try answer.next() {
-            for chunk in chunks { frames.append(frame(chunk)) }
-        }
-        let end = SyncEnd(cursor: answer.cursor.description, more: answer.more)
-        return frames + [SyncFrame(.line, WireJSON.encode(end))]
-    }
-
-    private func frame(_ chunk: SyncAnswer.Chunk) -> SyncFrame {
-        switch chunk {
-        case .conversation(let view):
-            let object = ConversationObject(
-                name: view.name, id: view.id.description, kind: view.kind.name, first: view.first.rawValue,
-                head: view.head.rawValue, hash: view.hash.description, read: view.read.rawValue, unread: view.unread,
-                last: nil, type: "conversation")
-            return SyncFrame(.line, WireJSON.encode(object))
-        case .messages: return SyncFrame(.line, [])
-        case .dictionary(let record): return SyncFrame(.dictionary, record)
-        case .block(let block): return SyncFrame(.block, block)
-        case .provisional(let block): return SyncFrame(.provisional, block)
-        case .read(let name, let id, let seq):
-            return SyncFrame(
-                .line,
-                WireJSON.encode(SyncRead(conversation: name, conversationID: id.description, read: seq.rawValue)))
-        case .gone(let name, let id, let reason):
-            return SyncFrame(
-                .line, WireJSON.encode(SyncGone(conversation: name, conversationID: id.description, reason: reason)))
-        case .damaged(let name, let id, let from, let to):
-            return SyncFrame(
-                .line,
-                WireJSON.encode(
-                    SyncDamage(
-                        conversation: name, conversationID: id.description, from: from.rawValue, to: to.rawValue)))
-        }
+        return try answer.frames()
     }
 
     /// Syncs until there is no more.
@@ -226,8 +189,8 @@ struct TestFailure: Error {
 }
 
 /// Everything that a replica holds, by conversation.
-func contents(_ location: ReplicaLocation) throws -> [String: [Message]] {
-    let replica = try #require(try Replica.open(at: location))
+func contents(_ location: ReplicaLocation, disk: any Disk = PosixDisk()) throws -> [String: [Message]] {
+    let replica = try #require(try Replica.open(at: location, disk: disk))
     var all: [String: [Message]] = [:]
     for conversation in try replica.conversations() {
         var messages: [Message] = []

@@ -195,13 +195,11 @@ final class TestStore {
 
     /// Seals a conversation to its last message.
     func seal(_ conversation: String = "general", as name: String = "alice") throws {
-        let account = try user(name).account
-        let number = try store.state.withLock { state -> Int64 in
-            guard case .existing(let found) = try state.resolve(conversation, for: account) else { return 0 }
-            return found.identity.number
+        let result = Monitor<Result<Void, StoreError>?>(nil)
+        try store.seal(conversation, for: try user(name)) { failure in
+            result.signal { $0 = failure.map { .failure($0) } ?? .success(()) }
         }
-        let failure: StoreError? = TestStore.answer { store.sealer.requestWhole(number, $0) }
-        if let failure { throw failure }
+        try result.wait(until: { $0 })?.get()
     }
 
     func page(_ conversation: String = "general", as name: String = "alice", _ change: (inout PageQuery) -> Void) throws

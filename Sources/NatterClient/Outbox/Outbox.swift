@@ -81,7 +81,7 @@ public struct Outbox: Sendable {
     /// nil while nothing was ever queued.
     private func reader() throws -> Connection? {
         guard try disk.information(location.databasePath) != nil else { return nil }
-        let connection = try Connection(path: location.databasePath, role: .reader)
+        let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
         guard try Schema.version(of: connection) > 0 else { return nil }
         try Outbox.schema.check(connection)
         return connection
@@ -176,10 +176,10 @@ public struct Outbox: Sendable {
     // MARK: - Helpers
 
     /// The right to deliver; nil if another process has it.
-    func lockDelivery(timeoutMilliseconds: Int) throws(OutboxError) -> FileLock? {
+    func lockDelivery(timeoutMilliseconds: Int) throws(OutboxError) -> (any DiskLock)? {
         do {
             try disk.makeDirectories(location.directory)
-            return try FileLock.take(location.deliveryLockPath, timeoutMilliseconds: timeoutMilliseconds)
+            return try disk.lock(location.deliveryLockPath, timeoutMilliseconds: timeoutMilliseconds)
         } catch {
             throw OutboxError(error)
         }
@@ -189,21 +189,21 @@ public struct Outbox: Sendable {
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
             try disk.makeDirectories(location.directory)
-            guard let lock = try FileLock.take(location.lockPath, timeoutMilliseconds: Outbox.lockMilliseconds) else {
+            guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: Outbox.lockMilliseconds) else {
                 throw OutboxError.locked(path: location.lockPath)
             }
             // Closing the connection may checkpoint, so it has to come before the lock goes.
             defer { withExtendedLifetime(lock) {} }
-            return try Outbox.transaction(on: location.databasePath, body)
+            return try Outbox.transaction(on: location.databasePath, disk, body)
         } catch {
             throw OutboxError(error)
         }
     }
 
     private static func transaction<Result>(
-        on path: String, _ body: (Connection) throws -> Result
+        on path: String, _ disk: any Disk, _ body: (Connection) throws -> Result
     ) throws -> Result {
-        let connection = try Connection(path: path, role: .writer)
+        let connection = try Connection(path: path, role: .writer, disk: disk)
         try schema.migrate(connection)
         let result = try connection.transaction { () throws -> Result in try body(connection) }
         // With a reader about, closing would leave it all in the WAL.

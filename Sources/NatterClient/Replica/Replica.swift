@@ -25,7 +25,7 @@ public final class Replica {
     {
         do {
             guard try disk.information(location.databasePath) != nil else { return nil }
-            let connection = try Connection(path: location.databasePath, role: .reader)
+            let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
             guard try Schema.version(of: connection) > 0 else { return nil }
             try ReplicaSchema.current.check(connection)
             return Replica(location: location, disk: disk, connection: connection)

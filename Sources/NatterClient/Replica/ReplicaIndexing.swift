@@ -24,7 +24,7 @@ public enum ReplicaIndexing {
         do {
             guard let replica = try Replica.open(at: location, disk: disk) else { return true }
             while true {
-                guard let lock = try FileLock.take(location.lockPath) else { return false }
+                guard let lock = try disk.lock(location.lockPath) else { return false }
                 defer { withExtendedLifetime(lock) {} }
                 // Others may want the lock, too.
                 let turn = min(deadline, MonotonicClock.now() + turnMilliseconds)
@@ -52,7 +52,7 @@ public enum ReplicaIndexing {
         _ location: ReplicaLocation, _ replica: Replica, until deadline: Int64, _ disk: any Disk
     ) throws -> Outcome {
         do {
-            return try add(to: location, from: replica, until: deadline)
+            return try add(to: location, from: replica, until: deadline, disk)
         } catch SearchIndexError.corrupt, SearchIndexError.notContiguous {
             try ReplicaSearch.discard(at: location, disk: disk)
             return .more
@@ -60,9 +60,9 @@ public enum ReplicaIndexing {
     }
 
     private static func add(
-        to location: ReplicaLocation, from replica: Replica, until deadline: Int64
+        to location: ReplicaLocation, from replica: Replica, until deadline: Int64, _ disk: any Disk
     ) throws -> Outcome {
-        let index = try SearchIndex.openForWriting(path: location.searchPath)
+        let index = try SearchIndex.openForWriting(path: location.searchPath, disk: disk)
         let coverage = try index.coverage()
         var work: [(conversation: ReplicaConversation, next: Seq)] = []
         for conversation in try replica.conversations(includingGone: true) {

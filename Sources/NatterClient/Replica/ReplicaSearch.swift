@@ -40,7 +40,7 @@ public final class ReplicaSearch {
     ) throws -> ReplicaSearch {
         let search = ReplicaSearch(replica, query.query, filter, limit: limit, visit: visit)
         guard limit > 0 else { return search }
-        let index = SearchIndex.openForReading(path: replica.location.searchPath)
+        let index = SearchIndex.openForReading(path: replica.location.searchPath, disk: replica.disk)
         do {
             guard let index else { throw SearchIndexError.corrupt(path: "", message: "") }
             try index.snapshot { try search.look(in: conversation, index) }
@@ -248,7 +248,7 @@ public final class ReplicaSearch {
 
     /// Deletes the index; it is made again by and by.
     static func discard(at location: ReplicaLocation, disk: any Disk) throws {
-        try SearchIndex.discard(path: location.searchPath)
+        try SearchIndex.discard(path: location.searchPath, disk: disk)
         try disk.syncDirectory(location.directory)
     }
 }

@@ -29,7 +29,7 @@ final class ReplicaSession {
 
     private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
         (self.location, self.disk, self.clock) = (location, disk, clock)
-        connection = try Connection(path: location.databasePath, role: .writer)
+        connection = try Connection(path: location.databasePath, role: .writer, disk: disk)
         connection.leaveWALOnClose()
         try ReplicaSchema.current.migrate(connection)
         replica = Replica(location: location, disk: disk, connection: connection)
@@ -47,7 +47,7 @@ final class ReplicaSession {
     ) throws(ReplicaError) -> Result {
         do {
             try disk.makeDirectories(location.directory)
-            guard let lock = try FileLock.take(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
+            guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
                 throw ReplicaError.locked(path: location.lockPath)
             }
             // Closing the connection may checkpoint, so it has to come before the lock goes.

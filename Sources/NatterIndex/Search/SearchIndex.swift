@@ -1,6 +1,6 @@
 internal import CSQLite
 public import NatterModel
-internal import NatterSystem
+public import NatterSystem
 
 /// The full-text index of a replica or store: one file of SQLite, disposable, made again from the messages at will. To be
 /// used by one thread at a time.
@@ -22,9 +22,9 @@ public final class SearchIndex {
     /// deleted, with what belongs to it, and an empty one takes its place.
     ///
     /// - Throws: `SearchIndexError.database` where the disk does not let us.
-    public static func openForWriting(path: String) throws -> SearchIndex {
+    public static func openForWriting(path: String, disk: any Disk = PosixDisk()) throws -> SearchIndex {
         do {
-            let connection = try connect(path, .writer)
+            let connection = try connect(path, .writer, disk)
             if try Schema.version(of: connection) == version {
                 try checkTables(of: connection)
                 return SearchIndex(connection)
@@ -35,15 +35,15 @@ public final class SearchIndex {
         } catch let error as IndexError {
             guard case .corrupt = SearchIndexError(error) else { throw SearchIndexError(error) }
         }
-        try discard(path: path)
-        return try SearchIndexError.translate { try create(in: connect(path, .writer)) }
+        try discard(path: path, disk: disk)
+        return try SearchIndexError.translate { try create(in: connect(path, .writer, disk)) }
     }
 
     /// Opens the index to search it.
     ///
     /// - Returns: nil if there is none that can be read: then all messages have to be scanned.
-    public static func openForReading(path: String) -> SearchIndex? {
-        guard let connection = try? connect(path, .reader),
+    public static func openForReading(path: String, disk: any Disk = PosixDisk()) -> SearchIndex? {
+        guard let connection = try? connect(path, .reader, disk),
             (try? Schema.version(of: connection)) == version,
             (try? checkTables(of: connection)) != nil,
             // Discarded between our opening the file and its WAL: the two don't belong together.
@@ -53,11 +53,11 @@ public final class SearchIndex {
     }
 
     /// Deletes the index at `path`. Whoever has it open may go on reading, and should open it again.
-    public static func discard(path: String) throws {
+    public static func discard(path: String, disk: any Disk = PosixDisk()) throws {
         // The database first: without it nobody looks at the rest.
         for file in [path, path + "-wal", path + "-shm"] {
             do throws(DiskError) {
-                try PosixDisk().remove(file)
+                try disk.remove(file)
             } catch {
                 if !error.isMissing { throw error }
             }
@@ -108,8 +108,10 @@ extension SearchIndex {
         INSERT INTO next VALUES(1, 1);
         """
 
-    private static func connect(_ path: String, _ role: Connection.Role) throws(IndexError) -> Connection {
-        try Connection(path: path, role: role, durability: .normal)
+    private static func connect(
+        _ path: String, _ role: Connection.Role, _ disk: any Disk
+    ) throws(IndexError) -> Connection {
+        try Connection(path: path, role: role, durability: .normal, disk: disk)
     }
 
     private static func create(in connection: Connection) throws -> SearchIndex {

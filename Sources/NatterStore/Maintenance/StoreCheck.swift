@@ -62,7 +62,7 @@ public final class StoreCheck {
         }
         let leftovers = try SideFiles(database, disk)
         do {
-            let connection = try Connection(path: database, role: .reader)
+            let connection = try Connection(path: database, role: .reader, disk: disk)
             try StoreSchema.current.check(connection)
             checkDatabase(connection)
             let conversations = try CheckedConversation.all(on: connection, directory: directory)

@@ -1,0 +1,147 @@
+/// What may be on a disk when the power goes: what was synced, and of the rest anything. Content of a file is durable after
+/// a sync of the file, a name after a sync of its directory, and neither by the other.
+package struct PowerLoss: Sendable {
+    /// The disk that is lost.
+    package let start: DiskImage
+    package let operations: [DiskImage.Operation]
+    private let last: DiskImage
+
+    package init(_ disk: SimulatedDisk) {
+        (start, operations, last) = (disk.start, disk.operations, disk.image)
+    }
+
+    /// One state of a disk after a loss of power.
+    package struct State: Sendable {
+        package let image: DiskImage
+        /// How many operations were begun before.
+        package let operations: Int
+        /// What became of those that were not synced.
+        package let story: String
+    }
+
+    private struct Pending {
+        let operation: DiskImage.Operation
+        /// What a failed sync was for, and no later one makes durable.
+        var isLost = false
+    }
+
+    /// The size of what a disk writes whole or not at all.
+    private static let sectors = [512, 4_096]
+
+    /// Goes through states at every operation: all unsynced lost, all there, each lost alone, random parts, the last write
+    /// torn. The same seed gives the same; states that were there before are left out.
+    ///
+    /// - Parameters:
+    ///   - randomStates: parts chosen at random, at each operation.
+    ///   - visit: gets each state; false ends it.
+    package func forEachState(
+        seed: UInt64, randomStates: Int = 2, _ visit: (State) throws -> Bool
+    ) rethrows {
+        var generator = SeededGenerator(seed: seed)
+        var seen: Set<UInt64> = []
+        var durable = start
+        var pending: [Pending] = []
+        for index in 0...operations.count {
+            var states: [(DiskImage, String)] = []
+            func take(_ story: String, _ fate: (Int) -> Fate) {
+                var image = durable
+                for (place, one) in pending.enumerated() { apply(one.operation, fate(place), to: &image) }
+                if seen.insert(image.fingerprint()).inserted { states.append((image, story)) }
+            }
+            take("all unsynced lost") { _ in .lost }
+            take("all there") { _ in .kept }
+            if pending.count > 1 {
+                for lost in pending.indices.shuffled(using: &generator).prefix(8) {
+                    take("\(lost + 1) of \(pending.count) unsynced lost") { $0 == lost ? .lost : .kept }
+                }
+                for _ in 0..<randomStates {
+                    let part = pending.map { _ in Bool.random(using: &generator) }
+                    take("unsynced kept: \(part.map { $0 ? "1" : "0" }.joined())") { part[$0] ? .kept : .lost }
+                }
+            }
+            if case .write? = pending.last?.operation {
+                for sector in PowerLoss.sectors {
+                    let choice = generator.next()
+                    take("the last write torn at \(sector), \(choice)") {
+                        $0 == pending.count - 1 ? .torn(sector: sector, choice: choice) : .kept
+                    }
+                }
+            }
+            for (image, story) in states {
+                guard try visit(State(image: image, operations: index, story: story)) else { return }
+            }
+            if index < operations.count { advance(operations[index], &durable, &pending) }
+        }
+    }
+
+    private enum Fate {
+        case kept
+        case lost
+        /// Some of its sectors arrive.
+        case torn(sector: Int, choice: UInt64)
+    }
+
+    private func apply(_ operation: DiskImage.Operation, _ fate: Fate, to image: inout DiskImage) {
+        switch fate {
+        case .lost: break
+        case .kept: image.apply(operation, from: last)
+        case .torn(let sector, let choice):
+            guard case .write(let number, let offset, let bytes) = operation else { return }
+            image.apply(.write(number, offset: 0, []), from: last)
+            var generator = SeededGenerator(seed: choice)
+            // Half of the time a beginning of it, else any of its sectors; the file may be longer than what has arrived.
+            var goesOn = true
+            let isPrefix = choice % 2 == 0
+            var start = offset
+            while start < offset + bytes.count {
+                let end = min((start / sector + 1) * sector, offset + bytes.count)
+                let arrives = Bool.random(using: &generator)
+                goesOn = goesOn && arrives
+                if isPrefix ? goesOn : arrives {
+                    image.write(bytes[start - offset..<end - offset], to: number, at: start)
+                } else if !isPrefix, image.nodes[number].bytes.count < end {
+                    image.resize(number, end)
+                }
+                start = end
+            }
+        }
+    }
+
+    /// What one more operation makes durable, or leaves open.
+    private func advance(
+        _ operation: DiskImage.Operation, _ durable: inout DiskImage, _ pending: inout [Pending]
+    ) {
+        switch operation {
+        case .sync(let number):
+            settle(&pending, &durable) { !$0.isLost && PowerLoss.file(of: $0.operation) == number }
+        case .syncDirectory(let number):
+            settle(&pending, &durable) { PowerLoss.directory(of: $0.operation) == number }
+        case .failedSync(let number):
+            for index in pending.indices where PowerLoss.file(of: pending[index].operation) == number {
+                pending[index].isLost = true
+            }
+        default: pending.append(Pending(operation: operation))
+        }
+    }
+
+    private func settle(_ pending: inout [Pending], _ durable: inout DiskImage, _ isDurable: (Pending) -> Bool) {
+        for one in pending where isDurable(one) { durable.apply(one.operation, from: last) }
+        pending.removeAll(where: isDurable)
+    }
+
+    /// The file whose content an operation changes.
+    private static func file(of operation: DiskImage.Operation) -> DiskImage.Number? {
+        switch operation {
+        case .write(let number, _, _), .truncate(let number, _): number
+        default: nil
+        }
+    }
+
+    /// The directory whose names an operation changes.
+    private static func directory(of operation: DiskImage.Operation) -> DiskImage.Number? {
+        switch operation {
+        case .link(_, let directory, _), .unlink(let directory, _), .rename(_, _, _, let directory, _): directory
+        default: nil
+        }
+    }
+}

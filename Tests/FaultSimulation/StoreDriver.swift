@@ -1,0 +1,99 @@
+package import NatterCrypto
+package import NatterModel
+package import NatterStore
+package import NatterSystem
+
+/// A store on a disk, and calls that wait for their answer. Which users there are, it knows from their tokens.
+package final class StoreDriver {
+    package static let directory = "/data"
+
+    package let disk: any Disk
+    package let clock: SimulatedClock
+    package let store: Store
+    /// What the store reported, and why it stopped writing if it did.
+    package let reports = Monitor<[String]>([])
+
+    /// - Parameter isSmall: whether the bounds are so small that a short run meets them.
+    /// - Throws: what `Store.open` throws.
+    package init(
+        _ disk: any Disk, clock: SimulatedClock, isSmall: Bool = true, keepsSearchIndex: Bool = false
+    ) throws {
+        (self.disk, self.clock) = (disk, clock)
+        var options = Store.Options()
+        if isSmall { (options.journalBytes, options.checkpointBytes) = (3_000, 30_000) }
+        options.keepsSearchIndex = keepsSearchIndex
+        options.report = { [reports] line in reports.signal { $0.append(line) } }
+        options.failed = { [reports] line in reports.signal { $0.append("failed: \(line)") } }
+        store = try Store.open(StoreDriver.directory, disk: disk, clock: clock, options: options)
+    }
+
+    package func register(_ name: String) throws -> Token {
+        let account = try answer {
+            store.register(UserName(trusted: name), password: PasswordHash(stored: "$none"), $0)
+        }.get()
+        return try answer { store.addSession(of: account, expires: nil, $0) }.get()
+    }
+
+    /// - Throws: `Violation` where the token is not good.
+    package func principal(_ token: Token) throws -> Principal {
+        guard let principal = store.principal(of: token, address: "127.0.0.1") else {
+            throw Violation("a session is lost")
+        }
+        return principal
+    }
+
+    package func post(_ messages: [NewMessage], by token: Token) throws -> [PostOutcome] {
+        let principal = try principal(token)
+        return answer { store.post(messages, by: principal, stopAtRefusal: false, $0) }
+    }
+
+    /// Seals to the last message. Returns when the sealer has nothing left to do.
+    package func seal(_ conversation: String, as token: Token) throws -> StoreError? {
+        let principal = try principal(token)
+        return try answer { try store.seal(conversation, for: principal, $0) }
+    }
+
+    /// All messages of a conversation, page after page.
+    package func messages(_ conversation: String, as token: Token, pageSize: Int = 1_000) throws -> [Message] {
+        let principal = try principal(token)
+        var messages: [Message] = []
+        var next = Seq.zero
+        while true {
+            var query = PageQuery(conversation: conversation, limit: pageSize)
+            query.after = next
+            let page = try store.messages(query, for: principal)
+            messages += page.messages
+            next = page.next
+            if !page.more { return messages }
+        }
+    }
+
+    /// Every conversation that somebody sees and that has messages.
+    package func export(as token: Token) throws -> [String: [Message]] {
+        var all: [String: [Message]] = [:]
+        for view in try store.conversations(of: principal(token), after: nil, limit: 1_000).conversations
+        where view.head > .zero {
+            all[view.name] = try messages(view.name, as: token)
+        }
+        return all
+    }
+
+    package func close() { store.close() }
+}
+
+extension PostOutcome {
+    package var message: Message? {
+        switch self {
+        case .posted(let message), .repeated(let message): message
+        case .refused: nil
+        }
+    }
+
+    package var isRepeated: Bool {
+        if case .repeated = self { true } else { false }
+    }
+
+    package var refusal: StoreError? {
+        if case .refused(let error) = self { error } else { nil }
+    }
+}

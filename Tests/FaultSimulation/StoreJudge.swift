@@ -1,0 +1,118 @@
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+
+/// Looks at what a server's disk holds after a fault: whether all that was promised is there, once, under its number, and
+/// nothing that nobody sent; whether ids are still known; whether the store goes on; and whether fsck finds it sound.
+package struct StoreJudge {
+    private let promises: Promises
+    private let seed: UInt64
+
+    /// - Parameters:
+    ///   - promises: what had been promised, and what was tried, by the time of the fault.
+    ///   - seed: chooses which ids are tried again.
+    package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
+
+    /// - Throws: `Violation`; whatever keeps the store from opening or reading.
+    package func judge(_ disk: SimulatedDisk, clock: SimulatedClock) throws {
+        let driver = try StoreDriver(disk, clock: clock)
+        do {
+            defer { driver.close() }
+            let tokens = Dictionary(
+                promises.sessions.map { ($0.value.name, $0.value.token) }, uniquingKeysWith: { $1 })
+            for token in tokens.values { _ = try driver.principal(token) }
+            try judgeMemberships(driver, tokens)
+            let found = try judgeMessages(driver, tokens)
+            try judgeReads(driver, tokens)
+            try judgeIDs(driver, tokens, found)
+            try demand(!driver.store.isFailed, "the store stopped writing")
+        }
+        var damages: [String] = []
+        _ = try StoreCheck.run(StoreDriver.directory, disk: disk) { damages.append("\($0)") }
+        try demand(damages.isEmpty, "fsck finds: \(damages.joined(separator: "; "))")
+    }
+
+    /// Who was in a group, and who was not, by the last promise.
+    private func judgeMemberships(_ driver: StoreDriver, _ tokens: [String: Token]) throws {
+        var last: [String: Promises.Dated<(name: String, group: String, isMember: Bool)>] = [:]
+        for promise in promises.memberships { last["\(promise.value.name) \(promise.value.group)"] = promise }
+        for promise in last.values {
+            let (name, group, isMember) = promise.value
+            guard let token = tokens[name] else { continue }
+            let principal = try driver.principal(token)
+            let isThere = (try? driver.store.conversation(group, for: principal)) != nil
+            // What came after the last promise was perhaps done, perhaps not.
+            guard promises.sendings.last.map({ $0.operations >= promise.operations }) ?? true else { continue }
+            try demand(isThere == isMember, "\(name) is \(isThere ? "" : "not ")in '\(group)'")
+        }
+    }
+
+    /// - Returns: where each text stands.
+    private func judgeMessages(_ driver: StoreDriver, _ tokens: [String: Token]) throws -> [String: Message] {
+        let sent = Dictionary(promises.sendings.map { ($0.value.text, $0.value) }, uniquingKeysWith: { $1 })
+        var found: [String: Message] = [:]
+        var histories: [ConversationID: [Message]] = [:]
+        for (name, token) in tokens {
+            for (conversation, messages) in try driver.export(as: token) {
+                let id = messages[0].conversationID
+                if let other = histories[id] {
+                    try demand(
+                        other.map(\.text) == messages.map(\.text), "'\(conversation)' is another one for \(name)")
+                    continue
+                }
+                histories[id] = messages
+                try demand(
+                    messages.map(\.seq.rawValue) == Array(1...UInt64(messages.count)),
+                    "the numbers of '\(conversation)' are not dense")
+                for message in messages where message.kind == .text {
+                    try demand(
+                        sent[message.text]?.sender == message.sender,
+                        "'\(conversation)' \(message.seq) is nothing that \(message.sender) sent")
+                    try demand(
+                        found.updateValue(message, forKey: message.text) == nil,
+                        "'\(conversation)' \(message.seq) is there twice")
+                }
+            }
+        }
+        for promise in promises.messages {
+            let wanted = promise.value
+            guard let message = found[wanted.text] else {
+                throw Violation(
+                    "the acknowledged \(wanted.seq) of '\(wanted.conversation)' by \(wanted.sender) is lost")
+            }
+            try demand(
+                message.seq == wanted.seq && message.time == wanted.time && message.sender == wanted.sender
+                    && message.conversationID == wanted.conversationID && message.cursor == wanted.cursor,
+                "the acknowledged \(wanted.seq) of '\(wanted.conversation)' is another message now")
+        }
+        return found
+    }
+
+    private func judgeReads(_ driver: StoreDriver, _ tokens: [String: Token]) throws {
+        for promise in promises.reads {
+            guard let token = tokens[promise.value.name] else { continue }
+            let view = try driver.store.conversation(promise.value.conversation, for: driver.principal(token))
+            try demand(view.read >= promise.value.seq, "a read mark of \(promise.value.name) is lost")
+        }
+    }
+
+    /// Sends again what was under way, and some of what was acknowledged.
+    private func judgeIDs(_ driver: StoreDriver, _ tokens: [String: Token], _ found: [String: Message]) throws {
+        var generator = SeededGenerator(seed: seed)
+        let acknowledged = Set(promises.messages.map(\.value.text))
+        let open = promises.sendings.filter { !acknowledged.contains($0.value.text) }.suffix(6)
+        let known = promises.sendings.filter { acknowledged.contains($0.value.text) }
+        for sending in known.suffix(1) + [known.randomElement(using: &generator)].compactMap(\.self) + open {
+            guard let token = tokens[sending.value.sender] else { continue }
+            let outcome = try driver.post([sending.value.message], by: token).first
+            if let former = found[sending.value.text] {
+                try demand(
+                    outcome?.isRepeated == true && outcome?.message?.seq == former.seq,
+                    "sending '\(sending.value.key)' again gave \(outcome.map { "\($0)" } ?? "nothing")")
+            } else if outcome?.isRepeated != false {
+                throw Violation("'\(sending.value.key)' is known, but its message is not there")
+            }
+        }
+    }
+}

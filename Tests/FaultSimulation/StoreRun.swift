@@ -1,0 +1,186 @@
+package import NatterCrypto
+internal import NatterModel
+package import NatterStore
+package import NatterSystem
+
+/// One seeded run of a server's store, and of a client that syncs from it, on a simulated disk each: registering, posting in
+/// several conversations, groups, read marks, sealing, tidying, checkpoints, indexing, and starting again. What was promised
+/// when is kept beside, for `StoreJudge`.
+///
+/// The seed decides all that is done, and in which order. Ids and secrets stay the operating system's random numbers: they
+/// stand in the files, but nothing that is done depends on them.
+package final class StoreRun {
+    package let seed: UInt64
+    package let disk: SimulatedDisk
+    package let clock: SimulatedClock
+    package private(set) var driver: StoreDriver
+    package let promises = Monitor(Promises())
+    package let client: ClientRun
+    private var generator: SeededGenerator
+    private let keepsSearchIndex: Bool
+    private var names: [String] = []
+    private var tokens: [String: Token] = [:]
+    private var groups: [(name: String, members: Set<String>)] = []
+    private var sendingCount = 0
+    /// How many sendings the store would not have: for want of room, or after its disk has failed.
+    package private(set) var refusals: [StoreError] = []
+
+    package init(seed: UInt64, keepsSearchIndex: Bool = false) throws {
+        (self.seed, self.keepsSearchIndex) = (seed, keepsSearchIndex)
+        generator = SeededGenerator(seed: seed)
+        clock = SimulatedClock()
+        disk = SimulatedDisk(clock: clock)
+        driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
+        client = ClientRun(store: driver.store.id, clock: clock)
+        for name in ["alice", "bob"] { try register(name) }
+    }
+
+    package func token(_ name: String) throws -> Token {
+        guard let token = tokens[name] else { throw Violation("nobody is called \(name)") }
+        return token
+    }
+
+    private func promise(_ change: @Sendable (inout Promises, Int) -> Void) {
+        let count = disk.operationCount
+        promises.withLock { change(&$0, count) }
+    }
+
+    // MARK: Steps
+
+    /// Takes steps chosen by the seed.
+    package func run(steps: Int) throws {
+        for _ in 0..<steps { try step() }
+    }
+
+    private func step() throws {
+        switch Int.random(in: 0..<100, using: &generator) {
+        case 0..<45: try post(count: 1)
+        case 45..<58: try post(count: Int.random(in: 2...6, using: &generator))
+        case 58..<61: try postLong()
+        case 61..<66: try repeatEarlier()
+        case 66..<76: try seal()
+        case 76..<81: try markRead()
+        case 81..<85: try changeGroup()
+        case 85..<87: try register("user\(names.count)")
+        case 87..<96: try sync()
+        case 96..<98: _ = try client.index()
+        default: try restart()
+        }
+        settle()
+    }
+
+    package func register(_ name: String) throws {
+        let token = try driver.register(name)
+        names.append(name)
+        tokens[name] = token
+        promise { $0.sessions.append(.init(operations: $1, value: (name, token))) }
+    }
+
+    private func newSending(by sender: String, _ text: String = "") -> Sending {
+        var conversations = ["general", "general", "@alice", "@bob"]
+        conversations += groups.filter { $0.members.contains(sender) }.map(\.name)
+        sendingCount += 1
+        return Sending(
+            sender: sender, conversation: conversations.randomElement(using: &generator) ?? "general",
+            text: "message \(sendingCount) of \(sender) \(text)", key: "key-\(seed)-\(sendingCount)")
+    }
+
+    private func post(count: Int) throws {
+        let sender = names.randomElement(using: &generator) ?? "alice"
+        try send((0..<count).map { _ in newSending(by: sender) })
+    }
+
+    /// One text of a size that makes its conversation ripe now and then.
+    private func postLong() throws {
+        let words = (0..<Int.random(in: 500...3_000, using: &generator)).map { _ in
+            String(UInt16.random(in: 0 ... .max, using: &generator), radix: 36)
+        }
+        try send([newSending(by: "alice", words.joined(separator: " "))])
+    }
+
+    private func send(_ sendings: [Sending]) throws {
+        guard let sender = sendings.first?.sender else { return }
+        promise { promises, count in
+            promises.sendings += sendings.map { .init(operations: count, value: $0) }
+        }
+        let principal = try driver.principal(try token(sender))
+        let outcomes: [PostOutcome] = answer { done in
+            driver.store.post(sendings.map(\.message), by: principal, stopAtRefusal: false) {
+                [disk, promises] outcomes in
+                // On the store's own thread, so that nothing that it does afterwards counts as done before.
+                let count = disk.operationCount
+                promises.withLock { promises in
+                    promises.messages += outcomes.compactMap(\.message).map { .init(operations: count, value: $0) }
+                }
+                done(outcomes)
+            }
+        }
+        refusals += outcomes.compactMap(\.refusal)
+    }
+
+    /// Sends something once more that was sent, or refused, before.
+    private func repeatEarlier() throws {
+        guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
+        let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
+        let outcome = try driver.post([earlier.message], by: try token(earlier.sender)).first
+        guard let known, let outcome, outcome.refusal == nil else { return }
+        try demand(
+            outcome.isRepeated && outcome.message?.seq == known.seq, "'\(earlier.key)' was taken for a new message")
+    }
+
+    private func seal() throws {
+        let token = try token("alice")
+        let conversation = ["general", "general", "@bob", "@alice"].randomElement(using: &generator) ?? "general"
+        // One that nobody has written to yet can't be.
+        do { _ = try driver.seal(conversation, as: token) } catch is StoreError {}
+    }
+
+    private func markRead() throws {
+        guard let name = names.randomElement(using: &generator) else { return }
+        let principal = try driver.principal(try token(name))
+        let head = try driver.store.conversation("general", for: principal).head
+        guard head > .zero else { return }
+        let seq = Seq(UInt64.random(in: 1...head.rawValue, using: &generator))
+        let marked = answer { driver.store.markRead(seq, in: "general", for: principal, $0) } as Result<Seq, StoreError>
+        guard case .success(let seq) = marked else { return }
+        promise { $0.reads.append(.init(operations: $1, value: (name, "general", seq))) }
+    }
+
+    private func changeGroup() throws {
+        if groups.isEmpty || groups.count < 3 && Bool.random(using: &generator) {
+            let name = "group\(groups.count)"
+            let principal = try driver.principal(try token("alice"))
+            let made = answer { driver.store.createGroup(name, isOpen: false, by: principal, $0) }
+            guard case .success = made else { return }
+            groups.append((name, ["alice"]))
+            return promise { $0.memberships.append(.init(operations: $1, value: ("alice", name, true))) }
+        }
+        let index = Int.random(in: groups.indices, using: &generator)
+        guard let user = names.dropFirst().randomElement(using: &generator) else { return }
+        let principal = try driver.principal(try token("alice"))
+        let (group, isMember) = (groups[index].name, groups[index].members.contains(user))
+        if isMember {
+            let removed = answer { driver.store.removeMember(user, from: group, by: principal, $0) }
+            guard case .success = removed else { return }
+            groups[index].members.remove(user)
+        } else {
+            let added = answer { driver.store.putMember(user, in: group, isAdmin: nil, by: principal, $0) }
+            guard case .success = added else { return }
+            groups[index].members.insert(user)
+        }
+        promise { $0.memberships.append(.init(operations: $1, value: (user, group, !isMember))) }
+    }
+
+    package func sync() throws {
+        try client.sync(from: driver, as: try token("alice"))
+    }
+
+    /// Ends in order and starts again.
+    package func restart() throws {
+        driver.close()
+        driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
+    }
+
+    /// Returns once the sealer has nothing left to do, so that the next step finds the same whoever is quicker.
+    private func settle() { _ = answer { driver.store.settle($0) } as StoreError? }
+}

@@ -1,0 +1,10 @@
+/// Something that must never be: a promise that was broken.
+package struct Violation: Error, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
+
+/// Throws unless it holds.
+package func demand(_ holds: Bool, _ otherwise: @autoclosure () -> String) throws {
+    if !holds { throw Violation(otherwise()) }
+}
