@@ -94,6 +94,9 @@ struct StoreRecovery {
             row.isClosed = true
         case .clean: break
         case .torn(let offset, let length): try quarantine(segment, offset: offset, length: length)
+        // A loss of power may leave any sectors of a write, not only the first. What was written there is still pending.
+        case .damaged(let offset, let length, _) where isPending(conversation.sealedSeq.next, conversation):
+            try quarantine(segment, offset: offset, length: length)
         case .damaged(let offset, let length, let reason):
             store.report(
                 "'\(segment.path)' has \(length) bytes from byte \(offset) on that are no block (\(reason)); they are left as they are"
@@ -102,6 +105,11 @@ struct StoreRecovery {
         }
         if row.size > Segment.maximumBytes { row.isClosed = true }
         try ArchiveRows.put(row, on: connection)
+    }
+
+    /// Whether the journal has this message.
+    private func isPending(_ seq: Seq, _ conversation: ConversationState) -> Bool {
+        journal[conversation.identity.number]?.contains { $0.seq == seq } ?? false
     }
 
     /// Whether a block's messages are the ones that the journal has under the same seqs: what was acknowledged counts.
@@ -118,24 +126,28 @@ struct StoreRecovery {
 
     /// Copies the torn end of a file to `quarantine/`, durably, and only then cuts it off.
     private func quarantine(_ segment: Segment, offset: UInt64, length: UInt64) throws {
-        let directory = store.directory + "/quarantine"
-        try store.disk.makeDirectories(directory)
-        let name = Path.name(of: segment.path)
-        let stem = "\(directory)/\(segment.header.conversation)-\(name)-at-\(offset)"
-        var path = stem
-        var attempt = 1
-        while try store.disk.information(path) != nil {
-            path = "\(stem).\(attempt)"
-            attempt += 1
-        }
+        let path = try quarantinePath("\(segment.header.conversation)-\(Path.name(of: segment.path))-at-\(offset)")
         let bytes = try segment.file.read(count: Int(clamping: length), at: offset)
         let copy = try store.disk.open(path, .create)
         try copy.write(bytes, at: 0)
         try copy.sync()
-        try store.disk.syncDirectory(directory)
+        try store.disk.syncDirectory(Path.directory(of: path))
         try segment.file.truncate(to: offset)
         try segment.file.sync()
         store.report("moved \(length) bytes of an unfinished write from '\(segment.path)' byte \(offset) to '\(path)'")
+    }
+
+    /// A path in `quarantine/` where nothing lies yet.
+    private func quarantinePath(_ name: String) throws -> String {
+        let directory = store.directory + "/quarantine"
+        try store.disk.makeDirectories(directory)
+        var path = "\(directory)/\(name)"
+        var attempt = 1
+        while try store.disk.information(path) != nil {
+            path = "\(directory)/\(name).\(attempt)"
+            attempt += 1
+        }
+        return path
     }
 
     // MARK: Files that are not recorded
@@ -185,8 +197,28 @@ struct StoreRecovery {
             try ArchiveRows.put(segment.dictionary, on: connection)
             try adopt(segment, &row, conversation)
         } catch let error as LogError {
+            if case .damaged = error, try isBegun(path, conversation) { return try setAside(path, conversation) }
             store.report("\(error); the file is left as it is")
         }
+    }
+
+    /// Whether a file whose beginning can't be read is the one that would have come next, and no longer than what is synced
+    /// before the first block is written to it.
+    private func isBegun(_ path: String, _ conversation: ConversationState) throws -> Bool {
+        let next = Segment.name(of: conversation.identity.id, firstSeq: conversation.sealedSeq.next, generation: 0)
+        // Up to the generation.
+        guard Path.name(of: path).hasPrefix(Path.name(of: next).dropLast("0000.log".utf8.count)) else { return false }
+        let longest = SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes
+        return try store.disk.information(path)?.size ?? 0 <= UInt64(longest)
+    }
+
+    /// Moves a file that a crash cut short to `quarantine/`: it would be nobody's for ever.
+    private func setAside(_ path: String, _ conversation: ConversationState) throws {
+        let place = try quarantinePath("\(conversation.identity.id)-\(Path.name(of: path))")
+        try store.disk.rename(path, to: place)
+        try store.disk.syncDirectory(Path.directory(of: place))
+        try store.disk.syncDirectory(Path.directory(of: path))
+        store.report("moved '\(path)', a log that was only begun, to '\(place)'")
     }
 
     /// The generation in a segment's file name.
