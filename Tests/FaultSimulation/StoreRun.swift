@@ -163,7 +163,9 @@ package final class StoreRun {
             guard case .success = removed else { return }
             groups[index].members.remove(user)
         } else {
-            let added = answer { driver.store.putMember(user, in: group, isAdmin: nil, by: principal, $0) }
+            let added = answer {
+                driver.store.putMember(user, in: group, isAdmin: nil, mayAdd: true, by: principal, $0)
+            }
             guard case .success = added else { return }
             groups[index].members.insert(user)
         }
