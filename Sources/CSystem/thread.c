@@ -1,5 +1,8 @@
 #define _GNU_SOURCE
 #include "CSystem.h"
 #include <pthread.h>
+#include <string.h>
 
 void natter_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+const char *natter_error_text(int number) { return strerrordesc_np(number); }

@@ -1,21 +1,22 @@
 public import NatterIndex
+public import NatterLanguage
 public import NatterLog
 public import NatterModel
 public import NatterSystem
 
 /// What can go wrong with logs and index together.
-public enum ArchiveError: Error, Equatable, CustomStringConvertible {
+public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case disk(DiskError)
     case index(IndexError)
     case log(LogError)
     /// Messages that exist and can't be read: the exact range, and where the damage lies.
-    case damaged(from: Seq, to: Seq, detail: String)
+    case damaged(from: Seq, to: Seq, detail: Phrase)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
-        case .disk(let error): error.description
-        case .index(let error): error.description
-        case .log(let error): error.description
+        case .disk(let error): error.phrase
+        case .index(let error): error.phrase
+        case .log(let error): error.phrase
         case .damaged(let from, let to, let detail): "messages \(from) to \(to) can't be read: \(detail)"
         }
     }
@@ -36,7 +37,7 @@ public enum ArchiveError: Error, Equatable, CustomStringConvertible {
         case let error as DiskError: self = .disk(error)
         case let error as IndexError: self = .index(error)
         case let error as LogError: self = .log(error)
-        default: self = .log(.malformed(reason: "\(error)"))
+        default: self = .log(.malformed(reason: Phrase(describing: error)))
         }
     }
 }

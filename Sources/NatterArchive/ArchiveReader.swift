@@ -1,5 +1,6 @@
 public import NatterCrypto
 public import NatterIndex
+internal import NatterLanguage
 public import NatterLog
 public import NatterModel
 public import NatterSystem
@@ -182,7 +183,7 @@ public final class ArchiveReader {
         case LogError.damaged, LogError.newerFormat:
             .damaged(from: row.firstSeq, to: row.lastSeq, detail: "\(error)")
         case LogError.disk(let error) where error.isMissing:
-            .damaged(from: row.firstSeq, to: row.lastSeq, detail: error.description)
+            .damaged(from: row.firstSeq, to: row.lastSeq, detail: error.phrase)
         default: ArchiveError(error)
         }
     }

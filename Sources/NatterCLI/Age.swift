@@ -1,33 +1,60 @@
+public import NatterLanguage
 public import NatterModel
 
 /// How long ago something was, in one unit, rounded down.
 public enum Age {
     /// `3 minutes ago`, `just now` below a second and for what lies ahead (two clocks seldom agree).
-    public static func text(of time: Timestamp, now: Timestamp) -> String {
+    public static func text(of time: Timestamp, now: Timestamp) -> Phrase {
         let (count, unit) = largestUnit(of: time, now: now)
-        return count == 0 ? "just now" : "\(count) \(unit.name)\(count == 1 ? "" : "s") ago"
+        return count == 0 ? "just now" : ago(count, unit)
+    }
+
+    private static func ago(_ count: Int64, _ unit: Unit) -> Phrase {
+        switch unit {
+        case .second: .plural(count, "\(count) second ago", "\(count) seconds ago")
+        case .minute: .plural(count, "\(count) minute ago", "\(count) minutes ago")
+        case .hour: .plural(count, "\(count) hour ago", "\(count) hours ago")
+        case .day: .plural(count, "\(count) day ago", "\(count) days ago")
+        case .week: .plural(count, "\(count) week ago", "\(count) weeks ago")
+        case .year: .plural(count, "\(count) year ago", "\(count) years ago")
+        }
     }
 
     /// `3 min`, `2 h`, `0 s`.
-    public static func short(of time: Timestamp, now: Timestamp) -> String {
+    public static func short(of time: Timestamp, now: Timestamp) -> Phrase {
         let (count, unit) = largestUnit(of: time, now: now)
-        return "\(count) \(unit.short)"
+        return switch unit {
+        case .second: "\(count) s"
+        case .minute: "\(count) min"
+        case .hour: "\(count) h"
+        case .day: "\(count) d"
+        case .week: "\(count) wk"
+        case .year: "\(count) y"
+        }
     }
 
-    private typealias Unit = (seconds: Int64, name: String, short: String)
+    /// The raw value is its length in seconds.
+    private enum Unit: Int64 {
+        case second = 1
+        case minute = 60
+        case hour = 3_600
+        case day = 86_400
+        case week = 604_800
+        case year = 31_536_000
+    }
 
     private static func largestUnit(of time: Timestamp, now: Timestamp) -> (Int64, Unit) {
         let (difference, overflow) = now.milliseconds.subtractingReportingOverflow(time.milliseconds)
         let seconds = overflow ? (now > time ? .max : 0) : max(0, difference / 1_000)
         let unit: Unit =
             switch seconds {
-            case ..<60: (1, "second", "s")
-            case ..<3_600: (60, "minute", "min")
-            case ..<86_400: (3_600, "hour", "h")
-            case ..<(7 * 86_400): (86_400, "day", "d")
-            case ..<(365 * 86_400): (7 * 86_400, "week", "wk")
-            default: (365 * 86_400, "year", "y")
+            case ..<60: .second
+            case ..<3_600: .minute
+            case ..<86_400: .hour
+            case ..<(7 * 86_400): .day
+            case ..<(365 * 86_400): .week
+            default: .year
             }
-        return (seconds / unit.seconds, unit)
+        return (seconds / unit.rawValue, unit)
     }
 }

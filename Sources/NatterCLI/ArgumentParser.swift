@@ -1,3 +1,5 @@
+internal import NatterLanguage
+
 /// What a command line asks for.
 public enum ParsedCommandLine: Sendable {
     /// The program alone, or its help.
@@ -32,9 +34,19 @@ public struct ArgumentParser {
 
     /// - Parameter words: without the program's name.
     public static func parse(_ words: [String], for program: ProgramSpec) throws(UsageError) -> ParsedCommandLine {
+        var given: [GivenOption] = []
+        return try parse(words, for: program, given: &given)
+    }
+
+    /// - Parameter given: the options that were found, also where the words make no sense: one of them may say in which
+    ///   language to tell that.
+    static func parse(
+        _ words: [String], for program: ProgramSpec, given: inout [GivenOption]
+    ) throws(UsageError) -> ParsedCommandLine {
         var parser = ArgumentParser(program)
         var rest = words[...]
         while let word = rest.popFirst() { parser.take(word, before: &rest) }
+        given = parser.given
         do throws(UsageError) {
             return try parser.result()
         } catch {
@@ -104,8 +116,9 @@ public struct ArgumentParser {
         } else {
             let name = word.prefix { $0 != "=" }
             let spellings = options.flatMap(\.spellings).filter { $0.hasPrefix("--") }
-            let hint = word.hasPrefix("--") ? NearestWords.hint(for: String(name), among: spellings) : ""
-            fail("'\(name)' is not an option\(path.map { " of '\($0.text)'" } ?? "")" + hint)
+            let hint: Phrase = word.hasPrefix("--") ? NearestWords.hint(for: String(name), among: spellings) : ""
+            fail(
+                path.map { "'\(name)' is not an option of '\($0.text)'\(hint)" } ?? "'\(name)' is not an option\(hint)")
         }
     }
 
@@ -138,9 +151,9 @@ public struct ArgumentParser {
             && digits.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
     }
 
-    private var remedy: String { "see '\(program.name) help\(path.map { " " + $0.text } ?? "")'" }
+    private var remedy: Phrase { "see '\(program.name) help\(path.map { " " + $0.text } ?? "")'" }
 
-    private mutating func fail(_ message: String) {
+    private mutating func fail(_ message: Phrase) {
         if error == nil { error = UsageError(message, remedy: remedy) }
     }
 
@@ -176,13 +189,15 @@ public struct ArgumentParser {
         }
         if rows.indices.contains(where: { $0 >= operands.count && !rows[$0].isOptional }) {
             let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
-            throw UsageError("'\(path.text)' needs \(missing.joined(separator: " and "))", remedy: remedy)
+            throw UsageError("'\(path.text)' needs \(missing.joined(separator: ", "))", remedy: remedy)
         }
         if dashWords != .operands, rows.last?.isRepeating != true, operands.count > rows.count {
             let names = rows.map(\.placeholder).joined(separator: " ")
+            let surplus = operands[rows.count]
             throw UsageError(
-                "'\(path.text)' takes \(rows.isEmpty ? "no operand" : "no more than \(names)"); "
-                    + "'\(operands[rows.count])' is one too many", remedy: remedy)
+                rows.isEmpty
+                    ? "'\(path.text)' takes no operand; '\(surplus)' is one too many"
+                    : "'\(path.text)' takes no more than \(names); '\(surplus)' is one too many", remedy: remedy)
         }
         for (row, word) in zip(rows, operands) where !row.choices.isEmpty && !row.choices.contains(word) {
             throw UsageError(

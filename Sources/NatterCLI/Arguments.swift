@@ -1,3 +1,4 @@
+public import NatterLanguage
 public import NatterModel
 
 /// One option as it was given; the value of a flag is empty. A type of its own, since the metadata of an array of tuples
@@ -5,6 +6,16 @@ public import NatterModel
 struct GivenOption: Sendable {
     let name: String
     let value: String
+}
+
+/// The options of a command line, before it is known what they are for.
+public struct GivenOptions: Sendable {
+    private let given: [GivenOption]
+
+    init(_ given: [GivenOption]) { self.given = given }
+
+    /// The last value given; nil where there is none.
+    public func value(_ name: String) -> String? { given.last { $0.name == name }?.value }
 }
 
 /// What a command was called with: its options and operands, as the table says they may be.
@@ -28,7 +39,7 @@ public struct Arguments: Sendable {
     }
 
     /// `see 'natter help log'`. Made when it is needed: a command that goes well does not pay for it.
-    public var remedy: String { "see '\(program) help \(path.joined(separator: " "))'" }
+    public var remedy: Phrase { "see '\(program) help \(path.joined(separator: " "))'" }
 
     /// Whether a flag was given.
     public func flag(_ name: String) -> Bool { has(name) }
@@ -72,7 +83,7 @@ public struct Arguments: Sendable {
     }
 
     /// An error in what was given, with the way to this command's help.
-    public func error(_ message: String) -> UsageError {
+    public func error(_ message: Phrase) -> UsageError {
         var error = UsageError(message, remedy: remedy)
         error.asksForJSON = asksForJSON
         return error
@@ -92,17 +103,17 @@ extension Arguments {
     /// - Throws: for anything else, or a number outside `range`.
     public func integer(_ name: String, in range: ClosedRange<Int64> = 0...(.max)) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }
-        return try integer(text, of: spelling(name), in: range)
+        return try integer(text, of: "\(spelling(name))", in: range)
     }
 
     /// The same for a word that is an operand; `what` is how the message names it.
-    public func integer(_ text: String, of what: String, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
+    public func integer(_ text: String, of what: Phrase, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
         // Int64 takes "+5" too; one number has one spelling here.
         guard let number = Int64(text), !text.hasPrefix("+") else {
             throw error("\(what) takes a whole number, not '\(text)'")
         }
         guard range.contains(number) else {
-            let limits =
+            let limits: Phrase =
                 range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
             throw error("\(what) takes \(limits), not '\(text)'")
         }
@@ -114,7 +125,7 @@ extension Arguments {
         guard let text = value(name) else { return nil }
         let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
         guard isPlain, let number = Double(text), range.contains(number) else {
-            let limits = "\(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
+            let limits: Phrase = "\(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
             throw error("\(spelling(name)) takes seconds, \(limits), not '\(text)'")
         }
         return Int64((number * 1_000).rounded())

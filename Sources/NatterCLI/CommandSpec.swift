@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// What a command does once its words are parsed.
 public typealias CommandBody = @Sendable (Arguments, Console) throws -> ExitCode
 
@@ -15,9 +17,9 @@ public enum DashWords: Sendable {
 /// A line to type, and what it does.
 public struct Example: Sendable, Equatable {
     public let line: String
-    public let meaning: String
+    public let meaning: Phrase
 
-    public init(_ line: String, _ meaning: String) { (self.line, self.meaning) = (line, meaning) }
+    public init(_ line: String, _ meaning: Phrase) { (self.line, self.meaning) = (line, meaning) }
 }
 
 /// One command: a row of a program's table, from which parser, help, completion and the manual's SYNOPSIS are made.
@@ -27,9 +29,9 @@ public struct Example: Sendable, Equatable {
 public struct CommandSpec: Sendable {
     public let name: String
     /// One line, lower case, no full stop.
-    public let summary: String
+    public let summary: Phrase
     /// The heading under which the list of commands shows it.
-    public let group: String
+    public let group: Phrase
     public let dashWords: DashWords
     /// Whether the overview and completion pass over it, since it is for programs.
     public let isHidden: Bool
@@ -38,16 +40,16 @@ public struct CommandSpec: Sendable {
     private let makeOptions: @Sendable () -> [OptionSpec]
     private let makeOperands: @Sendable () -> [OperandSpec]
     private let makeSubcommands: @Sendable () -> [CommandSpec]
-    private let makeDescription: @Sendable () -> [String]
+    private let makeDescription: @Sendable () -> [Phrase]
     private let makeExamples: @Sendable () -> [Example]
 
     /// - Parameter description: paragraphs, each without line breaks.
     public init(
-        _ name: String, _ summary: String, group: String = "", dashWords: DashWords = .options, isHidden: Bool = false,
+        _ name: String, _ summary: Phrase, group: Phrase = "", dashWords: DashWords = .options, isHidden: Bool = false,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         operands: @autoclosure @escaping @Sendable () -> [OperandSpec] = [],
         subcommands: @autoclosure @escaping @Sendable () -> [CommandSpec] = [],
-        description: @autoclosure @escaping @Sendable () -> [String] = [],
+        description: @autoclosure @escaping @Sendable () -> [Phrase] = [],
         examples: @autoclosure @escaping @Sendable () -> [Example] = [],
         run: CommandBody? = nil
     ) {
@@ -60,7 +62,7 @@ public struct CommandSpec: Sendable {
     public var options: [OptionSpec] { makeOptions() }
     public var operands: [OperandSpec] { makeOperands() }
     public var subcommands: [CommandSpec] { makeSubcommands() }
-    public var description: [String] { makeDescription() }
+    public var description: [Phrase] { makeDescription() }
     public var examples: [Example] { makeExamples() }
 }
 

@@ -1,15 +1,17 @@
+public import NatterLanguage
+
 /// A setting, or a line, that is not valid: exit code 78.
-public struct ConfigError: Error, Equatable, CustomStringConvertible {
+public struct ConfigError: Error, Equatable, PhraseConvertible {
     public let path: String
     /// Counted from 1.
     public let line: Int
-    public let problem: String
+    public let problem: Phrase
 
-    public init(path: String, line: Int, problem: String) {
+    public init(path: String, line: Int, problem: Phrase) {
         (self.path, self.line, self.problem) = (path, line, problem)
     }
 
-    public var description: String { "'\(path)', line \(line): \(problem)" }
+    public var phrase: Phrase { "'\(path)', line \(line): \(problem)" }
 }
 
 /// A file of settings: `key = value`, one a line; blank lines and those that begin with `#` say nothing. A value is
@@ -59,12 +61,12 @@ public struct ConfigFile: Sendable, Equatable {
         }
     }
 
-    public func error(_ entry: Entry, _ problem: String) -> ConfigError {
+    public func error(_ entry: Entry, _ problem: Phrase) -> ConfigError {
         ConfigError(path: path, line: entry.line, problem: problem)
     }
 
     public func unknownKey(_ entry: Entry, known: [String]) -> ConfigError {
-        error(entry, "'\(entry.key)' is not a setting" + NearestWords.hint(for: entry.key, among: known))
+        error(entry, "'\(entry.key)' is not a setting\(NearestWords.hint(for: entry.key, among: known))")
     }
 
     /// The text of a file with one setting changed: in its place if it is there, else as a new last line. Comments and

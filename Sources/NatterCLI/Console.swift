@@ -1,3 +1,4 @@
+public import NatterLanguage
 public import NatterSystem
 
 /// What a command finds around it, in one value, so that a test can put its own in place.
@@ -24,8 +25,8 @@ public struct Console {
     }
 
     /// Tells something on standard error, `natter: …`, in one line, escaped. What cannot be written there is lost.
-    public func note(_ message: String) {
-        try? errors.writeLine(TerminalText.escaped("\(program): \(message)"))
+    public func note(_ message: Phrase) {
+        try? errors.writeLine(TerminalText.escaped("\(program): \(message.text)"))
         try? errors.flush()
     }
 

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import NatterLanguage
 
 /// How a failure is told: one line on standard error, or one JSON object.
 public enum FailureReport {
@@ -13,7 +14,7 @@ public enum FailureReport {
         } else {
             TerminalText.append(escaping: program, .line, to: &line)
             line += Array(": ".utf8)
-            TerminalText.append(escaping: failure.message, .line, to: &line)
+            TerminalText.append(escaping: failure.message.text, .line, to: &line)
         }
         line.append(UInt8(ascii: "\n"))
         try? output.write(line)
@@ -32,7 +33,7 @@ public enum FailureReport {
     private static func object(for failure: CommandFailure) -> [UInt8]? {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let body = Report.Body(code: failure.code, message: failure.message, exit: failure.exitCode.rawValue)
+        let body = Report.Body(code: failure.code, message: failure.message.english, exit: failure.exitCode.rawValue)
         return (try? encoder.encode(Report(error: body))).map { Array($0) }
     }
 }

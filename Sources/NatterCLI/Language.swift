@@ -1,5 +1,38 @@
+internal import Glibc
+internal import NatterLanguage
+
 /// Which language to speak.
 public enum Language {
+    /// Those that the catalogues of this version are for, and English, which needs none.
+    public static let known = ["en", "ru"]
+
+    /// Whether a code names a known language, `ru_RU.UTF-8` too, or one that somebody has put a catalogue there for.
+    public static func isKnown(_ code: String, environment: Environment) -> Bool {
+        let directory = directory(environment)
+        return forms(of: code).contains {
+            known.contains($0) || access("\(directory)/\($0)/LC_MESSAGES/\(Catalogue.domain).mo", R_OK) == 0
+        }
+    }
+
+    /// What to look for in the catalogues: the languages up to the first that is English.
+    static func choice(option: String?, configured: String?, environment: Environment) -> Catalogue.Choice {
+        let languages = preferred(option: option, configured: configured, environment: environment)
+        return Catalogue.Choice(
+            languages: Array(languages.prefix { $0 != "en" && !$0.hasPrefix("en_") }),
+            directory: directory(environment))
+    }
+
+    /// `NATTER_LOCALEDIR`, else `share/locale` in the directory above that of the program: that of an installation, and
+    /// of a build.
+    private static func directory(_ environment: Environment) -> String {
+        if let directory = environment["NATTER_LOCALEDIR"] { return directory }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let path = buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:))
+        let place = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
+        return String(decoding: path[..<place], as: UTF8.self) + "/../share/locale"
+    }
+
     /// The languages that a person asks for, most wanted first, each in front of its plain form: `["pt_BR", "pt"]`.
     /// Empty for English as it stands in the source.
     ///

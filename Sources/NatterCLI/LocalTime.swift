@@ -1,4 +1,5 @@
 internal import Glibc
+public import NatterLanguage
 public import NatterModel
 
 /// The clock on the wall, by the C library's time zone: `TZ`, else the system's.
@@ -61,11 +62,11 @@ public enum LocalTime {
     }
 
     /// `Friday, 20 November 2026`.
-    public static func day(_ civil: CivilTime) -> String {
+    public static func day(_ civil: CivilTime) -> Phrase {
         "\(weekday(civil)), \(civil.day) \(month(civil)) \(civil.year)"
     }
 
-    private static func weekday(_ civil: CivilTime) -> String {
+    private static func weekday(_ civil: CivilTime) -> Phrase {
         // The first of January 1970 was a Thursday.
         switch (civil.daysSinceEpoch % 7 + 7) % 7 {
         case 0: "Thursday"
@@ -78,7 +79,7 @@ public enum LocalTime {
         }
     }
 
-    private static func month(_ civil: CivilTime) -> String {
+    private static func month(_ civil: CivilTime) -> Phrase {
         switch civil.month {
         case 1: "January"
         case 2: "February"

@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// Finds what a misspelt word may have meant.
 public enum NearestWords {
     /// Longer words are nobody's typing error, and comparing costs the product of two lengths.
@@ -5,7 +7,7 @@ public enum NearestWords {
     private static let mostAnswers = 3
 
     /// `; the most similar is 'log'`, or nothing if no word is near.
-    public static func hint(for word: String, among words: [String]) -> String {
+    public static func hint(for word: String, among words: [String]) -> Phrase {
         let found = nearest(to: word, among: words).map { "'\($0)'" }
         return switch found.count {
         case 0: ""

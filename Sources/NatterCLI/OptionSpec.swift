@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// One option of a command or a program: a flag, or a name with a value.
 public struct OptionSpec: Sendable, Equatable {
     /// What the program asks for; written `--name`, or `-n` where it is a single letter.
@@ -11,10 +13,10 @@ public struct OptionSpec: Sendable, Equatable {
     public let isRepeatable: Bool
     public let isRequired: Bool
     /// One line for help: lower case, no full stop.
-    public let help: String
+    public let help: Phrase
 
     /// An option without a value.
-    public static func flag(_ name: String, short: Character? = nil, _ help: String) -> OptionSpec {
+    public static func flag(_ name: String, short: Character? = nil, _ help: Phrase) -> OptionSpec {
         OptionSpec(
             name: name, short: short, placeholder: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
     }
@@ -22,7 +24,7 @@ public struct OptionSpec: Sendable, Equatable {
     /// An option with a value. Given several times the last one counts, and `Arguments.values` has them all.
     public static func option(
         _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
-        isRequired: Bool = false, _ help: String
+        isRequired: Bool = false, _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
             name: name, short: short, placeholder: placeholder, choices: [], isRepeatable: isRepeatable,
@@ -31,7 +33,7 @@ public struct OptionSpec: Sendable, Equatable {
 
     /// An option whose value is one of a few words.
     public static func option(
-        _ name: String, short: Character? = nil, oneOf choices: [String], _ help: String
+        _ name: String, short: Character? = nil, oneOf choices: [String], _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
             name: name, short: short, placeholder: choices.joined(separator: "|"), choices: choices,

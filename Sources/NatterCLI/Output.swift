@@ -1,14 +1,15 @@
 internal import Glibc
+public import NatterLanguage
 internal import NatterSystem
 
 /// Why output could not be written.
-public enum OutputError: Error, Equatable, CustomStringConvertible {
+public enum OutputError: Error, Equatable, PhraseConvertible {
     /// Nobody reads it any more; the program ends and says nothing.
     case closedPipe
     /// What the system said, as `errno`, such as "no space left on device".
-    case failed(code: Int32, name: String)
+    case failed(code: Int32, name: Phrase)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .closedPipe: "the output was closed"
         case .failed(let code, let name): "cannot write \(name): \(DiskError.text(of: code))"
@@ -29,7 +30,7 @@ public final class Output {
     public static let bufferBytes = 65_536
 
     /// How messages name it, such as "standard output".
-    public let name: String
+    public let name: Phrase
     private let sink: Sink
     private var buffer: [UInt8] = []
     private var written: [UInt8] = []
@@ -37,11 +38,11 @@ public final class Output {
     private var failure: OutputError?
 
     /// - Parameter descriptor: stays the caller's to close.
-    public init(descriptor: Int32, name: String) {
+    public init(descriptor: Int32, name: Phrase) {
         (sink, self.name) = (.descriptor(descriptor), name)
     }
 
-    private init(memory name: String) {
+    private init(memory name: Phrase) {
         (sink, self.name) = (.memory, name)
     }
 
@@ -58,6 +59,10 @@ public final class Output {
     public var isTerminal: Bool {
         if case .descriptor(let descriptor) = sink { Terminal.isTerminal(descriptor) } else { false }
     }
+
+    /// A word of a table, or of a line of fixed form: in the reader's language on a terminal, the same for everybody in a
+    /// pipe, where programs read it.
+    public func word(_ phrase: Phrase) -> String { isTerminal ? phrase.text : phrase.english }
 
     /// The width of its terminal; 80 if it is none and `COLUMNS` says nothing.
     public func columns(environment: Environment) -> Int {

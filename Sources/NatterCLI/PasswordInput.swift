@@ -1,4 +1,5 @@
 internal import Glibc
+public import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
@@ -36,7 +37,7 @@ public enum PasswordInput: Sendable, Equatable {
     ///   - again: a second prompt, where both answers must be the same.
     /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if
     ///   a file may not be read, 74 if it can't.
-    public func read(prompt: String, again: String? = nil) throws(CommandFailure) -> String {
+    public func read(prompt: Phrase, again: Phrase? = nil) throws(CommandFailure) -> String {
         switch self {
         case .terminal: return try Self.ask(prompt, again: again)
         case .file(let path): return try Self.firstLine(of: path)
@@ -44,7 +45,7 @@ public enum PasswordInput: Sendable, Equatable {
         }
     }
 
-    private static func ask(_ prompt: String, again: String?) throws(CommandFailure) -> String {
+    private static func ask(_ prompt: Phrase, again: Phrase?) throws(CommandFailure) -> String {
         // Standard input must be one too: a script that pipes something in is not sitting there to answer.
         guard Terminal.isTerminal(STDIN_FILENO) else { throw noTerminal }
         let descriptor = retrying { open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) }
@@ -52,7 +53,7 @@ public enum PasswordInput: Sendable, Equatable {
         return try ask(prompt, again: again, on: descriptor >= 0 ? descriptor : STDIN_FILENO)
     }
 
-    static func ask(_ prompt: String, again: String?, on terminal: Int32) throws(CommandFailure) -> String {
+    static func ask(_ prompt: Phrase, again: Phrase?, on terminal: Int32) throws(CommandFailure) -> String {
         let first = try hiddenLine(prompt, on: terminal)
         if let again, try hiddenLine(again, on: terminal) != first {
             throw CommandFailure(.invalidData, code: "passwords_differ", "the two passwords differ; nothing was done")
@@ -60,11 +61,11 @@ public enum PasswordInput: Sendable, Equatable {
         return first
     }
 
-    private static func hiddenLine(_ prompt: String, on terminal: Int32) throws(CommandFailure) -> String {
+    private static func hiddenLine(_ prompt: Phrase, on terminal: Int32) throws(CommandFailure) -> String {
         let screen = Output(descriptor: terminal, name: "the terminal")
         let answer = HiddenTerminal.hiding(terminal) { () -> Result<String, CommandFailure> in
             do throws(OutputError) {
-                try screen.write("\(prompt): ")
+                try screen.write("\(prompt.text): ")
                 try screen.flush()
             } catch {
                 return .failure(CommandFailure(error))
@@ -97,16 +98,17 @@ public enum PasswordInput: Sendable, Equatable {
     }
 
     private static func failure(_ code: Int32, _ operation: String, _ path: String) -> CommandFailure {
-        let text = DiskError(code: code, operation: operation, path: path).description
+        let text = DiskError(code: code, operation: operation, path: path)
         return switch code {
-        case EACCES, EPERM: CommandFailure(.refused, code: "not_allowed", text)
-        case ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP: CommandFailure(.invalidData, code: "bad_password_file", text)
-        default: CommandFailure(.inputOutput, code: "io_error", text)
+        case EACCES, EPERM: CommandFailure(.refused, code: "not_allowed", "\(text)")
+        case ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP:
+            CommandFailure(.invalidData, code: "bad_password_file", "\(text)")
+        default: CommandFailure(.inputOutput, code: "io_error", "\(text)")
         }
     }
 
     /// Reads byte by byte, at most `limitBytes`, up to a line break, which is dropped, or the end.
-    static func line(from descriptor: Int32, name: String) throws(CommandFailure) -> String {
+    static func line(from descriptor: Int32, name: Phrase) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         var isWhole = false
         while !isWhole, bytes.count < limitBytes {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// From the words of a command line to an exit code.
@@ -9,23 +10,24 @@ public enum Program {
     /// - Parameters:
     ///   - words: without the program's name.
     ///   - explain: makes a failure of an error that this room does not know.
-    ///   - translate: see `Help`.
+    ///   - language: what a setting says of the language, where no option does; asked only if something is told in words.
     public static func run(
         _ program: ProgramSpec, words: [String], console: Console,
-        translate: @escaping (String) -> String = { $0 }, explain: (any Error) -> CommandFailure
+        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
+        explain: (any Error) -> CommandFailure
     ) -> ExitCode {
         var json = false
         do {
             let code: ExitCode
-            switch try ArgumentParser.parse(words, for: program) {
+            switch try parse(words, for: program, console, language) {
             case .overview:
-                try console.output.write(Help(program, translate: translate).overview)
+                try console.output.write(Help(program).overview)
                 code = .success
             case .help(let path):
-                try console.output.write(Help(program, translate: translate).page(of: path))
+                try console.output.write(Help(program).page(of: path))
                 code = .success
             case .version:
-                try console.output.write(Help(program, translate: translate).version)
+                try console.output.write(Help(program).version)
                 code = .success
             case .run(let path, let arguments):
                 json = arguments.asksForJSON
@@ -45,16 +47,40 @@ public enum Program {
         }
     }
 
+    private static func parse(
+        _ words: [String], for program: ProgramSpec, _ console: Console,
+        _ setting: @escaping @Sendable (GivenOptions, Environment) -> String?
+    ) throws(UsageError) -> ParsedCommandLine {
+        var options: [GivenOption] = []
+        // What is wrong with the words is told in the language that they ask for.
+        defer {
+            let given = GivenOptions(options)
+            let environment = console.environment
+            Catalogue.choose {
+                Language.choice(
+                    option: given.value("lang"), configured: setting(given, environment), environment: environment)
+            }
+        }
+        let parsed = try ArgumentParser.parse(words, for: program, given: &options)
+        if let code = GivenOptions(options).value("lang"), !Language.isKnown(code, environment: console.environment) {
+            throw UsageError(
+                "'--lang' takes \(Language.known.joined(separator: ", ")), not '\(code)'",
+                remedy: "see '\(program.name) help'")
+        }
+        return parsed
+    }
+
     /// All of a `main.swift`: readies the process, runs what its words ask for, and exits.
     public static func main(
-        _ program: ProgramSpec, translate: @escaping (String) -> String = { $0 },
+        _ program: ProgramSpec,
+        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
         explain: (any Error) -> CommandFailure
     ) -> Never {
         Signals.prepareProcess()
         let console = Console.process(program: program.name)
         do throws(UsageError) {
             let words = try processWords(program: program.name)
-            exit(run(program, words: words, console: console, translate: translate, explain: explain).rawValue)
+            exit(run(program, words: words, console: console, language: language, explain: explain).rawValue)
         } catch {
             FailureReport.write(CommandFailure(error), json: false, program: program.name, to: console.errors)
             exit(ExitCode.usage.rawValue)

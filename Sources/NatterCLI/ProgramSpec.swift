@@ -1,8 +1,10 @@
+public import NatterLanguage
+
 /// A program's command line: what stands above its table of commands, and the table.
 public struct ProgramSpec: Sendable {
     public let name: String
     /// What it is, in a few words.
-    public let tagline: String
+    public let tagline: Phrase
     public let version: String
     private let makeOptions: @Sendable () -> [OptionSpec]
     private let makeCommands: @Sendable () -> [CommandSpec]
@@ -11,7 +13,7 @@ public struct ProgramSpec: Sendable {
     ///   - options: those that may stand before and after every command; `--help` and `--version` come by themselves.
     ///   - commands: in the order of the overview; those of one group together.
     public init(
-        name: String, tagline: String, version: String,
+        name: String, tagline: Phrase, version: String,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         commands: @autoclosure @escaping @Sendable () -> [CommandSpec]
     ) {
@@ -40,7 +42,7 @@ public struct ProgramSpec: Sendable {
         let above = path.map { "\(name) \($0.text)" } ?? name
         let helpWords = path.map { "\(name) help \($0.text)" } ?? "\(name) help"
         throw UsageError(
-            "'\(word)' is not a \(above) command" + NearestWords.hint(for: word, among: rows.shown.map(\.name)),
+            "'\(word)' is not a \(above) command\(NearestWords.hint(for: word, among: rows.shown.map(\.name)))",
             remedy: "see '\(helpWords)'")
     }
 }

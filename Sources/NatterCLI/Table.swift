@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// Rows in columns, for `users`, `ls` and `status`: aligned, with two spaces between, on a terminal and in a pipe
 /// alike. An empty cell is shown as `-`, so that splitting a line at blanks gives the same columns in every row (names
 /// have none). Cells are escaped here, so that none can break out of its line.
@@ -13,10 +15,10 @@ public struct Table {
     private let hasHeader: Bool
 
     /// - Parameter header: for a terminal; nil in a pipe, where every line is a row.
-    public init(_ columns: [Column], header: [String]? = nil) {
+    public init(_ columns: [Column], header: [Phrase]? = nil) {
         self.columns = columns
         hasHeader = header != nil
-        if let header { add(header) }
+        if let header { add(header.map(\.text)) }
     }
 
     /// Takes one cell for each column; missing ones are empty, surplus ones are dropped.

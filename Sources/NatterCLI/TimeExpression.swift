@@ -1,9 +1,10 @@
+public import NatterLanguage
 public import NatterModel
 
 /// Moments as people write them after `--since` and `--until`.
 public enum TimeExpression {
     /// All forms, for messages.
-    public static let forms =
+    public static let forms: Phrase =
         "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', today, yesterday, now, -2h, -1h30m, -1d or @unix"
 
     /// - Parameter now: what `now`, `today` and `-2h` start from. Dates and times without a zone are local.

@@ -35,14 +35,14 @@ struct Context {
     }
 
     /// Tells something that was not asked for, unless `--quiet`.
-    func note(_ message: String) {
+    func note(_ message: Phrase) {
         if !arguments.flag("quiet") { console.note(message) }
     }
 
     /// Tells a person that something was done: only on a terminal, since scripts go by the exit code.
-    func confirm(_ message: @autoclosure () -> String) {
+    func confirm(_ message: @autoclosure () -> Phrase) {
         guard console.output.isTerminal, !wantsJSON, !arguments.flag("quiet") else { return }
-        try? console.errors.writeLine(TerminalText.escaped(message()))
+        try? console.errors.writeLine(TerminalText.escaped(message().text))
         try? console.errors.flush()
     }
 

@@ -77,7 +77,7 @@ enum Explanation {
     }
 
     private static func failure(_ refusal: APIError.Refusal) -> CommandFailure {
-        CommandFailure(exitCode(of: refusal), code: refusal.code, refusal.message + remedy(for: refusal))
+        CommandFailure(exitCode(of: refusal), code: refusal.code, "\(refusal.phrase)\(remedy(for: refusal))")
     }
 
     private static func exitCode(of refusal: APIError.Refusal) -> ExitCode {
@@ -98,12 +98,11 @@ enum Explanation {
         }
     }
 
-    private static func remedy(for refusal: APIError.Refusal) -> String {
-        let seconds = refusal.retryAfterSeconds.map { "in \($0) s" } ?? "later"
+    private static func remedy(for refusal: APIError.Refusal) -> Phrase {
         return switch ErrorCode(rawValue: refusal.code) {
         case .unauthorized: "; use 'natter login NAME' again"
         case .noSuchUser: "; 'natter users' lists them"
-        case .slowDown, .busy: "; try again \(seconds)"
+        case .slowDown, .busy: refusal.retryAfterSeconds.map { "; try again in \($0) s" } ?? "; try again later"
         case .diskFull: "; try again when there is room"
         case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"
         case .damaged: "; its administrator can look with 'natterd fsck'"

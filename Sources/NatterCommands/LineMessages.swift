@@ -15,7 +15,7 @@ struct LineMessages {
     /// Why a line is no message, in words that follow its number.
     struct Problem: Error {
         let code: String
-        let reason: String
+        let reason: Phrase
     }
 
     private struct Object: Decodable {

@@ -45,7 +45,7 @@ enum ListCommand {
         for conversation in conversations {
             let last = try ConversationObject(conversation, in: replica).last
             let time = last.flatMap { Timestamp(rfc3339: $0.time) }
-            let shown = time.map { isTerminal ? Age.text(of: $0, now: context.now) : $0.rfc3339 } ?? ""
+            let shown = time.map { isTerminal ? Age.text(of: $0, now: context.now).text : $0.rfc3339 } ?? ""
             let line = last.map { ListCommand.line(of: $0) } ?? ""
             let excerpt = isTerminal && line.count > excerptLength ? line.prefix(excerptLength) + "…" : line[...]
             table.add([conversation.name, String(conversation.unread), shown, String(excerpt)])

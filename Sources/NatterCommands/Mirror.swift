@@ -21,7 +21,7 @@ final class Mirror {
         /// The server has more.
         case partial
         /// The server was not reached.
-        case stale(reason: String)
+        case stale(reason: Phrase)
         case offline
 
         var isCurrent: Bool { if case .current = self { true } else { false } }
@@ -162,10 +162,10 @@ final class Mirror {
         }
         for damage in report.damaged {
             let range = damage.range
-            let note =
+            let note: Phrase =
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; "
                 + "they are asked for again with each sync"
-            if told.insert(note).inserted { context.console.note(note) }
+            if told.insert(note.english).inserted { context.console.note(note) }
         }
         for diverged in report.diverged {
             context.console.note(
@@ -177,10 +177,10 @@ final class Mirror {
     /// Says why nothing new comes of a conversation, once.
     func tell(gone name: String, reason: String) {
         let note = Mirror.note(ofGone: name, reason: reason)
-        if told.insert(note).inserted { context.note(note) }
+        if told.insert(note.english).inserted { context.note(note) }
     }
 
-    private static func note(ofGone name: String, reason: String) -> String {
+    private static func note(ofGone name: String, reason: String) -> Phrase {
         switch reason {
         case "removed": "you were taken out of '\(name)'; what was synced of it stays"
         case "left": "you have left '\(name)'; what was synced of it stays"
@@ -189,7 +189,7 @@ final class Mirror {
         }
     }
 
-    func incomplete(_ reason: String) -> CommandFailure {
+    func incomplete(_ reason: Phrase) -> CommandFailure {
         CommandFailure(
             .temporary, code: "incomplete",
             "not all that is new could be fetched: \(reason); what came is kept, try again, or use --offline")
@@ -221,7 +221,7 @@ final class Mirror {
         }
     }
 
-    static func reason(of error: any Error) -> String {
+    static func reason(of error: any Error) -> Phrase {
         switch error {
         case let error as APIError: error.reason
         case SyncError.api(let error): error.reason

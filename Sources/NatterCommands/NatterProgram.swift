@@ -10,7 +10,7 @@ public enum NatterProgram {
         options: globalOptions, commands: commands)
 
     /// All of `main.swift`.
-    public static func main() -> Never { Program.main(spec, explain: Explanation.failure) }
+    public static func main() -> Never { Program.main(spec, language: Setting.language, explain: Explanation.failure) }
 
     static var globalOptions: [OptionSpec] {
         [
@@ -22,6 +22,7 @@ public enum NatterProgram {
             .flag("insecure", "let secrets go over plain HTTP to another host"),
             .flag("offline", "open no connection; the replica must do"),
             .option("timeout", value: "S", "seconds to wait for the server, 30 unless given"),
+            .option("lang", value: "CODE", "the language to speak: en or ru; else that of the environment"),
             .flag("json", "print one JSON object a line"),
             .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
             .flag("quiet", "print no notes, only what was asked for and errors"),
@@ -48,10 +49,10 @@ public enum NatterProgram {
 
     /// The headings of the list of commands.
     enum Group {
-        static let account = "Account"
-        static let writing = "Writing"
-        static let reading = "Reading"
-        static let people = "People"
-        static let program = "Server and help"
+        static let account: Phrase = "Account"
+        static let writing: Phrase = "Writing"
+        static let reading: Phrase = "Reading"
+        static let people: Phrase = "People"
+        static let program: Phrase = "Server and help"
     }
 }

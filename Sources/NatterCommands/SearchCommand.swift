@@ -116,12 +116,12 @@ enum SearchCommand {
             do throws(ReplicaQueryError) {
                 self = .query(try ReplicaQuery(words.joined(separator: " ")))
             } catch {
-                throw arguments.error(error.description)
+                throw arguments.error(error.phrase)
             }
         }
 
         /// Remarks on what was left out of account.
-        var notes: [String] {
+        var notes: [Phrase] {
             switch self {
             case .query(let query): query.notes
             case .pattern: []

@@ -16,8 +16,7 @@ enum SendCommand {
             options: [.option("conversation", short: "c", value: "CONV", "send to CONV, not to 'general'")] + options,
             operands: [textOperand],
             description: [
-                "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. "
-                    + inputParagraph,
+                "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. \(inputParagraph)",
                 "When it ends with status 0 the message is on the server's disk. It prints nothing in a pipe; with --json, "
                     + "the message.",
                 linesParagraph, queueParagraph, repeatParagraph,
@@ -41,7 +40,7 @@ enum SendCommand {
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
         operands: [.required("USER", "whom to write to; 'me' is yourself"), textOperand],
         description: [
-            "The same as 'natter send -c @USER'. " + inputParagraph, linesParagraph, queueParagraph, repeatParagraph,
+            "The same as 'natter send -c @USER'. \(inputParagraph)", linesParagraph, queueParagraph, repeatParagraph,
         ],
         examples: [
             Example("natter pm bob Lunch at noon?", "to bob alone"),
@@ -65,18 +64,18 @@ enum SendCommand {
 
     private static let textOperand = OperandSpec.optional(
         "TEXT", isRepeating: true, "the text; '-', or none, is standard input")
-    private static let inputParagraph =
+    private static let inputParagraph: Phrase =
         "Without TEXT, or where it is '-', standard input is the message; a final newline is dropped."
-    private static let repeatParagraph =
+    private static let repeatParagraph: Phrase =
         "A message is sent with an id, and with the same id again where the connection was lost, so that it is there "
         + "once. An id of your own makes the whole command safe to repeat."
 
-    private static let linesParagraph =
+    private static let linesParagraph: Phrase =
         "With --lines each line of standard input is a message, with --ndjson each line is an object with the fields "
         + "'text' and, if wanted, 'conversation' and 'id'. Blank lines are skipped but counted. At the first line that "
         + "is refused it stops with status 65 and names it; the lines before it are sent. With --id KEY line n has the "
         + "id KEY:n, so that the whole can be repeated, also where it broke off."
-    private static let queueParagraph =
+    private static let queueParagraph: Phrase =
         "With --queue a message that cannot be sent, because the server is not reached or has no room or time for it, "
         + "is kept in the outbox, a note says so, and the status is 0. Every later command that speaks to the server "
         + "sends what waits, in order, each message once; see 'natter help outbox'."

@@ -96,7 +96,8 @@ final class SendLines {
         }
         // In a pipe, too: whoever reads it may wait for just this line.
         try context.console.output.flush()
-        meter.show("\(sentCount + (queue?.count ?? 0)) messages")
+        let done = sentCount + (queue?.count ?? 0)
+        meter.show(.plural(done, "\(done) message", "\(done) messages"))
     }
 
     private func send() throws {
@@ -136,9 +137,13 @@ final class SendLines {
 
     private func tellTotals() {
         if let queue, queue.count > 0 {
-            context.note("\(queue.count) of \(sentCount + queue.count) messages queued: \(queue.reason)")
+            let total = sentCount + queue.count
+            context.note(
+                .plural(
+                    total, "\(queue.count) of \(total) message queued: \(queue.reason)",
+                    "\(queue.count) of \(total) messages queued: \(queue.reason)"))
         } else {
-            context.confirm("\(sentCount) messages sent")
+            context.confirm(.plural(sentCount, "\(sentCount) message sent", "\(sentCount) messages sent"))
         }
     }
 
@@ -148,9 +153,9 @@ final class SendLines {
         throw failure(at: line, code: problem.code, problem.reason)
     }
 
-    private func failure(at line: Int64, code: String, _ reason: String) -> CommandFailure {
+    private func failure(at line: Int64, code: String, _ reason: Phrase) -> CommandFailure {
         let kept = queue?.count ?? 0
-        let before =
+        let before: Phrase =
             switch (sentCount, kept) {
             case (0, 0): "nothing was sent"
             case (_, 0): "the lines before it were sent"
@@ -164,8 +169,10 @@ final class SendLines {
         let failure = Explanation.failure(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
-        let sent = sentCount > 0 ? "all up to line \(sentLine) was sent" : "nothing is known to be sent"
-        let how = hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
+        let sent: Phrase =
+            sentCount > 0 ? "all up to line \(sentLine) was sent" : "nothing is known to be sent"
+        let how: Phrase =
+            hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(sent). To go on, \(how): nothing is sent twice")

@@ -27,7 +27,7 @@ enum RegisterCommand {
         try SessionStart(Context(arguments, console), prompt: "Password", again: "The same again") { api, password in
             try api.register(
                 name: arguments.operand("NAME") ?? "", password: password, invite: arguments.value("invite"))
-        }.run(verb: "registered and logged in")
+        }.run { "registered and logged in as '\($0)' at \($1)" }
     }
 }
 
@@ -49,25 +49,25 @@ enum LoginCommand {
     private static let run: CommandBody = { arguments, console in
         try SessionStart(Context(arguments, console), prompt: "Password", again: nil) { api, password in
             try api.login(name: arguments.operand("NAME") ?? "", password: password)
-        }.run(verb: "logged in")
+        }.run { "logged in as '\($0)' at \($1)" }
     }
 }
 
 /// What `register` and `login` share: from a password to a stored session.
 private struct SessionStart {
     let context: Context
-    let prompt: String
-    let again: String?
+    let prompt: Phrase
+    let again: Phrase?
     let begin: (ServerAPI, String) throws -> (String, Token)
 
     init(
-        _ context: Context, prompt: String, again: String?,
+        _ context: Context, prompt: Phrase, again: Phrase?,
         begin: @escaping (ServerAPI, String) throws -> (String, Token)
     ) {
         (self.context, self.prompt, self.again, self.begin) = (context, prompt, again, begin)
     }
 
-    func run(verb: String) throws -> ExitCode {
+    func run(done: (_ name: String, _ address: ServerAddress) -> Phrase) throws -> ExitCode {
         let input = try PasswordInput(context.arguments)
         let profile = try context.profile()
         // What would refuse to be logged in must not keep one from logging in again.
@@ -83,7 +83,7 @@ private struct SessionStart {
         if context.wantsJSON {
             try context.console.output.writeJSON(WireJSON.encode(SessionAnswer(name: name, token: nil)))
         }
-        context.confirm("\(verb) as '\(name)' at \(address)")
+        context.confirm(done(name, address))
         return .success
     }
 

@@ -72,19 +72,20 @@ enum StatusCommand {
     }
 
     private static func write(_ status: Status, _ context: Context) throws {
+        let output = context.console.output
         var table = Table([.left, .left])
-        table.add(["account", status.name])
-        table.add(["server", status.server])
+        table.add([output.word("account"), status.name])
+        table.add([output.word("server"), status.server])
         let synced = status.lastSync.flatMap { Timestamp(rfc3339: $0) }
-        let isTerminal = context.console.output.isTerminal
-        let age = synced.map { isTerminal ? Age.text(of: $0, now: context.now) : $0.rfc3339 }
-        table.add(["last sync", age ?? "never"])
+        let isTerminal = output.isTerminal
+        let age = synced.map { isTerminal ? Age.text(of: $0, now: context.now).text : $0.rfc3339 }
+        table.add([output.word("last sync"), age ?? output.word("never")])
         if let earliest = status.earliest.flatMap({ Timestamp(rfc3339: $0) }) {
-            table.add(["begins on", isTerminal ? LocalTime.text(earliest) : earliest.rfc3339])
+            table.add([output.word("begins on"), isTerminal ? LocalTime.text(earliest) : earliest.rfc3339])
         }
-        table.add(["unread", String(status.unread)])
-        table.add(["waiting to be sent", String(status.waiting)])
-        if status.parked > 0 { table.add(["refused by the server", String(status.parked)]) }
-        try table.write(to: context.console.output)
+        table.add([output.word("unread"), String(status.unread)])
+        table.add([output.word("waiting to be sent"), String(status.waiting)])
+        if status.parked > 0 { table.add([output.word("refused by the server"), String(status.parked)]) }
+        try table.write(to: output)
     }
 }

@@ -125,9 +125,8 @@ enum SyncCommand {
                     counts.append((item.name, item.count))
                 }
             }
-            let shown = counts.prefix(5).map { "\($0.count) in '\($0.name)'" }.joined(separator: ", ")
-            let rest = counts.count > 5 ? " and others" : ""
-            context.confirm("new messages: \(shown)\(rest)")
+            let shown = Phrase.list(counts.prefix(5).map { "\($0.count) in '\($0.name)'" })
+            context.confirm(counts.count > 5 ? "new messages: \(shown) and others" : "new messages: \(shown)")
         }
     }
 

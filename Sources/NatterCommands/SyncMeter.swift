@@ -19,18 +19,20 @@ final class SyncMeter {
 
     func show(_ progress: SyncProgress) {
         show(
-            "\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: "
-                + TerminalText.escaped(progress.conversation, .name))
+            .plural(
+                progress.messages,
+                "\(progress.messages) message, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)",
+                "\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)"))
     }
 
-    /// - Parameter text: escaped, without line breaks; put together only where it is shown.
-    func show(_ text: @autoclosure () -> String) {
+    /// - Parameter text: put together only where it is shown.
+    func show(_ text: @autoclosure () -> Phrase) {
         let now = MonotonicClock.now()
         guard isShown, now >= next else { return }
         next = now + SyncMeter.stepMilliseconds
         isOnScreen = true
         // To the line's beginning, and clear it.
-        write("\r\u{1B}[K\(text())")
+        write("\r\u{1B}[K\(TerminalText.escaped(text().text, .name))")
     }
 
     func clear() {

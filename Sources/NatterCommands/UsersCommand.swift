@@ -40,7 +40,7 @@ enum UsersCommand {
     /// - Returns: also whether they come from the server.
     private static func fetch(_ mirror: Mirror) throws -> ([UserObject], Bool) {
         let context = mirror.context
-        var reason: String?
+        var reason: Phrase?
         if !context.isOffline {
             do {
                 return (try mirror.api().users(), true)
@@ -54,7 +54,8 @@ enum UsersCommand {
                 .unavailable, code: "nothing_synced", "the users were never fetched; leave out --offline")
         }
         let age = Age.text(of: kept.fetched, now: context.now)
-        context.note((reason.map { "\($0); " } ?? "") + "these are the users as of \(age)")
+        context.note(
+            reason.map { "\($0); these are the users as of \(age)" } ?? "these are the users as of \(age)")
         let users = kept.users.map { UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen) }
         return (users, false)
     }

@@ -50,9 +50,9 @@ enum VerifyCommand {
         if context.wantsJSON {
             try output.writeJSON(WireJSON.encode(report))
         } else {
-            for problem in report.problems { try output.writeLine(TerminalText.escaped(problem)) }
+            for problem in report.problems { try output.writeLine(TerminalText.escaped(problem.text)) }
             if report.isSound, output.isTerminal || context.arguments.flag("verbose") {
-                try output.writeLine(TerminalText.escaped(report.summary))
+                try output.writeLine(TerminalText.escaped(report.summary.text))
             }
             for gap in report.missing {
                 context.note("messages \(gap.from) to \(gap.to) of '\(report.conversation)' were never received")
@@ -90,7 +90,7 @@ private struct ServerHeads {
         }
     }
 
-    private mutating func stop(_ reason: String) {
+    private mutating func stop(_ reason: Phrase) {
         isReached = false
         mirror.context.note("\(reason); the replica is compared with what the server said at the last sync")
     }

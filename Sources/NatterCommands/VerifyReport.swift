@@ -1,3 +1,4 @@
+internal import NatterCLI
 internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel
@@ -8,7 +9,7 @@ struct VerifyReport: Encodable {
     struct Range: Encodable {
         var from: UInt64
         var to: UInt64
-        var reason: String?
+        var reason: Phrase?
     }
 
     enum Comparison: String, Encodable {
@@ -58,11 +59,11 @@ struct VerifyReport: Encodable {
     var isSound: Bool { damaged.isEmpty && server != .different && server != .shorter }
 
     /// One line each.
-    var problems: [String] {
-        var lines = damaged.map { range in
-            let which =
-                range.from == range.to ? "message \(range.from) is" : "messages \(range.from) to \(range.to) are"
-            return "\(conversation): \(which) damaged: \(range.reason ?? "")"
+    var problems: [Phrase] {
+        var lines: [Phrase] = damaged.map { range in
+            range.from == range.to
+                ? "\(conversation): message \(range.from) is damaged: \(range.reason ?? "")"
+                : "\(conversation): messages \(range.from) to \(range.to) are damaged: \(range.reason ?? "")"
         }
         switch server {
         case .different: lines.append("\(conversation): the hash chain at message \(head) is not the server's")
@@ -74,8 +75,13 @@ struct VerifyReport: Encodable {
     }
 
     /// For one that is sound.
-    var summary: String {
-        let compared = server == .same ? ", the same as the server's" : ""
-        return "\(conversation): \(messages) message\(messages == 1 ? "" : "s"), whole\(compared)"
+    var summary: Phrase {
+        server == .same
+            ? .plural(
+                messages, "\(conversation): \(messages) message, whole, the same as the server's",
+                "\(conversation): \(messages) messages, whole, the same as the server's")
+            : .plural(
+                messages, "\(conversation): \(messages) message, whole",
+                "\(conversation): \(messages) messages, whole")
     }
 }

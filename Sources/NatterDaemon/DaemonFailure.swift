@@ -29,20 +29,20 @@ enum DaemonFailure {
 
     private static func of(_ error: StoreOpenError) -> CommandFailure {
         switch error {
-        case .locked: CommandFailure(.temporary, code: "locked", error.description)
+        case .locked: CommandFailure(.temporary, code: "locked", error.phrase)
         case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)
-        case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.description)
-        case .newer: CommandFailure(.configuration, code: "newer_format", error.description)
-        case .damaged: CommandFailure(.inputOutput, code: "damaged", error.description + "; run 'natterd fsck'")
+        case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
+        case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
+        case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
         }
     }
 
     private static func of(_ error: ListenerError) -> CommandFailure {
         switch error {
-        case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.description)
+        case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.phrase)
         // Another program has the port, and may let go of it.
-        case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.description)
-        case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.description)
+        case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.phrase)
+        case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.phrase)
         }
     }
 
@@ -72,14 +72,14 @@ enum DaemonFailure {
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }
-        return CommandFailure(exitCode, code: code, error.description)
+        return CommandFailure(exitCode, code: code, error.phrase)
     }
 
     private static func of(_ error: ImportError) -> CommandFailure {
         switch error {
-        case .badName: CommandFailure(.invalidData, code: "bad_name", error.description)
-        case .personal: CommandFailure(.invalidData, code: "personal_conversation", error.description)
-        case .badMessage: CommandFailure(.invalidData, code: "bad_line", error.description)
+        case .badName: CommandFailure(.invalidData, code: "bad_name", error.phrase)
+        case .personal: CommandFailure(.invalidData, code: "personal_conversation", error.phrase)
+        case .badMessage: CommandFailure(.invalidData, code: "bad_line", error.phrase)
         case .store(.diskFull):
             CommandFailure(.temporary, code: "disk_full", "the disk is full; nothing was imported")
         case .store(let error): of(error)

@@ -24,7 +24,7 @@ enum FsckCommand {
         let conversation: String?
         let from: UInt64?
         let to: UInt64?
-        let problem: String
+        let problem: Phrase
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
@@ -43,23 +43,30 @@ enum FsckCommand {
         if !asJSON {
             console.note(
                 "checked \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
-                    + (summary.damages == 0 ? "no damage" : "\(summary.damages) damaged places"))
+                    + "\(damages(summary.damages))")
         }
         return summary.damages == 0 ? .success : .nothingFound
     }
 
+    private static func damages(_ count: Int) -> Phrase {
+        count == 0 ? "no damage" : .plural(count, "\(count) damaged place", "\(count) damaged places")
+    }
+
     /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
     private static func text(_ damage: StoreDamage) -> [UInt8] {
-        var line = "'\(damage.file)'"
-        if let offset = damage.offset { line += " at byte \(offset)" }
-        if let range = damage.range {
-            line += ": messages \(range.lowerBound) to \(range.upperBound)"
-            if let conversation = damage.conversation { line += " of '\(conversation)'" }
-        } else if let conversation = damage.conversation {
-            line += ": '\(conversation)'"
-        }
+        let place: Phrase =
+            damage.offset.map { "'\(damage.file)' at byte \($0)" } ?? "'\(damage.file)'"
+        let line: Phrase =
+            switch (damage.range, damage.conversation) {
+            case (let range?, let conversation?):
+                "\(place): messages \(range.lowerBound) to \(range.upperBound) of '\(conversation)': \(damage.problem)"
+            case (let range?, nil):
+                "\(place): messages \(range.lowerBound) to \(range.upperBound): \(damage.problem)"
+            case (nil, let conversation?): "\(place): '\(conversation)': \(damage.problem)"
+            case (nil, nil): "\(place): \(damage.problem)"
+            }
         var bytes: [UInt8] = []
-        TerminalText.append(escaping: line + ": " + damage.problem, .line, to: &bytes)
+        TerminalText.append(escaping: line.text, .line, to: &bytes)
         return bytes + [0x0A]
     }
 

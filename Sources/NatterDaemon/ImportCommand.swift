@@ -41,8 +41,11 @@ enum ImportCommand {
             console.note("nothing to import into '\(report.conversation)'")
         } else {
             console.note(
-                "imported \(report.count) messages into '\(report.conversation)', numbers \(report.first) to \(report.last)"
-            )
+                .plural(
+                    report.count,
+                    "imported \(report.count) message into '\(report.conversation)', \(report.first) to \(report.last)",
+                    "imported \(report.count) messages into '\(report.conversation)', \(report.first) to "
+                        + "\(report.last)"))
         }
     }
 }

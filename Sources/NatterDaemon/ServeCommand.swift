@@ -81,7 +81,7 @@ enum ServeCommand {
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
         options.keepsSearchIndex = true
-        options.report = { line in log.write(Event(.warning, "store", [("message", line)])) }
+        options.report = { line in log.write(Event(.warning, "store", [("message", line.english)])) }
         options.failed = { reason in
             log.write(Event(.error, "write_failed", [("reason", reason)]))
             ServiceSignals.wake()

@@ -162,6 +162,6 @@ struct UserList {
     /// How long ago on a terminal, the moment itself in a pipe.
     static func time(_ text: String?, _ console: Console) -> String {
         guard let text, console.output.isTerminal, let time = Timestamp(rfc3339: text) else { return text ?? "" }
-        return Age.text(of: time, now: console.clock.now())
+        return Age.text(of: time, now: console.clock.now()).text
     }
 }

@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import Glibc
+internal import NatterLanguage
 public import NatterSystem
 
 /// One connection to one SQLite file. To be used by one thread at a time.
@@ -184,7 +185,7 @@ public final class Connection {
             case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY: .cannotOpen
             default: .other
             }
-        return IndexError(reason: reason, code: code, message: message, path: path)
+        return IndexError(reason: reason, code: code, message: Phrase(verbatim: message), path: path)
     }
 
     /// SQLite's own number for its release, as 3040001.

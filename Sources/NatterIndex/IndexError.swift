@@ -1,5 +1,7 @@
+public import NatterLanguage
+
 /// A call to SQLite that failed.
-public struct IndexError: Error, Equatable, CustomStringConvertible {
+public struct IndexError: Error, Equatable, PhraseConvertible {
     public enum Reason: Sendable, Equatable {
         /// No room left; nothing was changed.
         case full
@@ -21,14 +23,14 @@ public struct IndexError: Error, Equatable, CustomStringConvertible {
     public let reason: Reason
     /// SQLite's extended result code.
     public let code: Int32
-    public let message: String
+    public let message: Phrase
     public let path: String
 
-    public init(reason: Reason, code: Int32 = 0, message: String, path: String) {
+    public init(reason: Reason, code: Int32 = 0, message: Phrase, path: String) {
         (self.reason, self.code, self.message, self.path) = (reason, code, message, path)
     }
 
-    public var description: String {
+    public var phrase: Phrase {
         switch reason {
         case .full: "no room left for '\(path)'"
         case .corrupt: "the database '\(path)' is damaged: \(message)"

@@ -1,3 +1,5 @@
+internal import NatterLanguage
+
 /// A database's schema as numbered steps. `PRAGMA user_version` says how many of them a file has seen; what is missing is
 /// done in one transaction, so a file is always at one step or another, never between.
 public struct Schema: Sendable {

@@ -1,4 +1,5 @@
 public import NatterCrypto
+internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 

@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterModel
 
 /// The columns of a block before compression; natter-log(5) has them to the byte.

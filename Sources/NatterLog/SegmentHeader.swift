@@ -1,4 +1,5 @@
 public import NatterCrypto
+internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
@@ -72,7 +73,7 @@ public struct SegmentHeader: Equatable, Sendable {
     public static func decode(
         _ bytes: UnsafeRawBufferPointer, path: String
     ) throws(LogError) -> (header: SegmentHeader, length: Int) {
-        func damaged(_ reason: String) -> LogError { .damaged(path: path, offset: 0, reason: reason) }
+        func damaged(_ reason: Phrase) -> LogError { .damaged(path: path, offset: 0, reason: reason) }
         guard bytes.starts(with: magic) else { throw damaged("this is no natter log") }
         var reader = ByteReader(bytes)
         _ = reader.slice(8)

@@ -1,4 +1,5 @@
 public import NatterCrypto
+public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
@@ -18,7 +19,7 @@ public enum SegmentEnd: Sendable, Equatable {
     /// What follows the last block is the beginning of another, or nothing but zeros: a write that a crash cut short.
     case torn(offset: UInt64, length: UInt64)
     /// What follows is neither: somebody wrote over it, or bits fell.
-    case damaged(offset: UInt64, length: UInt64, reason: String)
+    case damaged(offset: UInt64, length: UInt64, reason: Phrase)
 }
 
 extension Segment {

@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// The limits of the public interface, in one place.
 public enum Limits {
     /// Bytes of UTF-8 in a message's text.
@@ -35,12 +37,12 @@ public struct IdempotencyKey: Hashable, Sendable {
 }
 
 /// What is wrong with a message's text.
-public enum TextError: Error, Equatable, CustomStringConvertible {
+public enum TextError: Error, Equatable, PhraseConvertible {
     case empty
     case tooLong(bytes: Int)
     case containsNul
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .empty: "the text is empty"
         case .tooLong(let bytes): "the text has \(bytes) bytes; the limit is \(Limits.textBytes.upperBound)"

@@ -1,12 +1,14 @@
+public import NatterLanguage
+
 /// What is wrong with a name, in words that follow "the name '…'".
-public enum NameError: Error, Equatable, CustomStringConvertible {
+public enum NameError: Error, Equatable, PhraseConvertible {
     case empty
     case tooLong
     case forbiddenCharacter(String)
     case forbiddenFirstCharacter(String)
     case reserved
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .empty: "is empty"
         case .tooLong: "is longer than 64 bytes"

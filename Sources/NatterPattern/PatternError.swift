@@ -1,5 +1,7 @@
+public import NatterLanguage
+
 /// Why a pattern can't be looked for.
-public enum PatternError: Error, Equatable, CustomStringConvertible {
+public enum PatternError: Error, Equatable, PhraseConvertible {
     /// It is no regular expression. The offset counts characters from its beginning, 0 for the first.
     case invalid(pattern: String, offset: Int, reason: String)
     case tooLong(beginning: String)
@@ -8,7 +10,7 @@ public enum PatternError: Error, Equatable, CustomStringConvertible {
     /// There is no memory, or the library failed.
     case failed(pattern: String, reason: String)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .invalid(let pattern, let offset, let reason):
             "'\(pattern)' is not a regular expression: \(reason), at offset \(offset); see pcre2pattern(3)"

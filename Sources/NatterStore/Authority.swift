@@ -1,4 +1,5 @@
 internal import NatterArchive
+internal import NatterLanguage
 internal import NatterModel
 
 /// What somebody wants to do with a conversation.

@@ -1,5 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem

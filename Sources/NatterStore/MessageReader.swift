@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 

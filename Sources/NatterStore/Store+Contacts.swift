@@ -1,4 +1,5 @@
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 

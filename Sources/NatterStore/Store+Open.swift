@@ -1,22 +1,23 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+public import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 public import NatterSystem
 
 /// Why a store could not be opened.
-public enum StoreOpenError: Error, CustomStringConvertible {
+public enum StoreOpenError: Error, PhraseConvertible {
     /// Another process has it.
     case locked(String)
     case cannotCreate(DiskError)
-    case newer(String)
-    case damaged(String)
+    case newer(Phrase)
+    case damaged(Phrase)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .locked(let directory): "another natterd is using '\(directory)'"
-        case .cannotCreate(let error): error.description
+        case .cannotCreate(let error): error.phrase
         case .newer(let detail): detail
         case .damaged(let detail): detail
         }
@@ -43,9 +44,9 @@ extension Store {
             try store.start(core)
             return store
         } catch let error as IndexError where error.reason == .newerSchema {
-            throw StoreOpenError.newer(error.description)
+            throw StoreOpenError.newer(error.phrase)
         } catch let error as IndexError where error.reason == .corrupt {
-            throw StoreOpenError.damaged(error.description)
+            throw StoreOpenError.damaged(error.phrase)
         } catch let error as IndexError where error.reason == .cannotOpen {
             throw StoreOpenError.cannotCreate(
                 DiskError(code: 13, operation: "open", path: databasePath(directory)))

@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterSystem
 internal import NatterArchive
 internal import NatterCrypto

@@ -1,6 +1,7 @@
 internal import NatterArchive
 public import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 

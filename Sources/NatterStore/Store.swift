@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 public import NatterSystem
@@ -25,7 +26,7 @@ public final class Store: ChatStore {
     private let readers = Monitor<[ArchiveReader]>([])
     private let news = Monitor<(@Sendable (News) -> Void)?>(nil)
     private let coreBox = Monitor<WriterCore?>(nil)
-    private let reporter: @Sendable (String) -> Void
+    private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
     /// nil once the directory is let go.
     private let lock: Monitor<(any DiskLock)?>
@@ -36,7 +37,7 @@ public final class Store: ChatStore {
         /// Days that idempotency keys are remembered, at least.
         public var idRetentionDays = 30
         /// Gets a line for each thing that an operator should know: what was recovered, what is damaged.
-        public var report: @Sendable (String) -> Void = { _ in }
+        public var report: @Sendable (Phrase) -> Void = { _ in }
         /// Called once, when a write has failed so that the disk's content is unknown. Nothing is written from then on.
         public var failed: @Sendable (String) -> Void = { _ in }
 
@@ -127,7 +128,7 @@ public final class Store: ChatStore {
         }
     }
 
-    func report(_ line: String) { reporter(line) }
+    func report(_ line: Phrase) { reporter(line) }
 
     // MARK: Changes
 

@@ -1,10 +1,11 @@
 internal import NatterArchive
 internal import NatterIndex
+public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
 /// Why the store did not do what it was asked for. Each case has its code in the public interface.
-public enum StoreError: Error, Equatable, CustomStringConvertible {
+public enum StoreError: Error, Equatable, PhraseConvertible {
     /// More is waiting than is good; nothing was done.
     case busy
     /// The disk failed while this was being written: it may be there or not. A retry with the same key is safe.
@@ -18,7 +19,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case notInGroup(String, group: String)
     case noSuchConversation(String)
     case notAMember(String)
-    case forbidden(String)
+    case forbidden(Phrase)
     /// The other one does not take personal messages from the sender.
     case blocked(String)
     case lastAdmin(String)
@@ -31,14 +32,14 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// A line after a refused one, in a request that was to stop there.
     case notTried
     /// A search that can't be done.
-    case badQuery(String)
-    case badCursor(String)
-    case cursorExpired(String)
-    case damaged(from: Seq, to: Seq, detail: String)
+    case badQuery(Phrase)
+    case badCursor(Phrase)
+    case cursorExpired(Phrase)
+    case damaged(from: Seq, to: Seq, detail: Phrase)
     /// Anything of the disk or the database that is not one of these.
-    case failed(String)
+    case failed(Phrase)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .busy: "the server is busy; try again in a moment"
         case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
@@ -54,7 +55,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
         case .nameTaken(let name): "the name '\(name)' is taken"
         case .badName(let name, let error): "the name '\(name)' \(error)"
-        case .badText(let error): error.description
+        case .badText(let error): error.phrase
         case .idReused(let key): "the id '\(key)' was used before with other content"
         case .notTried: "not tried, because an earlier line was refused"
         case .badQuery(let why): why
@@ -75,7 +76,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .damaged(let from, let to, let detail): self = .damaged(from: from, to: to, detail: detail)
         case let error where error.isFull: self = .diskFull
         case .index(let error) where error.reason == .busy: self = .busy
-        case let error: self = .failed(error.description)
+        case let error: self = .failed(error.phrase)
         }
     }
 }

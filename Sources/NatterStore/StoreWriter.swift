@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
@@ -132,7 +133,7 @@ final class WriterCore: @unchecked Sendable {
             let free = try store.disk.freeBytes(store.directory)
             guard free > StoreWriter.reservedBytes else { return refuse(items, .diskFull) }
         } catch {
-            return refuse(items, .failed(error.description))
+            return refuse(items, .failed(error.phrase))
         }
         var numbering: Numbering?
         var answers: [@Sendable () -> Void] = []

@@ -1,5 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 

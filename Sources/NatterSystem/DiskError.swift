@@ -1,7 +1,9 @@
+internal import CSystem
 public import Glibc
+public import NatterLanguage
 
 /// A call to the operating system that failed.
-public struct DiskError: Error, Equatable, CustomStringConvertible {
+public struct DiskError: Error, Equatable, PhraseConvertible {
     public let code: Int32
     /// What was tried, as a verb: `open`, `write`, `sync` …
     public let operation: String
@@ -15,13 +17,13 @@ public struct DiskError: Error, Equatable, CustomStringConvertible {
     public var isFull: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
     public var isMissing: Bool { code == ENOENT }
 
-    public var description: String { "cannot \(operation) '\(path)': \(DiskError.text(of: code))" }
+    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(DiskError.text(of: code))" }
 
-    /// The C library's words for an error number, in lower case as our messages are.
-    public static func text(of code: Int32) -> String {
-        var buffer = [CChar](repeating: 0, count: 256)
-        guard strerror_r(code, &buffer, buffer.count) == 0 else { return "error \(code)" }
-        let words = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        return words.prefix(1).lowercased() + words.dropFirst()
+    /// The C library's words for an error number, in lower case as our messages are. They are translated as ours are: the
+    /// C library's own catalogues are on few machines.
+    public static func text(of code: Int32) -> Phrase {
+        guard let description = natter_error_text(code) else { return "error \(code)" }
+        let words = String(cString: description)
+        return Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
     }
 }

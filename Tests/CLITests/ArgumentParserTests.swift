@@ -176,8 +176,8 @@ struct ArgumentParserTests {
                 continue
             }
         }
-        #expect(Fixture.error(["help", "lgo"])?.message.contains("'log'") == true)
-        #expect(Fixture.error(["lgo", "--help"])?.message.contains("'log'") == true)
+        #expect(Fixture.error(["help", "lgo"])?.message.english.contains("'log'") == true)
+        #expect(Fixture.error(["lgo", "--help"])?.message.english.contains("'log'") == true)
     }
 
     @Test("numbers, times and spans are checked where they are asked for")
@@ -223,8 +223,8 @@ struct ArgumentParserTests {
                 #expect(arguments.path == path.names)
                 #expect(path.command.run != nil)
             } catch {
-                #expect(!error.message.isEmpty)
-                #expect(!error.remedy.isEmpty)
+                #expect(!error.message.english.isEmpty)
+                #expect(!error.remedy.english.isEmpty)
             }
         }
     }

@@ -97,7 +97,7 @@ struct PasswordInputTests {
             do throws(CommandFailure) {
                 _ = try PasswordInput.terminal.read(prompt: "Password")
             } catch {
-                exit(error.message.contains("--password-stdin") ? error.exitCode.rawValue : 1)
+                exit(error.message.english.contains("--password-stdin") ? error.exitCode.rawValue : 1)
             }
         }
     }

@@ -44,7 +44,7 @@ struct ExplanationTests {
         let failure = Explanation.failure(error)
         #expect(failure.exitCode.rawValue == expected)
         #expect(failure.code == code.rawValue)
-        #expect(failure.message.hasPrefix("m"))
+        #expect(failure.message.english.hasPrefix("m"))
     }
 
     @Test("a code of a newer server goes by its status", arguments: [(418, 76), (422, 65), (404, 67), (599, 74)])
@@ -227,11 +227,11 @@ struct TableTests {
         for row in NatterProgram.spec.commands {
             let path = CommandPath(names: [row.name], command: row)
             #expect(row.run != nil || !row.subcommands.isEmpty || row.name == "help")
-            #expect(!row.summary.isEmpty && !row.summary.hasSuffix("."))
+            #expect(!row.summary.english.isEmpty && !row.summary.english.hasSuffix("."))
             for line in Help(NatterProgram.spec).page(of: path).split(separator: "\n") {
                 #expect(line.count <= 80, "\(row.name): \(line)")
             }
-            for option in row.options { #expect(!option.help.isEmpty && !option.help.hasSuffix(".")) }
+            for option in row.options { #expect(!option.help.english.isEmpty && !option.help.english.hasSuffix(".")) }
         }
         let names = NatterProgram.spec.commands.map(\.name)
         for name in [

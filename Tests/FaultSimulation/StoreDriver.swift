@@ -1,4 +1,5 @@
 package import NatterCrypto
+internal import NatterLanguage
 package import NatterModel
 package import NatterStore
 package import NatterSystem
@@ -22,7 +23,7 @@ package final class StoreDriver {
         var options = Store.Options()
         if isSmall { (options.journalBytes, options.checkpointBytes) = (3_000, 30_000) }
         options.keepsSearchIndex = keepsSearchIndex
-        options.report = { [reports] line in reports.signal { $0.append(line) } }
+        options.report = { [reports] line in reports.signal { $0.append(line.english) } }
         options.failed = { [reports] line in reports.signal { $0.append("failed: \(line)") } }
         store = try Store.open(StoreDriver.directory, disk: disk, clock: clock, options: options)
     }

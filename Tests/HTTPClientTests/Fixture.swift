@@ -1,4 +1,5 @@
 internal import NatterClient
+import NatterLanguage
 internal import Testing
 
 func makeClient(_ url: String, timeoutMilliseconds: Int = 10_000, caFile: String? = nil) throws -> HTTPClient {

@@ -1,3 +1,4 @@
+import NatterLanguage
 import NatterServer
 import NatterSystem
 import Synchronization

@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterLog
 import NatterModel
 import Testing

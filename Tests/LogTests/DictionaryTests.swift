@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSystem
@@ -11,7 +12,7 @@ struct DictionaryTests {
     }
 
     private func violation(_ record: [UInt8]) -> String? {
-        failure { () throws(FormatViolation) in _ = try decode(record) }?.reason
+        failure { () throws(FormatViolation) in _ = try decode(record) }?.reason.english
     }
 
     @Test("comes back from its record, packed or not", arguments: UInt64(1)...30)

@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import Testing
@@ -88,7 +89,7 @@ struct HeaderTests {
                     field.append(littleEndian: raw)
                     field.append(littleEndian: stored)
                     bytes.replaceSubrange(20..<28, with: field)
-                })?.reason
+                })?.reason.english
         }
         let refused = "a block's lengths are out of range"
         for (raw, stored) in [(0, 0), (0, 1), (1, 0), (1 << 20 + 1, 1 << 20 + 1), (.max, .max), (.max, 1)]

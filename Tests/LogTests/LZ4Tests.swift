@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import Testing

@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import Testing
@@ -60,7 +61,7 @@ struct Payload {
     }
 
     func open() throws(FormatViolation) -> Records { try block().open(with: .none) }
-    var violation: String? { failure { () throws(FormatViolation) in _ = try open() }?.reason }
+    var violation: String? { failure { () throws(FormatViolation) in _ = try open() }?.reason.english }
 }
 
 @Suite("the columns of a block")

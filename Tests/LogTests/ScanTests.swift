@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSystem
@@ -192,7 +193,7 @@ struct ScanTests {
         let dictionary = LogDictionary(Array("the quick brown fox".utf8))
         let second = small.records.slice(5..<9)
         let hash = small.blocks[0].header.hashAfter
-        let others = [
+        let others: [(Block, Phrase)] = [
             (
                 Block(sealing: second, of: Fixture.stranger, hashBefore: hash, dictionary: dictionary),
                 "a block of another conversation is in the file"

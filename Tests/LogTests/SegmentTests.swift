@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSystem
@@ -26,7 +27,7 @@ struct SegmentTests {
         return bytes
     }
 
-    private func damaged(_ reason: String) -> LogError { .damaged(path: "x", offset: 0, reason: reason) }
+    private func damaged(_ reason: Phrase) -> LogError { .damaged(path: "x", offset: 0, reason: reason) }
 
     @Test("has a header that comes back", arguments: ConversationKind.allCases)
     func roundTrip(kind: ConversationKind) throws {

@@ -1,4 +1,5 @@
 import Glibc
+import NatterLanguage
 import NatterSystem
 import Testing
 

@@ -1,4 +1,5 @@
 import NatterIndex
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import Testing

@@ -1,4 +1,5 @@
 import NatterIndex
+import NatterLanguage
 import Testing
 
 @Suite("search: reading a query")
@@ -42,7 +43,7 @@ struct QueryTests {
         let query = try SearchQuery(text)
         #expect(query.terms.map(\.text) == ["hello"])
         #expect(query.notes.count == 1)
-        #expect(query.notes.first?.contains("left out") == true)
+        #expect(query.notes.first?.english.contains("left out") == true)
     }
 
     @Test("a query has no end of words, but a limit")

@@ -1,6 +1,7 @@
 import Glibc
 import NatterArchive
 import NatterCrypto
+import NatterLanguage
 import NatterModel
 import NatterSystem
 
@@ -121,7 +122,7 @@ final class TestStore {
     ) throws -> Store {
         var options = Store.Options()
         if let journalBytes { options.journalBytes = journalBytes }
-        options.report = { reports.add($0) }
+        options.report = { reports.add($0.english) }
         options.failed = { reports.add("failed: \($0)") }
         return try Store.open(directory, disk: disk, clock: clock, options: options)
     }

@@ -1,4 +1,5 @@
 import NatterArchive
+import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSystem

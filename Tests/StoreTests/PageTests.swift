@@ -1,3 +1,4 @@
+import NatterLanguage
 import NatterModel
 import Testing
 

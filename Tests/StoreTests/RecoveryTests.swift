@@ -1,5 +1,6 @@
 import NatterArchive
 import NatterIndex
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import Testing

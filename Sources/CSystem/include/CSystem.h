@@ -4,3 +4,6 @@
 
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
+
+/// The C library's English words for an error number, whatever the locale; NULL for an unknown number.
+const char *natter_error_text(int number);

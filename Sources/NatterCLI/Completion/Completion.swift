@@ -21,7 +21,7 @@ public struct Completion: Sendable {
         self.kind = kind
     }
 
-    /// The whole script; each line ended by a line break.
+    /// The whole script; each line ended by a line break. English, since it is made once, for everybody.
     public func script(for shell: Shell) -> String {
         switch shell {
         case .bash: bash
@@ -61,14 +61,14 @@ public struct Completion: Sendable {
     ) -> CompletionRow {
         CompletionRow(
             path: path.joined(separator: " "),
-            commands: commands.map { ($0.name, $0.summary) },
+            commands: commands.map { ($0.name, $0.summary.english) },
             flags: options.filter { !$0.takesValue }.flatMap { option in
-                option.spellings.map { ($0, option.help) }
+                option.spellings.map { ($0, option.help.english) }
             },
             values: options.flatMap { option in
                 let kind = word(option.placeholder ?? "", option.choices, of: path)
                 let values = option.spellings.map {
-                    CompletionRow.Value(spelling: $0, kind: kind, help: option.help)
+                    CompletionRow.Value(spelling: $0, kind: kind, help: option.help.english)
                 }
                 return option.takesValue ? values : []
             },

@@ -1,9 +1,11 @@
+public import NatterLanguage
+
 extension CommandSpec {
     /// `completion bash|zsh|fish`: prints a script of a program.
     ///
     /// - Parameter completion: made when the command is run, since the program's table holds this row.
     public static func completion(
-        program: String, group: String = "", isHidden: Bool = false,
+        program: String, group: Phrase = "", isHidden: Bool = false,
         _ completion: @escaping @Sendable () -> Completion
     ) -> CommandSpec {
         CommandSpec(

@@ -1,11 +1,13 @@
+public import NatterLanguage
+
 /// Why the server did not do what it was asked.
-public enum APIError: Error, CustomStringConvertible {
+public enum APIError: Error, PhraseConvertible {
     /// There is no answer.
     case transport(TransportError, server: ServerAddress)
     /// The server has answered that it won't.
     case refused(Refusal)
     /// Something has answered, but no server of ours.
-    case foreign(String)
+    case foreign(Phrase)
 
     /// What a server says of a refused request.
     public struct Refusal: Sendable, Equatable {
@@ -26,6 +28,9 @@ public enum APIError: Error, CustomStringConvertible {
             (self.status, self.code, self.message) = (status, code, message)
             (self.retryAfterSeconds, self.from, self.to) = (retryAfterSeconds, from, to)
         }
+
+        /// The server's words.
+        public var phrase: Phrase { Phrase(verbatim: message) }
     }
 
     /// Whether the server may have acted on the request although nothing said so.
@@ -46,18 +51,18 @@ public enum APIError: Error, CustomStringConvertible {
     }
 
     /// What happened, without what to do about it.
-    public var reason: String {
+    public var reason: Phrase {
         switch self {
         case .transport(.timedOut(sent: false), let server): "'\(server)' was not reached in time"
         case .transport(.timedOut(sent: true), let server): "'\(server)' did not answer in time"
         case .transport(.interrupted(let reason), let server): "the connection to '\(server)' broke: \(reason)"
         case .transport(let error, _): "\(error)"
-        case .refused(let refusal): refusal.message
+        case .refused(let refusal): refusal.phrase
         case .foreign(let what): what
         }
     }
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .transport(.notReached, let server) where server.isLoopback:
             "\(reason); start one with 'natter serve', or say with --server where it is"

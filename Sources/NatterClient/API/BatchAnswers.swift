@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterWire
 
 /// The lines of an answer to a batch, as they come: a message for each that was taken, then perhaps why one was not.
@@ -7,7 +8,7 @@ final class BatchAnswers {
 
     /// What can't be an answer to this batch.
     struct Malformed: Error {
-        let reason: String
+        let reason: Phrase
     }
 
     private let expected: Int

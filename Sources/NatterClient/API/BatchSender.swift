@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// Sends batches so that each message is there once: whatever breaks, what has no answer yet is sent again with the same

@@ -1,4 +1,5 @@
 public import NatterCrypto
+internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 public import NatterWire
@@ -161,7 +162,7 @@ public final class ServerAPI {
     /// The seconds of a `Retry-After`, a day at most: whoever answers may name any number, and callers reckon with it.
     private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
 
-    func foreign(_ reason: String) -> APIError {
+    func foreign(_ reason: Phrase) -> APIError {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 

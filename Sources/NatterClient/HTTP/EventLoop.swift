@@ -1,4 +1,5 @@
 internal import CEvent
+internal import NatterLanguage
 internal import NatterSystem
 
 /// One libevent base and the timer that bounds each wait; freed after everything that was made on it.

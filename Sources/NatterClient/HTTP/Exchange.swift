@@ -1,5 +1,6 @@
 internal import CEvent
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// One request on one connection and what has come of it; evhttp's callbacks end here.
@@ -156,7 +157,7 @@ final class Exchange {
         .protocolError("the server's answer is larger than the \(bodyLimit) bytes that it may have")
     }
 
-    private func refuse(_ reason: String) -> Bool {
+    private func refuse(_ reason: Phrase) -> Bool {
         fail(.protocolError("the server does not speak HTTP as it should: \(reason)"))
         return false
     }

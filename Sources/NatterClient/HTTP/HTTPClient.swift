@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// Speaks HTTP/1.1 with one server, one request after another, on a connection that is kept between them.
@@ -89,8 +90,8 @@ public final class HTTPClient {
         var addresses = try Resolver.addresses(of: server.host)
         if let knownAddress, let index = addresses.firstIndex(of: knownAddress) { addresses.swapAt(0, index) }
 
-        let late = "no answer in time"
-        var reasons: [(address: String, reason: String)] = []
+        let late: Phrase = "no answer in time"
+        var reasons: [(address: String, reason: Phrase)] = []
         for (index, address) in addresses.enumerated() {
             let fresh = try HTTPConnection(loop: loop, tls: tls, server: server, address: address)
             let limit = times.connectLimit(addressesLeft: addresses.count - index)
@@ -109,14 +110,14 @@ public final class HTTPClient {
         throw .notReached("cannot reach '\(server)': \(summary(reasons))\(proxyNote())")
     }
 
-    private func summary(_ reasons: [(address: String, reason: String)]) -> String {
+    private func summary(_ reasons: [(address: String, reason: Phrase)]) -> Phrase {
         guard let first = reasons.first else { return "it has no address" }
         if reasons.allSatisfy({ $0.reason == first.reason }) { return first.reason }
-        return reasons.map { "\($0.address): \($0.reason)" }.joined(separator: "; ")
+        return .list(reasons.map { "\($0.address): \($0.reason)" }, separator: "; ")
     }
 
     /// A proxy that is set but not used is the likeliest reason for a host that can't be reached.
-    private func proxyNote() -> String {
+    private func proxyNote() -> Phrase {
         guard !server.isLoopback else { return "" }
         for name in ["\(server.scheme.rawValue)_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
             if let value = getenv(name), value.pointee != 0 { return "; the proxy in '\(name)' is not supported" }

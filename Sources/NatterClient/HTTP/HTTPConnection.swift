@@ -1,5 +1,6 @@
 internal import CEvent
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// One evhttp connection to one numeric address, and TLS where it is wanted.

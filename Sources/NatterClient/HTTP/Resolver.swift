@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// From a host to the numeric addresses to try, in order.
@@ -36,12 +37,12 @@ enum Resolver {
         return found
     }
 
-    private static func reason(_ code: Int32) -> String {
+    private static func reason(_ code: Int32) -> Phrase {
         switch code {
         case EAI_NONAME: "no host of that name is known"
         case EAI_AGAIN: "the name servers do not answer"
         case EAI_SYSTEM: DiskError.text(of: errno)
-        default: gai_strerror(code).map { String(cString: $0).lowercased() } ?? "error \(code)"
+        default: gai_strerror(code).map { Phrase(key: String(cString: $0).lowercased()) } ?? "error \(code)"
         }
     }
 }

@@ -1,17 +1,18 @@
 internal import Glibc
+public import NatterLanguage
 
 /// Why a server's address was not accepted; `address` is as it was given.
-public enum AddressError: Error, Equatable, CustomStringConvertible {
+public enum AddressError: Error, Equatable, PhraseConvertible {
     case noScheme(address: String)
     case noHost(address: String)
     case badHost(address: String, host: String)
     case badPort(address: String)
     case badPath(address: String)
     /// A user name, a query or a fragment: nothing that could be sent there.
-    case unwanted(address: String, part: String)
+    case unwanted(address: String, part: Phrase)
 
-    public var description: String {
-        let form = "give it as 'http://HOST:PORT' or 'https://HOST'"
+    public var phrase: Phrase {
+        let form: Phrase = "give it as 'http://HOST:PORT' or 'https://HOST'"
         return switch self {
         case .noScheme(let address): "the server's address '\(address)' is neither http nor https; \(form)"
         case .noHost(let address): "the server's address '\(address)' names no host; \(form)"

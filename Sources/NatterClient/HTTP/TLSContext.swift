@@ -1,5 +1,6 @@
 internal import CEvent
 internal import Glibc
+internal import NatterLanguage
 
 /// What makes TLS sessions, and remembers why a certificate was refused. Made at the first `https` connection, since
 /// setting OpenSSL up costs more than a whole command over plain HTTP.
@@ -50,12 +51,13 @@ final class TLSContext {
     /// Why the latest handshake failed, if it was for the certificate.
     func certificateError(host: String) -> TransportError? {
         guard let refusal else { return nil }
-        let words = X509_verify_cert_error_string(Int(refusal)).map { String(cString: $0).lowercased() }
+        let words = X509_verify_cert_error_string(Int(refusal)).map { Phrase(key: String(cString: $0).lowercased()) }
         let isUnknownIssuer = [
             X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
             X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
         ].contains(refusal)
-        let remedy = isUnknownIssuer ? "; if you trust its authority, name that with --ca-file" : ""
+        let remedy: Phrase =
+            isUnknownIssuer ? "; if you trust its authority, name that with --ca-file" : ""
         return .certificate(
             "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)")\(remedy)")
     }

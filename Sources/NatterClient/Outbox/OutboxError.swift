@@ -1,20 +1,21 @@
 internal import NatterIndex
+public import NatterLanguage
 internal import NatterSystem
 
 /// Why the outbox did not do what it was asked for.
-public enum OutboxError: Error, Equatable, CustomStringConvertible {
+public enum OutboxError: Error, Equatable, PhraseConvertible {
     /// Another process is at work on it for longer than it should take.
     case locked(path: String)
     /// The disk is full; nothing was changed.
-    case full(String)
+    case full(Phrase)
     /// The disk or the database failed.
-    case storage(String)
+    case storage(Phrase)
     /// An id that waits there already, with other content.
     case idReused(String)
     /// Neither a number nor an id of anything that is there.
     case noEntry(String)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .locked(let path): "another natter is using '\(path)'; try again later"
         case .full(let what), .storage(let what): what
@@ -32,7 +33,7 @@ public enum OutboxError: Error, Equatable, CustomStringConvertible {
             case let error as DiskError where error.isFull: .full("\(error)")
             case let error as IndexError where error.reason == .full: .full("\(error)")
             case let error as IndexError where error.reason == .busy: .locked(path: error.path)
-            default: .storage("\(error)")
+            default: .storage(Phrase(describing: error))
             }
     }
 }

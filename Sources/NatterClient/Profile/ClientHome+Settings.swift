@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterSystem
 
 /// `HOME/config`: what somebody has set once for all commands.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterLanguage
 public import NatterSystem
 
 /// A small file that only its owner may read or change.
@@ -14,7 +15,7 @@ public enum PrivateFile {
     /// Why a file is not taken, in words that follow its path.
     enum Problem: Error {
         case missing
-        case unsafe(problem: String, remedy: String)
+        case unsafe(problem: Phrase, remedy: Phrase)
         case failed(DiskError)
     }
 

@@ -1,5 +1,6 @@
 public import NatterCrypto
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// One of the accounts that a home keeps: `account` says where and who, `token` holds the session.

@@ -1,5 +1,6 @@
 internal import NatterArchive
 public import NatterCrypto
+public import NatterLanguage
 public import NatterLog
 public import NatterModel
 
@@ -69,7 +70,7 @@ public enum MissingReason: Sendable, Equatable {
     /// The server could not give them; each sync asks again.
     case notSent
     /// They are here and can't be read.
-    case damaged(String)
+    case damaged(Phrase)
 }
 
 /// Which messages of a conversation somebody wants.

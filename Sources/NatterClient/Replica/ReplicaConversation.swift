@@ -1,6 +1,7 @@
 internal import NatterArchive
 public import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 public import NatterModel
 
 /// A conversation as the replica has it, at the moment when it was looked up.

@@ -1,24 +1,25 @@
 public import NatterArchive
+public import NatterLanguage
 public import NatterModel
 internal import NatterIndex
 internal import NatterLog
 internal import NatterSystem
 
 /// Why the replica did not do what it was asked for.
-public enum ReplicaError: Error, Equatable, CustomStringConvertible {
+public enum ReplicaError: Error, Equatable, PhraseConvertible {
     /// Another process is changing the replica; try again later.
     case locked(path: String)
     /// The disk, the database or a log file failed.
     case storage(ArchiveError)
     /// The server sent what breaks a rule of the form; nothing of it from there on was kept.
-    case malformedAnswer(String)
+    case malformedAnswer(Phrase)
     /// The server left out messages without saying so.
     case hole(conversation: String, from: Seq, to: Seq)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .locked(let path): "another natter is using '\(Path.directory(of: path))'; try again later"
-        case .storage(let error): error.description
+        case .storage(let error): error.phrase
         case .malformedAnswer(let what): "the server's answer is malformed: \(what)"
         case .hole(let conversation, let from, let to):
             "the server left out messages \(from) to \(to) of '\(conversation)' without saying why"

@@ -1,4 +1,5 @@
 internal import NatterIndex
+public import NatterLanguage
 
 /// What to search for; see `natter search` for the language.
 public struct ReplicaQuery: Sendable {
@@ -10,12 +11,12 @@ public struct ReplicaQuery: Sendable {
         do {
             query = try SearchQuery(text)
         } catch {
-            throw ReplicaQueryError(description: "\(error)")
+            throw ReplicaQueryError(phrase: Phrase(describing: error))
         }
     }
 
     /// Remarks on what was left out of account.
-    public var notes: [String] { query.notes }
+    public var notes: [Phrase] { query.notes }
 
     /// Finds the query's words in texts, to show them.
     public func highlighter() -> (String) -> [Range<Int>] {
@@ -25,6 +26,6 @@ public struct ReplicaQuery: Sendable {
 }
 
 /// A query that can't be answered: wrong usage.
-public struct ReplicaQueryError: Error, CustomStringConvertible {
-    public let description: String
+public struct ReplicaQueryError: Error, PhraseConvertible {
+    public let phrase: Phrase
 }

@@ -1,5 +1,6 @@
 internal import NatterArchive
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem

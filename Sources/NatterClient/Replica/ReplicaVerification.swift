@@ -1,6 +1,7 @@
 internal import NatterArchive
 public import NatterCrypto
 internal import NatterIndex
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 
@@ -9,7 +10,7 @@ public struct ReplicaVerification: Sendable {
     public struct Finding: Sendable, Equatable {
         public let range: ClosedRange<Seq>
         /// What is wrong, in words.
-        public let reason: String
+        public let reason: Phrase
     }
 
     public let conversation: ReplicaConversation
@@ -40,7 +41,7 @@ public struct ReplicaVerification: Sendable {
         chain = nil
     }
 
-    mutating func note(damaged range: ClosedRange<Seq>, _ reason: String) {
+    mutating func note(damaged range: ClosedRange<Seq>, _ reason: Phrase) {
         damaged.append(Finding(range: range, reason: reason))
         chain = nil
     }

@@ -1,5 +1,6 @@
 internal import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 public import NatterSystem

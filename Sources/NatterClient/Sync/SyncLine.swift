@@ -1,4 +1,5 @@
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 internal import NatterWire

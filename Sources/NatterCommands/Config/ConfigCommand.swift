@@ -10,8 +10,9 @@ enum ConfigCommand {
         description: [
             "The settings lie in the file 'config' of the home, one 'key = value' a line. An option counts more than a "
                 + "variable of the environment, and that more than a setting.",
-            "color: auto, always or never, as --color. server: the address to use where the profile has none yet; a "
-                + "session goes on with its own. timeout: seconds to wait for the server, as --timeout.",
+            "color: auto, always or never, as --color. lang: the language to speak, en or ru, as --lang. server: the "
+                + "address to use where the profile has none yet; a session goes on with its own. timeout: seconds to wait "
+                + "for the server, as --timeout.",
         ])
 
     private static let getSpec = CommandSpec(
@@ -74,6 +75,6 @@ enum ConfigCommand {
     private static func setting(_ name: String, _ context: Context) throws -> Setting {
         if let setting = Setting(rawValue: name) { return setting }
         throw context.arguments.error(
-            "'\(name)' is not a setting" + NearestWords.hint(for: name, among: Setting.names))
+            "'\(name)' is not a setting\(NearestWords.hint(for: name, among: Setting.names))")
     }
 }

@@ -4,6 +4,7 @@ internal import NatterClient
 /// What `HOME/config` can say, and what it may be.
 enum Setting: String, CaseIterable {
     case color
+    case lang
     case server
     case timeout
 
@@ -12,11 +13,14 @@ enum Setting: String, CaseIterable {
     static let timeoutSeconds = 0.1...86_400.0
 
     /// Why a value can't be; nil if it can.
-    func problem(with value: String) -> String? {
+    func problem(with value: String) -> Phrase? {
         switch self {
         case .color:
             let choices = ColorChoice.allCases.map(\.rawValue)
             return choices.contains(value) ? nil : "'color' takes \(choices.joined(separator: ", ")), not '\(value)'"
+        case .lang:
+            return Language.isKnown(value, environment: .process)
+                ? nil : "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'"
         case .server:
             do throws(AddressError) {
                 _ = try ServerAddress(url: value)
@@ -28,6 +32,13 @@ enum Setting: String, CaseIterable {
             guard Setting.milliseconds(value) == nil else { return nil }
             return "'timeout' takes seconds, 0.1 to 86400, not '\(value)'"
         }
+    }
+
+    /// What the setting `lang` says, for `Program`: nil where it says nothing that is known.
+    static func language(_ options: GivenOptions, _ environment: Environment) -> String? {
+        let home = options.value("home") ?? environment["NATTER_HOME"]
+        guard let path = try? home ?? environment.dataHome() + "/natter" else { return nil }
+        return try? ClientHome(path: path).value(of: .lang)
     }
 
     /// Seconds, with or without a fraction, as milliseconds.

@@ -56,8 +56,11 @@ extension Examination {
         for name in ["quarantine", "diverged"] {
             let directory = "\(location.directory)/\(name)"
             guard try disk.information(directory) != nil, try !disk.list(directory).isEmpty else { continue }
-            let what = name == "diverged" ? "messages that the server no longer has" : "what could not be read"
-            add(.replica, "\(what) were put aside in '\(directory)'", "remove it once it is of no use")
+            add(
+                .replica,
+                name == "diverged"
+                    ? "messages that the server no longer has were put aside in '\(directory)'"
+                    : "what could not be read was put aside in '\(directory)'", "remove it once it is of no use")
         }
         tell("replica: \(try Examination.size(of: location.directory, disk) >> 10) KiB, \(free >> 20) MiB free")
     }
@@ -69,7 +72,9 @@ extension Examination {
             }
             add(
                 .replica,
-                "\(Examination.messages(count)) of '\(conversation.name)' missing, as the server could not give them",
+                .plural(
+                    count, "\(count) message of '\(conversation.name)' missing, as the server could not give it",
+                    "\(count) messages of '\(conversation.name)' missing, as the server could not give them"),
                 "ask its administrator for 'natterd fsck', then use 'natter sync'")
         }
         if let time = replica.lastSync() { tell("replica: synced \(Age.text(of: time, now: context.now))") }
@@ -78,10 +83,14 @@ extension Examination {
     private mutating func checkIndex(_ replica: Replica) throws {
         let count = try replica.countNotIndexed()
         guard count > Examination.mostNotIndexed else {
-            return tell("index: \(Examination.messages(count)) to be added")
+            return tell(
+                .plural(count, "index: \(count) message to be added", "index: \(count) messages to be added"))
         }
         add(
-            .index, "\(Examination.messages(count)) not in the search index, which makes a search slow",
+            .index,
+            .plural(
+                count, "\(count) message not in the search index, which makes a search slow",
+                "\(count) messages not in the search index, which makes a search slow"),
             "any 'natter search' adds them")
     }
 

@@ -73,7 +73,9 @@ extension Examination {
         guard abs(difference) > Examination.clockLimitMilliseconds else { return tell("clock: as the server's") }
         add(
             .clock,
-            "the clock here is \(abs(difference) / 1_000) s \(difference > 0 ? "ahead of" : "behind") the server's",
+            difference > 0
+                ? "the clock here is \(difference / 1_000) s ahead of the server's"
+                : "the clock here is \(-difference / 1_000) s behind the server's",
             "set the one that is wrong, best by NTP")
     }
 }

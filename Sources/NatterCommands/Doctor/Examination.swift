@@ -12,12 +12,12 @@ struct Examination {
 
     mutating func add(_ finding: Finding) { findings.append(finding) }
 
-    mutating func add(_ check: Finding.Check, _ problem: String, _ remedy: String) {
+    mutating func add(_ check: Finding.Check, _ problem: Phrase, _ remedy: Phrase) {
         findings.append(Finding(check, problem, remedy))
     }
 
     /// Tells what is well, with `--verbose`.
-    func tell(_ fact: String) {
+    func tell(_ fact: Phrase) {
         if context.arguments.flag("verbose") { context.note(fact) }
     }
 
@@ -72,8 +72,11 @@ struct Examination {
         do {
             guard let found = try PosixDisk().information(path), found.isRegular || found.isDirectory else { return }
             guard found.mode & forbidden != 0 else { return }
-            let verb = forbidden & 0o044 == 0 ? "changed" : "read or changed"
-            add(.files, "'\(path)' can be \(verb) by others", "use 'chmod \(allowed)' on it")
+            add(
+                .files,
+                forbidden & 0o044 == 0
+                    ? "'\(path)' can be changed by others" : "'\(path)' can be read or changed by others",
+                "use 'chmod \(allowed)' on it")
         } catch {
             add(Finding(.files, error, else: "see who owns the directory above it"))
         }
@@ -92,14 +95,20 @@ struct Examination {
                     oldest = entry.queued
                     return false
                 }
-                let age = oldest.map { ", the oldest queued \(Age.text(of: $0, now: context.now))" } ?? ""
+                let problem: Phrase = .plural(
+                    waiting, "\(waiting) message to be sent from the outbox",
+                    "\(waiting) messages to be sent from the outbox")
                 add(
-                    .outbox, "\(Examination.messages(waiting)) to be sent from the outbox\(age)",
+                    .outbox,
+                    oldest.map { "\(problem), the oldest queued \(Age.text(of: $0, now: context.now))" } ?? problem,
                     "use 'natter sync' once the server is reached")
             }
             if refused > 0 {
                 add(
-                    .outbox, "\(Examination.messages(refused)) of the outbox refused by the server",
+                    .outbox,
+                    .plural(
+                        refused, "\(refused) message of the outbox refused by the server",
+                        "\(refused) messages of the outbox refused by the server"),
                     "see 'natter outbox ls', then use 'natter outbox retry' or 'natter outbox drop'")
             }
             if waiting == 0, refused == 0 { tell("outbox: empty") }
@@ -107,6 +116,4 @@ struct Examination {
             add(Finding(.outbox, error, else: "see that '\(outbox.location.directory)' can be read and written"))
         }
     }
-
-    static func messages(_ count: some BinaryInteger) -> String { "\(count) message\(count == 1 ? "" : "s")" }
 }

@@ -18,7 +18,7 @@ enum LogCommand {
             "With --cursor-file, only what is newer than the position in F is printed, and then F is replaced by the new "
                 + "position: each message comes once, however often the command is run. A missing or empty F means from "
                 + "the start.",
-            TimeExpression.forms.prefix(1).uppercased() + TimeExpression.forms.dropFirst() + ".",
+            "For TIME: \(TimeExpression.forms).",
         ],
         examples: [
             Example("natter log -n 5", "the five newest messages of 'general'"),
@@ -116,9 +116,12 @@ private struct Log {
         }
         let late = conversations.filter { $0.first > max(Seq(1), request.filter.after.next) }
         guard let first = late.first else { return }
-        let what = late.count == 1 ? "messages 1 to \(first.first.previous) of '\(first.name)'" : "older messages"
+        let beginning = LocalTime.text(earliest)
         context.console.note(
-            "\(what) are not here: this replica begins on \(LocalTime.text(earliest)); the server has them")
+            late.count == 1
+                ? "messages 1 to \(first.first.previous) of '\(first.name)' are not here: this replica begins on "
+                    + "\(beginning); the server has them"
+                : "older messages are not here: this replica begins on \(beginning); the server has them")
     }
 
     /// Only once there is something to print: what goes wrong before is told on the terminal itself.

@@ -29,7 +29,7 @@ struct LogPlaces {
         }
     }
 
-    private func failure(_ problem: String, code: String = "bad_cursor") -> CommandFailure {
+    private func failure(_ problem: Phrase, code: String = "bad_cursor") -> CommandFailure {
         CommandFailure(.invalidData, code: code, "the cursor file '\(file.path)' \(problem)")
     }
 

@@ -10,7 +10,7 @@ struct LogWalk {
     /// Whether positions are kept for somebody who will go on from them: then nothing may be passed over that could
     /// still be wanted.
     let keepsPlace: Bool
-    let note: (String) -> Void
+    let note: (Phrase) -> Void
     private let filter: MessageFilter
     /// Going forward for one who keeps a place, the time at which a conversation's messages end: what is too new now
     /// may not be the next time, so it is not passed over.
@@ -34,7 +34,7 @@ struct LogWalk {
 
     init(
         _ replica: Replica, printer: MessagePrinter, filter: MessageFilter, keepsPlace: Bool,
-        note: @escaping (String) -> Void
+        note: @escaping (Phrase) -> Void
     ) {
         (self.replica, self.printer) = (replica, printer)
         (self.keepsPlace, self.note) = (keepsPlace, note)
@@ -148,14 +148,19 @@ struct LogWalk {
         _ conversation: ReplicaConversation, _ range: ClosedRange<Seq>, _ reason: MissingReason
     ) {
         guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { return }
-        let what =
-            range.lowerBound == range.upperBound
-            ? "message \(range.lowerBound)" : "messages \(range.lowerBound) to \(range.upperBound)"
+        let (from, to, name) = (range.lowerBound, range.upperBound, conversation.name)
         switch reason {
-        case .notSent: note("\(what) of '\(conversation.name)' are missing: the server could not read them")
+        case .notSent:
+            note(
+                from == to
+                    ? "message \(from) of '\(name)' is missing: the server could not read it"
+                    : "messages \(from) to \(to) of '\(name)' are missing: the server could not read them")
         case .damaged(let detail):
             isDamaged = true
-            note("\(what) of '\(conversation.name)' cannot be read: \(detail)")
+            note(
+                from == to
+                    ? "message \(from) of '\(name)' cannot be read: \(detail)"
+                    : "messages \(from) to \(to) of '\(name)' cannot be read: \(detail)")
         }
     }
 }

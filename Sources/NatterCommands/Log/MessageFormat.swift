@@ -55,5 +55,5 @@ struct MessageFormat {
         self.parts = parts
     }
 
-    struct Malformed: Error { let reason: String }
+    struct Malformed: Error { let reason: Phrase }
 }

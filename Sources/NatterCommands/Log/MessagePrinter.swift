@@ -142,7 +142,7 @@ struct MessagePrinter {
         guard let days else { return appendLine(fields, LocalTime.text(civil), text, to: &bytes) }
         if days.begins(civil) {
             bytes += paint.opening(.bold)
-            bytes.append(contentsOf: "-- \(LocalTime.day(civil)) --".utf8)
+            bytes.append(contentsOf: "-- \(LocalTime.day(civil).text) --".utf8)
             bytes += paint.closing
             bytes.append(UInt8(ascii: "\n"))
         }

@@ -45,12 +45,14 @@ extension Context {
     /// Says what became of the messages that waited.
     func tell(_ report: OutboxDelivery.Report) {
         if report.sentCount > 0 {
-            confirm("\(report.sentCount) message\(report.sentCount == 1 ? "" : "s") sent from the outbox")
+            let count = report.sentCount
+            confirm(
+                .plural(count, "\(count) message sent from the outbox", "\(count) messages sent from the outbox"))
         }
         for (entry, refusal) in report.refused {
             note(
                 "message \(entry.number) of the outbox, to '\(entry.request.conversation)', was refused: "
-                    + "\(refusal.message); it is parked, see 'natter outbox ls'")
+                    + "\(refusal.phrase); it is parked, see 'natter outbox ls'")
         }
     }
 }

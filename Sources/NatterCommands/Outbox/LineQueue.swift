@@ -18,7 +18,7 @@ final class LineQueue {
     /// How many messages were put into the outbox.
     private(set) var count = 0
     /// Why the server did not get them.
-    private(set) var reason: String
+    private(set) var reason: Phrase
 
     init(_ outbox: Outbox, api: ServerAPI?, _ context: Context) throws {
         (self.outbox, self.api) = (outbox, api)
@@ -27,7 +27,7 @@ final class LineQueue {
         reason = api == nil ? "--offline was given" : "others wait before them"
     }
 
-    func begin(because reason: String) {
+    func begin(because reason: Phrase) {
         (isQueueing, self.reason) = (true, reason)
         nextAttempt = MonotonicClock.now() + LineQueue.attemptMilliseconds
     }

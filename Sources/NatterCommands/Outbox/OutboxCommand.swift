@@ -61,7 +61,7 @@ enum OutboxCommand {
             } catch {
                 failure = error
             }
-            if !context.wantsJSON { table.add(cells(of: entry, now: isTerminal ? now : nil)) }
+            if !context.wantsJSON { table.add(cells(of: entry, now: isTerminal ? now : nil, output)) }
             return failure == nil
         }
         if let failure { throw failure }
@@ -76,15 +76,17 @@ enum OutboxCommand {
     }
 
     /// - Parameter now: for an age in the place of the time; nil in a pipe.
-    private static func cells(of entry: OutboxEntry, now: Timestamp?) -> [String] {
-        let queued = now.map { Age.text(of: entry.queued, now: $0) } ?? entry.queued.rfc3339
-        let (state, reason) =
+    private static func cells(of entry: OutboxEntry, now: Timestamp?, _ output: Output) -> [String] {
+        let queued = now.map { Age.text(of: entry.queued, now: $0).text } ?? entry.queued.rfc3339
+        let (state, reason): (Phrase, String) =
             switch entry.state {
             case .waiting: ("waiting", "")
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request
-        return ["\(entry.number)", queued, state, request.conversation, request.id ?? "", request.text, reason]
+        return [
+            "\(entry.number)", queued, output.word(state), request.conversation, request.id ?? "", request.text, reason,
+        ]
     }
 
     private static func retry(_ names: [String], _ context: Context) throws -> ExitCode {
@@ -115,7 +117,7 @@ enum OutboxCommand {
                 isAll ? "--all and ID do not go together" : "say which messages to drop, or --all")
         }
         let count = try context.outbox().drop(isAll ? nil : names)
-        context.confirm("\(count) message\(count == 1 ? "" : "s") dropped")
+        context.confirm(.plural(count, "\(count) message dropped", "\(count) messages dropped"))
         return .success
     }
 }

@@ -8,7 +8,7 @@ struct QueuedSend {
     enum Outcome {
         /// The message object.
         case sent([UInt8])
-        case queued(OutboxEntry, reason: String)
+        case queued(OutboxEntry, reason: Phrase)
     }
 
     let outbox: Outbox
@@ -29,7 +29,7 @@ struct QueuedSend {
         }
     }
 
-    private func queue(_ request: SendRequest, reason: String) throws -> Outcome {
+    private func queue(_ request: SendRequest, reason: Phrase) throws -> Outcome {
         guard let (entry, _) = try outbox.add([request], at: context.now).first else {
             throw OutboxError.storage("the outbox did not take the message")
         }

@@ -10,7 +10,7 @@ struct UserTable {
     private var table: Table
 
     /// - Parameter more: headings of columns between the name and the state.
-    init(_ context: Context, more: [String] = []) {
+    init(_ context: Context, more: [Phrase] = []) {
         self.context = context
         isTerminal = context.console.output.isTerminal
         now = context.now
@@ -26,8 +26,8 @@ struct UserTable {
     /// - Parameter lastSeen: RFC 3339; nil for never.
     mutating func add(_ name: String, _ more: [String], isOnline: Bool, lastSeen: String?) {
         var seen = lastSeen ?? ""
-        if isTerminal, let time = Timestamp(rfc3339: seen) { seen = Age.text(of: time, now: now) }
-        table.add([name] + more + [isOnline ? "online" : "offline", seen])
+        if isTerminal, let time = Timestamp(rfc3339: seen) { seen = Age.text(of: time, now: now).text }
+        table.add([name] + more + [context.console.output.word(isOnline ? "online" : "offline"), seen])
     }
 
     func write() throws { try table.write(to: context.console.output, paint: context.paint) }

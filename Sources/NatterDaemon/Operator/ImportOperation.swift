@@ -40,12 +40,12 @@ struct ImportOperation {
 
     /// Names the line in what is wrong with it.
     private func failure(_ error: any Error, line: Int) -> any Error {
-        let problem: String
+        let problem: Phrase
         switch error {
         case LineReader.Failure.tooLong: problem = "longer than \(Limits.bodyBytes) bytes"
         case WireJSON.Failure.malformed: problem = "not a JSON object in UTF-8"
         case WireJSON.Failure.field(let field): problem = "the field '\(field)' is missing or of the wrong type"
-        case ImportError.badMessage(let error): problem = error.description
+        case ImportError.badMessage(let error): problem = error.phrase
         default: return error
         }
         return CommandFailure(

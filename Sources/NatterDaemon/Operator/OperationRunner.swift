@@ -103,7 +103,7 @@ struct OperationRunner {
                 bytes.removeAll(keepingCapacity: true)
                 try channel.reply(
                     .damagedRange(
-                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: detail))
+                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: detail.english))
             }
         }
         try channel.data(bytes)

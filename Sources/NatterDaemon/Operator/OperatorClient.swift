@@ -106,7 +106,8 @@ struct OperatorClient {
         // What was found before it ended comes before what is wrong.
         try console.output.flush()
         if let message = exit.message {
-            throw CommandFailure(ExitCode(rawValue: exit.status), code: exit.code ?? "failed", message)
+            throw CommandFailure(
+                ExitCode(rawValue: exit.status), code: exit.code ?? "failed", Phrase(verbatim: message))
         }
         return ExitCode(rawValue: exit.status)
     }

@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// SQLite's way to files that a `Disk` holds, so that a simulated disk has the databases and the log files, and all that is

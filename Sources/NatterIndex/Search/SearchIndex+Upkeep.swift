@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import NatterLanguage
 
 extension SearchIndex {
     /// Does some of the work that makes searches faster and the file smaller: joins parts of the index. Additions do as
@@ -34,7 +35,7 @@ extension SearchIndex {
         try SearchIndexError.translate {
             let check = try connection.statement("PRAGMA integrity_check(1)")
             guard try check.step(), check.text(0) == "ok" else {
-                throw IndexError(reason: .corrupt, message: check.text(0), path: path)
+                throw IndexError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
             }
             try connection.execute("INSERT INTO posting(posting) VALUES('integrity-check')")
             let ranges = try connection.statement(

@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import NatterLanguage
 public import NatterModel
 public import NatterSystem
 

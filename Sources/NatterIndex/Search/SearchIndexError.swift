@@ -1,20 +1,21 @@
+public import NatterLanguage
 public import NatterModel
 
 /// Why the search index did not do what it was asked.
-public enum SearchIndexError: Error, Equatable, CustomStringConvertible {
+public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     /// What is in the file can't be relied on. Scan instead, `SearchIndex.discard` it and index anew.
-    case corrupt(path: String, message: String)
+    case corrupt(path: String, message: Phrase)
     /// The messages do not follow those that are indexed already. Nothing was changed.
     case notContiguous(conversation: ConversationID, expected: Seq, given: Seq)
     /// The disk is full, or did not do as told; or another process holds the lock.
     case database(IndexError)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .corrupt(let path, let message): "the search index '\(path)' is damaged: \(message)"
         case .notContiguous(let conversation, let expected, let given):
             "cannot index message \(given) of conversation '\(conversation)': message \(expected) comes next"
-        case .database(let error): error.description
+        case .database(let error): error.phrase
         }
     }
 

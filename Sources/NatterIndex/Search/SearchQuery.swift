@@ -1,3 +1,5 @@
+public import NatterLanguage
+
 /// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`); a `-` before any of them excludes
 /// the messages that have it. All that is not excluded must be there.
 ///
@@ -29,7 +31,7 @@ public struct SearchQuery: Sendable, Equatable {
     /// What counts, at least one of them not negative.
     public let terms: [Term]
     /// Remarks for the user on what was left out of account.
-    public let notes: [String]
+    public let notes: [Phrase]
     /// The same in the language of FTS5.
     let expression: String
 
@@ -41,7 +43,7 @@ public struct SearchQuery: Sendable, Equatable {
         var parser = Parser(rest: Array(text.utf8)[...])
         var tokenizer: SearchTokenizer?
         var map = SearchText()
-        var (terms, notes): ([Term], [String]) = ([], [])
+        var (terms, notes): ([Term], [Phrase]) = ([], [])
         var (wanted, unwanted): ([String], [String]) = ([], [])
         var (words, negativeBlank): (Int, String?) = (0, nil)
         while let term = parser.next() {
@@ -118,13 +120,13 @@ public struct SearchQuery: Sendable, Equatable {
 }
 
 /// A query that can't be answered: wrong usage.
-public enum SearchQueryError: Error, Equatable, CustomStringConvertible {
+public enum SearchQueryError: Error, Equatable, PhraseConvertible {
     case empty
     case noWord(term: String)
     case onlyNegative
     case tooManyWords
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .empty: "there is nothing to search for; give a word, a \"phrase\" or the beginning of a word with '*'"
         case .noWord(let term):

@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterModel
 
 /// Rows of the index that follow each other as the messages of one conversation do.

@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import NatterLanguage
 public import NatterModel
 
 /// Adds to the index and takes away from it, in one transaction; see `SearchIndex.write`.

@@ -1,4 +1,5 @@
 internal import CMicroHTTPD
+internal import NatterLanguage
 
 /// The steps of a request, from its head to the answer.
 extension Connection {

@@ -1,7 +1,9 @@
+public import NatterLanguage
+
 /// Why the listener itself refuses a request; whoever sent it gets this one answer, and the connection is closed.
-public enum HTTPViolation: Error, Sendable, Equatable, CustomStringConvertible {
+public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     /// 400: it breaks HTTP, or two readers could take it for different requests.
-    case malformed(reason: String)
+    case malformed(reason: Phrase)
     /// 413: the body is announced as longer than the route takes.
     case bodyTooLarge(limitBytes: Int)
     /// 429: the client, behind a proxy, has as many requests open already as it may.
@@ -15,7 +17,7 @@ public enum HTTPViolation: Error, Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .malformed(let reason): reason
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"

@@ -1,12 +1,13 @@
+public import NatterLanguage
 internal import NatterSystem
 
 /// Why there can be no listener.
-public enum ListenerError: Error, Equatable, CustomStringConvertible {
+public enum ListenerError: Error, Equatable, PhraseConvertible {
     case notAnAddress(String)
     case cannotListen(address: String, port: UInt16, code: Int32)
     case cannotStart
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .notAnAddress(let text):
             "'\(text)' is not an address; write an IPv4 or IPv6 address in numbers, or 'localhost'"

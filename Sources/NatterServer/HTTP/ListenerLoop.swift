@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 internal import Synchronization
 

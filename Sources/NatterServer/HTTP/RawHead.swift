@@ -1,3 +1,5 @@
+internal import NatterLanguage
+
 /// Reads the head of a request out of libmicrohttpd's own buffer, byte by byte.
 ///
 /// The library is lax: it takes bare line feeds, folded lines, names with spaces, text after a NUL. But it keeps the

@@ -1,26 +1,27 @@
+public import NatterLanguage
 public import NatterModel
 
 /// Why an import does not happen. Whatever the reason, nothing of it is kept.
-public enum ImportError: Error, Equatable, CustomStringConvertible {
+public enum ImportError: Error, Equatable, PhraseConvertible {
     case badName(String, NameError)
     /// What two users say to each other is theirs to write.
     case personal(String)
     case badMessage(ImportedMessageError)
     case store(StoreError)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .badName(let name, let error): "the name '\(name)' \(error)"
         case .personal(let name):
             "'\(name)' is a personal conversation, which takes no import; import into 'general' or a group"
-        case .badMessage(let error): error.description
-        case .store(let error): error.description
+        case .badMessage(let error): error.phrase
+        case .store(let error): error.phrase
         }
     }
 }
 
 /// What is wrong with a message that is to be imported.
-public enum ImportedMessageError: Error, Equatable, CustomStringConvertible {
+public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case senderLength(bytes: Int)
     case senderContainsNul
     case text(TextError)
@@ -29,11 +30,11 @@ public enum ImportedMessageError: Error, Equatable, CustomStringConvertible {
     /// More than a day later than the clock of this machine.
     case timeAhead(Timestamp)
 
-    public var description: String {
+    public var phrase: Phrase {
         switch self {
         case .senderLength(let bytes): "the sender has \(bytes) bytes; 1 to \(NameRule.maximumBytes) are allowed"
         case .senderContainsNul: "the sender contains U+0000"
-        case .text(let error): error.description
+        case .text(let error): error.phrase
         case .timeOutOfRange(let time): "the time \(time) lies outside the years 0 to 9999"
         case .timeAhead(let time): "the time \(time.rfc3339) lies more than a day ahead"
         }

@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterIndex
 internal import NatterLog
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
@@ -63,7 +64,7 @@ struct ImportStaging {
     /// After a crash: files that were moved to their places and never recorded go to `quarantine/`, the rest is removed.
     ///
     /// They are kept although nobody has been told of them, because an index that is older than the logs looks the same.
-    func recover(_ connection: Connection, report: (String) -> Void) throws {
+    func recover(_ connection: Connection, report: (Phrase) -> Void) throws {
         guard try disk.information(directory)?.isDirectory == true else { return }
         if try disk.information(manifest) != nil {
             let list = try disk.contents(of: manifest, limit: ImportStaging.manifestLimit)
@@ -74,7 +75,7 @@ struct ImportStaging {
         try clear()
     }
 
-    private func setAside(_ name: String, _ connection: Connection, _ report: (String) -> Void) throws {
+    private func setAside(_ name: String, _ connection: Connection, _ report: (Phrase) -> Void) throws {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 4, let id = ConversationID(hex: parts[2]),
             Segment.directory(of: id) == parts[..<3].joined(separator: "/"),

@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
@@ -48,7 +49,7 @@ struct LogCheck {
     }
 
     private func report(
-        _ file: String, at offset: UInt64? = nil, range: ClosedRange<Seq>? = nil, _ problem: String
+        _ file: String, at offset: UInt64? = nil, range: ClosedRange<Seq>? = nil, _ problem: Phrase
     ) {
         check.report(
             StoreDamage(
@@ -136,7 +137,7 @@ struct LogCheck {
         if case .damaged(_, let offset, let reason) = error {
             report(path, at: offset, range: range, reason)
         } else {
-            report(path, range: range, error.description)
+            report(path, range: range, error.phrase)
         }
     }
 

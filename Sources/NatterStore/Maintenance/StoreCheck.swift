@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterIndex
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 public import NatterSystem
@@ -75,7 +76,7 @@ public final class StoreCheck {
                 check(tails[conversation.identity.number] ?? [], of: conversation)
             }
         } catch let error as IndexError where error.reason == .newerSchema {
-            throw StoreOpenError.newer(error.description)
+            throw StoreOpenError.newer(error.phrase)
         } catch let error as IndexError where error.reason == .corrupt || error.reason == .cannotOpen {
             report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
         }
@@ -86,12 +87,12 @@ public final class StoreCheck {
     // MARK: The database
 
     private func checkDatabase(_ connection: Connection) {
-        var problems: [String] = []
+        var problems: [Phrase] = []
         do throws(IndexError) {
             let statement = try connection.statement("PRAGMA integrity_check(100)")
             while try statement.step() {
                 let line = statement.text(0)
-                if line != "ok" { problems.append(line) }
+                if line != "ok" { problems.append(Phrase(verbatim: line)) }
             }
         } catch {
             problems.append(error.message)
@@ -106,7 +107,7 @@ public final class StoreCheck {
             }
             if !pages.isEmpty { return }
         } catch {
-            problems.append(error.description)
+            problems.append(error.phrase)
         }
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
     }

@@ -1,3 +1,4 @@
+public import NatterLanguage
 public import NatterModel
 
 /// Something in a data directory that is not as it was written.
@@ -11,11 +12,11 @@ public struct StoreDamage: Sendable, Equatable {
     /// The messages that are lost by it; nil if none are.
     public var range: ClosedRange<Seq>?
     /// What is wrong, in words.
-    public var problem: String
+    public var problem: Phrase
 
     public init(
         file: String, offset: UInt64? = nil, conversation: String? = nil, range: ClosedRange<Seq>? = nil,
-        problem: String
+        problem: Phrase
     ) {
         (self.file, self.offset, self.conversation) = (file, offset, conversation)
         (self.range, self.problem) = (range, problem)

@@ -1,4 +1,5 @@
 internal import NatterArchive
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem
@@ -8,7 +9,7 @@ public final class StoreExporter {
     public enum Piece {
         case messages(ExportedMessages)
         /// Messages that exist and can't be read.
-        case damaged(from: Seq, to: Seq, detail: String)
+        case damaged(from: Seq, to: Seq, detail: Phrase)
     }
 
     /// `general`, the group's name, or `@alice,@bob`.

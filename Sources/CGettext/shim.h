@@ -1,0 +1,3 @@
+// The gettext of glibc itself: nothing is linked. LGPL 2.1.
+#pragma once
+#include <libintl.h>
