@@ -31,6 +31,7 @@ let package = Package(
         .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CGnuTLS", providers: [.apt(["libgnutls28-dev"])]),
         .systemLibrary(name: "CEvent", providers: [.apt(["libevent-dev", "libssl-dev"])]),
         .systemLibrary(name: "CPCRE2", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CGettext"),
@@ -53,9 +54,13 @@ let package = Package(
             ]),
         room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
         room("NatterWire", imports: ["NatterLanguage", "NatterModel", "NatterSystem"]),
+        room("NatterTLS", imports: ["NatterLanguage", "NatterModel", "NatterSystem", "CGnuTLS"]),
         room(
             "NatterServer",
-            imports: ["NatterLanguage", "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "CMicroHTTPD"]),
+            imports: [
+                "NatterLanguage", "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS",
+                "CMicroHTTPD",
+            ]),
         room(
             "NatterClient",
             imports: [
@@ -76,7 +81,8 @@ let package = Package(
         room(
             "NatterDaemon",
             imports: [
-                "NatterLanguage", "NatterCLI", "NatterServer", "NatterStore", "NatterModel", "NatterCrypto",
+                "NatterLanguage", "NatterCLI", "NatterServer", "NatterStore", "NatterTLS", "NatterModel",
+                "NatterCrypto",
                 "NatterSystem",
                 "NatterWire",
             ]),
@@ -118,7 +124,8 @@ let package = Package(
         tests("CLITests", of: ["NatterCLI", "NatterLanguage", "NatterModel", "NatterSystem"]),
         tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
         tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
-        tests("ListenerTests", of: ["NatterServer", "NatterModel", "NatterSystem"]),
+        // OpenSSL, which natter is a client by, speaks to GnuTLS there.
+        tests("ListenerTests", of: ["NatterServer", "NatterTLS", "NatterModel", "NatterSystem", "CEvent"]),
         tests("PatternTests", of: ["NatterPattern"]),
         tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
         tests(

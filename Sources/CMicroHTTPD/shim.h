@@ -20,12 +20,24 @@ struct natter_daemon_settings {
     void *(*target)(void *context, const char *target, struct MHD_Connection *connection);
     size_t (*unescape)(void *context, struct MHD_Connection *connection, char *text);
     MHD_LogCallback log;
+    /// GnuTLS's words for what TLS may be; NULL to speak none. Each session is given its certificate when it begins.
+    const char *tls_priorities;
 };
+
+/// The certificate of a session that was given none: there is none, and the handshake fails.
+static inline int natter_no_certificate(void) { return -1; }
 
 /// Starts a daemon without a thread of its own, on a socket that already listens. NULL if it cannot.
 static inline struct MHD_Daemon *natter_start_daemon(const struct natter_daemon_settings *s) {
+    struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)s->tls_priorities},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)natter_no_certificate},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, s->accept, s->context, s->access, s->context,
+        s->tls_priorities ? flags | MHD_USE_TLS : flags, 0, s->accept, s->context, s->access, s->context,
         MHD_OPTION_EXTERNAL_LOGGER, s->log, s->context,
         MHD_OPTION_LISTEN_SOCKET, s->listening_descriptor,
         MHD_OPTION_CONNECTION_LIMIT, s->connection_limit,
@@ -35,6 +47,7 @@ static inline struct MHD_Daemon *natter_start_daemon(const struct natter_daemon_
         MHD_OPTION_URI_LOG_CALLBACK, s->target, s->context,
         MHD_OPTION_UNESCAPE_CALLBACK, s->unescape, s->context,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_ARRAY, s->tls_priorities ? tls : plain,
         MHD_OPTION_END);
 }
 
@@ -54,6 +67,12 @@ static inline void *natter_connection_context(struct MHD_Connection *connection)
 static inline int natter_connection_descriptor(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info ? info->connect_fd : -1;
+}
+
+/// The connection's session of GnuTLS; NULL if it has none.
+static inline void *natter_connection_tls(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info ? info->tls_session : NULL;
 }
 
 /// The other side's address; NULL if it is not known.

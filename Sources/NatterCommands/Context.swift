@@ -130,7 +130,8 @@ struct Context {
                     + "with --insecure")
         }
         let client = HTTPClient(
-            address: address, timeoutMilliseconds: try timeoutMilliseconds(), caFile: arguments.value("ca-file"),
+            address: address, timeoutMilliseconds: try timeoutMilliseconds(),
+            caFile: try arguments.value("ca-file") ?? home().value(of: .caFile),
             userAgent: "natter/\(NatterProgram.version)")
         guard arguments.flag("verbose") else { return ServerAPI(address: address, client: client, token: token) }
         let console = console

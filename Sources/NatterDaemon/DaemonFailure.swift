@@ -2,6 +2,7 @@ internal import NatterCLI
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
+internal import NatterTLS
 internal import NatterWire
 
 /// Exit codes for what the rooms below can throw.
@@ -23,6 +24,7 @@ enum DaemonFailure {
         case let error as ListenerError: of(error)
         case let error as OperatorSocketError: of(error)
         case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
+        case let error as TLSError: of(error)
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
@@ -34,6 +36,13 @@ enum DaemonFailure {
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
+        }
+    }
+
+    private static func of(_ error: TLSError) -> CommandFailure {
+        switch error {
+        case .cannotMake: CommandFailure(.inputOutput, code: "io_error", error.phrase)
+        default: CommandFailure(.configuration, code: "bad_certificate", error.phrase)
         }
     }
 

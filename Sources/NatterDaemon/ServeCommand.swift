@@ -3,6 +3,7 @@ internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
+internal import NatterTLS
 
 extension CommandSpec {
     static let serve = CommandSpec(
@@ -13,6 +14,9 @@ extension CommandSpec {
             .option(
                 "registration", oneOf: ChatServer.Registration.allCases.map(\.rawValue),
                 "who may make an account, open by default; with invite, whoever has a code of an admin's"),
+            .option(
+                "tls-cert", value: "F", "speak TLS, with this certificate and those that lead to its authority, as PEM"),
+            .option("tls-key", value: "F", "the certificate's private key, as PEM, which its owner alone may read"),
             .option(
                 "behind-proxy", value: "ADDR[,ADDR]",
                 "believe the X-Forwarded-For of these proxies, which speak TLS to the network"),
@@ -25,8 +29,8 @@ extension CommandSpec {
             "Prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, a line "
                 + "an event. SIGTERM and SIGINT let it finish what is in flight; SIGHUP has it read DIR/natterd.conf "
                 + "again, where the same options may stand, such as 'log-level = debug'.",
-            "An address that is not of this machine alone is refused without --behind-proxy: passwords would cross the "
-                + "network unencrypted.",
+            "An address that is not of this machine alone is refused without a certificate or --behind-proxy: passwords "
+                + "would cross the network unencrypted.",
         ],
         examples: [
             Example("natterd serve", "serve this machine"),
@@ -45,16 +49,16 @@ enum ServeCommand {
         let directory = try DataDirectory.path(arguments, console)
         let settings = try ServeSettings(arguments, directory: directory)
         let log = EventLog(console.errors, settings: settings.log, clock: console.clock)
+        let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
         let store = try open(directory, settings, log, console)
         // Also where the server can't start: what was opened is closed in order.
         defer { store.close() }
-        let server = try makeServer(store, directory, settings, log)
+        let server = try makeServer(store, directory, settings, identity, log)
         let address = settings.listen.with(port: server.port)
-        let operators = try OperatorService(directory, store, server, at: "http://\(address)", clock: console.clock) {
-            log.write($0)
-        }
+        let url = "\(identity == nil ? "http" : "https")://\(address)"
+        let operators = try OperatorService(directory, store, server, at: url, clock: console.clock) { log.write($0) }
         defer { operators.stop() }
-        try console.output.writeLine("natterd: listening on http://\(address)")
+        try console.output.writeLine("natterd: listening on \(url)")
         try console.output.flush()
         log.write(Event(.info, "listening", [("address", "\(address)"), ("data", directory)]))
 
@@ -65,7 +69,7 @@ enum ServeCommand {
             ServiceSignals.wake()
         }
         wait(&signals, store, isOver: { isOver.withLock { $0 } }) {
-            reload(arguments, directory, startedWith: settings, server, log)
+            reload(arguments, directory, startedWith: settings, server, log, console.clock)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -92,7 +96,7 @@ enum ServeCommand {
     }
 
     private static func makeServer(
-        _ store: Store, _ directory: String, _ settings: ServeSettings, _ log: EventLog
+        _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog
     ) throws -> ChatServer {
         var options = ChatServer.Options()
         // Texts stay where all others are, and nobody else can look.
@@ -100,9 +104,28 @@ enum ServeCommand {
         options.registration = settings.registration
         options.proxies = settings.proxies
         options.servesPage = settings.servesPage
+        options.identity = identity
         return try ChatServer(
             store: store, address: settings.listen.host, port: settings.listen.port, options: options,
             events: { log.write($0) })
+    }
+
+    /// How long before its end a certificate is called old.
+    private static let renewalMilliseconds: Int64 = 14 * 86_400_000
+
+    private static func load(
+        _ files: ServeSettings.CertificateFiles, _ log: EventLog, _ now: Timestamp
+    ) throws(TLSError) -> TLSIdentity {
+        let identity = try TLSIdentity(certificate: files.certificate, key: files.key)
+        let isOld = identity.expires < now.advanced(milliseconds: renewalMilliseconds)
+        log.write(
+            Event(
+                isOld ? .warning : .info, isOld ? "certificate_expires" : "certificate",
+                [
+                    ("file", files.certificate), ("expires", identity.expires.rfc3339),
+                    ("sha256", identity.fingerprint),
+                ]))
+        return identity
     }
 
     /// Returns once the service is to end.
@@ -125,10 +148,12 @@ enum ServeCommand {
     /// A file with an error in it changes nothing.
     private static func reload(
         _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ server: ChatServer,
-        _ log: EventLog
+        _ log: EventLog, _ clock: any WallClock
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
+            // First what can fail.
+            if old.tls != nil, let files = settings.tls { server.use(try load(files, log, clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))

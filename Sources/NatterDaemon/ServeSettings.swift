@@ -16,6 +16,13 @@ struct ServeSettings: Equatable {
     /// Whose `X-Forwarded-For` is believed.
     var proxies: Set<PeerAddress> = []
     var servesPage = true
+    /// Where the certificate and its key lie; nil for plain HTTP.
+    var tls: CertificateFiles?
+
+    struct CertificateFiles: Equatable {
+        var certificate: String
+        var key: String
+    }
 
     /// - Throws: `UsageError` for what the command line says, `ConfigError` for the file, `CommandFailure` 78 for an
     ///   address that would expose passwords.
@@ -30,11 +37,13 @@ struct ServeSettings: Equatable {
                 .configuration, code: "bad_configuration",
                 "'\(directory)/\(ServeSettings.configurationName)': \(error.message)")
         }
-        guard listen.isLoopback || !proxies.isEmpty else {
+        tls = try ServeSettings.certificate(filled, given: arguments, directory: directory)
+        guard listen.isLoopback || tls != nil || !proxies.isEmpty else {
             throw CommandFailure(
                 .configuration, code: "not_loopback",
                 "'\(listen.host)' can be reached from other machines, and passwords would cross the network unencrypted; "
-                    + "name a proxy that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
+                    + "give a certificate with --tls-cert and --tls-key ('natterd tls-self-signed' makes one), name a "
+                    + "proxy that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
         }
     }
 
@@ -45,6 +54,8 @@ struct ServeSettings: Equatable {
         if retentionDays != other.retentionDays { names.append("id-retention") }
         if proxies != other.proxies { names.append("behind-proxy") }
         if servesPage != other.servesPage { names.append("no-web") }
+        // From one certificate to another it can go while it runs.
+        if (tls == nil) != (other.tls == nil) { names += ["tls-cert", "tls-key"] }
         return names
     }
 
@@ -73,6 +84,23 @@ struct ServeSettings: Equatable {
         }
         servesPage = !filled.flag("no-web")
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
+    }
+
+    /// What the file says is relative to the data directory that it lies in, as its reader would think; what the command
+    /// line says, to the current one.
+    private static func certificate(
+        _ filled: Arguments, given: Arguments, directory: String
+    ) throws(UsageError) -> CertificateFiles? {
+        func path(_ name: String) -> String? {
+            guard let path = filled.value(name) else { return nil }
+            return path.hasPrefix("/") || given.has(name) ? path : "\(directory)/\(path)"
+        }
+        switch (path("tls-cert"), path("tls-key")) {
+        case (let certificate?, let key?): return CertificateFiles(certificate: certificate, key: key)
+        case (nil, nil): return nil
+        case (_?, nil): throw filled.error("--tls-cert needs --tls-key as well: the key of that certificate")
+        case (nil, _?): throw filled.error("--tls-key needs --tls-cert as well: the certificate of that key")
+        }
     }
 
     private static func filled(_ arguments: Arguments, directory: String) throws -> Arguments {

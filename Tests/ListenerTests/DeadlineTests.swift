@@ -6,8 +6,8 @@ import Testing
 /// Deadlines are made short; beside each offender an honest client is served.
 @Suite("clients that do not go on")
 struct DeadlineTests {
-    private func shortServer() throws -> TestServer {
-        try TestServer { limits in
+    private func shortServer(_ wire: Wire) throws -> TestServer {
+        try TestServer(wire) { limits in
             limits.headMilliseconds = 300
             limits.idleMilliseconds = 400
             limits.progressMilliseconds = 300
@@ -16,21 +16,23 @@ struct DeadlineTests {
     }
 
     private func expectService(_ server: TestServer) throws {
-        #expect(try RawClient(port: server.port).request("GET", "/honest").text == "<honest>")
+        #expect(try RawClient(server).request("GET", "/honest").text == "<honest>")
     }
 
-    @Test("a connection on which nothing is said is closed")
-    func silent() throws {
-        let server = try shortServer()
-        let clients = try (0..<50).map { _ in try RawClient(port: server.port) }
+    @Test("a connection on which nothing is said is closed", arguments: Wire.allCases)
+    func silent(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let clients = try (0..<50).map { _ in try RawClient(server) }
         try expectService(server)
         for client in clients { #expect(client.isClosedByPeer()) }
     }
 
-    @Test("a head that comes byte by byte is cut, on a new connection and on a used one", arguments: [false, true])
-    func slowloris(isUsed: Bool) throws {
-        let server = try shortServer()
-        let client = try RawClient(port: server.port)
+    @Test(
+        "a head that comes byte by byte is cut, on a new connection and on a used one", arguments: [false, true],
+        Wire.allCases)
+    func slowloris(isUsed: Bool, wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server)
         if isUsed { #expect(try client.request("GET", "/first").status == 200) }
         client.send("GET /slow HTTP/1.1\r\nHost: a\r\n")
         // Each byte comes before an idle timeout would.
@@ -43,10 +45,10 @@ struct DeadlineTests {
         try expectService(server)
     }
 
-    @Test("a body that comes byte by byte is cut", arguments: ["/echo", "/upload"])
-    func slowBody(target: String) throws {
-        let server = try shortServer()
-        let client = try RawClient(port: server.port)
+    @Test("a body that comes byte by byte is cut", arguments: ["/echo", "/upload"], Wire.allCases)
+    func slowBody(target: String, wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server)
         client.send("POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n")
         let rounds = 200
         let survived = (0..<rounds).prefix { _ in
@@ -57,20 +59,20 @@ struct DeadlineTests {
         try expectService(server)
     }
 
-    @Test("a reader that does not read is cut")
-    func deafReader() throws {
-        let server = try shortServer()
-        let client = try RawClient(port: server.port, receiveBuffer: 4_096)
+    @Test("a reader that does not read is cut", arguments: Wire.allCases)
+    func deafReader(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server, receiveBuffer: 4_096)
         client.sendRequest("GET", "/flood")
         #expect(server.handler.hasClosedProducers(1))
         #expect(server.handler.summary(of: "/flood")?.note == "the answer was read too slowly")
         try expectService(server)
     }
 
-    @Test("a reader that is slow but reads is served")
-    func slowReader() throws {
-        let server = try shortServer()
-        let client = try RawClient(port: server.port, receiveBuffer: 4_096)
+    @Test("a reader that is slow but reads is served", arguments: Wire.allCases)
+    func slowReader(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server, receiveBuffer: 4_096)
         client.sendRequest("GET", "/flood")
         let end = MonotonicClock.now() + 1_500
         while MonotonicClock.now() < end {
@@ -80,14 +82,14 @@ struct DeadlineTests {
         #expect(server.handler.producersClosed == 0)
     }
 
-    @Test("requests that wait for the server are left alone")
-    func waiting() throws {
-        let server = try shortServer()
-        let waiting = try RawClient(port: server.port)
+    @Test("requests that wait for the server are left alone", arguments: Wire.allCases)
+    func waiting(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let waiting = try RawClient(server)
         waiting.sendRequest("GET", "/hang")
         #expect(server.handler.hasBegun(1))
         // An offender who comes later goes first, and with it the time after which the waiting one would have.
-        for _ in 0..<3 { #expect(try RawClient(port: server.port).isClosedByPeer()) }
+        for _ in 0..<3 { #expect(try RawClient(server).isClosedByPeer()) }
         server.listener.stop()
         #expect(try waiting.response().text == "stopping")
     }
@@ -100,13 +102,13 @@ struct DeadlineTests {
         for client in clients { #expect(client.isClosedByPeer()) }
     }
 
-    @Test("above the limit of connections, the next is served when one has gone")
-    func limit() throws {
-        let server = try TestServer { limits in
+    @Test("above the limit of connections, the next is served when one has gone", arguments: Wire.allCases)
+    func limit(wire: Wire) throws {
+        let server = try TestServer(wire) { limits in
             limits.connections = 4
             limits.headMilliseconds = 300
         }
-        let silent = try (0..<4).map { _ in try RawClient(port: server.port) }
+        let silent = try (0..<4).map { _ in try RawClient(server) }
         try expectService(server)
         for client in silent { #expect(client.isClosedByPeer()) }
     }
@@ -120,12 +122,12 @@ struct DeadlineTests {
 
 @Suite("the end of the listener")
 struct StopTests {
-    @Test("a request that waits is answered, and what comes later is refused")
-    func graceful() throws {
-        let server = try TestServer { $0.stopMilliseconds = 10_000 }
-        let waiting = try RawClient(port: server.port)
+    @Test("a request that waits is answered, and what comes later is refused", arguments: Wire.allCases)
+    func graceful(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.stopMilliseconds = 10_000 }
+        let waiting = try RawClient(server)
         waiting.sendRequest("GET", "/hang")
-        let idle = try RawClient(port: server.port)
+        let idle = try RawClient(server)
         #expect(try idle.request("GET", "/x").status == 200)
         #expect(server.handler.hasBegun(2))
         let began = MonotonicClock.now()
@@ -135,18 +137,18 @@ struct StopTests {
         #expect(response.text == "stopping")
         #expect(response.headers["connection"] == "close")
         #expect(idle.isClosedByPeer())
-        #expect(throws: RawClient.Failure.self) { try RawClient(port: server.port) }
+        #expect(throws: RawClient.Failure.self) { try RawClient(server) }
         #expect(server.listener.connectionCount == 0)
     }
 
-    @Test("what does not come to an end is cut when the time is over")
-    func stubborn() throws {
-        let server = try TestServer { $0.stopMilliseconds = 300 }
-        let deaf = try RawClient(port: server.port, receiveBuffer: 4_096)
+    @Test("what does not come to an end is cut when the time is over", arguments: Wire.allCases)
+    func stubborn(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.stopMilliseconds = 300 }
+        let deaf = try RawClient(server, receiveBuffer: 4_096)
         deaf.sendRequest("GET", "/flood")
-        let slow = try RawClient(port: server.port)
+        let slow = try RawClient(server)
         slow.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
-        let unfinished = try RawClient(port: server.port)
+        let unfinished = try RawClient(server)
         unfinished.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Le")
         #expect(server.handler.hasBegun(2))
         server.stop()

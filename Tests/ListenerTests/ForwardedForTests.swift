@@ -68,7 +68,7 @@ struct ForwardedForTests {
         let server = try TestServer(proxies: Self.proxies) { $0.connectionsPerAddress = 3 }
         let waiting = try (0..<3).map { _ in try RawClient(port: server.port) }
         for client in waiting { client.sendRequest("GET", "/hang", headers: ["X-Forwarded-For: 203.0.113.7"]) }
-        #expect(server.handler.hasBegun(3))
+        #expect(server.handler.hasWaiting(3))
         let other = try RawClient(port: server.port)
         #expect(try other.request("GET", "/other", headers: ["X-Forwarded-For: 203.0.113.8"]).status == 200)
         #expect(try other.request("GET", "/proxy").status == 200)

@@ -15,10 +15,10 @@ struct FuzzTests {
         "Transfer-Encoding: chunked\r\n", "HTTP/1.1", "\u{7f}", "ffffffffffffffff", "\r\n\r\n",
     ].map { Array($0.utf8) }
 
-    @Test("neither end the server nor keep it from serving", arguments: UInt64(1)...20)
-    func survives(seed: UInt64) throws {
+    @Test("neither end the server nor keep it from serving", arguments: UInt64(1)...20, Wire.allCases)
+    func survives(seed: UInt64, wire: Wire) throws {
         var generator = SeededGenerator(seed: seed)
-        let server = try TestServer { limits in
+        let server = try TestServer(wire) { limits in
             limits.headMilliseconds = 200
             limits.idleMilliseconds = 200
             limits.progressMilliseconds = 200
@@ -29,14 +29,14 @@ struct FuzzTests {
                 request += Array((Self.models.randomElement(using: &generator) ?? "").utf8)
             }
             for _ in 0..<Int.random(in: 1...4, using: &generator) { change(&request, using: &generator) }
-            let client = try RawClient(port: server.port)
+            let client = try RawClient(server)
             client.send(request)
             client.finishSending()
             // Whatever it was, it comes to an end, and each answer is one of ours or of the library.
             let answer = client.readToEnd()
             #expect(answer.isEmpty || answer.starts(with: Array("HTTP/1.".utf8)))
         }
-        #expect(try RawClient(port: server.port).request("GET", "/x").text == "<x>")
+        #expect(try RawClient(server).request("GET", "/x").text == "<x>")
     }
 
     private func change(_ bytes: inout [UInt8], using generator: inout SeededGenerator) {

@@ -4,10 +4,10 @@ import Testing
 
 @Suite("plain requests")
 struct PlainTests {
-    @Test("GET, POST and HEAD are answered")
-    func plain() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("GET, POST and HEAD are answered", arguments: Wire.allCases)
+    func plain(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
 
         let get = try client.request("GET", "/v1/x")
         #expect(get.status == 200)
@@ -33,30 +33,30 @@ struct PlainTests {
         #expect(summary?.isComplete == true)
     }
 
-    @Test("requests sent all at once are answered in their order")
-    func pipelining() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("requests sent all at once are answered in their order", arguments: Wire.allCases)
+    func pipelining(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         for index in 0..<50 {
             client.sendRequest("POST", index % 2 == 0 ? "/echo" : "/later", body: Array("\(index)".utf8))
         }
         for index in 0..<50 { #expect(try client.response().text == "\(index)") }
     }
 
-    @Test("a head in single bytes is understood")
-    func singleBytes() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a head in single bytes is understood", arguments: Wire.allCases)
+    func singleBytes(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         for byte in "POST /echo?a=b&c HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nCookie: a=b\r\n\r\nok".utf8 {
             client.send([byte])
         }
         #expect(try client.response().text == "ok")
     }
 
-    @Test("a client that waits for 100 Continue gets it, or the refusal")
-    func expectation() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a client that waits for 100 Continue gets it, or the refusal", arguments: Wire.allCases)
+    func expectation(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         #expect(try client.response().status == 100)
         client.send("ok")
@@ -66,20 +66,20 @@ struct PlainTests {
         #expect(client.isClosedByPeer())
     }
 
-    @Test("a client that has nothing more to say is answered, and its connection ends")
-    func halfClosed() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a client that has nothing more to say is answered, and its connection ends", arguments: Wire.allCases)
+    func halfClosed(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.sendRequest("GET", "/x")
         client.finishSending()
         #expect(try client.response().text == "<x>")
         #expect(client.isClosedByPeer())
     }
 
-    @Test("HTTP/1.0 works, without a Host and without keep-alive")
-    func old() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("HTTP/1.0 works, without a Host and without keep-alive", arguments: Wire.allCases)
+    func old(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send("GET /x HTTP/1.0\r\n\r\n")
         #expect(try client.response().text == "<x>")
         #expect(client.isClosedByPeer())
@@ -106,18 +106,18 @@ struct PlainTests {
         "malformed paths and queries are told to the handler as such",
         arguments: [
             "/a%2Fb", "/a%2fb", "/%00", "/%", "/%4", "/%zz", "/%FF", "/%C0%AF", "/%ED%A0%80", "/a?b=%f", "/a?%GG",
-        ])
-    func malformed(target: String) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+        ], Wire.allCases)
+    func malformed(target: String, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         #expect(try client.request("GET", target).status == 400)
         #expect(try client.request("GET", "/x").text == "<x>")
     }
 
-    @Test("a body that is too long is refused before it is read, and the client sees it")
-    func tooLarge() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a body that is too long is refused before it is read, and the client sees it", arguments: Wire.allCases)
+    func tooLarge(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         // Sent to its end before a look at the answer, as many clients do.
         client.sendRequest("POST", "/small", body: [UInt8](repeating: 0x61, count: 4 << 20))
         let response = try client.response()
@@ -125,15 +125,15 @@ struct PlainTests {
         #expect(response.headers["connection"] == "close")
         #expect(client.isClosedByPeer())
         #expect(
-            try RawClient(port: server.port).request("POST", "/small", body: Array("0123456789".utf8)).status == 200)
+            try RawClient(server).request("POST", "/small", body: Array("0123456789".utf8)).status == 200)
         #expect(
-            try RawClient(port: server.port).request("POST", "/small", body: Array("0123456789a".utf8)).status == 413)
+            try RawClient(server).request("POST", "/small", body: Array("0123456789a".utf8)).status == 413)
     }
 
-    @Test("a refusal by the head ends the connection")
-    func refusal() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a refusal by the head ends the connection", arguments: Wire.allCases)
+    func refusal(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         let response = try client.request("POST", "/refuse", body: [UInt8](repeating: 0x61, count: 100_000))
         #expect(response.status == 403)
         #expect(client.isClosedByPeer())

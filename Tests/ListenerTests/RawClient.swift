@@ -15,9 +15,14 @@ final class RawClient {
 
     let descriptor: Int32
     private var buffer: [UInt8] = []
+    private(set) var tls: TLSClient?
 
     /// - Parameter receiveBuffer: bytes that the kernel may keep for a reader that does not read.
-    init(port: UInt16, receiveBuffer: Int32? = nil) throws {
+    convenience init(_ server: TestServer, receiveBuffer: Int32? = nil) throws {
+        try self.init(port: server.port, wire: server.wire, receiveBuffer: receiveBuffer)
+    }
+
+    init(port: UInt16, wire: Wire = .plain, receiveBuffer: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var time = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
@@ -33,6 +38,7 @@ final class RawClient {
             }
         }
         guard code == 0 else { throw Failure(what: "connect: \(errno)") }
+        if wire == .tls { tls = try TLSClient(descriptor) }
     }
 
     deinit { close(descriptor) }
@@ -42,8 +48,9 @@ final class RawClient {
     func send(_ bytes: [UInt8]) -> Bool {
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress?.advanced(by: done), bytes.count - done, Int32(MSG_NOSIGNAL))
+            let count = bytes.withUnsafeBytes { all in
+                let rest = UnsafeRawBufferPointer(rebasing: all[done...])
+                return tls?.send(rest) ?? Glibc.send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { return false }
             done += count
@@ -54,7 +61,10 @@ final class RawClient {
     @discardableResult
     func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
-    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func finishSending() {
+        tls?.finishSending()
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
 
     /// A request with Host and, if there is a body, its length.
     func request(_ method: String, _ target: String, headers: [String] = [], body: [UInt8]? = nil) throws -> Response {
@@ -109,6 +119,7 @@ final class RawClient {
     func isClosedByPeer() -> Bool {
         if !buffer.isEmpty { return false }
         var byte: UInt8 = 0
+        if let tls { return withUnsafeMutableBytes(of: &byte) { tls.receive(into: $0) } == 0 }
         let count = recv(descriptor, &byte, 1, 0)
         return count == 0 || (count < 0 && errno == ECONNRESET)
     }
@@ -134,7 +145,9 @@ final class RawClient {
 
     private func fill() -> Bool {
         var piece = [UInt8](repeating: 0, count: 256 << 10)
-        let count = recv(descriptor, &piece, piece.count, 0)
+        let count = piece.withUnsafeMutableBytes {
+            tls?.receive(into: $0) ?? recv(descriptor, $0.baseAddress, $0.count, 0)
+        }
         guard count > 0 else { return false }
         buffer += piece[..<count]
         return true

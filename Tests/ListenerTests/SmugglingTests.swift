@@ -71,10 +71,10 @@ struct SmugglingTests {
         "GET /x HTTP/1.1\r\nHost: a b\r\n\r\n",
     ]
 
-    @Test("is refused with one 400, and the connection ends", arguments: requests)
-    func refused(request: String) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("is refused with one 400, and the connection ends", arguments: requests, Wire.allCases)
+    func refused(request: String, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send(request + Self.second)
         client.finishSending()
         let answer = String(decoding: client.readToEnd(), as: UTF8.self)
@@ -87,10 +87,11 @@ struct SmugglingTests {
 
     @Test(
         "what has no meaning as a request gets no second answer",
-        arguments: ["GET /x\r\n\r\n", "GET\r\n\r\n", " GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "\u{1}\r\n\r\n"])
-    func nonsense(request: String) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+        arguments: ["GET /x\r\n\r\n", "GET\r\n\r\n", " GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "\u{1}\r\n\r\n"],
+        Wire.allCases)
+    func nonsense(request: String, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send(request + Self.second)
         client.finishSending()
         let answer = String(decoding: client.readToEnd(), as: UTF8.self)
@@ -98,23 +99,23 @@ struct SmugglingTests {
         #expect(!answer.contains("smuggled"))
     }
 
-    @Test("a head larger than the memory of a connection is refused", arguments: [20_000, 64 << 10])
-    func largeHead(count: Int) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a head larger than the memory of a connection is refused", arguments: [20_000, 64 << 10], Wire.allCases)
+    func largeHead(count: Int, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         let filler = String(repeating: "a", count: count)
         client.send("GET /x HTTP/1.1\r\nHost: a\r\nX: \(filler)\r\n\r\n")
         #expect(try client.response().status == 431)
         #expect(client.isClosedByPeer())
         #expect(
-            try RawClient(port: server.port).request("GET", "/x", headers: ["X: " + filler.prefix(6_000)]).status == 200
+            try RawClient(server).request("GET", "/x", headers: ["X: " + filler.prefix(6_000)]).status == 200
         )
     }
 
-    @Test("after a body in chunks the connection is closed, whatever followed")
-    func chunksClose() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("after a body in chunks the connection is closed, whatever followed", arguments: Wire.allCases)
+    func chunksClose(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send(
             "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
                 + Self.second)

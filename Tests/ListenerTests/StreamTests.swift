@@ -12,18 +12,18 @@ struct StreamTests {
 
     private static let bulkText = "\(bulk.count) \(bulk.reduce(0) { $0 + Int($1) })"
 
-    @Test("10 MB arrive whole through a sink that pauses and is resumed by another thread")
-    func upload() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("10 MB arrive whole through a sink that pauses and is resumed by another thread", arguments: Wire.allCases)
+    func upload(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         #expect(try client.request("POST", "/upload", body: Self.bulk).text == Self.bulkText)
         #expect(try client.request("GET", "/x").text == "<x>")
     }
 
-    @Test("the same in chunks, of any size", arguments: [1, 7, 4_096, 70_000, 1 << 20])
-    func chunkedUpload(size: Int) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("the same in chunks, of any size", arguments: [1, 7, 4_096, 70_000, 1 << 20], Wire.allCases)
+    func chunkedUpload(size: Int, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         let bulk = size < 100 ? Array(Self.bulk.prefix(20_000)) : Self.bulk
         client.send("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         var start = 0
@@ -37,11 +37,11 @@ struct StreamTests {
         #expect(try client.response().text == "\(bulk.count) \(bulk.reduce(0) { $0 + Int($1) })")
     }
 
-    @Test("a body that breaks off is told to the sink, and nothing is answered")
-    func abandoned() throws {
-        let server = try TestServer()
+    @Test("a body that breaks off is told to the sink, and nothing is answered", arguments: Wire.allCases)
+    func abandoned(wire: Wire) throws {
+        let server = try TestServer(wire)
         do {
-            let client = try RawClient(port: server.port)
+            let client = try RawClient(server)
             client.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
             #expect(server.handler.hasBegun(1))
         }
@@ -50,10 +50,10 @@ struct StreamTests {
         #expect(server.handler.summary(of: "/upload")?.isComplete == false)
     }
 
-    @Test("a sink may answer before the body is whole, and the client gets to see it")
-    func early() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("a sink may answer before the body is whole, and the client gets to see it", arguments: Wire.allCases)
+    func early(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.sendRequest("POST", "/upload/early", body: Self.bulk)
         let response = try client.response()
         #expect(response.status == 422)
@@ -63,10 +63,10 @@ struct StreamTests {
         #expect(server.handler.summary(of: "/upload/early")?.status == 422)
     }
 
-    @Test("an answer is made by another thread while it is sent", arguments: ["", "/known"])
-    func download(known: String) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("an answer is made by another thread while it is sent", arguments: ["", "/known"], Wire.allCases)
+    func download(known: String, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         for (count, piece) in [(0, 1), (1, 1), (3_000, 100), (1_000_000, 50_000)] {
             let response = try client.request("GET", "/download/\(count)/\(piece)\(known)")
             #expect(response.body == [UInt8](repeating: UInt8(ascii: "d"), count: count))
@@ -76,10 +76,11 @@ struct StreamTests {
         #expect(server.handler.summary(of: "/download/3000/100\(known)")?.bytesOut == 3_000)
     }
 
-    @Test("HEAD gets no body of an answer that would be made while it is sent", arguments: ["", "/known"])
-    func head(known: String) throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test(
+        "HEAD gets no body of an answer that would be made while it is sent", arguments: ["", "/known"], Wire.allCases)
+    func head(known: String, wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.send("HEAD /download/10/1\(known) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         let answer = String(decoding: client.readToEnd(), as: UTF8.self)
         #expect(answer.hasPrefix("HTTP/1.1 200"))
@@ -89,10 +90,10 @@ struct StreamTests {
         #expect(server.handler.hasClosedProducers(1))
     }
 
-    @Test("an answer that breaks off is seen to be incomplete")
-    func broken() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("an answer that breaks off is seen to be incomplete", arguments: Wire.allCases)
+    func broken(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         client.sendRequest("GET", "/broken")
         let text = String(decoding: client.readToEnd(), as: UTF8.self)
         #expect(text.contains("half"))
@@ -101,11 +102,11 @@ struct StreamTests {
         #expect(server.handler.summary(of: "/broken")?.isComplete == false)
     }
 
-    @Test("a reader that goes away ends the producer")
-    func readerGone() throws {
-        let server = try TestServer()
+    @Test("a reader that goes away ends the producer", arguments: Wire.allCases)
+    func readerGone(wire: Wire) throws {
+        let server = try TestServer(wire)
         do {
-            let client = try RawClient(port: server.port)
+            let client = try RawClient(server)
             client.sendRequest("GET", "/flood")
             _ = try client.take(1_000_000)
         }
@@ -115,21 +116,21 @@ struct StreamTests {
 
 @Suite("suspension by one thread and resumption by another")
 struct SuspensionTests {
-    @Test("of 128 connections' 25,600 requests none is forgotten", .timeLimit(.minutes(2)))
-    func stress() throws {
-        let server = try TestServer()
+    @Test("of 128 connections' 25,600 requests none is forgotten", .timeLimit(.minutes(2)), arguments: Wire.allCases)
+    func stress(wire: Wire) throws {
+        let server = try TestServer(wire)
         let answered = Atomic<Int>(0)
         let threads = try (0..<8).map { thread in
-            try StressThread(port: server.port, connections: 16, rounds: 200, number: thread)
+            try StressThread(server, connections: 16, rounds: 200, number: thread)
         }
         for thread in threads { answered.wrappingAdd(thread.join(), ordering: .relaxed) }
         #expect(answered.load(ordering: .relaxed) == 25_600)
     }
 
-    @Test("one connection, one request after the other")
-    func serial() throws {
-        let server = try TestServer()
-        let client = try RawClient(port: server.port)
+    @Test("one connection, one request after the other", arguments: Wire.allCases)
+    func serial(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let client = try RawClient(server)
         for index in 0..<2_000 {
             let text = Array("\(index)".utf8)
             #expect(try client.request("POST", "/later", body: text).body == text)
@@ -142,11 +143,11 @@ private final class StressThread: Sendable {
     private let count: Monitor<Int>
     private let thread: SystemThread
 
-    init(port: UInt16, connections: Int, rounds: Int, number: Int) throws {
+    init(_ server: TestServer, connections: Int, rounds: Int, number: Int) throws {
         let count = Monitor(0)
         self.count = count
         thread = try SystemThread(name: "stress") {
-            guard let clients = try? (0..<connections).map({ _ in try RawClient(port: port) }) else { return }
+            guard let clients = try? (0..<connections).map({ _ in try RawClient(server) }) else { return }
             for round in 0..<rounds {
                 let text = "\(number) \(round)"
                 for client in clients { client.sendRequest("POST", "/later", body: Array(text.utf8)) }

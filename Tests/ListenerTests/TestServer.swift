@@ -1,3 +1,4 @@
+import Glibc
 import NatterLanguage
 import NatterServer
 import NatterSystem
@@ -7,18 +8,22 @@ import Synchronization
 final class TestServer: Sendable {
     let listener: HTTPListener
     let handler: TestHandler
+    let wire: Wire
     private let thread: SystemThread
     private let hasJoined = Atomic<Bool>(false)
 
-    init(proxies: Set<PeerAddress> = [], _ adjust: (inout ListenerLimits) -> Void = { _ in }) throws {
+    init(_ wire: Wire = .plain, proxies: Set<PeerAddress> = [], _ adjust: (inout ListenerLimits) -> Void = { _ in })
+        throws
+    {
         var limits = ListenerLimits()
         limits.reaperMilliseconds = 20
         limits.stopMilliseconds = 1_000
         adjust(&limits)
         let handler = try TestHandler()
         let listener = try HTTPListener(
-            address: "127.0.0.1", port: 0, limits: limits, proxies: proxies, handler: handler)
+            address: "127.0.0.1", port: 0, limits: limits, proxies: proxies, identity: wire.identity, handler: handler)
         self.handler = handler
+        self.wire = wire
         self.listener = listener
         thread = try SystemThread(name: "listener") { listener.run() }
     }
@@ -42,6 +47,7 @@ final class TestServer: Sendable {
 ///
 /// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
 /// - `hang` answers only when the server stops.
+/// - `cpu` tells how many milliseconds of processor the loop's thread has had.
 /// - `refuse` refuses by the head.
 /// - `upload` counts a streamed body, pausing now and then until another thread goes on; `upload/early` answers 422 at
 ///   its first piece.
@@ -77,6 +83,11 @@ final class TestHandler: HTTPHandler {
         case "echo", "small": exchange.respond(Reply(status: 200, body: .bytes(body)))
         case "later": run { exchange.respond(Reply(status: 200, body: .bytes(body))) }
         case "hang": state.signal { $0.waiting.append(exchange) }
+        case "cpu":
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            let milliseconds = time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+            exchange.respond(Reply(status: 200, body: .bytes(Array("\(milliseconds)".utf8))))
         case "download":
             let count = head.path.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0
             let piece = head.path.flatMap { $0.count > 2 ? Int($0[2]) : nil } ?? 1_000
@@ -128,6 +139,11 @@ final class TestHandler: HTTPHandler {
     /// Waits until so many requests have begun.
     func hasBegun(_ count: Int) -> Bool {
         state.wait(timeoutMilliseconds: 10_000) { $0.begun >= count ? true : nil } ?? false
+    }
+
+    /// Waits until so many requests hang.
+    func hasWaiting(_ count: Int) -> Bool {
+        state.wait(timeoutMilliseconds: 10_000) { $0.waiting.count >= count ? true : nil } ?? false
     }
 
     func hasAbandoned(_ count: Int) -> Bool {

@@ -3,6 +3,7 @@ internal import NatterClient
 
 /// What `HOME/config` can say, and what it may be.
 enum Setting: String, CaseIterable {
+    case caFile = "ca-file"
     case color
     case lang
     case server
@@ -15,6 +16,7 @@ enum Setting: String, CaseIterable {
     /// Why a value can't be; nil if it can.
     func problem(with value: String) -> Phrase? {
         switch self {
+        case .caFile: return value.hasPrefix("/") ? nil : "'ca-file' takes a path from the root, not '\(value)'"
         case .color:
             let choices = ColorChoice.allCases.map(\.rawValue)
             return choices.contains(value) ? nil : "'color' takes \(choices.joined(separator: ", ")), not '\(value)'"

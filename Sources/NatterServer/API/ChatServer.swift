@@ -2,6 +2,7 @@ internal import NatterLanguage
 internal import NatterModel
 public import NatterStore
 internal import NatterSystem
+public import NatterTLS
 internal import NatterWire
 
 /// The HTTP API over a store. What a request asks for is decided here; files and SQL are the store's, sockets the listener's.
@@ -22,6 +23,8 @@ public final class ChatServer: Sendable {
         public var registration = Registration.open
         /// Whose `X-Forwarded-For` is believed.
         public var proxies: Set<PeerAddress> = []
+        /// What TLS is spoken with, at the start; nil for plain HTTP.
+        public var identity: TLSIdentity?
         /// Whether there is a page for browsers.
         public var servesPage = true
 
@@ -68,7 +71,7 @@ public final class ChatServer: Sendable {
         store.onNews { [waiters] news in waiters.announce(news) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, proxies: options.proxies,
-            handler: RequestHandler(server: self))
+            identity: options.identity, handler: RequestHandler(server: self))
         listener.signal { $0 = made }
         // Made before the first unknown name asks for it, so that it costs that one no more than others.
         AccountRoutes.prepareDecoy(hashers)
@@ -84,6 +87,9 @@ public final class ChatServer: Sendable {
 
     /// Connections that are open, and requests that wait for news.
     public var load: (connections: Int, waiting: Int) { (connectionCount, waiters.count) }
+
+    /// Serves connections from now on with another certificate; those that are open go on.
+    public func use(_ identity: TLSIdentity) { listener.withLock { $0?.use(identity) } }
 
     public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
 

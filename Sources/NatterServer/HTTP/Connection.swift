@@ -1,6 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
 internal import NatterSystem
+internal import NatterTLS
 
 /// One connection and the request that is on it. The loop's thread only.
 ///
@@ -24,6 +25,8 @@ final class Connection {
     /// Who the request is from, where a proxy has said it.
     var client: PeerAddress?
     unowned let loop: ListenerLoop
+    /// Gone before the library's session is, so not to be used once the connection is closed.
+    private var tls: TLSSession?
     /// Its place in the loop's list.
     var index = 0
 
@@ -58,6 +61,23 @@ final class Connection {
         (self.handle, self.descriptor, self.address, self.loop) = (handle, descriptor, address, loop)
         addressText = address.text
         headDeadline = loop.now + loop.limits.headMilliseconds
+    }
+
+    /// Gives the library's new session a certificate, and keeps an eye on its handshake.
+    func beginTLS(_ session: OpaquePointer, _ identity: TLSIdentity) {
+        tls = TLSSession(session, descriptor: descriptor, identity: identity) { [unowned self] in awaitHandshake() }
+    }
+
+    private func awaitHandshake() {
+        guard !isSuspended, !isCut, loop.handshakes.add(self) else { return }
+        isSuspended = true
+        MHD_suspend_connection(handle)
+    }
+
+    /// The client has gone on with its handshake.
+    func resumeHandshake() {
+        loop.handshakes.remove(self)
+        resume()
     }
 
     // MARK: What libmicrohttpd calls
@@ -172,7 +192,9 @@ final class Connection {
         let (now, limits) = (loop.now, loop.limits)
         switch stage {
         case .head:
-            if now > headDeadline { return cut("the head of the request took too long") }
+            if now > headDeadline {
+                return cut(isShakingHands ? "the TLS handshake took too long" : "the head of the request took too long")
+            }
             // The library overlooks an end that came together with the request; later ends it notices.
             if hasLookedForEnd { return }
             hasLookedForEnd = true
@@ -193,9 +215,13 @@ final class Connection {
 
     /// Nothing is on it, nor on its way.
     var isIdle: Bool {
-        if case .head = stage { return exchange == nil && SocketStatistics.unreadBytes(descriptor) == 0 }
+        if case .head = stage {
+            return exchange == nil && SocketStatistics.unreadBytes(descriptor) == 0 && tls?.pendingBytes ?? 0 == 0
+        }
         return false
     }
+
+    private var isShakingHands: Bool { tls.map { !$0.isEstablished } ?? false }
 
     /// Whether the library has read a head whole that it has not shown us.
     var hasUnseenHead: Bool {
@@ -214,7 +240,12 @@ final class Connection {
         var bytes = Array("HTTP/1.1 \(reply.status) \(reply.reason)\r\nConnection: close\r\n".utf8)
         for (name, value) in reply.headers { bytes += Array("\(name): \(value)\r\n".utf8) }
         bytes += Array("Content-Length: \(body.count)\r\n\r\n".utf8) + body
-        _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if let tls {
+            tls.send(bytes)
+            tls.finishSending()
+        } else {
+            _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        }
         shutdown(descriptor, Int32(SHUT_WR))
     }
 }

@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+public import NatterTLS
 internal import Synchronization
 
 /// An HTTP/1.1 server on one address: one thread, which waits for thousands of connections at once.
@@ -21,9 +22,10 @@ public final class HTTPListener: @unchecked Sendable {
     ///   - address: an IPv4 or IPv6 address in numbers, or `localhost`.
     ///   - port: 0 for any that is free.
     ///   - proxies: whose `X-Forwarded-For` is believed.
+    ///   - identity: to speak TLS with; nil for plain HTTP.
     public init(
         address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
-        handler: any HTTPHandler
+        identity: TLSIdentity? = nil, handler: any HTTPHandler
     ) throws(ListenerError) {
         signal(SIGPIPE, SIG_IGN)
         let files = HTTPListener.raiseFileLimit()
@@ -32,8 +34,8 @@ public final class HTTPListener: @unchecked Sendable {
         self.port = socket.port
         mailbox = try Mailbox()
         loop = try ListenerLoop(
-            socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies, handler: handler,
-            mailbox: mailbox)
+            socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies,
+            identity: identity, handler: handler, mailbox: mailbox)
     }
 
     /// Serves on the calling thread until ``stop()``. To be called once.
@@ -42,6 +44,10 @@ public final class HTTPListener: @unchecked Sendable {
     /// Accepts nothing more, has the handler answer what waits, lets requests in flight finish for a while, and ends
     /// `run`. From any thread, but not from a signal handler.
     public func stop() { mailbox.post(.stop) }
+
+    /// Serves connections from now on with another certificate; those that are open go on with theirs. From any thread,
+    /// for a listener that speaks TLS.
+    public func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
 
     /// Connections that are open.
     public var connectionCount: Int { loop.count.load(ordering: .relaxed) }

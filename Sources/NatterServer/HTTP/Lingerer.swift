@@ -4,7 +4,7 @@ internal import Glibc
 /// Closes sockets slowly: what a refused client goes on sending is read and thrown away for a while.
 ///
 /// Closing a socket with unread bytes in it resets the connection, and a reset throws away the answer that the client
-/// has not read yet. libmicrohttpd has shut its side down by then; this keeps the other side open.
+/// has not read yet. So our side is shut down, and the other kept open.
 final class Lingerer {
     /// Readable when there is something to throw away.
     let descriptor: Int32
@@ -27,6 +27,8 @@ final class Lingerer {
         guard deadlines.count < limits.lingerConnections else { return }
         let copy = fcntl(socket, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { return }
+        // libmicrohttpd has done it by now, but not where TLS has ended.
+        shutdown(copy, Int32(SHUT_WR))
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
         event.data.fd = copy

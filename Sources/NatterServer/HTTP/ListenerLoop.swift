@@ -2,6 +2,7 @@ internal import CMicroHTTPD
 internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
+internal import NatterTLS
 internal import Synchronization
 
 /// Drives libmicrohttpd. Everything but its making happens on one thread, the one that calls `run`.
@@ -20,6 +21,9 @@ final class ListenerLoop {
 
     private var socket: ListeningSocket
     private let lingerer: Lingerer
+    let handshakes: HandshakeWatch
+    /// What connections speak TLS with from now on; nil where they don't.
+    private var identity: TLSIdentity?
     private let connectionLimit: Int
     private var daemon: OpaquePointer?
     private var connections: [Connection] = []
@@ -29,18 +33,27 @@ final class ListenerLoop {
     /// Starts to listen; connections wait until `run`.
     init(
         socket: consuming ListeningSocket, limits: ListenerLimits, connectionLimit: Int, proxies: Set<PeerAddress>,
-        handler: any HTTPHandler, mailbox: Mailbox
+        identity: TLSIdentity?, handler: any HTTPHandler, mailbox: Mailbox
     ) throws(ListenerError) {
         (self.limits, self.proxies, self.handler, self.mailbox) = (limits, proxies, handler, mailbox)
         self.connectionLimit = connectionLimit
+        self.identity = identity
         lingerer = try Lingerer(limits: limits)
+        handshakes = try HandshakeWatch()
         self.socket = socket
         var settings = DaemonCallbacks.settings
         settings.listening_descriptor = self.socket.descriptor
         settings.connection_limit = UInt32(clamping: connectionLimit)
         settings.connection_memory = limits.connectionMemoryBytes
         settings.context = Unmanaged.passUnretained(self).toOpaque()
-        guard let daemon = natter_start_daemon(&settings) else { throw .cannotStart }
+        let started =
+            identity == nil
+            ? natter_start_daemon(&settings)
+            : TLSIdentity.priorities.withCString { priorities in
+                settings.tls_priorities = priorities
+                return natter_start_daemon(&settings)
+            }
+        guard let daemon = started else { throw .cannotStart }
         // From here on the socket is ours again to close: the library is told so at the end.
         self.daemon = daemon
     }
@@ -77,13 +90,15 @@ final class ListenerLoop {
         if MHD_get_timeout(daemon, &wanted) == .YES { timeout = min(timeout, Int64(clamping: wanted)) }
         // Idle connections are looked at more often while stopping: nothing tells when a request is over.
         if isStopping { timeout = min(timeout, 20) }
-        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 3) { places in
+        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 4) { places in
             places[0] = pollfd(fd: natter_epoll_descriptor(daemon), events: Int16(POLLIN), revents: 0)
             places[1] = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
             places[2] = pollfd(fd: lingerer.descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(places.baseAddress, 3, Int32(clamping: timeout)) > 0 else { return }
+            places[3] = pollfd(fd: handshakes.descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(places.baseAddress, 4, Int32(clamping: timeout)) > 0 else { return }
             if places[1].revents != 0 { mailbox.acknowledge() }
             if places[2].revents != 0 { lingerer.drain() }
+            if places[3].revents != 0 { handshakes.resumeReady() }
         }
     }
 
@@ -98,6 +113,7 @@ final class ListenerLoop {
                     reply.discard()
                 }
             case .resume(let exchange): exchange.connection?.resumeTransfer()
+            case .identity(let identity): self.identity = identity
             case .stop: beginStopping()
             }
         }
@@ -141,6 +157,9 @@ final class ListenerLoop {
         let descriptor = natter_connection_descriptor(handle)
         guard let address = PeerAddress(natter_connection_address(handle)) else { return nil }
         let connection = Connection(handle: handle, descriptor: descriptor, address: address, loop: self)
+        if let identity, let session = natter_connection_tls(handle) {
+            connection.beginTLS(OpaquePointer(session), identity)
+        }
         connection.index = connections.count
         connections.append(connection)
         // Whoever is one too many was turned away before.
@@ -150,6 +169,7 @@ final class ListenerLoop {
     }
 
     func closed(_ connection: Connection) {
+        handshakes.remove(connection)
         if !connection.isCut, connection.mustLinger || SocketStatistics.unreadBytes(connection.descriptor) > 0 {
             lingerer.keep(connection.descriptor, now: now)
         }

@@ -1,12 +1,15 @@
 internal import CMicroHTTPD
 internal import Glibc
 internal import NatterSystem
+internal import NatterTLS
 internal import Synchronization
 
 /// What other threads have for the loop.
 enum LoopEvent: Sendable {
     case reply(Exchange, Reply)
     case resume(Exchange)
+    /// What connections are to be served with from now on.
+    case identity(TLSIdentity)
     case stop
 }
 

@@ -1,0 +1,51 @@
+internal import Glibc
+internal import NatterLanguage
+internal import NatterSystem
+
+/// Reads the files of a certificate and its key. Links are followed: those who renew certificates change links.
+enum SecretFile {
+    private static let limit = 1 << 20
+    /// Debian's group of those who may read the keys in `/etc/ssl/private`.
+    private static let keyGroup = "ssl-cert"
+
+    static func read(_ path: String, isKey: Bool) throws(TLSError) -> [UInt8] {
+        // Of a pipe, which this is not, nobody waits for the other end.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else { throw .noFile(path: path) }
+        if isKey, isExposed(status) { throw .exposedKey(path: path, mode: status.st_mode & 0o777) }
+        var bytes = [UInt8](repeating: 0, count: limit)
+        var count = 0
+        while count < bytes.count {
+            let more = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            }
+            if more < 0, errno == EINTR { continue }
+            guard more >= 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+            if more == 0 { break }
+            count += more
+        }
+        return Array(bytes.prefix(count))
+    }
+
+    /// Whether others than the owner can read or write it. Groups that are there to read keys may read: root's, by which
+    /// systemd hands out credentials, and Debian's ssl-cert.
+    private static func isExposed(_ status: stat) -> Bool {
+        if status.st_mode & 0o037 != 0 { return true }
+        return status.st_mode & 0o040 != 0 && status.st_gid != 0 && status.st_gid != groupNumber(keyGroup)
+    }
+
+    private static func groupNumber(_ name: String) -> gid_t? {
+        var entry = group()
+        var found: UnsafeMutablePointer<group>?
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16 << 10) { buffer in
+            guard let start = buffer.baseAddress, getgrnam_r(name, &entry, start, buffer.count, &found) == 0 else {
+                return nil
+            }
+            return found?.pointee.gr_gid
+        }
+    }
+}

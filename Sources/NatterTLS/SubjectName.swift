@@ -1,0 +1,48 @@
+internal import Glibc
+
+/// What a certificate can be made out to: a host's name, or its address.
+public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
+    enum Form: Hashable {
+        case name(String)
+        /// 4 or 16 bytes, in network order.
+        case address([UInt8])
+    }
+
+    let form: Form
+    public let description: String
+
+    /// A DNS name, in lower case, the first label perhaps `*`; or an IPv4 or IPv6 address in numbers. nil for anything
+    /// else.
+    public init?(_ text: String) {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        if inet_pton(AF_INET, text, &bytes) == 1 {
+            form = .address(Array(bytes.prefix(4)))
+            description = text
+            return
+        }
+        if inet_pton(AF_INET6, text, &bytes) == 1 {
+            form = .address(bytes)
+            description = text.lowercased()
+            return
+        }
+        let name = text.lowercased()
+        guard SubjectName.isHostName(name) else { return nil }
+        form = .name(name)
+        description = name
+    }
+
+    public var isAddress: Bool { if case .address = form { true } else { false } }
+
+    private static func isHostName(_ text: String) -> Bool {
+        var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
+        if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }
+        // A last label of digits alone would be read as an address.
+        guard text.utf8.count <= 253, let last = labels.last, !last.allSatisfy(isDigit) else { return false }
+        return labels.allSatisfy { label in
+            (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
+                && label.allSatisfy { isDigit($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x5F }
+        }
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
+}

@@ -1,0 +1,99 @@
+internal import CGnuTLS
+internal import NatterLanguage
+public import NatterModel
+
+/// What a server proves itself by: a certificate, those that lead to its authority, and the key.
+///
+/// Never changes, so that connections can go on with the one that they began with while later ones get another.
+///
+/// Unchecked because of the library's handle, which is only read after `init`.
+public final class TLSIdentity: @unchecked Sendable {
+    /// What is spoken: TLS 1.3 and 1.2, with forward secrecy and authenticated encryption alone, and no group that makes a
+    /// handshake cost milliseconds.
+    public static let priorities =
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
+        + ":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:-MAC-ALL:+AEAD"
+        + ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%SERVER_PRECEDENCE"
+
+    let credentials: OpaquePointer
+    /// Until when the server's own certificate is valid.
+    public let expires: Timestamp
+    /// Its SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
+    public let fingerprint: String
+
+    /// Reads the files; they are not looked at again.
+    ///
+    /// - Parameters:
+    ///   - certificate: the server's own, then those of the authorities between it and one that clients know, as PEM.
+    ///   - key: its private key as PEM, without a passphrase, in a file that only its owner may read.
+    public init(certificate: String, key: String) throws(TLSError) {
+        let certificateBytes = try SecretFile.read(certificate, isKey: false)
+        let keyBytes = try SecretFile.read(key, isKey: true)
+        let chain = try CertificateList(certificateBytes, path: certificate)
+        let privateKey = try PrivateKey(keyBytes, path: key)
+        guard let own = chain.first else { throw .notCertificates(path: certificate, reason: "there is none") }
+        expires = Timestamp(milliseconds: Int64(gnutls_x509_crt_get_expiration_time(own)) * 1_000)
+        fingerprint = Fingerprint.text(of: own)
+
+        var made: OpaquePointer?
+        guard gnutls_certificate_allocate_credentials(&made) == GNUTLS_E_SUCCESS, let made else {
+            throw .refused(certificate: certificate, reason: "memory is short")
+        }
+        credentials = made
+        let code = chain.give(to: made, key: privateKey)
+        // Copied by now, or refused; what is freed here on a refusal is `credentials`, by deinit.
+        if code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH { throw .mismatch(certificate: certificate, key: key) }
+        if code < 0 { throw .refused(certificate: certificate, reason: GnuTLS.reason(code)) }
+    }
+
+    deinit { gnutls_certificate_free_credentials(credentials) }
+}
+
+/// Certificates out of a file.
+private struct CertificateList: ~Copyable {
+    private let handles: UnsafeMutablePointer<gnutls_x509_crt_t?>
+    private let count: UInt32
+
+    init(_ bytes: [UInt8], path: String) throws(TLSError) {
+        var list: UnsafeMutablePointer<gnutls_x509_crt_t?>?
+        var size: UInt32 = 0
+        let code = GnuTLS.withDatum(bytes) { datum in
+            gnutls_x509_crt_list_import2(&list, &size, &datum, GNUTLS_X509_FMT_PEM, 0)
+        }
+        guard code >= 0, let list, size > 0 else { throw .notCertificates(path: path, reason: GnuTLS.reason(code)) }
+        (handles, count) = (list, size)
+    }
+
+    deinit {
+        for index in 0..<Int(count) { gnutls_x509_crt_deinit(handles[index]) }
+        natter_gnutls_free(handles)
+    }
+
+    var first: gnutls_x509_crt_t? { handles[0] }
+
+    /// - Returns: the library's code.
+    func give(to credentials: OpaquePointer, key: borrowing PrivateKey) -> Int32 {
+        gnutls_certificate_set_x509_key(credentials, handles, Int32(clamping: count), key.handle)
+    }
+}
+
+/// A private key out of a file.
+private struct PrivateKey: ~Copyable {
+    let handle: OpaquePointer
+
+    init(_ bytes: [UInt8], path: String) throws(TLSError) {
+        if String(decoding: bytes, as: UTF8.self).contains("ENCRYPTED") { throw .encryptedKey(path: path) }
+        var made: OpaquePointer?
+        guard gnutls_x509_privkey_init(&made) == GNUTLS_E_SUCCESS, let made else {
+            throw .notAKey(path: path, reason: "memory is short")
+        }
+        let code = GnuTLS.withDatum(bytes) { datum in gnutls_x509_privkey_import(made, &datum, GNUTLS_X509_FMT_PEM) }
+        guard code == GNUTLS_E_SUCCESS else {
+            gnutls_x509_privkey_deinit(made)
+            throw .notAKey(path: path, reason: GnuTLS.reason(code))
+        }
+        handle = made
+    }
+
+    deinit { gnutls_x509_privkey_deinit(handle) }
+}

@@ -1,0 +1,81 @@
+internal import CGnuTLS
+internal import Glibc
+
+/// The TLS of one connection, whose session libmicrohttpd makes, drives and ends. One thread only.
+///
+/// The session gets the identity of the moment instead of one for the life of the listener, and tells when its handshake
+/// must wait for the client: libmicrohttpd 0.9.75 would ask again without a pause until more has come.
+public final class TLSSession {
+    private let handle: OpaquePointer
+    private let descriptor: Int32
+    /// The library does not keep it alive.
+    private let identity: TLSIdentity
+    private let handshakeMustWait: () -> Void
+    /// Whether the client has said all that the handshake wants of it.
+    public private(set) var isEstablished = false
+
+    /// - Parameters:
+    ///   - handle: a session on which no byte has been received yet; must not be used once this is gone.
+    ///   - handshakeMustWait: called within the handshake, each time that the client has not sent enough for it.
+    public init(
+        _ handle: OpaquePointer, descriptor: Int32, identity: TLSIdentity, handshakeMustWait: @escaping () -> Void
+    ) {
+        (self.handle, self.descriptor, self.identity) = (handle, descriptor, identity)
+        self.handshakeMustWait = handshakeMustWait
+        gnutls_credentials_set(handle, GNUTLS_CRD_CERTIFICATE, UnsafeMutableRawPointer(identity.credentials))
+        gnutls_transport_set_ptr2(
+            handle, Unmanaged.passUnretained(self).toOpaque(), UnsafeMutableRawPointer(bitPattern: Int(descriptor)))
+        gnutls_transport_set_pull_function(handle) { context, buffer, count in
+            context.map { session($0).pull(buffer, count) } ?? -1
+        }
+        gnutls_transport_set_pull_timeout_function(handle) { context, milliseconds in
+            context.map { session($0).waitForBytes(milliseconds) } ?? -1
+        }
+        gnutls_handshake_set_hook_function(
+            handle, GNUTLS_HANDSHAKE_FINISHED.rawValue, Int32(GNUTLS_HOOK_POST)
+        ) { handle, _, _, isIncoming, _ in
+            if isIncoming != 0, let context = gnutls_transport_get_ptr(handle) { session(context).isEstablished = true }
+            return 0
+        }
+    }
+
+    /// Bytes that were received and deciphered, but not read yet.
+    public var pendingBytes: Int { gnutls_record_check_pending(handle) }
+
+    /// Sends as much as the socket takes without waiting.
+    public func send(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { buffer in
+            var rest = buffer[...]
+            while !rest.isEmpty {
+                let piece = UnsafeRawBufferPointer(rebasing: rest)
+                let count = gnutls_record_send(handle, piece.baseAddress, piece.count)
+                guard count > 0 else { return }
+                rest = rest.dropFirst(count)
+            }
+        }
+    }
+
+    /// Tells the client that nothing more will come.
+    public func finishSending() { gnutls_bye(handle, GNUTLS_SHUT_WR) }
+
+    /// What the library reads by.
+    private func pull(_ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+        let received = recv(descriptor, buffer, count, 0)
+        guard received < 0 else { return received }
+        let code = errno
+        if code == EAGAIN, !isEstablished { handshakeMustWait() }
+        gnutls_transport_set_errno(handle, code)
+        return received
+    }
+
+    private func waitForBytes(_ milliseconds: UInt32) -> Int32 {
+        var place = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        // GNUTLS_INDEFINITE_TIMEOUT is all ones.
+        return poll(&place, 1, milliseconds == .max ? -1 : Int32(clamping: milliseconds))
+    }
+}
+
+/// A free function, since a C callback may capture nothing.
+private func session(_ context: UnsafeMutableRawPointer) -> TLSSession {
+    Unmanaged<TLSSession>.fromOpaque(context).takeUnretainedValue()
+}
