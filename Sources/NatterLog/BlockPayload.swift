@@ -71,7 +71,9 @@ enum BlockPayload {
         if kinds.contains(where: { $0 != MessageKind.text.rawValue }) { put(Column.kinds, kinds) }
         if flags.contains(where: { $0 != 0 }) { put(Column.flags, flags) }
         if abouts.contains(where: { $0 != 0 }) { put(Column.abouts, abouts) }
-        if formerCommit != 0 { put(Column.commits, commits) }
+        // Where all are of one commit, the header says which: what an import packs before its commit is known stays valid.
+        let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
+        if formerCommit != 0 { put(Column.commits, isOneCommit ? [] : commits) }
         return payload
     }
 
@@ -175,7 +177,9 @@ enum BlockPayload {
             }
             guard reader.isAtEnd else { throw FormatViolation("column \(Column.abouts) is longer than its messages") }
         }
-        if let commits = columns[Column.commits] {
+        if let commits = columns[Column.commits], commits.isEmpty {
+            for index in rows.indices { rows[index].commit = header.lastCommit.rawValue }
+        } else if let commits = columns[Column.commits] {
             var reader = ByteReader(commits)
             var commit: UInt64 = 0
             for index in rows.indices {

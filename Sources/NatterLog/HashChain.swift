@@ -61,6 +61,14 @@ public enum HashChain {
         }
     }
 
+    /// H of each record, to be chained once it is known what stands before the first.
+    public static func digests(of records: Records) -> [Digest] {
+        (0..<records.count).map { digest(of: records, at: $0) }
+    }
+
+    /// h after one more record, by its H.
+    public static func advance(_ digest: Digest, by record: Digest) -> Digest { Digest(of: digest, record) }
+
     /// h after one more record.
     public static func advance(_ digest: Digest, over record: Record) -> Digest {
         Digest(of: digest, self.digest(of: record))

@@ -121,6 +121,19 @@ public final class Segment: Sendable {
         return offset + UInt64(bytes.count)
     }
 
+    /// Puts another header in a block's place, in a file that nobody reads yet: what the block holds stays, its place in the
+    /// conversation is another.
+    public func replaceHeader(_ header: BlockHeader, at offset: UInt64) throws(LogError) {
+        do throws(DiskError) { try file.write(header.encode(), at: offset) } catch { throw .disk(error) }
+    }
+
+    /// The same for the file's own header, which stays as long as it is.
+    public func replaceHeader(_ header: SegmentHeader) throws(LogError) {
+        let bytes = header.encode()
+        precondition(bytes.count == self.header.encode().count, "what follows the header stays in its place")
+        do throws(DiskError) { try file.write(bytes, at: 0) } catch { throw .disk(error) }
+    }
+
     public func sync() throws(LogError) {
         do throws(DiskError) { try file.sync() } catch { throw .disk(error) }
     }

@@ -44,11 +44,20 @@ enum Authority {
                 throw .blocked(name)
             }
         case .group:
+            if right == .administer, isOrphan(conversation, state), state.accounts[account]?.isAdmin == true { return }
             guard let membership = conversation.members[account.rawValue] else {
                 if conversation.isOpen { throw .notAMember(name) }
                 throw .noSuchConversation(name)
             }
             if right == .administer, !membership.isAdmin { throw .forbidden("you are not an admin of '\(name)'") }
+        }
+    }
+
+    /// Whether a group has nobody who could administer it: one that an import made, or whose admins are all disabled. An
+    /// admin of the server does it then, until it has an admin of its own.
+    static func isOrphan(_ group: ConversationState, _ state: StoreState) -> Bool {
+        !group.members.contains { number, membership in
+            membership.isAdmin && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
         }
     }
 

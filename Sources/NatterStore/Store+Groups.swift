@@ -195,7 +195,7 @@ extension Store {
     ) {
         performDeciding { [self] connection, commit, numbering in
             let (number, groupName, account, reason) = try state.withLock { state in
-                let group = try state.group(name, .read, for: principal)
+                let group = try state.groupToSee(name, principal)
                 guard let account = state.account(named: user) else { throw StoreError.noSuchUser(user) }
                 let isSelf = account.id == principal.account
                 if !isSelf { _ = try state.group(name, .administer, for: principal) }
@@ -225,7 +225,7 @@ extension Store {
     public func members(of name: String, for principal: Principal) throws(StoreError) -> [MemberView] {
         let now = clock.now()
         return try state.withLock { state throws(StoreError) in
-            let group = try state.group(name, .read, for: principal)
+            let group = try state.groupToSee(name, principal)
             let members = group.members.compactMap { number, membership -> (String, MemberView)? in
                 guard let account = state.accounts[AccountID(rawValue: number)] else { return nil }
                 let user = UserView(
@@ -256,9 +256,23 @@ extension Store {
             do throws(StoreError) {
                 completion(.success(try conversation(name.value ?? "", for: principal)))
             } catch {
-                completion(.failure(error))
+                completion(changedUnseen(name.value ?? "", by: principal, error))
             }
         }
+    }
+
+    /// A group as an admin of the server is told of it who changed it and is not in it: nothing that was said there.
+    private func changedUnseen(
+        _ name: String, by principal: Principal, _ error: StoreError
+    ) -> Result<ConversationView, StoreError> {
+        let snapshot = state.withLock { state in
+            let group = state.groups[NameRule.caseKey(name)].flatMap { state.conversations[$0] }
+            return group.map { state.snapshot(of: $0, for: principal.account) }
+        }
+        guard principal.isAdmin, let snapshot else { return .failure(error) }
+        var view = view(of: snapshot)
+        view.last = nil
+        return .success(view)
     }
 
     /// With the name that the group had: what it is called later is no business of theirs.
@@ -287,6 +301,16 @@ extension StoreState {
         }
         try Authority.check(right, of: principal.account, in: group, named: name, self)
         return group
+    }
+
+    /// A group whose members `principal` may know.
+    func groupToSee(_ name: String, _ principal: Principal) throws(StoreError) -> ConversationState {
+        if let number = groups[NameRule.caseKey(name)], let group = conversations[number],
+            Authority.isOrphan(group, self), accounts[principal.account]?.isAdmin == true
+        {
+            return group
+        }
+        return try group(name, .read, for: principal)
     }
 
     /// A group that `principal` may put `user` into, or whose admins they may change. To join what one is in already changes

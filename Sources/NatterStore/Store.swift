@@ -32,6 +32,8 @@ public final class Store: ChatStore {
     private let lock: Monitor<(any DiskLock)?>
     private let keepsSearchIndex: Bool
     let checkpointBytes: Int
+    /// Whether an import is under way; there is one directory to prepare its files in.
+    let isImporting = Monitor(false)
 
     public struct Options: Sendable {
         /// Days that idempotency keys are remembered, at least.
@@ -154,6 +156,20 @@ public final class Store: ChatStore {
     ) {
         let operation = StoreWriter.Operation(body: body, completion: completion, endsBatch: true)
         if !writer.submit(.operation(operation)) { completion(.busy) }
+    }
+
+    /// Has a change made in a commit of its own, and waits for it. Not for the writer's own thread.
+    func performAlone(
+        _ body: @escaping @Sendable (Connection, Commit) throws -> @Sendable (inout StoreState) -> Void
+    ) -> StoreError? {
+        let result = Monitor<Result<Void, StoreError>?>(nil)
+        let operation = StoreWriter.Operation(
+            body: { connection, commit, _ in try body(connection, commit) },
+            completion: { error in result.signal { $0 = error.map { .failure($0) } ?? .success(()) } },
+            endsBatch: true, beginsBatch: true)
+        guard writer.submit(.operation(operation)) else { return .busy }
+        if case .failure(let error) = result.wait(until: { $0 }) { return error }
+        return nil
     }
 
     /// The same, waiting. Not for the writer's own thread.

@@ -27,6 +27,8 @@ final class StoreWriter: Sendable {
         let completion: @Sendable (StoreError?) -> Void
         /// Whether what comes after it must see what it has changed: who may write where, for example.
         var endsBatch = false
+        /// Whether it must see all that came before it as a part of the state, heads of conversations included.
+        var beginsBatch = false
     }
 
     enum Item: Sendable {
@@ -73,6 +75,7 @@ final class StoreWriter: Sendable {
             var taken = 0
             var cost = 0
             for item in queue.items {
+                if taken > 0, case .operation(let operation) = item, operation.beginsBatch { break }
                 if case .posting(let posting) = item { cost += posting.cost } else { cost += 64 }
                 taken += 1
                 if cost >= StoreWriter.batchBytes { break }

@@ -191,7 +191,11 @@ enum InterfaceTable {
         ),
         ("clients: login, last visit, last address; newest first", "OperateTests.lists"),
         ("natterd status", "OperateTests.status"),
-        ("natterd export, import while the server runs", "OperateTests.bulk OperateTests.killedCommand"),
+        (
+            "natterd export, import while the server runs",
+            "OperateTests.bulk OperateTests.killedCommand OperateTests.importAmongOthers"
+        ),
+        ("import: a new private group gets its members from an admin of the server", "OperateTests.importedGroup"),
         (
             "DIR/natterd.sock",
             "OperateTests.socket OperateTests.longPath OperateTests.atOnce OperateTests.noise OperateTests.killedCommand"

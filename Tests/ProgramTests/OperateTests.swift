@@ -192,6 +192,61 @@ struct OperateTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    @Test("20,000 lines come in while others go on sending; nobody waits for them, and they stand together")
+    func importAmongOthers() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        let lines = (1...20_000).map { JSON.line(ts: $0, sender: "x", text: "imported \($0)") }.joined()
+        let process = try Process(
+            Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:], input: .pipe)
+        // While the file is on its way, the others send; the last piece is held back until they have.
+        let bytes = Array(lines.utf8)
+        process.type(bytes.prefix(bytes.count - 10))
+        for number in 1...20 { try world.bob.sends("meanwhile \(number)") }
+        process.type(bytes.suffix(10))
+        process.closeInput()
+        while try world.natterd("status", "--json").objects().first?[int: "messages"] ?? 0 < 20_021 {
+            try world.bob.sends("at the end")
+        }
+        #expect(process.finish().code == 0)
+        try world.alice.sends("after")
+        let exported = try world.natterd("export", "general").objects()
+        #expect(exported.map { $0[int: "seq"] } == Array(1...exported.count))
+        let texts = exported.compactMap { $0[string: "text"] }
+        let first = try #require(texts.firstIndex(of: "imported 1"))
+        #expect(texts[first..<first + 20_000] == (1...20_000).map { "imported \($0)" }[...])
+        #expect(texts.first == "before" && texts.last == "after" && first >= 21)
+        #expect(try world.bob.texts("log") == texts)
+        world.stopServing()
+        #expect(try world.natterd("fsck").code == 0)
+        #expect(try world.natterd("export", "general").objects().compactMap { $0[string: "text"] } == texts)
+    }
+
+    @Test("an admin of the server gives an imported group its members and its first admin, and reads nothing of it")
+    func importedGroup() throws {
+        let world = try World()
+        let line = JSON.line(ts: 1, sender: "x", text: "long ago")
+        #expect(try world.natterd("import", "archive", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.alice("group", "add", "archive", "bob").code == 67)
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        let added = try world.alice("group", "add", "archive", "bob")
+        #expect(added.code == 0, "\(added.errors)")
+        #expect(try world.alice("group", "members", "archive").lines.count == 1)
+        #expect(try world.alice("log", "archive").code == 67)
+        #expect(try world.alice("send", "-c", "archive", "x").code == 67)
+        #expect(try world.bob.texts("log", "archive").first == "long ago")
+        #expect(try world.alice("group", "promote", "archive", "bob").code == 0)
+        // From here on it has an admin of its own, and alice is a stranger to it
+        #expect(try world.alice("group", "add", "archive", "carol").code == 67)
+        #expect(try world.alice("group", "members", "archive").code == 67)
+        #expect(try world.bob("group", "add", "archive", "carol").code == 0)
+        #expect(try world.carol.texts("log", "archive").first == "long ago")
+        // unless that admin is disabled
+        #expect(try world.natterd("user", "disable", "bob").code == 0)
+        #expect(try world.alice("group", "promote", "archive", "carol").code == 0)
+        #expect(try world.alice("group", "add", "archive", "alice").code == 67)
+    }
+
     @Test("a command that is killed while it sends its file leaves nothing behind, and the server goes on")
     func killedCommand() throws {
         let world = try World()

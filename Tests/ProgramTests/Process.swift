@@ -24,7 +24,7 @@ final class Process {
     let id: pid_t
     private let output: Int32
     private let errors: Int32
-    private let input: Int32
+    private var input: Int32
     private var collected: [UInt8] = []
     private var reported: [UInt8] = []
     private var status: Int32?
@@ -122,7 +122,23 @@ final class Process {
 
     func signal(_ number: Int32) { kill(id, number) }
 
-    func type(_ text: String) { _ = Array(text.utf8).withUnsafeBytes { write(input, $0.baseAddress, $0.count) } }
+    func type(_ text: String) { type(Array(text.utf8)[...]) }
+
+    /// Returns once the program, or the pipe to it, has taken all.
+    func type(_ bytes: ArraySlice<UInt8>) {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
+            if count <= 0 { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Lets the program see the end of its input.
+    func closeInput() {
+        close(input)
+        input = -1
+    }
 
     /// The next line of its output, without the newline.
     func line() throws -> String {

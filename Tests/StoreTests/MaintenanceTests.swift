@@ -192,6 +192,87 @@ struct ImportTests {
         #expect(throws: StoreError.noSuchConversation("@alice")) { try store.exporting("@alice") }
     }
 
+    @Test(
+        "an import goes behind what others write meanwhile, in one piece, and holds nobody up",
+        arguments: [false, true])
+    func importAmongOthers(isNew: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(50)
+        // Given an import that has begun, and whose files are written
+        let name = isNew ? "new" : "general"
+        let sizes = StagedFiles.Sizes(sample: 100_000, segment: 100_000)
+        let importer = try StoreImporter(into: name, of: store.store, sizes: sizes)
+        let imported = messages(20_000)
+        for message in imported {
+            try importer.append(
+                time: Timestamp(milliseconds: message.time), sender: Array(message.sender.utf8),
+                text: Array(message.text.utf8))
+        }
+        // When others write before it ends, sealed and not
+        try store.fill(3_000)
+        try store.seal()
+        try store.post(["the last before it"])
+        let before = try store.all().map(\.text)
+        let summary = try importer.finish()
+        try store.post(["the first after it"])
+        // Then all of it stands behind what was there, with numbers and times of its own
+        let texts = imported.map(\.text)
+        #expect(summary.count == 20_000)
+        #expect(summary.first == Seq(isNew ? 1 : UInt64(before.count + 1)))
+        for _ in 1...2 {
+            #expect(
+                try store.exporting(name).messages.map(\.text).suffix(isNew ? 20_000 : 20_001).prefix(20_000)
+                    == texts[...])
+            #expect(
+                try store.all().map(\.text)
+                    == before + (isNew ? [] : texts) + ["the first after it"])
+            // and a reader who had all before it gets it, and no more, also after a start
+            try store.reopen()
+        }
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a sync from before an import brings it, whatever was committed while it was packed")
+    func importAndSync() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let importer = try StoreImporter(into: "general", of: store.store)
+        try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("imported".utf8))
+        // Given a reader who is up to date, after commits that came while the import was packed
+        try store.fill(20)
+        let reader = try store.user("alice")
+        let now = try store.store.changes(since: .start, for: reader, form: .messages, limitBytes: 1 << 20)
+        _ = try importer.finish()
+        // Then the import lies behind the reader's cursor
+        let answer = try store.store.changes(
+            since: .cursor(now.cursor), for: reader, form: .messages, limitBytes: 1 << 20)
+        var texts: [String] = []
+        while let chunks = try answer.next() {
+            for case .messages(let messages) in chunks { texts += messages.map(\.text) }
+        }
+        #expect(texts == ["imported"])
+    }
+
+    @Test("of two imports at once the second waits; a group that others made meanwhile is not made again")
+    func importConflicts() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let importer = try StoreImporter(into: "new", of: store.store)
+        try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("one".utf8))
+        let alice = try store.user("alice")
+        let made = Monitor<Result<ConversationView, StoreError>?>(nil)
+        store.store.createGroup("NEW", isOpen: true, by: alice) { result in made.signal { $0 = result } }
+        _ = try made.wait { $0 }?.get()
+        #expect(throws: ImportError.store(.nameTaken("new"))) { try importer.finish() }
+        // And nothing of it is left, nor in the way of the next
+        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        #expect(try store.importing(messages(10), into: "new").count == 10)
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
     @Test("a killed import leaves nothing that counts, wherever it was killed", arguments: 0..<4)
     func killed(stage: Int) throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
@@ -216,10 +297,10 @@ struct ImportTests {
             let id = try store.store.conversation("general", for: store.user("alice")).id
             let names = try (51...50 + stage).map { seq -> String in
                 let name = Segment.name(of: id, firstSeq: Seq(UInt64(seq)), generation: 7)
-                try PosixDisk().open(staging.path(of: name), .create).write([1], at: 0)
+                try PosixDisk().open(staging.path(of: Path.name(of: name)), .create).write([1], at: 0)
                 return name
             }
-            try staging.publish(names)
+            try staging.publish(names.map { (name: Path.name(of: $0), target: $0) })
         }
         try TemporaryDirectory.copy(directory.path, to: crashed.path)
         importer.abandon()

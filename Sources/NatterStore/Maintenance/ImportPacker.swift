@@ -9,19 +9,12 @@ final class ImportPacker: Sendable {
     /// Blocks that may wait; with those in work they bound the memory of an import.
     private static let queueLimit = 8
 
-    /// A staged file, whole and synced, and what its rows will be but for the conversation's number.
-    struct Staged: Sendable {
-        /// The path below the data directory that it is to have.
-        let name: String
-        let written: WrittenBlocks
-    }
-
     private struct State {
         var waiting: [Records] = []
         var isComplete = false
         var isAbandoned = false
         /// Set by the thread at its end.
-        var result: Result<[Staged], ArchiveError>?
+        var result: Result<Void, ArchiveError>?
     }
 
     private let state = Monitor(State())
@@ -39,10 +32,10 @@ final class ImportPacker: Sendable {
         return true
     }
 
-    /// Waits until all that was handed over is on the disk.
-    func finish() throws(ArchiveError) -> [Staged] {
+    /// Waits until all that was handed over is on the disk. The thread does not touch the files from then on.
+    func finish() throws(ArchiveError) {
         state.signal { $0.isComplete = true }
-        return try (state.wait { $0.result } ?? .success([])).get()
+        try state.wait { $0.result }?.get()
     }
 
     /// Lets the thread end without finishing, and waits for that.
@@ -53,10 +46,11 @@ final class ImportPacker: Sendable {
 
     /// The thread's body.
     func run(_ files: StagedFiles) {
-        let result: Result<[Staged], ArchiveError>
+        let result: Result<Void, ArchiveError>
         do {
             while let records = next() { try files.append(records) }
-            result = .success(state.withLock { $0.isAbandoned } ? [] : try files.finish())
+            if !state.withLock({ $0.isAbandoned }) { try files.finish() }
+            result = .success(())
         } catch {
             result = .failure(ArchiveError(error))
         }

@@ -21,8 +21,8 @@ struct ImportStaging {
     var directory: String { root + "/" + ImportStaging.directoryName }
     private var manifest: String { directory + "/" + ImportStaging.manifestName }
 
-    /// Where a log file stands meanwhile. Its name alone tells the files of one import apart.
-    func path(of name: String) -> String { directory + "/" + Path.name(of: name) }
+    /// Where a file stands meanwhile.
+    func path(of name: String) -> String { directory + "/" + name }
 
     /// Makes an empty directory.
     func prepare() throws(DiskError) {
@@ -39,15 +39,14 @@ struct ImportStaging {
 
     /// Moves the files to their places, durably.
     ///
-    /// - Parameter names: paths below the data directory.
-    func publish(_ names: [String]) throws(DiskError) {
-        try disk.replaceContents(of: manifest, with: Array(names.map { $0 + "\n" }.joined().utf8))
+    /// - Parameter files: their names here, and the paths below the data directory that they get.
+    func publish(_ files: [(name: String, target: String)]) throws(DiskError) {
+        try disk.replaceContents(of: manifest, with: Array(files.map { $0.target + "\n" }.joined().utf8))
         var directories: Set<String> = []
-        for name in names {
-            let target = root + "/" + name
-            let parent = Path.directory(of: target)
+        for (name, target) in files {
+            let parent = Path.directory(of: root + "/" + target)
             try disk.makeDirectories(parent)
-            try disk.rename(path(of: name), to: target)
+            try disk.rename(path(of: name), to: root + "/" + target)
             directories.insert(parent)
         }
         for parent in directories { try disk.syncDirectory(parent) }
@@ -55,9 +54,10 @@ struct ImportStaging {
     }
 
     /// Takes published files back, where their record could not be made.
-    func withdraw(_ names: [String]) throws(DiskError) {
-        for name in names where try disk.information(root + "/" + name) != nil {
-            try disk.rename(root + "/" + name, to: path(of: name))
+    func withdraw(_ files: [(name: String, target: String)]) throws(DiskError) {
+        for (name, target) in files where try disk.information(path(of: name)) == nil {
+            if try disk.information(root + "/" + target) == nil { continue }
+            try disk.rename(root + "/" + target, to: path(of: name))
         }
     }
 

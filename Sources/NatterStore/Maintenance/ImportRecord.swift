@@ -1,0 +1,186 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// The end of an import: its messages get their numbers, behind all that others have written meanwhile, in one commit of
+/// their own. That commit holds up others for as long as the headers of the files take, not their content.
+final class ImportRecord: Sendable {
+    /// The sealer was at work on the conversation: nothing was done.
+    private struct IsBeingSealed: Error {}
+
+    private let store: Store
+    private let staging: ImportStaging
+    private let identity: ConversationIdentity
+    private let isNew: Bool
+    // The packer is done with them, and the writer's thread, which this waits for, is the next.
+    nonisolated(unsafe) private let files: StagedFiles
+    private let progress = Monitor(Progress())
+
+    /// What there is to take back where the commit fails.
+    private struct Progress {
+        var published: [(name: String, target: String)] = []
+        /// The tail that was sealed before the import.
+        var sealed: WrittenBlocks?
+        var hasClaim = false
+        var mustRetry = false
+        var first = Seq.zero
+        var number: Int64 = 0
+        var commit = Commit.zero
+    }
+
+    init(_ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles)
+    {
+        (self.store, self.staging, self.identity) = (store, staging, identity)
+        (self.isNew, self.files) = (isNew, files)
+    }
+
+    /// - Throws: `StoreError`; errors of the disk. Nothing of the import is in its place then, unless the outcome is unknown.
+    func run() throws -> StoreImporter.Summary {
+        while true {
+            // What can be done before, so that as little as possible is left for the commit.
+            if !isNew { try seal() }
+            let failure = store.performAlone { [self] connection, commit in
+                do { return try record(connection, commit) } catch is IsBeingSealed {
+                    progress.withLock { $0.mustRetry = true }
+                    return { _ in }
+                }
+            }
+            if let failure {
+                if failure != .outcomeUnknown { try takeBack() }
+                throw failure
+            }
+            let hasBegun = progress.withLock { progress in
+                defer { progress.mustRetry = false }
+                return !progress.mustRetry
+            }
+            if hasBegun { break }
+        }
+        if files.count > 0 { announce() }
+        let first = progress.withLock { $0.first }
+        let count = files.count
+        return StoreImporter.Summary(
+            conversation: store.state.withLock { $0.conversations[number]?.name } ?? identity.name,
+            count: UInt64(count), first: count > 0 ? first : .zero,
+            last: count > 0 ? first.advanced(by: count - 1) : .zero)
+    }
+
+    private var number: Int64 { progress.withLock { $0.number } }
+
+    private func seal() throws(StoreError) {
+        let result = Monitor<Result<Void, StoreError>?>(nil)
+        store.sealer.requestWhole(identity.number) { error in
+            result.signal { $0 = error.map { .failure($0) } ?? .success(()) }
+        }
+        try result.wait { $0 }?.get()
+    }
+
+    // MARK: On the writer's thread
+
+    private func record(_ connection: Connection, _ commit: Commit) throws -> @Sendable (inout StoreState) -> Void {
+        // Nobody else has it before it is a part of the state.
+        nonisolated(unsafe) let made: ConversationState? = isNew ? try makeGroup(connection) : nil
+        let (tail, sealedHash) = try claim()
+        let number = made?.identity.number ?? identity.number
+        // What came after the sealer had been there stands before the import, so it leaves the journal with it.
+        let tailBlocks = tail.isEmpty ? nil : try seal(tail, behind: sealedHash, connection)
+        let place = StagedFiles.Place(
+            firstSeq: tail.lastSeq.next, hashBefore: tailBlocks?.hashAfter ?? sealedHash, commit: commit)
+        let settled = try files.settle(at: place, in: number)
+        let targets = settled.map { (name: $0.name, target: $0.target) }
+        progress.withLock { $0.published = targets }
+        if !targets.isEmpty { try staging.publish(targets) }
+        for file in settled { try file.written.record(on: connection) }
+        let last = settled.last?.written
+        if let last {
+            // `sealed_time` stays: times that others gave do not hold up our clock.
+            let statement = try connection.statement(
+                "UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=? WHERE number=?")
+            try statement.run(last.lastSeq.rawValue, last.hashAfter.bytes, commit.rawValue, number)
+        }
+        let first = place.firstSeq
+        progress.withLock { progress in
+            (progress.first, progress.number, progress.commit) = (first, number, commit)
+        }
+        return { state in
+            if let made { state.add(made) }
+            let conversation = state.conversations[number]
+            if let tailBlocks {
+                conversation?.noteSealed(SealedContent(tail))
+                conversation?.drop(upTo: tailBlocks.lastSeq, hash: tailBlocks.hashAfter, commit: tailBlocks.lastCommit)
+            }
+            conversation?.isBeingSealed = false
+            guard let last else { return }
+            state.commit = commit
+            conversation?.drop(upTo: last.lastSeq, hash: last.hashAfter, commit: commit)
+        }
+    }
+
+    private func makeGroup(_ connection: Connection) throws -> ConversationState {
+        guard store.state.withLock({ $0.groups[NameRule.caseKey(identity.name)] == nil }) else {
+            throw StoreError.nameTaken(identity.name)
+        }
+        return try store.insertConversation(
+            kind: .group, name: identity.name, users: [], accounts: nil, id: identity.id, on: connection)
+    }
+
+    /// Keeps the sealer away from the conversation, and gives its tail and the chain before it.
+    private func claim() throws -> (tail: Records, sealedHash: Digest) {
+        if isNew { return (Records(firstSeq: Seq(1)), HashChain.start(of: identity.id)) }
+        return try store.state.withLock { state in
+            guard let conversation = state.conversations[identity.number], !conversation.isDeleted else {
+                throw StoreError.noSuchConversation(identity.name)
+            }
+            if conversation.isBeingSealed { throw IsBeingSealed() }
+            conversation.isBeingSealed = true
+            progress.withLock { $0.hasClaim = true }
+            return (conversation.tail, conversation.sealedHash)
+        }
+    }
+
+    private func seal(_ tail: Records, behind hash: Digest, _ connection: Connection) throws -> WrittenBlocks {
+        let written = try store.withReader { reader in
+            let last = try ArchiveRows.lastSegment(of: identity.number, on: connection)
+            return try writer.seal(
+                tail, of: identity, last: last, hashBefore: hash, effort: .brisk,
+                earlierText: { try reader.textBefore(tail.firstSeq, of: identity) })
+        }
+        progress.withLock { $0.sealed = written }
+        try written.record(on: connection)
+        try Store.recordSealed(written, SealedContent(tail), on: connection)
+        return written
+    }
+
+    private var writer: ArchiveWriter {
+        ArchiveWriter(
+            directory: store.directory, store: store.id, epoch: store.state.withLock { $0.epoch }, disk: store.disk,
+            clock: store.clock)
+    }
+
+    // MARK: Afterwards
+
+    /// Removes what was written and not recorded; only then may the sealer go on.
+    private func takeBack() throws {
+        let done = progress.withLock { $0 }
+        defer {
+            if done.hasClaim {
+                store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false }
+            }
+        }
+        try staging.withdraw(done.published)
+        if let sealed = done.sealed { try writer.withdraw(sealed, of: identity.id) }
+    }
+
+    private func announce() {
+        let (commit, number) = progress.withLock { ($0.commit, $0.number) }
+        store.search.request([number])
+        let news = store.state.withLock { state in
+            News(
+                commit: commit, isForAll: number == state.general,
+                accounts: Set(state.conversations[number]?.members.keys.map { AccountID(rawValue: $0) } ?? []))
+        }
+        store.announce(news)
+    }
+}
