@@ -198,7 +198,7 @@ enum InterfaceTable {
         ("import: a new private group gets its members from an admin of the server", "OperateTests.importedGroup"),
         (
             "DIR/natterd.sock",
-            "OperateTests.socket OperateTests.longPath OperateTests.atOnce OperateTests.noise OperateTests.killedCommand"
+            "OperateTests.socket OperateTests.longPath OperateTests.atOnce OperateTests.noise OperateTests.stranger OperateTests.killedCommand"
         ),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log"),

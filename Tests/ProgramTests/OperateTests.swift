@@ -290,6 +290,27 @@ struct OperateTests {
         }
     }
 
+    @Test("whoever is neither the server's user nor root is refused, even where the modes would let them in")
+    func stranger() throws {
+        let program = try Programs.path("natterd")
+        func asNobody(_ words: [String]) throws -> Outcome {
+            try Process(
+                "/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", program] + words,
+                environment: ["SWIFT_BACKTRACE": "enable=no"]
+            ).finish()
+        }
+        guard getuid() == 0, access("/usr/bin/setpriv", X_OK) == 0, try asNobody(["--version"]).code == 0 else {
+            print("skipped: this takes root, setpriv, and a program that everybody may run")
+            return
+        }
+        let world = try World()
+        for path in [world.directory.path, world.data] { #expect(chmod(path, 0o711) == 0) }
+        #expect(chmod(world.data + "/natterd.sock", 0o666) == 0)
+        let outcome = try asNobody(["--data", world.data, "user", "list"])
+        #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+        #expect(try world.natterd("user", "list").code == 0)
+    }
+
     @Test("a directory whose path is longer than a socket's address")
     func longPath() throws {
         let directory = try TemporaryDirectory()
