@@ -163,6 +163,7 @@ struct OperateTests {
         for found in [object, after] {
             #expect(found[object: "users"]?[int: "all"] == 3 && found[object: "users"]?[int: "admins"] == 0)
             #expect(found[int: "messages"] == 2 && found[int: "conversations"] == 1)
+            #expect(found[string: "directory"] == URL(filePath: world.data).resolvingSymlinksInPath().path)
             #expect(found.hasNull("failure") && found[object: "bytes"]?[int: "free"] ?? 0 > 0)
         }
         #expect(object[string: "store"] == after[string: "store"])

@@ -65,6 +65,13 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 }
 
 extension ServiceStatus {
+    /// Whoever asks may stand elsewhere than the server does. As it is, where the system can't say.
+    private static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     init(of store: Store, server: Service?) throws {
         let counts = store.statistics()
         let accounts = store.accountViews()
@@ -72,7 +79,7 @@ extension ServiceStatus {
         running = server != nil
         _server = OrNull(wrappedValue: server)
         version = Release.version
-        directory = store.directory
+        directory = ServiceStatus.absolute(store.directory)
         self.store = store.id.description
         epoch = counts.epoch
         _failure = OrNull(wrappedValue: store.failure)
