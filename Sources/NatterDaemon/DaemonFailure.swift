@@ -21,6 +21,7 @@ enum DaemonFailure {
         case let error as StoreOpenError: of(error)
         case let error as StoreError: of(error)
         case let error as ImportError: of(error)
+        case let error as BackupError: of(error)
         case let error as ListenerError: of(error)
         case let error as OperatorSocketError: of(error)
         case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
@@ -36,6 +37,7 @@ enum DaemonFailure {
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
+        case .incomplete: CommandFailure(.inputOutput, code: "incomplete", error.phrase)
         }
     }
 
@@ -82,6 +84,16 @@ enum DaemonFailure {
             default: (.inputOutput, "io_error")
             }
         return CommandFailure(exitCode, code: code, error.phrase)
+    }
+
+    private static func of(_ error: BackupError) -> CommandFailure {
+        switch error {
+        case .occupied, .otherStore, .notEmpty: CommandFailure(.cannotCreate, code: "occupied", error.phrase)
+        case .nested: CommandFailure(.usage, code: "usage", error.phrase)
+        case .brokenOff: CommandFailure(.temporary, code: "broken_off", error.phrase)
+        case .notABackup: CommandFailure(.invalidData, code: "not_a_backup", error.phrase)
+        case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)
+        }
     }
 
     private static func of(_ error: ImportError) -> CommandFailure {

@@ -12,7 +12,7 @@ public enum DaemonProgram {
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
         ],
         commands: [
-            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .fsck,
+            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .fsck, .backup, .restore, .reindex,
             .completion(program: "natterd", isHidden: true) { completion },
         ])
 

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterStore
 internal import NatterSystem
@@ -17,10 +18,19 @@ enum DataDirectory {
         return trimmed(try environment.dataHome()) + "/natterd"
     }
 
-    private static func trimmed(_ path: String) -> String {
+    /// Without slashes at the end.
+    static func trimmed(_ path: String) -> String {
         var path = path
         while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
         return path
+    }
+
+    /// The same path for a process that works in another directory.
+    static func absolute(_ path: String) -> String {
+        let path = trimmed(path)
+        guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
+        defer { free(current) }
+        return String(cString: current) + "/" + path
     }
 
     /// Opens the store for a command that runs while no server does. What recovery has to say goes to standard error.

@@ -1,79 +1,103 @@
 internal import NatterCLI
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
 
 extension CommandSpec {
     static let fsck = CommandSpec(
         "fsck", "check all data, down to each byte", group: "Maintenance",
-        options: [.flag("json", "print each damage as a JSON object")],
+        options: [
+            .flag("repair", "put right what can be put right, and state what is lost"),
+            .flag("json", "print each damage as a JSON object"),
+        ],
         description: [
             "Reads everything: the database, the headers, checksums and messages of all log files, the chain of hashes, "
-                + "and whether logs and database agree. Nothing is changed.",
+                + "and whether logs and database agree. Without --repair nothing is changed.",
             "Prints a line for each damage, with file, offset and the range of messages that are lost by it. The status "
                 + "is 1 if there is any, else 0.",
+            "With --repair, blocks that are whole are taken out of files that are not, the index is made again from them, "
+                + "and what might be a message and can't be placed is moved to 'quarantine/', never deleted. What was done "
+                + "stands on standard error. The status is 1 if messages turned out to be lost, whose ranges are named, "
+                + "or something could not be put right; else 0. A loss that was stated once is damage no more: it is "
+                + "named, and the status is 0.",
         ],
         run: FsckCommand.run)
 }
 
 enum FsckCommand {
-    private struct Report: Encodable {
-        let file: String
-        let offset: UInt64?
-        let conversation: String?
-        let from: UInt64?
-        let to: UInt64?
-        let problem: Phrase
+    /// How a check ended.
+    struct Report: Codable, Sendable {
+        let conversations: Int
+        let messages: UInt64
+        let files: Int
+        let damages: Int
+        /// Losses that a repair has stated before.
+        let stated: [DamageReport]
+
+        init(_ summary: StoreCheck.Summary) {
+            (conversations, messages, files) = (summary.conversations, summary.messages, summary.files)
+            (damages, stated) = (summary.damages, summary.stated.map(DamageReport.init))
+        }
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let asJSON = arguments.flag("json")
         let directory = try DataDirectory.path(arguments, console)
-        var failure: OutputError?
-        let summary = try StoreCheck.run(directory) { damage in
-            do throws(OutputError) {
-                try console.output.write(asJSON ? json(damage) : text(damage))
-            } catch {
-                failure = error
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            switch reply {
+            case .damage(let damage): try console.output.write(damage.line(asJSON: asJSON))
+            case .checked(let report): tell(report, arguments, console)
+            default: break
             }
         }
-        if let failure { throw failure }
-        try console.output.flush()
-        if !asJSON {
-            console.note(
-                "checked \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
-                    + "\(damages(summary.damages))")
+        if arguments.flag("repair") { return try repair(directory, client) }
+        return try client.perform(.check) { channel in
+            var failure: (any Error)?
+            let summary = try StoreCheck.run(directory) { damage in
+                do { try channel.reply(.damage(DamageReport(damage))) } catch { failure = error }
+            }
+            if let failure { throw failure }
+            try channel.reply(.checked(Report(summary)))
+            return summary.damages == 0 ? .success : .nothingFound
         }
+    }
+
+    /// For a store that is open.
+    static func run(_ store: Store, _ channel: some OperationChannel) throws -> ExitCode {
+        var failure: (any Error)?
+        let summary = try store.check { damage in
+            do { try channel.reply(.damage(DamageReport(damage))) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        try channel.reply(.checked(Report(summary)))
         return summary.damages == 0 ? .success : .nothingFound
     }
 
-    private static func damages(_ count: Int) -> Phrase {
+    /// Never while somebody else has the directory.
+    private static func repair(_ directory: String, _ client: OperatorClient) throws -> ExitCode {
+        var failure: (any Error)?
+        let repair = try StoreRepair.run(
+            directory, clock: client.console.clock, report: { client.console.note($0) }
+        ) { damage in
+            do { try client.present(.damage(DamageReport(damage))) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        try client.console.output.flush()
+        try client.present(.checked(Report(repair.left)))
+        return repair.left.damages == 0 && repair.newlyLostMessages == 0 ? .success : .nothingFound
+    }
+
+    private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) {
+        for loss in report.stated { console.note(loss) }
+        if arguments.flag("json") { return }
+        console.note(
+            "checked \(report.messages) messages of \(report.conversations) conversations in \(report.files) files; \(damages(report.damages))"
+        )
+    }
+
+    /// How much damage there is, to end a sentence.
+    static func damages(_ count: Int) -> Phrase {
         count == 0 ? "no damage" : .plural(count, "\(count) damaged place", "\(count) damaged places")
-    }
-
-    /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
-    private static func text(_ damage: StoreDamage) -> [UInt8] {
-        let place: Phrase =
-            damage.offset.map { "'\(damage.file)' at byte \($0)" } ?? "'\(damage.file)'"
-        let line: Phrase =
-            switch (damage.range, damage.conversation) {
-            case (let range?, let conversation?):
-                "\(place): messages \(range.lowerBound) to \(range.upperBound) of '\(conversation)': \(damage.problem)"
-            case (let range?, nil):
-                "\(place): messages \(range.lowerBound) to \(range.upperBound): \(damage.problem)"
-            case (nil, let conversation?): "\(place): '\(conversation)': \(damage.problem)"
-            case (nil, nil): "\(place): \(damage.problem)"
-            }
-        var bytes: [UInt8] = []
-        TerminalText.append(escaping: line.text, .line, to: &bytes)
-        return bytes + [0x0A]
-    }
-
-    private static func json(_ damage: StoreDamage) -> [UInt8] {
-        let report = Report(
-            file: damage.file, offset: damage.offset, conversation: damage.conversation,
-            from: damage.range?.lowerBound.rawValue, to: damage.range?.upperBound.rawValue, problem: damage.problem)
-        return WireJSON.encode(report) + [0x0A]
     }
 }

@@ -34,16 +34,36 @@ public final class Connection {
     ///   - checksums: whether each page has a checksum: always, but for a database in memory, which has no file.
     ///   - disk: where the file is.
     /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
-    public init(
+    public convenience init(
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(IndexError) {
+        // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
+        let settings =
+            switch (role, durability) {
+            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0"
+            case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0"
+            case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
+            }
+        try self.init(path, isReader: role == .reader, checksums: checksums, disk: disk, settings: settings)
+    }
+
+    /// For a new file that a copy is written into and that is worth nothing before it is whole: no journal, no syncs.
+    convenience init(copyTarget path: String, disk: any Disk) throws(IndexError) {
+        try self.init(
+            path, isReader: false, checksums: true, disk: disk,
+            settings: "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
+    }
+
+    private init(
+        _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
+    ) throws(IndexError) {
         let system = try disk.databases.map { disk throws(IndexError) in try DiskVFS.of(disk) }
-        if role == .writer, checksums, system == nil { try Connection.makePrivate(path) }
+        if !isReader, checksums, system == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
-            role == .writer
-            ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
-            : SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
+            isReader
+            ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
+            : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
         let code = sqlite3_open_v2(
             path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE,
             system?.name)
@@ -60,15 +80,8 @@ public final class Connection {
             sqlite3_close_v2(handle)
             throw IndexError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
         }
-        // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
-        let settings =
-            switch (role, durability) {
-            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0"
-            case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0"
-            case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
-            }
         sqlite3_busy_timeout(handle, 2_000)
-        if role == .reader { natter_sqlite_no_checkpoint_on_close(handle) }
+        if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
         do throws(IndexError) {
             try execute("PRAGMA mmap_size=0; " + settings)
         } catch {

@@ -72,6 +72,23 @@ public struct Statement: ~Copyable {
         return try body(UnsafeRawBufferPointer(start: pointer, count: pointer == nil ? 0 : count))
     }
 
+    /// A column as it is, to be bound elsewhere.
+    public borrowing func value(_ column: Int) -> any SQLValue {
+        switch sqlite3_column_type(handle, Int32(column)) {
+        case SQLITE_NULL: Int64?.none
+        case SQLITE_INTEGER: int64(column)
+        case SQLITE_BLOB: blob(column)
+        default: text(column)
+        }
+    }
+
+    /// Binds as many values as there are, in their order.
+    public borrowing func bind(all values: [any SQLValue]) throws(IndexError) {
+        for (index, value) in values.enumerated() {
+            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
+        }
+    }
+
     private borrowing func check(_ code: Int32) throws(IndexError) {
         if code != SQLITE_OK { throw connection.error(code) }
     }

@@ -69,6 +69,19 @@ public enum HashChain {
     /// h after one more record, by its H.
     public static func advance(_ digest: Digest, by record: Digest) -> Digest { Digest(of: digest, record) }
 
+    /// Whether records are the same as those of a block under the same seqs; what the block does not hold is not looked at.
+    public static func agree(_ block: Records, _ records: [Record]) -> Bool {
+        records.allSatisfy { record in
+            block.index(of: record.seq).map { digest(of: block, at: $0) == digest(of: record) } ?? true
+        }
+    }
+
+    /// h after messages that were lost before they were sealed: what their own chain was nobody knows, so it becomes another
+    /// one than that of any reader who has them.
+    public static func advance(_ digest: Digest, overLost range: ClosedRange<Seq>) -> Digest {
+        Digest(of: digest, Digest(of: Array("lost \(range.lowerBound) to \(range.upperBound)".utf8)))
+    }
+
     /// h after one more record.
     public static func advance(_ digest: Digest, over record: Record) -> Digest {
         Digest(of: digest, self.digest(of: record))

@@ -77,25 +77,42 @@ struct Batch {
         guard reader.byte() == version else { throw FormatViolation("a batch has an unknown version") }
         var time: Int64 = 0
         while !reader.isAtEnd {
-            guard let conversation = reader.leb128(), let seq = reader.leb128(), let difference = reader.leb128(),
-                let commit = reader.leb128(), let senderCount = reader.leb128(),
-                let sender = reader.slice(Int(clamping: senderCount)), let kind = reader.byte(),
-                let flags = reader.byte(), let about = reader.leb128(), let textCount = reader.leb128(),
-                let text = reader.slice(Int(clamping: textCount)), let hasKey = reader.byte()
-            else { throw FormatViolation("a batch is cut short") }
-            time = time &+ LEB128.unzigzag(difference)
-            var key: Key?
-            if hasKey == 1 {
-                guard let account = reader.leb128(), let hash = reader.integer(UInt64.self),
-                    let content = reader.integer(UInt64.self)
-                else { throw FormatViolation("a batch is cut short") }
-                key = Key(account: Int64(bitPattern: account), hash: hash, content: content)
-            }
-            let record = Record(
-                seq: Seq(seq), time: Timestamp(milliseconds: time), sender: Array(sender), text: Array(text)[...],
-                kind: MessageKind(rawValue: kind), isImported: flags & 1 != 0, about: about == 0 ? nil : Seq(about),
-                commit: Commit(commit))
-            try visit(Entry(conversation: Int64(bitPattern: conversation), record: record, key: key))
+            guard let entry = entry(&reader, &time) else { throw FormatViolation("a batch is cut short") }
+            try visit(entry)
         }
+    }
+
+    /// Which numbers a damaged value seems to give, as far as its parts can be told apart. Nothing of it is to be believed.
+    static func seqs(inDamaged bytes: UnsafeRawBufferPointer) -> [(conversation: Int64, seq: Seq)] {
+        guard bytes.count >= 5 else { return [] }
+        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)]))
+        _ = reader.byte()
+        var time: Int64 = 0
+        var seqs: [(Int64, Seq)] = []
+        while !reader.isAtEnd, let entry = entry(&reader, &time) { seqs.append((entry.conversation, entry.record.seq)) }
+        return seqs
+    }
+
+    /// The next entry; nil where the bytes are none.
+    private static func entry(_ reader: inout ByteReader, _ time: inout Int64) -> Entry? {
+        guard let conversation = reader.leb128(), let seq = reader.leb128(), let difference = reader.leb128(),
+            let commit = reader.leb128(), let senderCount = reader.leb128(),
+            let sender = reader.slice(Int(clamping: senderCount)), let kind = reader.byte(),
+            let flags = reader.byte(), let about = reader.leb128(), let textCount = reader.leb128(),
+            let text = reader.slice(Int(clamping: textCount)), let hasKey = reader.byte()
+        else { return nil }
+        time = time &+ LEB128.unzigzag(difference)
+        var key: Key?
+        if hasKey == 1 {
+            guard let account = reader.leb128(), let hash = reader.integer(UInt64.self),
+                let content = reader.integer(UInt64.self)
+            else { return nil }
+            key = Key(account: Int64(bitPattern: account), hash: hash, content: content)
+        }
+        let record = Record(
+            seq: Seq(seq), time: Timestamp(milliseconds: time), sender: Array(sender), text: Array(text)[...],
+            kind: MessageKind(rawValue: kind), isImported: flags & 1 != 0, about: about == 0 ? nil : Seq(about),
+            commit: Commit(commit))
+        return Entry(conversation: Int64(bitPattern: conversation), record: record, key: key)
     }
 }

@@ -9,11 +9,14 @@ internal import NatterModel
 struct Tail {
     let sealedSeq: Seq
     let sealedHash: Digest
+    /// The commit of the last sealed message.
+    let sealedCommit: Commit
     let records: Records
     let hashes: [Digest]
 
     init(_ conversation: ConversationState) {
         (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
+        sealedCommit = conversation.sealedCommit
         (records, hashes) = (conversation.tail, conversation.tailHashes)
     }
 

@@ -12,6 +12,11 @@ struct SealedContent: Sendable {
 
     init(_ records: Records) { add(records) }
 
+    mutating func add(_ other: SealedContent) {
+        if let highest = other.serverTime { serverTime = max(serverTime ?? highest, highest) }
+        for (sender, count) in other.sent { sent[sender, default: 0] += count }
+    }
+
     mutating func add(_ records: Records) {
         if let highest = records.highestServerTime { serverTime = max(serverTime ?? highest, highest) }
         for index in 0..<records.count where !records[index].isImported {

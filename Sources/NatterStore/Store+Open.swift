@@ -13,6 +13,8 @@ public enum StoreOpenError: Error, PhraseConvertible {
     case cannotCreate(DiskError)
     case newer(Phrase)
     case damaged(Phrase)
+    /// A part of the directory is not there.
+    case incomplete(Phrase)
 
     public var phrase: Phrase {
         switch self {
@@ -20,6 +22,7 @@ public enum StoreOpenError: Error, PhraseConvertible {
         case .cannotCreate(let error): error.phrase
         case .newer(let detail): detail
         case .damaged(let detail): detail
+        case .incomplete(let detail): detail
         }
     }
 }
@@ -33,6 +36,35 @@ extension Store {
         options: Options = Options()
     ) throws -> Store {
         let lock = try takeLock(directory, disk: disk)
+        try checkComplete(directory, disk)
+        do {
+            return try open(directory, lock, disk: disk, clock: clock, options: options)
+        } catch is StoreRecovery.StaleIndex {
+            // All that is there is looked at, once; then it is opened with what was found.
+            options.report("the index is older than the logs; it is made again from them")
+            _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: options.report)
+            return try open(directory, lock, disk: disk, clock: clock, options: options, isRebuilt: true)
+        }
+    }
+
+    /// Logs without a database would be served as an empty store, which gives their numbers again.
+    private static func checkComplete(_ directory: String, _ disk: any Disk) throws {
+        if try disk.information(directory + "/" + StoreRestore.unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
+        }
+        let logs = directory + "/logs"
+        guard try (disk.information(databasePath(directory))?.size ?? 0) == 0,
+            try disk.information(logs)?.isDirectory == true, try disk.list(logs).contains(where: { $0 != "epoch" })
+        else { return }
+        throw StoreOpenError.incomplete(
+            "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
+    }
+
+    private static func open(
+        _ directory: String, _ lock: any DiskLock, disk: any Disk, clock: any WallClock, options: Options,
+        isRebuilt: Bool = false
+    ) throws -> Store {
         do {
             let connection = try Connection(path: databasePath(directory), role: .writer, disk: disk)
             try StoreSchema.current.migrate(connection)
@@ -40,7 +72,7 @@ extension Store {
             let store = Store(
                 directory: directory, id: id, keySecret: secret, disk: disk, clock: clock, lock: lock, options: options)
             let core = try WriterCore(store: store, connection: connection, retentionDays: options.idRetentionDays)
-            try store.load(core)
+            try store.load(core, isRebuilt: isRebuilt)
             try store.start(core)
             return store
         } catch let error as IndexError where error.reason == .newerSchema {
@@ -91,7 +123,7 @@ extension Store {
     }
 
     /// Fills the memory from the database and the ends of the logs.
-    private func load(_ core: WriterCore) throws {
+    private func load(_ core: WriterCore, isRebuilt: Bool) throws {
         let connection = core.connection
         var state = StoreState()
         state.store = id
@@ -103,7 +135,8 @@ extension Store {
         try loadCommit(connection, &state)
         let isClean = try Store.takeCleanMark(connection)
         let journal = try loadJournal(core, &state)
-        let recovery = StoreRecovery(store: self, connection: connection, journal: journal)
+        let known = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+        let recovery = StoreRecovery(store: self, connection: connection, journal: journal, isRebuilt: isRebuilt)
         try recovery.run(&state, isClean: isClean)
         try fillTails(journal, &state)
         if state.general == 0 {
@@ -113,7 +146,8 @@ extension Store {
             state.add(general)
         }
         state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
-        try beginEpoch(connection, &state)
+        // Commits that were found in the logs alone: what else belonged to them nobody knows.
+        try beginEpoch(at: min(known, state.commit).next, connection, &state)
         self.state.signal { $0 = state }
     }
 
@@ -279,22 +313,21 @@ extension Store {
         return isClean
     }
 
-    private func beginEpoch(_ connection: Connection, _ state: inout StoreState) throws {
+    private func beginEpoch(at first: Commit, _ connection: Connection, _ state: inout StoreState) throws {
         var random = SecureRandom()
         let run = (state.epochs.last?.epoch.run ?? 0) &+ 1
         let epoch = Epoch(run: run, random: UInt32(truncatingIfNeeded: random.next()))
-        let first = state.commit.next
         // Runs in which nothing was committed leave no cursor behind that names them.
-        state.epochs.removeAll { $0.firstCommit == first }
+        state.epochs.removeAll { $0.firstCommit >= first }
         state.epochs.append((epoch, first))
         let kept = state.epochs
         try connection.transaction {
-            let delete = try connection.statement("DELETE FROM epoch WHERE first_commit=?")
+            let delete = try connection.statement("DELETE FROM epoch WHERE first_commit>=?")
             try delete.run(first.rawValue)
             let insert = try connection.statement("INSERT INTO epoch VALUES (?,?,?)")
             try insert.run(Int64(run), epoch.rawValue, first.rawValue)
         }
         state.epochs = kept
-        try StoreRecovery.writeMark(epoch, of: self)
+        try StoreRecovery.writeMark(epoch, in: directory, disk: disk)
     }
 }

@@ -267,6 +267,8 @@ extension Store {
             }
             let inTail = tail.records.count(upTo: commit)
             if inTail > 0 { return tail.sealedSeq.advanced(by: inTail) }
+            // Also where the last sealed messages are lost, and no block says what their commit was.
+            if tail.sealedCommit <= commit { return tail.sealedSeq }
             let number = snapshot.identity.number
             let row = try ArchiveRows.lastBlock(upTo: commit, of: number, on: reader.connection)
             let whole: Seq = row.map { $0.lastSeq } ?? .zero

@@ -15,6 +15,11 @@ struct StoreRecovery {
     let connection: Connection
     /// What the journal has of each conversation, by seq; what is acknowledged and not sealed is there.
     let journal: [Int64: [Record]]
+    /// Whether the index was made from the logs just now.
+    let isRebuilt: Bool
+
+    /// The logs hold conversations that the index has never heard of.
+    struct StaleIndex: Error {}
 
     func run(_ state: inout StoreState, isClean: Bool) throws {
         try store.disk.makeDirectories(store.directory + "/logs")
@@ -68,7 +73,7 @@ struct StoreRecovery {
         ) { place, block in
             // All of it must be readable before the journal's copy may go.
             guard let records = try? block.verify(with: segment.dictionary),
-                agrees(block, hashBefore: hash, with: conversation)
+                HashChain.agree(records, journal[conversation.identity.number] ?? [])
             else {
                 isForeign = true
                 return false
@@ -113,42 +118,11 @@ struct StoreRecovery {
         journal[conversation.identity.number]?.contains { $0.seq == seq } ?? false
     }
 
-    /// Whether a block's messages are the ones that the journal has under the same seqs: what was acknowledged counts.
-    private func agrees(_ block: Block, hashBefore: Digest, with conversation: ConversationState) -> Bool {
-        let acknowledged = (journal[conversation.identity.number] ?? []).filter {
-            $0.seq >= block.header.firstSeq && $0.seq <= block.header.lastSeq
-        }
-        var unique: [Record] = []
-        for record in acknowledged where record.seq != unique.last?.seq { unique.append(record) }
-        // An index older than the logs has nothing to compare with.
-        guard unique.count == block.header.count else { return unique.isEmpty }
-        return unique.reduce(hashBefore) { HashChain.advance($0, over: $1) } == block.header.hashAfter
-    }
-
-    /// Copies the torn end of a file to `quarantine/`, durably, and only then cuts it off.
+    /// Moves the torn end of a file to `quarantine/`.
     private func quarantine(_ segment: Segment, offset: UInt64, length: UInt64) throws {
-        let path = try quarantinePath("\(segment.header.conversation)-\(Path.name(of: segment.path))-at-\(offset)")
-        let bytes = try segment.file.read(count: Int(clamping: length), at: offset)
-        let copy = try store.disk.open(path, .create)
-        try copy.write(bytes, at: 0)
-        try copy.sync()
-        try store.disk.syncDirectory(Path.directory(of: path))
-        try segment.file.truncate(to: offset)
-        try segment.file.sync()
+        let path = try Quarantine(root: store.directory, disk: store.disk)
+            .cut(segment.path, from: offset, length: length, label: "\(segment.header.conversation)")
         store.report("moved \(length) bytes of an unfinished write from '\(segment.path)' byte \(offset) to '\(path)'")
-    }
-
-    /// A path in `quarantine/` where nothing lies yet.
-    private func quarantinePath(_ name: String) throws -> String {
-        let directory = store.directory + "/quarantine"
-        try store.disk.makeDirectories(directory)
-        var path = "\(directory)/\(name)"
-        var attempt = 1
-        while try store.disk.information(path) != nil {
-            path = "\(directory)/\(name).\(attempt)"
-            attempt += 1
-        }
-        return path
     }
 
     // MARK: Files that are not recorded
@@ -167,6 +141,7 @@ struct StoreRecovery {
                 }
                 guard let conversation = byID[id] else {
                     if try store.disk.list(directory).isEmpty { continue }
+                    guard isRebuilt || !isOurs(directory, id) else { throw StaleIndex() }
                     store.report(
                         "'\(directory)' holds a conversation that the index does not know; it is left as it is")
                     continue
@@ -179,6 +154,16 @@ struct StoreRecovery {
                     try adoptFile("\(directory)/\(file)", conversation)
                 }
             }
+        }
+    }
+
+    /// Whether a directory has a log of this store with something in it.
+    private func isOurs(_ directory: String, _ id: ConversationID) -> Bool {
+        let names = (try? store.disk.list(directory)) ?? []
+        return names.contains { name in
+            guard let segment = try? Segment.open(at: "\(directory)/\(name)", on: store.disk) else { return false }
+            return segment.header.store == store.id && segment.header.conversation == id
+                && (try? segment.block(at: segment.bodyOffset)) != nil
         }
     }
 
@@ -215,10 +200,8 @@ struct StoreRecovery {
 
     /// Moves a file that a crash cut short to `quarantine/`: it would be nobody's for ever.
     private func setAside(_ path: String, _ conversation: ConversationState) throws {
-        let place = try quarantinePath("\(conversation.identity.id)-\(Path.name(of: path))")
-        try store.disk.rename(path, to: place)
-        try store.disk.syncDirectory(Path.directory(of: place))
-        try store.disk.syncDirectory(Path.directory(of: path))
+        let place = try Quarantine(root: store.directory, disk: store.disk).move(
+            path, label: "\(conversation.identity.id)")
         store.report("moved '\(path)', a log that was only begun, to '\(place)'")
     }
 
@@ -232,8 +215,8 @@ struct StoreRecovery {
     // MARK: The mark
 
     /// `logs/epoch` says which run of the server wrote here last; an index that says otherwise is not of these logs' time.
-    static func writeMark(_ epoch: Epoch, of store: Store) throws {
-        try store.disk.replaceContents(of: store.directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
+    static func writeMark(_ epoch: Epoch, in directory: String, disk: any Disk) throws {
+        try disk.replaceContents(of: directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
     }
 
     private static func readMark(of store: Store) -> Epoch? {

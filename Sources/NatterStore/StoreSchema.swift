@@ -102,6 +102,16 @@ enum StoreSchema {
                 action TEXT NOT NULL,
                 subject TEXT NOT NULL
             );
-            """
+            """,
+        // Messages that exist no more and whose numbers are never given again, as a repair has found.
+        """
+        CREATE TABLE loss (
+            conversation INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            found INTEGER NOT NULL,
+            PRIMARY KEY (conversation, first_seq)
+        ) WITHOUT ROWID;
+        """,
     ])
 }

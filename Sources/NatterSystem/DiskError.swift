@@ -16,6 +16,8 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
     /// No room left: a clean refusal, nothing is wrong with the disk.
     public var isFull: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
     public var isMissing: Bool { code == ENOENT }
+    /// The disk could not give back what is there.
+    public var isUnreadable: Bool { code == EIO }
 
     public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(DiskError.text(of: code))" }
 

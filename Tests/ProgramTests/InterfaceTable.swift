@@ -200,6 +200,16 @@ enum InterfaceTable {
             "DIR/natterd.sock",
             "OperateTests.socket OperateTests.longPath OperateTests.atOnce OperateTests.noise OperateTests.stranger OperateTests.killedCommand"
         ),
+        ("fsck: 0 clean, 1 damage, each with file, offset, range", "DamageTests.clean DamageTests.flipped"),
+        (
+            "fsck --repair",
+            "BackupTests.repair StoreTests/RepairTests StoreTests/ReindexTests"
+        ),
+        (
+            "backup DEST, while the server runs; restore SRC",
+            "BackupTests.whileWriting BackupTests.killed StoreTests/BackupTests"
+        ),
+        ("reindex: from the logs alone", "BackupTests.reindex StoreTests/ReindexTests"),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log"),
         ("fsck; export of what is whole, 74", "DamageTests.clean DamageTests.flipped DamageTests.lost"),

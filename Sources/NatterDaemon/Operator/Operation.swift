@@ -14,6 +14,9 @@ enum Operation: Codable, Sendable, Equatable {
     case export(conversation: String)
     /// Takes the file as data.
     case importing(conversation: String, file: String)
+    /// - Parameter dest: an absolute path.
+    case backup(dest: String)
+    case check
 
     /// One word for the service's log.
     var name: String {
@@ -27,6 +30,8 @@ enum Operation: Codable, Sendable, Equatable {
         case .status: "status"
         case .export: "export"
         case .importing: "import"
+        case .backup: "backup"
+        case .check: "fsck"
         }
     }
 }
@@ -38,6 +43,11 @@ enum OperationReply: Codable, Sendable {
     /// Messages that exist and can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: String)
     case imported(ImportReport)
+    /// How many bytes of how many are done.
+    case progress(bytes: UInt64, total: UInt64)
+    case damage(DamageReport)
+    case backedUp(BackupCommand.Report)
+    case checked(FsckCommand.Report)
 }
 
 /// What an import has done, as `--json` prints it.

@@ -43,6 +43,10 @@ struct OperationRunner {
         case .importing(let conversation, let file):
             let report = try ImportOperation(file: file).run(conversation, store, channel)
             try channel.reply(.imported(report))
+        case .backup(let dest):
+            store.recordAudit(by: actor, "backed up", dest)
+            return try BackupCommand.run(store, to: dest, channel)
+        case .check: return try FsckCommand.run(store, channel)
         }
         return .success
     }

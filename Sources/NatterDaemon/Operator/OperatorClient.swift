@@ -19,8 +19,11 @@ struct OperatorClient {
     /// Makes of a reply what the command prints.
     let present: (OperationReply) throws -> Void
 
+    /// - Parameter alone: does it where no server has the directory; nil to open the store for it.
     /// - Throws: what went wrong, wherever the operation was done.
-    func perform(_ operation: Operation) throws -> ExitCode {
+    func perform(
+        _ operation: Operation, alone: ((any OperationChannel) throws -> ExitCode)? = nil
+    ) throws -> ExitCode {
         let directory = try DataDirectory.path(arguments, console)
         let socket = OperatorSocket(of: directory)
         let deadline = MonotonicClock.now() + OperatorClient.patienceMilliseconds
@@ -28,6 +31,11 @@ struct OperatorClient {
             // The server first: the lock, taken for a moment, could keep one from starting.
             if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
             do {
+                if let alone {
+                    let code = try alone(OwnChannel(client: self))
+                    try console.output.flush()
+                    return code
+                }
                 let store = try DataDirectory.openStore(arguments, console)
                 defer { store.close() }
                 let code = try OperationRunner(store: store, uid: geteuid()).run(operation, OwnChannel(client: self))

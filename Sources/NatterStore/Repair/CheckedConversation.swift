@@ -12,7 +12,9 @@ struct CheckedConversation {
     let sealedCommit: Commit
 
     /// What a person calls it.
-    var label: String {
+    var label: String { CheckedConversation.label(of: identity) }
+
+    static func label(of identity: ConversationIdentity) -> String {
         switch identity.kind {
         case .general, .group: identity.name
         case .personal where identity.users.count == 2: "@\(identity.users[0]),@\(identity.users[1])"

@@ -15,9 +15,13 @@ public final class StoreCheck {
         public var messages: UInt64 = 0
         public var files = 0
         public var damages = 0
+        /// Messages that were lost and stated by a repair before; not counted as damage.
+        public var stated: [StoreDamage] = []
     }
 
     let directory: String
+    /// The path of the database.
+    let database: String
     let disk: any Disk
     private let visit: (StoreDamage) -> Void
     var summary = Summary()
@@ -25,11 +29,14 @@ public final class StoreCheck {
     var knownFiles: Set<String> = []
     /// Where the log of each conversation ends, by the hexadecimal form of its id.
     var sealedEnds: [String: Seq] = [:]
+    private var files: Set<String>?
+    /// What repairs have stated as lost, by conversation.
+    var losses: [Int64: [ClosedRange<Seq>]] = [:]
     /// Whether the store was closed in order. If not, the ends of logs may hold what the next start will sort out.
     var isClean = false
 
-    private init(directory: String, disk: any Disk, visit: @escaping (StoreDamage) -> Void) {
-        (self.directory, self.disk, self.visit) = (directory, disk, visit)
+    private init(directory: String, database: String, disk: any Disk, visit: @escaping (StoreDamage) -> Void) {
+        (self.directory, self.database, self.disk, self.visit) = (directory, database, disk, visit)
     }
 
     /// Checks a directory, which it keeps everybody else out of meanwhile.
@@ -40,8 +47,22 @@ public final class StoreCheck {
         _ directory: String, disk: any Disk = PosixDisk(), _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         let lock = try Store.takeLock(directory, disk: disk)
-        let check = StoreCheck(directory: directory, disk: disk, visit: visit)
-        try withExtendedLifetime(lock) { try check.run() }
+        return try withExtendedLifetime(lock) { try check(directory, disk: disk, visit) }
+    }
+
+    /// The same for who has the directory already.
+    ///
+    /// - Parameters:
+    ///   - database: its path, where it is not the usual one.
+    ///   - files: the log files to look for in the index; nil for all.
+    static func check(
+        _ directory: String, database: String? = nil, files: Set<String>? = nil, disk: any Disk,
+        _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> Summary {
+        let check = StoreCheck(
+            directory: directory, database: database ?? Store.databasePath(directory), disk: disk, visit: visit)
+        check.files = files
+        try check.run()
         return check.summary
     }
 
@@ -49,8 +70,6 @@ public final class StoreCheck {
         summary.damages += 1
         visit(damage)
     }
-
-    private var database: String { Store.databasePath(directory) }
 
     private func run() throws {
         if try disk.information(database) == nil {
@@ -68,6 +87,7 @@ public final class StoreCheck {
             checkDatabase(connection)
             let conversations = try CheckedConversation.all(on: connection, directory: directory)
             isClean = try StoreCheck.hasCleanMark(connection)
+            losses = try LossRows.all(on: connection)
             let tails = try journal(connection)
             for conversation in conversations {
                 summary.conversations += 1
@@ -139,6 +159,16 @@ public final class StoreCheck {
         return found.mapValues { $0.sorted { $0.seq < $1.seq } }
     }
 
+    /// Whether a range is known to be lost; remembers that it was met.
+    func isStated(_ range: ClosedRange<Seq>, of conversation: CheckedConversation) -> Bool {
+        guard LossRows.covers(losses[conversation.identity.number] ?? [], range) else { return false }
+        summary.stated.append(
+            StoreDamage(
+                file: database, conversation: conversation.label, range: range,
+                problem: "lost, as a repair has stated"))
+        return true
+    }
+
     /// The journal must go on where the log ends, without a gap.
     private func check(_ tail: [Record], of conversation: CheckedConversation) {
         var head = conversation.sealedSeq
@@ -155,6 +185,20 @@ public final class StoreCheck {
     }
 
     // MARK: Files that nobody knows
+
+    /// The paths of all files under `logs/`.
+    static func logFiles(_ directory: String, _ disk: any Disk) throws -> Set<String> {
+        var files: Set<String> = []
+        func walk(_ path: String) throws {
+            for name in try disk.list(path) {
+                let inner = path + "/" + name
+                guard let found = try disk.information(inner) else { continue }
+                if found.isDirectory { try walk(inner) } else { files.insert(inner) }
+            }
+        }
+        if try disk.information(directory + "/logs")?.isDirectory == true { try walk(directory + "/logs") }
+        return files
+    }
 
     private func checkUnknownFiles() throws {
         let logs = directory + "/logs"
@@ -179,6 +223,7 @@ public final class StoreCheck {
     }
 
     private func reportUnknown(_ path: String) {
+        if let files, !files.contains(path) { return }
         summary.files += 1
         report(StoreDamage(file: path, problem: "the index does not know this file"))
     }

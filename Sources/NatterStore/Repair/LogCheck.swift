@@ -37,7 +37,7 @@ struct LogCheck {
         }
         for (name, rows) in blocks where !known.contains(name) {
             walk.report(
-                Store.databasePath(check.directory), range: walk.range(of: rows),
+                check.database, range: walk.range(of: rows),
                 "the index has blocks of a log file that it does not know")
         }
         walk.checkEnd()
@@ -62,8 +62,9 @@ struct LogCheck {
     }
 
     private func checkEnd() {
-        let database = Store.databasePath(check.directory)
+        let database = check.database
         if nextSeq <= conversation.sealedSeq {
+            if check.isStated(nextSeq...conversation.sealedSeq, of: conversation) { return }
             report(
                 database, range: nextSeq...conversation.sealedSeq, "no block holds messages that were sealed")
         } else if nextSeq > conversation.sealedSeq.next {
@@ -120,7 +121,7 @@ struct LogCheck {
             spare = try? ArchiveRows.dictionary(row.dictionary, on: connection)
             if spare?.id != row.dictionary {
                 report(
-                    Store.databasePath(check.directory),
+                    check.database,
                     "the second copy of the dictionary of '\(path)' is missing or damaged")
             }
         }
@@ -176,9 +177,10 @@ struct LogCheck {
 
     private mutating func checkBlock(_ segment: Segment, _ row: BlockRow) {
         if row.firstSeq > nextSeq {
-            report(
-                segment.path, at: row.offset, range: nextSeq...row.firstSeq.previous,
-                "no block holds the messages before this one")
+            let missing = nextSeq...row.firstSeq.previous
+            if !check.isStated(missing, of: conversation) {
+                report(segment.path, at: row.offset, range: missing, "no block holds the messages before this one")
+            }
             hash = nil
         } else if row.firstSeq < nextSeq {
             report(segment.path, at: row.offset, "a block begins with a message that one before it holds")

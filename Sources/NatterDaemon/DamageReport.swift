@@ -1,0 +1,46 @@
+internal import NatterCLI
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Damage as commands print it, a line each.
+struct DamageReport: Codable, Sendable {
+    let file: String
+    let offset: UInt64?
+    let conversation: String?
+    let from: UInt64?
+    let to: UInt64?
+    let problem: String
+
+    init(_ damage: StoreDamage) {
+        (file, offset, conversation) = (damage.file, damage.offset, damage.conversation)
+        problem = damage.problem.english
+        (from, to) = (damage.range?.lowerBound.rawValue, damage.range?.upperBound.rawValue)
+    }
+
+    func line(asJSON: Bool) -> [UInt8] { (asJSON ? WireJSON.encode(self) : text) + [0x0A] }
+
+    private var text: [UInt8] {
+        var bytes: [UInt8] = []
+        TerminalText.append(escaping: phrase.text, .line, to: &bytes)
+        return bytes
+    }
+
+    /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
+    var phrase: Phrase {
+        let place: Phrase = offset.map { "'\(file)' at byte \($0)" } ?? "'\(file)'"
+        // It has come through a socket, perhaps; most have no values, and can be translated all the same.
+        let problem = Phrase(key: problem)
+        guard let from, let to else {
+            return conversation.map { "\(place): '\($0)': \(problem)" } ?? "\(place): \(problem)"
+        }
+        return conversation.map { "\(place): messages \(from) to \(to) of '\($0)': \(problem)" }
+            ?? "\(place): messages \(from) to \(to): \(problem)"
+    }
+}
+
+extension Console {
+    /// Names a damage on standard error.
+    func note(_ damage: DamageReport) { note(damage.phrase) }
+}

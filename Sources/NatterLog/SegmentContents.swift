@@ -1,0 +1,104 @@
+internal import NatterModel
+internal import NatterSystem
+
+/// What can be told of a log file by its bytes alone, whatever has happened to it: for making an index again, and for repair.
+///
+/// Reading a file goes by the index and stops at what it does not expect; this goes through all of it and takes each block
+/// that is whole, in whatever order they stand.
+public struct SegmentContents: Sendable {
+    public let bytes: [UInt8]
+    /// nil where it can't be read.
+    public let header: SegmentHeader?
+    /// The file's own dictionary; nil where it should have one that can't be read.
+    public let dictionary: LogDictionary?
+    /// Where the first block should stand, as far as that can be told.
+    public let bodyOffset: Int
+    /// Whole blocks, of whatever conversation: their headers' checksums and those of their stored bytes are right.
+    public let blocks: [BlockPlace]
+    /// Bytes behind the header that belong to none of it, in ascending order.
+    public let loose: [Range<Int>]
+
+    public init(_ bytes: [UInt8], path: String) {
+        self.bytes = bytes
+        var header: SegmentHeader?
+        var dictionary: LogDictionary?
+        var start = 0
+        bytes.withUnsafeBytes { raw in
+            if let (found, length) = try? SegmentHeader.decode(raw, path: path) { (header, start) = (found, length) }
+            if header != nil, header?.dictionary == DictionaryID.none {
+                dictionary = LogDictionary.none
+            } else if let (found, end) = SegmentContents.dictionary(in: raw, from: start) {
+                if header == nil || header?.dictionary == found?.id { dictionary = found }
+                start = end
+            }
+        }
+        (self.header, self.dictionary, bodyOffset) = (header, dictionary, start)
+        (blocks, loose) = SegmentContents.blocks(in: bytes, from: start)
+    }
+
+    /// The block that stands at a place.
+    public func block(_ place: BlockPlace) -> Block {
+        let start = Int(place.offset) + BlockHeader.byteCount
+        return Block(header: place.header, stored: Array(bytes[start..<start + place.header.storedLength]))
+    }
+
+    /// The dictionary's record, which begins at `start`, or, where the header before it can't be read, somewhere behind it.
+    /// - Returns: nil where no record is found; a nil dictionary where its header is whole and its content is not.
+    private static func dictionary(
+        in bytes: UnsafeRawBufferPointer, from start: Int
+    ) -> (dictionary: LogDictionary?, end: Int)? {
+        for offset in start...(start > 0 ? start : SegmentHeader.maximumBytes) {
+            guard offset + LogDictionary.headerBytes <= bytes.count else { return nil }
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            guard let length = try? LogDictionary.recordLength(header: rest) else { continue }
+            guard length <= rest.count else { return nil }
+            let record = UnsafeRawBufferPointer(rebasing: rest[..<length])
+            return (try? LogDictionary(decoding: record), offset + length)
+        }
+        return nil
+    }
+
+    private static func blocks(in bytes: [UInt8], from start: Int) -> (blocks: [BlockPlace], loose: [Range<Int>]) {
+        var blocks: [BlockPlace] = []
+        var loose: [Range<Int>] = []
+        bytes.withUnsafeBytes { raw in
+            var offset = start
+            while offset < raw.count {
+                if let header = block(in: raw, at: offset) {
+                    blocks.append(BlockPlace(offset: UInt64(offset), header: header))
+                    offset += header.totalLength
+                    continue
+                }
+                let next = nextMagic(in: raw, after: offset)
+                if loose.last?.upperBound == offset, let last = loose.popLast() {
+                    loose.append(last.lowerBound..<next)
+                } else {
+                    loose.append(offset..<next)
+                }
+                offset = next
+            }
+        }
+        return (blocks, loose)
+    }
+
+    private static func block(in bytes: UnsafeRawBufferPointer, at offset: Int) -> BlockHeader? {
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+        guard let header = try? BlockHeader(decoding: rest), !header.isProvisional, header.totalLength <= rest.count
+        else { return nil }
+        let stored = UnsafeRawBufferPointer(rebasing: rest[BlockHeader.byteCount..<header.totalLength])
+        return Checksum.crc32c(stored) == header.storedChecksum ? header : nil
+    }
+
+    /// Where the next block may begin.
+    private static func nextMagic(in bytes: UnsafeRawBufferPointer, after offset: Int) -> Int {
+        var index = offset + 1
+        let magic = BlockHeader.magic
+        while index + magic.count <= bytes.count {
+            if bytes[index] == magic[0], UnsafeRawBufferPointer(rebasing: bytes[index...]).starts(with: magic) {
+                return index
+            }
+            index += 1
+        }
+        return bytes.count
+    }
+}

@@ -1,0 +1,290 @@
+internal import NatterArchive
+internal import NatterIndex
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+public import NatterSystem
+
+/// Copies a store as it was at one moment into a directory that has the shape of a data directory, while the store goes on.
+///
+/// First the database, in one step: it has every message that was acknowledged until then, in the journal or as blocks that
+/// it names. Then the log files up to where that copy names them; they are only ever added to, so what it names is there.
+/// All of it is synced, then checked as `fsck` does it, and only then `backup.manifest` makes it a backup.
+///
+/// A later backup into the same directory copies what has come since. Until its last moment the former one stays good: what
+/// logs have gained lies behind the length that its manifest says.
+public final class StoreBackup {
+    /// What was done.
+    public struct Summary: Sendable, Equatable {
+        /// The last commit that is in it.
+        public var commit = Commit.zero
+        public var conversations = 0
+        public var messages: UInt64 = 0
+        public var files = 0
+        public var bytes: UInt64 = 0
+        /// Those that were not there from a former backup.
+        public var copiedBytes: UInt64 = 0
+        /// Damage of the copy, which is that of the store; everything else of it is good.
+        public var damages = 0
+    }
+
+    /// How far it is.
+    public struct Progress: Sendable, Equatable {
+        public var bytes: UInt64
+        public var totalBytes: UInt64
+    }
+
+    private let source: String
+    private let target: String
+    private let disk: any Disk
+    private let clock: any WallClock
+    private let report: (Progress) -> Bool
+    private var progress = Progress(bytes: 0, totalBytes: 0)
+    private var summary = Summary()
+    private var directories: Set<String> = []
+    /// Whether nobody wants it any more.
+    private var isBrokenOff = false
+
+    private init(
+        _ source: String, to target: String, disk: any Disk, clock: any WallClock,
+        _ report: @escaping (Progress) -> Bool
+    ) {
+        (self.source, self.target, self.disk, self.clock, self.report) = (source, target, disk, clock, report)
+    }
+
+    /// Backs up a directory that no server has; nobody can begin to use it meanwhile.
+    ///
+    /// - Throws: `StoreOpenError.locked` where one has it, `BackupError`, errors of the disk and the database.
+    public static func run(
+        _ directory: String, to target: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
+        progress: @escaping (Progress) -> Bool = { _ in true }, _ visit: @escaping (StoreDamage) -> Void = { _ in }
+    ) throws -> Summary {
+        // Only what is a store already: taking the lock would make the directory.
+        guard try disk.information(Store.databasePath(directory)) != nil else {
+            throw DiskError(code: 2, operation: "open", path: Store.databasePath(directory))
+        }
+        let lock = try Store.takeLock(directory, disk: disk)
+        return try withExtendedLifetime(lock) {
+            let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
+            return try StoreBackup(directory, to: target, disk: disk, clock: clock, progress).run(connection, visit)
+        }
+    }
+
+    /// The same for a store that is open.
+    static func run(
+        _ store: Store, to target: String, progress: @escaping (Progress) -> Bool,
+        _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> Summary {
+        try store.withReader { reader in
+            try StoreBackup(store.directory, to: target, disk: store.disk, clock: store.clock, progress)
+                .run(reader.connection, visit)
+        }
+    }
+
+    private var stagedDatabase: String { Store.databasePath(target) + ".new" }
+
+    private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
+        guard !isNested else { throw BackupError.nested(target) }
+        let lock = try Store.takeLock(target, disk: disk)
+        return try withExtendedLifetime(lock) {
+            let former = try prepare()
+            var manifest = try copyDatabase(connection)
+            if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
+            try disk.replaceContents(
+                of: target + "/" + BackupManifest.unfinishedName, with: Array("\(manifest.store)\n".utf8))
+            try copyLogs(former, &manifest)
+            try copySettings(&manifest)
+            try removeStale(former, manifest)
+            for directory in directories { try disk.syncDirectory(directory) }
+            try verify(visit)
+            try finish(&manifest)
+            summary.files = manifest.files.count
+            summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
+            return summary
+        }
+    }
+
+    /// Whether one of the directories lies in the other, as far as names tell.
+    private var isNested: Bool { (target + "/").hasPrefix(source + "/") || (source + "/").hasPrefix(target + "/") }
+
+    /// Looks what is in the way.
+    /// - Returns: the manifest of the backup that is there.
+    private func prepare() throws -> BackupManifest? {
+        let former = try BackupManifest.read(in: target, disk: disk)
+        if former == nil, try disk.information(target + "/" + BackupManifest.unfinishedName) == nil {
+            guard try disk.list(target).allSatisfy({ $0 == "store.lock" }) else { throw BackupError.occupied(target) }
+        }
+        for name in [stagedDatabase, stagedDatabase + "-wal", stagedDatabase + "-shm"]
+        where try disk.information(name) != nil {
+            try disk.remove(name)
+        }
+        return former
+    }
+
+    // MARK: The parts
+
+    private func copyDatabase(_ connection: Connection) throws -> BackupManifest {
+        try connection.copy(to: stagedDatabase, disk: disk)
+        let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
+        let meta = try copy.statement("SELECT value FROM meta WHERE key='store_id'")
+        guard try meta.step(), let store = StoreID(bytes: meta.blob(0)) else {
+            throw BackupError.damaged(path: Store.databasePath(source), problem: "has lost its store's id")
+        }
+        meta.reset()
+        // Files and index of the copy are in step, whatever the store is doing.
+        try copy.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+        let newest = try copy.statement(
+            """
+            SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
+                coalesce((SELECT max(sealed_commit) FROM conversation),0),
+                coalesce((SELECT value FROM meta WHERE key='commit'),0),
+                coalesce((SELECT max(commit_number) FROM change),0))
+            """)
+        summary.commit = try newest.step() ? Commit(newest.uint64(0)) : .zero
+        newest.reset()
+        try copy.checkpoint(truncating: true)
+        return BackupManifest(store: store, commit: summary.commit, taken: clock.now())
+    }
+
+    private func copyLogs(_ former: BackupManifest?, _ manifest: inout BackupManifest) throws {
+        let known = Dictionary(
+            (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+        let rows = try segments()
+        progress.totalBytes = rows.reduce(0) { $0 + $1.size } + (try disk.information(stagedDatabase)?.size ?? 0)
+        for (path, size) in rows {
+            guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
+            manifest.files.append(try copyLog(path, size: size, former: known[path]))
+            if isBrokenOff { throw BackupError.brokenOff(target) }
+        }
+    }
+
+    /// Each log file that the copy of the database names, and how much of it.
+    private func segments() throws -> [(path: String, size: UInt64)] {
+        let copy = try Connection(path: stagedDatabase, role: .reader, disk: disk)
+        let conversations = try CheckedConversation.all(on: copy, directory: target)
+        return try conversations.flatMap { conversation in
+            try ArchiveRows.segments(of: conversation.identity.number, on: copy).map {
+                ($0.name(of: conversation.identity.id), $0.size)
+            }
+        }
+    }
+
+    private func copyLog(
+        _ path: String, size: UInt64, former: BackupManifest.File?
+    ) throws -> BackupManifest.File {
+        let (from, to) = (source + "/" + path, target + "/" + path)
+        try makeDirectory(of: to)
+        if let former, former.size <= size, try disk.information(to)?.isRegular == true,
+            try checksum(to, size: former.size) == former.checksum
+        {
+            if former.size == size { return former }
+            let file = try disk.open(to, .readWrite)
+            let (end, crc) = try copy().append(from, from: former.size, to: size, onto: file, checksum: former.checksum)
+            try file.sync()
+            return BackupManifest.File(path: path, size: end, checksum: crc)
+        }
+        return try copyWhole(from, to, path, size: size)
+    }
+
+    /// Counts as progress what need not be copied.
+    private func checksum(_ path: String, size: UInt64) throws -> UInt32? {
+        let crc = try FileCopy(disk: disk, progress: { _ in }).checksum(path, size: size)
+        if crc != nil { advance(size) }
+        return crc
+    }
+
+    private func copyWhole(
+        _ from: String, _ to: String, _ path: String, size: UInt64
+    ) throws -> BackupManifest.File {
+        let temporary = to + ".new"
+        if try disk.information(temporary) != nil { try disk.remove(temporary) }
+        let file = try disk.open(temporary, .create)
+        let (end, crc) = try copy().append(from, from: 0, to: size, onto: file)
+        try file.sync()
+        try disk.rename(temporary, to: to)
+        return BackupManifest.File(path: path, size: end, checksum: crc)
+    }
+
+    private func copy() -> FileCopy {
+        FileCopy(disk: disk) { [self] count in
+            summary.copiedBytes += UInt64(count)
+            advance(UInt64(count))
+        }
+    }
+
+    private func advance(_ bytes: UInt64) {
+        progress.bytes += bytes
+        if !report(progress) { isBrokenOff = true }
+    }
+
+    /// What else belongs to the service: its configuration, a certificate and its key.
+    private func copySettings(_ manifest: inout BackupManifest) throws {
+        let others = [".db", "-wal", "-shm", ".lock", ".new", "manifest", ".unfinished"]
+        for name in try disk.list(source) where !others.contains(where: { name.hasSuffix($0) }) {
+            let found = try disk.information(source + "/" + name)
+            guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
+            manifest.files.append(
+                try copyWhole(source + "/" + name, target + "/" + name, name, size: found.size))
+        }
+        directories.insert(target)
+    }
+
+    private func makeDirectory(of path: String) throws {
+        let directory = Path.directory(of: path)
+        if directories.insert(directory).inserted { try disk.makeDirectories(directory) }
+    }
+
+    /// A log that a repair has replaced is no part of the store any more.
+    private func removeStale(_ former: BackupManifest?, _ manifest: BackupManifest) throws {
+        let current = Set(manifest.files.map(\.path))
+        for file in former?.files ?? [] where file.path.hasPrefix("logs/") && !current.contains(file.path) {
+            if try disk.information(target + "/" + file.path) != nil { try disk.remove(target + "/" + file.path) }
+        }
+    }
+
+    // MARK: The end
+
+    private func verify(_ visit: @escaping (StoreDamage) -> Void) throws {
+        let found = try StoreCheck.check(target, database: stagedDatabase, disk: disk, visit)
+        (summary.conversations, summary.messages) = (found.conversations, found.messages)
+        summary.damages = found.damages
+    }
+
+    /// Gives the database its name, and the whole its manifest.
+    private func finish(_ manifest: inout BackupManifest) throws {
+        let database = Store.databasePath(target)
+        let size = try disk.information(stagedDatabase)?.size ?? 0
+        let file = try disk.open(stagedDatabase, .readWrite)
+        try file.sync()
+        guard let crc = try FileCopy(disk: disk, progress: { _ in }).checksum(stagedDatabase, size: size) else {
+            throw DiskError(code: 5, operation: "read", path: stagedDatabase)
+        }
+        manifest.files.append(BackupManifest.File(path: Path.name(of: database), size: size, checksum: crc))
+        summary.copiedBytes += size
+        advance(size)
+        // A WAL beside it, left by somebody who has opened the backup, would be taken for this one's.
+        for name in [database + "-wal", database + "-shm"] where try disk.information(name) != nil {
+            try disk.remove(name)
+        }
+        try disk.rename(stagedDatabase, to: database)
+        try disk.syncDirectory(target)
+        try disk.replaceContents(of: target + "/" + BackupManifest.name, with: manifest.encode())
+        try disk.remove(target + "/" + BackupManifest.unfinishedName)
+        try disk.syncDirectory(target)
+    }
+}
+
+extension Store {
+    /// Makes a backup while the store is in use; see `StoreBackup`. On the thread that asks.
+    ///
+    /// - Parameters:
+    ///   - target: a directory that is empty, does not exist, or holds a former backup of this store.
+    ///   - progress: called as it goes; false breaks it off.
+    ///   - visit: gets each damage of the copy.
+    public func backup(
+        to target: String, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
+        _ visit: @escaping (StoreDamage) -> Void = { _ in }
+    ) throws -> StoreBackup.Summary {
+        try StoreBackup.run(self, to: target, progress: progress, visit)
+    }
+}

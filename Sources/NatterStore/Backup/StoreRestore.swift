@@ -1,0 +1,127 @@
+internal import NatterIndex
+public import NatterLanguage
+public import NatterModel
+public import NatterSystem
+
+/// Puts a backup into an empty data directory. What was there before is never overwritten, because nothing may be there.
+public enum StoreRestore {
+    /// Stands in the directory until all is there, so that a restore that was killed is never served.
+    static let unfinishedName = "restore.unfinished"
+
+    public struct Summary: Sendable, Equatable {
+        /// When the backup was taken.
+        public var taken = Timestamp.zero
+        public var commit = Commit.zero
+        public var conversations = 0
+        public var messages: UInt64 = 0
+        public var files = 0
+        public var bytes: UInt64 = 0
+        public var damages = 0
+    }
+
+    /// Copies the files, checks each against the backup's manifest and then all of it as `fsck` does, and begins a new epoch,
+    /// so that clients who have seen more find out.
+    ///
+    /// The database comes last, under its own name only once everything else is there.
+    ///
+    /// - Throws: `BackupError`, `StoreOpenError`, errors of the disk.
+    public static func run(
+        _ source: String, into directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
+        progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
+        report: @escaping @Sendable (Phrase) -> Void = { _ in },
+        _ visit: @escaping (StoreDamage) -> Void = { _ in }
+    ) throws -> Summary {
+        guard let manifest = try BackupManifest.read(in: source, disk: disk),
+            manifest.files.contains(where: { $0.path == "store.db" })
+        else { throw BackupError.notABackup(source) }
+        if (source + "/").hasPrefix(directory + "/") || (directory + "/").hasPrefix(source + "/") {
+            throw BackupError.nested(source)
+        }
+        try checkEmpty(directory, disk)
+        var summary = Summary(taken: manifest.taken, commit: manifest.commit)
+        do {
+            let lock = try Store.takeLock(directory, disk: disk)
+            try withExtendedLifetime(lock) {
+                try checkEmpty(directory, disk)
+                try copy(manifest, source, directory, disk, progress)
+                let found = try StoreCheck.check(directory, disk: disk, visit)
+                (summary.conversations, summary.messages) = (found.conversations, found.messages)
+                (summary.files, summary.damages) = (manifest.files.count, found.damages)
+                summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
+                try disk.remove(directory + "/" + unfinishedName)
+                try disk.syncDirectory(directory)
+            }
+        }
+        try beginEpoch(directory, disk, clock, report)
+        return summary
+    }
+
+    /// Nothing may be there but what a restore that was killed has left.
+    private static func checkEmpty(_ directory: String, _ disk: any Disk) throws {
+        guard try disk.information(directory) != nil else { return }
+        if try disk.information(directory + "/" + unfinishedName) != nil { return }
+        guard try disk.list(directory).allSatisfy({ $0 == "store.lock" }) else { throw BackupError.notEmpty(directory) }
+    }
+
+    private static func copy(
+        _ manifest: BackupManifest, _ source: String, _ directory: String, _ disk: any Disk,
+        _ report: @escaping (StoreBackup.Progress) -> Bool
+    ) throws {
+        if try disk.information(directory + "/" + unfinishedName) != nil {
+            try clear(directory, keeping: Set(manifest.files.map(\.path)), disk)
+        }
+        try disk.replaceContents(of: directory + "/" + unfinishedName, with: Array("\(manifest.store)\n".utf8))
+        var progress = StoreBackup.Progress(bytes: 0, totalBytes: manifest.files.reduce(0) { $0 + $1.size })
+        let copy = FileCopy(disk: disk) { count in
+            progress.bytes += UInt64(count)
+            _ = report(progress)
+        }
+        var directories: Set<String> = [directory]
+        let ordered = manifest.files.filter { $0.path != "store.db" } + manifest.files.filter { $0.path == "store.db" }
+        for file in ordered {
+            let target = directory + "/" + file.path
+            if directories.insert(Path.directory(of: target)).inserted {
+                try disk.makeDirectories(Path.directory(of: target))
+            }
+            if try disk.information(target) != nil { try disk.remove(target) }
+            let path = source + "/" + file.path
+            guard try disk.information(path)?.isRegular == true else {
+                throw BackupError.damaged(path: path, problem: "is missing")
+            }
+            let made = try disk.open(target, .create)
+            let (size, checksum) = try copy.append(path, from: 0, to: file.size, onto: made)
+            guard size == file.size else { throw BackupError.damaged(path: path, problem: "is cut short") }
+            // A log's own checksums say what of it is lost, and the rest is good; other files have none.
+            guard checksum == file.checksum || file.path.hasPrefix("logs/") else {
+                throw BackupError.damaged(path: path, problem: "has another checksum than when it was written")
+            }
+            try made.sync()
+        }
+        for directory in directories { try disk.syncDirectory(directory) }
+    }
+
+    /// Removes what a restore of something else, which was killed, has left.
+    private static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
+        func walk(_ path: String) throws {
+            for name in try disk.list(directory + "/" + path) {
+                let inner = path.isEmpty ? name : path + "/" + name
+                guard inner != unfinishedName, inner != "store.lock", !names.contains(inner) else { continue }
+                if try disk.information(directory + "/" + inner)?.isDirectory == true {
+                    try walk(inner)
+                } else {
+                    try disk.remove(directory + "/" + inner)
+                }
+            }
+        }
+        try walk("")
+    }
+
+    /// Opening a store is what begins an epoch; that it opens is worth knowing, too.
+    private static func beginEpoch(
+        _ directory: String, _ disk: any Disk, _ clock: any WallClock, _ report: @escaping @Sendable (Phrase) -> Void
+    ) throws {
+        var options = Store.Options()
+        options.report = report
+        try Store.open(directory, disk: disk, clock: clock, options: options).close()
+    }
+}

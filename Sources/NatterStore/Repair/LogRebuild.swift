@@ -1,0 +1,317 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// The log of one conversation, as its index has to have it.
+struct RebuiltLog {
+    var segments: [SegmentRow] = []
+    var blocks: [BlockRow] = []
+    var dictionaries: [LogDictionary] = []
+    /// Where the log ends; what the journal has behind it is the tail.
+    var sealedSeq = Seq.zero
+    var sealedHash: Digest
+    var sealedCommit = Commit.zero
+    var content = SealedContent()
+    var losses: [ClosedRange<Seq>] = []
+    /// Files of the survey that the index names.
+    var kept: Set<Int> = []
+    /// Bytes behind the last block of a kept file.
+    var cuts: [(file: Int, offset: UInt64, length: UInt64)] = []
+    /// Whether other messages than before stand under numbers that were given.
+    var hasOtherHistory = false
+}
+
+/// Finds out what the index of one conversation has to be: which whole blocks make up its history, what the journal adds, and
+/// what is lost. Writes new log files where blocks have to be put in order, or where journal and log have a loss between
+/// them; never changes one.
+struct LogRebuild {
+    let root: String
+    let disk: any Disk
+    let clock: any WallClock
+    let store: StoreID
+    let survey: LogSurvey
+    let journal: JournalContents
+    let identity: ConversationIdentity
+    /// What the index had of it; nil where it did not know it.
+    let known: CheckedConversation?
+    /// What it had of its files.
+    let knownSegments: [SegmentRow]
+    /// Whether files that are not as they should be are written anew, to be moved away afterwards.
+    let isRepair: Bool
+
+    /// A file being written.
+    private struct Output {
+        let segment: Segment
+        var row: SegmentRow
+        var end: Seq
+        var hash: Digest
+    }
+
+    func run() throws -> RebuiltLog {
+        let found = (survey.blocks[identity.id] ?? []).filter { isRepair || isInPlace($0) }
+        let end = known.map { LogChain.Known(seq: $0.sealedSeq, hash: $0.sealedHash) }
+        let chain = LogChain(
+            found, of: identity.id, known: end, preference: preference, agrees: agrees)
+        var log = RebuiltLog(sealedHash: HashChain.start(of: identity.id))
+        try place(chain, &log)
+        for hole in chain.holes { try fill(hole, after: chain, &log) }
+        (log.sealedSeq, log.sealedHash, log.sealedCommit) = (chain.end, chain.hash, chain.commit)
+        try finish(chain, &log)
+        log.segments.sort { ($0.firstSeq, $0.generation) < ($1.firstSeq, $1.generation) }
+        log.blocks.sort { $0.firstSeq < $1.firstSeq }
+        if let last = log.blocks.last, last.lastSeq == log.sealedSeq { log.sealedCommit = last.lastCommit }
+        closeFiles(&log, chain)
+        if let known {
+            let former = chain.blocks.first { $0.header.lastSeq >= known.sealedSeq }
+            // Where a block ends exactly there, the hashes can be compared.
+            let isOther = former.map { $0.header.lastSeq == known.sealedSeq && $0.header.hashAfter != known.sealedHash }
+            log.hasOtherHistory = log.hasOtherHistory || isOther == true
+        }
+        return log
+    }
+
+    // MARK: Which blocks
+
+    private func isInPlace(_ block: SurveyedBlock) -> Bool {
+        let file = survey.files[block.file]
+        return file.isPlaced && file.conversation == identity.id
+    }
+
+    /// Of two that are the same, that in the better file counts.
+    private func preference(_ block: SurveyedBlock) -> Int {
+        let file = survey.files[block.file]
+        let isKnown = knownSegments.contains { $0.name(of: identity.id) == file.path }
+        let faults = (file.isPlaced ? 0 : 4) + (file.hasDictionary ? 0 : 2) + (file.loose.isEmpty ? 0 : 1)
+        return (8 - faults) * 2 + (isKnown ? 1 : 0)
+    }
+
+    /// Whether a block's messages are those that the journal has under the same seqs: what was acknowledged counts.
+    private func agrees(_ block: SurveyedBlock) -> Bool {
+        let acknowledged = journal.records(of: identity.number, block.header.seqs)
+        if acknowledged.isEmpty { return true }
+        guard let dictionary = try? survey.dictionary(block.header.dictionary),
+            let records = try? survey.bytes(of: block).open(with: dictionary)
+        else { return false }
+        return HashChain.agree(records, acknowledged)
+    }
+
+    // MARK: Where they stand
+
+    /// Makes rows for the blocks where they are, or copies them to where they should be.
+    private func place(_ chain: LogChain, _ log: inout RebuiltLog) throws {
+        var files: [Int: [SurveyedBlock]] = [:]
+        for block in chain.blocks { files[block.file, default: []].append(block) }
+        var rows: [Int: SegmentRow] = [:]
+        for (number, blocks) in files {
+            guard let row = row(of: number, blocks), !isRepair || isOrderly(number, blocks) else { continue }
+            rows[number] = row
+            log.kept.insert(number)
+            if isRepair, row.size < survey.files[number].size {
+                log.cuts.append((number, row.size, survey.files[number].size - row.size))
+            }
+            log.segments.append(row)
+            if let dictionary = try survey.dictionary(row.dictionary) { log.dictionaries.append(dictionary) }
+        }
+        var output: Output?
+        for block in chain.blocks {
+            log.content.add(block.content)
+            if let row = rows[block.file] {
+                try close(&output, &log)
+                log.blocks.append(BlockRow(block.header, at: block.place.offset, in: row))
+            } else {
+                try write(block, to: &output, &log)
+            }
+        }
+        try close(&output, &log)
+    }
+
+    /// The row of a file whose blocks can be read where they stand.
+    private func row(of number: Int, _ blocks: [SurveyedBlock]) -> SegmentRow? {
+        let file = survey.files[number]
+        guard file.isPlaced, file.conversation == identity.id, let header = file.header,
+            let generation = file.generation, let end = blocks.map(\.place.end).max()
+        else { return nil }
+        return SegmentRow(
+            conversation: identity.number, firstSeq: header.firstSeq, generation: generation, size: end,
+            dictionary: header.dictionary, isClosed: false)
+    }
+
+    /// Whether a file is what a writer would have left: its header, its dictionary, and the blocks of its conversation one
+    /// after the other. Only behind them something else may stand.
+    private func isOrderly(_ number: Int, _ blocks: [SurveyedBlock]) -> Bool {
+        let file = survey.files[number]
+        guard let header = file.header, file.hasDictionary, blocks.count == file.blockCount,
+            header.kind == identity.kind, header.users == identity.users,
+            let first = blocks.first?.header, first.firstSeq == header.firstSeq, first.hashBefore == header.hashBefore
+        else { return false }
+        var offset = file.bodyOffset
+        var former: BlockHeader?
+        for block in blocks {
+            guard block.place.offset == offset,
+                former.map({ $0.lastSeq.next == block.header.firstSeq && $0.hashAfter == block.header.hashBefore })
+                    ?? true
+            else { return false }
+            offset = block.place.end
+            former = block.header
+        }
+        return file.loose.allSatisfy { $0.lowerBound >= offset }
+    }
+
+    /// Copies a block, byte by byte the same, behind the one before it or into a new file.
+    private func write(_ block: SurveyedBlock, to output: inout Output?, _ log: inout RebuiltLog) throws {
+        if let open = output {
+            let follows = open.end.next == block.header.firstSeq && open.hash == block.header.hashBefore
+            let canRead = [DictionaryID.none, open.segment.dictionary.id].contains(block.header.dictionary)
+            if !follows || !canRead || open.row.size >= Segment.maximumBytes { try close(&output, &log) }
+        }
+        var open =
+            try output
+            ?? begin(
+                block.header.firstSeq, hashBefore: block.header.hashBefore,
+                dictionary: survey.dictionary(block.header.dictionary) ?? .none,
+                like: survey.files[block.file].header)
+        let bytes = try survey.bytes(of: block)
+        log.blocks.append(BlockRow(block.header, at: open.row.size, in: open.row))
+        open.row.size = try open.segment.append([bytes], at: open.row.size)
+        (open.end, open.hash) = (block.header.lastSeq, block.header.hashAfter)
+        output = open
+    }
+
+    private func begin(
+        _ seq: Seq, hashBefore: Digest, dictionary: LogDictionary, like former: SegmentHeader?
+    ) throws -> Output {
+        let header = SegmentHeader(
+            store: store, conversation: identity.id, epoch: former?.epoch ?? Epoch(rawValue: 0), firstSeq: seq,
+            hashBefore: hashBefore, created: former?.created ?? clock.now(), dictionary: dictionary.id,
+            kind: identity.kind, name: identity.name, users: identity.users)
+        for generation in 0..<0xFFFF {
+            let path = root + "/" + Segment.name(of: identity.id, firstSeq: seq, generation: generation)
+            if try disk.information(path) != nil { continue }
+            let segment = try Segment.create(at: path, header: header, dictionary: dictionary, on: disk)
+            let row = SegmentRow(
+                conversation: identity.number, firstSeq: seq, generation: generation, size: segment.bodyOffset,
+                dictionary: dictionary.id, isClosed: true)
+            return Output(segment: segment, row: row, end: seq.previous, hash: hashBefore)
+        }
+        throw DiskError(code: 17, operation: "create", path: Segment.directory(of: identity.id))
+    }
+
+    private func close(_ output: inout Output?, _ log: inout RebuiltLog) throws {
+        guard let open = output else { return }
+        output = nil
+        try open.segment.sync()
+        log.segments.append(open.row)
+        log.dictionaries.append(open.segment.dictionary)
+    }
+
+    // MARK: What no block holds
+
+    /// Puts what the journal has of a hole into the log; the rest of it is lost.
+    private func fill(_ hole: ClosedRange<Seq>, after chain: LogChain, _ log: inout RebuiltLog) throws {
+        let before = chain.blocks.last { $0.header.lastSeq == hole.lowerBound.previous }
+        let next = chain.blocks.first { $0.header.firstSeq == hole.upperBound.next }
+        let records = journal.records(of: identity.number, hole)
+        let hash = before?.header.hashAfter ?? HashChain.start(of: identity.id)
+        if records.count == hole.upperBound.distance(after: hole.lowerBound) + 1,
+            records.reduce(hash, { HashChain.advance($0, over: $1) }) != next?.header.hashBefore
+        {
+            // Of another history than the blocks around them.
+            log.losses.append(hole)
+            return
+        }
+        _ = try seal(records, in: hole, hash: hash, &log)
+    }
+
+    /// Seals records that lie in a range, run by run; what is between them is lost.
+    /// - Returns: the chain at the end of the range.
+    private func seal(
+        _ records: [Record], in range: ClosedRange<Seq>, hash: Digest, _ log: inout RebuiltLog
+    ) throws -> Digest {
+        var hash = hash
+        var next = range.lowerBound
+        var rest = records[...]
+        while let first = rest.first {
+            if first.seq > next {
+                log.losses.append(next...first.seq.previous)
+                hash = HashChain.advance(hash, overLost: next...first.seq.previous)
+                next = first.seq
+            }
+            var run = Records(firstSeq: first.seq)
+            while let record = rest.first, record.seq == next {
+                run.append(record)
+                next = next.next
+                rest = rest.dropFirst()
+            }
+            hash = try write(run, hash: hash, &log)
+        }
+        if next <= range.upperBound {
+            log.losses.append(next...range.upperBound)
+            hash = HashChain.advance(hash, overLost: next...range.upperBound)
+        }
+        return hash
+    }
+
+    private func write(_ run: Records, hash: Digest, _ log: inout RebuiltLog) throws -> Digest {
+        var output = try begin(run.firstSeq, hashBefore: hash, dictionary: .none, like: nil)
+        var start = 0
+        while start < run.count {
+            let count = run.blockCount(from: start, targetBytes: Block.targetRawBytes)
+            let block = Block(
+                sealing: run, start..<start + count, of: identity.id, hashBefore: output.hash, dictionary: .none)
+            log.blocks.append(BlockRow(block.header, at: output.row.size, in: output.row))
+            output.row.size = try output.segment.append([block], at: output.row.size)
+            output.hash = block.header.hashAfter
+            log.sealedCommit = max(log.sealedCommit, block.header.lastCommit)
+            start += count
+        }
+        log.content.add(SealedContent(run))
+        let end = output.hash
+        var closing: Output? = output
+        try close(&closing, &log)
+        return end
+    }
+
+    /// Decides where the log ends and the tail begins.
+    private func finish(_ chain: LogChain, _ log: inout RebuiltLog) throws {
+        let knownEnd = max(known?.sealedSeq ?? .zero, chain.end)
+        let top = max(knownEnd, journal.top(of: identity.number))
+        guard top > chain.end else { return }
+        func isWhole(from seq: Seq) -> Bool {
+            seq > top || journal.records(of: identity.number, seq...top).count == top.distance(after: seq) + 1
+        }
+        // The journal goes on where the blocks end: that is a tail.
+        if isWhole(from: chain.end.next) { return }
+        if let known, known.sealedSeq > chain.end, isWhole(from: known.sealedSeq.next) {
+            // Sealed messages are gone, but the chain behind them is known.
+            let range = chain.end.next...known.sealedSeq
+            _ = try seal(journal.records(of: identity.number, range), in: range, hash: chain.hash, &log)
+            (log.sealedSeq, log.sealedHash) = (known.sealedSeq, known.sealedHash)
+            log.sealedCommit = max(log.sealedCommit, known.sealedCommit)
+            return
+        }
+        let range = chain.end.next...top
+        log.sealedHash = try seal(
+            journal.records(of: identity.number, range), in: range, hash: chain.hash, &log)
+        log.sealedSeq = top
+        log.sealedCommit = max(log.sealedCommit, known?.sealedCommit ?? .zero, journal.lastCommit)
+        log.hasOtherHistory = true
+    }
+
+    /// Only the last file is ever appended to, and only if all of it is as it should be.
+    private func closeFiles(_ log: inout RebuiltLog, _ chain: LogChain) {
+        for index in log.segments.indices {
+            let row = log.segments[index]
+            let former = knownSegments.first { $0.firstSeq == row.firstSeq && $0.generation == row.generation }
+            let path = row.name(of: identity.id)
+            let isLast = index == log.segments.count - 1 && log.sealedSeq == chain.end
+            let hasRoom =
+                row.size < Segment.maximumBytes
+                && (row.dictionary != .none || row.size < UInt64(LogDictionary.maximumBytes))
+            let isWhole = survey.files.contains { $0.path == path && $0.size == row.size }
+            log.segments[index].isClosed = former?.isClosed == true || !isLast || !hasRoom || !isWhole
+        }
+    }
+}

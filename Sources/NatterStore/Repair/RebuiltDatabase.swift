@@ -1,0 +1,167 @@
+internal import NatterCrypto
+internal import NatterIndex
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// The database that a rebuild writes to: the one that is there, if all of it can be read; else a new one with what could be
+/// read of the old, which takes its place in the end.
+final class RebuiltDatabase {
+    private let root: String
+    private let disk: any Disk
+    private let report: (Phrase) -> Void
+    private var open: Connection?
+    /// Whether nothing was there to go on from.
+    private(set) var isNew = false
+    /// Whether it stands under another name until it is done.
+    private let isStaged: Bool
+
+    var path: String { Store.databasePath(root) }
+    private var stagedPath: String { path + ".rebuilt" }
+
+    init(_ root: String, disk: any Disk, report: @escaping (Phrase) -> Void) throws {
+        (self.root, self.disk, self.report) = (root, disk, report)
+        let database = Store.databasePath(root)
+        try RebuiltDatabase.finishFormer(root, disk)
+        let exists = try (disk.information(database)?.size ?? 0) > 0
+        if exists, RebuiltDatabase.isWhole(database, disk) {
+            isStaged = false
+            let connection = try Connection(path: database, role: .writer, disk: disk)
+            try StoreSchema.current.migrate(connection)
+            open = connection
+            return
+        }
+        isStaged = true
+        isNew = !exists
+        for end in ["", "-wal", "-shm"] where try disk.information(database + ".rebuilt" + end) != nil {
+            try disk.remove(database + ".rebuilt" + end)
+        }
+        let connection = try Connection(path: database + ".rebuilt", role: .writer, disk: disk)
+        try StoreSchema.current.migrate(connection)
+        open = connection
+        if exists { try salvage(database, connection) }
+    }
+
+    /// While it is being written.
+    var connection: Connection {
+        guard let open else { preconditionFailure("the database was finished") }
+        return open
+    }
+
+    /// A run that was killed after its database was done has left it beside the old one.
+    private static func finishFormer(_ root: String, _ disk: any Disk) throws {
+        let path = Store.databasePath(root)
+        guard try disk.information(path + ".rebuilt") != nil,
+            try disk.information(path + ".rebuilt-wal") == nil, isWhole(path + ".rebuilt", disk)
+        else { return }
+        do {
+            let connection = try Connection(path: path + ".rebuilt", role: .reader, disk: disk)
+            let mark = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
+            guard try mark.step() else { return }
+        }
+        for end in ["-wal", "-shm"] where try disk.information(path + ".rebuilt" + end) != nil {
+            try disk.remove(path + ".rebuilt" + end)
+        }
+        try replace(root, disk, Quarantine(root: root, disk: disk)) { _ in }
+    }
+
+    private static func isWhole(_ path: String, _ disk: any Disk) -> Bool {
+        do {
+            guard try isSound(path, disk) else { return false }
+            // Pages that nothing leads to are read by nobody; but damage is damage.
+            if try (disk.information(path + "-wal")?.size ?? 0) > 0 { return true }
+            return try PageScan.damagedPages(of: disk.open(path, .read)).isEmpty
+        } catch {
+            return false
+        }
+    }
+
+    private static func isSound(_ path: String, _ disk: any Disk) throws -> Bool {
+        let connection = try Connection(path: path, role: .reader, disk: disk)
+        let check = try connection.statement("PRAGMA integrity_check(1)")
+        guard try check.step(), check.text(0) == "ok" else { return false }
+        check.reset()
+        let id = try connection.statement("SELECT 1 FROM meta WHERE key='store_id'")
+        return try id.step()
+    }
+
+    private func salvage(_ path: String, _ target: Connection) throws {
+        do {
+            let source = try Connection(path: path, role: .reader, disk: disk)
+            var salvage = DatabaseSalvage(from: source, to: target)
+            try target.transaction { try salvage.run() }
+            for table in salvage.incomplete {
+                report("of the table '\(table)' of '\(path)' not all could be read; a backup has it whole")
+            }
+            let meta = try target.statement("SELECT 1 FROM meta WHERE key='store_id'")
+            isNew = try !meta.step()
+        } catch let error as IndexError where error.path == path {
+            report("nothing of '\(path)' could be read: \(error.message)")
+            isNew = true
+        }
+    }
+
+    // MARK: What it says
+
+    func storeID() throws -> StoreID? {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key='store_id'")
+        return try statement.step() ? StoreID(bytes: statement.blob(0)) : nil
+    }
+
+    /// Gives a new database the store's id, as its logs have it.
+    func identify(_ found: StoreID?) throws -> StoreID {
+        if let own = try storeID() {
+            let secret = try connection.statement("SELECT 1 FROM meta WHERE key='key_secret'")
+            if try !secret.step() { try putSecret() }
+            return own
+        }
+        var random = SecureRandom()
+        let id = found ?? StoreID(using: &random)
+        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run("store_id", id.bytes)
+        try putSecret()
+        return id
+    }
+
+    private func putSecret() throws {
+        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run(
+            "key_secret", ShortHashKey.random().bytes)
+        report("the ids of messages sent before are not known any more: a repetition of one is taken for a new message")
+    }
+
+    /// The newest commit that it knows of.
+    func lastCommit(_ journal: JournalContents) throws -> Commit {
+        let newest = try connection.statement(
+            """
+            SELECT max(coalesce((SELECT max(sealed_commit) FROM conversation),0),
+                coalesce((SELECT value FROM meta WHERE key='commit'),0),
+                coalesce((SELECT max(commit_number) FROM change),0))
+            """)
+        return max(journal.lastCommit, try newest.step() ? Commit(newest.uint64(0)) : .zero)
+    }
+
+    // MARK: The end
+
+    /// Makes it durable, and gives it its place.
+    func finish(_ quarantine: Quarantine) throws {
+        try connection.checkpoint(truncating: true)
+        open = nil
+        guard isStaged else { return }
+        try disk.open(stagedPath, .readWrite).sync()
+        try disk.syncDirectory(root)
+        try RebuiltDatabase.replace(root, disk, quarantine, report)
+    }
+
+    /// The old files go to quarantine, the WAL first: it must never meet another database.
+    private static func replace(
+        _ root: String, _ disk: any Disk, _ quarantine: Quarantine, _ report: (Phrase) -> Void
+    ) throws {
+        let path = Store.databasePath(root)
+        for name in [path + "-wal", path + "-shm", path] where try disk.information(name) != nil {
+            let target = try quarantine.move(name, label: "")
+            if name == path { report("moved the damaged database to '\(target)'") }
+        }
+        try disk.rename(path + ".rebuilt", to: path)
+        try disk.syncDirectory(root)
+    }
+}

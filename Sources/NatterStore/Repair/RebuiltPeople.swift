@@ -1,0 +1,83 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterIndex
+internal import NatterModel
+
+/// Accounts and conversations that only the logs still know, made again.
+final class RebuiltPeople {
+    private let connection: Connection
+    private let store: StoreID
+    private let now: Timestamp
+    private var accounts: [String: Int64] = [:]
+    private var groups: Set<String> = []
+    /// A password that nobody has: an administrator sets another.
+    private lazy var nobodysPassword = PasswordHash(of: Token.random().text)
+    /// The names of accounts that were made.
+    private(set) var made: [String] = []
+
+    init(_ connection: Connection, store: StoreID, now: Timestamp) throws(IndexError) {
+        (self.connection, self.store, self.now) = (connection, store, now)
+        let rows = try connection.statement("SELECT name_key,number FROM account")
+        while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
+        let names = try connection.statement("SELECT name_key FROM conversation WHERE kind=1 AND is_deleted=0")
+        while try names.step() { groups.insert(names.text(0)) }
+    }
+
+    /// The account of that name, made if need be: a name that has written once is never given to another.
+    func account(_ name: String) throws(IndexError) -> Int64 {
+        let key = NameRule.caseKey(name)
+        if let known = accounts[key] { return known }
+        let insert = try connection.statement("INSERT INTO account (name,name_key,password,created) VALUES (?,?,?,?)")
+        try insert.run(name, key, nobodysPassword?.text ?? "", now.milliseconds)
+        accounts[key] = connection.lastInsertedRow
+        made.append(name)
+        return connection.lastInsertedRow
+    }
+
+    /// What a conversation was, as its log tells.
+    struct Origin {
+        let kind: ConversationKind
+        let name: String
+        let users: [String]
+        let history: GroupHistory
+    }
+
+    /// Makes a row for a conversation.
+    func conversation(_ id: ConversationID, _ origin: Origin) throws(IndexError) -> ConversationIdentity {
+        var name = origin.name
+        var pair: AccountPair?
+        switch origin.kind {
+        case .general: name = "general"
+        case .group:
+            // Of two groups of one name, one was deleted or renamed; which, only the database knew.
+            if !origin.history.isDeleted, !groups.insert(NameRule.caseKey(name)).inserted {
+                name = "\(String(decoding: name.utf8.prefix(48), as: UTF8.self))~\(id.description.prefix(8))"
+                groups.insert(NameRule.caseKey(name))
+            }
+        case .personal:
+            let users = [origin.users.first ?? "", origin.users.last ?? ""]
+            pair = AccountPair(
+                AccountID(rawValue: try account(users[0])), AccountID(rawValue: try account(users[1])))
+        }
+        let insert = try connection.statement(
+            """
+            INSERT INTO conversation (id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
+            VALUES (?,?,?,?,?,?,?,?,?)
+            """)
+        try insert.run(
+            id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen, pair?.first,
+            pair?.second, origin.history.isDeleted, HashChain.start(of: id).bytes)
+        let number = connection.lastInsertedRow
+        if origin.kind == .group { try addMembers(origin.history, to: number) }
+        return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
+    }
+
+    private func addMembers(_ history: GroupHistory, to group: Int64) throws(IndexError) {
+        guard !history.isDeleted else { return }
+        let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
+        for (name, member) in history.members.sorted(by: { $0.key < $1.key }) {
+            try insert.run(group, try account(name), member.isAdmin, member.since.rawValue)
+        }
+    }
+}

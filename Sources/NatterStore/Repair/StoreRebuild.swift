@@ -1,0 +1,321 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterIndex
+public import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+public import NatterSystem
+
+/// Makes the index of a data directory again: from the logs, and from what of the database can be read.
+///
+/// - `reindex` writes rows alone (and files for what the journal has between two losses).
+/// - `repair` also puts the log files in order: blocks are copied, byte by byte the same, out of files that are damaged, doubled
+///   or in the wrong place into new ones, and the old files are moved to `quarantine/`. Nothing that might be a message is
+///   deleted or written over.
+///
+/// New files are durable before the rows that name them, and the rows before the old files are moved. So a crash at any
+/// moment leaves something that the next run finishes.
+public final class StoreRebuild {
+    public enum Purpose: Sendable {
+        case reindex, repair
+    }
+
+    public struct Summary: Sendable, Equatable {
+        public var conversations = 0
+        public var messages: UInt64 = 0
+        public var files = 0
+        /// Numbers whose messages exist no more; and those of them that nobody had stated before.
+        public var lostMessages: UInt64 = 0
+        public var newlyLostMessages: UInt64 = 0
+    }
+
+    let root: String
+    let disk: any Disk
+    let clock: any WallClock
+    let purpose: Purpose
+    let report: (Phrase) -> Void
+    private var summary = Summary()
+    private var quarantine: Quarantine { Quarantine(root: root, disk: disk) }
+
+    private init(
+        _ root: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock, report: @escaping (Phrase) -> Void
+    ) {
+        (self.root, self.purpose, self.disk, self.clock, self.report) = (root, purpose, disk, clock, report)
+    }
+
+    /// - Parameter report: gets a line for each thing that was done, and for each loss.
+    /// - Throws: `StoreOpenError` where the directory is in use or of a newer natter; errors of the disk and the database.
+    public static func run(
+        _ directory: String, _ purpose: Purpose, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
+        report: @escaping (Phrase) -> Void = { _ in }
+    ) throws -> Summary {
+        let lock = try Store.takeLock(directory, disk: disk)
+        return try withExtendedLifetime(lock) {
+            try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
+        }
+    }
+
+    /// The same for who has the directory already.
+    static func rebuild(
+        _ directory: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock,
+        report: @escaping (Phrase) -> Void
+    ) throws -> Summary {
+        let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
+        do {
+            try rebuild.run()
+        } catch let error as IndexError where error.reason == .newerSchema {
+            throw StoreOpenError.newer(error.phrase)
+        }
+        return rebuild.summary
+    }
+
+    private func run() throws {
+        let database = try RebuiltDatabase(root, disk: disk, report: report)
+        let obsolete = try write(database)
+        try database.finish(quarantine)
+        try setAside(obsolete)
+        let epoch = try lastEpoch(database.path)
+        try disk.makeDirectories(root + "/logs")
+        try StoreRecovery.writeMark(epoch, in: root, disk: disk)
+    }
+
+    private func lastEpoch(_ path: String) throws -> Epoch {
+        let connection = try Connection(path: path, role: .reader, disk: disk)
+        let rows = try connection.statement("SELECT value FROM epoch ORDER BY run DESC LIMIT 1")
+        return Epoch(rawValue: try rows.step() ? rows.uint64(0) : 0)
+    }
+
+    /// What is moved or cut once the rows stand.
+    private struct Obsolete {
+        var files: [(path: String, label: String)] = []
+        var cuts: [(path: String, offset: UInt64, length: UInt64, label: String)] = []
+    }
+
+    // MARK: The rows
+
+    private func write(_ database: RebuiltDatabase) throws -> Obsolete {
+        let connection = database.connection
+        if !database.isNew {
+            try ImportStaging(root: root, disk: disk).recover(connection, report: report)
+        }
+        let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
+        if database.isNew, survey.store == nil, survey.files.isEmpty {
+            throw DiskError(code: 2, operation: "open", path: Store.databasePath(root))
+        }
+        let store = try database.identify(survey.store)
+        let known = try CheckedConversation.all(on: connection, directory: root)
+        let journal = try JournalContents(
+            connection,
+            sealed: Dictionary(
+                known.map { ($0.identity.number, $0.sealedSeq) }, uniquingKeysWith: { first, _ in first }))
+        let former = try database.lastCommit(journal)
+        return try connection.transaction {
+            let people = try RebuiltPeople(connection, store: store, now: clock.now())
+            var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
+            for conversation in known {
+                let identity = try withUsers(conversation.identity, survey, people, connection)
+                let log = try rebuild(identity, conversation, store, survey, journal, connection)
+                logs.append((identity, conversation.label, log))
+            }
+            let knownIDs = Set(known.map(\.identity.id))
+            for id in survey.blocks.keys.sorted() where !knownIDs.contains(id) {
+                let identity = try people.conversation(id, origin(id, store, survey))
+                let log = try rebuild(identity, nil, store, survey, journal, connection)
+                let label = CheckedConversation.label(of: identity)
+                report("made conversation '\(label)' again from its log")
+                logs.append((identity, label, log))
+            }
+            try record(logs, people, connection)
+            try keepDamagedBatches(journal, connection)
+            try settle(database, logs.map(\.log), journal, survey, former: former)
+            return obsolete(logs.map { ($0.identity, $0.log) }, survey)
+        }
+    }
+
+    private func rebuild(
+        _ identity: ConversationIdentity, _ known: CheckedConversation?, _ store: StoreID, _ survey: LogSurvey,
+        _ journal: JournalContents, _ connection: Connection
+    ) throws -> RebuiltLog {
+        try LogRebuild(
+            root: root, disk: disk, clock: clock, store: store, survey: survey, journal: journal, identity: identity,
+            known: known, knownSegments: ArchiveRows.segments(of: identity.number, on: connection),
+            isRepair: purpose == .repair
+        ).run()
+    }
+
+    /// A personal conversation whose accounts the database has lost gets them again.
+    private func withUsers(
+        _ identity: ConversationIdentity, _ survey: LogSurvey, _ people: RebuiltPeople, _ connection: Connection
+    ) throws -> ConversationIdentity {
+        guard identity.kind == .personal, identity.users.count < 2,
+            let users = survey.files.first(where: { $0.header?.conversation == identity.id })?.header?.users,
+            users.count == 2
+        else { return identity }
+        let pair = AccountPair(
+            AccountID(rawValue: try people.account(users[0])), AccountID(rawValue: try people.account(users[1])))
+        let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
+        try update.run(pair.first, pair.second, identity.number)
+        return ConversationIdentity(
+            number: identity.number, id: identity.id, kind: .personal, name: identity.name, users: users)
+    }
+
+    private func origin(_ id: ConversationID, _ store: StoreID, _ survey: LogSurvey) -> RebuiltPeople.Origin {
+        let blocks = (survey.blocks[id] ?? []).sorted { $0.header.firstSeq < $1.header.firstSeq }
+        let history = GroupHistory(blocks.flatMap(\.events))
+        let headers = survey.files.filter { !$0.isForeign }.compactMap(\.header).filter { $0.conversation == id }
+        if let newest = headers.max(by: { ($0.firstSeq, $0.created) < ($1.firstSeq, $1.created) }) {
+            return RebuiltPeople.Origin(
+                kind: newest.kind, name: history.name ?? newest.name, users: newest.users, history: history)
+        }
+        // No header can be read. The id of `general` follows from the store; of others it does not tell.
+        let isGeneral = id == ConversationID.derived(store: store, kind: .general, users: [])
+        return RebuiltPeople.Origin(
+            kind: isGeneral ? .general : .group, name: history.name ?? "recovered-\(id.description.prefix(8))",
+            users: [],
+            history: history)
+    }
+
+    private func record(
+        _ logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)], _ people: RebuiltPeople,
+        _ connection: Connection
+    ) throws {
+        let stated = try LossRows.all(on: connection)
+        let counts = try sentCounts(connection)
+        try connection.execute("DELETE FROM segment; DELETE FROM block; DELETE FROM sent")
+        for (identity, label, log) in logs {
+            for dictionary in log.dictionaries { try ArchiveRows.put(dictionary, on: connection) }
+            for row in log.segments { try ArchiveRows.put(row, on: connection) }
+            for row in log.blocks { try ArchiveRows.insert(row, on: connection) }
+            let update = try connection.statement(
+                """
+                UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,
+                sealed_time=max(coalesce(sealed_time,0),?) WHERE number=?
+                """)
+            try update.run(
+                log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
+                (log.content.serverTime ?? .zero).milliseconds, identity.number)
+            try recordSenders(log, identity, counts[identity.number] ?? [:], people, connection)
+            try recordLosses(log.losses, identity, label, stated[identity.number] ?? [], connection)
+            summary.conversations += 1
+            summary.messages += log.blocks.reduce(0) { $0 + UInt64($1.count) }
+            summary.files += log.segments.count
+        }
+        if !people.made.isEmpty {
+            report(
+                "made \(people.made.count) accounts again without a password ('natterd user passwd NAME' sets one): \(people.made.joined(separator: ", "))"
+            )
+        }
+    }
+
+    private func sentCounts(_ connection: Connection) throws(IndexError) -> [Int64: [String: Int]] {
+        var counts: [Int64: [String: Int]] = [:]
+        let rows = try connection.statement("SELECT conversation,sender,count FROM sent")
+        while try rows.step() { counts[rows.int64(0), default: [:]][rows.text(1)] = rows.int(2) }
+        return counts
+    }
+
+    private func recordSenders(
+        _ log: RebuiltLog, _ identity: ConversationIdentity, _ former: [String: Int], _ people: RebuiltPeople,
+        _ connection: Connection
+    ) throws(IndexError) {
+        // Those of lost messages were counted when there still were any.
+        let counts = log.losses.isEmpty ? log.content.sent : log.content.sent.merging(former) { max($0, $1) }
+        let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?)")
+        for (sender, count) in counts {
+            _ = try people.account(sender)
+            try insert.run(identity.number, sender, count)
+        }
+    }
+
+    private func recordLosses(
+        _ losses: [ClosedRange<Seq>], _ identity: ConversationIdentity, _ label: String, _ stated: [ClosedRange<Seq>],
+        _ connection: Connection
+    ) throws(IndexError) {
+        let losses = losses.sorted { $0.lowerBound < $1.lowerBound }
+        try LossRows.replace(losses, of: identity.number, at: clock.now(), on: connection)
+        for loss in losses {
+            let count = UInt64(loss.upperBound.distance(after: loss.lowerBound) + 1)
+            summary.lostMessages += count
+            if LossRows.covers(stated, loss) { continue }
+            summary.newlyLostMessages += count
+            report("messages \(loss.lowerBound) to \(loss.upperBound) of '\(label)' are lost")
+        }
+    }
+
+    // MARK: The rest of the database
+
+    private func keepDamagedBatches(_ journal: JournalContents, _ connection: Connection) throws {
+        guard purpose == .repair else { return }
+        for (row, bytes, reason) in journal.damaged {
+            let path = try quarantine.keep(bytes, name: "store.db-batch-\(row)")
+            report("the journal's batch of commit \(row / 2) can't be read: \(reason); its bytes are in '\(path)'")
+            let delete = try connection.statement("DELETE FROM batch WHERE number=?")
+            try delete.run(row)
+        }
+    }
+
+    /// Numbers of commits are never given twice, and a cursor of a time that is not known any more gets a new epoch.
+    private func settle(
+        _ database: RebuiltDatabase, _ logs: [RebuiltLog], _ journal: JournalContents, _ survey: LogSurvey,
+        former: Commit
+    ) throws {
+        let connection = database.connection
+        let commit = logs.reduce(former) { max($0, $1.sealedCommit) }
+        try connection.statement("INSERT OR REPLACE INTO meta VALUES ('commit',?)").run(commit.rawValue)
+        try connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean',1)")
+        var first: Commit?
+        if commit > former { first = former.next }
+        if let damaged = journal.firstDamaged { first = min(first ?? damaged, damaged) }
+        if database.isNew || logs.contains(where: \.hasOtherHistory) { first = Commit(1) }
+        guard let first else { return }
+        let newest = try connection.statement("SELECT coalesce(max(run),0) FROM epoch")
+        let stored = try newest.step() ? newest.int64(0) : 0
+        newest.reset()
+        let ofFiles = survey.files.compactMap { $0.header?.epoch.run }.max() ?? 0
+        let run = max(UInt32(clamping: stored), ofFiles) &+ 1
+        var random = SecureRandom()
+        let epoch = Epoch(run: run, random: UInt32(truncatingIfNeeded: random.next()))
+        try connection.statement("DELETE FROM epoch WHERE first_commit>=?").run(first.rawValue)
+        try connection.statement("INSERT INTO epoch VALUES (?,?,?)").run(Int64(run), epoch.rawValue, first.rawValue)
+    }
+
+    // MARK: Files
+
+    private func obsolete(_ logs: [(identity: ConversationIdentity, log: RebuiltLog)], _ survey: LogSurvey) -> Obsolete
+    {
+        var obsolete = Obsolete()
+        let kept = logs.reduce(into: Set<Int>()) { $0.formUnion($1.log.kept) }
+        for (index, file) in survey.files.enumerated() where !kept.contains(index) {
+            obsolete.files.append((file.path, file.conversation?.description ?? ""))
+        }
+        for path in survey.strays { obsolete.files.append((path, "")) }
+        for (identity, log) in logs {
+            for cut in log.cuts {
+                obsolete.cuts.append(
+                    (survey.files[cut.file].path, cut.offset, cut.length, identity.id.description))
+            }
+        }
+        return obsolete
+    }
+
+    private func setAside(_ obsolete: Obsolete) throws {
+        guard purpose == .repair else {
+            for (path, _) in obsolete.files {
+                report(
+                    "'\(root)/\(path)' is no part of any log and is left as it is; 'natterd fsck --repair' sets it aside"
+                )
+            }
+            return
+        }
+        for (path, label) in obsolete.files {
+            let target = try quarantine.move(root + "/" + path, label: label)
+            report("moved '\(root)/\(path)' to '\(target)'; what is whole of it was copied")
+        }
+        for (path, offset, length, label) in obsolete.cuts {
+            let target = try quarantine.cut(root + "/" + path, from: offset, length: length, label: label)
+            report(
+                "moved \(length) bytes from byte \(offset) of '\(root)/\(path)' on, which were no block, to '\(target)'"
+            )
+        }
+    }
+}

@@ -1,0 +1,146 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("natterd backup, restore, reindex and fsck --repair")
+struct BackupTests {
+    /// Lines of `send --lines`.
+    private static func lines(_ label: String, _ count: Int) -> Process.Stream {
+        .bytes(Array((1...count).map { "\(label) \($0)\n" }.joined().utf8))
+    }
+
+    private func export(_ data: String, _ home: String) throws -> Outcome {
+        try Daemon.run(["--data", data, "export", "general"], home: home)
+    }
+
+    @Test("a backup while four write has every message acknowledged before, is a beginning of the rest, and is whole")
+    func whileWriting() throws {
+        let world = try World()
+        #expect(try world.alice.run(["send", "--lines"], input: Self.lines("before", 3_000)).code == 0)
+        let writers = try [world.alice, world.bob, world.carol, world.bob].enumerated().map { number, person in
+            try person.start(["send", "--lines"], input: Self.lines("writer \(number)", 4_000))
+        }
+        let backup = try world.natterd("backup", world.directory("backup"), "--json")
+        #expect(backup.code == 0, "\(backup)")
+        let report = try #require(try backup.objects().first)
+        #expect(report[int: "damages"] == 0 && (report[int: "messages"] ?? 0) >= 3_000)
+        for writer in writers { #expect(writer.finish().code == 0) }
+        // While the server runs its data can be checked, but not repaired.
+        #expect(try world.natterd("fsck").code == 0)
+        #expect(try world.natterd("fsck", "--repair").code == 75)
+        #expect(try world.natterd("reindex").code == 75)
+        // Then the backup can be put back, and is whole
+        let restored = world.directory("restored")
+        let restore = try Daemon.run(["--data", restored, "restore", world.directory("backup")], home: restored)
+        #expect(restore.code == 0, "\(restore)")
+        #expect(try Daemon.run(["--data", restored, "fsck"], home: restored).code == 0)
+        let all = try world.natterd("export", "general").bytes
+        let found = try export(restored, restored).bytes
+        #expect(all.starts(with: found))
+        #expect(found.count { $0 == 0x0A } == report[int: "messages"])
+        // and brought up to date
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        let again = world.directory("again")
+        #expect(try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again).code == 0)
+        #expect(try export(again, again).bytes == all)
+        // and nothing is ever overwritten
+        let occupied = try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again)
+        #expect(occupied.code == 73 && occupied.errors.contains("not empty"))
+        #expect(try world.natterd("backup", world.directory("alice")).code == 73)
+        #expect(try Daemon.run(["--data", world.directory("x"), "restore", again], home: again).code == 65)
+    }
+
+    @Test("a backup that is killed at any time is refused, and the next finishes it")
+    func killed() throws {
+        let world = try World(isServing: false)
+        let lines = (1...40_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "u", text: "message \($0)") }
+        #expect(
+            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+        let all = try world.natterd("export", "general").bytes
+        let backup = world.directory("backup")
+        var refused = 0
+        for pause in stride(from: 2, through: 60, by: 4) {
+            try? FileManager.default.removeItem(atPath: backup)
+            let process = try Process(
+                Programs.path("natterd"), ["--data", world.data, "backup", backup],
+                environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"])
+            usleep(UInt32(pause) * 1_000)
+            process.signal(SIGKILL)
+            _ = process.finish()
+            let target = world.directory("restored-\(pause)")
+            let restore = try Daemon.run(["--data", target, "restore", backup], home: world.directory.path)
+            if restore.code == 0 {
+                #expect(try export(target, world.directory.path).bytes == all)
+            } else {
+                refused += 1
+                #expect(restore.code == 65 || restore.code == 74, "\(restore)")
+            }
+        }
+        #expect(refused > 0)
+        #expect(try world.natterd("backup", backup).code == 0)
+        let target = world.directory("restored")
+        #expect(try Daemon.run(["--data", target, "restore", backup], home: world.directory.path).code == 0)
+        #expect(try export(target, world.directory.path).bytes == all)
+    }
+
+    @Test("logs without a database are refused, and reindex gives the same export, byte for byte")
+    func reindex() throws {
+        let world = try World(isServing: false)
+        let lines = (1...20_000).map {
+            JSON.line(ts: 1_700_000_000_000 + $0, sender: "u\($0 % 7)", text: "message \($0)")
+        }
+        #expect(
+            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+        #expect(
+            try world.natterd("import", "team", "-", input: .bytes(Array(lines.prefix(50).joined().utf8))).code == 0)
+        let names = ["general", "team"]
+        let before = try names.map { try world.natterd("export", $0).bytes }
+        for name in ["store.db", "store.db-wal", "store.db-shm", "search.db"] {
+            try? FileManager.default.removeItem(atPath: "\(world.data)/\(name)")
+        }
+        let refused = try world.natterd("export", "general")
+        #expect(refused.code == 74 && refused.errors.contains("natterd reindex"))
+        let outcome = try world.natterd("reindex", "--json")
+        #expect(outcome.code == 0)
+        #expect(try outcome.objects().first?[int: "messages"] == 20_050)
+        #expect(try names.map { try world.natterd("export", $0).bytes } == before)
+        #expect(try world.natterd("fsck").code == 0)
+        try world.serve()
+    }
+
+    @Test("damage is repaired as far as it can be: the loss is named once, the rest served, numbers never given again")
+    func repair() throws {
+        let world = try World(isServing: false)
+        let lines = (1...30_000).map {
+            JSON.line(ts: 1_700_000_000_000 + $0, sender: "u\($0 % 7)", text: "message \($0)")
+        }
+        #expect(
+            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+        let whole = try world.natterd("export", "general").objects().map { Line($0) }
+        let file = try #require(Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }.first)
+        try Files.flipByte(file, at: Files.size(file) * 3 / 5)
+        let check = try world.natterd("fsck", "--json")
+        #expect(check.code == 1)
+        let damage = try #require(try check.objects().first)
+        let (from, to) = (try #require(damage[int: "from"]), try #require(damage[int: "to"]))
+        // When it is repaired
+        let repair = try world.natterd("fsck", "--repair")
+        #expect(repair.code == 1)
+        #expect(repair.errors.contains("messages \(from) to \(to) of 'general' are lost"))
+        #expect(!Files.below("\(world.data)/quarantine").isEmpty)
+        // Then that is known, and no damage any more
+        for words in [["fsck"], ["fsck", "--repair"]] {
+            let again = try Daemon.run(["--data", world.data] + words, home: world.directory.path)
+            #expect(again.code == 0 && again.bytes.isEmpty)
+            #expect(again.errors.contains("messages \(from) to \(to) of 'general'"))
+        }
+        let exported = try world.natterd("export", "general")
+        #expect(exported.code == 74)
+        #expect(try exported.objects().map { Line($0) } == whole.filter { !(from...to).contains($0.seq ?? 0) })
+        try world.serve()
+        try world.alice.sends("after the repair")
+        let logged = try world.bob("log", "--json")
+        #expect(logged.errors.contains("\(from)") && logged.errors.contains("\(to)"))
+        #expect(try logged.objects().last?[int: "seq"] == 30_001)
+    }
+}
