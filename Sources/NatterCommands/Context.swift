@@ -136,8 +136,14 @@ struct Context {
         guard arguments.flag("verbose") else { return ServerAPI(address: address, client: client, token: token) }
         let console = console
         return ServerAPI(address: address, client: client, token: token) { trace in
-            let answer = trace.status.map { "\($0)" } ?? "no answer"
-            console.note("\(trace.method.rawValue) \(address)\(trace.path): \(answer) in \(trace.milliseconds) ms")
+            let request = "\(trace.method.rawValue) \(address)\(trace.path)"
+            let cost: Phrase =
+                "\(trace.milliseconds) ms, \(trace.bytesOut) bytes sent, \(trace.bytesIn) received"
+            if let status = trace.status {
+                console.note("\(request): \(status) in \(cost)")
+            } else {
+                console.note("\(request): no answer in \(cost)")
+            }
         }
     }
 

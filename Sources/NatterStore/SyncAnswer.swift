@@ -56,6 +56,8 @@ public final class SyncAnswer: @unchecked Sendable {
     private var steps: ArraySlice<Step>
     private var current: Store.Snapshot?
     private var sentDictionaries: Set<DictionaryID> = []
+    /// The messages of what `next` has returned, by what their conversations are called.
+    public private(set) var sent: [(conversation: String, first: Seq, last: Seq)] = []
 
     init(store: Store, form: Form, steps: [Step], cursor: StoreCursor, more: Bool, commit: Commit) {
         (self.store, self.form, self.steps, self.cursor) = (store, form, steps[...], cursor)
@@ -91,6 +93,15 @@ public final class SyncAnswer: @unchecked Sendable {
         return [.damaged(conversation: current.name, id: current.identity.id, from: from, to: to)]
     }
 
+    private func note(_ first: Seq, _ last: Seq) {
+        guard let current else { return }
+        if let latest = sent.last, latest.conversation == current.name, latest.last.next == first {
+            sent[sent.count - 1].last = last
+        } else {
+            sent.append((current.name, first, last))
+        }
+    }
+
     private func chunks(_ row: BlockRow, _ reader: ArchiveReader) throws -> [Chunk] {
         guard let current else { return [] }
         switch form {
@@ -100,6 +111,7 @@ public final class SyncAnswer: @unchecked Sendable {
                 Run(records: block.records, hashBefore: block.hashBefore, hashes: nil), 0..<block.records.count)
         case .blocks:
             let block = try reader.block(row, of: current.identity)
+            note(row.firstSeq, row.lastSeq)
             var chunks: [Chunk] = []
             if block.header.dictionary != .none, sentDictionaries.insert(block.header.dictionary).inserted {
                 chunks.append(.dictionary(try reader.segment(of: row, current.identity).dictionary.encode()))
@@ -111,6 +123,10 @@ public final class SyncAnswer: @unchecked Sendable {
 
     private func chunks(_ run: Run, _ range: Range<Int>) -> [Chunk] {
         guard let current else { return [] }
+        if !range.isEmpty {
+            let first = run.records.firstSeq
+            note(first.advanced(by: range.lowerBound), first.advanced(by: range.upperBound - 1))
+        }
         switch form {
         case .messages:
             return [

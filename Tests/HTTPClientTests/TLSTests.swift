@@ -24,9 +24,9 @@ struct TLSTests {
     @Test(
         "any other certificate is refused, with the reason",
         arguments: [
-            (TLSServer.Certificate.otherName, "localhost", "hostname mismatch"),
-            (.otherName, "127.0.0.1", "ip address mismatch"),
-            (.expired, "localhost", "certificate has expired"),
+            (TLSServer.Certificate.otherName, "localhost", "hostname mismatch; use a name that it is made out to"),
+            (.otherName, "127.0.0.1", "ip address mismatch; use a name that it is made out to"),
+            (.expired, "localhost", "certificate has expired; ask the server's administrator to renew it"),
             (.selfSigned, "localhost", "self-signed certificate; if you trust its authority, name that with --ca-file"),
         ])
     func refused(certificate: TLSServer.Certificate, host: String, reason: String) throws {

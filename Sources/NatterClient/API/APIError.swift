@@ -69,7 +69,6 @@ public enum APIError: Error, PhraseConvertible {
         case .transport(.notReached, _): "\(reason); check the network, or say with --server where it is"
         case .transport(.timedOut, _): "\(reason); try again, or wait longer with --timeout"
         case .transport(.interrupted, _): "\(reason); try again"
-        case .transport(.certificate, _): "\(reason); --ca-file names another authority to trust"
         default: reason
         }
     }

@@ -13,6 +13,9 @@ public final class ServerAPI {
         /// nil where there was no answer.
         public let status: Int?
         public let milliseconds: Int64
+        /// Of the two bodies.
+        public let bytesOut: Int
+        public let bytesIn: Int
     }
 
     public let address: ServerAddress
@@ -29,6 +32,9 @@ public final class ServerAPI {
         (self.address, self.client, self.onTrace) = (address, client, onTrace)
         authorization = token.map { "Bearer \($0.text)" }
     }
+
+    /// Until when the server's certificate is valid; nil over plain HTTP, and before the first request.
+    public var certificateExpires: Timestamp? { client.certificateExpires }
 
     // MARK: - Accounts
 
@@ -116,22 +122,31 @@ public final class ServerAPI {
         var request = request
         if let authorization { request.headers.append(("Authorization", authorization)) }
         let start = MonotonicClock.now()
-        func trace(_ status: Int?) {
+        var streamed = 0
+        var counting = onBody
+        if onTrace != nil, let onBody {
+            counting = { piece in
+                streamed += piece.count
+                try onBody(piece)
+            }
+        }
+        func trace(_ response: HTTPResponse?) {
             onTrace?(
                 Trace(
-                    method: request.method, path: request.path, status: status,
-                    milliseconds: MonotonicClock.now() - start))
+                    method: request.method, path: request.path, status: response?.status,
+                    milliseconds: MonotonicClock.now() - start, bytesOut: request.body?.count ?? 0,
+                    bytesIn: streamed + (response?.body.count ?? 0)))
         }
         let response: HTTPResponse
         do {
             response = try client.perform(
                 request, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds,
-                onBody: onBody)
+                onBody: counting)
         } catch {
             trace(nil)
             throw .transport(error, server: address)
         }
-        trace(response.status)
+        trace(response)
         guard (200...299).contains(response.status) else { throw failure(of: response) }
         guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
             throw foreign("its answer names no store")

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterLanguage
+public import NatterModel
 internal import NatterSystem
 
 /// Speaks HTTP/1.1 with one server, one request after another, on a connection that is kept between them.
@@ -40,6 +41,9 @@ public final class HTTPClient {
     }
 
     deinit { connection?.close() }
+
+    /// Until when the server's certificate is valid; nil before a handshake.
+    public var certificateExpires: Timestamp? { tls?.expires }
 
     /// Sends one request and returns its complete answer, whatever its status.
     ///

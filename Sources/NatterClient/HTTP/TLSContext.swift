@@ -1,6 +1,7 @@
 internal import CEvent
 internal import Glibc
 internal import NatterLanguage
+internal import NatterModel
 
 /// What makes TLS sessions, and remembers why a certificate was refused. Made at the first `https` connection, since
 /// setting OpenSSL up costs more than a whole command over plain HTTP.
@@ -8,6 +9,8 @@ final class TLSContext {
     private let handle: OpaquePointer
     /// OpenSSL's code for the latest certificate that was not verified; nil if the latest one was.
     private var refusal: Int32?
+    /// Until when the certificate of the latest handshake is valid; nil before one.
+    private(set) var expires: Timestamp?
 
     /// - Parameter caFile: the only authorities to trust, as PEM; nil for those of the system.
     init(caFile: String?) throws(TransportError) {
@@ -52,14 +55,18 @@ final class TLSContext {
     func certificateError(host: String) -> TransportError? {
         guard let refusal else { return nil }
         let words = X509_verify_cert_error_string(Int(refusal)).map { Phrase(key: String(cString: $0).lowercased()) }
-        let isUnknownIssuer = [
-            X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
-            X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
-        ].contains(refusal)
         let remedy: Phrase =
-            isUnknownIssuer ? "; if you trust its authority, name that with --ca-file" : ""
+            switch refusal {
+            case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
+                X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+                "if you trust its authority, name that with --ca-file"
+            case X509_V_ERR_CERT_HAS_EXPIRED: "ask the server's administrator to renew it"
+            case X509_V_ERR_CERT_NOT_YET_VALID: "look whether the clock here is right"
+            case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH: "use a name that it is made out to"
+            default: "ask the server's administrator for one that can be"
+            }
         return .certificate(
-            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)")\(remedy)")
+            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)"); \(remedy)")
     }
 
     /// OpenSSL's words for one of its errors.
@@ -72,8 +79,16 @@ final class TLSContext {
 
     private func verify(_ chain: OpaquePointer) -> Int32 {
         let result = X509_verify_cert(chain)
+        expires = TLSContext.expiry(X509_STORE_CTX_get0_cert(chain))
         refusal = result > 0 ? nil : X509_STORE_CTX_get_error(chain)
         return result
+    }
+
+    private static func expiry(_ certificate: OpaquePointer?) -> Timestamp? {
+        guard let certificate, let time = X509_get0_notAfter(certificate) else { return nil }
+        var parts = tm()
+        guard ASN1_TIME_to_tm(time, &parts) == 1 else { return nil }
+        return Timestamp(milliseconds: Int64(timegm(&parts)) * 1_000)
     }
 
     private func trust(_ caFile: String?) throws(TransportError) {

@@ -5,6 +5,8 @@ internal import NatterWire
 
 extension Examination {
     private static let clockLimitMilliseconds: Int64 = 60_000
+    /// How long before its end a certificate is called old.
+    private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
     /// Asks the server how it is and whose the session is.
     ///
@@ -31,11 +33,12 @@ extension Examination {
             let answer = try client.perform(HTTPRequest(.get, "/healthz"))
             tell("server: '\(address)' is well")
             checkClock(answer)
+            checkCertificate(client.certificateExpires, address)
         } catch let error as UsageError {
             throw error
         } catch {
             if case .transport(.certificate, _)? = error as? APIError {
-                add(Finding(.certificate, error, else: "--ca-file names another authority to trust"))
+                add(Finding(.certificate, error, else: "ask the server's administrator"))
             } else {
                 add(Finding(.server, error, else: "ask its administrator to look at its log"))
             }
@@ -65,6 +68,17 @@ extension Examination {
             }
             return nil
         }
+    }
+
+    private mutating func checkCertificate(_ expires: Timestamp?, _ address: ServerAddress) {
+        guard let expires else { return }
+        let date = String(expires.rfc3339.prefix(10))
+        guard expires < context.now.advanced(milliseconds: Examination.renewalMilliseconds) else {
+            return tell("certificate: valid until \(date)")
+        }
+        add(
+            .certificate, "the certificate of '\(address)' ends on \(date)",
+            "ask the server's administrator to renew it")
     }
 
     private mutating func checkClock(_ answer: HTTPResponse) {

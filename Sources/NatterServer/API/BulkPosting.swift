@@ -27,6 +27,7 @@ final class BulkPosting: BodySink {
         var isSkipping = false
         var hasStopped = false
         var isBroken = false
+        var accepted = MessageTally()
     }
 
     /// One line of the request, read.
@@ -78,7 +79,8 @@ final class BulkPosting: BodySink {
         }
         server.workers.goOn { [self] in
             work(rest) { [self] in
-                let isBroken = state.withLock { $0.isBroken }
+                let (isBroken, accepted) = state.withLock { ($0.isBroken, $0.accepted) }
+                if !accepted.isEmpty { exchange.tell("accepted", accepted.text) }
                 guard !isBroken else {
                     return exchange.respond(server.dressed(APIError(StoreError.diskFull).reply()))
                 }
@@ -178,7 +180,7 @@ final class BulkPosting: BodySink {
     private func answer(_ lines: [Line], _ outcomes: [PostOutcome], tried: Int) {
         var bytes: [UInt8] = []
         var next = outcomes[...]
-        var hasStopped = state.withLock { $0.hasStopped }
+        var (hasStopped, accepted) = state.withLock { ($0.hasStopped, $0.accepted) }
         for (index, line) in lines.enumerated() {
             var refusal: APIError?
             switch line {
@@ -186,7 +188,10 @@ final class BulkPosting: BodySink {
             case .message where index >= tried: break
             case .message:
                 switch next.popFirst() {
-                case .posted(let message), .repeated(let message): bytes += WireJSON.encode(MessageObject(message))
+                case .posted(let message):
+                    accepted.add(message.conversation, message.seq.rawValue, message.seq.rawValue)
+                    bytes += WireJSON.encode(MessageObject(message))
+                case .repeated(let message): bytes += WireJSON.encode(MessageObject(message))
                 case .refused(let error): refusal = APIError(error)
                 case nil: refusal = APIError(StoreError.notTried)
                 }
@@ -203,6 +208,7 @@ final class BulkPosting: BodySink {
         let isWritten = (try? spool.append(bytes)) != nil
         state.withLock { state in
             state.hasStopped = hasStopped
+            state.accepted = accepted
             state.isBroken = state.isBroken || !isWritten
         }
     }

@@ -189,9 +189,21 @@ struct RequestHandler: HTTPHandler {
             ("in", String(summary.bytesIn)), ("out", String(summary.bytesOut)),
         ]
         if let note = summary.note { fields.append(("note", note)) }
+        for fact in summary.facts { fields.append((fact.key, fact.value)) }
         if !summary.isComplete { fields.append(("complete", "false")) }
         let level: Event.Level = summary.status >= 500 ? .warning : .debug
         server.events(Event(level, "request", fields.map { (key: $0.0, value: $0.1) }))
+    }
+
+    func connected(_ address: String) { server.events(Event(.debug, "connected", [("address", address)])) }
+
+    func disconnected(_ summary: ConnectionSummary) {
+        var fields = [
+            (key: "address", value: summary.address), ("requests", String(summary.requests)),
+            ("ms", String(summary.durationMilliseconds)),
+        ]
+        if let reason = summary.reason { fields.append(("reason", reason)) }
+        server.events(Event(.debug, "disconnected", fields))
     }
 
     func stopping() { server.waiters.wakeAll() }

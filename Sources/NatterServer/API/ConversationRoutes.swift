@@ -106,6 +106,9 @@ enum ConversationRoutes {
     }
 
     private static func respond(_ page: MessagePage, _ call: Call, _ principal: Principal) {
+        var tally = MessageTally()
+        for message in page.messages { tally.add(message.conversation, message.seq.rawValue, message.seq.rawValue) }
+        if !tally.isEmpty { call.exchange.tell("sent", tally.text) }
         let objects = page.messages.map { MessageObject($0) }
         if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
         call.respond(

@@ -17,6 +17,7 @@ enum MessageRoutes {
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
             switch outcomes.first {
             case .posted(let message):
+                call.exchange.tell("accepted", "\(message.conversation)/\(message.seq)")
                 call.respond(.json(MessageObject(message), status: 201, note: principal.name.text))
             case .repeated(let message):
                 call.respond(.json(MessageObject(message), status: 200, note: principal.name.text))

@@ -9,6 +9,7 @@ final class SyncProducer: BodyProducer {
     private static let pieceBytes = 256 << 10
 
     private let server: ChatServer
+    private let exchange: Exchange
     private let form: SyncAnswer.Form
     private let state: Monitor<State>
 
@@ -30,8 +31,8 @@ final class SyncProducer: BodyProducer {
         init(_ changes: SyncAnswer) { self.changes = changes }
     }
 
-    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ server: ChatServer) {
-        (self.server, self.form) = (server, form)
+    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
+        (self.server, self.exchange, self.form) = (call.server, call.exchange, form)
         state = Monitor(State(source: Source(changes)))
     }
 
@@ -87,11 +88,19 @@ final class SyncProducer: BodyProducer {
                 let end = SyncEnd(cursor: source.changes.cursor.description, more: source.changes.more)
                 append(line: WireJSON.encode(end), to: &bytes)
                 source.hasEnded = true
+                tell(source)
                 break
             }
             for chunk in chunks { append(chunk, to: &bytes) }
         }
         return bytes
+    }
+
+    /// For the log.
+    private func tell(_ source: Source) {
+        var tally = MessageTally()
+        for sent in source.changes.sent { tally.add(sent.conversation, sent.first.rawValue, sent.last.rawValue) }
+        if !tally.isEmpty { exchange.tell("sent", tally.text) }
     }
 
     private func append(_ chunk: SyncAnswer.Chunk, to bytes: inout [UInt8]) {

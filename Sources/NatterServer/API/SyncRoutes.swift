@@ -59,7 +59,7 @@ enum SyncRoutes {
     private static func respond(
         _ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call, _ principal: Principal
     ) {
-        let producer = SyncProducer(changes, form, call.server)
+        let producer = SyncProducer(changes, form, call)
         let headers = [
             ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
             ("Natter-Cursor", changes.cursor.description),

@@ -51,6 +51,9 @@ final class Connection {
     var body: [UInt8] = []
     private var bytesIn = 0
     private var began: Int64 = 0
+    private let connected: Int64
+    private var requests = 0
+    private var cutReason: String?
 
     var progress = Progress()
     /// Milliseconds: when the head must be complete.
@@ -60,7 +63,15 @@ final class Connection {
     init(handle: OpaquePointer, descriptor: Int32, address: PeerAddress, loop: ListenerLoop) {
         (self.handle, self.descriptor, self.address, self.loop) = (handle, descriptor, address, loop)
         addressText = address.text
+        connected = loop.now
         headDeadline = loop.now + loop.limits.headMilliseconds
+    }
+
+    var summary: ConnectionSummary {
+        let reason = cutReason ?? (isShakingHands ? "no TLS handshake" : nil)
+        return ConnectionSummary(
+            address: addressText, requests: requests, durationMilliseconds: max(0, loop.now - connected),
+            reason: reason)
     }
 
     /// Gives the library's new session a certificate, and keeps an eye on its handshake.
@@ -130,7 +141,8 @@ final class Connection {
             RequestSummary(
                 method: method, target: target.text, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
                 durationMicroseconds: Int((MonotonicClock.nanoseconds() - began) / 1_000), remoteAddress: clientText,
-                isComplete: (isComplete || isOver) && !isCut, note: note))
+                isComplete: (isComplete || isOver) && !isCut, note: note, facts: exchange?.facts ?? []))
+        requests += 1
         if let client { loop.leave(client) }
         client = nil
         (exchange, reply, note) = (nil, nil, nil)
@@ -182,7 +194,7 @@ final class Connection {
     /// Ends the connection now; the library notices by itself.
     func cut(_ reason: String) {
         isCut = true
-        note = reason
+        (note, cutReason) = (reason, reason)
         shutdown(descriptor, Int32(SHUT_RDWR))
         resume()
     }

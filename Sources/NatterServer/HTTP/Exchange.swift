@@ -7,6 +7,7 @@ public final class Exchange: @unchecked Sendable {
     public let head: RequestHead
     private let mailbox: Mailbox
     private let hasAnswered = Atomic<Bool>(false)
+    private let told = Mutex<[(key: String, value: String)]>([])
     /// Where the answer goes; nil once the request is over. The loop's thread only.
     var connection: Connection?
 
@@ -27,6 +28,12 @@ public final class Exchange: @unchecked Sendable {
             reply.discard()
         }
     }
+
+    /// Adds to what the log says of this request, until it is over. Never a text, a token or a password.
+    public func tell(_ key: String, _ value: String) { told.withLock { $0.append((key, value)) } }
+
+    /// All that was told.
+    var facts: [(key: String, value: String)] { told.withLock { $0 } }
 
     /// Goes on reading a body that ``BodySink/receive(_:_:)`` has paused.
     public func resumeReading() { mailbox.post(.resume(self)) }

@@ -8,8 +8,17 @@ public protocol HTTPHandler: Sendable {
     func guardReply(_ violation: HTTPViolation) -> Reply
     /// A request is over; for the log.
     func finished(_ summary: RequestSummary)
+    /// A client has connected, from this address; for the log.
+    func connected(_ address: String)
+    /// A connection has ended; for the log.
+    func disconnected(_ summary: ConnectionSummary)
     /// The listener is about to end: requests that wait for news should be answered now.
     func stopping()
+}
+
+extension HTTPHandler {
+    public func connected(_ address: String) {}
+    public func disconnected(_ summary: ConnectionSummary) {}
 }
 
 public enum BodyPlan {
@@ -52,4 +61,16 @@ public struct RequestSummary: Sendable {
     public let isComplete: Bool
     /// ``Reply/note``, or why the listener cut the connection.
     public let note: String?
+    /// What ``Exchange/tell(_:_:)`` has added.
+    public let facts: [(key: String, value: String)]
+}
+
+/// What became of one connection.
+public struct ConnectionSummary: Sendable {
+    /// Of the other end, a proxy perhaps.
+    public let address: String
+    public let requests: Int
+    public let durationMilliseconds: Int64
+    /// Why the listener ended it; nil if the client did, or an answer said so.
+    public let reason: String?
 }

@@ -162,6 +162,7 @@ final class ListenerLoop {
         }
         connection.index = connections.count
         connections.append(connection)
+        handler.connected(connection.addressText)
         // Whoever is one too many was turned away before.
         _ = enter(address)
         count.store(connections.count, ordering: .relaxed)
@@ -170,6 +171,7 @@ final class ListenerLoop {
 
     func closed(_ connection: Connection) {
         handshakes.remove(connection)
+        handler.disconnected(connection.summary)
         if !connection.isCut, connection.mustLinger || SocketStatistics.unreadBytes(connection.descriptor) > 0 {
             lingerer.keep(connection.descriptor, now: now)
         }

@@ -1,0 +1,287 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("TLS")
+struct TLSTests {
+    /// A data directory with people, a certificate for this machine, and a server with it.
+    private func secureWorld(_ options: [String] = []) throws -> World {
+        let world = try World(isServing: false)
+        try certificate(in: world)
+        try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key] + options)
+        #expect(world.url.hasPrefix("https://127.0.0.1:"))
+        return world
+    }
+
+    @discardableResult
+    private func certificate(in world: World, _ words: String...) throws -> Outcome {
+        for path in [world.certificate, world.key] where Files.mode(path) != nil { unlink(path) }
+        let outcome = try Daemon.run(["tls-self-signed", "--data", world.data] + words, home: world.directory.path)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        return outcome
+    }
+
+    @Test(
+        "a household: natterd makes the certificate, natter trusts it by --ca-file or by its settings, and nothing else"
+    )
+    func household() throws {
+        let world = try World(isServing: false)
+        let made = try certificate(in: world, "--json", "chat.example")
+        let object = try JSON(parsing: made.output)
+        #expect(Files.mode(world.certificate) == 0o600 && Files.mode(world.key) == 0o600)
+        let shown = try Process(
+            "/usr/bin/openssl", ["x509", "-in", world.certificate, "-noout", "-fingerprint", "-sha256"],
+            environment: [:]
+        ).finish().output
+        #expect(shown.hasSuffix("=\(object[string: "fingerprint"] ?? "?")\n"))
+        #expect(!made.output.contains("PRIVATE KEY"))
+        let again = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
+        #expect(again.code == 73 && isOneLine(again.errors) && again.bytes.isEmpty)
+        // As its last lines say: in natterd.conf, relative to it.
+        try world.directory.write(
+            "data/natterd.conf", "listen = 0.0.0.0:0\ntls-cert = tls-cert.pem\ntls-key = tls-key.pem\n")
+        let daemon = try Process(
+            Programs.path("natterd"), ["serve", "--data", world.data], environment: [:],
+            errors: .path(world.data + ".log"))
+        let port = try #require(try daemon.line().split(separator: ":").last)
+        let alice = Person(name: "alice", home: world.alice.home, server: "https://localhost:\(port)")
+        let untrusted = try alice("send", "one")
+        #expect(untrusted.code == 69 && untrusted.errors.contains("--ca-file") && isOneLine(untrusted.errors))
+        #expect(try alice("send", "two", "--ca-file", world.certificate).code == 0)
+        #expect(try alice("config", "set", "ca-file", world.certificate).code == 0)
+        #expect(try alice("send", "three").code == 0)
+        #expect(try alice.texts("log") == ["two", "three"])
+        let relative = try alice("config", "set", "ca-file", "tls-cert.pem")
+        #expect(relative.code == 65 && isOneLine(relative.errors))
+        daemon.signal(SIGTERM)
+        #expect(daemon.finish().code == 0)
+    }
+
+    @Test("a name that the certificate is not made out to, and one that has expired, are refused: 69")
+    func refused() throws {
+        let world = try secureWorld()
+        let port = try #require(world.url.split(separator: ":").last)
+        // 127.0.0.2 is this machine, too, but no name of it.
+        world.stopServing()
+        try world.serve(["--listen", "127.0.0.2:0", "--tls-cert", world.certificate, "--tls-key", world.key])
+        #expect(world.url.hasPrefix("https://127.0.0.2:") && port != "0")
+        let other = try world.alice("whoami", "--ca-file", world.certificate)
+        #expect(other.code == 69 && other.errors.contains("mismatch") && isOneLine(other.errors))
+        world.stopServing()
+        try Self.openssl(
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+                + ["-keyout", world.key, "-out", world.certificate, "-subj", "/CN=x", "-days", "-1"]
+                + ["-addext", "subjectAltName=IP:127.0.0.1"])
+        try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
+        let expired = try world.alice("whoami", "--ca-file", world.certificate)
+        #expect(expired.code == 69 && expired.errors.contains("expired") && isOneLine(expired.errors))
+        #expect(try #require(Files.text(world.data + ".log")).contains(" warning certificate_expires "))
+    }
+
+    @Test("SIGHUP takes another certificate, and a reader that waits meanwhile is not cut")
+    func reload() throws {
+        let world = try World(isServing: false)
+        try certificate(in: world)
+        let first = try world.directory.write("first.pem", try #require(Files.bytes(world.certificate)))
+        let daemon = try Process(
+            Programs.path("natterd"),
+            ["serve", "--data", world.data, "--listen", "127.0.0.1:0", "--log-level", "debug"]
+                + ["--tls-cert", world.certificate, "--tls-key", world.key], environment: [:])
+        let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
+        let (alice, bob) = (
+            Person(name: "alice", home: world.alice.home, server: url),
+            Person(name: "bob", home: world.bob.home, server: url)
+        )
+        let reader = try bob.start(["log", "-f", "--format", "%m", "--ca-file", first, "--verbose"])
+        #expect(try alice("send", "one", "--ca-file", first).code == 0)
+        #expect(try reader.line() == "one")
+        try certificate(in: world)
+        daemon.signal(SIGHUP)
+        try daemon.waitForErrors(" reloaded ")
+        #expect(try alice("send", "two", "--ca-file", first).code == 69)
+        #expect(try alice("send", "three", "--ca-file", world.certificate).code == 0)
+        // The reader does not know the new certificate: it can only have this by the connection that it had.
+        #expect(try reader.line() == "three")
+        // A bad file changes nothing, and is told.
+        try Data("nonsense".utf8).write(to: URL(filePath: world.certificate))
+        daemon.signal(SIGHUP)
+        try daemon.waitForErrors(" not_reloaded ")
+        let second = try Self.shownCertificate(url)
+        #expect(second.contains("BEGIN CERTIFICATE") && !second.contains(try #require(Files.text(first)).dropLast()))
+        reader.signal(SIGINT)
+        let end = reader.finish()
+        #expect(end.code == 130 && !end.errors.contains("no answer"), "\(end.errors)")
+        daemon.signal(SIGTERM)
+        #expect(daemon.finish().code == 0)
+    }
+
+    @Test("a certificate or a key that cannot be served with is 78, with the file's name")
+    func badFiles() throws {
+        let world = try World(isServing: false)
+        try certificate(in: world)
+        let text = try #require(Files.text(world.certificate))
+        let other = try World(isServing: false)
+        try certificate(in: other)
+        func serve(_ certificate: String, _ key: String) throws -> Outcome {
+            try world.natterd("serve", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key)
+        }
+        let nonsense = try world.directory.write("nonsense", "nonsense")
+        let empty = try world.directory.write("empty", "")
+        let exposed = try world.directory.write("exposed", try #require(Files.bytes(world.key)), mode: 0o644)
+        let encrypted = world.directory("encrypted")
+        try Self.openssl(["ec", "-in", world.key, "-aes256", "-passout", "pass:secret", "-out", encrypted])
+        let cases = [
+            (nonsense, world.key, nonsense), (world.certificate, nonsense, nonsense), (empty, world.key, empty),
+            (world.certificate, empty, empty), ("/nix", world.key, "/nix"), (world.certificate, "/nix", "/nix"),
+            (world.directory.path, world.key, world.directory.path), (world.certificate, exposed, exposed),
+            (world.certificate, encrypted, encrypted), (world.certificate, other.key, other.key),
+            (try world.directory.write("cut", String(text.dropLast(40))), world.key, world.directory("cut")),
+        ]
+        for (certificate, key, named) in cases {
+            let outcome = try serve(certificate, key)
+            #expect(
+                outcome.code == 78 && isOneLine(outcome.errors) && outcome.errors.contains("'\(named)'"),
+                "\(certificate) \(key): \(outcome)")
+        }
+        chmod(exposed, 0o640)
+        chown(exposed, UInt32.max, 1)
+        #expect(try serve(world.certificate, exposed).code == 78)
+        for words in [["--tls-cert", world.certificate], ["--tls-key", world.key]] {
+            #expect(try Daemon.run(["serve", "--data", world.data] + words, home: world.directory.path).code == 64)
+        }
+        for words in [["bad name"], ["-x.example"], ["1.2.3"], ["--days", "0"], [""]] {
+            let outcome = try Daemon.run(
+                ["tls-self-signed", "--data", world.directory("new")] + words, home: world.directory.path)
+            #expect(outcome.code == 64 && isOneLine(outcome.errors), "\(words)")
+        }
+        #expect(Files.mode(world.directory("new")) == nil)
+    }
+
+    @Test("keys of other makers are served with", arguments: ["rsa:2048", "ed25519", "ec"])
+    func otherKeys(kind: String) throws {
+        let world = try World(isServing: false)
+        let curve = kind == "ec" ? ["-pkeyopt", "ec_paramgen_curve:P-384"] : []
+        try Self.openssl(
+            ["req", "-x509", "-newkey", kind] + curve + ["-nodes", "-keyout", world.key, "-out", world.certificate]
+                + ["-subj", "/CN=x", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"])
+        try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
+        let who = try world.alice("whoami", "--ca-file", world.certificate)
+        #expect(who.code == 0, "\(who.errors)")
+    }
+
+    @Test("TLS 1.2 and 1.3 are spoken, nothing older, and no cipher without forward secrecy")
+    func versions() throws {
+        let world = try secureWorld()
+        func offers(_ options: String...) throws -> Bool {
+            let target = String(world.url.dropFirst("https://".count))
+            return try Process(
+                "/usr/bin/openssl", ["s_client", "-connect", target] + options, environment: [:]
+            ).finish().output.contains("Verify return code: 18")
+        }
+        #expect(try offers("-tls1_3"))
+        #expect(try offers("-tls1_2"))
+        #expect(try offers("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"))
+        #expect(try !offers("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"))
+        #expect(try !offers("-tls1", "-cipher", "ALL:@SECLEVEL=0"))
+        #expect(try !offers("-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256"))
+        #expect(try !offers("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"))
+    }
+
+    @Test("two hundred readers wait over TLS, and each gets the message")
+    func readers() throws {
+        let world = try secureWorld()
+        let token = try world.bob.token()
+        let script = """
+            import socket, ssl, sys
+            port, token, ca = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+            context = ssl.create_default_context(cafile=ca)
+            def get(connection, target):
+                connection.sendall(f"GET {target} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n".encode())
+            def answer(connection):
+                data = b""
+                while b'"more":false}' not in data.replace(b" ", b""):
+                    piece = connection.recv(65536)
+                    if not piece: sys.exit("cut: %r" % data)
+                    data += piece
+                return data
+            readers = []
+            for _ in range(200):
+                raw = socket.create_connection(("127.0.0.1", port))
+                raw.settimeout(60)
+                readers.append(context.wrap_socket(raw, server_hostname="127.0.0.1"))
+            get(readers[0], "/v1/sync?cursor=now")
+            cursor = answer(readers[0]).decode().split("Natter-Cursor: ")[1].split("\\r\\n")[0]
+            for reader in readers: get(reader, f"/v1/sync?cursor={cursor}&wait=60")
+            print("waiting", flush=True)
+            print(sum(b"the news" in answer(reader) for reader in readers))
+            """
+        let file = try world.directory.write("readers.py", script)
+        let port = try #require(world.url.split(separator: ":").last)
+        let readers = try Process(
+            "/usr/bin/python3", [file, String(port), token, world.certificate], environment: [:])
+        #expect(try readers.line() == "waiting")
+        #expect(try world.alice("send", "the news", "--ca-file", world.certificate).code == 0)
+        #expect(try readers.line() == "200")
+        #expect(readers.finish().code == 0)
+    }
+
+    @Test("the doctor tells of a certificate that ends soon")
+    func doctor() throws {
+        let world = try World(isServing: false)
+        for (days, isFound) in [("3", true), ("90", false)] {
+            try certificate(in: world, "--days", days)
+            try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
+            _ = try world.alice("sync", "--ca-file", world.certificate)
+            let report = try world.alice("doctor", "--ca-file", world.certificate, "--verbose")
+            #expect(report.output.contains("ends on") == isFound, "\(report)")
+            #expect(report.errors.contains("certificate: valid until") != isFound)
+            world.stopServing()
+        }
+    }
+
+    @Test("the log tells who connects, what is asked, accepted and sent by conversation and number, and no secret")
+    func log() throws {
+        let world = try secureWorld(["--log-level", "debug"])
+        let trusting = ["--ca-file", world.certificate]
+        #expect(try world.alice.run(["send", "a very private text"] + trusting).code == 0)
+        #expect(try world.alice.run(["pm", "bob", "psst, another"] + trusting).code == 0)
+        let lines = World.Input.bytes(Array("first of many\nsecond of many\n".utf8))
+        #expect(try world.alice.run(["send", "--lines"] + trusting, input: lines).code == 0)
+        #expect(try world.bob.run(["log", "--verbose"] + trusting).code == 0)
+        #expect(try world.bob.run(["search", "xyzzy", "--verbose"] + trusting).code == 1)
+        let token = try world.bob.token()
+        _ = try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
+        world.stopServing()
+        let log = try #require(Files.text(world.data + ".log"))
+        for secret in ["private", "psst", "of many", "xyzzy", World.password, token, try world.alice.token()] {
+            #expect(!log.contains(secret), "\(secret)")
+        }
+        for wanted in [
+            " debug connected address=127.0.0.1", " debug disconnected address=127.0.0.1 requests=",
+            "method=POST target=/v1/messages status=201", "accepted=general/1", "accepted=@bob/1",
+            "accepted=general/2-3", "sent=", "general/1-3", "note=alice", " info certificate file=",
+            "reason=\"no TLS handshake\"",
+        ] { #expect(log.contains(wanted), "\(wanted)") }
+    }
+}
+
+extension World {
+    typealias Input = Process.Stream
+
+    var certificate: String { directory("data/tls-cert.pem") }
+    var key: String { directory("data/tls-key.pem") }
+}
+
+extension TLSTests {
+    private static func openssl(_ words: [String]) throws {
+        let outcome = try Process("/usr/bin/openssl", words, environment: ["PATH": "/usr/bin:/bin"]).finish()
+        guard outcome.code == 0 else { throw Failure("openssl: \(outcome.errors)") }
+    }
+
+    /// The certificate that a server shows, as PEM.
+    private static func shownCertificate(_ url: String) throws -> String {
+        try Process(
+            "/usr/bin/openssl", ["s_client", "-connect", String(url.dropFirst("https://".count))], environment: [:]
+        ).finish().output
+    }
+}
