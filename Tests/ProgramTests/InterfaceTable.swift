@@ -179,6 +179,14 @@ enum InterfaceTable {
             "ServeTests.publicAddress ServeTests.badAddress NetworkTests.openNetwork"
         ),
         (
+            "--tls-cert, --tls-key: 1.2 and up; bad files are 78",
+            "TLSTests.versions TLSTests.badFiles TLSTests.otherKeys TLSTests.readers ListenerTests/TLSTests"
+        ),
+        ("SIGHUP reloads the certificate and cuts nobody off", "TLSTests.reload ListenerTests/TLSTests"),
+        ("tls-self-signed", "TLSTests.household"),
+        ("a certificate that is not verified: 69", "TLSTests.household TLSTests.refused"),
+        ("nginx in front", "ProxyTests.nginx"),
+        (
             "--behind-proxy: X-Forwarded-For of these alone",
             "NetworkTests.visits NetworkTests.metrics ListenerTests/ForwardedForTests"
         ),
@@ -211,7 +219,7 @@ enum InterfaceTable {
         ),
         ("reindex: from the logs alone", "BackupTests.reindex StoreTests/ReindexTests"),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
-        ("logs to standard error; never a password, token or text", "ServeTests.log"),
+        ("logs to standard error; never a password, token or text", "ServeTests.log TLSTests.log"),
         ("fsck; export of what is whole, 74", "DamageTests.clean DamageTests.flipped DamageTests.lost"),
         (
             "import keeps ts, sender, text; '-'; seq ignored",

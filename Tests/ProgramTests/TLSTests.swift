@@ -68,10 +68,13 @@ struct TLSTests {
         let other = try world.alice("whoami", "--ca-file", world.certificate)
         #expect(other.code == 69 && other.errors.contains("mismatch") && isOneLine(other.errors))
         world.stopServing()
+        // Made again by its key, to end before it begins.
+        let request = world.directory("request")
+        let names = try world.directory.write("names", "subjectAltName=IP:127.0.0.1")
+        try Self.openssl(["req", "-new", "-key", world.key, "-subj", "/CN=x", "-out", request])
         try Self.openssl(
-            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-                + ["-keyout", world.key, "-out", world.certificate, "-subj", "/CN=x", "-days", "-1"]
-                + ["-addext", "subjectAltName=IP:127.0.0.1"])
+            ["x509", "-req", "-in", request, "-signkey", world.key, "-days", "-1", "-extfile", names]
+                + ["-out", world.certificate])
         try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
         let expired = try world.alice("whoami", "--ca-file", world.certificate)
         #expect(expired.code == 69 && expired.errors.contains("expired") && isOneLine(expired.errors))
@@ -107,7 +110,8 @@ struct TLSTests {
         daemon.signal(SIGHUP)
         try daemon.waitForErrors(" not_reloaded ")
         let second = try Self.shownCertificate(url)
-        #expect(second.contains("BEGIN CERTIFICATE") && !second.contains(try #require(Files.text(first)).dropLast()))
+        let old = try #require(Files.text(first)).dropLast()
+        #expect(second.contains("BEGIN CERTIFICATE") && !second.contains(old))
         reader.signal(SIGINT)
         let end = reader.finish()
         #expect(end.code == 130 && !end.errors.contains("no answer"), "\(end.errors)")
@@ -199,7 +203,7 @@ struct TLSTests {
                 connection.sendall(f"GET {target} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n".encode())
             def answer(connection):
                 data = b""
-                while b'"more":false}' not in data.replace(b" ", b""):
+                while b'"type":"end"' not in data:
                     piece = connection.recv(65536)
                     if not piece: sys.exit("cut: %r" % data)
                     data += piece
@@ -250,7 +254,10 @@ struct TLSTests {
         #expect(try world.bob.run(["log", "--verbose"] + trusting).code == 0)
         #expect(try world.bob.run(["search", "xyzzy", "--verbose"] + trusting).code == 1)
         let token = try world.bob.token()
-        _ = try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
+        // Plain HTTP gets no answer there, and its token stands in no log.
+        #expect(throws: Failure.self) {
+            try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
+        }
         world.stopServing()
         let log = try #require(Files.text(world.data + ".log"))
         for secret in ["private", "psst", "of many", "xyzzy", World.password, token, try world.alice.token()] {

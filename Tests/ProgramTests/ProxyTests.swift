@@ -1,0 +1,123 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite(
+    "nginx in front, by the file that README.md names",
+    .enabled(if: Nginx.isInstalled, "nginx is not installed; 'apt-get install nginx-light' brings it"))
+struct ProxyTests {
+    @Test("everything works through it, and the client's address is seen behind it")
+    func nginx() throws {
+        let world = try World(isServing: false)
+        let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
+        #expect(made.code == 0)
+        try world.serve(["--behind-proxy", "127.0.0.1"])
+        let nginx = try Nginx(to: world)
+        let trusting = ["--ca-file", world.certificate]
+        func person(_ name: String) -> Person {
+            Person(name: name, home: world.directory(name), server: nginx.url)
+        }
+        let (alice, bob) = (person("alice"), person("bob"))
+
+        // A reader that waits, and is told at once.
+        let reader = try bob.start(["log", "-f", "--format", "%m"] + trusting)
+        #expect(try alice.run(["send", "one"] + trusting).code == 0)
+        #expect(try reader.line() == "one")
+        reader.signal(SIGINT)
+        #expect(reader.finish().code == 130)
+
+        // Bulk out, and in again, in more than any buffer holds.
+        let lines = (0..<3_000).map { "line \($0) " + String(repeating: "x", count: 500) }
+        let sent = try alice.run(
+            ["send", "--lines"] + trusting, input: .bytes(Array((lines.joined(separator: "\n") + "\n").utf8)))
+        #expect(sent.code == 0, "\(sent.errors)")
+        #expect(try bob.run(["log", "--format", "%m"] + trusting).lines == ["one"] + lines)
+        #expect(try bob.run(["verify"] + trusting).code == 0)
+
+        // A client that claims to be another is not believed.
+        let token = try world.alice.token()
+        func curl(_ words: String...) throws -> Outcome {
+            try Process(
+                "/usr/bin/curl",
+                [
+                    "-sS", "--cacert", world.certificate, "--interface", "127.0.0.2", "-H",
+                    "Authorization: Bearer \(token)",
+                ]
+                    + words, environment: [:]
+            ).finish()
+        }
+        let sessions = try curl("-H", "X-Forwarded-For: 203.0.113.7", "\(nginx.url)/v1/sessions")
+        #expect(sessions.code == 0, "\(sessions.errors)")
+        #expect(try JSON(parsing: sessions.output)[objects: "sessions"].first?[string: "address"] == "127.0.0.2")
+
+        // Refusals are natterd's own, not those of the proxy.
+        let large = try world.directory.write("large", String(repeating: "x", count: 2 << 20))
+        let refused = try curl(
+            "-H", "Content-Type: application/json", "--data-binary", "@\(large)", "\(nginx.url)/v1/messages")
+        #expect(try JSON(parsing: refused.output)[object: "error"]?[string: "code"] == "too_large", "\(refused)")
+        #expect(try curl("\(nginx.url)/metrics").output.contains("\"forbidden\""))
+    }
+}
+
+/// nginx with the file of `examples/`, in which only what belongs to a machine is another: address, name, certificate.
+private final class Nginx {
+    private static let path = "/usr/sbin/nginx"
+    static var isInstalled: Bool { access(path, X_OK) == 0 }
+
+    let url: String
+    private let process: Process
+
+    init(to world: World) throws {
+        guard let site = Files.text("\(Programs.packageRoot)/examples/nginx.conf") else { throw Failure("no example") }
+        let upstream = String(world.url.dropFirst("http://".count))
+        var failure: (any Error)?
+        // The port is free when it is looked for; should another take it before nginx does, the next is tried.
+        for _ in 0..<5 {
+            let port = try Nginx.freePort()
+            var text = site
+            for (old, new) in [
+                ("127.0.0.1:7117", upstream), ("listen 443 ssl", "listen 127.0.0.1:\(port) ssl"),
+                ("server_name chat.example.org", "server_name localhost"),
+                ("/etc/letsencrypt/live/chat.example.org/fullchain.pem", world.certificate),
+                ("/etc/letsencrypt/live/chat.example.org/privkey.pem", world.key),
+            ] {
+                guard text.components(separatedBy: old).count == 2 else { throw Failure("'\(old)' is not there once") }
+                text = text.replacing(old, with: new)
+            }
+            let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map {
+                "\($0)_temp_path \(world.directory($0));"
+            }
+            let file = try world.directory.write(
+                "nginx.conf",
+                "daemon off;\nmaster_process off;\nerror_log stderr notice;\npid \(world.directory("nginx.pid"));\n"
+                    + "events {}\nhttp {\naccess_log off;\n\(temporary.joined(separator: "\n"))\n\(text)\n}\n")
+            let process = try Process(Nginx.path, ["-p", world.directory.path, "-c", file], environment: [:])
+            do {
+                // Its sockets listen by then.
+                try process.waitForErrors("event method")
+                self.process = process
+                url = "https://localhost:\(port)"
+                return
+            } catch {
+                failure = error
+            }
+        }
+        throw failure ?? Failure("nginx does not start")
+    }
+
+    private static func freePort() throws -> UInt16 {
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
+            }
+        }
+        guard isBound else { throw Failure("bind: \(errno)") }
+        return UInt16(bigEndian: address.sin_port)
+    }
+}
