@@ -67,6 +67,9 @@ struct SmugglingTests {
         "G(T /x HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /x HTTP/1.2\r\nHost: a\r\n\r\n",
         "GET /x http/1.1\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\0d\"\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a b\r\n\r\n",
     ]

@@ -34,9 +34,9 @@ enum DaemonCallbacks {
         // Names are decoded by us, once; what the library decodes it would also cut at a NUL.
         settings.unescape = { _, _, text in text.map { strlen($0) } ?? 0 }
         settings.log = { context, format, _ in
-            guard let format, strstr(format, "Content-Length") != nil || strstr(format, "cookies") != nil else {
-                return
-            }
+            // A quote that a cookie leaves open counts as one more header, of a length that no memory is enough for.
+            let refusals = ["Content-Length", "cookies", "header record"]
+            guard let format, refusals.contains(where: { strstr(format, $0) != nil }) else { return }
             loop(context)?.libraryRefusesHead()
         }
         return settings

@@ -190,7 +190,9 @@ final class ListenerLoop {
     /// The library does not say which connection it is about: it is the one whose head is there, unseen by us.
     func libraryRefusesHead() {
         for connection in connections where connection.hasUnseenHead {
-            connection.answerPastLibrary(handler.guardReply(.malformed(reason: "the Content-Length is not a number")))
+            connection.answerPastLibrary(
+                handler.guardReply(
+                    .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")))
         }
     }
 
