@@ -59,6 +59,18 @@ struct DeadlineTests {
         try expectService(server)
     }
 
+    @Test("a client that ends before its body does is let go at once", arguments: ["/echo", "/upload"])
+    func brokenBody(target: String) throws {
+        let server = try TestServer { limits in limits.progressMilliseconds = 60_000 }
+        let client = try RawClient(server)
+        client.send("POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\nhello")
+        #expect(server.handler.hasBegun(1))
+        client.finishSending()
+        #expect(client.isClosedByPeer())
+        #expect(server.handler.summary(of: target)?.isComplete == false)
+        try expectService(server)
+    }
+
     @Test("a reader that does not read is cut", arguments: Wire.allCases)
     func deafReader(wire: Wire) throws {
         let server = try shortServer(wire)

@@ -212,8 +212,12 @@ final class Connection {
             hasLookedForEnd = true
             if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
         case .collecting, .streaming:
-            if isSuspended || progress.isEnough(total: UInt64(bytesIn), now: now, limits) { return }
-            cut("the body came too slowly")
+            if isSuspended { return }
+            // Nor does it see that no more of a body will come.
+            if SocketStatistics.hasEnded(descriptor), SocketStatistics.unreadBytes(descriptor) == 0 {
+                return cut("the client has gone")
+            }
+            if !progress.isEnough(total: UInt64(bytesIn), now: now, limits) { cut("the body came too slowly") }
         case .answering: break
         case .replying:
             if isSuspended { return }
