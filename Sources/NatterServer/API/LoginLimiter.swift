@@ -2,7 +2,8 @@ internal import NatterWire
 internal import NatterModel
 internal import NatterSystem
 
-/// Counts wrong passwords: 10 an account and 50 an address in 5 minutes, then nobody is let try for a while.
+/// Counts wrong passwords: 10 an account and 50 an address (of an IPv6 network of 64 bits) in 5 minutes, then nobody is let
+/// try for a while.
 ///
 /// Attempts whose end is not known yet could all be failures, so that many at once don't slip through: no more run than there
 /// may be failures left. But only failures make anybody wait for long; who comes while others are still tried is only told to
@@ -11,8 +12,6 @@ final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
     static let perAddress = 50
-    /// Names and addresses kept at most; beyond it the oldest go.
-    static let maximumEntries = 100_000
 
     struct Attempt: Sendable {
         fileprivate let account: String
@@ -31,14 +30,22 @@ final class LoginLimiter: Sendable {
         var addresses: [String: Record] = [:]
     }
 
+    private let maximumEntries: Int
     private let state = Monitor(State())
     private let now: @Sendable () -> Int64
 
-    init(now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) { self.now = now }
+    /// How many names and addresses are remembered.
+    var count: Int { state.withLock { $0.accounts.count + $0.addresses.count } }
+
+    /// - Parameter maximumEntries: names, and addresses, kept at most; beyond it the oldest go.
+    init(maximumEntries: Int = 100_000, now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) {
+        (self.maximumEntries, self.now) = (maximumEntries, now)
+    }
 
     /// - Throws: `slow_down` with the seconds to wait; `busy` where it depends on attempts that are still running.
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
+        let address = LoginLimiter.network(of: address)
         let attempt = Attempt(account: LoginLimiter.key(name), address: address)
         try state.withLock { state throws(APIError) in
             let ofAccount = LoginLimiter.recent(state.accounts[attempt.account], now)
@@ -49,8 +56,8 @@ final class LoginLimiter: Sendable {
             state.addresses[address] = ofAddress
             state.accounts[attempt.account]?.running += 1
             state.addresses[address]?.running += 1
-            LoginLimiter.bound(&state.accounts, now)
-            LoginLimiter.bound(&state.addresses, now)
+            bound(&state.accounts, now)
+            bound(&state.addresses, now)
         }
         return attempt
     }
@@ -91,6 +98,9 @@ final class LoginLimiter: Sendable {
         NameRule.caseKey(shortened(name))
     }
 
+    /// Whoever has one IPv6 address has a network of them, and is counted once.
+    private static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
+
     /// As much of a name as anybody's may have, and a little more, so that it is none of theirs.
     static func shortened(_ name: String) -> String {
         String(String.UnicodeScalarView(name.unicodeScalars.prefix(NameRule.maximumBytes + 1)))
@@ -102,9 +112,11 @@ final class LoginLimiter: Sendable {
         return recent
     }
 
-    private static func bound(_ entries: inout [String: Record], _ now: Int64) {
+    private func bound(_ entries: inout [String: Record], _ now: Int64) {
         guard entries.count > maximumEntries else { return }
-        entries = entries.filter { $0.value.running > 0 || $0.value.failures.last.map { $0 > now - window } ?? false }
-        while entries.count > maximumEntries, let any = entries.keys.first { entries[any] = nil }
+        // Some more than is needed, so that this is not done again for each that comes.
+        let ends = entries.values.map { $0.failures.last ?? now }.sorted()
+        let oldest = max(now - LoginLimiter.window, ends[entries.count / 10])
+        entries = entries.filter { $0.value.running > 0 || $0.value.failures.last ?? now > oldest }
     }
 }

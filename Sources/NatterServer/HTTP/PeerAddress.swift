@@ -51,6 +51,12 @@ public struct PeerAddress: Sendable, Hashable {
         return Key(isIPv6: bytes.count == 16, bits: bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
+    /// What counts as one client, in numbers: an IPv4 address, or the first of an IPv6 network of 64 bits.
+    var networkText: String {
+        bytes.count == 16 && !isLoopback
+            ? PeerAddress(bytes: bytes.prefix(8) + [UInt8](repeating: 0, count: 8)).text : text
+    }
+
     /// In numbers, without a port.
     public var text: String {
         var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))

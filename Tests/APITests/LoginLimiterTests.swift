@@ -1,0 +1,51 @@
+@testable internal import NatterServer
+internal import NatterSystem
+internal import Testing
+
+@Suite("whom wrong passwords are counted for")
+struct LoginLimiterTests {
+    /// How many wrong passwords for as many names pass, from addresses in turn.
+    private func failures(from addresses: [String]) -> Int {
+        let limiter = LoginLimiter(now: { 0 })
+        var count = 0
+        for index in 0..<200 {
+            guard let attempt = try? limiter.begin(name: "u\(index)", address: addresses[index % addresses.count])
+            else {
+                break
+            }
+            limiter.fail(attempt)
+            count += 1
+        }
+        return count
+    }
+
+    @Test(
+        "addresses of one IPv6 network are one client",
+        arguments: [["2001:db8::1"], ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::1"], ["192.0.2.1"]])
+    func together(addresses: [String]) { #expect(failures(from: addresses) == LoginLimiter.perAddress) }
+
+    @Test(
+        "others are not",
+        arguments: [["2001:db8::1", "2001:db8:0:1::1"], ["192.0.2.1", "192.0.2.2"], ["127.0.0.1", "::1"]])
+    func apart(addresses: [String]) { #expect(failures(from: addresses) == 2 * LoginLimiter.perAddress) }
+
+    @Test("what is remembered has a bound, however many names and addresses there are")
+    func bounded() throws {
+        let clock = Monitor<Int64>(0)
+        let limiter = LoginLimiter(
+            maximumEntries: 1_000,
+            now: {
+                clock.withLock { time in
+                    time += 1
+                    return time
+                }
+            })
+        for index in 0..<20_000 {
+            limiter.fail(try limiter.begin(name: "u\(index)", address: "10.0.\(index >> 8).\(index & 255)"))
+            #expect(limiter.count <= 2_000)
+        }
+        // The oldest have gone, not the newest.
+        for _ in 0..<9 { limiter.fail(try limiter.begin(name: "u19999", address: "10.1.0.0")) }
+        #expect(throws: APIError.self) { try limiter.begin(name: "U19999", address: "10.1.0.0") }
+    }
+}
