@@ -77,6 +77,7 @@ public enum Program {
         explain: (any Error) -> CommandFailure
     ) -> Never {
         Signals.prepareProcess()
+        CoreFiles.forbid()
         let console = Console.process(program: program.name)
         do throws(UsageError) {
             let words = try processWords(program: program.name)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterCLI
 internal import NatterSystem
 
 /// Starting another program.
@@ -24,7 +25,9 @@ enum Spawn {
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         var process: pid_t = 0
-        let code = posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
+        let code = CoreFiles.allowed {
+            posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
+        }
         guard code == 0 else { throw DiskError(code: code, operation: "run", path: words.first ?? "") }
         return process
     }
