@@ -1,0 +1,179 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+/// A real server, what it costs to be rude to it, and what others notice.
+@Suite("abuse of a running server")
+struct AbuseTests {
+    /// Bytes of memory that a process has had at most so far.
+    private func peakMemory(_ daemon: Daemon?) throws -> Int {
+        let status = Files.text("/proc/\(daemon?.process.id ?? 0)/status") ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        guard let kibibytes = line?.split(whereSeparator: { !$0.isNumber }).first.flatMap({ Int($0) }) else {
+            throw Failure("there is no such process")
+        }
+        return kibibytes << 10
+    }
+
+    private func post(_ world: World, _ token: String, length: String, _ rest: String = "") throws -> HeldConnection {
+        let connection = try HeldConnection(world.url)
+        connection.send(
+            "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)")
+        return connection
+    }
+
+    @Test("bodies of huge, zero and false length, and texts beyond the limit, are refused and cost no memory")
+    func lengths() throws {
+        let world = try World()
+        let token = try world.alice.token()
+        try world.alice.sends("before")
+        let before = try peakMemory(world.daemon)
+        let long = HostileText.object(["conversation": "general", "text": String(repeating: "x", count: 65_537)])
+        // More is promised than comes: no answer, nothing kept.
+        let cut = try (0..<50).map { _ in
+            try post(world, token, length: "Content-Length: 1048576", String(repeating: "y", count: 1_000))
+        }
+        for connection in cut { connection.finishSending() }
+        for connection in cut { #expect(try connection.status() == nil) }
+        for _ in 0..<40 {
+            for (length, rest, status) in [
+                ("Content-Length: 1048577", "", 413), ("Content-Length: 999999999999999999", "x", 413),
+                ("Content-Length: 9999999999999999999", "", 400), ("Content-Length: 0", "", 400),
+                ("Content-Length: -1", "", 400), ("Content-Length: 2", "{}", 400), ("X: no length", "", 400),
+                ("Content-Length: \(long.count)", String(decoding: long, as: UTF8.self), 422),
+            ] {
+                #expect(try post(world, token, length: length, rest).status() == status, "\(length)")
+            }
+        }
+        // A line of bulk that does not end, longer by far than one may be.
+        let endless = try HeldConnection(world.url)
+        endless.send(
+            "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n"
+                + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        let piece = Array("10000\r\n".utf8) + [UInt8](repeating: 0x78, count: 0x10000) + Array("\r\n".utf8)
+        for _ in 0..<512 where !endless.send(piece) { break }
+        endless.send("0\r\n\r\n")
+        #expect(try endless.status() == 200)
+        #expect(try peakMemory(world.daemon) - before < 32 << 20)
+        #expect(try world.bob.texts("log") == ["before"])
+    }
+
+    @Test("clients that stand still or come byte by byte are cut, and keep nobody from being served")
+    func standstill() throws {
+        let world = try World()
+        let token = try world.alice.token()
+        try world.alice.sends("one")
+        let before = try peakMemory(world.daemon)
+        // Given 300 of each kind
+        var held: [HeldConnection] = []
+        for _ in 0..<300 {
+            held.append(try HeldConnection(world.url))
+            let head = try HeldConnection(world.url)
+            head.send("GET /v1/whoami HTTP/1.1\r\nHost: a\r\n")
+            held.append(head)
+            held.append(try post(world, token, length: "Content-Length: 100000", "{"))
+            let deaf = try HeldConnection(world.url, receiveBuffer: 4_096)
+            deaf.send("GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
+            held.append(deaf)
+        }
+        // Then others read and write as if they were not there
+        for index in 0..<20 {
+            for connection in held[(index * 8)..<(index * 8 + 8)] { connection.send("X") }
+            let answer = try RawRequest.send(
+                "POST", "/v1/messages", to: world.url, token: token,
+                body: HostileText.object(["conversation": "general", "text": "\(index)"]))
+            #expect(answer.status == 201)
+        }
+        #expect(try world.bob.texts("log").count == 21)
+        #expect(try peakMemory(world.daemon) - before < 96 << 20)
+        #expect(world.stopServing()?.code == 0)
+    }
+
+    @Test("200 logins at once: each is answered, with bounded memory, and others do not notice")
+    func logins() throws {
+        let world = try World()
+        let token = try world.bob.token()
+        try world.bob.sends("before")
+        let before = try peakMemory(world.daemon)
+        let connections = try (0..<200).map { index in
+            let body = HostileText.object([
+                "name": index % 2 == 0 ? "alice" : "nobody\(index)", "password": "guess \(index)",
+            ])
+            let connection = try HeldConnection(world.url)
+            connection.send("POST /v1/login HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+            connection.send(body)
+            return connection
+        }
+        for index in 0..<20 {
+            let answer = try RawRequest.send(
+                "POST", "/v1/messages", to: world.url, token: token,
+                body: HostileText.object(["conversation": "general", "text": "\(index)"]))
+            #expect(answer.status == 201)
+        }
+        var counts: [Int: Int] = [:]
+        for connection in connections { counts[try connection.status() ?? 0, default: 0] += 1 }
+        #expect(Set(counts.keys).isSubset(of: [401, 429, 503]), "\(counts)")
+        #expect(counts[401] ?? 0 > 0 && counts[401] ?? 0 <= 60, "\(counts)")
+        // A hash takes 64 MiB, and there are as many at once as processors.
+        let processors = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        #expect(try peakMemory(world.daemon) - before < (processors * 64 + 48) << 20)
+    }
+
+    @Test("a wrong password takes as long for a name that nobody has as for one that somebody has")
+    func unknownNames() throws {
+        let world = try World()
+        func time(_ name: String) throws -> Duration {
+            try ContinuousClock().measure {
+                let answer = try RawRequest.send(
+                    "POST", "/v1/login", to: world.url,
+                    body: HostileText.object(["name": name, "password": "a guess"]))
+                #expect(answer.status == 401)
+            }
+        }
+        // One after the other, so that whatever else the machine does falls on both.
+        var (known, unknown): ([Duration], [Duration]) = ([], [])
+        for index in 0..<18 {
+            known.append(try time(index % 2 == 0 ? "alice" : "bob"))
+            unknown.append(try time(index % 3 == 0 ? "no name, \(index)" : "nobody\(index)"))
+        }
+        let (one, other) = (known.sorted()[9], unknown.sorted()[9])
+        #expect(one > .milliseconds(10) && other > .milliseconds(10), "\(one) \(other)")
+        #expect(one < other * 2 && other < one * 2, "\(one) \(other)")
+    }
+
+    @Test("no memory of a process that holds secrets goes into a core file")
+    func coreFiles() throws {
+        let world = try World()
+        func limit(_ id: pid_t) -> [Substring] {
+            let lines = (Files.text("/proc/\(id)/limits") ?? "").split(separator: "\n")
+            return lines.first { $0.hasPrefix("Max core file size") }?.split(separator: " ").suffix(3) ?? []
+        }
+        let daemon = try #require(world.daemon)
+        #expect(limit(daemon.process.id).first == "0")
+        let following = try world.bob.start(["log", "-f"])
+        try world.alice.sends("one")
+        _ = try following.line()
+        #expect(limit(following.id).first == "0")
+        // What others run through natter is none of its business.
+        let report = world.directory("limit")
+        let script = "ulimit -c unlimited; exec \"$0\" wrap -c general -- sh -c \"ulimit -c >'\(report)'\""
+        let outcome = try Process(
+            "/bin/sh", ["-c", script, Programs.path("natter")],
+            environment: ["HOME": world.alice.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url]
+        ).finish()
+        #expect(outcome.code == 0 && Files.text(report) == "unlimited\n", "\(outcome)")
+    }
+
+    @Test("no token or password is on a command line or in the environment of what natter runs")
+    func childEnvironment() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let report = world.directory("report")
+        let script = "{ env; cat /proc/*/cmdline | tr '\\\\0' ' '; } >'\(report)' 2>/dev/null"
+        #expect(try world.bob("wrap", "-c", "general", "--", "sh", "-c", script).code == 0)
+        let seen = try #require(Files.bytes(report))
+        let text = String(decoding: seen, as: UTF8.self)
+        #expect(text.contains("NATTER_SERVER="))
+        for secret in try [world.bob.token(), world.alice.token(), World.password] { #expect(!text.contains(secret)) }
+    }
+}
