@@ -10,7 +10,7 @@ export SWIFT_BACKTRACE = enable=no
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8]))
 shell_scripts := .ci/run $(wildcard scripts/*) packaging/check-inside $(wildcard packaging/*.p*)
-swift_sources := Package.swift Sources $(wildcard Tests)
+swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard Fuzz)
 
 # A large real conversation for the tests that want one: an NDJSON file, or an xz of it.
 NATTER_CORPUS ?= $(firstword $(wildcard ../*/corpus/ubuntu-irc.ndjson.xz))
@@ -20,7 +20,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build demo test lint mutants check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build demo test lint mutants fuzz check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -29,6 +29,8 @@ help:
 	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
+	@echo "make fuzz     libFuzzer over all that reads bytes of others: FUZZ_SECONDS=60 each, 0 only tries the kept inputs"
+	@echo "              again; as many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts"
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
@@ -69,7 +71,12 @@ test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	swift test $(if $(FILTER),--filter $(FILTER))
-	$(if $(FILTER),,$(MAKE) check-openapi check-examples)
+	$(if $(FILTER),,$(MAKE) check-openapi check-examples fuzz)
+
+# A minute for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
+FUZZ_SECONDS ?= 60
+fuzz: packages compiler
+	scripts/fuzz $(NAMES) $(FUZZ_SECONDS)
 
 mutants: packages compiler
 	@scripts/mutants $(NAMES)

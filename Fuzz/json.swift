@@ -1,0 +1,60 @@
+// Bodies and lines of JSON: refused, or what they say can be written and read again; never a crash, however deep or odd.
+import NatterModel
+
+@testable import NatterClient
+@testable import NatterWire
+
+private func tryOut<Value: Codable>(_: Value.Type, _ bytes: [UInt8]) -> Value? {
+    guard let value: Value = try? WireJSON.decode(from: bytes) else { return nil }
+    let first = WireJSON.encode(value)
+    guard let again: Value = try? WireJSON.decode(from: first) else { preconditionFailure("it does not read itself") }
+    require(WireJSON.encode(again) == first, "it is another one when written again")
+    return value
+}
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    var input = FuzzInput(start, count)
+    let choice = input.byte()
+    let bytes = input.bytes
+    switch choice % 16 {
+    case 0: _ = tryOut(RegisterRequest.self, bytes)
+    case 1: _ = tryOut(LoginRequest.self, bytes)
+    case 2: _ = tryOut(SendRequest.self, bytes)
+    case 3: _ = tryOut(ExportLine.self, bytes)
+    case 4: _ = tryOut(ReadRequest.self, bytes)
+    case 5: _ = tryOut(PasswordRequest.self, bytes)
+    case 6: _ = tryOut(LogoutRequest.self, bytes)
+    case 7: _ = tryOut(WhoamiAnswer.self, bytes)
+    case 8: _ = tryOut(ConversationObject.self, bytes)
+    case 9: _ = tryOut(UserObject.self, bytes)
+    case 10: _ = tryOut(SyncGone.self, bytes)
+    case 11: _ = tryOut(SyncDamage.self, bytes)
+    case 12: _ = try? SyncLine(bytes)
+    case 13:
+        // Two writers of one line: the encoder's and the fast one.
+        guard let message = tryOut(MessageObject.self, bytes) else { break }
+        var line: [UInt8] = []
+        MessageLine.append(message, to: &line)
+        require(line == WireJSON.encode(message), "the two writers differ")
+        _ = message.message
+    case 14:
+        // Any text is JSON once it has been written.
+        var line: [UInt8] = []
+        JSONText.append(input.text, to: &line)
+        let back: String? = try? WireJSON.decode(from: line)
+        require(back.map { Array($0.utf8) } == Array(input.text.utf8), "a text is not what was written")
+    default:
+        let answers = BatchAnswers(expected: 4) { _ in }
+        var rest = bytes[...]
+        let piece = max(1, Int(choice / 16) * 7)
+        do {
+            while !rest.isEmpty {
+                try rest.prefix(piece).withUnsafeBytes { try answers.feed($0) }
+                rest = rest.dropFirst(piece)
+            }
+        } catch {}
+        require(answers.takenCount <= 4, "more answers than lines")
+    }
+    return 0
+}
