@@ -61,6 +61,13 @@ struct HostileTextTests {
         return taking.map { $0 + [payload] + ($0.first == "pm" ? ["x"] : []) }
     }
 
+    @Test("what is looked for is found where it is")
+    func judge() {
+        #expect(HostileText.dangers(in: Array("a\tb\n\u{1B}[2J\u{9B}\u{202E}Я".utf8)) == ["U+1b", "U+202e", "U+9b"])
+        #expect(HostileText.dangers(in: [0x61, 0x9B]).count == 1)
+        #expect(HostileText.payloads.count { !HostileText.dangers(in: Array($0.utf8)).isEmpty } > 20)
+    }
+
     @Test(
         "nothing acts on a terminal, nothing is forged, nothing lies outside the directories",
         arguments: ["text", "json"])
