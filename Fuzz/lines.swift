@@ -11,7 +11,6 @@ private let file: Int32 = {
     unlink(template)
     return file
 }()
-private let path = "/proc/self/fd/\(file)"
 
 /// What the lines are, put as simply as can be.
 private func expected(_ bytes: [UInt8]) -> [[UInt8]] {
@@ -35,8 +34,16 @@ private func readInput(_ lines: [[UInt8]]) {
     require((try? input.next(mayWait: true)) == .end, "there is one line more")
 }
 
-private func readImport(_ lines: [[UInt8]]) {
-    guard var reader = try? LineReader(path, limit: limit) else { preconditionFailure("cannot open '\(path)'") }
+private func readImport(_ bytes: [UInt8], _ lines: [[UInt8]]) {
+    // In pieces of a length that the input itself says.
+    let most = Int(bytes.first ?? 0) + 1
+    var rest = bytes[...]
+    var reader = LineReader(limit: limit) { buffer in
+        let piece = rest.prefix(min(most, buffer.count))
+        buffer.copyBytes(from: piece)
+        rest = rest.dropFirst(piece.count)
+        return piece.count
+    }
     for line in lines {
         do {
             let read = try reader.next { Array($0) }
@@ -56,6 +63,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     lseek(file, 0, SEEK_SET)
     let lines = expected(bytes)
     readInput(lines)
-    readImport(lines)
+    readImport(bytes, lines)
     return 0
 }
