@@ -143,7 +143,10 @@ final class Mirror {
             return .current
         }
         tellTroubles(report)
-        if report.isComplete { return .current }
+        if report.isComplete {
+            offerSurplus()
+            return .current
+        }
         if depth == .quickly { return .partial }
         while !report.isComplete {
             if let interruption = report.interruption { throw incomplete(Mirror.reason(of: interruption)) }
@@ -152,6 +155,7 @@ final class Mirror {
             }
             tellTroubles(report)
         }
+        offerSurplus()
         return .current
     }
 

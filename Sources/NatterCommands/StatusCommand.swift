@@ -25,9 +25,11 @@ enum StatusCommand {
         var unread: UInt64
         var waiting: Int
         var parked: Int
+        /// How many histories that the server lost lie aside.
+        var aside: Int
 
         enum CodingKeys: String, CodingKey {
-            case name, server, earliest, unread, waiting, parked
+            case name, server, earliest, unread, waiting, parked, aside
             case lastSync = "last_sync"
         }
     }
@@ -59,12 +61,13 @@ enum StatusCommand {
     private static func read(_ account: Account, _ context: Context) throws -> Status {
         var status = Status(
             name: account.name ?? "", server: try context.address(remembered: account.server).description,
-            lastSync: nil, unread: 0, waiting: 0, parked: 0)
+            lastSync: nil, unread: 0, waiting: 0, parked: 0, aside: 0)
         if let name = account.name, let store = account.store,
             let replica = try Replica.open(at: try context.home().replica(store: store, user: name))
         {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
+            status.aside = try ReplicaSurplus.all(at: replica.location).count
             status.unread = try replica.conversations().reduce(0) { $0 + $1.unread }
         }
         (status.waiting, status.parked) = try context.outbox().counts()
@@ -86,6 +89,7 @@ enum StatusCommand {
         table.add([output.word("unread"), String(status.unread)])
         table.add([output.word("waiting to be sent"), String(status.waiting)])
         if status.parked > 0 { table.add([output.word("refused by the server"), String(status.parked)]) }
+        if status.aside > 0 { table.add([output.word("kept aside, lost by the server"), String(status.aside)]) }
         try table.write(to: output)
     }
 }

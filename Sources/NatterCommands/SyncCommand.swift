@@ -102,6 +102,7 @@ enum SyncCommand {
                 found.add(report)
                 mirror.tellTroubles(report)
             }
+            mirror.offerSurplus()
             return found
         }
 

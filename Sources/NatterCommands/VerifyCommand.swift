@@ -36,11 +36,20 @@ enum VerifyCommand {
         }
         var server = ServerHeads(mirror)
         var isSound = true
+        var isDamaged = false
         for conversation in chosen {
             let verification = try replica.verify(conversation)
             let report = VerifyReport(verification, server: try server.head(of: conversation))
             if !report.isSound { isSound = false }
+            if !report.damaged.isEmpty { isDamaged = true }
             try write(report, context)
+        }
+        if isDamaged {
+            context.note("what is damaged comes anew after 'natter logout --forget', a login and 'natter sync'")
+        }
+        for aside in try ReplicaSurplus.all(at: mirror.location)
+        where chosen.contains(where: { $0.id == aside.conversation }) {
+            context.note("what the server lost of a conversation is kept in '\(aside.directory)'")
         }
         return isSound ? .success : .inputOutput
     }

@@ -66,7 +66,10 @@ struct VerifyReport: Encodable {
                 : "\(conversation): messages \(range.from) to \(range.to) are damaged: \(range.reason ?? "")"
         }
         switch server {
-        case .different: lines.append("\(conversation): the hash chain at message \(head) is not the server's")
+        case .different:
+            lines.append(
+                "\(conversation): the hash chain at message \(head) is not the server's; 'natter sync' puts the replica's aside"
+            )
         case .shorter:
             lines.append("\(conversation): the server ends before message \(head); 'natter sync' puts the rest aside")
         case .same, .unknown: break

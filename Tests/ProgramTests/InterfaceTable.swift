@@ -217,6 +217,10 @@ enum InterfaceTable {
             "backup DEST, while the server runs; restore SRC",
             "BackupTests.whileWriting BackupTests.killed StoreTests/BackupTests"
         ),
+        (
+            "a restored server: a client ahead of it compares, keeps its surplus aside, and offers its own again",
+            "RestoreTests.clients RestoreTests.equal"
+        ),
         ("reindex: from the logs alone", "BackupTests.reindex StoreTests/ReindexTests"),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log TLSTests.log"),

@@ -21,7 +21,7 @@ struct StatusTests {
         #expect(lines.dropFirst(2).first?.wholeMatch(of: /last sync \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/) != nil)
         #expect(lines.suffix(2) == ["unread 2", "waiting to be sent 1"])
         let object = try #require(try world.alice("status", "--json").objects().first)
-        #expect(object.names == ["last_sync", "name", "parked", "server", "unread", "waiting"])
+        #expect(object.names == ["aside", "last_sync", "name", "parked", "server", "unread", "waiting"])
         #expect(object[int: "unread"] == 2 && object[int: "waiting"] == 1 && object[int: "parked"] == 0)
     }
 

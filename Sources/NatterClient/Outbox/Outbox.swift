@@ -119,6 +119,25 @@ public struct Outbox: Sendable {
         }
     }
 
+    /// Adds messages that nobody has asked to be sent: they lie parked until somebody decides. One whose id is there already
+    /// stays as it is.
+    ///
+    /// - Parameters:
+    ///   - requests: each with an id.
+    ///   - code: in one word why they are there, `reason` the same in words.
+    public func park(
+        _ requests: [SendRequest], code: String, reason: String, at time: Timestamp
+    ) throws(OutboxError) {
+        guard !requests.isEmpty else { return }
+        try write { connection in
+            for request in requests {
+                try connection.statement(
+                    "INSERT OR IGNORE INTO entry (queued,conversation,id,text,code,reason) VALUES (?,?,?,?,?,?)"
+                ).run(time.milliseconds, request.conversation, request.id, request.text, code, reason)
+            }
+        }
+    }
+
     /// Lets refused messages wait again, in their old places.
     ///
     /// - Parameter names: numbers or ids; empty for all that were refused.

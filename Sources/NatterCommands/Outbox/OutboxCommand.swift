@@ -13,6 +13,9 @@ enum OutboxCommand {
                 + "the server sends them, in order and each once; 'natter sync' takes the time to send all.",
             "A message that the server refuses is parked there with the reason, and those behind it are sent all the "
                 + "same.",
+            "Own messages that a server has lost, because it was put back from a backup, are parked there too, as 'lost', "
+                + "once a sync has found out. 'natter outbox retry' sends them again, each once, from however many "
+                + "machines that is done.",
         ],
         examples: [
             Example("natter outbox ls", "what waits, and what was refused and why"),
@@ -81,6 +84,7 @@ enum OutboxCommand {
         let (state, reason): (Phrase, String) =
             switch entry.state {
             case .waiting: ("waiting", "")
+            case .refused("lost", let reason): ("lost", reason)
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request

@@ -1,0 +1,93 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+@Suite("clients of a server that was put back")
+struct RestoreTests {
+    /// The server's data as they were when `backup` was made, under the same path.
+    private func putBack(_ world: World, byHand: Bool) throws {
+        try FileManager.default.moveItem(atPath: world.data, toPath: world.directory("lost"))
+        if byHand {
+            try FileManager.default.copyItem(atPath: world.directory("copy"), toPath: world.data)
+        } else {
+            #expect(try world.natterd("restore", world.directory("backup")).code == 0)
+        }
+        try world.serve()
+    }
+
+    @Test(
+        "ahead, equal and behind: all go on; what the server lost is kept aside, said, and offered for sending once",
+        arguments: [false, true])
+    func clients(byHand: Bool) throws {
+        let world = try World()
+        try world.alice.sends("one", "two", "three")
+        for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
+        // Given a backup, and messages since that the server loses: bob knows them, alice's own are among them
+        world.stopServing()
+        try FileManager.default.copyItem(atPath: world.data, toPath: world.directory("copy"))
+        try world.serve()
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        try world.alice.sends("lost by the server", "this too")
+        try world.bob.sends("and this")
+        for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
+        let known = try world.alice.texts("log", "--offline")
+        #expect(known == ["one", "two", "three", "lost by the server", "this too", "and this"])
+        let token = try world.alice.token()
+        world.stopServing()
+        try putBack(world, byHand: byHand)
+        #expect(try world.alice.token() == token)
+        // and somebody who writes before they come back
+        try world.carol.sends("carol was first")
+        // When alice, who is ahead, verifies and syncs
+        let verify = try world.alice("verify")
+        #expect(verify.code == 74 && verify.lines.contains { $0.contains("natter sync") })
+        let sync = try world.alice("sync")
+        #expect(sync.code == 0)
+        #expect(sync.errors.contains("put back") && sync.errors.contains("natter outbox retry"))
+        // Then she has what the server has, and what it lost is aside, to be read
+        #expect(try world.alice.texts("log", "--offline") == ["one", "two", "three", "carol was first"])
+        let list = try #require(
+            Files.below("\(world.alice.natterHome)/replicas").first { $0.hasSuffix("/messages.ndjson") })
+        let aside = try #require(Files.text(list)).split(separator: "\n").map { try JSON(parsing: String($0)) }
+        #expect(aside.map { $0[string: "text"] } == ["lost by the server", "this too", "and this"])
+        #expect(try world.alice("verify").code == 0)
+        #expect(try world.alice("status", "--json").objects().first?[int: "aside"] == 1)
+        #expect(try world.alice("doctor").lines.contains { $0.contains("put aside") })
+        // Her own are offered, and sent when she says so, once, also from a second machine and by a second try
+        let offered = try world.alice("outbox", "ls", "--json").objects()
+        #expect(offered.map { $0[string: "text"] } == ["lost by the server", "this too"])
+        #expect(offered.allSatisfy { $0[object: "error"]?[string: "code"] == "lost" })
+        #expect(try world.alice("sync").code == 0)
+        #expect(try world.alice("outbox", "ls", "--json").objects().count == 2)
+        #expect(try world.alice("outbox", "retry").code == 0)
+        #expect(try world.alice("outbox", "ls", "--json").objects().isEmpty)
+        for entry in offered {
+            let (id, text) = (entry[string: "id"] ?? "", entry[string: "text"] ?? "")
+            #expect(try world.alice("send", "--id", id, text).code == 0)
+        }
+        // bob, who was ahead too, and carol, who had never synced, agree with her
+        #expect(try world.bob("sync").code == 0)
+        #expect(try world.bob("outbox", "ls", "--json").objects().map { $0[string: "text"] } == ["and this"])
+        let expected = ["one", "two", "three", "carol was first", "lost by the server", "this too"]
+        for person in [world.alice, world.bob, world.carol] {
+            #expect(try person("sync").code == 0)
+            #expect(try person.texts("log", "--offline") == expected)
+            #expect(try person("verify").code == 0)
+        }
+    }
+
+    @Test("who has exactly what the backup has goes on without a word")
+    func equal() throws {
+        let world = try World()
+        try world.alice.sends("one", "two")
+        #expect(try world.bob("sync").code == 0)
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        world.stopServing()
+        try putBack(world, byHand: false)
+        try world.alice.sends("three")
+        let sync = try world.bob("sync")
+        #expect(sync.code == 0 && !sync.errors.contains("put back"))
+        #expect(try world.bob.texts("log", "--offline") == ["one", "two", "three"])
+        #expect(try world.bob("outbox", "ls", "--json").objects().isEmpty)
+    }
+}
