@@ -90,8 +90,6 @@ public final class StoreBackup {
             let former = try prepare()
             var manifest = try copyDatabase(connection)
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
-            try disk.replaceContents(
-                of: target + "/" + BackupManifest.unfinishedName, with: Array("\(manifest.store)\n".utf8))
             try copyLogs(former, &manifest)
             try copySettings(&manifest)
             try removeStale(former, manifest)
@@ -111,8 +109,13 @@ public final class StoreBackup {
     /// - Returns: the manifest of the backup that is there.
     private func prepare() throws -> BackupManifest? {
         let former = try BackupManifest.read(in: target, disk: disk)
-        if former == nil, try disk.information(target + "/" + BackupManifest.unfinishedName) == nil {
-            guard try disk.list(target).allSatisfy({ $0 == "store.lock" }) else { throw BackupError.occupied(target) }
+        let mark = target + "/" + BackupManifest.unfinishedName
+        if former == nil, try disk.information(mark) == nil {
+            // What a try has left that was killed before it had made its mark.
+            let beginnings = ["store.lock", Path.name(of: mark) + ".new"]
+            guard try disk.list(target).allSatisfy(beginnings.contains) else { throw BackupError.occupied(target) }
+            // Before anything else, so that the next try knows whose it is.
+            try disk.replaceContents(of: mark, with: [])
         }
         for name in [stagedDatabase, stagedDatabase + "-wal", stagedDatabase + "-shm"]
         where try disk.information(name) != nil {
@@ -269,7 +272,8 @@ public final class StoreBackup {
         try disk.rename(stagedDatabase, to: database)
         try disk.syncDirectory(target)
         try disk.replaceContents(of: target + "/" + BackupManifest.name, with: manifest.encode())
-        try disk.remove(target + "/" + BackupManifest.unfinishedName)
+        let mark = target + "/" + BackupManifest.unfinishedName
+        if try disk.information(mark) != nil { try disk.remove(mark) }
         try disk.syncDirectory(target)
     }
 }
