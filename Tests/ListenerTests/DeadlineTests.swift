@@ -106,6 +106,28 @@ struct DeadlineTests {
         #expect(try waiting.response().text == "stopping")
     }
 
+    @Test(
+        "bodies on their way have so much memory and no more; what is over makes room again", arguments: Wire.allCases)
+    func bodies(wire: Wire) throws {
+        let server = try TestServer(wire) { limits in limits.collectedBytes = 10_000 }
+        let half = [UInt8](repeating: 0x78, count: 4_000)
+        let start = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n"
+        let clients = try (0..<2).map { _ in try RawClient(server) }
+        for client in clients { client.send(Array(start.utf8) + half) }
+        #expect(server.handler.hasBegun(2))
+        // A request behind them on the same thread, so that both halves have been read.
+        try expectService(server)
+        let third = try RawClient(server)
+        third.send(Array(start.utf8) + half)
+        #expect(try third.response().status == 503)
+        #expect(third.isClosedByPeer())
+        clients[0].finishSending()
+        #expect(clients[0].isClosedByPeer())
+        clients[1].send(half)
+        #expect(try clients[1].response().body.count == 8_000)
+        for _ in 0..<3 { #expect(try RawClient(server).request("POST", "/echo", body: half + half).status == 200) }
+    }
+
     @Test("5,000 connections on which nothing is said keep nobody from being served", .timeLimit(.minutes(1)))
     func crowd() throws {
         let server = try TestServer { limits in limits.headMilliseconds = 4_000 }

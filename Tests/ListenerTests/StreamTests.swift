@@ -127,6 +127,29 @@ struct SuspensionTests {
         #expect(answered.load(ordering: .relaxed) == 25_600)
     }
 
+    @Test("of 3,000 readers that wait, each is woken, at whatever moment that falls", .timeLimit(.minutes(5)))
+    func readers() throws {
+        let server = try TestServer { limits in
+            limits.headMilliseconds = 240_000
+            limits.idleMilliseconds = 240_000
+        }
+        let isOver = Monitor(false)
+        let waker = try SystemThread(name: "waker") {
+            while isOver.wait(timeoutMilliseconds: 1, until: { $0 ? true : nil }) == nil {
+                server.handler.answerWaiting("woken")
+            }
+        }
+        let clients = try (0..<3_000).map { _ in try RawClient(server) }
+        var woken = 0
+        for _ in 0..<4 {
+            for client in clients { client.sendRequest("GET", "/hang") }
+            for client in clients where try client.response().text == "woken" { woken += 1 }
+        }
+        isOver.signal { $0 = true }
+        waker.join()
+        #expect(woken == 12_000)
+    }
+
     @Test("one connection, one request after the other", arguments: Wire.allCases)
     func serial(wire: Wire) throws {
         let server = try TestServer(wire)

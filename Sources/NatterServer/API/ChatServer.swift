@@ -176,6 +176,7 @@ struct RequestHandler: HTTPHandler {
             case .malformed: APIError(.badRequest, violation.description)
             case .bodyTooLarge: APIError(.tooLarge, violation.description)
             case .tooManyRequests: APIError(.slowDown, violation.description, retryAfter: 1)
+            case .tooManyBodies: APIError(.busy, violation.description, retryAfter: 1)
             }
         return server.dressed(error.reply())
     }

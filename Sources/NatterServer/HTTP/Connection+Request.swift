@@ -61,6 +61,7 @@ extension Connection {
     /// The collected body is whole.
     func handOver() -> Bool {
         let whole = body
+        loop.release(body.count)
         body = []
         return dispatch { head, exchange in loop.handler.handle(head, body: whole, exchange) }
     }

@@ -112,6 +112,10 @@ final class Connection {
         case .head: return takeHead(method: method)
         case .collecting:
             guard let data, count.pointee > 0 else { return handOver() }
+            guard loop.reserve(count.pointee) else {
+                answerPastLibrary(loop.handler.guardReply(.tooManyBodies))
+                return false
+            }
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
             bytesIn += count.pointee
             count.pointee = 0
@@ -148,6 +152,7 @@ final class Connection {
         (exchange, reply, note) = (nil, nil, nil)
         (method, target) = ("", RawTarget())
         (bytesIn, bytesOut, status) = (0, 0, 0)
+        loop.release(body.count)
         body = []
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds

@@ -8,12 +8,15 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     case bodyTooLarge(limitBytes: Int)
     /// 429: the client, behind a proxy, has as many requests open already as it may.
     case tooManyRequests(limit: Int)
+    /// 503: the bodies that are on their way have all the memory that bodies may have.
+    case tooManyBodies
 
     public var status: Int {
         switch self {
         case .malformed: 400
         case .bodyTooLarge: 413
         case .tooManyRequests: 429
+        case .tooManyBodies: 503
         }
     }
 
@@ -21,6 +24,7 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
         switch self {
         case .malformed(let reason): reason
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
+        case .tooManyBodies: "too much is being sent at once; try again in a moment"
         case .tooManyRequests(let limit): "there are \(limit) requests of your address already; try again in a moment"
         }
     }

@@ -8,6 +8,8 @@ public struct ListenerLimits: Sendable {
     public var connectionsPerAddress = 256
     /// Memory for the head of a request and as a buffer for its body; a larger head is refused.
     public var connectionMemoryBytes = 16 << 10
+    /// Bytes of bodies that are being collected, all connections together; beyond it, who sends more is refused.
+    public var collectedBytes = 256 << 20
     /// From connecting, or from the request line, to the end of the head.
     public var headMilliseconds: Int64 = 10_000
     /// From the end of a request to the head of the next. With the reaper's period, an offender is gone within 30 s.

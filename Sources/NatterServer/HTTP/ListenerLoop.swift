@@ -27,6 +27,7 @@ final class ListenerLoop {
     private let connectionLimit: Int
     private var daemon: OpaquePointer?
     private var connections: [Connection] = []
+    private var collectedBytes = 0
     private var perAddress: [PeerAddress.Key: Int] = [:]
     private var events: [LoopEvent] = []
 
@@ -195,6 +196,17 @@ final class ListenerLoop {
                     .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")))
         }
     }
+
+    // MARK: Memory
+
+    /// Counts bytes of a body that is being collected; false if there may be no more of them.
+    func reserve(_ count: Int) -> Bool {
+        guard collectedBytes + count <= limits.collectedBytes else { return false }
+        collectedBytes += count
+        return true
+    }
+
+    func release(_ count: Int) { collectedBytes -= count }
 
     // MARK: The end
 
