@@ -1,0 +1,117 @@
+internal import Foundation
+internal import Glibc
+internal import Testing
+
+/// Something else stands where a program keeps a file of its own: no program waits for it for ever, writes through it, or
+/// makes what it points to.
+@Suite("links, pipes and directories in the place of files")
+struct OddFileTests {
+    enum Kind: String, CaseIterable, Sendable {
+        case link, danglingLink, pipe, directory
+    }
+
+    /// A file of somebody else's, and one that is not there yet.
+    private struct Outside {
+        let victim: String
+        let missing: String
+        private static let content = "not yours\n"
+
+        init(_ directory: TemporaryDirectory) throws {
+            victim = try directory.write("victim", Outside.content)
+            missing = directory("missing")
+        }
+
+        func place(_ kind: Kind, at path: String) throws {
+            let code =
+                switch kind {
+                case .link: symlink(victim, path)
+                case .danglingLink: symlink(missing, path)
+                case .pipe: mkfifo(path, 0o600)
+                case .directory: mkdir(path, 0o700)
+                }
+            guard code == 0 else { throw Failure("cannot place \(kind) at '\(path)': \(errno)") }
+        }
+
+        func expectUntouched(_ what: String) {
+            #expect(Files.text(victim) == Outside.content, "\(what)")
+            #expect(access(missing, F_OK) != 0, "\(what)")
+        }
+    }
+
+    /// One line that says what is wrong, and the code that goes with it.
+    private func expectRefusal(_ outcome: Outcome, _ what: String) {
+        #expect([65, 69, 73, 74, 75, 77, 78].contains(outcome.code), "\(what): \(outcome)")
+        #expect(isOneLine(outcome.errors), "\(what): \(outcome)")
+    }
+
+    @Test("in natterd's directory", arguments: Kind.allCases)
+    func server(kind: Kind) throws {
+        let directory = try TemporaryDirectory()
+        let outside = try Outside(directory)
+        let names = [
+            "natterd.conf", "store.db", "store.db-wal", "store.lock", "search.db", "natterd.sock", "logs", "quarantine",
+        ]
+        for name in names {
+            let data = directory("data-\(name)")
+            guard mkdir(data, 0o700) == 0 else { throw Failure("mkdir: \(errno)") }
+            try outside.place(kind, at: "\(data)/\(name)")
+            let what = "\(kind) at \(name)"
+            let serving = try Process(
+                Programs.path("natterd"), ["serve", "--data", data, "--listen", "127.0.0.1:0"],
+                environment: ["HOME": directory.path, "SWIFT_BACKTRACE": "enable=no"])
+            // It starts, or says why not.
+            if let line = try? serving.line(), line.hasPrefix("natterd: listening") {
+                serving.signal(SIGTERM)
+                #expect(serving.finish().code == 0, "\(what)")
+            } else {
+                expectRefusal(serving.finish(), what)
+            }
+            outside.expectUntouched(what)
+        }
+    }
+
+    @Test("in natter's directory", arguments: Kind.allCases)
+    func client(kind: Kind) throws {
+        let world = try World()
+        let outside = try Outside(world.directory)
+        let alice = world.alice
+        try alice.sends("one")
+        for words in [["log"], ["search", "one"], ["config", "set", "color", "never"]] {
+            #expect(try alice.run(words).code == 0)
+        }
+        let files = Files.below(alice.natterHome).filter { !Files.isDirectory($0) && !$0.hasSuffix("-shm") }
+        #expect(files.count >= 4)
+        for path in files {
+            let what = "\(kind) at \(path.dropFirst(alice.natterHome.count + 1))"
+            guard rename(path, path + ".aside") == 0 else { continue }
+            try outside.place(kind, at: path)
+            for words in [
+                ["log"], ["send", "two"], ["status"], ["outbox", "ls"], ["config", "set", "color", "auto"],
+            ] {
+                let outcome = try alice.run(words)
+                if outcome.code != 0 { expectRefusal(outcome, "\(words), \(what)") }
+            }
+            outside.expectUntouched(what)
+            _ = try? FileManager.default.removeItem(atPath: path)
+            rename(path + ".aside", path)
+        }
+        #expect(try alice("log").code == 0)
+    }
+
+    @Test("where a command line names a file", arguments: Kind.allCases)
+    func named(kind: Kind) throws {
+        let world = try World()
+        let outside = try Outside(world.directory)
+        try world.alice.sends("one")
+        // A pipe is a file that many a script names, so a password may come out of one; nobody writes to this one.
+        for words in [["log", "--cursor-file"], ["log", "--all", "--cursor-file"], ["whoami", "--token-file"]] {
+            let path = world.directory("odd")
+            try outside.place(kind, at: path)
+            let outcome = try world.alice.run(words + [path])
+            if outcome.code != 0 { expectRefusal(outcome, "\(words), \(kind)") }
+            #expect(words[0] == "log" || outcome.code != 0)
+            outside.expectUntouched("\(words), \(kind)")
+            _ = try? FileManager.default.removeItem(atPath: path)
+        }
+    }
+}
