@@ -17,9 +17,8 @@ struct Delivery {
     /// For all attempts together.
     let timeoutMilliseconds: Int
 
-    /// - Returns: the answer's body.
     /// - Throws: 69 with the id to repeat with, if the time is up and the outcome is still unknown.
-    func send(_ request: SendRequest) throws -> [UInt8] {
+    func send(_ request: SendRequest) throws -> SentMessage {
         do throws(Failure) {
             return try attempt(request)
         } catch {
@@ -27,8 +26,7 @@ struct Delivery {
         }
     }
 
-    /// - Returns: the answer's body.
-    func attempt(_ request: SendRequest) throws(Failure) -> [UInt8] {
+    func attempt(_ request: SendRequest) throws(Failure) -> SentMessage {
         let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
         var pauseMilliseconds: Int64 = 50
         var hasGoneOut = false

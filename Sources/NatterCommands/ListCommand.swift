@@ -46,7 +46,7 @@ enum ListCommand {
             let last = try ConversationObject(conversation, in: replica).last
             let time = last.flatMap { Timestamp(rfc3339: $0.time) }
             let shown = time.map { isTerminal ? Age.text(of: $0, now: context.now).text : $0.rfc3339 } ?? ""
-            let line = last.map { ListCommand.line(of: $0) } ?? ""
+            let line = last.map { ListCommand.line(of: $0, context.console.output) } ?? ""
             let excerpt = isTerminal && line.count > excerptLength ? line.prefix(excerptLength) + "…" : line[...]
             table.add([conversation.name, String(conversation.unread), shown, String(excerpt)])
         }
@@ -54,8 +54,10 @@ enum ListCommand {
     }
 
     /// The beginning of a message, as `log` would print it.
-    private static func line(of message: MessageObject) -> String {
-        if message.kind == MessageKind.event.name { return "* \(message.sender) \(EventText.phrase(message.text))" }
+    private static func line(of message: MessageObject, _ output: Output) -> String {
+        if message.kind == MessageKind.event.name {
+            return "* \(message.sender) \(output.word(EventText.phrase(message.text)))"
+        }
         return "\(message.sender): \(message.text.prefix { $0 != "\n" && $0 != "\r\n" })"
     }
 }

@@ -25,6 +25,12 @@ final class Mirror {
         case offline
 
         var isCurrent: Bool { if case .current = self { true } else { false } }
+        var isReached: Bool {
+            switch self {
+            case .current, .partial: true
+            case .stale, .offline: false
+            }
+        }
     }
 
     static let quickMilliseconds = 2_000
@@ -219,7 +225,7 @@ final class Mirror {
     /// Whether the same may go well a little later.
     static func isTransient(_ error: any Error) -> Bool {
         switch error {
-        case SyncError.api(.refused(let refusal)): [429, 503].contains(refusal.status)
+        case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): [429, 503].contains(refusal.status)
         case SyncError.replica(.locked): true
         default: isNotReached(error)
         }
@@ -241,7 +247,9 @@ final class Mirror {
     /// - Throws: 67 if there is no such conversation.
     func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
         let key = NameRule.caseKey(name)
-        if key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user) { return }
+        // Those two are always there, but a token may not be good for them.
+        let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
+        if isAlwaysThere, context.tokenFile == nil || !state.isReached { return }
         switch state {
         case .current, .partial: _ = try api().messages(of: name, query: [("limit", "1")])
         case .stale, .offline:

@@ -33,12 +33,14 @@ public enum NatterProgram {
     static var commands: [CommandSpec] {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
+            TokenCommand.spec,
             StatusCommand.spec, DoctorCommand.spec,
             SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec, WrapCommand.spec,
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
-            GroupCommand.spec,
-            ServeCommand.spec, ConfigCommand.spec, CompletionCommand.spec, helpSpec, NamesCommand.spec,
+            GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,
+            ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec, CompletionCommand.spec, helpSpec,
+            NamesCommand.spec,
         ]
     }
 

@@ -19,7 +19,7 @@ enum SendCommand {
                 "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. \(inputParagraph)",
                 "When it ends with status 0 the message is on the server's disk. It prints nothing in a pipe; with --json, "
                     + "the message.",
-                linesParagraph, queueParagraph, repeatParagraph,
+                awayParagraph, linesParagraph, queueParagraph, repeatParagraph,
             ],
             examples: [
                 Example("natter send Hello, everyone", "to 'general'"),
@@ -40,7 +40,8 @@ enum SendCommand {
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
         operands: [.required("USER", "whom to write to; 'me' is yourself"), textOperand],
         description: [
-            "The same as 'natter send -c @USER'. \(inputParagraph)", linesParagraph, queueParagraph, repeatParagraph,
+            "The same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, linesParagraph, queueParagraph,
+            repeatParagraph,
         ],
         examples: [
             Example("natter pm bob Lunch at noon?", "to bob alone"),
@@ -69,6 +70,10 @@ enum SendCommand {
     private static let repeatParagraph: Phrase =
         "A message is sent with an id, and with the same id again where the connection was lost, so that it is there "
         + "once. An id of your own makes the whole command safe to repeat."
+
+    private static let awayParagraph: Phrase =
+        "Where the one to whom a personal message goes is not online, a note on standard error says so, unless --quiet is "
+        + "given; the message is delivered all the same, when they sync."
 
     private static let linesParagraph: Phrase =
         "With --lines each line of standard input is a message, with --ndjson each line is an object with the fields "
@@ -109,7 +114,7 @@ enum SendCommand {
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
         let timeout = try context.timeoutMilliseconds()
-        try tell(Delivery(api: api, timeoutMilliseconds: timeout).send(request), context)
+        try tell(Delivery(api: api, timeoutMilliseconds: timeout).send(request), of: request, context)
         return .success
     }
 
@@ -146,7 +151,7 @@ enum SendCommand {
 
     private static func queue(_ request: SendRequest, _ sending: QueuedSend) throws -> ExitCode {
         switch try sending.send(request) {
-        case .sent(let answer): try tell(answer, sending.context)
+        case .sent(let answer): try tell(answer, of: request, sending.context)
         case .queued(let entry, let reason):
             let context = sending.context
             if context.wantsJSON { try context.console.output.writeJSON(WireJSON.encode(OutboxObject(entry))) }
@@ -156,12 +161,16 @@ enum SendCommand {
     }
 
     /// Shows a message that was sent, to whom it may concern.
-    private static func tell(_ answer: [UInt8], _ context: Context) throws {
+    private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
         if context.wantsJSON {
-            try context.console.output.writeJSON(line(of: try message(in: answer)))
+            try context.console.output.writeJSON(line(of: try message(in: answer.object)))
         } else if context.console.output.isTerminal {
-            let message = try message(in: answer)
+            let message = try message(in: answer.object)
             context.confirm("sent to \(message.conversation) as number \(message.seq)")
+        }
+        if answer.isRecipientAway {
+            let name = request.conversation.dropFirst()
+            context.note("\(name) is not online; delivered when \(name) syncs")
         }
     }
 

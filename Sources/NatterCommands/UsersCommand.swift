@@ -30,7 +30,7 @@ enum UsersCommand {
         if let pattern = text.map({ NamePattern($0) }) { users.removeAll { !pattern.matches($0.name) } }
         if arguments.flag("online") { users.removeAll { !$0.online } }
         if arguments.flag("recent") { users = recentFirst(users) }
-        try write(users, context)
+        try UserTable.write(users, context)
         try console.output.flush()
         // That the list can't be kept is no failure of this command.
         if isFresh { try? Replica.keep(all, at: mirror.location, clock: console.clock) }
@@ -66,16 +66,5 @@ enum UsersCommand {
             // RFC 3339 in UTC with milliseconds sorts as text does.
             return (one.lastSeen ?? "", other.name) > (other.lastSeen ?? "", one.name)
         }
-    }
-
-    private static func write(_ users: [UserObject], _ context: Context) throws {
-        let output = context.console.output
-        if context.wantsJSON {
-            for user in users { try output.writeJSON(WireJSON.encode(user)) }
-            return
-        }
-        var table = UserTable(context)
-        for user in users { table.add(user) }
-        try table.write()
     }
 }

@@ -21,6 +21,8 @@ final class EventLog: Sendable {
         var settings: Settings
     }
 
+    /// What admins read from afar, whatever the level.
+    let recent = ServiceLog()
     private let state: Monitor<State>
     private let clock: any WallClock
 
@@ -32,9 +34,11 @@ final class EventLog: Sendable {
     func use(_ settings: Settings) { state.withLock { $0.settings = settings } }
 
     func write(_ event: Event) {
+        let now = clock.now()
+        recent.write(event, at: now)
         let settings = state.withLock { $0.settings }
         guard event.level >= settings.level else { return }
-        let line = EventLog.line(event, at: clock.now(), settings.format)
+        let line = EventLog.line(event, at: now, settings.format)
         // A log that nobody takes any more must not end the service.
         state.withLock { state in
             try? state.output.write(line)
@@ -44,34 +48,9 @@ final class EventLog: Sendable {
 
     static func line(_ event: Event, at time: Timestamp, _ format: Format) -> [UInt8] {
         switch format {
-        case .text: text(event, at: time)
+        case .text: ServiceLine.bytes(time.rfc3339, event.level.name, event.name, event.fields)
         case .json: json(event, at: time)
         }
-    }
-
-    /// `2026-11-20T07:24:05.123Z info request method=GET status=200`, each value quoted where its end would not be seen.
-    private static func text(_ event: Event, at time: Timestamp) -> [UInt8] {
-        var line = Array("\(time.rfc3339) \(event.level.name) \(event.name)".utf8)
-        for (key, value) in event.fields {
-            line.append(UInt8(ascii: " "))
-            line += Array(key.utf8)
-            line.append(UInt8(ascii: "="))
-            let isPlain =
-                !value.isEmpty
-                && value.utf8.allSatisfy { $0 > 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "=") }
-            if isPlain {
-                TerminalText.append(escaping: value, .name, to: &line)
-            } else {
-                line.append(UInt8(ascii: "\""))
-                let quoted = value.utf8.flatMap { byte -> [UInt8] in
-                    byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") ? [UInt8(ascii: "\\"), byte] : [byte]
-                }
-                TerminalText.append(escaping: quoted, .name, to: &line)
-                line.append(UInt8(ascii: "\""))
-            }
-        }
-        line.append(UInt8(ascii: "\n"))
-        return line
     }
 
     /// `{"time":…,"level":…,"event":…}` and the fields, all of them strings.
@@ -86,21 +65,5 @@ final class EventLog: Sendable {
         }
         line += Array("}\n".utf8)
         return line
-    }
-}
-
-extension Event.Level {
-    var name: String {
-        switch self {
-        case .debug: "debug"
-        case .info: "info"
-        case .warning: "warning"
-        case .error: "error"
-        }
-    }
-
-    init?(name: String) {
-        guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
-        self = level
     }
 }

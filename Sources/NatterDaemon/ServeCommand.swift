@@ -101,6 +101,7 @@ enum ServeCommand {
         var options = ChatServer.Options()
         // Texts stay where all others are, and nobody else can look.
         options.spoolDirectory = directory
+        options.recent = log.recent
         options.registration = settings.registration
         options.proxies = settings.proxies
         options.servesPage = settings.servesPage

@@ -17,3 +17,19 @@ public struct Event: Sendable {
 }
 
 public typealias EventSink = @Sendable (Event) -> Void
+
+extension Event.Level {
+    public var name: String {
+        switch self {
+        case .debug: "debug"
+        case .info: "info"
+        case .warning: "warning"
+        case .error: "error"
+        }
+    }
+
+    public init?(name: String) {
+        guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = level
+    }
+}

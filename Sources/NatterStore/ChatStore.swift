@@ -56,6 +56,10 @@ public protocol ChatStore: AnyObject, Sendable {
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>)
     func members(of name: String, for principal: Principal) throws(StoreError) -> [MemberView]
     func contacts(of principal: Principal) -> [UserView]
+    /// Whose personal messages somebody does not take.
+    func blocked(by principal: Principal) -> [UserView]
+    /// Whether a user is online; nil where nobody has this name.
+    func isOnline(_ user: String) -> Bool?
     func setContact(
         _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>)
     func setBlocked(
@@ -144,6 +148,10 @@ public struct News: Sendable {
     public let isForAll: Bool
     /// Whose other conversations have something new.
     public let accounts: Set<AccountID>
+
+    public init(commit: Commit, isForAll: Bool, accounts: Set<AccountID>) {
+        (self.commit, self.isForAll, self.accounts) = (commit, isForAll, accounts)
+    }
 }
 
 public struct UserQuery: Sendable {

@@ -6,10 +6,25 @@ internal import NatterSystem
 extension Store {
     /// Who is in somebody's contacts, by name.
     public func contacts(of principal: Principal) -> [UserView] {
+        peers { $0.accounts[principal.account]?.contacts }
+    }
+
+    /// Whose personal messages somebody does not take, by name.
+    public func blocked(by principal: Principal) -> [UserView] {
+        peers { $0.accounts[principal.account]?.blocked }
+    }
+
+    /// Whether a user is there; nil where nobody has this name.
+    public func isOnline(_ user: String) -> Bool? {
+        let now = clock.now()
+        return state.withLock { $0.account(named: user)?.isOnline(at: now) }
+    }
+
+    private func peers(_ which: (StoreState) -> Set<AccountID>?) -> [UserView] {
         let now = clock.now()
         return state.withLock { state in
-            let contacts = (state.accounts[principal.account]?.contacts ?? []).compactMap { state.accounts[$0] }
-            return contacts.sorted { $0.name.caseKey.utf8.lexicographicallyPrecedes($1.name.caseKey.utf8) }
+            let found = (which(state) ?? []).compactMap { state.accounts[$0] }
+            return found.sorted { $0.name.caseKey.utf8.lexicographicallyPrecedes($1.name.caseKey.utf8) }
                 .map { UserView(name: $0.name.text, isOnline: $0.isOnline(at: now), lastSeen: $0.lastSeen) }
         }
     }

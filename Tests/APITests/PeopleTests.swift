@@ -156,7 +156,7 @@ struct PeopleTests {
         let login = try stranger.post(
             "/v1/login", ["name": "alice", "password": .string(TestServer.password)])
         #expect(login.status == 200)
-        #expect(try root.get("/v1/admin/log").lines.first?["action"] == "user_enabled")
+        #expect(try root.get("/v1/admin/audit").lines.first?["action"] == "user_enabled")
     }
 
     @Test("read marks only rise, and the unread are others'")

@@ -20,11 +20,7 @@ struct ManualTests {
         let command = try #require(NatterProgram.spec.commands.first { $0.name == name })
         let page = try ManualPage("natter-\(name).1")
         #expect(page.summary == command.summary.english)
-        // A command that only leads to others has a line for each of them.
-        let paths =
-            command.subcommands.isEmpty
-            ? [CommandPath(names: [name], command: command)]
-            : command.subcommands.map { CommandPath(names: [name, $0.name], command: $0) }
+        let paths = Self.paths(of: command, below: [])
         let synopsis = paths.map { $0.synopsisMdoc(program: "natter") }.joined()
         #expect(Self.words(page.section("SYNOPSIS").joined(separator: "\n")) == Self.words(synopsis))
         #expect(page.options == Self.spellings(paths.flatMap(\.command.options)))
@@ -52,6 +48,13 @@ struct ManualTests {
             page.options
                 == Self.spellings(
                     DaemonProgram.spec.options + paths.flatMap(\.command.options)))
+    }
+
+    /// A command that only leads to others has a line for each of them.
+    private static func paths(of command: CommandSpec, below names: [String]) -> [CommandPath] {
+        let names = names + [command.name]
+        guard !command.subcommands.isEmpty else { return [CommandPath(names: names, command: command)] }
+        return command.subcommands.flatMap { paths(of: $0, below: names) }
     }
 
     private static func spellings(_ options: [OptionSpec]) -> Set<String> { Set(options.flatMap(\.spellings)) }

@@ -277,9 +277,3 @@ struct GroupTests {
         }
     }
 }
-
-/// Without an error, and nothing printed.
-func expect(_ outcome: Outcome, sourceLocation: SourceLocation = #_sourceLocation) throws {
-    #expect(outcome.code == 0 && outcome.errors.isEmpty, sourceLocation: sourceLocation)
-    guard outcome.code == 0 else { throw Failure("\(outcome)") }
-}

@@ -124,7 +124,7 @@ struct OperateTests {
             .trimmingCharacters(in: .newlines)
         func log() throws -> RawRequest.Answer {
             try RawRequest.send(
-                "GET", "/v1/admin/log", to: world.url, token: token, headers: ["Accept: application/x-ndjson"])
+                "GET", "/v1/admin/audit", to: world.url, token: token, headers: ["Accept: application/x-ndjson"])
         }
         #expect(try log().status == 403)
         #expect(try world.natterd("user", "promote", "alice").code == 0)

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import Testing
 
 /// A server, and people who know it, each with a home directory of their own.
 ///
@@ -152,10 +153,10 @@ struct Person: Sendable {
 
     func callAsFunction(_ words: String...) throws -> Outcome { try run(words) }
 
-    /// Sends each text to `general`.
+    /// Sends each text to `general`, or where else, without a note on who is away.
     func sends(_ texts: String..., to conversation: String = "general") throws {
         for text in texts {
-            let outcome = try run(["send", "-c", conversation, "--", text])
+            let outcome = try run(["send", "--quiet", "-c", conversation, "--", text])
             guard outcome.code == 0, outcome.bytes.isEmpty, outcome.errors.isEmpty else {
                 throw Failure("send \(text): \(outcome)")
             }
@@ -177,4 +178,14 @@ struct Person: Sendable {
 
     /// Without a server to be reached.
     var alone: Person { Person(name: name, home: home, server: "http://127.0.0.1:9") }
+}
+
+/// Went well, with nothing on standard error; and nothing printed, unless it may.
+func expect(
+    _ outcome: Outcome, isSilent: Bool = true, hasNotes: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+    let isGood = outcome.code == 0 && (hasNotes || outcome.errors.isEmpty) && (!isSilent || outcome.bytes.isEmpty)
+    #expect(isGood, "\(outcome)", sourceLocation: sourceLocation)
+    guard outcome.code == 0 else { throw Failure("\(outcome)") }
 }

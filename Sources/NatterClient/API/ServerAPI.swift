@@ -71,11 +71,12 @@ public final class ServerAPI {
     /// answer is the message of then.
     ///
     /// - Parameter timeoutMilliseconds: for the whole of it.
-    /// - Returns: the answer's body: a message object.
-    public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> [UInt8] {
+    public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
         var body: [UInt8] = []
         message.appendJSON(to: &body)
-        return try post("/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds).body
+        let answer = try post("/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
+        return SentMessage(
+            object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
 
     /// One page of a conversation, oldest first.

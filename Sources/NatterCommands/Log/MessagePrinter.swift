@@ -124,7 +124,8 @@ struct MessagePrinter {
         case .format(let format): try output.append { append(fields, text, format, to: &$0) }
         case _ where fields.kind == .event:
             let phrase = EventText.phrase(String(decoding: text, as: UTF8.self))
-            try writeLine(fields, phrase.utf8)
+            let words = if case .terminal = style { phrase.text } else { phrase.english }
+            try writeLine(fields, words.utf8)
         default: try writeLine(fields, text)
         }
     }

@@ -6,8 +6,7 @@ internal import NatterWire
 /// `send --queue` of one message: sent if it can be, behind what waits already; else kept.
 struct QueuedSend {
     enum Outcome {
-        /// The message object.
-        case sent([UInt8])
+        case sent(SentMessage)
         case queued(OutboxEntry, reason: Phrase)
     }
 
@@ -51,7 +50,7 @@ struct QueuedSend {
         let refusal = report.refused.first { $0.entry.number == own.number }?.refusal
         report.refused.removeAll { $0.entry.number == own.number }
         context.tell(report)
-        if let message = answer.message { return .sent(message) }
+        if let message = answer.message { return .sent(SentMessage(object: message)) }
         if let refusal {
             // Told here and now, so it need not be kept to be told later.
             if isNew { try outbox.withdraw(own) }

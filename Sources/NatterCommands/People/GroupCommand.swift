@@ -116,7 +116,7 @@ enum GroupCommand {
             var table = UserTable(context, more: ["ROLE"])
             for member in members {
                 table.add(
-                    member.name, [member.admin ? "admin" : "member"], isOnline: member.online,
+                    member.name, [console.output.word(member.admin ? "admin" : "member")], isOnline: member.online,
                     lastSeen: member.lastSeen)
             }
             try table.write()

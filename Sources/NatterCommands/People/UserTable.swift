@@ -30,5 +30,16 @@ struct UserTable {
         table.add([name] + more + [context.console.output.word(isOnline ? "online" : "offline"), seen])
     }
 
+    /// All of them; with `--json` the objects.
+    static func write(_ users: [UserObject], _ context: Context) throws {
+        guard !context.wantsJSON else {
+            for user in users { try context.console.output.writeJSON(WireJSON.encode(user)) }
+            return
+        }
+        var table = UserTable(context)
+        for user in users { table.add(user) }
+        try table.write()
+    }
+
     func write() throws { try table.write(to: context.console.output, paint: context.paint) }
 }

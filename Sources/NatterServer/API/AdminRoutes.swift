@@ -11,42 +11,14 @@ enum AdminRoutes {
         Route("PATCH", "v1/admin/users/*", on: .loop, change),
         Route("GET", "v1/admin/sessions", on: .loop, sessions),
         Route("GET", "v1/admin/stats", on: .loop, statistics),
-        Route("GET", "v1/admin/log", log),
+        Route("GET", "v1/admin/log", on: .loop, LogRoutes.log),
+        Route("GET", "v1/admin/audit", audit),
         Route("POST", "v1/admin/invites", on: .loop, isBodyOptional: true, invite),
     ]
 
-    private struct AddRequest: Decodable {
-        var name: String
-        var password: String
-        var admin: Bool?
-    }
-
-    private struct ChangeRequest: Decodable {
-        var disabled: Bool?
-        var admin: Bool?
-        var password: String?
-    }
-
-    private struct InviteRequest: Decodable {
-        /// RFC 3339; absent: in seven days.
-        var expires: String?
-    }
-
-    private struct InviteAnswer: Encodable {
-        var invite: String
-        var expires: String
-    }
-
-    private struct AuditLine: Encodable {
-        var time: String
-        var actor: String
-        var action: String
-        var subject: String
-    }
-
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
-    private static func admin(_ call: Call) throws(APIError) -> Principal {
+    static func admin(_ call: Call) throws(APIError) -> Principal {
         let principal = try call.principal(.all)
         guard principal.isAdmin else { throw APIError(.forbidden, "only an admin of the server may do this") }
         return principal
@@ -61,7 +33,7 @@ enum AdminRoutes {
     }
 
     private static func add(_ call: Call) throws(APIError) {
-        let request = try call.json(AddRequest.self)
+        let request = try call.json(AccountRequest.self)
         let principal = try admin(call)
         let given = Normalization.formC(request.name)
         let name: UserName
@@ -77,12 +49,17 @@ enum AdminRoutes {
     }
 
     private static func change(_ call: Call) throws(APIError) {
-        let request = try call.json(ChangeRequest.self)
+        let request = try call.json(AccountChangeRequest.self)
         let principal = try admin(call)
         let change = AccountChange(isDisabled: request.disabled, isAdmin: request.admin)
+        var words: [String] = []
+        if let isDisabled = request.disabled { words.append(isDisabled ? "disabled" : "enabled") }
+        if let isAdmin = request.admin { words.append(isAdmin ? "promoted" : "demoted") }
+        if request.password != nil { words.append("password") }
+        let what = words.joined(separator: ",")
         guard let password = request.password else {
             return call.store.change(call.name(0), change, by: principal.name.text, action: nil) {
-                respond($0, status: 200, call, principal, "user_changed")
+                respond($0, status: 200, call, principal, "user_changed", what)
             }
         }
         try AccountRoutes.checkLength(password)
@@ -90,7 +67,7 @@ enum AdminRoutes {
             var change = change
             change.password = hash
             call.store.change(call.name(0), change, by: principal.name.text, action: nil) {
-                respond($0, status: 200, call, principal, "user_changed")
+                respond($0, status: 200, call, principal, "user_changed", what)
             }
         }
     }
@@ -106,11 +83,13 @@ enum AdminRoutes {
     }
 
     private static func respond(
-        _ result: Result<AccountView, StoreError>, status: Int, _ call: Call, _ principal: Principal, _ event: String
+        _ result: Result<AccountView, StoreError>, status: Int, _ call: Call, _ principal: Principal, _ event: String,
+        _ change: String = ""
     ) {
         switch result {
         case .success(let account):
-            call.server.events(Event(.info, event, [("admin", principal.name.text), ("user", account.name)]))
+            let fields = [("admin", principal.name.text), ("user", account.name)]
+            call.server.events(Event(.info, event, change.isEmpty ? fields : fields + [("change", change)]))
             call.respond(.json(AdminUserObject(account), status: status, note: principal.name.text))
         case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
         }
@@ -142,14 +121,14 @@ enum AdminRoutes {
     }
 
     /// What admins did, newest first.
-    private static func log(_ call: Call) throws(APIError) {
+    private static func audit(_ call: Call) throws(APIError) {
         let limit = try call.query.limit()
         let principal = try admin(call)
         let entries: [AuditEntry]
         do throws(StoreError) { entries = try call.store.audit(limit: limit) } catch { throw APIError(error) }
         call.respond(
             lines: entries.map {
-                AuditLine(time: $0.time.rfc3339, actor: $0.actor, action: $0.action, subject: $0.subject)
+                AuditObject(time: $0.time.rfc3339, actor: $0.actor, action: $0.action, subject: $0.subject)
             }, note: principal.name.text)
     }
 

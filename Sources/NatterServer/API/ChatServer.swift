@@ -21,6 +21,8 @@ public final class ChatServer: Sendable {
         public var limits = ListenerLimits()
         /// At the start; ``ChatServer/use(_:)`` changes it.
         public var registration = Registration.open
+        /// What admins read from afar of the service's log; whoever gets the events puts them in.
+        public var recent = ServiceLog()
         /// Whose `X-Forwarded-For` is believed.
         public var proxies: Set<PeerAddress> = []
         /// What TLS is spoken with, at the start; nil for plain HTTP.
@@ -69,12 +71,23 @@ public final class ChatServer: Sendable {
         currentRegistration = Monitor(options.registration)
         router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.path.isEmpty })
         store.onNews { [waiters] news in waiters.announce(news) }
+        recent.onEvent { [waiters] in ChatServer.announceEvents(waiters) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, proxies: options.proxies,
             identity: options.identity, handler: RequestHandler(server: self))
         listener.signal { $0 = made }
         // Made before the first unknown name asks for it, so that it costs that one no more than others.
         AccountRoutes.prepareDecoy(hashers)
+    }
+
+    /// The latest events.
+    var recent: ServiceLog { options.recent }
+
+    /// Wakes those who wait for events.
+    func announceEvents() { ChatServer.announceEvents(waiters) }
+
+    private static func announceEvents(_ waiters: Waiters) {
+        waiters.announce(News(commit: .zero, isForAll: false, accounts: [ServiceLog.reader]))
     }
 
     var connectionCount: Int { listener.withLock { $0?.connectionCount ?? 0 } }

@@ -5,7 +5,10 @@ internal import NatterWire
 /// Whom somebody knows, and whom they don't want to hear from.
 enum ContactRoutes {
     static let all = [
-        Route("GET", "v1/contacts", on: .loop, list),
+        Route("GET", "v1/contacts", on: .loop) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            list(call.store.contacts(of: principal), call, principal)
+        },
         Route("PUT", "v1/contacts/*", on: .loop, isBodyOptional: true) { call throws(APIError) in
             let principal = try call.principal(.all)
             call.store.setContact(call.name(0), true, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
@@ -14,7 +17,11 @@ enum ContactRoutes {
             let principal = try call.principal(.all)
             call.store.setContact(call.name(0), false, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
         },
-        // A path of two segments with these words is a block of messages: GET v1/blocks/ID/FIRST-REVISION has three.
+        // Whom one blocks; a block of messages has a longer path, v1/blocks/ID/FIRST-REVISION.
+        Route("GET", "v1/blocks", on: .loop) { call throws(APIError) in
+            let principal = try call.principal(.all)
+            list(call.store.blocked(by: principal), call, principal)
+        },
         Route("PUT", "v1/blocks/*", on: .loop, isBodyOptional: true) { call throws(APIError) in
             let principal = try call.principal(.all)
             call.store.setBlocked(call.name(0), true, for: principal) { call.respondEmpty($0.map { _ in }, principal) }
@@ -25,11 +32,8 @@ enum ContactRoutes {
         },
     ]
 
-    private static func list(_ call: Call) throws(APIError) {
-        let principal = try call.principal(.all)
-        let objects = call.store.contacts(of: principal).map {
-            UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen)
-        }
+    private static func list(_ users: [UserView], _ call: Call, _ principal: Principal) {
+        let objects = users.map { UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen) }
         if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
         call.respond(
             .json(UserList(users: objects, more: false, next: objects.last?.name), note: principal.name.text))

@@ -18,13 +18,22 @@ enum MessageRoutes {
             switch outcomes.first {
             case .posted(let message):
                 call.exchange.tell("accepted", "\(message.conversation)/\(message.seq)")
-                call.respond(.json(MessageObject(message), status: 201, note: principal.name.text))
-            case .repeated(let message):
-                call.respond(.json(MessageObject(message), status: 200, note: principal.name.text))
+                call.respond(reply(message, status: 201, call, principal))
+            case .repeated(let message): call.respond(reply(message, status: 200, call, principal))
             case .refused(let error): call.respond(APIError(error).reply(note: principal.name.text))
             case nil: call.respond(APIError(StoreError.failed("no outcome")).reply())
             }
         }
+    }
+
+    /// The message; and of a personal one whether its recipient is there, so that its sender need not ask.
+    private static func reply(_ message: Message, status: Int, _ call: Call, _ principal: Principal) -> Reply {
+        var reply = Reply.json(MessageObject(message), status: status, note: principal.name.text)
+        let peer = String(message.conversation.dropFirst())
+        if message.conversation.first == "@", peer != principal.name.text, let isOnline = call.store.isOnline(peer) {
+            reply.headers.append((RecipientHeader.name, isOnline ? RecipientHeader.online : RecipientHeader.offline))
+        }
+        return reply
     }
 
     /// Checks what can be checked of a message without the store.

@@ -13,18 +13,11 @@ enum TokenRoutes {
         Route("DELETE", "v1/sessions/*", on: .loop) { call throws(APIError) in try revoke(call, robots: false) },
     ]
 
-    private struct CreateRequest: Decodable {
-        var label: String
-        var scope: String
-        /// RFC 3339; absent or null: never.
-        var expires: String?
-    }
-
     /// Longer than any label that a person reads.
     private static let labelBytes = 1...200
 
     private static func create(_ call: Call) throws(APIError) {
-        let request = try call.json(CreateRequest.self)
+        let request = try call.json(TokenRequest.self)
         guard let scope = Scope(Normalization.formC(request.scope)) else {
             throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
         }

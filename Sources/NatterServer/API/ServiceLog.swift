@@ -1,0 +1,76 @@
+public import NatterModel
+internal import NatterStore
+internal import NatterSystem
+internal import Synchronization
+
+/// The latest events of the service, of every level, in memory, for admins who look from afar. From any thread.
+public final class ServiceLog: Sendable {
+    struct Entry: Sendable {
+        let number: UInt64
+        let time: Timestamp
+        let event: Event
+    }
+
+    /// Events that are kept: some hundred bytes each.
+    static let capacity = 4_096
+    /// Stands for whoever waits for events among those who wait for news; no account has it.
+    static let reader = AccountID(rawValue: -1)
+
+    private struct State {
+        /// Once full, a ring that begins at `start`.
+        var entries: [Entry] = []
+        var start = 0
+        var last: UInt64 = 0
+        var onEvent: (@Sendable () -> Void)?
+    }
+
+    private let state = Monitor(State())
+    private let followers = Atomic<Int>(0)
+
+    public init() {}
+
+    /// The number of the newest event; 0 before the first.
+    var last: UInt64 { state.withLock { $0.last } }
+
+    /// Calls `body` behind each event while somebody follows. To be set once, before events come.
+    func onEvent(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.onEvent = body } }
+
+    /// Keeps an event, unless it is that somebody has read this log: each who follows it would find it again and again.
+    ///
+    /// - Parameter time: numbers begin with it, in microseconds, so that those of a restarted server are greater.
+    public func write(_ event: Event, at time: Timestamp) {
+        guard !event.fields.contains(where: { $0.key == "target" && $0.value == LogRoutes.path }) else { return }
+        let onEvent = state.withLock { state in
+            let number =
+                state.last == 0 ? UInt64(clamping: max(1, time.milliseconds)) &* 1_000 : state.last + 1
+            state.last = number
+            let entry = Entry(number: number, time: time, event: event)
+            if state.entries.count < ServiceLog.capacity {
+                state.entries.append(entry)
+            } else {
+                state.entries[state.start] = entry
+                state.start = (state.start + 1) % ServiceLog.capacity
+            }
+            return state.onEvent
+        }
+        if followers.load(ordering: .sequentiallyConsistent) > 0 { onEvent?() }
+    }
+
+    /// Oldest first.
+    ///
+    /// - Parameters:
+    ///   - number: nil for the newest events; else those behind this one, from the oldest that is kept.
+    ///   - level: the lowest one that counts.
+    /// - Returns: also the number of the newest event at this moment.
+    func entries(after number: UInt64?, limit: Int, level: Event.Level) -> ([Entry], last: UInt64) {
+        state.withLock { state in
+            let all = state.entries[state.start...] + state.entries[..<state.start]
+            let wanted = all.lazy.filter { $0.number > number ?? 0 && $0.event.level >= level }
+            return (number == nil ? Array(wanted.suffix(limit)) : Array(wanted.prefix(limit)), state.last)
+        }
+    }
+
+    func beginFollowing() { followers.add(1, ordering: .sequentiallyConsistent) }
+
+    func endFollowing() { followers.subtract(1, ordering: .sequentiallyConsistent) }
+}

@@ -1,0 +1,200 @@
+internal import Testing
+
+@Suite("admin")
+struct AdminTests {
+    private static let password = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+
+    /// Alice is an admin of the server; bob and carol are not.
+    private func administered(_ options: [String] = []) throws -> World {
+        let world = try World(isServing: false)
+        let outcome = try world.natterd("user", "promote", "alice")
+        guard outcome.code == 0 else { throw Failure("promote: \(outcome.errors)") }
+        try world.serve(options)
+        return world
+    }
+
+    private func login(_ name: String, as person: Person, _ password: Process.Stream = Self.password) throws -> Int32 {
+        try person.run(["login", name, "--password-stdin"], input: password).code
+    }
+
+    @Test(
+        "only an admin may: everybody else is refused with 77, and nothing is changed",
+        arguments: [
+            ["admin", "users"], ["admin", "sessions"], ["admin", "stats"], ["admin", "invite"], ["admin", "log"],
+            ["admin", "log", "-f"], ["admin", "log", "--audit"], ["admin", "user", "disable", "carol"],
+            ["admin", "user", "enable", "carol"], ["admin", "user", "promote", "bob"],
+            ["admin", "user", "demote", "alice"], ["admin", "user", "passwd", "carol", "--password-stdin"],
+            ["admin", "user", "add", "eve", "--password-stdin"],
+        ])
+    func refused(words: [String]) throws {
+        let world = try administered()
+        let outcome = try world.bob.run(words, input: Self.password)
+        #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        let users = try world.alice("admin", "users", "--json").objects()
+        #expect(users.filter { $0[bool: "admin"] == true }.map { $0[string: "name"] } == ["alice"])
+        #expect(users.count == 3 && users.allSatisfy { $0[bool: "disabled"] == false })
+        #expect(try world.carol("whoami").code == 0)
+    }
+
+    @Test(
+        "what can't be is refused, in one line",
+        arguments: [
+            (["admin", "user", "disable", "nix"], 67), (["admin", "user", "add", "bob", "--password-stdin"], 65),
+            (["admin", "user", "add", "a b", "--password-stdin"], 65), (["admin", "user", "add", "eve"], 64),
+            (["admin", "user", "passwd", "nix", "--password-stdin"], 67), (["admin", "user", "disable"], 64),
+            (["admin", "user"], 64), (["admin", "users", "--offline"], 69), (["admin", "log", "-n", "0"], 64),
+            (["admin", "log", "-f", "--audit"], 64), (["admin", "invite", "--expires", "yesterday"], 64),
+            (["admin", "usr"], 64), (["admin", "user", "disabel", "bob"], 64),
+        ] as [([String], Int32)])
+    func wrong(words: [String], code: Int32) throws {
+        let world = try administered()
+        let input = words.last == "--password-stdin" ? Self.password : .nothing
+        let outcome = try world.alice.run(words, input: input)
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+        #expect(try world.alice("admin", "users").lines.count == 3)
+    }
+
+    @Test("an account is added, given another password, made an admin and no longer one")
+    func accounts() throws {
+        let world = try administered()
+        let eve = world.person("eve")
+        let added = try world.alice.run(["admin", "user", "add", "eve", "--password-stdin"], input: Self.password)
+        #expect(added.code == 0 && added.bytes.isEmpty && added.errors.isEmpty)
+        #expect(try login("eve", as: eve) == 0)
+        #expect(try eve("admin", "stats").code == 77)
+        let promoted = try world.alice("admin", "user", "promote", "eve", "--json")
+        #expect(try promoted.objects().first?[bool: "admin"] == true)
+        let stats = try #require(try eve("admin", "stats", "--json").objects().first)
+        #expect(stats[int: "accounts"] == 4)
+        try expect(world.alice("admin", "user", "demote", "eve"))
+        #expect(try eve("admin", "stats").code == 77)
+        // A new password ends what the old one began
+        let other = Process.Stream.bytes(Array("quite another one\n".utf8))
+        try expect(world.alice.run(["admin", "user", "passwd", "@eve", "--password-stdin"], input: other))
+        #expect(try eve("whoami").code == 77)
+        #expect(try login("eve", as: eve) == 77)
+        #expect(try login("eve", as: eve, other) == 0)
+        // An admin from the start
+        let words = ["admin", "user", "add", "root", "--admin", "--password-stdin"]
+        try expect(world.alice.run(words, input: Self.password))
+        #expect(try login("root", as: world.person("root")) == 0)
+        #expect(try world.person("root")("admin", "users").lines.count == 5)
+    }
+
+    @Test("a disabled account's sessions and tokens end at once, requests that wait too; enabling brings none back")
+    func disabled() throws {
+        let world = try administered()
+        let token = try world.bob("token", "create", "--scope", "send:general", "--quiet").lines.last ?? ""
+        _ = try world.bob("sync")
+        let following = try world.bob.start(["log", "-f", "-n", "1", "--format", "%m"])
+        try world.alice.sends("before")
+        #expect(try following.line() == "before")
+        let waiting = try world.bob.start(["sync", "--wait", "60"])
+        try expect(world.alice("admin", "user", "disable", "bob"))
+        for process in [waiting, following] {
+            let end = process.finish()
+            #expect(end.code == 77 && isOneLine(end.errors))
+        }
+        #expect(try world.bob("whoami").code == 77)
+        #expect(try world.bob("send", "x").code == 77)
+        let robot = try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
+        #expect(robot.status == 401)
+        #expect(try login("bob", as: world.bob) == 77)
+        let listed = try world.alice("admin", "users").lines.first { $0.hasPrefix("bob ") }
+        #expect(listed?.contains(" disabled ") == true)
+        // Enabled, only a new login helps
+        try expect(world.alice("admin", "user", "enable", "bob"))
+        #expect(try world.bob("whoami").code == 77)
+        #expect(try login("bob", as: world.bob) == 0)
+        #expect(try world.bob("whoami").code == 0)
+    }
+
+    @Test("the accounts, the one seen last first, with visit and address; and everybody's sessions")
+    func lists() throws {
+        let world = try administered()
+        for person in [world.carol, world.bob, world.alice] { _ = try person("whoami") }
+        let users = try world.alice("admin", "users", "--json").objects()
+        #expect(users.first?[string: "name"] == "alice" && users.count == 3)
+        #expect(users.map { $0[string: "name"] }.contains("carol"))
+        #expect(
+            users.first?.names == ["address", "admin", "created", "disabled", "last_seen", "name", "online"])
+        #expect(users.first?[string: "address"] == "127.0.0.1")
+        #expect(try world.alice("admin", "users").lines.first?.hasPrefix("alice  admin  online  ") == true)
+        let sessions = try world.alice("admin", "sessions", "--json").objects()
+        #expect(Set(sessions.compactMap { $0[string: "user"] }) == ["alice", "bob", "carol"])
+        #expect(try world.alice("admin", "sessions").lines.count == 3)
+    }
+
+    @Test("an invitation lets one person register, once; without one nobody can where the server asks for it")
+    func invitations() throws {
+        let world = try administered(["--registration", "invite"])
+        func register(_ name: String, _ words: String...) throws -> Outcome {
+            try world.person(name).run(["register", name, "--password-stdin"] + words, input: Self.password)
+        }
+        let uninvited = try register("eve")
+        #expect(uninvited.code == 77 && isOneLine(uninvited.errors))
+        #expect(try register("eve", "--invite", "x").code == 77)
+        let made = try world.alice("admin", "invite", "--expires", "1d")
+        #expect(made.code == 0 && made.errors.isEmpty)
+        let code = String(try #require(made.lines.last?.split(separator: " ").last))
+        #expect(try register("eve", "--invite", code).code == 0)
+        #expect(try world.person("eve")("send", "here I am").code == 0)
+        #expect(try register("fay", "--invite", code).code == 77)
+        // One that is out of date
+        let brief = try #require(try world.alice("admin", "invite", "--expires", "0s", "--json").objects().first)
+        #expect(brief.names == ["expires", "invite"])
+        #expect(try register("fay", "--invite", brief[string: "invite"] ?? "").code == 77)
+    }
+
+    @Test(
+        "the log tells of requests, messages by conversation and number, and of what admins did; never a text or secret"
+    )
+    func log() throws {
+        let world = try administered()
+        try expect(world.bob("pm", "carol", "a very private thing", "--quiet"))
+        try expect(world.bob("send", "a public thing"))
+        #expect(try world.carol.texts("log", "--all").count == 2)
+        #expect(try login("carol", as: world.person("wrong"), .bytes(Array("my wrong password\n".utf8))) == 77)
+        let lines = try world.alice("admin", "log", "-n", "1000").lines
+        func has(_ words: String...) -> Bool { lines.contains { line in words.allSatisfy { line.contains($0) } } }
+        #expect(
+            has("debug request", "target=/v1/messages", "status=201", "accepted=@carol/1", "note=bob", "ms=", "out="))
+        #expect(has("debug request", "method=POST", "target=/v1/messages", "accepted=general/1", "note=bob"))
+        #expect(has("debug request", "target=/v1/sync", "sent=", "@bob/1", "general/1", "note=carol"))
+        #expect(has("debug connected", "address=127.0.0.1") && has("debug disconnected", "address=127.0.0.1"))
+        #expect(has("info listening") && has("login_failed"))
+        let token = try #require(Files.text(world.bob.natterHome + "/profiles/default/token")).dropLast()
+        for secret in ["private thing", "public thing", "wrong password", String(token)] {
+            #expect(lines.allSatisfy { !$0.contains(secret) })
+        }
+        // By level, and as objects
+        let info = try world.alice("admin", "log", "--level", "info", "--json").objects()
+        #expect(!info.isEmpty && info.allSatisfy { $0[string: "level"] != "debug" })
+        #expect(info.first?.names == ["event", "fields", "level", "number", "time"])
+        #expect(try world.alice("admin", "log", "-n", "2").lines.count == 2)
+        // What admins did is kept over a restart
+        try expect(world.alice("admin", "user", "disable", "carol"))
+        world.stopServing()
+        try world.serve()
+        let audit = try world.alice("admin", "log", "--audit").lines.map { $0.split(separator: " ").dropFirst() }
+        #expect(audit.last == ["alice", "user_disabled", "carol"])
+        #expect(audit.first?.contains("user_promoted") == true)
+    }
+
+    @Test(
+        "admin log -f prints events as they come, also behind a restart of the server, and ends with the right to see them"
+    )
+    func follow() throws {
+        let world = try administered()
+        try expect(world.natterd("user", "promote", "carol"), hasNotes: true)
+        let following = try world.carol.start(["admin", "log", "-f", "-n", "1", "--level", "info"])
+        #expect(try following.line().contains("operation=user_promote"))
+        try expect(world.alice("token", "create", "--scope", "send:general"), isSilent: false)
+        #expect(try following.line().contains("info token_made user=alice scope=send:general"))
+        try expect(world.bob("token", "create", "--scope", "read:general"), isSilent: false)
+        #expect(try following.line().contains("info token_made user=bob scope=read:general"))
+        try expect(world.alice("admin", "user", "demote", "carol"))
+        let end = following.finish()
+        #expect(end.code == 77 && isOneLine(end.errors))
+    }
+}

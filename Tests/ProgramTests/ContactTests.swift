@@ -1,0 +1,108 @@
+internal import Testing
+
+@Suite("contact, block, unblock, and sending to who is not there")
+struct ContactTests {
+    /// Dora, who has an account and never came.
+    private func addDora(to world: World) throws {
+        let password = Array("\(World.password)\n".utf8)
+        try expect(world.natterd("user", "add", "dora", "--password-stdin", input: .bytes(password)), hasNotes: true)
+    }
+
+    /// Name and state of each line.
+    private func listed(_ person: Person, _ words: String...) throws -> [String] {
+        let outcome = try person.run(words)
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        return outcome.lines.map { line in
+            line.split(separator: " ", omittingEmptySubsequences: true).prefix(2).joined(separator: " ")
+        }
+    }
+
+    @Test("contacts are kept on the server: added, listed with who is there, taken away")
+    func contacts() throws {
+        let world = try World()
+        try addDora(to: world)
+        try expect(world.bob("whoami"), isSilent: false)
+        try expect(world.alice("contact", "add", "dora", "@bob"))
+        #expect(try listed(world.alice, "contact", "ls") == ["bob online", "dora offline"])
+        #expect(try world.alice("contact", "ls").lines.last?.hasSuffix("-") == true)
+        let objects = try world.alice("contact", "ls", "--json").objects()
+        #expect(objects.map(\.names) == Array(repeating: ["last_seen", "name", "online"], count: 2))
+        // Adding again and taking away what is not there are no errors
+        try expect(world.alice("contact", "add", "bob"))
+        try expect(world.alice("contact", "remove", "bob", "carol"))
+        #expect(try listed(world.alice, "contact", "ls") == ["dora offline"])
+        #expect(try listed(world.bob, "contact", "ls") == [])
+    }
+
+    @Test("whoever writes one a personal message becomes a contact by that")
+    func added() throws {
+        let world = try World()
+        try world.bob.sends("hello", to: "@alice")
+        #expect(try listed(world.alice, "contact", "ls") == ["bob online"])
+        try world.alice.sends("note", to: "@me")
+        try world.carol.sends("for all")
+        #expect(try listed(world.alice, "contact", "ls") == ["bob online"])
+    }
+
+    @Test("a message to who is not online says so on standard error, and is delivered when they sync")
+    func away() throws {
+        let world = try World()
+        try addDora(to: world)
+        let note = "natter: dora is not online; delivered when dora syncs\n"
+        for words in [["pm", "dora", "one"], ["send", "-c", "@dora", "two"], ["pm", "dora", "--queue", "three"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors == note)
+        }
+        let object = try world.alice("pm", "dora", "four", "--json")
+        #expect(object.errors == note)
+        #expect(try object.objects().first?[string: "text"] == "four")
+        try expect(world.alice("pm", "dora", "five", "--quiet"))
+        // Nothing of it where it would say nothing
+        _ = try world.bob("whoami")
+        try expect(world.alice("pm", "bob", "you are there"))
+        try expect(world.alice("pm", "me", "a note"))
+        try expect(world.alice("send", "for all"))
+        // Dora comes
+        let dora = world.person("dora")
+        let password = Array("\(World.password)\n".utf8)
+        #expect(try dora.run(["login", "dora", "--password-stdin"], input: .bytes(password)).code == 0)
+        #expect(try dora.texts("log", "@alice") == ["one", "two", "three", "four", "five"])
+        try expect(world.alice("pm", "dora", "now you are"))
+    }
+
+    @Test("who is blocked is told kindly, and all else goes on; unblocked, they write again")
+    func block() throws {
+        let world = try World()
+        try world.bob.sends("before", to: "@alice")
+        try expect(world.alice("block", "bob"))
+        #expect(try listed(world.alice, "block") == ["bob online"])
+        #expect(try world.alice("block", "--json").objects().map { $0[string: "name"] } == ["bob"])
+        let refused = try world.bob("pm", "alice", "are you there?")
+        #expect(refused.code == 77 && refused.errors == "natter: '@alice' does not take messages from you\n")
+        let told = try JSON(parsing: world.bob("pm", "alice", "x", "--json").errors)
+        #expect(told[object: "error"]?[string: "code"] == "blocked")
+        // What was written stays, general is for all, and alice can write
+        try world.bob.sends("for all")
+        try world.alice.sends("to you", to: "@bob")
+        #expect(try world.alice.texts("log", "--all") == ["before", "for all", "to you"])
+        #expect(try world.bob("block").bytes.isEmpty)
+        try expect(world.alice("unblock", "@bob"))
+        #expect(try world.alice("block").bytes.isEmpty)
+        try world.bob.sends("again", to: "@alice")
+        #expect(try world.alice.texts("log", "@bob") == ["before", "to you", "again"])
+    }
+
+    @Test(
+        "what can't be is refused, in one line",
+        arguments: [
+            (["contact", "add", "nix"], 67), (["contact", "remove", "nix"], 67), (["block", "nix"], 67),
+            (["unblock", "nix"], 67), (["block", "alice"], 77), (["contact", "add"], 64), (["unblock"], 64),
+            (["contact"], 64), (["contact", "lst"], 64), (["contact", "ls", "--offline"], 69),
+        ] as [([String], Int32)])
+    func refused(words: [String], code: Int32) throws {
+        let world = try World()
+        let outcome = try world.alice.run(words)
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+        #expect(try world.alice("contact", "ls").bytes.isEmpty)
+    }
+}

@@ -1,0 +1,162 @@
+internal import Glibc
+internal import Testing
+
+@Suite("token")
+struct TokenTests {
+    /// Makes a token of alice's, in a file that only she can read.
+    private func token(_ world: World, _ words: String...) throws -> String {
+        let outcome = try world.alice.run(["token", "create"] + words)
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        let file = world.directory("token")
+        try world.directory.write("token", outcome.bytes)
+        chmod(file, 0o600)
+        return file
+    }
+
+    /// A command of a program that has the token, a home of its own, and nothing else.
+    private func robot(_ world: World, _ file: String, _ words: [String]) throws -> Outcome {
+        try Process(
+            Programs.path("natter"), words + ["--server", world.url, "--token-file", file],
+            environment: ["HOME": world.directory("robot")]
+        ).finish()
+    }
+
+    private func tokens(_ world: World, _ words: String...) throws -> [JSON] {
+        try world.alice.run(["token", "ls", "--json"] + words).objects()
+    }
+
+    @Test("a job's token sends to one conversation and does nothing else, without a login and almost no environment")
+    func send() throws {
+        let world = try World()
+        try expect(world.alice("group", "create", "ops"))
+        let file = try token(world, "--label", "cron job", "--scope", "send:ops", "--expires", "90d")
+        let sent = try robot(world, file, ["send", "-c", "ops", "The backup is done"])
+        #expect(sent.code == 0 && sent.bytes.isEmpty && sent.errors.isEmpty)
+        for words in [
+            ["send", "x"], ["pm", "bob", "x"], ["pm", "me", "x"], ["log", "ops"], ["log"], ["users"], ["sync"], ["ls"],
+            ["export", "ops"], ["mark", "ops"], ["group", "members", "ops"],
+            ["group", "create", "mine"], ["contact", "ls"], ["block", "bob"], ["token", "ls"],
+            ["token", "create", "--scope", "all"], ["admin", "users"], ["logout", "--all"],
+        ] {
+            let outcome = try robot(world, file, words)
+            #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words): \(outcome)")
+        }
+        #expect(try world.alice.texts("log", "ops") == ["created", "The backup is done"])
+        // Its owner sees what became of it
+        let listed = try #require(try tokens(world).first)
+        #expect(listed[string: "label"] == "cron job" && listed[string: "scope"] == "send:ops")
+        #expect(listed[string: "address"] == "127.0.0.1" && listed[string: "last_used"] != nil)
+        #expect(listed[string: "expires"] != nil && listed[string: "token"] == nil)
+        // Renamed, it is the same conversation
+        try expect(world.alice("group", "rename", "ops", "crew"))
+        #expect(try robot(world, file, ["send", "-c", "crew", "again"]).code == 0)
+        #expect(try robot(world, file, ["send", "-c", "ops", "x"]).code == 77)
+    }
+
+    @Test("a token to read one conversation reads that one and does nothing else")
+    func read() throws {
+        let world = try World()
+        try world.bob.sends("for all")
+        try world.bob.sends("for alice", to: "@alice")
+        let file = try token(world, "--scope", "read:@bob")
+        let log = try robot(world, file, ["log", "@bob", "--json"])
+        #expect(log.code == 0 && log.errors.isEmpty)
+        #expect(try log.objects().map { $0[string: "text"] } == ["for alice"])
+        #expect(try robot(world, file, ["search", "for"]).lines.count == 1)
+        #expect(try robot(world, file, ["ls"]).lines.count == 1)
+        for words in [["send", "x"], ["pm", "bob", "x"], ["users"], ["group", "create", "mine"], ["token", "ls"]] {
+            let outcome = try robot(world, file, words)
+            #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(words)")
+        }
+        for name in ["general", "@me", "@carol", "nix"] {
+            #expect(try robot(world, file, ["log", name]).code == 77)
+        }
+        #expect(try robot(world, file, ["log"]).code == 77)
+    }
+
+    @Test("the token is the last word, and is shown only there; with --json it is in the object")
+    func secret() throws {
+        let world = try World()
+        let plain = try world.alice("token", "create", "--label", "one", "--scope", "send:general")
+        let word = try #require(plain.lines.last?.split(separator: " ").last)
+        #expect(word.utf8.count >= 43)
+        let object = try #require(
+            try world.alice("token", "create", "--scope", "read:general", "--expires", "1w", "--json").objects().first)
+        let other = try #require(object[string: "token"])
+        #expect(object[string: "scope"] == "read:general" && object[string: "label"] == "unnamed")
+        #expect(other != word)
+        // Without a scope it can do all, and a note says so
+        let all = try world.alice("token", "create")
+        #expect(all.code == 0 && isOneLine(all.errors) && all.lines.count == 1)
+        try expect(world.alice("token", "create", "--quiet"), isSilent: false)
+        #expect(try tokens(world).map { $0[string: "scope"] } == ["send:general", "read:general", "all", "all"])
+        // Nobody keeps the words themselves
+        let listed = try world.alice("token", "ls")
+        #expect(listed.lines.count == 4)
+        for secret in [String(word), other] {
+            #expect(!listed.lines.joined().contains(secret))
+            for path in Files.below(world.data) {
+                #expect(Files.bytes(path)?.contains(Array(secret.utf8)) != true, "\(path)")
+            }
+        }
+    }
+
+    @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")
+    func ends() throws {
+        let world = try World()
+        let brief = try token(world, "--scope", "send:general", "--expires", "1s")
+        let end = Deadline()
+        var outcome = try robot(world, brief, ["send", "early"])
+        while outcome.code == 0, end.leftMilliseconds > 0 {
+            usleep(50_000)
+            outcome = try robot(world, brief, ["send", "late"])
+        }
+        #expect(outcome.code == 77 && isOneLine(outcome.errors))
+        let lasting = try token(world, "--scope", "send:general")
+        let passwords = Array("\(World.password)\nanother good one\n".utf8)
+        #expect(try world.alice.run(["passwd", "--password-stdin"], input: .bytes(passwords)).code == 0)
+        #expect(try robot(world, lasting, ["send", "still"]).code == 0)
+        let id = try #require(try tokens(world).last?[string: "id"])
+        // Others cannot
+        #expect(try world.bob("token", "revoke", id).code == 67)
+        #expect(try robot(world, lasting, ["send", "yet"]).code == 0)
+        try expect(world.alice("token", "revoke", id))
+        let revoked = try robot(world, lasting, ["send", "no more"])
+        #expect(revoked.code == 77 && isOneLine(revoked.errors))
+        #expect(try world.alice.texts("log").suffix(2) == ["still", "yet"])
+    }
+
+    @Test("sessions are listed, and ended one by one")
+    func sessions() throws {
+        let world = try World()
+        let elsewhere = world.person("elsewhere")
+        let password = Array("\(World.password)\n".utf8)
+        #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
+        let sessions = try tokens(world, "--sessions")
+        #expect(sessions.count == 2 && sessions.first?[bool: "current"] == true)
+        let other = try #require(sessions.last?[string: "id"])
+        #expect(try elsewhere("whoami").code == 0)
+        // A session is no token
+        #expect(try world.alice("token", "revoke", other).code == 67)
+        try expect(world.alice("token", "revoke", "--session", other))
+        #expect(try elsewhere("whoami").code == 77)
+        #expect(try world.alice("token", "ls", "--sessions").lines.count == 1)
+    }
+
+    @Test(
+        "what can't be is refused, in one line",
+        arguments: [
+            (["token", "create", "--scope", "nix"], 64), (["token", "create", "--scope", "send:"], 64),
+            (["token", "create", "--expires", "yesterday"], 64), (["token", "create", "--expires", "x"], 64),
+            (["token", "create", "--scope", "send:nix"], 67), (["token", "create", "--scope", "read:@nix"], 67),
+            (["token", "create", "--label", "", "--scope", "all"], 65), (["token", "revoke", "99"], 67),
+            (["token", "revoke", "x"], 67), (["token", "revoke", "--session", "99"], 67), (["token", "revoke"], 64),
+            (["token"], 64), (["token", "crate"], 64),
+        ] as [([String], Int32)])
+    func refused(words: [String], code: Int32) throws {
+        let world = try World()
+        let outcome = try world.alice.run(words)
+        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+        #expect(try tokens(world).isEmpty)
+    }
+}
