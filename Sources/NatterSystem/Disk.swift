@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Everything that natter asks of a file system, so that a test can put a failing or forgetful disk in its place.
 public protocol Disk: Sendable {
     /// Opens an existing file, or makes a new one with mode 0600 that must not exist yet; never follows a symbolic link.
@@ -120,8 +122,15 @@ extension Disk {
 
     /// Makes a directory and those above it that are missing, durably, mode 0700.
     public func makeDirectories(_ path: String) throws(DiskError) {
-        if let found = try information(path), found.isDirectory { return }
         let parent = Path.directory(of: path)
+        if let found = try information(path), found.isDirectory {
+            // Whoever made it may have died, or failed, before its name was durable.
+            do throws(DiskError) { try syncDirectory(parent) } catch {
+                // One that is no business of ours was made by somebody else.
+                guard [EACCES, EPERM, EROFS, EINVAL].contains(error.code) else { throw error }
+            }
+            return
+        }
         if parent != path { try makeDirectories(parent) }
         try makeDirectory(path)
         try syncDirectory(parent)

@@ -197,17 +197,22 @@ public struct Outbox: Sendable {
     /// The right to deliver; nil if another process has it.
     func lockDelivery(timeoutMilliseconds: Int) throws(OutboxError) -> (any DiskLock)? {
         do {
-            try disk.makeDirectories(location.directory)
+            try makeDirectory()
             return try disk.lock(location.deliveryLockPath, timeoutMilliseconds: timeoutMilliseconds)
         } catch {
             throw OutboxError(error)
         }
     }
 
+    /// Where the database is, its directory is; to make sure costs a sync.
+    private func makeDirectory() throws(DiskError) {
+        if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
+    }
+
     /// Runs `body` in one transaction, under the lock.
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
-            try disk.makeDirectories(location.directory)
+            try makeDirectory()
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: Outbox.lockMilliseconds) else {
                 throw OutboxError.locked(path: location.lockPath)
             }

@@ -47,7 +47,8 @@ final class ReplicaSession {
         timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
         do {
-            try disk.makeDirectories(location.directory)
+            // Where the database is, its directory is; to make sure costs a sync.
+            if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
                 throw ReplicaError.locked(path: location.lockPath)
             }
