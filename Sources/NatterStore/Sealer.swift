@@ -99,6 +99,8 @@ final class Sealer: Sendable {
 
     /// Seals and records. A failure leaves the tails where they are: they are durable in the journal.
     private func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        // What could not be recorded would be written again and again, each time into a file of its own.
+        guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
         for number in conversations {

@@ -196,10 +196,10 @@ public final class Store: ChatStore {
         sealer.requestWhole(number, completion)
     }
 
-    /// Calls back once the sealer has done what it has to do so far.
+    /// Calls back once the sealer, and then the writer, have done what they have to do so far.
     package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
         // No conversation has this number, so nothing is sealed by it.
-        sealer.requestWhole(0, completion)
+        sealer.requestWhole(0) { [self] _ in perform({ _, _ in { _ in } }, completion) }
     }
 
     func announce(_ news: News) { self.news.withLock { $0 }?(news) }
