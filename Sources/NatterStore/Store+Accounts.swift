@@ -145,10 +145,17 @@ extension Store {
     public func principal(of token: Token, address: String) -> Principal? {
         let digest = token.digest
         let now = clock.now()
+        var hasExpired = false
+        // After the lock: to be forgotten takes the writer.
+        defer { if hasExpired { forgetExpired([digest]) } }
         return state.withLock { state in
             guard let known = state.tokens[digest], let account = state.accounts[known.account], !account.isDisabled
             else { return nil }
-            if let expires = known.expires, expires <= now { return nil }
+            if let expires = known.expires, expires <= now {
+                hasExpired = true
+                state.tokens[digest] = nil
+                return nil
+            }
             if account.lastSeen != now || account.lastAddress != address {
                 state.accounts[known.account]?.lastSeen = now
                 state.accounts[known.account]?.lastAddress = address
@@ -162,6 +169,17 @@ extension Store {
             return Principal(
                 account: account.id, name: account.name, isAdmin: account.isAdmin, token: digest, scope: known.scope,
                 scopeID: known.scopeID, created: known.created, expires: known.expires)
+        }
+    }
+
+    /// Takes expired tokens off the disk, so that they stay expired wherever the clock is set to, and whenever it starts.
+    private func forgetExpired(_ tokens: [Digest]) {
+        perform { connection, _ in
+            let statement = try connection.statement("DELETE FROM token WHERE digest=?")
+            for token in tokens { try statement.run(token.bytes) }
+            return { _ in }
+        } _: { [self] failure in
+            if let failure, failure != .outcomeUnknown { report("cannot forget an expired token: \(failure)") }
         }
     }
 
@@ -195,8 +213,15 @@ extension Store {
             more: found.count > page.count, next: page.last?.name.text ?? query.after)
     }
 
-    /// Writes down who was seen when; called once a minute and at the end.
+    /// Writes down who was seen when, and forgets what has expired; called once a minute and at the end.
     public func savePresence() {
+        let now = clock.now()
+        let expired = state.withLock { state in
+            let expired = state.tokens.filter { $0.value.expires.map { $0 <= now } ?? false }.map(\.key)
+            for token in expired { state.tokens[token] = nil }
+            return expired
+        }
+        if !expired.isEmpty { forgetExpired(expired) }
         let (seen, used) = state.withLock { state in
             var seen: [(AccountID, Timestamp, String?)] = []
             for (id, account) in state.accounts where account.isPresenceDirty {

@@ -47,6 +47,22 @@ struct WaitTests {
         #expect(time < .seconds(5))
     }
 
+    @Test(
+        "a wait is over in its time, however the clock is set meanwhile", arguments: [-31_536_000_000, 315_360_000_000])
+    func clock(jump: Int64) throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let time = try ContinuousClock().measure { () throws in
+            let asking = try Asking(server, token: alice.token, WaitTests.page, ["after": "1", "wait": "2"])
+            clock.advance(milliseconds: jump)
+            // A session of 90 days does not last ten years.
+            #expect(try [200, 401].contains(asking.answer().status))
+        }
+        #expect(time < .seconds(6))
+    }
+
     @Test("without news the answer comes when the time is over, and is an empty one")
     func timeout() throws {
         let server = try TestServer()
