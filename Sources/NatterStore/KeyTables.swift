@@ -70,11 +70,13 @@ struct KeyTables {
     }
 
     /// Drops tables whose last key is older than the retention: four periods back, so that the youngest of them has had
-    /// three whole ones. Inside a transaction.
+    /// three whole ones. The four newest stay in any case: a clock that jumps ahead must not make it forget all at once.
+    /// Inside a transaction.
     mutating func dropExpired(now: Timestamp) throws(IndexError) {
         let oldest = period(of: now) - 3
-        for period in periods where period < oldest { try connection.execute("DROP TABLE keys_\(period)") }
-        periods.removeAll { $0 < oldest }
+        let expired = periods.dropLast(4).filter { $0 < oldest }
+        for period in expired { try connection.execute("DROP TABLE keys_\(period)") }
+        periods.removeFirst(expired.count)
     }
 }
 
