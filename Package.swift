@@ -12,8 +12,8 @@ func room(_ name: String, imports: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: imports, swiftSettings: strict)
 }
 
-func program(_ name: String, imports: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: imports, swiftSettings: strict)
+func program(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
+    .executableTarget(name: name, dependencies: imports, path: path, swiftSettings: strict)
 }
 
 func tests(_ name: String, of imports: [Target.Dependency]) -> Target {
@@ -141,6 +141,7 @@ let package = Package(
             dependencies: [
                 "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterModel", "NatterSystem",
             ], path: "Tests/FaultSimulation", swiftSettings: strict),
+        program("torture", imports: ["FaultSimulation", "NatterSystem"], path: "Tests/Torture"),
         tests(
             "FaultTests",
             of: [

@@ -32,16 +32,20 @@ package struct PowerLoss: Sendable {
     /// torn. The same seed gives the same; states that were there before are left out.
     ///
     /// - Parameters:
+    ///   - first: the operations before the first state.
+    ///   - singleStates: how many unsynced operations are lost alone, at most, at each operation.
     ///   - randomStates: parts chosen at random, at each operation.
     ///   - visit: gets each state; false ends it.
     package func forEachState(
-        seed: UInt64, randomStates: Int = 2, _ visit: (State) throws -> Bool
+        seed: UInt64, from first: Int = 0, singleStates: Int = 8, randomStates: Int = 2, _ visit: (State) throws -> Bool
     ) rethrows {
         var generator = SeededGenerator(seed: seed)
         var seen: Set<UInt64> = []
         var durable = start
         var pending: [Pending] = []
         for index in 0...operations.count {
+            defer { if index < operations.count { advance(operations[index], &durable, &pending) } }
+            if index < first { continue }
             var states: [(DiskImage, String)] = []
             func take(_ story: String, _ fate: (Int) -> Fate) {
                 var image = durable
@@ -51,7 +55,7 @@ package struct PowerLoss: Sendable {
             take("all unsynced lost") { _ in .lost }
             take("all there") { _ in .kept }
             if pending.count > 1 {
-                for lost in pending.indices.shuffled(using: &generator).prefix(8) {
+                for lost in pending.indices.shuffled(using: &generator).prefix(singleStates) {
                     take("\(lost + 1) of \(pending.count) unsynced lost") { $0 == lost ? .lost : .kept }
                 }
                 for _ in 0..<randomStates {
@@ -70,7 +74,6 @@ package struct PowerLoss: Sendable {
             for (image, story) in states {
                 guard try visit(State(image: image, operations: index, story: story)) else { return }
             }
-            if index < operations.count { advance(operations[index], &durable, &pending) }
         }
     }
 

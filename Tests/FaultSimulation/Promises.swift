@@ -9,6 +9,10 @@ package struct Sending: Sendable {
     package let text: String
     package let key: String
 
+    package init(sender: String, conversation: String, text: String, key: String) {
+        (self.sender, self.conversation, self.text, self.key) = (sender, conversation, text, key)
+    }
+
     package var message: NewMessage {
         NewMessage(conversation: conversation, text: text, key: IdempotencyKey(key))
     }

@@ -11,6 +11,7 @@ package final class SimulatedDisk: Disk {
         var locked: Set<String> = []
         var fault: DiskFault?
         var matchingCalls = 0
+        var failedCall: String?
         /// Bytes of all files together that there is room for.
         var capacity: Int?
         var usedBytes = 0
@@ -42,15 +43,16 @@ package final class SimulatedDisk: Disk {
 
     package func set(capacity: Int?) { state.withLock { $0.capacity = capacity } }
     /// Sets the trouble, and begins to count calls anew.
-    package func set(fault: DiskFault?) { state.withLock { ($0.fault, $0.matchingCalls) = (fault, 0) } }
+    package func set(fault: DiskFault?) {
+        state.withLock { ($0.fault, $0.matchingCalls, $0.failedCall) = (fault, 0, nil) }
+    }
     /// Has the syncs of files, or of directories, whose path has this part do nothing, and say nothing of it.
     package func set(unsyncedPart: String?) { state.withLock { $0.unsyncedPart = unsyncedPart } }
     /// How many calls a fault has looked at, whether they failed or not.
     package var matchingCalls: Int { state.withLock { $0.matchingCalls } }
-    /// Whether the fault has come about.
-    package var hasFailed: Bool {
-        state.withLock { state in state.fault.map { state.matchingCalls >= $0.number } ?? false }
-    }
+    /// At which call the fault came about, and where; nil as long as it has not.
+    package var failedCall: String? { state.withLock { $0.failedCall } }
+    package var hasFailed: Bool { failedCall != nil }
 
     // MARK: Faults
 
@@ -62,6 +64,7 @@ package final class SimulatedDisk: Disk {
         else { return }
         state.matchingCalls += 1
         if state.matchingCalls == fault.number || fault.lasts && state.matchingCalls > fault.number {
+            state.failedCall = state.failedCall ?? "\(call.rawValue) \(path)"
             throw DiskError(code: fault.code, operation: call.rawValue, path: path)
         }
     }

@@ -22,11 +22,14 @@ package final class StoreRun {
     private var tokens: [String: Token] = [:]
     private var groups: [(name: String, members: Set<String>)] = []
     private var sendingCount = 0
-    /// How many sendings the store would not have: for want of room, or after its disk has failed.
+    /// What the store would not do: for want of room, or after its disk has failed.
     package private(set) var refusals: [StoreError] = []
+    /// Whether a step that is refused is passed over; and then the store is not started again between them.
+    package var goesOnRefused = false
+    private let hasClient: Bool
 
-    package init(seed: UInt64, keepsSearchIndex: Bool = false) throws {
-        (self.seed, self.keepsSearchIndex) = (seed, keepsSearchIndex)
+    package init(seed: UInt64, keepsSearchIndex: Bool = false, hasClient: Bool = true) throws {
+        (self.seed, self.keepsSearchIndex, self.hasClient) = (seed, keepsSearchIndex, hasClient)
         generator = SeededGenerator(seed: seed)
         clock = SimulatedClock()
         disk = SimulatedDisk(clock: clock)
@@ -53,6 +56,14 @@ package final class StoreRun {
     }
 
     private func step() throws {
+        do { try choose() } catch let violation as Violation { throw violation } catch {
+            guard goesOnRefused else { throw error }
+            if let refusal = error as? StoreError { refusals.append(refusal) }
+        }
+        settle()
+    }
+
+    private func choose() throws {
         switch Int.random(in: 0..<100, using: &generator) {
         case 0..<45: try post(count: 1)
         case 45..<58: try post(count: Int.random(in: 2...6, using: &generator))
@@ -62,11 +73,10 @@ package final class StoreRun {
         case 76..<81: try markRead()
         case 81..<85: try changeGroup()
         case 85..<87: try register("user\(names.count)")
-        case 87..<96: try sync()
-        case 96..<98: _ = try client.index()
-        default: try restart()
+        case 87..<96: if hasClient { try sync() }
+        case 96..<98: if hasClient { _ = try client.index() }
+        default: if !goesOnRefused { try restart() }
         }
-        settle()
     }
 
     package func register(_ name: String) throws {
