@@ -20,7 +20,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build demo test lint mutants fuzz check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build demo test lint mutants fuzz torture check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make lint     Swift, man pages, shell scripts"
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
+	@echo "make torture  faults on simulated disks and kills, seed after seed; SECONDS=1800, or SEED=N alone"
 	@echo "make mutants  takes safeguards away one at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  takes them away again"
@@ -77,6 +78,9 @@ test: lint build $(corpus)
 FUZZ_SECONDS ?= 60
 fuzz: packages compiler
 	scripts/fuzz $(NAMES) $(FUZZ_SECONDS)
+
+torture: packages compiler
+	@scripts/torture $(if $(SEED),$(or $(SECONDS),0),$(or $(SECONDS),1800)) $(SEED)
 
 mutants: packages compiler
 	@scripts/mutants $(NAMES)

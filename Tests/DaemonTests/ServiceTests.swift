@@ -87,20 +87,33 @@ final class Service {
         String(decoding: try PosixDisk().contents(of: data + ".log", limit: 1 << 20), as: UTF8.self)
     }
 
-    /// Sends one request and gives the whole answer; empty if there was none.
-    func request(_ method: String, _ path: String, body: String = "", token: String? = nil) -> String {
+    /// A connection to it, to be closed by the caller.
+    ///
+    /// - Parameter patience: seconds that a read from it waits; 0 for ever.
+    func connect(patience: Int = 0) -> Int32? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
+        var limit = timeval(tv_sec: patience, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         var place = sockaddr_in()
         place.sin_family = sa_family_t(AF_INET)
         place.sin_port = port.bigEndian
         place.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         let connected = withUnsafePointer(to: &place) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard connected == 0 else { return "" }
+        if connected == 0 { return descriptor }
+        close(descriptor)
+        return nil
+    }
+
+    /// Sends one request and gives the whole answer; empty if there was none.
+    func request(
+        _ method: String, _ path: String, body: String = "", token: String? = nil, patience: Int = 0
+    ) -> String {
+        guard let descriptor = connect(patience: patience) else { return "" }
+        defer { close(descriptor) }
         var head =
             "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n"
         if let token { head += "Authorization: Bearer \(token)\r\n" }
@@ -123,10 +136,10 @@ final class Service {
     }
 
     /// Posts to `general`; the status, 0 if there was no answer.
-    func post(_ text: String, key: String, token: String) -> Int {
+    func post(_ text: String, key: String, token: String, patience: Int = 0) -> Int {
         let answer = request(
             "POST", "/v1/messages", body: "{\"conversation\":\"general\",\"text\":\"\(text)\",\"id\":\"\(key)\"}",
-            token: token)
+            token: token, patience: patience)
         return answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
     }
 }

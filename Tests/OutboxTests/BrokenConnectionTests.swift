@@ -65,6 +65,61 @@ struct BrokenConnectionTests {
         #expect(proxy.cuts > 0)
     }
 
+    @Test(
+        "requests and answers lost, doubled, delayed and reordered: each message once, in order",
+        arguments: UInt64(1)...3)
+    func unsteady(seed: UInt64) throws {
+        let server = try TestServer()
+        let names = ["alice", "bob", "carol", "dave"]
+        let people = try names.map { try server.user($0) }
+        let proxy = try UnsteadyProxy(to: server.port, seed: seed, share: 30)
+        // When four send at once: lines in batches, one by one with an id of their own, and out of the outbox
+        let failures = Monitor<[String]>([])
+        let threads = try people.enumerated().map { index, person in
+            try SystemThread(name: "test-sender") {
+                let broken = person.with(server: proxy.url)
+                let texts = (1...60).map { "\(names[index]) \($0)" }
+                do {
+                    switch index {
+                    case 0, 1:
+                        for part in stride(from: 0, to: 60, by: 10) {
+                            let input = Array(texts[part..<part + 10].joined(separator: "\n").utf8)
+                            let outcome = try broken.send(
+                                "--lines", "--id", "\(names[index])-\(part)", "--timeout", "60", input: input)
+                            if outcome.code != 0 { throw Failure(what: outcome.errors) }
+                        }
+                    case 2:
+                        for text in texts {
+                            var tries = 0
+                            while broken("send", "--id", text, "--timeout", "5", text).code != 0 {
+                                tries += 1
+                                if tries > 50 { throw Failure(what: "'\(text)' does not get through") }
+                            }
+                        }
+                    default:
+                        for text in texts { _ = broken("send", "--queue", "--timeout", "0.5", text) }
+                        for _ in 0..<50 where try person.outbox.hasWaiting() { _ = broken("sync", "--timeout", "5") }
+                    }
+                } catch {
+                    failures.withLock { $0.append("\(names[index]): \(error)") }
+                }
+            }
+        }
+        for thread in threads { thread.join() }
+        #expect(failures.withLock { $0 } == [])
+        // Then each of them is there once, each one's in order
+        let all = try people[0].texts()
+        #expect(all.count == 240)
+        for name in names {
+            let texts = all.filter { $0.hasPrefix(name + " ") }
+            #expect(difference(texts, (1...60).map { "\(name) \($0)" }) == nil)
+        }
+        #expect(proxy.counts.count == UnsteadyProxy.Trouble.allCases.count)
+        print(
+            "unsteady network: seed \(seed), \(proxy.passed) requests passed, \(proxy.counts.values.reduce(0, +)) troubled"
+        )
+    }
+
     @Test("send --queue whose answer is lost is there once", arguments: UInt64(1)...6)
     func lostAnswer(seed: UInt64) throws {
         let server = try TestServer()

@@ -24,7 +24,7 @@ final class CuttingProxy: Sendable {
     ///   - cuts: how many connections are cut; the later ones are left alone.
     ///   - bytes: where a connection may be cut, counted over both directions.
     init(to server: UInt16, seed: UInt64, cuts: Int, bytes: ClosedRange<Int>) throws {
-        let (listener, port) = try CuttingProxy.listen()
+        let (listener, port) = try Loopback.listen()
         let state = Monitor(State(generator: SeededGenerator(seed: seed), cutsLeft: cuts))
         (self.listener, self.port, self.state) = (listener, port, state)
         let thread = try SystemThread(name: "test-proxy") { [threads] in
@@ -59,15 +59,8 @@ final class CuttingProxy: Sendable {
     ///
     /// - Returns: whether it was cut.
     private static func link(_ client: Int32, to port: UInt16, limit: Int?) -> Bool {
-        let server = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard let server = Loopback.connect(to: port) else { return false }
         defer { close(server) }
-        var address = loopback(port)
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard connected == 0 else { return false }
         var left = limit ?? .max
         var buffer = [UInt8](repeating: 0, count: 16_384)
         while true {
@@ -96,27 +89,5 @@ final class CuttingProxy: Sendable {
                 }
             }
         }
-    }
-
-    private static func loopback(_ port: UInt16) -> sockaddr_in {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        return address
-    }
-
-    private static func listen() throws -> (Int32, UInt16) {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = loopback(0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let result = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(listener, address, length) == 0 && Glibc.listen(listener, 64) == 0
-                    && getsockname(listener, address, &length) == 0
-            }
-        }
-        guard result else { throw DiskError(operation: "listen", path: "127.0.0.1") }
-        return (listener, UInt16(bigEndian: address.sin_port))
     }
 }

@@ -93,7 +93,8 @@ final class DiskVFS: @unchecked Sendable {
         return DiskVFSFile(
             file: file, disk: disk,
             database: flags & SQLITE_OPEN_MAIN_DB != 0 ? database(path, isNew: isNew) : nil,
-            syncsDirectory: isNew && flags & journals != 0,
+            // As "unix" does: also where it was there, since nobody may have synced its name yet.
+            syncsDirectory: flags & SQLITE_OPEN_CREATE != 0 && flags & journals != 0,
             goesWithClose: flags & SQLITE_OPEN_DELETEONCLOSE != 0)
     }
 

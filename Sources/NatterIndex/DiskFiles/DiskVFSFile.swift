@@ -16,7 +16,7 @@ final class DiskVFSFile {
     let disk: any Disk
     /// nil for a journal.
     let database: SharedDatabase?
-    /// Whether the next sync has to make the file's name durable, too: it is new, and a commit may depend on it.
+    /// Whether the next sync has to make the file's name durable, too: it may be new, and a commit depend on it.
     var syncsDirectory: Bool
     private let goesWithClose: Bool
 
