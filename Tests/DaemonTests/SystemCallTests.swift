@@ -14,7 +14,7 @@ struct SystemCallTests {
         let data = directory.path + "/data"
         // Given a server of which each third read and write of a file is broken off, once its libraries are loaded
         let strace = [
-            "strace", "-f", "-qq", "-o", directory.path + "/trace", "-e", "trace=pread64,pwrite64", "-e",
+            "strace", "-D", "-f", "-qq", "-o", directory.path + "/trace", "-e", "trace=pread64,pwrite64", "-e",
             "inject=pread64:error=EINTR:when=60+3", "-e", "inject=pwrite64:error=EINTR:when=2+3",
         ]
         let service = try Service(data, wrapper: strace)

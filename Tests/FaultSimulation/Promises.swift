@@ -33,6 +33,9 @@ package struct Promises: Sendable {
     /// Who is in a group, or no longer.
     package var memberships: [Dated<(name: String, group: String, isMember: Bool)>] = []
 
+    /// What was begun to be changed of who is in a group.
+    package var membershipChanges: [Dated<(name: String, group: String)>] = []
+
     package init() {}
 
     /// What had been promised when the disk had seen so many operations; what was tried by then, and whatever followed.
@@ -43,6 +46,7 @@ package struct Promises: Sendable {
         earlier.sessions = sessions.filter { $0.operations <= operations }
         earlier.reads = reads.filter { $0.operations <= operations }
         earlier.memberships = memberships.filter { $0.operations <= operations }
+        earlier.membershipChanges = membershipChanges.filter { $0.operations <= operations }
         return earlier
     }
 }

@@ -42,8 +42,11 @@ package struct StoreJudge {
             guard let token = tokens[name] else { continue }
             let principal = try driver.principal(token)
             let isThere = (try? driver.store.conversation(group, for: principal)) != nil
-            // What came after the last promise was perhaps done, perhaps not.
-            guard promises.sendings.last.map({ $0.operations >= promise.operations }) ?? true else { continue }
+            // What was begun after the last promise was perhaps done, perhaps not.
+            let isOpen = promises.membershipChanges.contains {
+                $0.value == (name, group) && $0.operations >= promise.operations
+            }
+            if isOpen { continue }
             try demand(isThere == isMember, "\(name) is \(isThere ? "" : "not ")in '\(group)'")
         }
     }

@@ -168,6 +168,7 @@ package final class StoreRun {
         guard let user = names.dropFirst().randomElement(using: &generator) else { return }
         let principal = try driver.principal(try token("alice"))
         let (group, isMember) = (groups[index].name, groups[index].members.contains(user))
+        promise { $0.membershipChanges.append(.init(operations: $1, value: (user, group))) }
         if isMember {
             let removed = answer { driver.store.removeMember(user, from: group, by: principal, $0) }
             guard case .success = removed else { return }
