@@ -8,8 +8,8 @@ export PREFIX DESTDIR ZSHDIR
 export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
-pages := $(sort $(wildcard man/*.[1-8]))
-shell_scripts := .ci/run $(wildcard scripts/*) packaging/check-inside $(wildcard packaging/*.p*)
+pages := $(sort $(wildcard man/*.[1-8] man/*/*.[1-8]))
+shell_scripts := .ci/run $(filter-out scripts/extract-phrases,$(wildcard scripts/*)) packaging/check-inside $(wildcard packaging/*.p*)
 swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard Fuzz)
 
 # A large real conversation for the tests that want one: an NDJSON file, or an xz of it.
@@ -20,7 +20,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build demo test lint mutants fuzz torture check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -31,7 +31,8 @@ help:
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
 	@echo "make fuzz     libFuzzer over all that reads bytes of others: FUZZ_SECONDS=60 each, 0 only tries the kept inputs"
 	@echo "              again; as many at once as there are processors; NAMES=... for some; a part of 'make test'"
-	@echo "make lint     Swift, man pages, shell scripts"
+	@echo "make lint     Swift, man pages, shell scripts, translations"
+	@echo "make phrases  bring po/ up to date with what the sources say; then translate what is new in po/*.po"
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
 	@echo "make torture  faults on simulated disks and kills, seed after seed; SECONDS=1800, or SEED=N alone"
@@ -61,6 +62,12 @@ else
 	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
+	@scripts/compile-catalogues $(programs)/../share/locale
+
+phrases: packages
+	scripts/extract-phrases
+	for catalogue in po/*.po; do \
+	    msgmerge --quiet --update --backup=none --no-wrap --no-location --no-fuzzy-matching $$catalogue po/natter.pot; done
 
 demo: build
 	@scripts/demo $(programs)
@@ -100,6 +107,7 @@ lint: packages compiler
 ifneq ($(pages),)
 	mandoc -T lint -W warning $(pages)
 endif
+	scripts/check-catalogues
 	@if command -v shellcheck >/dev/null 2>&1; then \
 	    echo shellcheck $(shell_scripts); shellcheck $(shell_scripts); \
 	else echo "lint: shell scripts left out, there is no shellcheck"; fi

@@ -9,7 +9,7 @@ public struct Help {
     /// What the program alone prints: all commands, grouped, and the options that are valid everywhere.
     public var overview: String {
         var lines = ["\(program.name): \(program.tagline.text)", ""]
-        lines.append(usage + " [OPTION...] COMMAND [ARGUMENT...]")
+        lines.append(("usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]" as Phrase).text)
         var groups: [(heading: Phrase, rows: [CommandSpec])] = []
         for row in program.commands.shown {
             if let index = groups.firstIndex(where: { $0.heading == row.group }) {

@@ -7,19 +7,21 @@ public enum Language {
     public static let known = ["en", "ru"]
 
     /// Whether a code names a known language, `ru_RU.UTF-8` too, or one that somebody has put a catalogue there for.
-    public static func isKnown(_ code: String, environment: Environment) -> Bool {
+    public static func isKnown(_ code: String, environment: Environment, domain: String = "natter") -> Bool {
         let directory = directory(environment)
         return forms(of: code).contains {
-            known.contains($0) || access("\(directory)/\($0)/LC_MESSAGES/\(Catalogue.domain).mo", R_OK) == 0
+            known.contains($0) || access("\(directory)/\($0)/LC_MESSAGES/\(domain).mo", R_OK) == 0
         }
     }
 
     /// What to look for in the catalogues: the languages up to the first that is English.
-    static func choice(option: String?, configured: String?, environment: Environment) -> Catalogue.Choice {
+    static func choice(
+        option: String?, configured: String?, environment: Environment, domain: String
+    ) -> Catalogue.Choice {
         let languages = preferred(option: option, configured: configured, environment: environment)
+        let wanted = Array(languages.prefix { $0 != "en" && !$0.hasPrefix("en_") })
         return Catalogue.Choice(
-            languages: Array(languages.prefix { $0 != "en" && !$0.hasPrefix("en_") }),
-            directory: directory(environment))
+            languages: wanted, directory: wanted.isEmpty ? "" : directory(environment), domain: domain)
     }
 
     /// `NATTER_LOCALEDIR`, else `share/locale` in the directory above that of the program: that of an installation, and

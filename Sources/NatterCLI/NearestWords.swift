@@ -8,11 +8,11 @@ public enum NearestWords {
 
     /// `; the most similar is 'log'`, or nothing if no word is near.
     public static func hint(for word: String, among words: [String]) -> Phrase {
-        let found = nearest(to: word, among: words).map { "'\($0)'" }
+        let found: [Phrase] = nearest(to: word, among: words).map { "'\($0)'" }
         return switch found.count {
         case 0: ""
         case 1: "; the most similar is \(found[0])"
-        default: "; the most similar are \(found.joined(separator: ", "))"
+        default: "; the most similar are \(Phrase.list(found))"
         }
     }
 

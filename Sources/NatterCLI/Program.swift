@@ -55,10 +55,11 @@ public enum Program {
         // What is wrong with the words is told in the language that they ask for.
         defer {
             let given = GivenOptions(options)
-            let environment = console.environment
+            let (environment, domain) = (console.environment, program.name)
             Catalogue.choose {
                 Language.choice(
-                    option: given.value("lang"), configured: setting(given, environment), environment: environment)
+                    option: given.value("lang"), configured: setting(given, environment), environment: environment,
+                    domain: domain)
             }
         }
         let parsed = try ArgumentParser.parse(words, for: program, given: &options)

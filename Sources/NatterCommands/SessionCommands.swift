@@ -171,8 +171,10 @@ enum WhoamiCommand {
 
     private static func print(name: String, address: ServerAddress, created: Timestamp?, _ context: Context) throws {
         if context.console.output.isTerminal {
-            let age = created.map { ", session begun " + Age.text(of: $0, now: context.now) } ?? ""
-            try context.console.output.writeLine(TerminalText.escaped("\(name) at \(address)\(age)", .name))
+            let line: Phrase =
+                created.map { "\(name) at \(address), session begun \(Age.text(of: $0, now: context.now))" }
+                ?? "\(name) at \(address)"
+            try context.console.output.writeLine(TerminalText.escaped(line.text, .name))
         } else {
             var table = Table([.left, .left, .left])
             table.add([name, address.description, created?.rfc3339 ?? ""])

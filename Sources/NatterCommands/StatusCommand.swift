@@ -86,7 +86,12 @@ enum StatusCommand {
         if let earliest = status.earliest.flatMap({ Timestamp(rfc3339: $0) }) {
             table.add([output.word("begins on"), isTerminal ? LocalTime.text(earliest) : earliest.rfc3339])
         }
-        table.add([output.word("unread"), String(status.unread)])
+        table.add([
+            output.word("unread"),
+            isTerminal
+                ? Phrase.plural(status.unread, "\(status.unread) message", "\(status.unread) messages").text
+                : String(status.unread),
+        ])
         table.add([output.word("waiting to be sent"), String(status.waiting)])
         if status.parked > 0 { table.add([output.word("refused by the server"), String(status.parked)]) }
         if status.aside > 0 { table.add([output.word("kept aside, lost by the server"), String(status.aside)]) }

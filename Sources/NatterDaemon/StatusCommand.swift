@@ -34,31 +34,32 @@ enum StatusCommand {
 
     private static func table(_ status: ServiceStatus, _ console: Console) -> Table {
         var table = Table([.left, .text])
+        func add(_ name: Phrase, _ value: Phrase) {
+            table.add([console.output.word(name), console.output.word(value)])
+        }
         if let server = status.server {
             let age = Timestamp(rfc3339: server.since).map { Age.text(of: $0, now: console.clock.now()) } ?? ""
-            table.add(["server", "running, process \(server.pid)"])
-            table.add(["since", "\(server.since) (\(age))"])
-            table.add(["address", server.address])
-            table.add(["connections", "\(server.connections), \(server.waiting) requests waiting for news"])
+            add("server", "running, process \(server.pid)")
+            add("since", "\(server.since) (\(age))")
+            add("address", "\(server.address)")
+            add("connections", "\(server.connections), \(server.waiting) requests waiting for news")
         } else {
-            table.add(["server", "not running"])
+            add("server", "not running")
         }
-        if let failure = status.failure { table.add(["failed", "nothing more is written: \(failure)"]) }
-        table.add(["version", status.version])
-        table.add(["directory", status.directory])
-        table.add(["store", "\(status.store), epoch \(status.epoch), \(status.commits) commits"])
+        if let failure = status.failure { add("failed", "nothing more is written: \(failure)") }
+        add("version", "\(status.version)")
+        add("directory", "\(status.directory)")
+        add("store", "\(status.store), epoch \(status.epoch), \(status.commits) commits")
         let users = status.users
-        table.add([
-            "users", "\(users.all): \(users.online) online, \(users.admins) admins, \(users.disabled) disabled",
-        ])
-        table.add(["sessions", "\(status.sessions)"])
-        table.add(["conversations", "\(status.conversations)"])
-        table.add(["messages", "\(status.messages), \(status.unsealedMessages) of them not in a log file yet"])
+        add("users", "\(users.all): \(users.online) online, \(users.admins) admins, \(users.disabled) disabled")
+        add("sessions", "\(status.sessions)")
+        add("conversations", "\(status.conversations)")
+        add("messages", "\(status.messages), \(status.unsealedMessages) of them not in a log file yet")
         let bytes = status.bytes
-        table.add(["logs", size(bytes.logs)])
-        table.add(["database", "\(size(bytes.database)), \(size(UInt64(max(0, bytes.journal)))) of it journal"])
-        table.add(["search index", size(bytes.search)])
-        table.add(["free", size(bytes.free)])
+        add("logs", "\(size(bytes.logs))")
+        add("database", "\(size(bytes.database)), \(size(UInt64(max(0, bytes.journal)))) of it journal")
+        add("search index", "\(size(bytes.search))")
+        add("free", "\(size(bytes.free))")
         return table
     }
 

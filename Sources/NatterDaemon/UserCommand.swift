@@ -131,8 +131,8 @@ enum UserCommand {
             header: isTerminal ? ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"] : nil)
         for user in users {
             table.add([
-                user.name, user.admin ? "admin" : "user",
-                user.disabled ? "disabled" : user.online ? "online" : "offline",
+                user.name, console.output.word(user.admin ? "admin" : "user"),
+                console.output.word(user.disabled ? "disabled" : user.online ? "online" : "offline"),
                 UserList.time(user.created, console), UserList.time(user.lastSeen, console),
             ])
         }

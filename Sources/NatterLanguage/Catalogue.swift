@@ -7,18 +7,17 @@ internal import Synchronization
 /// The locale is `C.UTF-8`, which is always there, and `LANGUAGE` names the catalogue: so it works where no locale was
 /// generated.
 public struct Catalogue: Sendable {
-    /// The name of the files: `DIR/ru/LC_MESSAGES/natter.mo`.
-    public static let domain = "natter"
-
     /// What to look for.
     public struct Choice: Sendable {
         /// Most wanted first, such as `["pt_BR", "pt"]`; none for English.
         public let languages: [String]
         /// Where the catalogues lie.
         public let directory: String
+        /// The name of the files, such as `natter` for `DIR/ru/LC_MESSAGES/natter.mo`.
+        public let domain: String
 
-        public init(languages: [String], directory: String) {
-            (self.languages, self.directory) = (languages, directory)
+        public init(languages: [String], directory: String, domain: String) {
+            (self.languages, self.directory, self.domain) = (languages, directory, domain)
         }
     }
 
@@ -52,12 +51,14 @@ public struct Catalogue: Sendable {
     public static var isInUse: Bool { current != nil }
 
     private let languages: String
+    private let domain: String
 
     private init?(_ choice: Choice) {
         guard !choice.languages.isEmpty, Self.setLocale() else { return nil }
         languages = choice.languages.joined(separator: ":")
-        bindtextdomain(Self.domain, choice.directory)
-        bind_textdomain_codeset(Self.domain, "UTF-8")
+        domain = choice.domain
+        bindtextdomain(domain, choice.directory)
+        bind_textdomain_codeset(domain, "UTF-8")
     }
 
     /// gettext looks for no catalogue in the locale `C`, whatever `LANGUAGE` says; in any other it does.
@@ -71,7 +72,7 @@ public struct Catalogue: Sendable {
 
     /// - Returns: nil where the catalogue has none.
     func translation(of key: String) -> String? {
-        key.withCString { key in asking { found(dgettext(Self.domain, key), key) } }
+        key.withCString { key in asking { found(dgettext(domain, key), key) } }
     }
 
     /// - Returns: nil where the catalogue has none.
@@ -79,7 +80,7 @@ public struct Catalogue: Sendable {
         key.withCString { key in
             other.withCString { other in
                 asking {
-                    let words = dngettext(Self.domain, key, other, count)
+                    let words = dngettext(domain, key, other, count)
                     return words == UnsafeMutablePointer(mutating: other) ? nil : found(words, key)
                 }
             }

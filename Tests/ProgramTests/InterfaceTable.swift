@@ -23,6 +23,7 @@ enum InterfaceTable {
         ("--quiet, --verbose", "LogTests.serverDown UsageTests.verbosity"),
         ("--json", "SendTests.json LogTests.json UsersTests.plain SearchTests.queries UsageTests.jsonErrors"),
         ("--color, NO_COLOR", "UsageTests.color"),
+        ("--lang, config lang, LANGUAGE, LC_ALL, LC_MESSAGES, LANG", "LanguageTests.precedence LanguageTests.unknown"),
         ("--version, --help, natter alone, help CMD", "UsageTests.version UsageTests.overview UsageTests.help"),
         (
             "options before or after the command, '=', '--', values that begin with '-'",

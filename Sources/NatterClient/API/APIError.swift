@@ -29,8 +29,11 @@ public enum APIError: Error, PhraseConvertible {
             (self.retryAfterSeconds, self.from, self.to) = (retryAfterSeconds, from, to)
         }
 
-        /// The server's words.
-        public var phrase: Phrase { Phrase(verbatim: message) }
+        /// The server's words, which are English, in the reader's language as far as it is one of its usual sentences.
+        public var phrase: Phrase {
+            Catalogue.isInUse
+                ? Phrase(recognizing: message, among: ServerSentences.templates) : Phrase(verbatim: message)
+        }
     }
 
     /// Whether the server may have acted on the request although nothing said so.

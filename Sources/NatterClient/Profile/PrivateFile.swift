@@ -44,8 +44,9 @@ public enum PrivateFile {
         }
         let forbidden: mode_t = exposure == .secret ? 0o077 : 0o022
         guard status.st_mode & forbidden == 0 else {
-            let verb = exposure == .secret ? "read or changed" : "changed"
-            throw .unsafe(problem: "can be \(verb) by others", remedy: "use 'chmod 600' on it")
+            throw .unsafe(
+                problem: exposure == .secret ? "can be read or changed by others" : "can be changed by others",
+                remedy: "use 'chmod 600' on it")
         }
         guard status.st_size <= limitBytes else {
             throw .failed(DiskError(code: EFBIG, operation: "read", path: path))

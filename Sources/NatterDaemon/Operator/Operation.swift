@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterWire
 
 /// What one of natterd's own commands wants done on a store, by whichever process has it open.
@@ -41,7 +42,7 @@ enum OperationReply: Codable, Sendable {
     case user(AdminUserObject)
     case status(ServiceStatus)
     /// Messages that exist and can't be read.
-    case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: String)
+    case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
     case imported(ImportReport)
     /// How many bytes of how many are done.
     case progress(bytes: UInt64, total: UInt64)

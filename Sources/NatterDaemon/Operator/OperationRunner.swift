@@ -107,7 +107,7 @@ struct OperationRunner {
                 bytes.removeAll(keepingCapacity: true)
                 try channel.reply(
                     .damagedRange(
-                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: detail.english))
+                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: PhraseParts(detail)))
             }
         }
         try channel.data(bytes)

@@ -115,7 +115,7 @@ struct OperatorClient {
         try console.output.flush()
         if let message = exit.message {
             throw CommandFailure(
-                ExitCode(rawValue: exit.status), code: exit.code ?? "failed", Phrase(verbatim: message))
+                ExitCode(rawValue: exit.status), code: exit.code ?? "failed", message.phrase)
         }
         return ExitCode(rawValue: exit.status)
     }

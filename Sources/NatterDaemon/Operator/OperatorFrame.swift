@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterSystem
 internal import NatterWire
 
@@ -32,7 +33,11 @@ enum OperatorFrame {
         var status: Int32
         /// Set where the operation ended early: one word, and one line.
         var code: String?
-        var message: String?
+        var message: PhraseParts?
+
+        init(status: Int32, code: String? = nil, message: Phrase? = nil) {
+            (self.status, self.code, self.message) = (status, code, message.map { PhraseParts($0) })
+        }
     }
 }
 

@@ -167,7 +167,7 @@ final class OperatorService: Sendable {
         } catch {
             let failure = DaemonFailure.failure(error)
             return OperatorFrame.Exit(
-                status: failure.exitCode.rawValue, code: failure.code, message: failure.message.english)
+                status: failure.exitCode.rawValue, code: failure.code, message: failure.message)
         }
     }
 }

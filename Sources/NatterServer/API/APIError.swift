@@ -6,7 +6,7 @@ internal import NatterWire
 /// Why a request was refused, in the words of the interface.
 struct APIError: Error {
     let code: ErrorCode
-    let message: String
+    let message: Phrase
     /// Seconds to wait, where waiting helps.
     var retryAfter: Int?
     var allow: String?
@@ -15,7 +15,7 @@ struct APIError: Error {
     /// What the operator's log says of it, and nobody else gets to see: files, and what the system said.
     var detail: String?
 
-    init(_ code: ErrorCode, _ message: String, retryAfter: Int? = nil, allow: String? = nil) {
+    init(_ code: ErrorCode, _ message: Phrase, retryAfter: Int? = nil, allow: String? = nil) {
         (self.code, self.message, self.retryAfter, self.allow) = (code, message, retryAfter, allow)
     }
 
@@ -49,13 +49,13 @@ struct APIError: Error {
         case .damaged(let from, let to, _):
             self.init(code, "messages \(from) to \(to) are damaged on the server; its log says where")
             if from <= to { range = from.rawValue...to.rawValue }
-        default: self.init(code, error.description)
+        default: self.init(code, error.phrase)
         }
         if code == .damaged || code == .internalError { detail = error.description }
         if code == .busy { retryAfter = 1 }
     }
 
-    var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
+    var body: ErrorBody { ErrorBody(code, message.english, from: range?.lowerBound, to: range?.upperBound) }
 
     func reply(note: String? = nil) -> Reply {
         let notes = [note, detail].compactMap { $0 }

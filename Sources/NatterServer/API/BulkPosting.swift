@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem

@@ -1,4 +1,5 @@
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterWire

@@ -186,10 +186,10 @@ struct RequestHandler: HTTPHandler {
     func guardReply(_ violation: HTTPViolation) -> Reply {
         let error =
             switch violation {
-            case .malformed: APIError(.badRequest, violation.description)
-            case .bodyTooLarge: APIError(.tooLarge, violation.description)
-            case .tooManyRequests: APIError(.slowDown, violation.description, retryAfter: 1)
-            case .tooManyBodies: APIError(.busy, violation.description, retryAfter: 1)
+            case .malformed: APIError(.badRequest, violation.phrase)
+            case .bodyTooLarge: APIError(.tooLarge, violation.phrase)
+            case .tooManyRequests: APIError(.slowDown, violation.phrase, retryAfter: 1)
+            case .tooManyBodies: APIError(.busy, violation.phrase, retryAfter: 1)
             }
         return server.dressed(error.reply())
     }

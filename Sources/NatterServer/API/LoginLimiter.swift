@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterWire
 internal import NatterModel
 internal import NatterSystem

@@ -43,7 +43,7 @@ enum MessageRoutes {
             key = IdempotencyKey(id)
             if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
-        do throws(TextError) { try TextError.check(request.text) } catch { throw APIError(.badText, error.description) }
+        do throws(TextError) { try TextError.check(request.text) } catch { throw APIError(.badText, error.phrase) }
         return NewMessage(conversation: request.conversation, text: request.text, key: key)
     }
 }

@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterWire
 
 /// One request of the API: where it is found and what answers it.
