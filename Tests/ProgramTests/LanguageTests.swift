@@ -214,9 +214,9 @@ struct LanguageTests {
 
     /// Sentences of English in what should be Russian: three words of it or more, outside quotation marks.
     private func english(in text: String) -> [String] {
-        text.split(separator: "\n").compactMap { line in
-            let plain = String(line).replacing(#/^natterd? [a-z ]+: /#, with: "").replacing(/«[^»]*»/, with: "")
-                .replacing(/'[^']*'/, with: "")
+        // Quotation marks may stand on two lines.
+        text.replacing(/«[^»]*»/, with: "").split(separator: "\n").compactMap { line in
+            let plain = String(line).replacing(#/^natterd? [a-z ]+: /#, with: "").replacing(/'[^']*'/, with: "")
             return plain.firstMatch(of: /[a-z]{2,} [a-z]{2,} [a-z]{2,}/) == nil ? nil : String(line)
         }
     }
