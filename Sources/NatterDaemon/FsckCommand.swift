@@ -85,7 +85,8 @@ enum FsckCommand {
         if let failure { throw failure }
         try client.console.output.flush()
         try client.present(.checked(Report(repair.left)))
-        return repair.left.damages == 0 && repair.newlyLostMessages == 0 ? .success : .nothingFound
+        let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss
+        return repair.left.damages == 0 && isLossless ? .success : .nothingFound
     }
 
     private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) {

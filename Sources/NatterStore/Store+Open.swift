@@ -37,6 +37,11 @@ extension Store {
     ) throws -> Store {
         let lock = try takeLock(directory, disk: disk)
         try checkComplete(directory, disk)
+        if let offset = try walDamage(databasePath(directory), disk) {
+            throw StoreOpenError.damaged(
+                "'\(databasePath(directory))-wal' is damaged at byte \(offset), before acknowledged commits; put a backup in "
+                    + "place, or let 'natterd fsck --repair' go on without them")
+        }
         do {
             return try open(directory, lock, disk: disk, clock: clock, options: options)
         } catch is StoreRecovery.StaleIndex {
@@ -45,6 +50,13 @@ extension Store {
             _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: options.report)
             return try open(directory, lock, disk: disk, clock: clock, options: options, isRebuilt: true)
         }
+    }
+
+    /// Where the write-ahead log of a database is damaged, so that SQLite would pass over commits without a word.
+    static func walDamage(_ database: String, _ disk: any Disk) throws(DiskError) -> UInt64? {
+        let path = database + "-wal"
+        guard let found = try disk.information(path), found.size > 0 else { return nil }
+        return try WALScan.damage(of: disk.open(path, .read))
     }
 
     /// Logs without a database would be served as an empty store, which gives their numbers again.

@@ -33,9 +33,25 @@ struct Quarantine {
     /// - Returns: where the copy is.
     func cut(_ path: String, from offset: UInt64, length: UInt64, label: String) throws(DiskError) -> String {
         let target = try place("\(label)-\(Path.name(of: path))-at-\(offset)")
+        let file = try disk.open(path, .readWrite)
+        try copy(file, from: offset, length: length, to: target)
+        try file.truncate(to: offset)
+        try file.sync()
+        return target
+    }
+
+    /// Copies a whole file there, durably.
+    /// - Returns: where the copy is.
+    func copy(_ path: String) throws(DiskError) -> String {
+        let target = try place(Path.name(of: path))
+        let file = try disk.open(path, .read)
+        try copy(file, from: 0, length: try file.size(), to: target)
+        return target
+    }
+
+    private func copy(_ file: any DiskFile, from offset: UInt64, length: UInt64, to target: String) throws(DiskError) {
         let copy = try disk.open(target, .create)
         var done: UInt64 = 0
-        let file = try disk.open(path, .readWrite)
         while done < length {
             let piece = try FileCopy.read(file, count: Int(clamping: min(length - done, 1 << 20)), at: offset + done)
             if piece.isEmpty { break }
@@ -44,9 +60,6 @@ struct Quarantine {
         }
         try copy.sync()
         try disk.syncDirectory(directory)
-        try file.truncate(to: offset)
-        try file.sync()
-        return target
     }
 
     /// Keeps bytes there that stand in no file of their own.

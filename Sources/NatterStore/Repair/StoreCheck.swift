@@ -80,6 +80,12 @@ public final class StoreCheck {
             }
             return
         }
+        if let offset = try Store.walDamage(database, disk) {
+            report(
+                StoreDamage(
+                    file: database + "-wal", offset: offset,
+                    problem: "commits behind it can't be read, and what messages they hold is not known"))
+        }
         let leftovers = try SideFiles(database, disk)
         do {
             let connection = try Connection(path: database, role: .reader, disk: disk)

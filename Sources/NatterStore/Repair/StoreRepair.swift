@@ -10,6 +10,8 @@ public enum StoreRepair {
         public var left: StoreCheck.Summary
         /// Messages that are lost and of which nobody had said so before.
         public var newlyLostMessages: UInt64
+        /// Whether acknowledged commits were lost of which nobody can tell what they held.
+        public var hasUnknownLoss = false
     }
 
     /// - Parameters:
@@ -24,11 +26,25 @@ public enum StoreRepair {
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, visit)
             guard found.damages > 0 else { return Summary(found: found, left: found, newlyLostMessages: 0) }
+            let hasUnknownLoss = try keepDamagedWAL(directory, disk, report)
             let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
             let left = try StoreCheck.check(directory, disk: disk) { damage in
                 report("still damaged: '\(damage.file)': \(damage.problem)")
             }
-            return Summary(found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages)
+            return Summary(
+                found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
+                hasUnknownLoss: hasUnknownLoss)
         }
+    }
+
+    /// Keeps a copy of a write-ahead log of which SQLite reads a part only, before it is overwritten.
+    private static func keepDamagedWAL(
+        _ directory: String, _ disk: any Disk, _ report: (Phrase) -> Void
+    ) throws -> Bool {
+        let database = Store.databasePath(directory)
+        guard let offset = try Store.walDamage(database, disk) else { return false }
+        let copy = try Quarantine(root: directory, disk: disk).copy(database + "-wal")
+        report("commits behind byte \(offset) of '\(database)-wal' are lost; the file as it was is in '\(copy)'")
+        return true
     }
 }

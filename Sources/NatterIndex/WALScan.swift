@@ -1,0 +1,102 @@
+public import NatterSystem
+
+/// Looks through a write-ahead log without SQLite, for damage that SQLite takes for its end.
+///
+/// SQLite ends a log at the first frame whose checksum differs, because a crash leaves such frames. But every commit is
+/// synced before the next begins, so a crash can leave only the last one unfinished: where more than one stands from that
+/// frame on, what was acknowledged is damaged, and would be gone without a word.
+///
+/// - SeeAlso: "WAL-mode File Format", sqlite.org/walformat.html.
+public enum WALScan {
+    private static let headerBytes = 32
+    private static let frameHeaderBytes = 24
+
+    /// The offset of the first frame that is damaged, or 0 for the header.
+    ///
+    /// - Parameter file: not written to meanwhile.
+    /// - Returns: nil where what SQLite reads is all that was ever acknowledged. Damage in the last commit alone can't be told
+    ///   from an unfinished one.
+    public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
+        let size = try file.size()
+        guard size >= UInt64(headerBytes) else { return nil }
+        let header = try file.read(count: headerBytes, at: 0)
+        guard header.count == headerBytes else { return nil }
+        let pageSize = Int(word(header, at: 8))
+        let magic = word(header, at: 0)
+        guard magic & ~1 == 0x377F_0682, pageSize >= 512, pageSize <= 65_536, pageSize & (pageSize - 1) == 0 else {
+            return try damagedHeader(file, size)
+        }
+        var sum = Sum(isBigEndian: magic & 1 == 1)
+        sum.add(header[..<24])
+        guard sum.isEqual(to: header[24..<32]) else { return try damagedHeader(file, size) }
+        let salt = header[16..<24]
+        let frameBytes = UInt64(frameHeaderBytes + pageSize)
+        var offset = UInt64(headerBytes)
+        while offset + frameBytes <= size {
+            let frame = try file.read(count: Int(frameBytes), at: offset)
+            guard frame.count == Int(frameBytes), frame[8..<16].elementsEqual(salt) else { break }
+            sum.add(frame[..<8])
+            sum.add(frame[frameHeaderBytes...])
+            guard sum.isEqual(to: frame[16..<24]) else { break }
+            offset += frameBytes
+        }
+        return try commits(from: offset, frameBytes, salt, file, size) > 1 ? offset : nil
+    }
+
+    /// How many commits end from an offset on, by the frames of this log alone: those of the log before have another salt.
+    /// Whether the first frame's own salt is right does not count, since it is the damaged one.
+    private static func commits(
+        from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64
+    ) throws(DiskError) -> Int {
+        var count = 0
+        var offset = start
+        while offset + frameBytes <= size {
+            let header = try file.read(count: frameHeaderBytes, at: offset)
+            guard header.count == frameHeaderBytes else { break }
+            if header[8..<16].elementsEqual(salt), word(header, at: 4) != 0 { count += 1 }
+            offset += frameBytes
+        }
+        return count
+    }
+
+    /// A new log's header is synced before its first frame is, so frames behind one that can't be read were acknowledged.
+    private static func damagedHeader(_ file: any DiskFile, _ size: UInt64) throws(DiskError) -> UInt64? {
+        let frame = try file.read(count: frameHeaderBytes, at: UInt64(headerBytes))
+        guard frame.count == frameHeaderBytes, frame[8..<16].contains(where: { $0 != 0 }) else { return nil }
+        return 0
+    }
+
+    private static func word(_ bytes: [UInt8], at index: Int) -> UInt32 {
+        bytes[index..<index + 4].reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    /// The running checksum of a log.
+    private struct Sum {
+        let isBigEndian: Bool
+        private var first: UInt32 = 0
+        private var second: UInt32 = 0
+
+        init(isBigEndian: Bool) { self.isBigEndian = isBigEndian }
+
+        /// - Parameter bytes: a multiple of eight.
+        mutating func add(_ bytes: ArraySlice<UInt8>) {
+            bytes.withUnsafeBytes { bytes in
+                for offset in stride(from: 0, to: bytes.count - 7, by: 8) {
+                    first &+= word(bytes, offset) &+ second
+                    second &+= word(bytes, offset + 4) &+ first
+                }
+            }
+        }
+
+        private func word(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> UInt32 {
+            let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+            return isBigEndian ? UInt32(bigEndian: word) : UInt32(littleEndian: word)
+        }
+
+        /// Stored sums are big-endian in either case.
+        func isEqual(to stored: ArraySlice<UInt8>) -> Bool {
+            let value = stored.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            return value == UInt64(first) << 32 | UInt64(second)
+        }
+    }
+}
