@@ -3,8 +3,9 @@ public import NatterSystem
 /// Looks through a write-ahead log without SQLite, for damage that SQLite takes for its end.
 ///
 /// SQLite ends a log at the first frame whose checksum differs, because a crash leaves such frames. But every commit is
-/// synced before the next begins, so a crash can leave only the last one unfinished: where more than one stands from that
-/// frame on, what was acknowledged is damaged, and would be gone without a word.
+/// synced before the next begins, and each frame's checksum goes on from that of the frame before. So where a frame behind
+/// the bad one goes on from one that ends a commit, that commit was acknowledged, and would be gone without a word. What
+/// unfinished commits left there, one over another, never does.
 ///
 /// - SeeAlso: "WAL-mode File Format", sqlite.org/walformat.html.
 public enum WALScan {
@@ -40,23 +41,35 @@ public enum WALScan {
             guard sum.isEqual(to: frame[16..<24]) else { break }
             offset += frameBytes
         }
-        return try commits(from: offset, frameBytes, salt, file, size) > 1 ? offset : nil
+        let isAcknowledged = try hasWholeCommit(
+            from: offset, frameBytes, salt, file, size, isBigEndian: magic & 1 == 1)
+        return isAcknowledged ? offset : nil
     }
 
-    /// How many commits end from an offset on, by the frames of this log alone: those of the log before have another salt.
-    /// Whether the first frame's own salt is right does not count, since it is the damaged one.
-    private static func commits(
-        from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64
-    ) throws(DiskError) -> Int {
-        var count = 0
+    /// Whether a frame from an offset on goes on from one that ends a commit. Frames of the log before have another salt.
+    private static func hasWholeCommit(
+        from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64,
+        isBigEndian: Bool
+    ) throws(DiskError) -> Bool {
+        var former: (sum: ArraySlice<UInt8>, endsCommit: Bool)?
         var offset = start
         while offset + frameBytes <= size {
-            let header = try file.read(count: frameHeaderBytes, at: offset)
-            guard header.count == frameHeaderBytes else { break }
-            if header[8..<16].elementsEqual(salt), word(header, at: 4) != 0 { count += 1 }
+            let frame = try file.read(count: Int(frameBytes), at: offset)
+            guard frame.count == Int(frameBytes) else { break }
             offset += frameBytes
+            guard frame[8..<16].elementsEqual(salt) else {
+                former = nil
+                continue
+            }
+            if let former, former.endsCommit {
+                var sum = Sum(isBigEndian: isBigEndian, goingOnFrom: former.sum)
+                sum.add(frame[..<8])
+                sum.add(frame[frameHeaderBytes...])
+                if sum.isEqual(to: frame[16..<24]) { return true }
+            }
+            former = (frame[16..<24], word(frame, at: 4) != 0)
         }
-        return count
+        return false
     }
 
     /// A new log's header is synced before its first frame is, so frames behind one that can't be read were acknowledged.
@@ -77,6 +90,13 @@ public enum WALScan {
         private var second: UInt32 = 0
 
         init(isBigEndian: Bool) { self.isBigEndian = isBigEndian }
+
+        /// - Parameter stored: as a frame has it.
+        init(isBigEndian: Bool, goingOnFrom stored: ArraySlice<UInt8>) {
+            self.isBigEndian = isBigEndian
+            first = stored.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+            second = stored.dropFirst(4).reduce(0) { $0 << 8 | UInt32($1) }
+        }
 
         /// - Parameter bytes: a multiple of eight.
         mutating func add(_ bytes: ArraySlice<UInt8>) {
