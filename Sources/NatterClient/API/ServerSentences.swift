@@ -18,6 +18,7 @@ enum ServerSentences {
         "'%s' is not in '%s'",
         "'%s' must be 0 or 1",
         "'%s' must be a time of RFC 3339 or Unix milliseconds",
+        "'%s-wal' is damaged at byte %s, before acknowledged commits; put a backup in place, or let 'natterd fsck --repair' go on without them",
         "'after' must be a number",
         "'around' must be a message's number",
         "'before' must be the 'next' of an earlier page",
