@@ -181,9 +181,7 @@ struct AdminTests {
         #expect(audit.first?.contains("user_promoted") == true)
     }
 
-    @Test(
-        "admin log -f prints events as they come, also behind a restart of the server, and ends with the right to see them"
-    )
+    @Test("admin log -f prints events as they come, and ends with the right to see them")
     func follow() throws {
         let world = try administered()
         try expect(world.natterd("user", "promote", "carol"), hasNotes: true)
