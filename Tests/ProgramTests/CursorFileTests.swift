@@ -24,6 +24,29 @@ struct CursorFileTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["four"])
     }
 
+    @Test("the new file is on disk before it takes the old one's place, and then its name is")
+    func durable() throws {
+        guard access("/usr/bin/strace", X_OK) == 0 else {
+            return print("skipped: there is no strace to watch the calls")
+        }
+        let world = try World()
+        try world.alice.sends("one")
+        let (file, trace) = (world.directory("cursor"), world.directory("trace"))
+        let outcome = try Process(
+            "/usr/bin/strace",
+            ["-f", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
+                + [Programs.path("natter"), "log", "--cursor-file", file],
+            environment: ["HOME": world.bob.home, "NATTER_SERVER": world.url]
+        ).finish()
+        guard outcome.code == 0, let calls = Files.text(trace)?.split(separator: "\n") else {
+            return print("skipped: strace is not allowed here")
+        }
+        let sync = try #require(calls.firstIndex { $0.contains("sync(") && $0.contains("/.cursor.") })
+        let rename = try #require(calls.firstIndex { $0.contains("rename") && $0.contains("/.cursor.") })
+        let directory = calls.lastIndex { $0.contains("fsync(") && $0.contains("<\(world.directory.path)>") }
+        #expect(sync < rename && rename < directory ?? -1)
+    }
+
     @Test("-n counts from the oldest, and goes on from there")
     func number() throws {
         let world = try World()
