@@ -81,6 +81,8 @@ struct BackupTests {
         try store.seal()
         let first = try store.store.backup(to: target.path)
         let former = try TemporaryDirectory.contents(target.path)
+        // Nothing of how it was made stays
+        #expect(former.keys.allSatisfy { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") && !$0.contains(".new") })
         // Given more, sealed and not
         try store.fill(300, label: "more")
         try store.seal()

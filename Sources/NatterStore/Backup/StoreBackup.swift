@@ -266,8 +266,11 @@ public final class StoreBackup {
         summary.copiedBytes += size
         advance(size)
         // A WAL beside it, left by somebody who has opened the backup, would be taken for this one's.
-        for name in [database + "-wal", database + "-shm"] where try disk.information(name) != nil {
-            try disk.remove(name)
+        // Those of the copy itself are empty: it was checkpointed, and only read since.
+        for path in [database, stagedDatabase] {
+            for name in [path + "-wal", path + "-shm"] where try disk.information(name) != nil {
+                try disk.remove(name)
+            }
         }
         try disk.rename(stagedDatabase, to: database)
         try disk.syncDirectory(target)
