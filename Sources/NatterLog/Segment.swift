@@ -45,8 +45,10 @@ public final class Segment: Sendable {
                 try file.sync()
                 try disk.syncDirectory(directory)
             } catch {
-                // Nobody knows of it yet; left there, each further try would leave one more.
+                // Nobody knows of it yet; left there, each further try would leave one more. Nor may it come back with a
+                // loss of power, after an orderly end that looks for nothing at the next start.
                 try? disk.remove(path)
+                try? disk.syncDirectory(directory)
                 throw error
             }
             return Segment(header: header, dictionary: dictionary, bodyOffset: UInt64(bytes.count), file: file)
