@@ -96,6 +96,27 @@ struct PeopleTests {
         #expect(try robot.say("more").outcome == "401 unauthorized")
     }
 
+    @Test("lists refuse a limit that is none, a body of optional fields may be missing, a token is not made dead")
+    func forms() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try makeAdmin("alice", on: server)
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        for list in [
+            "/v1/contacts", "/v1/blocks", "/v1/tokens", "/v1/sessions", "/v1/groups/ops/members", "/v1/admin/users",
+            "/v1/admin/sessions",
+        ] {
+            for limit in ["0", "-1", "x"] {
+                #expect(try alice.get(list, ["limit": limit]).outcome == "400 bad_request", "\(list) \(limit)")
+            }
+            #expect(try alice.get(list, ["limit": "5000"]).status == 200)
+        }
+        #expect(try alice.send(.patch, "/v1/groups/ops").status == 200)
+        #expect(try alice.send(.patch, "/v1/admin/users/alice").status == 200)
+        let dead: JSONValue = ["label": "x", "scope": "all", "expires": "2020-01-01T00:00:00Z"]
+        #expect(try alice.post("/v1/tokens", dead).outcome == "400 bad_request")
+    }
+
     @Test("a group from beginning to end: who sees it, who changes it, and what stays behind")
     func groups() throws {
         let server = try TestServer()

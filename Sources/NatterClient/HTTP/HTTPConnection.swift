@@ -113,7 +113,8 @@ final class HTTPConnection {
             HTTPConnection.at(context)?.exchange?.didReadBody(buffer)
         }
         evhttp_request_set_error_cb(event) { error, context in
-            let code = errno
+            // Left over from connecting, where the server closed the connection and no call failed.
+            let code = errno == EINPROGRESS || errno == EAGAIN ? 0 : errno
             HTTPConnection.at(context)?.didFail(error, systemError: code)
         }
         for header in headers {

@@ -106,15 +106,18 @@ private struct Log {
 
     /// States what a replica that begins late has left out.
     private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
-        guard !request.isUnread, places?.areNew ?? true, let earliest = try replica.earliest(),
-            request.filter.since.map({ $0 < earliest }) ?? true
-        else { return }
+        guard let earliest = try replica.earliest(), request.filter.since.map({ $0 < earliest }) ?? true else { return }
         switch request.selection {
-        case .newest(let count), .oldest(let count): if printed >= count { return }
+        case .newest(let count): if printed >= count { return }
+        // What is not here lies before the first that was printed.
+        case .oldest: break
         case .around(let seq, _): if conversations.contains(where: { seq > $0.first }) { return }
         case .all: break
         }
-        let late = conversations.filter { $0.first > max(Seq(1), request.filter.after.next) }
+        let late = conversations.filter { conversation in
+            let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
+            return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
+        }
         guard let first = late.first else { return }
         let beginning = LocalTime.text(earliest)
         context.console.note(

@@ -10,8 +10,8 @@ struct LogPlaces {
     /// What the file holds now.
     private var written: CursorFile.Content
 
-    /// Whether it says nothing yet, so that its reader begins at the start.
-    var areNew: Bool { if case .none = stored { true } else { false } }
+    /// Where the reader of a conversation goes on; nil from the start.
+    func start(of conversation: ConversationID) -> Seq? { cursor(of: conversation)?.seq }
 
     /// Reads the file.
     ///

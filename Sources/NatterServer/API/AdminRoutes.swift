@@ -9,7 +9,7 @@ enum AdminRoutes {
     static let all = [
         Route("GET", "v1/admin/users", on: .loop, users),
         Route("POST", "v1/admin/users", on: .loop, add),
-        Route("PATCH", "v1/admin/users/*", on: .loop, change),
+        Route("PATCH", "v1/admin/users/*", on: .loop, isBodyOptional: true, change),
         Route("GET", "v1/admin/sessions", on: .loop, sessions),
         Route("GET", "v1/admin/stats", on: .loop, statistics),
         Route("GET", "v1/admin/log", on: .loop, LogRoutes.log),
@@ -26,6 +26,7 @@ enum AdminRoutes {
     }
 
     private static func users(_ call: Call) throws(APIError) {
+        _ = try call.query.limit()
         let principal = try admin(call)
         let objects = call.store.accountViews().map { AdminUserObject($0) }
         if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
@@ -97,6 +98,7 @@ enum AdminRoutes {
     }
 
     private static func sessions(_ call: Call) throws(APIError) {
+        _ = try call.query.limit()
         let principal = try admin(call)
         let objects = call.store.tokens(of: nil, robots: false, current: principal.token).map {
             TokenObject($0, withUser: true)

@@ -6,6 +6,7 @@ internal import NatterWire
 enum ContactRoutes {
     static let all = [
         Route("GET", "v1/contacts", on: .loop) { call throws(APIError) in
+            _ = try call.query.limit()
             let principal = try call.principal(.all)
             list(call.store.contacts(of: principal), call, principal)
         },
@@ -19,6 +20,7 @@ enum ContactRoutes {
         },
         // Whom one blocks; a block of messages has a longer path, v1/blocks/ID/FIRST-REVISION.
         Route("GET", "v1/blocks", on: .loop) { call throws(APIError) in
+            _ = try call.query.limit()
             let principal = try call.principal(.all)
             list(call.store.blocked(by: principal), call, principal)
         },

@@ -6,7 +6,7 @@ internal import NatterWire
 enum GroupRoutes {
     static let all = [
         Route("POST", "v1/groups", on: .loop, create),
-        Route("PATCH", "v1/groups/*", on: .loop, change),
+        Route("PATCH", "v1/groups/*", on: .loop, isBodyOptional: true, change),
         Route("DELETE", "v1/groups/*", on: .loop, delete),
         Route("GET", "v1/groups/*/members", on: .loop, members),
         Route("PUT", "v1/groups/*/members/*", on: .loop, isBodyOptional: true, put),
@@ -40,6 +40,7 @@ enum GroupRoutes {
     }
 
     private static func members(_ call: Call) throws(APIError) {
+        _ = try call.query.limit()
         let principal = try call.principal(.all)
         let members: [MemberView]
         do throws(StoreError) { members = try call.store.members(of: call.name(0), for: principal) } catch {

@@ -27,6 +27,7 @@ enum TokenRoutes {
             guard let time = Timestamp(rfc3339: text) else {
                 throw APIError(.badRequest, "'expires' must be a time of RFC 3339")
             }
+            guard time > call.store.now else { throw APIError(.badRequest, "'expires' lies in the past") }
             expires = time
         }
         guard labelBytes.contains(request.label.utf8.count) else {
@@ -47,6 +48,7 @@ enum TokenRoutes {
     }
 
     private static func list(_ call: Call, robots: Bool) throws(APIError) {
+        _ = try call.query.limit()
         let principal = try call.principal(.all)
         let objects = call.store.tokens(of: principal.account, robots: robots, current: principal.token).map {
             TokenObject($0)
