@@ -22,7 +22,6 @@ enum ServerSentences {
         "'after' must be a number",
         "'around' must be a message's number",
         "'before' must be the 'next' of an earlier page",
-        "'expires' lies in the past",
         "'expires' must be a time of RFC 3339",
         "'general' has no admins",
         "'label' has 1 to %s bytes",
