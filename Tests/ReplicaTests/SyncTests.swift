@@ -7,6 +7,28 @@ import Testing
 
 @Suite("Syncing a replica")
 struct SyncTests {
+    @Test("an answer that leaves a block out is refused, and nothing behind it is taken")
+    func hole() throws {
+        // Given an answer of several blocks
+        let server = try TestServer(users: ["alice"])
+        try server.post(
+            (1...4_000).map { "message \($0) \($0 &* 7_919) with a little text" }, to: "general", by: "alice")
+        try server.seal("general", for: "alice")
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        var frames = try server.answer(nil, for: "alice")
+        let blocks = frames.indices.filter { frames[$0].kind == .block }
+        #expect(blocks.count > 2)
+        // When one of them is missing
+        frames.remove(at: blocks[1])
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start())
+        #expect(throws: ReplicaError.self) { for frame in frames { try writer.apply(frame) } }
+        // Then the next whole answer brings everything
+        try server.sync("alice", location)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
     @Test("a first sync brings everything, a second nothing")
     func first() throws {
         // Given a server with sealed and unsealed messages in several conversations
