@@ -1,20 +1,12 @@
 internal import NatterCLI
 internal import NatterClient
-internal import NatterSystem
 
-/// How far a sync is, on a line of the terminal that is written over; only if it takes longer than half a second.
-final class SyncMeter {
-    private static let patienceMilliseconds: Int64 = 500
-    private static let stepMilliseconds: Int64 = 100
-
-    private let errors: Output
-    private let isShown: Bool
-    private var next = MonotonicClock.now() + patienceMilliseconds
-    private var isOnScreen = false
+/// How far a sync is, or something like it, on a line of the terminal.
+struct SyncMeter {
+    private let line: ProgressLine
 
     init(_ context: Context) {
-        errors = context.console.errors
-        isShown = errors.isTerminal && !context.arguments.flag("quiet") && !context.wantsJSON
+        line = ProgressLine(context.console, isWanted: !context.arguments.flag("quiet") && !context.wantsJSON)
     }
 
     func show(_ progress: SyncProgress) {
@@ -26,22 +18,7 @@ final class SyncMeter {
     }
 
     /// - Parameter text: put together only where it is shown.
-    func show(_ text: @autoclosure () -> Phrase) {
-        let now = MonotonicClock.now()
-        guard isShown, now >= next else { return }
-        next = now + SyncMeter.stepMilliseconds
-        isOnScreen = true
-        // To the line's beginning, and clear it.
-        write("\r\u{1B}[K\(TerminalText.escaped(text().text, .name))")
-    }
+    func show(_ text: @autoclosure () -> Phrase) { line.show(text()) }
 
-    func clear() {
-        if isOnScreen { write("\r\u{1B}[K") }
-        isOnScreen = false
-    }
-
-    private func write(_ text: String) {
-        try? errors.write(text)
-        try? errors.flush()
-    }
+    func clear() { line.clear() }
 }

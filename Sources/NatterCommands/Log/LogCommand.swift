@@ -106,7 +106,6 @@ private struct Log {
 
     /// States what a replica that begins late has left out.
     private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
-        guard let earliest = try replica.earliest(), request.filter.since.map({ $0 < earliest }) ?? true else { return }
         switch request.selection {
         case .newest(let count): if printed >= count { return }
         // What is not here lies before the first that was printed.
@@ -118,7 +117,10 @@ private struct Log {
             let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
             return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
         }
-        guard let first = late.first else { return }
+        // Asked for last: nearly every replica has everything, and then there is nothing to look up.
+        guard let first = late.first, let earliest = try replica.earliest(),
+            request.filter.since.map({ $0 < earliest }) ?? true
+        else { return }
         let beginning = LocalTime.text(earliest)
         context.console.note(
             late.count == 1
