@@ -24,7 +24,7 @@ public final class Store: ChatStore {
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
     private let readers = Monitor<[ArchiveReader]>([])
-    private let news = Monitor<(@Sendable (News) -> Void)?>(nil)
+    private let news = Monitor(NewsReceiver(receive: nil))
     private let coreBox = Monitor<WriterCore?>(nil)
     private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
@@ -202,9 +202,9 @@ public final class Store: ChatStore {
         sealer.requestWhole(0) { [self] _ in perform({ _, _ in { _ in } }, completion) }
     }
 
-    func announce(_ news: News) { self.news.withLock { $0 }?(news) }
+    func announce(_ news: News) { self.news.withLock { $0 }.receive?(news) }
 
-    public func onNews(_ body: @escaping @Sendable (News) -> Void) { news.signal { $0 = body } }
+    public func onNews(_ body: @escaping @Sendable (News) -> Void) { news.signal { $0 = NewsReceiver(receive: body) } }
 
     // MARK: Reading
 
@@ -267,4 +267,9 @@ public final class Store: ChatStore {
             try count.run(written.segment.conversation, sender, added)
         }
     }
+}
+
+/// Who is told of commits, in a structure because of what ``Monitor`` says of functions.
+private struct NewsReceiver: Sendable {
+    let receive: (@Sendable (News) -> Void)?
 }

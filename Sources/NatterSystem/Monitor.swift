@@ -3,6 +3,9 @@ internal import Glibc
 
 /// A value behind a lock, with a condition to wait on: what `Synchronization.Mutex` is without the waiting.
 ///
+/// A function is kept in a structure of its own: Swift wraps one that is passed as a generic `inout` anew, and the wrapped one
+/// is what is put back, so each look at a bare function would make every later call a little deeper.
+///
 /// Unchecked because the compiler cannot see that `state` is touched only under `mutex`; every member takes it.
 public final class Monitor<State>: @unchecked Sendable {
     private var state: State

@@ -21,6 +21,24 @@ struct PostingTests {
         #expect(try store.post(["four"]).first?.message?.seq == Seq(4))
     }
 
+    @Test("the thousandth commit is told of as directly as the first")
+    func announced() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let depths = Monitor<[UInt]>([])
+        store.store.onNews { _ in
+            var here: UInt8 = 0
+            let address = withUnsafePointer(to: &here) { UInt(bitPattern: $0) }
+            depths.withLock { $0.append(address) }
+        }
+        // When one commit follows another
+        for number in 1...1_000 { try store.post(["\(number)"]) }
+        // Then no call has more calls above it on the writer's stack than any other
+        let range = depths.withLock { ($0.count, ($0.max() ?? 0) - ($0.min() ?? 0)) }
+        #expect(range.0 >= 1_000)
+        #expect(range.1 < 4_096, "the stack grew by \(range.1) bytes")
+    }
+
     @Test("many who post at once get each number once")
     func concurrent() throws {
         let directory = try TemporaryDirectory()
