@@ -30,6 +30,14 @@ final class ListenerLoop {
     private var collectedBytes = 0
     private var perAddress: [PeerAddress.Key: Int] = [:]
     private var events: [LoopEvent] = []
+    private var nextReaping: Int64
+    private var reapingBegan: Int64
+    /// Connections before this one have not been looked at in this round.
+    private var unreaped = 0
+    /// A round looks at the connections in so many parts, or in fewer where they are few: thousands that come together
+    /// are cut together, and would hold everybody up for as long as that takes.
+    private static let partsOfRound = 50
+    private static let leastPart = 64
 
     /// Starts to listen; connections wait until `run`.
     init(
@@ -39,6 +47,8 @@ final class ListenerLoop {
         (self.limits, self.proxies, self.handler, self.mailbox) = (limits, proxies, handler, mailbox)
         self.connectionLimit = connectionLimit
         self.identity = identity
+        reapingBegan = now
+        nextReaping = now + limits.reaperMilliseconds
         lingerer = try Lingerer(limits: limits)
         handshakes = try HandshakeWatch()
         self.socket = socket
@@ -65,17 +75,13 @@ final class ListenerLoop {
     func run() {
         guard let daemon else { return }
         mailbox.adoptThread()
-        var nextReaping = MonotonicClock.now() + limits.reaperMilliseconds
         var stopDeadline: Int64?
         while true {
             wait(daemon, until: nextReaping)
             now = MonotonicClock.now()
             takeEvents()
             MHD_run(daemon)
-            if now >= nextReaping {
-                reap()
-                nextReaping = now + limits.reaperMilliseconds
-            }
+            if now >= nextReaping { reap() }
             guard isStopping else { continue }
             let deadline = stopDeadline ?? now + limits.stopMilliseconds
             stopDeadline = deadline
@@ -121,9 +127,21 @@ final class ListenerLoop {
         events.removeAll(keepingCapacity: true)
     }
 
+    /// Looks at the deadlines of some connections, from the last to the first: what takes the place of one that ends is the
+    /// last, which was looked at.
     private func reap() {
-        for connection in connections where !connection.isCut { connection.checkDeadline() }
-        lingerer.reap(now: now)
+        if unreaped == 0 {
+            lingerer.reap(now: now)
+            (unreaped, reapingBegan) = (connections.count, now)
+        }
+        let part = max(ListenerLoop.leastPart, connections.count / ListenerLoop.partsOfRound)
+        let end = min(unreaped, connections.count)
+        unreaped = max(0, end - part)
+        for connection in connections[unreaped..<end] where !connection.isCut { connection.checkDeadline() }
+        let period = limits.reaperMilliseconds
+        nextReaping =
+            unreaped == 0
+            ? max(reapingBegan + period, now + 1) : now + max(1, period / Int64(ListenerLoop.partsOfRound))
     }
 
     // MARK: Connections come and go
