@@ -32,6 +32,28 @@ public enum Signals {
         _ = signal(SIGINT) { _ in }
     }
 
+    /// The child that gets what we are sent; 0 where there is none. Of a memory of its own, as a handler may only touch what
+    /// is there already.
+    nonisolated(unsafe) private static let receiver: UnsafeMutablePointer<pid_t> = {
+        let pointer = UnsafeMutablePointer<pid_t>.allocate(capacity: 1)
+        pointer.initialize(to: 0)
+        return pointer
+    }()
+
+    /// Sends on to a child, from now on, the signals that ask this process alone to end; nil gives them their default back.
+    public static func passOn(to child: Int32?) {
+        receiver.pointee = child ?? 0
+        for number in [SIGTERM, SIGHUP] {
+            if child == nil {
+                _ = signal(number, SIG_DFL)
+            } else {
+                _ = signal(number) { number in
+                    if Signals.receiver.pointee > 0 { kill(Signals.receiver.pointee, number) }
+                }
+            }
+        }
+    }
+
     /// As the C library does for privileged programs: a closed descriptor is filled with one on which the wrong
     /// direction fails, so reading or writing it still is an error.
     private static func reserveStandardDescriptors() {

@@ -16,6 +16,11 @@ struct Delivery {
     let api: ServerAPI
     /// For all attempts together.
     let timeoutMilliseconds: Int
+    /// Told once, when it has been tried in vain for a while.
+    var isTrying: (APIError) -> Void = { _ in }
+
+    /// The pause between two attempts at which a while is over: a second and a half after the first.
+    private static let noticedMilliseconds: Int64 = 1_600
 
     /// - Throws: 69 with the id to repeat with, if the time is up and the outcome is still unknown.
     func send(_ request: SendRequest) throws -> SentMessage {
@@ -44,6 +49,7 @@ struct Delivery {
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
                     throw Failure(cause: error, isOutcomeUnknown: true)
                 }
+                if pauseMilliseconds == Delivery.noticedMilliseconds { isTrying(error) }
                 usleep(UInt32(pauseMilliseconds * 1_000))
                 pauseMilliseconds = min(pauseMilliseconds * 2, 2_000)
             }

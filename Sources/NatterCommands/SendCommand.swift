@@ -114,7 +114,8 @@ enum SendCommand {
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
         let timeout = try context.timeoutMilliseconds()
-        try tell(Delivery(api: api, timeoutMilliseconds: timeout).send(request), of: request, context)
+        let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
+        try tell(delivery.send(request), of: request, context)
         return .success
     }
 

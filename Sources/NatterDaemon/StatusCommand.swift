@@ -51,7 +51,8 @@ enum StatusCommand {
         add("directory", "\(status.directory)")
         add("store", "\(status.store), epoch \(status.epoch), \(status.commits) commits")
         let users = status.users
-        add("users", "\(users.all): \(users.online) online, \(users.admins) admins, \(users.disabled) disabled")
+        add("users", "\(users.all): \(users.online) online, \(users.disabled) disabled")
+        add("admins", "\(users.admins)")
         add("sessions", "\(status.sessions)")
         add("conversations", "\(status.conversations)")
         add("messages", "\(status.messages), \(status.unsealedMessages) of them not in a log file yet")

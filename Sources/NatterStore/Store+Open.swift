@@ -18,7 +18,7 @@ public enum StoreOpenError: Error, PhraseConvertible {
 
     public var phrase: Phrase {
         switch self {
-        case .locked(let directory): "another natterd is using '\(directory)'"
+        case .locked(let directory): "another natterd is using '\(directory)'; stop it first"
         case .cannotCreate(let error): error.phrase
         case .newer(let detail): detail
         case .damaged(let detail): detail

@@ -51,14 +51,17 @@ struct HistoryTests {
 
     private static let path = "/v1/conversations/general/messages"
 
-    /// How often the server is killed: `NATTER_KILLS`, 25 unless given.
-    private static var kills: Int {
-        ProcessInfo.processInfo.environment["NATTER_KILLS"].flatMap { Int($0) } ?? 25
+    /// How often the server is killed: `NATTER_KILLS`, 25 unless given; `NATTER_KILLS_SEED` says when.
+    private static let kills = number("NATTER_KILLS") ?? 25
+    private static let seed = UInt64(number("NATTER_KILLS_SEED") ?? 1)
+
+    private static func number(_ name: String) -> Int? {
+        ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
     }
 
     @Test(
         "16 writers and 16 readers: numbers are dense, one's writes are read, nothing read is unread",
-        arguments: [UInt64(1)])
+        arguments: [seed])
     func linearizable(seed: UInt64) throws {
         let world = try World()
         let tokens = try ["alice", "bob", "carol"].map { try world.person($0).token() }

@@ -106,6 +106,31 @@ struct WrapTests {
         #expect(text.hasPrefix("sh -c \(command): \(how) after ") && text.hasSuffix(" s"))
     }
 
+    @Test("a command that can't be run is told of, with the status that a shell gives")
+    func missing() throws {
+        let world = try World()
+        let missing = try world.alice("wrap", "--", "no-such-command", "word")
+        #expect(missing.code == 127 && missing.bytes.isEmpty)
+        #expect(missing.errors == "natter: cannot run 'no-such-command': no such file or directory\n")
+        #expect(try world.alice("wrap", "--", "/").code == 126)
+        let texts = try world.bob.texts("log")
+        #expect(texts.first == "no-such-command word: cannot be run: no such file or directory")
+        #expect(texts.last == "/: cannot be run: permission denied")
+    }
+
+    @Test("what asks it to end asks the command, and how that ended is sent", arguments: [SIGTERM, SIGHUP])
+    func signals(_ number: Int32) throws {
+        let world = try World()
+        let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"
+        let running = try world.alice.start(["wrap", "--", "sh", "-c", script])
+        #expect(try running.line() == "ready")
+        running.signal(number)
+        let end = running.finish()
+        #expect(end.code == 9 && end.output == "bye\n")
+        let text = try #require(try world.bob.texts("log").first)
+        #expect(text.contains("failed with status 9 after") && text.hasSuffix("\nready\nbye"))
+    }
+
     @Test("the command's output goes where it goes, and its end into the message")
     func output() throws {
         let world = try World()

@@ -49,7 +49,7 @@ enum ServerSentences {
         "accepted",
         "adopted messages %s to %s found in '%s'",
         "an id has 1 to 64 printable ASCII bytes",
-        "another natterd is using '%s'",
+        "another natterd is using '%s'; stop it first",
         "cannot forget an expired token: %s",
         "cannot listen on '%s' port %s: %s",
         "cannot start the HTTP server; the limit of open files or the memory may be too small",

@@ -42,6 +42,11 @@ extension Context {
         }
     }
 
+    /// Tells a person, who would wonder, what takes so long.
+    func tellTrying(_ error: APIError) {
+        if console.errors.isTerminal { note("still trying: \(error.reason)") }
+    }
+
     /// Says what became of the messages that waited.
     func tell(_ report: OutboxDelivery.Report) {
         if report.sentCount > 0 {

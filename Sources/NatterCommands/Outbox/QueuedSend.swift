@@ -20,7 +20,8 @@ struct QueuedSend {
         if try outbox.hasWaiting() { return try sendBehindOthers(request, api) }
         let timeout = try context.timeoutMilliseconds()
         do throws(Delivery.Failure) {
-            return .sent(try Delivery(api: api, timeoutMilliseconds: timeout).attempt(request))
+            let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
+            return .sent(try delivery.attempt(request))
         } catch {
             guard QueueRule.allows(error.cause) else { throw error.cause }
             // With the id that it was tried with, so that it is there once if that did succeed.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterCLI
 internal import NatterSystem
 
 /// Another program, run to its end.
@@ -21,6 +22,8 @@ struct ChildProcess {
     var input: [UInt8]?
     /// Bytes of its output to keep; everything is passed on besides. 0: its streams are ours, and nothing is kept.
     var keptBytes = 0
+    /// Whether SIGTERM and SIGHUP, which may be sent to us alone, are the child's while it runs.
+    var getsSignals = false
 
     /// - Throws: `DiskError` if it can't be started.
     func run() throws(DiskError) -> Outcome {
@@ -45,11 +48,13 @@ struct ChildProcess {
         }
         for variable in environment { setenv(variable.name, variable.value, 1) }
         let process = try Spawn.start(words, &actions)
+        if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
         let lastOutput = pass(watched)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        if getsSignals { Signals.passOn(to: nil) }
         // The macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
         return Outcome(
@@ -65,14 +70,14 @@ struct ChildProcess {
         while !open.isEmpty {
             var polled = open.map { pollfd(fd: $0.source, events: Int16(POLLIN), revents: 0) }
             guard poll(&polled, nfds_t(polled.count), -1) >= 0 || errno == EINTR else { break }
-            for (index, entry) in polled.enumerated().reversed() where entry.revents != 0 {
+            for (entry, stream) in zip(polled, open) where entry.revents != 0 {
                 let count = read(entry.fd, &buffer, buffer.count)
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else {
-                    open.remove(at: index)
+                    open.removeAll { $0.source == entry.fd }
                     continue
                 }
-                ChildProcess.write(buffer[..<count], to: open[index].sink)
+                ChildProcess.write(buffer[..<count], to: stream.sink)
                 kept += buffer[..<count]
                 if kept.count > 2 * keptBytes { kept.removeFirst(kept.count - keptBytes) }
             }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
@@ -27,21 +28,26 @@ enum WrapCommand {
         let login = try context.login()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
-        let outcome: ChildProcess.Outcome
+        func inform(_ text: String) {
+            do {
+                try send(text, login, context)
+            } catch {
+                // The command's status is what scripts go by; that nobody was told is told here.
+                console.note("how '\(words[0])' went could not be sent: \(Explanation.failure(error).message)")
+            }
+        }
         do throws(DiskError) {
-            outcome = try ChildProcess(words: words, keptBytes: excerptBytes).run()
+            let outcome = try ChildProcess(words: words, keptBytes: excerptBytes, getsSignals: true).run()
+            inform(summary(words, outcome, milliseconds: MonotonicClock.now() - start))
+            return ExitCode(rawValue: outcome.status)
         } catch {
+            // Nobody may see the standard error of what cron starts, so it is told like any other failure.
+            let reason = DiskError.text(of: error.code)
+            inform("\(name(words)): cannot be run: \(reason)")
             throw CommandFailure(
-                .notFound, code: "cannot_run", "cannot run '\(words[0])': \(DiskError.text(of: error.code))")
+                ExitCode(rawValue: error.code == ENOENT ? 127 : 126), code: "cannot_run",
+                "cannot run '\(words[0])': \(reason)")
         }
-        let text = report(words, outcome, milliseconds: MonotonicClock.now() - start)
-        do {
-            try send(text, login, context)
-        } catch {
-            // The command's status is what scripts go by; that nobody was told is told here.
-            console.note("how '\(words[0])' went could not be sent: \(Explanation.failure(error).message)")
-        }
-        return ExitCode(rawValue: outcome.status)
     }
 
     private static func send(_ text: String, _ login: Context.Login, _ context: Context) throws {
@@ -55,20 +61,24 @@ enum WrapCommand {
     }
 
     /// What is sent: one line, then the end of the output.
-    static func report(_ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64) -> String {
+    static func summary(_ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64) -> String {
         let how =
             if let signal = outcome.signal {
                 "ended by signal \(signal)"
             } else {
                 outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
             }
-        let first =
-            "\(words.joined(separator: " ")): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
+        let head = "\(name(words)): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
         // Cut at a character's border, and without what no message may hold.
         let output = String(decoding: outcome.lastOutput.drop { $0 & 0xC0 == 0x80 }.filter { $0 != 0 }, as: UTF8.self)
         let excerpt = output.drop { $0.isNewline }
-        let head = first.utf8.count > 1_000 ? String(first.prefix(250)) + "…" : first
         guard !excerpt.isEmpty else { return head }
         return head + "\n" + (excerpt.last?.isNewline == true ? excerpt.dropLast() : excerpt)
+    }
+
+    /// The words of the command, of which there may be thousands, as a message calls it.
+    private static func name(_ words: [String]) -> String {
+        let whole = words.joined(separator: " ")
+        return whole.utf8.count > 1_000 ? String(whole.prefix(250)) + "…" : whole
     }
 }
