@@ -30,6 +30,15 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// The disk did not do what it was told to, so what it holds is not known.
+    public var leavesUnknown: Bool {
+        switch self {
+        case .disk(let error), .log(.disk(let error)): error.leavesUnknown
+        case .index(let error): error.leavesUnknown
+        default: false
+        }
+    }
+
     /// Brings what the rooms below throw into one type.
     public init(_ error: any Error) {
         switch error {

@@ -30,6 +30,9 @@ public struct IndexError: Error, Equatable, PhraseConvertible {
         (self.reason, self.code, self.message, self.path) = (reason, code, message, path)
     }
 
+    /// The disk did not do what it was told to, so what the file holds is not known.
+    public var leavesUnknown: Bool { reason == .inputOutput && !IOErrorCode.looks.contains(code) }
+
     public var phrase: Phrase {
         switch reason {
         case .full: "no room left for '\(path)'"

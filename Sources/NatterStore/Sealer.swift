@@ -110,6 +110,7 @@ final class Sealer: Sendable {
             } catch {
                 failure = StoreError(error)
                 store.report("cannot seal conversation \(piece.identity.id): \(error)")
+                store.heed(error)
                 store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
             }
         }
@@ -145,6 +146,7 @@ final class Sealer: Sendable {
     private func withdraw(_ blocks: WrittenBlocks, of piece: Piece, _ store: Store, _ writer: ArchiveWriter) {
         do throws(ArchiveError) { try writer.withdraw(blocks, of: piece.identity.id) } catch {
             store.report("cannot take back what was not recorded: \(error)")
+            store.heed(error)
         }
     }
 

@@ -79,6 +79,9 @@ extension Store {
     ) throws -> Store {
         do {
             let connection = try Connection(path: databasePath(directory), role: .writer, disk: disk)
+            // What another process left in the write-ahead log may be there to be read only until the machine stops: see
+            // `Segment.makeDurable`. So nothing is written behind it.
+            try connection.checkpoint(truncating: true)
             try StoreSchema.current.migrate(connection)
             let (id, secret) = try identity(connection)
             let store = Store(

@@ -130,6 +130,12 @@ public final class Store: ChatStore {
         }
     }
 
+    /// Looks at an error of whoever changes files besides the writer. Where the disk did not do what it was told to, nothing
+    /// more is written, even if what was acknowledged is safe in another file: such a disk is not to be relied on.
+    func heed(_ error: any Error) {
+        if ArchiveError(error).leavesUnknown { fail("\(error)") }
+    }
+
     func report(_ line: Phrase) { reporter(line) }
 
     // MARK: Changes

@@ -53,7 +53,7 @@ struct StoreRecovery {
         var row = row
         do {
             let segment = try Segment.open(at: path, on: store.disk, mode: .readWrite)
-            try adopt(segment, &row, conversation)
+            try adopt(segment, &row, conversation, isRecorded: true)
         } catch let error as LogError {
             store.report("\(error); the file is left as it is")
             row.isClosed = true
@@ -62,7 +62,11 @@ struct StoreRecovery {
     }
 
     /// Adopts the valid blocks behind what is recorded of a file, and deals with what follows them.
-    private func adopt(_ segment: Segment, _ row: inout SegmentRow, _ conversation: ConversationState) throws {
+    ///
+    /// - Parameter isRecorded: whether the index had the file already, so that its beginning is durable.
+    private func adopt(
+        _ segment: Segment, _ row: inout SegmentRow, _ conversation: ConversationState, isRecorded: Bool
+    ) throws {
         let offset = row.size
         var rows: [BlockRow] = []
         var hash = conversation.sealedHash
@@ -85,6 +89,8 @@ struct StoreRecovery {
             return true
         }
         if let last = rows.last {
+            // The journal's copy goes for it.
+            try segment.makeDurable((isRecorded ? offset : 0)..<row.size, on: store.disk)
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
             for block in rows { try ArchiveRows.insert(block, on: connection) }
             try Store.recordSealed(written, content, on: connection)
@@ -181,7 +187,7 @@ struct StoreRecovery {
                 conversation: conversation.identity.number, firstSeq: segment.header.firstSeq, generation: generation,
                 size: segment.bodyOffset, dictionary: segment.dictionary.id, isClosed: false)
             try ArchiveRows.put(segment.dictionary, on: connection)
-            try adopt(segment, &row, conversation)
+            try adopt(segment, &row, conversation, isRecorded: false)
         } catch let error as LogError {
             if case .damaged = error, try isBegun(path, conversation) { return try setAside(path, conversation) }
             store.report("\(error); the file is left as it is")

@@ -65,6 +65,8 @@ final class StoreSearch: Sendable {
 
     private struct Queue {
         var conversations: Set<Int64> = []
+        /// Whether anything was asked for since the last look.
+        var isAsked = false
         var isStopping = false
     }
 
@@ -80,38 +82,54 @@ final class StoreSearch: Sendable {
     static func path(_ directory: String) -> String { directory + "/search.db" }
 
     /// Asks for the newly sealed blocks of these conversations to be taken in.
-    func request(_ conversations: [Int64]) { queue.signal { $0.conversations.formUnion(conversations) } }
+    func request(_ conversations: [Int64]) {
+        queue.signal { queue in
+            queue.conversations.formUnion(conversations)
+            queue.isAsked = true
+        }
+    }
 
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// The thread's body: first everything that a former run has left over, then what is sealed.
     func run(_ store: Store) {
-        do {
-            var index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
-            queue.signal { queue in
-                queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
-            }
-            while let number = queue.wait(until: { queue -> Int64?? in
-                if queue.isStopping { return .some(nil) }
-                return queue.conversations.popFirst().map { .some($0) }
-            }) ?? nil {
-                do {
-                    try takeIn(number, store, index)
-                } catch SearchIndexError.corrupt {
-                    store.report("the search index is damaged; it is made again")
-                    readers.signal { $0 = [] }
-                    try SearchIndex.discard(path: StoreSearch.path(store.directory), disk: store.disk)
-                    index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
-                    queue.signal { queue in
-                        queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
-                    }
+        while !store.isFailed, !queue.withLock({ $0.isStopping }) {
+            do {
+                try feed(store)
+            } catch SearchIndexError.corrupt {
+                store.report("the search index is damaged; it is made again")
+                readers.signal { $0 = [] }
+                do { try SearchIndex.discard(path: StoreSearch.path(store.directory), disk: store.disk) } catch {
+                    pause(for: error, store)
                 }
+            } catch {
+                pause(for: error, store)
             }
-            try? index.checkpoint(truncating: true)
-        } catch {
-            // Search scans then; nothing else depends on it.
-            store.report("the search index can't be written: \(error)")
         }
+    }
+
+    /// Search scans meanwhile, and nothing else depends on it. The next block that is sealed is the next try: by then there
+    /// may be room again.
+    private func pause(for error: any Error, _ store: Store) {
+        store.report("the search index can't be written: \(error)")
+        if case SearchIndexError.database(let cause) = error { store.heed(cause) } else { store.heed(error) }
+        queue.withLock { $0.isAsked = false }
+        guard !store.isFailed else { return }
+        _ = queue.wait { $0.isAsked || $0.isStopping ? true : nil }
+    }
+
+    private func feed(_ store: Store) throws {
+        let index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
+        queue.signal { queue in
+            queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
+        }
+        while let number = queue.wait(until: { queue -> Int64?? in
+            if queue.isStopping { return .some(nil) }
+            return queue.conversations.popFirst().map { .some($0) }
+        }) ?? nil {
+            try takeIn(number, store, index)
+        }
+        try? index.checkpoint(truncating: true)
     }
 
     private func takeIn(_ number: Int64, _ store: Store, _ index: SearchIndex) throws {
@@ -146,14 +164,14 @@ final class StoreSearch: Sendable {
                     if count == 0 { next = sealed.next }
                 }
             }
-            keepSmall(index, store)
+            try keepSmall(index, store)
         }
     }
 
-    /// Where a search is reading meanwhile this may fail; the next step tries again.
-    private func keepSmall(_ index: SearchIndex, _ store: Store) {
-        let wal = try? store.disk.information(StoreSearch.path(store.directory) + "-wal")
-        if wal?.size ?? 0 > StoreSearch.walBytes { try? index.checkpoint(truncating: true) }
+    /// Where a search is reading meanwhile this does nothing; the next step tries again.
+    private func keepSmall(_ index: SearchIndex, _ store: Store) throws {
+        let wal = try store.disk.information(StoreSearch.path(store.directory) + "-wal")
+        if wal?.size ?? 0 > StoreSearch.walBytes { try index.checkpoint(truncating: true) }
     }
 
     /// Lends an index for reading; nil where there is none yet.

@@ -157,7 +157,8 @@ final class WriterCore: @unchecked Sendable {
                         changes.append(change)
                         answers.append { operation.completion(nil) }
                     } catch {
-                        // Only this one is undone; a failing disk shows again at the commit.
+                        if ArchiveError(error).leavesUnknown { throw error }
+                        // Only this one is undone.
                         try connection.execute("ROLLBACK TO operation; RELEASE operation")
                         try keys.reload()
                         let reason = StoreError(error)

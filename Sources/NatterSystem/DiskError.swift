@@ -19,6 +19,10 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
     /// The disk could not give back what is there.
     public var isUnreadable: Bool { code == EIO }
 
+    /// The disk did not do what it was told to, so what it holds is not known. A call that only looks leaves nothing open.
+    public var leavesUnknown: Bool { code == EIO && !DiskError.looks.contains(operation) }
+    private static let looks: Set<String> = ["open", "open directory", "read", "list", "look at", "look at the file system of"]
+
     public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(DiskError.text(of: code))" }
 
     /// The C library's words for an error number, in lower case as our messages are. They are translated as ours are: the

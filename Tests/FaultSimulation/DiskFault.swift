@@ -14,11 +14,20 @@ package struct DiskFault: Sendable {
     package var lasts: Bool
     /// Whether a part of a write arrives before it fails.
     package var isPartial = true
+    /// Whether it is the process that ends there: what was written before stays as it is, and may be synced later.
+    package var isKill = false
 
     package init(
         _ calls: Set<Call>, in pathPart: String? = nil, number: Int = 1, code: Int32, lasts: Bool
     ) {
         (self.calls, self.pathPart, self.number, self.code, self.lasts) = (calls, pathPart, number, code, lasts)
+    }
+
+    /// The end of a process at its N-th change.
+    package static func kill(at number: Int) -> DiskFault {
+        var fault = DiskFault(changes, number: number, code: 5, lasts: true)
+        fault.isKill = true
+        return fault
     }
 
     /// All that changes something.

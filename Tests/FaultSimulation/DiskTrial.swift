@@ -35,8 +35,8 @@ package struct DiskTrial: Sendable {
             let run = try begin(
                 DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: lasts))
             let store = run.driver.store
-            if run.disk.failedCall?.contains("/store.db") == true {
-                try demand(store.isFailed, "the store went on after '\(run.disk.failedCall ?? "")' had failed")
+            if let call = run.disk.failedCall {
+                try demand(store.isFailed, "the store went on after '\(call)' had failed")
             }
             for refusal in run.refusals {
                 try demand(

@@ -128,8 +128,28 @@ package struct PowerLoss: Sendable {
     }
 
     private func settle(_ pending: inout [Pending], _ durable: inout DiskImage, _ isDurable: (Pending) -> Bool) {
-        for one in pending where isDurable(one) { durable.apply(one.operation, from: last) }
-        pending.removeAll(where: isDurable)
+        var kept: [Pending] = []
+        for one in pending {
+            guard isDurable(one) else {
+                kept.append(one)
+                continue
+            }
+            durable.apply(one.operation, from: last)
+            // What stood there before, and was lost by a failed sync, can't come back over it.
+            kept.removeAll { $0.isLost && PowerLoss.covers(one.operation, $0.operation) }
+        }
+        pending = kept
+    }
+
+    /// Whether an operation leaves nothing, or not the same, of what an earlier one wrote.
+    private static func covers(_ later: DiskImage.Operation, _ earlier: DiskImage.Operation) -> Bool {
+        guard let file = file(of: later), file == self.file(of: earlier) else { return false }
+        switch (later, earlier) {
+        case (.write(_, let start, let bytes), .write(_, let offset, let lost)):
+            return start < offset + lost.count && offset < start + bytes.count
+        case (.truncate(_, let size), .write(_, let offset, let lost)): return size < offset + lost.count
+        default: return true
+        }
     }
 
     /// The file whose content an operation changes.

@@ -251,7 +251,7 @@ package final class SimulatedDisk: Disk {
             do throws(DiskError) {
                 try SimulatedDisk.check(.sync, file.path, &state)
             } catch {
-                perform(.failedSync(file.number), &state)
+                if state.fault?.isKill != true { perform(.failedSync(file.number), &state) }
                 throw error
             }
             if state.unsyncedPart.map({ file.path.contains($0) }) != true { perform(.sync(file.number), &state) }

@@ -109,6 +109,8 @@ package struct StoreJudge {
         for sending in known.suffix(1) + [known.randomElement(using: &generator)].compactMap(\.self) + open {
             guard let token = tokens[sending.value.sender] else { continue }
             let outcome = try driver.post([sending.value.message], by: token).first
+            // Who was taken out of a group since is told nothing of it.
+            if case .noSuchConversation? = outcome?.refusal, sending.value.conversation.hasPrefix("group") { continue }
             if let former = found[sending.value.text] {
                 try demand(
                     outcome?.isRepeated == true && outcome?.message?.seq == former.seq,

@@ -133,7 +133,9 @@ package final class StoreRun {
         guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
         let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
         let outcome = try driver.post([earlier.message], by: try token(earlier.sender)).first
-        guard let known, let outcome, outcome.refusal == nil else { return }
+        guard let outcome, let message = outcome.message else { return }
+        promise { $0.messages.append(.init(operations: $1, value: message)) }
+        guard let known else { return }
         try demand(
             outcome.isRepeated && outcome.message?.seq == known.seq, "'\(earlier.key)' was taken for a new message")
     }
@@ -185,6 +187,24 @@ package final class StoreRun {
 
     package func sync() throws {
         try client.sync(from: driver, as: try token("alice"))
+    }
+
+    /// Starts again after the process has ended somewhere, and repeats what had no answer, as those would who had sent it.
+    package func startAfterEnd() throws {
+        driver.close()
+        disk.set(fault: nil)
+        (refusals, goesOnRefused) = ([], true)
+        driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
+        let open = promises.withLock { promises in
+            let acknowledged = Set(promises.messages.map(\.value.text))
+            return promises.sendings.map(\.value).filter { !acknowledged.contains($0.text) }.suffix(3)
+        }
+        for sending in open {
+            guard let outcome = try driver.post([sending.message], by: try token(sending.sender)).first,
+                let message = outcome.message
+            else { continue }
+            promise { $0.messages.append(.init(operations: $1, value: message)) }
+        }
     }
 
     /// Ends in order and starts again.

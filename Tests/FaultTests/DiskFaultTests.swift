@@ -40,6 +40,18 @@ struct DiskFaultTests {
         print("looking: seed \(seed), \(min(reads, 60)) of \(reads) reads, \(opens) opens")
     }
 
+    @Test(
+        "a server that ended anywhere, started again on the same machine, has lost nothing when the power goes then",
+        arguments: seeds(27...27), RestartTrial.End.allCases)
+    func restarted(seed: UInt64, end: RestartTrial.End) throws {
+        let trial = RestartTrial(seed: seed, steps: DiskFaultTests.steps)
+        let count = try trial.callCount()
+        var states = 0
+        for number in stride(from: 1, through: count, by: 15) { states += try trial.run(end, at: number) }
+        #expect(states > 200)
+        print("started again: seed \(seed), \(end) at each fifteenth of \(count) changes, \(states) states")
+    }
+
     @Test("a start that fails at any call harms nothing", arguments: seeds(26...26))
     func starting(seed: UInt64) throws {
         // Given what a killed server leaves, and what a loss of power leaves in the middle of sealing

@@ -90,6 +90,8 @@ struct ReplicaRecovery {
         row.size = rows.reduce(row.size) { max($0, $1.offset + UInt64($1.length)) }
         row.isClosed = row.size >= Segment.maximumBytes
         if end != .clean { try quarantine(segment, from: row.size) }
+        // The tail goes for it.
+        try segment.makeDurable((dictionary == nil ? recorded.size : 0)..<row.size, on: disk)
         conversation.written.append(
             WrittenBlocks(segment: row, newDictionary: dictionary, blocks: rows, hashAfter: last.header.hashAfter))
         conversation.lastSegment = row

@@ -12,4 +12,6 @@ enum IOErrorCode {
     static let delete = SQLITE_IOERR | 10 << 8
     static let access = SQLITE_IOERR | 13 << 8
     static let deleteMissing = SQLITE_IOERR | 23 << 8
+    /// Those of calls that change nothing.
+    static let looks: Set<Int32> = [read, shortRead, size, access]
 }

@@ -70,7 +70,7 @@ public final class StoreImporter {
             thread = try SystemThread(name: "natter-packer") { [packer] in packer.run(packed) }
         } catch {
             StoreImporter.end(store)
-            throw .store(StoreError(error))
+            throw StoreImporter.failure(error, store)
         }
     }
 
@@ -127,7 +127,7 @@ public final class StoreImporter {
         let next = records.lastSeq.next
         if !packer.put(records) {
             // It has ended, and not because it was done.
-            do throws(ArchiveError) { try packer.finish() } catch { throw .store(StoreError(error)) }
+            do throws(ArchiveError) { try packer.finish() } catch { throw StoreImporter.failure(error, store) }
         }
         records = Records(firstSeq: next)
         recordBytes = 0
@@ -143,8 +143,13 @@ public final class StoreImporter {
             return summary
         } catch {
             abandon()
-            throw .store(StoreError(error))
+            throw StoreImporter.failure(error, store)
         }
+    }
+
+    private static func failure(_ error: any Error, _ store: Store) -> ImportError {
+        store.heed(error)
+        return .store(StoreError(error))
     }
 
     /// Ends the import without a trace.
@@ -162,6 +167,7 @@ public final class StoreImporter {
         if !store.isFailed {
             do throws(DiskError) { try staging.clear() } catch {
                 store.report("cannot remove what an import has left: \(error)")
+                store.heed(error)
             }
         }
         StoreImporter.end(store)
