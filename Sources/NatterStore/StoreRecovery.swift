@@ -88,9 +88,11 @@ struct StoreRecovery {
             content.add(records)
             return true
         }
-        if let last = rows.last {
-            // The journal's copy goes for it.
+        // The journal's copy goes for it; and what is only begun is written behind.
+        if !isRecorded || !rows.isEmpty {
             try segment.makeDurable((isRecorded ? offset : 0)..<row.size, on: store.disk)
+        }
+        if let last = rows.last {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
             for block in rows { try ArchiveRows.insert(block, on: connection) }
             try Store.recordSealed(written, content, on: connection)

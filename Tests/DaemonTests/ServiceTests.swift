@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import NatterModel
 import NatterSystem
@@ -75,8 +76,11 @@ final class Service {
 
     func send(_ signal: Int32) { kill(process, signal) }
 
-    /// - Returns: its exit code, or minus the signal that ended it.
+    /// - Returns: its exit code, or minus the signal that ended it; one that goes on for a minute is killed.
     func wait() -> Int32 {
+        let end = DispatchWorkItem { [process] in kill(process, SIGKILL) }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 60, execute: end)
+        defer { end.cancel() }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         isOver = true

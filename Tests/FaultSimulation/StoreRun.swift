@@ -72,7 +72,8 @@ package final class StoreRun {
         case 66..<76: try seal()
         case 76..<81: try markRead()
         case 81..<85: try changeGroup()
-        case 85..<87: try register("user\(names.count)")
+        case 85..<86: try register("user\(names.count)")
+        case 86..<87: try importSome()
         case 87..<96: if hasClient { try sync() }
         case 96..<98: if hasClient { _ = try client.index() }
         default: if !goesOnRefused { try restart() }
@@ -128,12 +129,41 @@ package final class StoreRun {
         refusals += outcomes.compactMap(\.refusal)
     }
 
+    /// Brings in messages of somebody who has no account.
+    private func importSome() throws {
+        let importer = try StoreImporter(into: "general", of: driver.store)
+        let texts = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
+            sendingCount += 1
+            return "message \(sendingCount), imported"
+        }
+        promise { promises, count in
+            promises.sendings += texts.map {
+                .init(
+                    operations: count,
+                    value: Sending(sender: "somebody", conversation: "general", text: $0, key: "none"))
+            }
+        }
+        for text in texts {
+            try importer.append(time: clock.now(), sender: Array("somebody".utf8), text: Array(text.utf8))
+        }
+        do { _ = try importer.finish() } catch {
+            // An operator is told what has failed, not only that the outcome is unknown.
+            if case .store(let refusal) = error, !driver.store.isFailed { refusals.append(refusal) }
+            return
+        }
+        let known = Set(texts)
+        let made = try driver.messages("general", as: try token("alice")).filter { known.contains($0.text) }
+        promise { promises, count in
+            promises.messages += made.map { .init(operations: count, value: $0) }
+        }
+    }
+
     /// Sends something once more that was sent, or refused, before.
     private func repeatEarlier() throws {
         guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
         let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
-        let outcome = try driver.post([earlier.message], by: try token(earlier.sender)).first
-        guard let outcome, let message = outcome.message else { return }
+        guard let token = tokens[earlier.sender] else { return }
+        guard let outcome = try driver.post([earlier.message], by: token).first, let message = outcome.message else { return }
         promise { $0.messages.append(.init(operations: $1, value: message)) }
         guard let known else { return }
         try demand(
@@ -200,8 +230,8 @@ package final class StoreRun {
             return promises.sendings.map(\.value).filter { !acknowledged.contains($0.text) }.suffix(3)
         }
         for sending in open {
-            guard let outcome = try driver.post([sending.message], by: try token(sending.sender)).first,
-                let message = outcome.message
+            guard let token = tokens[sending.sender],
+                let message = try driver.post([sending.message], by: token).first?.message
             else { continue }
             promise { $0.messages.append(.init(operations: $1, value: message)) }
         }

@@ -1,4 +1,5 @@
 @testable import NatterClient
+import NatterLog
 import NatterModel
 import NatterStore
 import NatterSystem
@@ -25,6 +26,36 @@ struct SyncTests {
         writer.begin(from: try writer.start())
         #expect(throws: ReplicaError.self) { for frame in frames { try writer.apply(frame) } }
         // Then the next whole answer brings everything
+        try server.sync("alice", location)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("a block that does not go on where the replica ends is not joined to it")
+    func otherChain() throws {
+        // Given a replica, and an answer whose next block follows another history, under the right numbers
+        let server = try TestServer(users: ["alice"])
+        try server.post(["one", "two"], to: "general", by: "alice")
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.sync("alice", location)
+        try server.post(["three"], to: "general", by: "alice")
+        let writer = ReplicaWriter(location)
+        let start = try writer.start()
+        writer.begin(from: start)
+        var frames = try server.answer(start.cursor, for: "alice")
+        let place = try #require(frames.firstIndex { $0.kind == .provisional })
+        let payload = frames[place].payload
+        let header = try Array(payload.prefix(BlockHeader.byteCount)).withUnsafeBytes { try BlockHeader(decoding: $0) }
+        let general = try #require(try Replica.open(at: location)?.conversation(named: "general")).id
+        let records = try Block(header: header, stored: Array(payload[BlockHeader.byteCount...])).open(with: .none)
+        let other = Block(
+            sealing: records, 0..<records.count, of: general, hashBefore: HashChain.start(of: general),
+            dictionary: .none, isProvisional: true, effort: .light)
+        frames[place] = SyncFrame(.provisional, other.header.encode() + other.stored)
+        // When it is applied
+        for frame in frames { try writer.apply(frame) }
+        // Then what the replica had lies aside, and the next syncs bring the server's history
+        #expect(writer.report.diverged.map(\.name) == ["general"])
         try server.sync("alice", location)
         #expect(try contents(location) == server.export(for: "alice"))
     }

@@ -25,16 +25,16 @@ struct FaultTests {
         #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
     }
 
-    @Test("a disk that fills while it seals costs no message, and sealing goes on later", arguments: [false, true])
-    func sealingFails(isFull: Bool) throws {
+    @Test("a disk that fills while it seals costs no message, and sealing goes on later")
+    func sealingFails() throws {
         let directory = try TemporaryDirectory()
         let disk = TroubledDisk()
         let store = try TestStore(directory.path, disk: disk)
         try store.fill(300)
         try store.seal()
         try store.fill(300, label: "second")
-        // When the log files can't be written, or not synced
-        disk.set { if isFull { $0.isFull = true } else { $0.failsToSync = true } }
+        // When the log files can't be written
+        disk.set { $0.isFull = true }
         #expect(throws: StoreError.self) { try store.seal() }
         #expect(try store.post(["still taken"]).first?.message?.seq == Seq(601))
         let all = try store.all()
@@ -47,6 +47,26 @@ struct FaultTests {
         #expect(try store.all() == all)
         #expect(store.store.state.withLock { $0.journalBytes } == 0)
         // and what was written in vain is gone
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a log file that can't be synced costs no message, and ends all writing")
+    func sealingUnsynced() throws {
+        let directory = try TemporaryDirectory()
+        let disk = TroubledDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(300)
+        disk.set { $0.failsToSync = true }
+        #expect(throws: StoreError.self) { try store.seal() }
+        let outcome = try store.post(["not taken"]).first
+        guard case .refused(.outcomeUnknown)? = outcome else { return #expect(outcome == nil) }
+        #expect(store.store.isFailed && store.reports.contains("nothing more is written"))
+        let all = try store.all()
+        disk.set { $0 = TroubledDisk.Troubles() }
+        try store.reopen()
+        #expect(try store.all() == all && all.count == 300)
+        try store.seal()
         store.store.close()
         #expect(try store.damages() == [])
     }
