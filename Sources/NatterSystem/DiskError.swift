@@ -21,7 +21,9 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
 
     /// The disk did not do what it was told to, so what it holds is not known. A call that only looks leaves nothing open.
     public var leavesUnknown: Bool { code == EIO && !DiskError.looks.contains(operation) }
-    private static let looks: Set<String> = ["open", "open directory", "read", "list", "look at", "look at the file system of"]
+    private static let looks: Set<String> = [
+        "open", "open directory", "read", "list", "look at", "look at the file system of",
+    ]
 
     public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(DiskError.text(of: code))" }
 

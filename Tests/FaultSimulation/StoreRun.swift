@@ -163,7 +163,9 @@ package final class StoreRun {
         guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
         let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
         guard let token = tokens[earlier.sender] else { return }
-        guard let outcome = try driver.post([earlier.message], by: token).first, let message = outcome.message else { return }
+        guard let outcome = try driver.post([earlier.message], by: token).first, let message = outcome.message else {
+            return
+        }
         promise { $0.messages.append(.init(operations: $1, value: message)) }
         guard let known else { return }
         try demand(
