@@ -10,6 +10,7 @@ final class Torture: Sendable {
         var states = 0
         var errors = 0
         var full = 0
+        var restarts = 0
         var failures: [String] = []
     }
 
@@ -37,7 +38,7 @@ final class Torture: Sendable {
         let seconds = max(1, (MonotonicClock.now() - began) / 1_000)
         print(
             "torture: \(totals.seeds) seeds from \(first) on, \(totals.states) states after a loss of power, "
-                + "\(totals.errors) I/O errors, \(totals.full) full disks in \(seconds) s "
+                + "\(totals.errors) I/O errors, \(totals.full) full disks, \(totals.restarts) new starts in \(seconds) s "
                 + "(\(Int64(totals.states) / seconds) states/s); \(totals.failures.count) failures; next seed \(totals.next)"
         )
         return totals.failures.isEmpty
@@ -75,6 +76,13 @@ final class Torture: Sendable {
             where MonotonicClock.now() < deadline {
                 try trial.full(at: number)
                 totals.withLock { $0.full += 1 }
+            }
+            let restart = RestartTrial(seed: seed, steps: trial.steps)
+            for number in (1...max(1, changes)).shuffled(using: &generator).prefix(4)
+            where MonotonicClock.now() < deadline {
+                let end: RestartTrial.End = Bool.random(using: &generator) ? .kill : .error
+                let states = try restart.run(end, at: number)
+                totals.withLock { ($0.restarts, $0.states) = ($0.restarts + 1, $0.states + states) }
             }
         } catch {
             let failure = "seed \(seed): \(error)"
