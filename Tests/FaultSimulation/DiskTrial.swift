@@ -34,6 +34,7 @@ package struct DiskTrial: Sendable {
         try named("an I/O error at change \(number)\(lasts ? " and from there on" : "")") {
             let run = try begin(
                 DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: lasts))
+            run.settle()
             let store = run.driver.store
             if let call = run.disk.failedCall {
                 try demand(store.isFailed, "the store went on after '\(call)' had failed")

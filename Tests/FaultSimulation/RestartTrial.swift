@@ -8,6 +8,8 @@ package struct RestartTrial: Sendable {
         case kill
         /// One write or sync fails; it stops by itself.
         case error
+        /// All fail from there on, so that nothing of it is taken back.
+        case errors
     }
 
     package let seed: UInt64
@@ -29,7 +31,8 @@ package struct RestartTrial: Sendable {
             run.disk.set(
                 fault: end == .kill
                     ? .kill(at: number)
-                    : DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: false))
+                    : DiskFault(
+                        DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: end == .errors))
             try run.run(steps: steps)
             let mark = run.disk.operationCount
             try run.startAfterEnd()

@@ -22,6 +22,22 @@ struct PowerLossTests {
         print("power loss, server: seed \(seed), \(campaign.states) states")
     }
 
+    @Test("an import is there whole once it was said to be", arguments: seeds(4...4))
+    func importing(seed: UInt64) throws {
+        // Given imports between other things
+        let run = try StoreRun(seed: seed, hasClient: false)
+        for _ in 0..<3 {
+            try run.run(steps: 4)
+            try run.importSome()
+        }
+        run.driver.close()
+        var campaign = Campaign()
+        campaign.loseServer(of: run)
+        #expect(campaign.failure == nil)
+        #expect(campaign.states > 200)
+        print("power loss, imports: seed \(seed), \(campaign.states) states")
+    }
+
     @Test("a client loses and repeats nothing, whatever of the unsynced is there", arguments: seeds(11...11))
     func client(seed: UInt64) throws {
         // Given a client that syncs now and then

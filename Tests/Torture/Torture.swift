@@ -80,8 +80,8 @@ final class Torture: Sendable {
             let restart = RestartTrial(seed: seed, steps: trial.steps)
             for number in (1...max(1, changes)).shuffled(using: &generator).prefix(4)
             where MonotonicClock.now() < deadline {
-                let end: RestartTrial.End = Bool.random(using: &generator) ? .kill : .error
-                let states = try restart.run(end, at: number)
+                let end = RestartTrial.End.allCases.randomElement(using: &generator)
+                let states = try restart.run(end ?? .kill, at: number)
                 totals.withLock { ($0.restarts, $0.states) = ($0.restarts + 1, $0.states + states) }
             }
         } catch {
