@@ -128,9 +128,17 @@ package struct PowerLoss: Sendable {
     }
 
     private func settle(_ pending: inout [Pending], _ durable: inout DiskImage, _ isDurable: (Pending) -> Bool) {
+        var isSettled = pending.map(isDurable)
+        // A name goes through what was done to it in order: whoever makes a later step durable has the earlier ones with it.
+        for (index, later) in pending.enumerated().reversed() where isSettled[index] {
+            let names = PowerLoss.names(in: later.operation)
+            for earlier in 0..<index where !names.isDisjoint(with: PowerLoss.names(in: pending[earlier].operation)) {
+                isSettled[earlier] = true
+            }
+        }
         var kept: [Pending] = []
-        for one in pending {
-            guard isDurable(one) else {
+        for (index, one) in pending.enumerated() {
+            guard isSettled[index] else {
                 kept.append(one)
                 continue
             }
@@ -139,6 +147,22 @@ package struct PowerLoss: Sendable {
             kept.removeAll { $0.isLost && PowerLoss.covers(one.operation, $0.operation) }
         }
         pending = kept
+    }
+
+    private struct Name: Hashable {
+        let directory: DiskImage.Number
+        let name: String
+    }
+
+    /// The names that an operation makes or takes away.
+    private static func names(in operation: DiskImage.Operation) -> Set<Name> {
+        switch operation {
+        case .link(_, let directory, let name), .unlink(let directory, let name):
+            [Name(directory: directory, name: name)]
+        case .rename(_, let directory, let name, let toDirectory, let toName):
+            [Name(directory: directory, name: name), Name(directory: toDirectory, name: toName)]
+        default: []
+        }
     }
 
     /// Whether an operation leaves nothing, or not the same, of what an earlier one wrote.

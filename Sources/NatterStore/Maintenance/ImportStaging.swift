@@ -93,6 +93,7 @@ struct ImportStaging {
         while try disk.information(target) != nil { target += ".again" }
         try disk.rename(root + "/" + name, to: target)
         try disk.syncDirectory(quarantine)
+        try disk.syncDirectory(Path.directory(of: root + "/" + name))
         report("moved '\(name)' of an import that was not finished to '\(target)'")
     }
 }
