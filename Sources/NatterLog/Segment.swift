@@ -140,29 +140,6 @@ public final class Segment: Sendable {
         do throws(DiskError) { try file.sync() } catch { throw .disk(error) }
     }
 
-    /// Makes durable what another process wrote here and may never have synced, with the names of the file and its directories.
-    /// To be called before anything relies on it.
-    ///
-    /// The bytes are written once more: where a sync has failed, the kernel takes the pages for clean although they are not on
-    /// the disk, so that they can be read until the machine stops, and another sync does nothing.
-    ///
-    /// - Parameter range: of bytes in the file that were found to be whole.
-    /// - SeeAlso: Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
-    public func makeDurable(_ range: Range<UInt64>, on disk: any Disk) throws(DiskError) {
-        var offset = range.lowerBound
-        while offset < range.upperBound {
-            let bytes = try file.read(count: Int(clamping: min(range.upperBound - offset, 1 << 20)), at: offset)
-            if bytes.isEmpty { break }
-            try file.write(bytes, at: offset)
-            offset += UInt64(bytes.count)
-        }
-        try file.sync()
-        let directory = Path.directory(of: path)
-        try disk.makeDirectories(Path.directory(of: directory))
-        try disk.makeDirectories(directory)
-        try disk.syncDirectory(directory)
-    }
-
     /// Reads the block at `offset` and checks that it is whole, of this conversation, and begins where it should.
     ///
     /// - Parameter length: header and stored bytes, as the index has it; nil to take the header's word.

@@ -78,9 +78,12 @@ extension Store {
         isRebuilt: Bool = false
     ) throws -> Store {
         do {
+            // What another process left may be there to be read only until the machine stops: nothing is moved out of it into
+            // the database, or written behind it, before it is on the disk.
+            let log = databasePath(directory) + "-wal"
+            if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
             let connection = try Connection(path: databasePath(directory), role: .writer, disk: disk)
-            // What another process left in the write-ahead log may be there to be read only until the machine stops: see
-            // `Segment.makeDurable`. So nothing is written behind it.
+            // And what a transaction has left there that was not finished would look like damage behind the next one.
             try connection.checkpoint(truncating: true)
             try StoreSchema.current.migrate(connection)
             let (id, secret) = try identity(connection)

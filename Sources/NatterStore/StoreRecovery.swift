@@ -90,7 +90,7 @@ struct StoreRecovery {
         }
         // The journal's copy goes for it; and what is only begun is written behind.
         if !isRecorded || !rows.isEmpty {
-            try segment.makeDurable((isRecorded ? offset : 0)..<row.size, on: store.disk)
+            try store.disk.makeDurable(segment.path, (isRecorded ? offset : 0)..<row.size)
         }
         if let last = rows.last {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)

@@ -22,6 +22,7 @@ package final class StoreRun {
     private var tokens: [String: Token] = [:]
     private var groups: [(name: String, members: Set<String>)] = []
     private var sendingCount = 0
+    private var registrationCount = 0
     /// What the store would not do: for want of room, or after its disk has failed.
     package private(set) var refusals: [StoreError] = []
     /// Whether a step that is refused is passed over; and then the store is not started again between them.
@@ -72,7 +73,7 @@ package final class StoreRun {
         case 66..<76: try seal()
         case 76..<81: try markRead()
         case 81..<84: try changeGroup()
-        case 84..<86: try register("user\(names.count)")
+        case 84..<86: try register("user\(registrationCount)")
         case 86..<87: try importSome()
         case 87..<96: if hasClient { try sync() }
         case 96..<98: if hasClient { _ = try client.index() }
@@ -81,6 +82,7 @@ package final class StoreRun {
     }
 
     package func register(_ name: String) throws {
+        registrationCount += 1
         let token = try driver.register(name)
         names.append(name)
         tokens[name] = token

@@ -91,7 +91,7 @@ struct ReplicaRecovery {
         row.isClosed = row.size >= Segment.maximumBytes
         if end != .clean { try quarantine(segment, from: row.size) }
         // The tail goes for it.
-        try segment.makeDurable((dictionary == nil ? recorded.size : 0)..<row.size, on: disk)
+        try disk.makeDurable(path, (dictionary == nil ? recorded.size : 0)..<row.size)
         conversation.written.append(
             WrittenBlocks(segment: row, newDictionary: dictionary, blocks: rows, hashAfter: last.header.hashAfter))
         conversation.lastSegment = row
