@@ -36,12 +36,16 @@ struct StrictReading {
 
     /// The next line that ends in CR LF, without it; nil if there is none, or if it holds half of such an end.
     ///
-    /// One thing is left in doubt, as it is by the listener: it cannot tell a NUL and a bare LF from CR LF, because the
-    /// library beneath it has made two NULs of either by then.
+    /// One thing is left in doubt, as it is by the listener: it cannot tell a NUL and a bare LF from CR LF, nor a bare LF and
+    /// a NUL before an empty line, because the library beneath it has made two NULs of either by then.
     private mutating func line() -> ArraySlice<UInt8>? {
         var end = place
         while end < bytes.count, bytes[end] != 0x0D, bytes[end] != 0x0A { end += 1 }
         if end > place, end < bytes.count, bytes[end] == 0x0A, bytes[end - 1] == 0 { end -= 1 }
+        if end > place, bytes[end...].starts(with: "\n\0\r\n".utf8) {
+            defer { place = end + 2 }
+            return bytes[place..<end]
+        }
         guard end + 1 < bytes.count, bytes[end] == 0x0D || bytes[end] == 0, bytes[end + 1] == 0x0A else { return nil }
         defer { place = end + 2 }
         return bytes[place..<end]
