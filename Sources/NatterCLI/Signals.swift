@@ -16,14 +16,18 @@ public enum Signals {
     /// SIGINT, unless it is ignored as for a job in the background, puts a hidden terminal right and ends the process.
     public static func exitOnInterrupt() {
         HiddenTerminal.prepare()
-        var former = sigaction()
-        sigaction(SIGINT, nil, &former)
-        // SIG_IGN is 1 as a pointer; a C function pointer can't be compared but by its bits.
-        if unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self) == 1 { return }
+        if isIgnored(SIGINT) { return }
         _ = signal(SIGINT) { _ in
             HiddenTerminal.restoreFromHandler()
             _exit(130)
         }
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        sigaction(number, nil, &action)
+        // SIG_IGN is 1 as a pointer; a C function pointer can't be compared but by its bits.
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
     /// Keeps SIGINT from ending the process, for a command that waits for a child which gets it too. The child starts
@@ -41,9 +45,10 @@ public enum Signals {
     }()
 
     /// Sends on to a child, from now on, the signals that ask this process alone to end; nil gives them their default back.
+    /// What is ignored, as SIGHUP under nohup(1), stays so, for the child too.
     public static func passOn(to child: Int32?) {
         receiver.pointee = child ?? 0
-        for number in [SIGTERM, SIGHUP] {
+        for number in [SIGTERM, SIGHUP] where !isIgnored(number) {
             if child == nil {
                 _ = signal(number, SIG_DFL)
             } else {

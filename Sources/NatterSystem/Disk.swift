@@ -120,7 +120,6 @@ extension Disk {
         try syncDirectory(Path.directory(of: path))
     }
 
-    /// Makes a directory and those above it that are missing, durably, mode 0700.
     /// Makes durable what another process wrote to a file and may never have synced, with the names of the file and of two
     /// directories above it. To be called before anything relies on it.
     ///
@@ -145,6 +144,7 @@ extension Disk {
         try syncDirectory(directory)
     }
 
+    /// Makes a directory and those above it that are missing, durably, mode 0700.
     public func makeDirectories(_ path: String) throws(DiskError) {
         let parent = Path.directory(of: path)
         if let found = try information(path), found.isDirectory {

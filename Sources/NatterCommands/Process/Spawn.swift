@@ -5,7 +5,7 @@ internal import NatterSystem
 /// Starting another program.
 enum Spawn {
     /// Starts it with this process's environment, and with the signals as every program expects them: we ignore SIGPIPE and
-    /// may handle others.
+    /// may handle SIGINT.
     ///
     /// - Parameter words: the program, looked for on `PATH`, and its words.
     /// - Throws: `DiskError` if it can't be started.
@@ -17,7 +17,8 @@ enum Spawn {
         defer { posix_spawnattr_destroy(&attributes) }
         var defaults = sigset_t()
         sigemptyset(&defaults)
-        for signal in [SIGPIPE, SIGINT, SIGTERM, SIGHUP] { sigaddset(&defaults, signal) }
+        sigaddset(&defaults, SIGPIPE)
+        sigaddset(&defaults, SIGINT)
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
