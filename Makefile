@@ -36,7 +36,7 @@ help:
 	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
-	@echo "              libFuzzer by the same measure, two hours in all; PARTS='disks kills requests fuzz' for some"
+	@echo "              libFuzzer by the same measure, two hours in all; PARTS='disks kills bits requests fuzz' for some"
 	@echo "make mutants  takes safeguards away one at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  takes them away again"

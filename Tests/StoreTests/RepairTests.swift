@@ -56,6 +56,9 @@ struct RepairTests {
         return try disk.list(path).map { try disk.contents(of: path + "/" + $0, limit: 1 << 24) }
     }
 
+    /// Whether to try every bit and every byte: `NATTER_EVERY_BIT`.
+    private static let isThorough = getenv("NATTER_EVERY_BIT") != nil
+
     @Test(
         "a flipped bit anywhere in a log: only its block is lost, and no bit of a header or dictionary loses anything")
     func flipped() throws {
@@ -63,16 +66,18 @@ struct RepairTests {
         let (all, rows, log, _) = try small(whole.path, count: 12)
         let original = try disk.contents(of: log, limit: 1 << 20)
         let name = String(log.dropFirst(whole.path.utf8.count))
-        // Every byte of headers, some of what is stored.
-        var places = Array(0..<Int(rows[0].offset)).filter { $0 % 5 == 0 }
+        // Some bytes of the headers, fewer of what is stored; or every bit.
+        var bits = Array(0..<Int(rows[0].offset)).filter { $0 % 5 == 0 }.map { $0 * 8 + $0 % 8 }
         for row in rows {
-            places += stride(from: Int(row.offset), to: Int(row.offset) + row.length, by: 13)
+            bits += stride(from: Int(row.offset), to: Int(row.offset) + row.length, by: 13).map { $0 * 8 + $0 % 8 }
         }
-        for place in places {
+        if RepairTests.isThorough { bits = Array(0..<original.count * 8) }
+        for bit in bits {
+            let place = bit / 8
             let directory = try TemporaryDirectory()
             try TemporaryDirectory.copy(whole.path, to: directory.path)
             var bytes = original
-            bytes[place] ^= 1 << UInt8(place % 8)
+            bytes[place] ^= 1 << UInt8(bit % 8)
             try disk.open(directory.path + name, .readWrite).write([bytes[place]], at: UInt64(place))
             var found: [StoreDamage] = []
             let summary = try repair(directory.path, &found)
@@ -85,6 +90,7 @@ struct RepairTests {
             let aside = try quarantined(directory.path)
             #expect(aside.contains(bytes) || hit == rows.last && aside == [end], "byte \(place)")
         }
+        print("repair: \(bits.count) of \(original.count * 8) bits flipped")
     }
 
     @Test("the newest block cut at any byte is lost alone, and stated")
@@ -93,7 +99,8 @@ struct RepairTests {
         let (all, rows, log, _) = try small(whole.path, count: 12)
         let name = String(log.dropFirst(whole.path.utf8.count))
         let last = try #require(rows.last)
-        for size in stride(from: last.offset, to: last.offset + UInt64(last.length), by: 29) {
+        let step = RepairTests.isThorough ? 1 : 29
+        for size in stride(from: last.offset, to: last.offset + UInt64(last.length), by: step) {
             let directory = try TemporaryDirectory()
             try TemporaryDirectory.copy(whole.path, to: directory.path)
             try disk.open(directory.path + name, .readWrite).truncate(to: size)
