@@ -26,8 +26,8 @@ package struct DiskTrial: Sendable {
         return run
     }
 
-    /// An I/O error at a call that changes something. Nothing is acknowledged after it where it leaves open what the
-    /// database holds; and whether the process or the machine ends then, nothing is lost that was acknowledged before.
+    /// An I/O error at a call that changes something, of whichever file. Nothing is acknowledged after it; and whether the
+    /// process or the machine ends then, nothing is lost that was acknowledged before.
     ///
     /// - Throws: `Violation`.
     package func failing(at number: Int, lasts: Bool) throws {
