@@ -79,7 +79,7 @@ serve: build
 test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
-	swift test $(if $(FILTER),--filter $(FILTER))
+	scripts/run-tests $(if $(FILTER),--filter $(FILTER))
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples fuzz)
 
 # A minute for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
