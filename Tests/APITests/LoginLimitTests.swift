@@ -111,11 +111,13 @@ struct LoginLimitTests {
             }
             finished.signal { $0 = true }
         }
-        var longest = Duration.zero
+        var answered = 0
         while !finished.withLock({ $0 }) {
-            longest = try max(longest, ContinuousClock().measure { _ = try bob.get("/v1/whoami") })
+            #expect(try bob.get("/v1/whoami").status == 200)
+            answered += 1
         }
         crowd.join()
-        #expect(longest < .seconds(2))
+        // Had he to wait for all that are hashed, he would have one answer or two.
+        #expect(answered >= 10)
     }
 }

@@ -153,8 +153,8 @@ final class TestServer: Sendable {
     private func waitFor<Value: Sendable>(_ begin: (@escaping Completion<Value>) -> Void) throws -> Value {
         let result = Monitor<Result<Value, StoreError>?>(nil)
         begin { given in result.signal { $0 = given } }
-        guard let given = result.wait(timeoutMilliseconds: 10_000, until: { $0 }) else {
-            throw Failure(what: "the store did not answer in ten seconds")
+        guard let given = result.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
+            throw Failure(what: "the store did not answer in a minute")
         }
         return try given.get()
     }

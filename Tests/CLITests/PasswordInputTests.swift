@@ -102,7 +102,7 @@ struct PasswordInputTests {
         }
     }
 
-    @Test("a terminal asks twice and shows nothing of the answer", .timeLimit(.minutes(1)))
+    @Test("a terminal asks twice and shows nothing of the answer", .timeLimit(.minutes(5)))
     func terminal() throws {
         for (second, isSame) in [("s3cret", true), ("other", false)] {
             // Given a person who waits for each prompt
@@ -127,7 +127,7 @@ struct PasswordInputTests {
         }
     }
 
-    @Test("SIGINT at the prompt puts the echo back and ends with 130", .timeLimit(.minutes(1)))
+    @Test("SIGINT at the prompt puts the echo back and ends with 130", .timeLimit(.minutes(5)))
     func interrupt() async throws {
         let terminal = try PseudoTerminal()
         let path: String = terminal.path

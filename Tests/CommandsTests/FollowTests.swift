@@ -17,7 +17,7 @@ struct FollowTests {
         }
 
         func result() throws -> Person.Outcome {
-            guard let result = outcome.wait(timeoutMilliseconds: 20_000, until: { $0 }) else {
+            guard let result = outcome.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
                 throw Failure(what: "it did not end")
             }
             thread.join()

@@ -1,7 +1,7 @@
 internal import NatterClient
 internal import Testing
 
-@Suite("one request and its answer", .timeLimit(.minutes(1)))
+@Suite("one request and its answer", .timeLimit(.minutes(5)))
 struct ExchangeTests {
     @Test("a request goes out as it was meant and the answer comes back whole")
     func roundTrip() throws {

@@ -2,7 +2,7 @@ internal import NatterClient
 import NatterLanguage
 internal import Testing
 
-func makeClient(_ url: String, timeoutMilliseconds: Int = 10_000, caFile: String? = nil) throws -> HTTPClient {
+func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil) throws -> HTTPClient {
     HTTPClient(
         address: try ServerAddress(url: url), timeoutMilliseconds: timeoutMilliseconds, caFile: caFile,
         userAgent: "natter-test")
@@ -38,7 +38,7 @@ func failure(_ body: () throws(TransportError) -> HTTPResponse) -> (kind: Kind, 
 func text(_ response: HTTPResponse) -> String { String(decoding: response.body, as: UTF8.self) }
 
 /// The same, for addresses that a test has made itself and where only a transport error may be thrown.
-func makeClientUnchecked(_ url: String, timeoutMilliseconds: Int = 10_000, caFile: String? = nil)
+func makeClientUnchecked(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil)
     throws(TransportError) -> HTTPClient
 {
     do {

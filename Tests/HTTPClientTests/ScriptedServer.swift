@@ -54,7 +54,7 @@ final class ScriptedServer: Sendable {
     var requests: [String] { log.withLock { $0.requests } }
 
     /// Waits until so many connections have been closed by this side.
-    func waitForClosed(_ count: Int) { _ = log.wait(timeoutMilliseconds: 10_000) { $0.closed >= count ? true : nil } }
+    func waitForClosed(_ count: Int) { _ = log.wait(timeoutMilliseconds: 60_000) { $0.closed >= count ? true : nil } }
 
     static func listen(host: String, port: UInt16, backlog: Int32) throws -> (Int32, UInt16) {
         let isSix = host.contains(":")
@@ -139,15 +139,19 @@ struct Peer: Sendable {
         return got > 0 ? Array(buffer.prefix(got)) : nil
     }
 
-    func send(_ text: String) { send(Array(text.utf8)) }
+    /// - Returns: false if the client has closed.
+    @discardableResult
+    func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
-    func send(_ bytes: [UInt8]) {
+    @discardableResult
+    func send(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-            guard sent > 0 else { return }
+            guard sent > 0 else { return false }
             rest = rest.dropFirst(sent)
         }
+        return true
     }
 
     /// A usual answer with a length.

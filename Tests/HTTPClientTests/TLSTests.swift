@@ -3,7 +3,7 @@ internal import NatterSystem
 internal import Testing
 
 @Suite(
-    "TLS", .serialized, .timeLimit(.minutes(1)),
+    "TLS", .serialized, .timeLimit(.minutes(5)),
     .enabled(if: TLSServer.isAvailable, "the openssl command is needed to serve TLS"))
 struct TLSTests {
     @Test(
@@ -123,7 +123,7 @@ struct TLSTests {
             }
         }
         for _ in answers {
-            #expect(text(try client.perform(HTTPRequest(.post, "/", body: []), timeoutMilliseconds: 5_000)) == "hello")
+            #expect(text(try client.perform(HTTPRequest(.post, "/", body: []), timeoutMilliseconds: 60_000)) == "hello")
         }
         script.join()
     }
@@ -144,7 +144,7 @@ struct TLSTests {
         var body: [UInt8] = []
         let failed = failure { () throws(TransportError) in
             try client.perform(
-                HTTPRequest(.get, "/"), timeoutMilliseconds: 5_000,
+                HTTPRequest(.get, "/"), timeoutMilliseconds: 60_000,
                 onBody: { bytes in
                     body.append(contentsOf: bytes)
                     server.stop()

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A client that sends what it is told, right or wrong, and blocks; nothing takes longer than ten seconds.
+/// A client that sends what it is told, right or wrong, and blocks; nothing takes longer than a minute.
 final class RawClient {
     struct Response: Equatable {
         var status: Int
@@ -24,7 +24,7 @@ final class RawClient {
 
     init(port: UInt16, wire: Wire = .plain, receiveBuffer: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var time = timeval(tv_sec: 10, tv_usec: 0)
+        var time = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         if var receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
@@ -115,7 +115,7 @@ final class RawClient {
         return buffer
     }
 
-    /// Whether the other side ends the connection, with nothing more sent, within ten seconds.
+    /// Whether the other side ends the connection, with nothing more sent, within a minute.
     func isClosedByPeer() -> Bool {
         if !buffer.isEmpty { return false }
         var byte: UInt8 = 0

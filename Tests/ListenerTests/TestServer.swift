@@ -133,25 +133,25 @@ final class TestHandler: HTTPHandler {
 
     /// Waits for a summary of this target.
     func summary(of target: String) -> RequestSummary? {
-        state.wait(timeoutMilliseconds: 10_000) { $0.summaries.first { $0.target == target } }
+        state.wait(timeoutMilliseconds: 60_000) { $0.summaries.first { $0.target == target } }
     }
 
     /// Waits until so many requests have begun.
     func hasBegun(_ count: Int) -> Bool {
-        state.wait(timeoutMilliseconds: 10_000) { $0.begun >= count ? true : nil } ?? false
+        state.wait(timeoutMilliseconds: 60_000) { $0.begun >= count ? true : nil } ?? false
     }
 
     /// Waits until so many requests hang.
     func hasWaiting(_ count: Int) -> Bool {
-        state.wait(timeoutMilliseconds: 10_000) { $0.waiting.count >= count ? true : nil } ?? false
+        state.wait(timeoutMilliseconds: 60_000) { $0.waiting.count >= count ? true : nil } ?? false
     }
 
     func hasAbandoned(_ count: Int) -> Bool {
-        state.wait(timeoutMilliseconds: 10_000) { $0.abandoned >= count ? true : nil } ?? false
+        state.wait(timeoutMilliseconds: 60_000) { $0.abandoned >= count ? true : nil } ?? false
     }
 
     func hasClosedProducers(_ count: Int) -> Bool {
-        state.wait(timeoutMilliseconds: 10_000) { $0.producersClosed >= count ? true : nil } ?? false
+        state.wait(timeoutMilliseconds: 60_000) { $0.producersClosed >= count ? true : nil } ?? false
     }
 
     var producersClosed: Int { state.withLock { $0.producersClosed } }

@@ -130,7 +130,7 @@ final class TestServer: Sendable {
     ) throws -> Value {
         let result = Monitor<Result<Value, StoreError>?>(nil)
         begin { given in result.signal { $0 = given } }
-        guard let given = result.wait(timeoutMilliseconds: 10_000, until: { $0 }) else {
+        guard let given = result.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
             throw Failure(what: "the store did not answer in ten seconds")
         }
         return try given.get()

@@ -218,7 +218,7 @@ struct OutboxTests {
         let codes = try concurrently(17) { index -> [Int32] in
             // One of them brings the server back in the middle.
             guard index < 16 else {
-                _ = back.wait(timeoutMilliseconds: 20_000) { $0 >= 32 ? true : nil }
+                _ = back.wait(timeoutMilliseconds: 60_000) { $0 >= 32 ? true : nil }
                 if startsOffline { try server.start() }
                 return []
             }

@@ -31,7 +31,7 @@ struct ClientTests {
         func client(_ user: String, _ home: TemporaryDirectory, store: StoreID? = nil) throws -> SyncClient {
             let token = try inner.token(user)
             let address = try ServerAddress(url: "http://127.0.0.1:\(chat.port)")
-            let http = HTTPClient(address: address, timeoutMilliseconds: 10_000, caFile: nil, userAgent: "test")
+            let http = HTTPClient(address: address, timeoutMilliseconds: 60_000, caFile: nil, userAgent: "test")
             return SyncClient(
                 api: ServerAPI(address: address, client: http, token: token),
                 location: ReplicaLocation(home: home.path, store: store ?? inner.store.id, user: user))

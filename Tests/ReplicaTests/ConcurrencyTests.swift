@@ -222,9 +222,9 @@ struct ConcurrencyTests {
         withExtendedLifetime(second) {}
     }
 
-    /// Returns once this process has a file open that often, or after some seconds.
+    /// Returns once this process has a file open that often, or after a minute.
     private func awaitOpening(of path: String, count: Int) {
-        let deadline = MonotonicClock.now() + 8_000
+        let deadline = MonotonicClock.now() + 60_000
         while openCount(of: path) < count, MonotonicClock.now() < deadline { usleep(1_000) }
     }
 

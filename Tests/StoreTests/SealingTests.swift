@@ -89,6 +89,32 @@ struct SealingTests {
         #expect(store.reports.lines == [])
     }
 
+    @Test("small tails are moved up, not sealed, while large ones still wait for their turn")
+    func besideLargeOnes() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        // Given a small old tail in each of 10 conversations
+        for number in 1...10 {
+            _ = try store.user("small\(number)")
+            try store.post(["hello \(number)"], to: "@small\(number)")
+        }
+        // When more conversations than one round seals are worth a block each, and are together beyond the bound
+        let text = String(repeating: "x", count: 40_000)
+        let users = Sealer.roundSize * 2
+        for number in 1...users { _ = try store.user("large\(number)") }
+        let messages = (1...users * 2).map {
+            NewMessage(conversation: "@large\(($0 + 1) / 2)", text: text, key: nil)
+        }
+        _ = store.post(messages, by: try store.user("alice"))
+        #expect(TestStore.settles { store.store.state.withLock { $0.journalBytes } <= SealingTests.bound })
+        // Then only those are sealed
+        let sealed = store.store.state.withLock { state in
+            state.conversations.values.map(\.sealedSeq).filter { $0 > .zero }
+        }
+        #expect(!sealed.isEmpty && sealed.allSatisfy { $0 == Seq(2) }, "\(sealed)")
+        #expect(store.reports.lines == [])
+    }
+
     @Test("when small tails alone fill the journal, they are sealed without anything else happening")
     func smallOnesAlone() throws {
         let directory = try TemporaryDirectory()
