@@ -52,6 +52,19 @@ struct DiskFaultTests {
         print("started again: seed \(seed), \(end) at each fifteenth of \(count) changes, \(states) states")
     }
 
+    @Test(
+        "a client that ended anywhere, and others after it on the same machine, lose nothing when the power goes then",
+        arguments: seeds(28...28), RestartTrial.End.allCases)
+    func clientAgain(seed: UInt64, end: RestartTrial.End) throws {
+        let trial = ClientTrial(seed: seed)
+        let (replica, outbox) = (try trial.replicaCalls(), try trial.outboxCalls())
+        var states = 0
+        for number in stride(from: 1, through: replica, by: 1) { states += try trial.replica(end, at: number) }
+        for number in stride(from: 1, through: outbox, by: 5) { states += try trial.outbox(end, at: number) }
+        #expect(states > 200)
+        print("client again: seed \(seed), \(end) at each fifth of \(replica) and \(outbox) changes, \(states) states")
+    }
+
     @Test("a start that fails at any call harms nothing", arguments: seeds(26...26))
     func starting(seed: UInt64) throws {
         // Given what a killed server leaves, and what a loss of power leaves in the middle of sealing

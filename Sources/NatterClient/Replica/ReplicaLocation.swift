@@ -26,6 +26,8 @@ public struct ReplicaLocation: Sendable, Equatable {
     public var searchPath: String { directory + "/search.db" }
     /// When the last complete sync was, as a line of text.
     var lastSyncPath: String { directory + "/last-sync" }
+    /// The number of the last commit that is known to be on the disk, as a line of text.
+    var durableCommitPath: String { directory + "/last-commit" }
     var quarantineDirectory: String { directory + "/quarantine" }
     var divergedDirectory: String { directory + "/diverged" }
 }

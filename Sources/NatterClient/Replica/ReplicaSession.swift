@@ -27,15 +27,35 @@ final class ReplicaSession {
     var received = ReceivedDictionaries()
     private(set) var conversations: [ConversationID: WritableConversation] = [:]
     private var nextNumber: Int64?
+    /// How many commits there were, by whatever process.
+    private var commits: UInt64 = 0
 
     private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
         (self.location, self.disk, self.clock) = (location, disk, clock)
         connection = try Connection(path: location.databasePath, role: .writer, disk: disk)
         connection.leaveWALOnClose()
-        try ReplicaSchema.current.migrate(connection)
         replica = Replica(location: location, disk: disk, connection: connection)
         logs = ArchiveWriter(
             directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock)
+        try makeDurable()
+        try ReplicaSchema.current.migrate(connection)
+    }
+
+    /// Has on the disk what the last process left, before anything is written behind it.
+    private func makeDurable() throws {
+        let isCurrent = try Schema.version(of: connection) == ReplicaSchema.current.steps.count
+        if isCurrent {
+            commits = try ReplicaMeta.number(DurableCommit.key, on: connection)
+            if commits == DurableCommit.read(location, on: disk) { return }
+        }
+        let log = location.databasePath + "-wal"
+        if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
+        if isCurrent {
+            DurableCommit.write(commits, location, on: disk)
+        } else {
+            // What brings the schema up to date is a commit without a number.
+            try DurableCommit.forget(location, on: disk)
+        }
     }
 
     /// Takes the lock, runs `body` and lets the lock go; the session must not leave it.
@@ -96,8 +116,11 @@ final class ReplicaSession {
         try connection.transaction { () throws -> Void in
             for conversation in conversations.values { try conversation.record(on: connection) }
             if let nextNumber { try ReplicaMeta.set("next_number", "\(nextNumber)", on: connection) }
+            try ReplicaMeta.set(DurableCommit.key, "\(commits &+ 1)", on: connection)
             try also()
         }
+        commits &+= 1
+        DurableCommit.write(commits, location, on: disk)
         // A large one makes every opening slow; a failure only leaves it for the next time.
         let wal = try disk.information(location.databasePath + "-wal")
         if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(truncating: true) }

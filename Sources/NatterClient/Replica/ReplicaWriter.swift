@@ -53,6 +53,7 @@ public final class ReplicaWriter {
             return SyncStart(
                 cursor: try replica.cursor(), portions: portions,
                 resets: try ReplicaMeta.number("resets", on: replica.connection),
+                commits: try ReplicaMeta.number(DurableCommit.key, on: replica.connection),
                 earliest: portions == 0 ? earliest : try replica.earliest())
         } catch {
             throw ReplicaError(error)
@@ -169,6 +170,10 @@ public final class ReplicaWriter {
             !answer.isWhole, !answer.hasTaken
         else { return false }
         guard line.cursor == answer.cursorSent || !isOld() else { return false }
+        // Nothing is new to what may be there only until the power goes: to open a session makes it durable.
+        if (DurableCommit.read(location, on: disk).map { $0 < answer.start.commits }) ?? true {
+            try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in }
+        }
         try finish(line)
         return true
     }
@@ -219,6 +224,8 @@ public struct SyncStart: Sendable, Equatable {
     var portions: UInt64 = 0
     /// How often a cursor was dropped, so that an answer from before does not put it back.
     var resets: UInt64 = 0
+    /// How many commits there were, whether they are on the disk or not.
+    var commits: UInt64 = 0
     /// What is older is not asked for.
     public internal(set) var earliest: Timestamp?
 }

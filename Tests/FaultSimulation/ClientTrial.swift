@@ -1,0 +1,94 @@
+internal import NatterSystem
+
+/// A client whose process ends at a certain call, by a kill or by an error of the disk, and is followed by others on a machine
+/// that goes on, until the power goes. See `RestartTrial` for what that leaves.
+package struct ClientTrial: Sendable {
+    package let seed: UInt64
+
+    package init(seed: UInt64) { self.seed = seed }
+
+    private static func fault(_ end: RestartTrial.End, at number: Int) -> DiskFault {
+        end == .kill
+            ? .kill(at: number)
+            : DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: end == .errors)
+    }
+
+    // MARK: The replica
+
+    /// Three times there is something to sync.
+    private func use(_ run: StoreRun) throws {
+        for _ in 0..<3 {
+            try run.run(steps: 5)
+            try run.sync()
+            _ = try run.client.index()
+        }
+    }
+
+    /// How many calls of a client's disk there are at which it may end.
+    package func replicaCalls() throws -> Int {
+        let run = try StoreRun(seed: seed)
+        run.client.disk.set(fault: DiskFault(DiskFault.changes, number: .max, code: DiskTrial.inputOutput, lasts: false))
+        try use(run)
+        run.driver.close()
+        return run.client.disk.matchingCalls
+    }
+
+    /// Ends it, has others sync, and looks at what the power leaves at any operation since.
+    ///
+    /// - Returns: how many states of the disk were looked at.
+    /// - Throws: `Violation`.
+    package func replica(_ end: RestartTrial.End, at number: Int) throws -> Int {
+        do {
+            let run = try StoreRun(seed: seed)
+            defer { run.driver.close() }
+            let disk = run.client.disk
+            disk.set(fault: ClientTrial.fault(end, at: number))
+            do { try use(run) } catch { guard disk.hasFailed else { throw error } }
+            disk.set(fault: nil)
+            let mark = disk.operationCount
+            try use(run)
+            let judge = try ClientJudge(run)
+            return try ClientTrial.states(of: disk, seed: seed, from: mark) { try judge.judge($0) }
+        } catch {
+            throw Violation("seed \(seed), replica, \(end) at change \(number): \(error)")
+        }
+    }
+
+    // MARK: The outbox
+
+    private static let outboxSteps = 6
+
+    package func outboxCalls() throws -> Int {
+        let run = OutboxRun(seed: seed)
+        run.disk.set(fault: DiskFault(DiskFault.changes, number: .max, code: DiskTrial.inputOutput, lasts: false))
+        try run.run(steps: ClientTrial.outboxSteps)
+        return run.disk.matchingCalls
+    }
+
+    /// The same of an outbox.
+    package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
+        do {
+            let run = OutboxRun(seed: seed)
+            run.disk.set(fault: ClientTrial.fault(end, at: number))
+            try run.run(steps: ClientTrial.outboxSteps)
+            guard let mark = run.secondStart else { return 0 }
+            return try ClientTrial.states(of: run.disk, seed: seed, from: mark) { try run.judge($0) }
+        } catch {
+            throw Violation("seed \(seed), outbox, \(end) at change \(number): \(error)")
+        }
+    }
+
+    private static func states(
+        of disk: SimulatedDisk, seed: UInt64, from mark: Int, _ judge: (PowerLoss.State) throws -> Void
+    ) throws -> Int {
+        var states = 0
+        try PowerLoss(disk).forEachState(seed: seed, from: mark, singleStates: 2, randomStates: 1) { state in
+            states += 1
+            do { try judge(state) } catch {
+                throw Violation("power loss after \(state.operations - mark) further operations, \(state.story): \(error)")
+            }
+            return true
+        }
+        return states
+    }
+}

@@ -1,0 +1,80 @@
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// A seeded run of an outbox on a simulated disk: messages are put in, and taken out from the front. A call that fails ends
+/// its process, and the next one, on the same machine, does it again.
+package final class OutboxRun {
+    package let seed: UInt64
+    package let disk: SimulatedDisk
+    /// The operations before the process that failed had been followed by another; nil as long as none has failed.
+    package private(set) var secondStart: Int?
+    private let clock = SimulatedClock()
+    private let location: OutboxLocation
+    private var generator: SeededGenerator
+    private var tried: [String] = []
+    /// How many were put in and taken out, by the operations before which that was certain.
+    private var certain = [(operations: 0, added: 0, settled: 0)]
+    /// How many may be out, by the operations before which that had not even begun.
+    private var begun = [(operations: 0, settled: 0)]
+
+    package init(seed: UInt64) {
+        self.seed = seed
+        generator = SeededGenerator(seed: seed)
+        disk = SimulatedDisk(clock: clock)
+        location = ClientHome(path: "/home/natter").outbox(store: StoreID(high: 1, low: 2), user: "alice")
+    }
+
+    package func run(steps: Int) throws {
+        for _ in 0..<steps {
+            let requests = (0..<Int.random(in: 1...3, using: &generator)).map {
+                SendRequest(conversation: "general", text: "\(tried.count + $0)", id: "id \(tried.count + $0)")
+            }
+            tried += requests.map(\.text)
+            try surely { try $0.add(requests, at: clock.now()) }
+            certain.append((disk.operationCount, tried.count, certain.last?.settled ?? 0))
+            let first = try surely { outbox in
+                var first: OutboxEntry?
+                try outbox.forEach(waitingOnly: true) { entry in
+                    first = entry
+                    return false
+                }
+                return first
+            }
+            guard Bool.random(using: &generator), let first else { continue }
+            begun.append((disk.operationCount, (begun.last?.settled ?? 0) + 1))
+            try surely { try $0.withdraw(first) }
+            certain.append((disk.operationCount, tried.count, (certain.last?.settled ?? 0) + 1))
+        }
+    }
+
+    /// Does it, and where it fails does it once more when the disk is well again.
+    @discardableResult
+    private func surely<Result>(_ body: (Outbox) throws -> Result) throws -> Result {
+        do { return try body(Outbox(location, disk: disk)) } catch {
+            guard disk.hasFailed, secondStart == nil else { throw error }
+            disk.set(fault: nil)
+            secondStart = disk.operationCount
+            return try body(Outbox(location, disk: disk))
+        }
+    }
+
+    /// - Throws: `Violation` where what is there is no stretch of what was put in, from what may be out on to what was
+    ///   certainly in; an error where it can't be read.
+    package func judge(_ state: PowerLoss.State) throws {
+        let promised = certain.last { $0.operations <= state.operations } ?? (0, 0, 0)
+        let mayBeSettled = begun.last { $0.operations <= state.operations }?.settled ?? 0
+        var found: [String] = []
+        try Outbox(location, disk: SimulatedDisk(state.image, clock: clock, records: false)).forEach { entry in
+            found.append(entry.request.text)
+            return true
+        }
+        let first = found.first.flatMap { Int($0) } ?? promised.added
+        let isRight =
+            found == Array(tried[min(first, tried.count)...].prefix(found.count))
+            && (promised.settled...max(promised.settled, mayBeSettled)).contains(first)
+            && first + found.count >= promised.added
+        try demand(isRight, "\(found) are there; promised were \(promised)")
+    }
+}
