@@ -12,9 +12,12 @@ public protocol ChatStore: AnyObject, Sendable {
     var now: Timestamp { get }
 
     // Accounts and tokens
-    /// - Parameter invite: a code that is used up by this; nil where none is needed.
+    /// - Parameters:
+    ///   - invite: a code that is used up by this; nil where none is needed.
+    ///   - session: the token of a first session, which begins with the account or not at all; nil for none.
     func register(
-        _ name: UserName, password: PasswordHash, invite: Token?, _ completion: @escaping Completion<AccountID>)
+        _ name: UserName, password: PasswordHash, invite: Token?, session: Token?,
+        _ completion: @escaping Completion<AccountID>)
     /// Whether the name is free; throws `badName` for one that nobody can have.
     func isNameFree(_ name: String) throws(StoreError) -> Bool
     /// What a password is checked against; nil for an unknown name or a disabled account.
@@ -260,8 +263,8 @@ extension ChatStore {
         addSession(of: account, verified: nil, expires: expires, completion)
     }
 
-    /// Makes an account where no invitation is needed.
+    /// Makes an account where no invitation is needed, and nobody logs in yet.
     public func register(_ name: UserName, password: PasswordHash, _ completion: @escaping Completion<AccountID>) {
-        register(name, password: password, invite: nil, completion)
+        register(name, password: password, invite: nil, session: nil, completion)
     }
 }

@@ -11,14 +11,15 @@ extension Store {
     static let presenceMilliseconds: Int64 = 60_000
 
     public func register(
-        _ name: UserName, password: PasswordHash, invite: Token?, _ completion: @escaping Completion<AccountID>
+        _ name: UserName, password: PasswordHash, invite: Token?, session: Token?,
+        _ completion: @escaping Completion<AccountID>
     ) {
-        register(name, password: password, invite: invite, seen: clock.now(), completion)
+        register(name, password: password, invite: invite, session: session, seen: clock.now(), completion)
     }
 
     /// - Parameter seen: nil where somebody else makes the account.
     func register(
-        _ name: UserName, password: PasswordHash, invite: Token? = nil, seen: Timestamp?,
+        _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil, seen: Timestamp?,
         _ completion: @escaping Completion<AccountID>
     ) {
         let now = clock.now()
@@ -39,11 +40,13 @@ extension Store {
             try statement.run(name.text, key, password.text, now.milliseconds, seen?.milliseconds)
             let id = AccountID(rawValue: connection.lastInsertedRow)
             made.value = id
+            let token = try session.map { try Store.insertSession($0, of: id, from: now, expires: nil, on: connection) }
             return { state in
                 state.accounts[id] = AccountState(
                     id: id, name: name, passwordHash: password.text, isAdmin: false, isDisabled: false, created: now,
                     lastSeen: seen, lastAddress: nil)
                 state.accountKeys[key] = id
+                if let session, let token { state.tokens[session.digest] = token }
             }
         } _: { error in
             completion(Store.result(error, made.value))
@@ -67,7 +70,6 @@ extension Store {
         of account: AccountID, verified: PasswordHash?, expires: Timestamp?, _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
-        let digest = token.digest
         let now = clock.now()
         perform { connection, _ in
             // A login takes a while, and the account may have been disabled or got another password meanwhile. Asked of the
@@ -77,18 +79,23 @@ extension Store {
             guard try current.step(), !current.bool(0), verified.map({ $0.text == current.text(1) }) ?? true else {
                 throw StoreError.unauthorized
             }
-            let statement = try connection.statement(
-                "INSERT INTO token (digest,account,scope,created,expires) VALUES (?,?,?,?,?)")
-            try statement.run(
-                digest.bytes, account.rawValue, Scope.all.description, now.milliseconds, expires?.milliseconds)
-            let number = connection.lastInsertedRow
-            return { state in
-                state.tokens[digest] = TokenState(
-                    number: number, account: account, scope: .all, label: nil, created: now, expires: expires)
-            }
+            let session = try Store.insertSession(token, of: account, from: now, expires: expires, on: connection)
+            return { $0.tokens[token.digest] = session }
         } _: { error in
             completion(Store.result(error, token))
         }
+    }
+
+    private static func insertSession(
+        _ token: Token, of account: AccountID, from now: Timestamp, expires: Timestamp?, on connection: Connection
+    ) throws -> TokenState {
+        let statement = try connection.statement(
+            "INSERT INTO token (digest,account,scope,created,expires) VALUES (?,?,?,?,?)")
+        try statement.run(
+            token.digest.bytes, account.rawValue, Scope.all.description, now.milliseconds, expires?.milliseconds)
+        return TokenState(
+            number: connection.lastInsertedRow, account: account, scope: .all, label: nil, created: now,
+            expires: expires)
     }
 
     public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {

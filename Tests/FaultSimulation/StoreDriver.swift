@@ -29,10 +29,12 @@ package final class StoreDriver {
     }
 
     package func register(_ name: String) throws -> Token {
-        let account = try answer {
-            store.register(UserName(trusted: name), password: PasswordHash(stored: "$none"), $0)
+        let token = Token.random()
+        _ = try answer {
+            store.register(
+                UserName(trusted: name), password: PasswordHash(stored: "$none"), invite: nil, session: token, $0)
         }.get()
-        return try answer { store.addSession(of: account, expires: nil, $0) }.get()
+        return token
     }
 
     /// - Throws: `Violation` where the token is not good.

@@ -151,7 +151,7 @@ final class TestStore {
             account = known.account
         } else {
             let hash = PasswordHash(stored: "$none")
-            account = try TestStore.answer { store.register(try! UserName(name), password: hash, invite: nil, $0) }
+            account = try TestStore.answer { store.register(try! UserName(name), password: hash, $0) }
                 .get()
         }
         let token = try TestStore.answer { store.addSession(of: account, expires: nil, $0) }.get()

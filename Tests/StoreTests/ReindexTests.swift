@@ -65,7 +65,7 @@ struct ReindexTests {
         let name = try UserName("BOB")
         #expect(throws: StoreError.self) {
             try TestStore.answer {
-                next.store.register(name, password: .init(stored: "$none"), invite: nil, $0)
+                next.store.register(name, password: .init(stored: "$none"), invite: nil, session: nil, $0)
             }.get()
         }
         #expect(

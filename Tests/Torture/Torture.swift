@@ -78,12 +78,10 @@ final class Torture: Sendable {
                 totals.withLock { $0.full += 1 }
             }
             let restart = RestartTrial(seed: seed, steps: trial.steps)
-            for number in (1...max(1, changes)).shuffled(using: &generator).prefix(4)
-            where MonotonicClock.now() < deadline {
-                let end = RestartTrial.End.allCases.randomElement(using: &generator)
-                let states = try restart.run(end ?? .kill, at: number)
-                totals.withLock { ($0.restarts, $0.states) = ($0.restarts + 1, $0.states + states) }
-            }
+            try startAgain(4, of: changes, &generator) { try restart.run($0, at: $1) }
+            let client = ClientTrial(seed: seed)
+            try startAgain(3, of: client.replicaCalls(), &generator) { try client.replica($0, at: $1) }
+            try startAgain(3, of: client.outboxCalls(), &generator) { try client.outbox($0, at: $1) }
         } catch {
             let failure = "seed \(seed): \(error)"
             say("torture: FAILED: \(failure)")
@@ -92,6 +90,19 @@ final class Torture: Sendable {
         totals.withLock { totals in
             totals.seeds += 1
             if totals.seeds % 20 == 0 { say("torture: \(totals.seeds) seeds, \(totals.states) states") }
+        }
+    }
+
+    /// Has processes end at some of so many calls, and others go on.
+    ///
+    /// - Parameter trial: gives how many states were looked at.
+    private func startAgain(
+        _ count: Int, of calls: Int, _ generator: inout SeededGenerator, _ trial: (RestartTrial.End, Int) throws -> Int
+    ) throws {
+        for number in (1...max(1, calls)).shuffled(using: &generator).prefix(count)
+        where MonotonicClock.now() < deadline {
+            let states = try trial(RestartTrial.End.allCases.randomElement(using: &generator) ?? .kill, number)
+            totals.withLock { ($0.restarts, $0.states) = ($0.restarts + 1, $0.states + states) }
         }
     }
 

@@ -33,12 +33,13 @@ enum AccountRoutes {
             guard let hash = PasswordHash(of: request.password) else {
                 return call.respond(APIError(StoreError.busy).reply())
             }
-            call.store.register(name, password: hash, invite: invite) { result in
+            let token = Token.random()
+            call.store.register(name, password: hash, invite: invite, session: token) { result in
                 switch result {
-                case .success(let account):
+                case .success:
                     call.server.events(
                         Event(.info, "registered", [("user", name.text), ("address", call.head.remoteAddress)]))
-                    beginSession(of: account, name: name, call, status: 201)
+                    respond(with: token, of: name, call, status: 201)
                 case .failure(let error): call.respond(APIError(error).reply())
                 }
             }
@@ -84,9 +85,13 @@ enum AccountRoutes {
                 return call.respond(APIError(.badCredentials, "the name or the password is wrong").reply())
             }
             call.server.logins.takeBack(attempt)
-            beginSession(
-                of: known.account, verified: known.password, name: known.name, call, status: 200,
-                inCookie: request.cookie ?? false)
+            let inCookie = request.cookie ?? false
+            call.store.addSession(of: known.account, verified: known.password, expires: nil) { result in
+                switch result {
+                case .success(let token): respond(with: token, of: known.name, call, status: 200, inCookie: inCookie)
+                case .failure(let error): call.respond(APIError(error).reply())
+                }
+            }
         }
         if !isQueued {
             call.server.logins.takeBack(attempt)
@@ -94,24 +99,15 @@ enum AccountRoutes {
         }
     }
 
-    private static func beginSession(
-        of account: AccountID, verified: PasswordHash? = nil, name: UserName, _ call: Call, status: Int,
-        inCookie: Bool = false
+    /// Gives somebody the token of the session that they have begun.
+    private static func respond(
+        with token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
     ) {
-        call.store.addSession(of: account, verified: verified, expires: nil) { result in
-            switch result {
-            case .failure(let error): call.respond(APIError(error).reply())
-            case .success(let token):
-                call.server.events(
-                    Event(.info, "session_begun", [("user", name.text), ("address", call.head.remoteAddress)]))
-                var reply = Reply.json(
-                    SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status, note: name.text)
-                if inCookie {
-                    reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000)))
-                }
-                call.respond(reply)
-            }
-        }
+        call.server.events(Event(.info, "session_begun", [("user", name.text), ("address", call.head.remoteAddress)]))
+        var reply = Reply.json(
+            SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status, note: name.text)
+        if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000))) }
+        call.respond(reply)
     }
 
     private static func cookie(_ token: String, seconds: Int) -> String {
