@@ -145,7 +145,8 @@ let package = Package(
         tests(
             "FaultTests",
             of: [
-                "FaultSimulation", "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterIndex", "NatterModel",
+                "FaultSimulation", "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterIndex",
+                "NatterModel",
                 "NatterSystem",
             ]),
         // These know the programs alone, so that no code of theirs can be on both sides.

@@ -4,13 +4,17 @@ internal import NatterSystem
 /// that goes on, until the power goes. See `RestartTrial` for what that leaves.
 package struct ClientTrial: Sendable {
     package let seed: UInt64
+    /// The calls at which it may end.
+    private let calls: Set<DiskFault.Call>
 
-    package init(seed: UInt64) { self.seed = seed }
+    package init(seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes) {
+        (self.seed, self.calls) = (seed, calls)
+    }
 
-    private static func fault(_ end: RestartTrial.End, at number: Int) -> DiskFault {
-        end == .kill
-            ? .kill(at: number)
-            : DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: end == .errors)
+    private func fault(_ end: RestartTrial.End, at number: Int) -> DiskFault {
+        var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: end != .error)
+        fault.isKill = end == .kill
+        return fault
     }
 
     // MARK: The replica
@@ -24,10 +28,10 @@ package struct ClientTrial: Sendable {
         }
     }
 
-    /// How many calls of a client's disk there are at which it may end.
+    /// How many such calls there are of a client's disk.
     package func replicaCalls() throws -> Int {
         let run = try StoreRun(seed: seed)
-        run.client.disk.set(fault: DiskFault(DiskFault.changes, number: .max, code: DiskTrial.inputOutput, lasts: false))
+        run.client.disk.set(fault: fault(.error, at: .max))
         try use(run)
         run.driver.close()
         return run.client.disk.matchingCalls
@@ -42,7 +46,7 @@ package struct ClientTrial: Sendable {
             let run = try StoreRun(seed: seed)
             defer { run.driver.close() }
             let disk = run.client.disk
-            disk.set(fault: ClientTrial.fault(end, at: number))
+            disk.set(fault: fault(end, at: number))
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
@@ -50,7 +54,7 @@ package struct ClientTrial: Sendable {
             let judge = try ClientJudge(run)
             return try ClientTrial.states(of: disk, seed: seed, from: mark) { try judge.judge($0) }
         } catch {
-            throw Violation("seed \(seed), replica, \(end) at change \(number): \(error)")
+            throw Violation("seed \(seed), replica, \(end) at call \(number): \(error)")
         }
     }
 
@@ -60,7 +64,7 @@ package struct ClientTrial: Sendable {
 
     package func outboxCalls() throws -> Int {
         let run = OutboxRun(seed: seed)
-        run.disk.set(fault: DiskFault(DiskFault.changes, number: .max, code: DiskTrial.inputOutput, lasts: false))
+        run.disk.set(fault: fault(.error, at: .max))
         try run.run(steps: ClientTrial.outboxSteps)
         return run.disk.matchingCalls
     }
@@ -69,12 +73,12 @@ package struct ClientTrial: Sendable {
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)
-            run.disk.set(fault: ClientTrial.fault(end, at: number))
+            run.disk.set(fault: fault(end, at: number))
             try run.run(steps: ClientTrial.outboxSteps)
             guard let mark = run.secondStart else { return 0 }
             return try ClientTrial.states(of: run.disk, seed: seed, from: mark) { try run.judge($0) }
         } catch {
-            throw Violation("seed \(seed), outbox, \(end) at change \(number): \(error)")
+            throw Violation("seed \(seed), outbox, \(end) at call \(number): \(error)")
         }
     }
 
@@ -85,7 +89,8 @@ package struct ClientTrial: Sendable {
         try PowerLoss(disk).forEachState(seed: seed, from: mark, singleStates: 2, randomStates: 1) { state in
             states += 1
             do { try judge(state) } catch {
-                throw Violation("power loss after \(state.operations - mark) further operations, \(state.story): \(error)")
+                throw Violation(
+                    "power loss after \(state.operations - mark) further operations, \(state.story): \(error)")
             }
             return true
         }

@@ -172,7 +172,8 @@ public final class ReplicaWriter {
         guard line.cursor == answer.cursorSent || !isOld() else { return false }
         // Nothing is new to what may be there only until the power goes: to open a session makes it durable.
         if (DurableCommit.read(location, on: disk).map { $0 < answer.start.commits }) ?? true {
-            try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in }
+            try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in
+            }
         }
         try finish(line)
         return true
