@@ -164,7 +164,7 @@ enum SendCommand {
     /// Shows a message that was sent, to whom it may concern.
     private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
         if context.wantsJSON {
-            try context.console.output.writeJSON(line(of: try message(in: answer.object)))
+            try context.console.output.writeJSON(WireJSON.encode(try message(in: answer.object)))
         } else if context.console.output.isTerminal {
             let message = try message(in: answer.object)
             context.confirm("sent to \(message.conversation) as number \(message.seq)")
@@ -186,11 +186,5 @@ enum SendCommand {
             throw APIError.foreign("the server does not speak as a natter server does: its answer is no message")
         }
         return message
-    }
-
-    private static func line(of message: MessageObject) -> [UInt8] {
-        var line: [UInt8] = []
-        MessageLine.append(message, to: &line)
-        return line
     }
 }

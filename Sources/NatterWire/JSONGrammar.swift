@@ -6,6 +6,13 @@ struct JSONGrammar {
     /// Foundation's own limit; what lies deeper is refused.
     static let maximumDepth = 512
 
+    /// A field of the outermost object whose name and value are strings that stand for themselves, without an escape: where
+    /// they are, without the quotes.
+    struct PlainField {
+        let name: Range<Int>
+        let value: Range<Int>
+    }
+
     private let bytes: UnsafeRawBufferPointer
     private var index = 0
 
@@ -15,6 +22,15 @@ struct JSONGrammar {
     static func accepts(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var grammar = JSONGrammar(bytes)
         return grammar.takeDocument()
+    }
+
+    /// The fields of an object that has none but plain ones.
+    ///
+    /// - Parameter bytes: valid UTF-8.
+    /// - Returns: nil for what is not JSON, and for all other JSON.
+    static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [PlainField]? {
+        var grammar = JSONGrammar(bytes)
+        return grammar.takePlainObject()
     }
 
     private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
@@ -66,6 +82,40 @@ struct JSONGrammar {
                 open.removeLast()
             }
         }
+    }
+
+    private mutating func takePlainObject() -> [PlainField]? {
+        skipSpace()
+        guard take("{") else { return nil }
+        var fields: [PlainField] = []
+        while true {
+            skipSpace()
+            guard let name = takePlainString() else { return nil }
+            skipSpace()
+            guard take(":") else { return nil }
+            skipSpace()
+            guard let value = takePlainString() else { return nil }
+            fields.append(PlainField(name: name, value: value))
+            skipSpace()
+            if take(",") { continue }
+            guard take("}") else { return nil }
+            skipSpace()
+            return index == bytes.count ? fields : nil
+        }
+    }
+
+    private mutating func takePlainString() -> Range<Int>? {
+        guard take("\"") else { return nil }
+        let start = index
+        while let byte = next {
+            if byte == UInt8(ascii: "\"") {
+                index += 1
+                return start..<index - 1
+            }
+            guard byte >= 0x20, byte != UInt8(ascii: "\\") else { return nil }
+            index += 1
+        }
+        return nil
     }
 
     /// A field's name and its colon.

@@ -1,6 +1,6 @@
-/// Strings and numbers as JSON, written straight into bytes, for the two places where an encoder takes longer than all else
-/// together: a command that sends one message, and an export of every message there is. Everything else goes through
-/// `WireJSON`.
+/// Strings and numbers as JSON, written straight into bytes, for where an encoder takes longer than all else together:
+/// `DirectlyWritten`, a command that sends one message, and an export of every message there is. Everything else goes
+/// through `WireJSON`.
 public enum JSONText {
     private static let digits = StaticString("0123456789abcdef")
 

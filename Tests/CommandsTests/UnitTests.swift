@@ -70,42 +70,6 @@ struct ExplanationTests {
     }
 }
 
-@Suite("messages as lines of JSON")
-struct MessageLineTests {
-    @Test("the same bytes as the encoder's", arguments: UInt64(1)...200)
-    func sameAsEncoder(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        func text(_ count: Int) -> String {
-            let special: [Unicode.Scalar] = ["\"", "\\", "/", "\n", "\u{0}", "\u{1F}", "\u{7F}", "\u{2028}", "é", "𝄞"]
-            var text = ""
-            for _ in 0..<Int.random(in: 0...count, using: &generator) {
-                let scalar =
-                    Bool.random(using: &generator)
-                    ? special.randomElement(using: &generator)
-                    : Unicode.Scalar(UInt32.random(in: 0...0x2FFF, using: &generator))
-                if let scalar { text.unicodeScalars.append(scalar) }
-            }
-            return text
-        }
-        // Given any message
-        let id = ConversationID(using: &generator)
-        let seq = Seq(UInt64.random(in: 1...UInt64(Int64.max), using: &generator))
-        let message = Message(
-            conversation: text(10), conversationID: id, seq: seq,
-            cursor: MessageCursor(conversation: id, seq: seq, hashPrefix: generator.next()),
-            time: Timestamp(milliseconds: Int64.random(in: -1_000_000...2_000_000_000_000, using: &generator)),
-            sender: text(10), text: text(60),
-            kind: Bool.random(using: &generator)
-                ? .text : MessageKind(rawValue: UInt8.random(in: 0...9, using: &generator)),
-            about: Bool.random(using: &generator) ? nil : Seq(7), isImported: Bool.random(using: &generator))
-        // When it is written by hand
-        var line: [UInt8] = []
-        MessageLine.append(message, to: &line)
-        // Then nobody can tell
-        #expect(line == WireJSON.encode(MessageObject(message)))
-    }
-}
-
 @Suite("--format")
 struct MessageFormatTests {
     private func print(_ pattern: String) throws -> String {

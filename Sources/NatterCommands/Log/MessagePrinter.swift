@@ -2,6 +2,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterLog
 internal import NatterModel
+internal import NatterWire
 
 /// What is printed of a message besides its text.
 struct MessageFields {
@@ -83,9 +84,7 @@ struct MessagePrinter {
 
     func write(_ message: Message) throws(OutputError) {
         if case .json = style {
-            var line: [UInt8] = []
-            MessageLine.append(message, to: &line)
-            return try output.writeJSON(line, escapes: escapes)
+            return try output.writeJSON(WireJSON.encode(MessageObject(message)), escapes: escapes)
         }
         let fields = MessageFields(
             conversation: message.conversation, seq: message.seq, time: message.time,

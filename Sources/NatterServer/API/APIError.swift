@@ -72,8 +72,14 @@ struct APIError: Error {
 
 extension Reply {
     static func json(_ value: some Encodable, status: Int = 200, note: String? = nil) -> Reply {
-        Reply(
-            status: status, headers: [("Content-Type", MediaType.json)], body: .bytes(WireJSON.encode(value)),
-            note: note)
+        json(WireJSON.encode(value), status, note)
+    }
+
+    static func json(_ value: some DirectlyWritten, status: Int = 200, note: String? = nil) -> Reply {
+        json(WireJSON.encode(value), status, note)
+    }
+
+    private static func json(_ bytes: [UInt8], _ status: Int, _ note: String?) -> Reply {
+        Reply(status: status, headers: [("Content-Type", MediaType.json)], body: .bytes(bytes), note: note)
     }
 }

@@ -159,21 +159,16 @@ final class BulkPosting: BodySink {
     }
 
     private func line(_ bytes: ArraySlice<UInt8>, _ number: Int) -> Line {
-        do throws(WireJSON.Failure) {
-            let request = try WireJSON.decode(SendRequest.self, from: bytes)
-            do throws(APIError) {
-                let message = try MessageRoutes.newMessage(request)
-                do throws(StoreError) {
-                    try server.store.checkScope(.send(conversation: message.conversation), of: principal)
-                } catch {
-                    throw APIError(error)
-                }
-                return .message(message, number: number)
+        do throws(APIError) {
+            let message = try MessageRoutes.newMessage(MessageRoutes.request(from: bytes))
+            do throws(StoreError) {
+                try server.store.checkScope(.send(conversation: message.conversation), of: principal)
             } catch {
-                return .refused(error, number: number)
+                throw APIError(error)
             }
+            return .message(message, number: number)
         } catch {
-            return .refused(Call.describe(error), number: number)
+            return .refused(error, number: number)
         }
     }
 

@@ -16,9 +16,17 @@ extension Call {
     }
 
     func respond(lines: [some Encodable], note: String) {
+        respond(lines: lines.map { WireJSON.encode($0) }, note)
+    }
+
+    func respond(lines: [some DirectlyWritten], note: String) {
+        respond(lines: lines.map { WireJSON.encode($0) }, note)
+    }
+
+    private func respond(lines: [[UInt8]], _ note: String) {
         var bytes: [UInt8] = []
         for line in lines {
-            bytes += WireJSON.encode(line)
+            bytes += line
             bytes.append(UInt8(ascii: "\n"))
         }
         respond(Reply(status: 200, headers: [("Content-Type", MediaType.ndjson)], body: .bytes(bytes), note: note))

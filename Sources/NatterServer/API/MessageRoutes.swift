@@ -11,7 +11,7 @@ enum MessageRoutes {
     private static func post(_ call: Call) throws(APIError) {
         // Of no use to one message, but a wrong one is wrong.
         _ = try call.query.flag("stop")
-        let request = try call.json(SendRequest.self)
+        let request = try request(from: call.body)
         let principal = try call.principal(.send(conversation: Normalization.formC(request.conversation)))
         let message = try newMessage(request)
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
@@ -34,6 +34,12 @@ enum MessageRoutes {
             reply.headers.append((RecipientHeader.name, isOnline ? RecipientHeader.online : RecipientHeader.offline))
         }
         return reply
+    }
+
+    static func request(from bytes: some Collection<UInt8>) throws(APIError) -> SendRequest {
+        do throws(WireJSON.Failure) { return try WireJSON.decode(SendRequest.self, from: bytes) } catch {
+            throw Call.describe(error)
+        }
     }
 
     /// Checks what can be checked of a message without the store.
