@@ -50,5 +50,9 @@ public final class FileLock: DiskLock {
         return (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino)
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Closing alone would leave it with a process that is being started just now, until that has closed its copy.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }
