@@ -28,9 +28,9 @@ public struct Token: Sendable {
     private init(text: String) { self.text = text }
 
     /// nil for anything that no server has given out.
-    public init?(_ text: some StringProtocol) {
+    public init?(_ text: String) {
         guard text.utf8.count == 43, let bytes = Base64URL.decode(text), bytes.count == 32 else { return nil }
-        self.text = String(text)
+        self.text = text
     }
 
     /// What the server looks a token up by. The token is random, so one round of a plain hash hides it.

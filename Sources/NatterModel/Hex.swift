@@ -67,8 +67,9 @@ public enum Base64URL {
 
     /// - Returns: nil for a foreign character, an impossible length, or bits left over that are not zero, so that two
     ///   different strings never stand for the same bytes.
-    public static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    public static func decode(_ text: String) -> [UInt8]? {
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.utf8.count * 3 / 4)
         var bits: UInt32 = 0
         var count: UInt32 = 0
         for character in text.utf8 {

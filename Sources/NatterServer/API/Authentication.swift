@@ -16,8 +16,10 @@ struct Authentication {
         let token: Token
         var isByCookie = false
         if let header = head.header("authorization") {
-            let words = header.split(separator: " ", omittingEmptySubsequences: true)
-            guard words.count == 2, words[0].lowercased() == "bearer", let given = Token(words[1]) else {
+            let words = header.utf8.split(separator: UInt8(ascii: " "))
+            guard words.count == 2, words[0].elementsEqual("bearer".utf8, by: { $0 | 0x20 == $1 }),
+                let given = Token(String(Substring(words[1])))
+            else {
                 throw APIError(.unauthorized, "the token is not valid; log in again")
             }
             token = given

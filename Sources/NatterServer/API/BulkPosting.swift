@@ -44,7 +44,7 @@ final class BulkPosting: BodySink {
     }
 
     static func isBulk(_ head: RequestHead, _ route: Route) -> Bool {
-        guard route.method == "POST", route.path == MessageRoutes.path.split(separator: "/").map(String.init),
+        guard route.method == "POST", route.path == MessageRoutes.posting.path,
             let type = head.header("content-type")
         else { return false }
         return MediaType.isNDJSON(type)

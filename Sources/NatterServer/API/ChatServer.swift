@@ -224,6 +224,6 @@ struct RequestHandler: HTTPHandler {
 
     /// A query may hold what somebody searched for.
     private static func withoutQuery(_ target: String) -> String {
-        String(target.prefix { $0 != "?" })
+        target.utf8.firstIndex(of: UInt8(ascii: "?")).map { String(target[..<$0]) } ?? target
     }
 }

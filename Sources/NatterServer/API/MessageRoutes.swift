@@ -5,8 +5,8 @@ internal import NatterWire
 
 /// Sending one message. Many at once come as a stream: see `BulkPosting`.
 enum MessageRoutes {
-    static let path = "v1/messages"
-    static let all = [Route("POST", path, on: .loop, post)]
+    static let posting = Route("POST", "v1/messages", on: .loop, post)
+    static let all = [posting]
 
     private static func post(_ call: Call) throws(APIError) {
         // Of no use to one message, but a wrong one is wrong.
