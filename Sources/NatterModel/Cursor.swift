@@ -116,7 +116,8 @@ private enum CursorText {
     }
 
     static func decode(_ text: some StringProtocol, version: UInt8) -> [UInt8]? {
-        guard text.utf8.count <= 128, let bytes = Base64URL.decode(String(text)), bytes.count > 5, bytes[0] == version else {
+        guard text.utf8.count <= 128, let bytes = Base64URL.decode(String(text)), bytes.count > 5, bytes[0] == version
+        else {
             return nil
         }
         var expected: [UInt8] = []
