@@ -20,6 +20,8 @@ public enum WireJSON {
 
     public static func encode(_ value: some DirectlyWritten) -> [UInt8] {
         var bytes: [UInt8] = []
+        // A message of usual length.
+        bytes.reserveCapacity(512)
         value.write(to: &bytes)
         return bytes
     }
