@@ -12,6 +12,14 @@ private func tryOut<Value: Codable>(_: Value.Type, _ bytes: [UInt8]) -> Value? {
     return value
 }
 
+/// Of what kind a value is that writes itself is not known here, so the encoder writes it.
+private func byEncoder(_ value: some Encodable) -> [UInt8] { WireJSON.encode(value) }
+
+private func sameWriters(_ value: (some DirectlyWritten)?) {
+    guard let value else { return }
+    require(WireJSON.encode(value) == byEncoder(value), "the two writers differ")
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     var input = FuzzInput(start, count)
@@ -20,24 +28,25 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     switch choice % 16 {
     case 0: _ = tryOut(RegisterRequest.self, bytes)
     case 1: _ = tryOut(LoginRequest.self, bytes)
-    case 2: _ = tryOut(SendRequest.self, bytes)
+    case 2:
+        // Two readers of one body: the decoder, and the fast one.
+        let slow = tryOut(SendRequest.self, bytes)
+        let fast = try? WireJSON.decode(SendRequest.self, from: bytes)
+        require(slow.map(byEncoder) == fast.map(byEncoder), "the two readers differ")
     case 3: _ = tryOut(ExportLine.self, bytes)
     case 4: _ = tryOut(ReadRequest.self, bytes)
     case 5: _ = tryOut(PasswordRequest.self, bytes)
     case 6: _ = tryOut(LogoutRequest.self, bytes)
     case 7: _ = tryOut(WhoamiAnswer.self, bytes)
-    case 8: _ = tryOut(ConversationObject.self, bytes)
+    case 8: sameWriters(tryOut(ConversationObject.self, bytes))
     case 9: _ = tryOut(UserObject.self, bytes)
     case 10: _ = tryOut(SyncGone.self, bytes)
     case 11: _ = tryOut(SyncDamage.self, bytes)
     case 12: _ = try? SyncLine(bytes)
     case 13:
-        // Two writers of one line: the encoder's and the fast one.
-        guard let message = tryOut(MessageObject.self, bytes) else { break }
-        var line: [UInt8] = []
-        MessageLine.append(message, to: &line)
-        require(line == WireJSON.encode(message), "the two writers differ")
-        _ = message.message
+        let message = tryOut(MessageObject.self, bytes)
+        sameWriters(message)
+        _ = message?.message
     case 14:
         // Any text is JSON once it has been written.
         var line: [UInt8] = []
