@@ -24,9 +24,8 @@ struct JSONGrammar {
         return grammar.takeDocument()
     }
 
-    /// The fields of an object that has none but plain ones.
+    /// The fields of an object that has none but plain ones. Whether they are UTF-8 is for the caller to see.
     ///
-    /// - Parameter bytes: valid UTF-8.
     /// - Returns: nil for what is not JSON, and for all other JSON.
     static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [PlainField]? {
         var grammar = JSONGrammar(bytes)

@@ -105,7 +105,7 @@ final class TestServer: Sendable {
         let result = Monitor<Result<Value, any Error>?>(nil)
         try begin { given in result.signal { $0 = given } }
         guard let given = result.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
-            throw Failure(what: "the store did not answer in ten seconds")
+            throw Failure(what: "the store did not answer in a minute")
         }
         return try given.get()
     }

@@ -50,6 +50,8 @@ package struct ClientTrial: Sendable {
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
+            // Half of the time there is nothing new at first.
+            if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
             return try ClientTrial.states(of: disk, seed: seed, from: mark) { try judge.judge($0) }

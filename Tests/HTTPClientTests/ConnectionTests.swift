@@ -190,7 +190,7 @@ struct ConnectionTests {
         let server = try ScriptedServer { peer, _ in
             peer.readRequest()
             peer.send("HTTP/1.1 200 OK\r\n\r\n")
-            while peer.send("x") { peer.pause(milliseconds: 20) }
+            for _ in 1...2_000 where peer.send("x") { peer.pause(milliseconds: 20) }
         }
         let client = try makeClient(server.url)
         let start = MonotonicClock.now()

@@ -56,7 +56,7 @@ struct TLSTests {
 
     @Test("a handshake that comes byte by byte is cut")
     func slowHandshake() throws {
-        let server = try TestServer(.tls) { $0.headMilliseconds = 300 }
+        let server = try TestServer(.tls) { $0.headMilliseconds = 1_000 }
         let client = try RawClient(port: server.port)
         let hello = try TLSClient.hello()
         let sent = hello.prefix { byte in

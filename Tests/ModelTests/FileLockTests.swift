@@ -22,9 +22,7 @@ struct FileLockTests {
     func copied() throws {
         let lock = Monitor<FileLock?>(try FileLock.take(path))
         let descriptor = try PosixDisk().list("/proc/self/fd").lazy.compactMap { Int32($0) }.first { descriptor in
-            var target = [CChar](repeating: 0, count: 4_096)
-            let count = readlink("/proc/self/fd/\(descriptor)", &target, target.count)
-            return String(decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+            link("/proc/self/fd/\(descriptor)") == path
         }
         let copy = dup(try #require(descriptor))
         defer { close(copy) }
@@ -49,8 +47,18 @@ struct FileLockTests {
             kill(child, SIGKILL)
             waitpid(child, nil, 0)
         }
+        // Were it, then a killed process's children would hold the lock.
+        let links = try PosixDisk().list("/proc/\(child)/fd").map { link("/proc/\(child)/fd/" + $0) }
+        #expect(!links.isEmpty && !links.contains(path))
         lock.withLock { $0 = nil }
         #expect(try FileLock.take(path) != nil)
+    }
+
+    /// Where a symbolic link leads.
+    private func link(_ path: String) -> String {
+        var target = [CChar](repeating: 0, count: 4_096)
+        let count = readlink(path, &target, target.count)
+        return String(decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     @Test("is waited for as long as is said")

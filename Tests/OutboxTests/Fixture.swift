@@ -131,7 +131,7 @@ final class TestServer: Sendable {
         let result = Monitor<Result<Value, StoreError>?>(nil)
         begin { given in result.signal { $0 = given } }
         guard let given = result.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
-            throw Failure(what: "the store did not answer in ten seconds")
+            throw Failure(what: "the store did not answer in a minute")
         }
         return try given.get()
     }

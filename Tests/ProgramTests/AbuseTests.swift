@@ -130,7 +130,7 @@ struct AbuseTests {
         return user + system
     }
 
-    @Test("a wrong password costs as much for a name that nobody has, and one that is none, as for somebody's")
+    @Test("a wrong password costs as much for a name that nobody has, and an impossible one as any")
     func unknownNames() throws {
         let world = try World()
         _ = try world.person("carol").token()

@@ -6,10 +6,18 @@ internal import Testing
 struct WatchTests {
     /// A watch that has begun: what is sent from now on is new to it.
     private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> Process {
-        let process = try person.start(["watch", "--verbose", "--exec", command] + conversations)
-        // It has seen what there is by the time that it waits for more.
-        try process.waitForErrors("wait=")
+        let before = cursorFiles(of: person)
+        let process = try person.start(["watch", "--exec", command] + conversations)
+        // Its place is written down when it has seen what there is.
+        let end = Deadline()
+        while cursorFiles(of: person) == before, end.leftMilliseconds > 0 { usleep(2_000) }
         return process
+    }
+
+    private func cursorFiles(of person: Person) -> Set<String> {
+        let replicas = person.natterHome + "/replicas"
+        let all = FileManager.default.enumerator(atPath: replicas)?.compactMap { $0 as? String } ?? []
+        return Set(all.filter { $0.contains("/watches/") && !$0.contains("/watches/.") && !$0.hasSuffix(".start") })
     }
 
     @Test("runs the command for what comes after its start: the text on standard input, the rest in variables")

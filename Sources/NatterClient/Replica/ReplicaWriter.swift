@@ -170,8 +170,10 @@ public final class ReplicaWriter {
             !answer.isWhole, !answer.hasTaken
         else { return false }
         guard line.cursor == answer.cursorSent || !isOld() else { return false }
-        // Nothing is new to what may be there only until the power goes: to open a session makes it durable.
-        if (DurableCommit.read(location, on: disk).map { $0 < answer.start.commits }) ?? true {
+        // Nothing is new to what may be there only until the power goes: to open a session makes it durable. One that was
+        // removed meanwhile stays so.
+        let isDurable = (DurableCommit.read(location, on: disk).map { $0 >= answer.start.commits }) ?? false
+        if !isDurable, (try? disk.information(location.databasePath)) ?? nil != nil {
             try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in
             }
         }

@@ -67,7 +67,9 @@ enum DurableCommit {
         try? UnsyncedNote(path: location.durableCommitPath, disk: disk).write(text)
     }
 
+    /// Takes the note away, whatever is in it and whoever has made it.
     static func forget(_ location: ReplicaLocation, on disk: any Disk) throws(DiskError) {
-        if try disk.information(location.durableCommitPath) != nil { try disk.remove(location.durableCommitPath) }
+        guard let found = try disk.information(location.durableCommitPath), !found.isDirectory else { return }
+        try disk.remove(location.durableCommitPath)
     }
 }

@@ -7,7 +7,7 @@ internal import NatterSystem
 /// done to them in one order. For one process: what connections share of a database is in this process's memory.
 ///
 /// It does what SQLite's own way to the operating system does ("unix"), the syncs of directories included, so that what is
-/// found out about one holds for the other.
+/// found out about one holds for the other; but a sync of a directory that fails is an error here, and passed over there.
 ///
 /// Unchecked because SQLite's structure is a pointer; it is changed by SQLite alone, under its own lock.
 final class DiskVFS: @unchecked Sendable {

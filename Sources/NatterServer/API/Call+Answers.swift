@@ -16,17 +16,17 @@ extension Call {
     }
 
     func respond(lines: [some Encodable], note: String) {
-        respond(lines: lines.map { WireJSON.encode($0) }, note)
+        respond(lines, note) { line, bytes in bytes += WireJSON.encode(line) }
     }
 
     func respond(lines: [some DirectlyWritten], note: String) {
-        respond(lines: lines.map { WireJSON.encode($0) }, note)
+        respond(lines, note) { line, bytes in line.write(to: &bytes) }
     }
 
-    private func respond(lines: [[UInt8]], _ note: String) {
+    private func respond<Line>(_ lines: [Line], _ note: String, _ write: (Line, inout [UInt8]) -> Void) {
         var bytes: [UInt8] = []
         for line in lines {
-            bytes += line
+            write(line, &bytes)
             bytes.append(UInt8(ascii: "\n"))
         }
         respond(Reply(status: 200, headers: [("Content-Type", MediaType.ndjson)], body: .bytes(bytes), note: note))
