@@ -54,7 +54,7 @@ package struct ClientTrial: Sendable {
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
-            return try ClientTrial.states(of: disk, seed: seed, from: mark) { try judge.judge($0) }
+            return try ClientTrial.states(of: disk, seed: seed, from: mark, singleStates: 2) { try judge.judge($0) }
         } catch {
             throw Violation("seed \(seed), replica, \(end) at call \(number): \(error)")
         }
@@ -78,17 +78,18 @@ package struct ClientTrial: Sendable {
             run.disk.set(fault: fault(end, at: number))
             try run.run(steps: ClientTrial.outboxSteps)
             guard let mark = run.secondStart else { return 0 }
-            return try ClientTrial.states(of: run.disk, seed: seed, from: mark) { try run.judge($0) }
+            return try ClientTrial.states(of: run.disk, seed: seed, from: mark, singleStates: 12) { try run.judge($0) }
         } catch {
             throw Violation("seed \(seed), outbox, \(end) at call \(number): \(error)")
         }
     }
 
     private static func states(
-        of disk: SimulatedDisk, seed: UInt64, from mark: Int, _ judge: (PowerLoss.State) throws -> Void
+        of disk: SimulatedDisk, seed: UInt64, from mark: Int, singleStates: Int,
+        _ judge: (PowerLoss.State) throws -> Void
     ) throws -> Int {
         var states = 0
-        try PowerLoss(disk).forEachState(seed: seed, from: mark, singleStates: 2, randomStates: 1) { state in
+        try PowerLoss(disk).forEachState(seed: seed, from: mark, singleStates: singleStates, randomStates: 1) { state in
             states += 1
             do { try judge(state) } catch {
                 throw Violation(
