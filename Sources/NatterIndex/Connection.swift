@@ -106,6 +106,15 @@ public final class Connection {
         }
     }
 
+    /// Has on the disk what another process left in the write-ahead log of a database, where there is any. To be called before
+    /// anything is moved out of it into the database, or written behind it.
+    ///
+    /// - SeeAlso: `Disk.makeDurable`.
+    public static func makeLogDurable(of path: String, on disk: any Disk) throws(DiskError) {
+        let log = path + "-wal"
+        if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
+    }
+
     /// Runs statements that give no rows, several at once if need be.
     public func execute(_ sql: String) throws(IndexError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)

@@ -13,21 +13,28 @@ public struct Schema: Sendable {
     /// - Throws: `newerSchema` if a newer natter has been here.
     public func migrate(_ connection: Connection) throws {
         let version = try Schema.version(of: connection)
-        guard version < steps.count else { return try check(connection) }
+        guard version < steps.count else {
+            try check(connection)
+            return
+        }
         try connection.transaction {
             for step in steps[version...] { try connection.execute(step) }
             try connection.execute("PRAGMA user_version=\(steps.count)")
         }
     }
 
-    /// For connections that only read: the schema must be the one that this program knows.
-    public func check(_ connection: Connection) throws {
+    /// For connections that only read: the schema must be one that this program knows.
+    ///
+    /// - Returns: how many steps the file has seen.
+    @discardableResult
+    public func check(_ connection: Connection) throws -> Int {
         let version = try Schema.version(of: connection)
         guard version <= steps.count else {
             throw IndexError(
                 reason: .newerSchema, message: "schema \(version), this program knows \(steps.count)",
                 path: connection.path)
         }
+        return version
     }
 
     public static func version(of connection: Connection) throws(IndexError) -> Int {

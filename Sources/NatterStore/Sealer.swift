@@ -231,8 +231,8 @@ final class Sealer: Sendable {
             guard let middle = floors.isEmpty ? nil : floors[floors.count / 2] else { return ([], []) }
             let old = tails.filter { ($0.journalFloor ?? middle) <= middle }
             // Where small tails alone fill the journal, moving them would not end: then they are sealed too.
-            let small = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
-            let least = small > journalBytes / 2 ? 0 : Sealer.stragglerBytes
+            let smallBytes = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
+            let least = smallBytes > journalBytes / 2 ? 0 : Sealer.stragglerBytes
             return (
                 old.filter { $0.tail.estimatedBytes >= least }.map(\.identity.number),
                 old.filter { $0.tail.estimatedBytes < least }.map(\.identity.number)

@@ -80,8 +80,7 @@ extension Store {
         do {
             // What another process left may be there to be read only until the machine stops: nothing is moved out of it into
             // the database, or written behind it, before it is on the disk.
-            let log = databasePath(directory) + "-wal"
-            if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
+            try Connection.makeLogDurable(of: databasePath(directory), on: disk)
             let connection = try Connection(path: databasePath(directory), role: .writer, disk: disk)
             // And what a transaction has left there that was not finished would look like damage behind the next one.
             try connection.checkpoint(truncating: true)

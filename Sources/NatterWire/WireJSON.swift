@@ -26,6 +26,12 @@ public enum WireJSON {
         return bytes
     }
 
+    public static func decode<Value: Decodable>(
+        _: Value.Type = Value.self, from bytes: some Collection<UInt8>
+    ) throws(Failure) -> Value {
+        try decodeByDecoder(from: bytes)
+    }
+
     /// The same for a message, of which so many come that the decoder would take longer than all else together: one of plain
     /// strings, which most are, is read at one go.
     public static func decode(
@@ -37,12 +43,6 @@ public enum WireJSON {
             return request
         }
         return try decodeByDecoder(from: bytes)
-    }
-
-    public static func decode<Value: Decodable>(
-        _: Value.Type = Value.self, from bytes: some Collection<UInt8>
-    ) throws(Failure) -> Value {
-        try decodeByDecoder(from: bytes)
     }
 
     private static func decodeByDecoder<Value: Decodable>(

@@ -11,12 +11,6 @@ package struct ClientTrial: Sendable {
         (self.seed, self.calls) = (seed, calls)
     }
 
-    private func fault(_ end: RestartTrial.End, at number: Int) -> DiskFault {
-        var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: end != .error)
-        fault.isKill = end == .kill
-        return fault
-    }
-
     // MARK: The replica
 
     /// Three times there is something to sync.
@@ -31,7 +25,7 @@ package struct ClientTrial: Sendable {
     /// How many such calls there are of a client's disk.
     package func replicaCalls() throws -> Int {
         let run = try StoreRun(seed: seed)
-        run.client.disk.set(fault: fault(.error, at: .max))
+        run.client.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
         try use(run)
         run.driver.close()
         return run.client.disk.matchingCalls
@@ -46,7 +40,7 @@ package struct ClientTrial: Sendable {
             let run = try StoreRun(seed: seed)
             defer { run.driver.close() }
             let disk = run.client.disk
-            disk.set(fault: fault(end, at: number))
+            disk.set(fault: end.fault(calls, at: number))
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
@@ -54,7 +48,7 @@ package struct ClientTrial: Sendable {
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
-            return try ClientTrial.states(of: disk, seed: seed, from: mark, singleStates: 2) { try judge.judge($0) }
+            return try PowerLoss(disk).judgeStates(seed: seed, from: mark) { try judge.judge($0) }
         } catch {
             throw Violation("seed \(seed), replica, \(end) at call \(number): \(error)")
         }
@@ -66,7 +60,7 @@ package struct ClientTrial: Sendable {
 
     package func outboxCalls() throws -> Int {
         let run = OutboxRun(seed: seed)
-        run.disk.set(fault: fault(.error, at: .max))
+        run.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
         try run.run(steps: ClientTrial.outboxSteps)
         return run.disk.matchingCalls
     }
@@ -75,28 +69,12 @@ package struct ClientTrial: Sendable {
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)
-            run.disk.set(fault: fault(end, at: number))
+            run.disk.set(fault: end.fault(calls, at: number))
             try run.run(steps: ClientTrial.outboxSteps)
             guard let mark = run.secondStart else { return 0 }
-            return try ClientTrial.states(of: run.disk, seed: seed, from: mark, singleStates: 12) { try run.judge($0) }
+            return try PowerLoss(run.disk).judgeStates(seed: seed, from: mark, singleStates: 12) { try run.judge($0) }
         } catch {
             throw Violation("seed \(seed), outbox, \(end) at call \(number): \(error)")
         }
-    }
-
-    private static func states(
-        of disk: SimulatedDisk, seed: UInt64, from mark: Int, singleStates: Int,
-        _ judge: (PowerLoss.State) throws -> Void
-    ) throws -> Int {
-        var states = 0
-        try PowerLoss(disk).forEachState(seed: seed, from: mark, singleStates: singleStates, randomStates: 1) { state in
-            states += 1
-            do { try judge(state) } catch {
-                throw Violation(
-                    "power loss after \(state.operations - mark) further operations, \(state.story): \(error)")
-            }
-            return true
-        }
-        return states
     }
 }

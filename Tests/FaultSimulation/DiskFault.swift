@@ -23,13 +23,6 @@ package struct DiskFault: Sendable {
         (self.calls, self.pathPart, self.number, self.code, self.lasts) = (calls, pathPart, number, code, lasts)
     }
 
-    /// The end of a process at its N-th change.
-    package static func kill(at number: Int) -> DiskFault {
-        var fault = DiskFault(changes, number: number, code: 5, lasts: true)
-        fault.isKill = true
-        return fault
-    }
-
     /// All that changes something.
     package static let changes: Set<Call> = [
         .create, .makeDirectory, .write, .truncate, .sync, .syncDirectory, .rename, .remove,

@@ -77,6 +77,25 @@ package struct PowerLoss: Sendable {
         }
     }
 
+    /// Has some states at every operation from `first` on judged.
+    ///
+    /// - Returns: how many there were.
+    /// - Throws: `Violation` with the state's place and story, where `judge` throws.
+    package func judgeStates(
+        seed: UInt64, from first: Int, singleStates: Int = 2, _ judge: (State) throws -> Void
+    ) throws -> Int {
+        var states = 0
+        try forEachState(seed: seed, from: first, singleStates: singleStates, randomStates: 1) { state in
+            states += 1
+            do { try judge(state) } catch {
+                throw Violation(
+                    "power loss after \(state.operations - first) further operations, \(state.story): \(error)")
+            }
+            return true
+        }
+        return states
+    }
+
     private enum Fate {
         case kept
         case lost

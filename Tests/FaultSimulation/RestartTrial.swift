@@ -10,6 +10,13 @@ package struct RestartTrial: Sendable {
         case error
         /// All fail from there on, so that nothing of it is taken back.
         case errors
+
+        /// What a disk does for it at the N-th of these calls.
+        func fault(_ calls: Set<DiskFault.Call>, at number: Int) -> DiskFault {
+            var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: self != .error)
+            fault.isKill = self == .kill
+            return fault
+        }
     }
 
     package let seed: UInt64
@@ -28,11 +35,7 @@ package struct RestartTrial: Sendable {
         do {
             let run = try StoreRun(seed: seed, hasClient: false)
             run.goesOnRefused = true
-            run.disk.set(
-                fault: end == .kill
-                    ? .kill(at: number)
-                    : DiskFault(
-                        DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: end == .errors))
+            run.disk.set(fault: end.fault(DiskFault.changes, at: number))
             try run.run(steps: steps)
             let mark = run.disk.operationCount
             try run.startAfterEnd()
@@ -40,20 +43,11 @@ package struct RestartTrial: Sendable {
             try demand(
                 run.refusals.isEmpty, "after the start a step was refused: \(run.refusals.map { "\($0)" }.first ?? "")")
             run.driver.close()
-            var states = 0
             let promises = run.promises.withLock { $0 }
-            try PowerLoss(run.disk).forEachState(seed: seed, from: mark, singleStates: 2, randomStates: 1) { state in
-                states += 1
-                let judge = StoreJudge(promises.upTo(state.operations), seed: seed)
-                do {
-                    try judge.judge(SimulatedDisk(state.image, clock: run.clock, records: false), clock: run.clock)
-                } catch {
-                    throw Violation(
-                        "power loss after \(state.operations - mark) further operations, \(state.story): \(error)")
-                }
-                return true
+            return try PowerLoss(run.disk).judgeStates(seed: seed, from: mark) { state in
+                try StoreJudge(promises.upTo(state.operations), seed: seed)
+                    .judge(SimulatedDisk(state.image, clock: run.clock, records: false), clock: run.clock)
             }
-            return states
         } catch {
             throw Violation("seed \(seed), \(end) at change \(number), started again: \(error)")
         }

@@ -229,8 +229,7 @@ public struct Outbox: Sendable {
     ) throws -> Result {
         // There is a log only where a process was killed, its disk failed it, or somebody was reading: what it holds may be
         // there only until the power goes, and is not to be moved into the database before it is on the disk.
-        let log = path + "-wal"
-        if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
+        try Connection.makeLogDurable(of: path, on: disk)
         let connection = try Connection(path: path, role: .writer, disk: disk)
         try schema.migrate(connection)
         let result = try connection.transaction { () throws -> Result in try body(connection) }

@@ -43,13 +43,11 @@ final class ReplicaSession {
 
     /// Has on the disk what the last process left, before anything is written behind it.
     private func makeDurable() throws {
-        try ReplicaSchema.current.check(connection)
-        let version = try Schema.version(of: connection)
+        let version = try ReplicaSchema.current.check(connection)
         let isCurrent = version == ReplicaSchema.current.steps.count
         if version > 0 { commits = try ReplicaMeta.number(DurableCommit.key, on: connection) }
         if isCurrent, commits == DurableCommit.read(location, on: disk) { return }
-        let log = location.databasePath + "-wal"
-        if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
+        try Connection.makeLogDurable(of: location.databasePath, on: disk)
         // What brings the schema up to date is a commit without a number; and a note that can't be read is made anew.
         try DurableCommit.forget(location, on: disk)
         if isCurrent { DurableCommit.write(commits, location, on: disk) }
