@@ -109,6 +109,7 @@ ifneq ($(pages),)
 	mandoc -T lint -W warning $(pages)
 endif
 	scripts/check-catalogues
+	scripts/check-imports
 	@if command -v shellcheck >/dev/null 2>&1; then \
 	    echo shellcheck $(shell_scripts); shellcheck $(shell_scripts); \
 	else echo "lint: shell scripts left out, there is no shellcheck"; fi

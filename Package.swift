@@ -1,5 +1,6 @@
 // swift-tools-version: 6.2
-// The map of the project: a room (target) imports only rooms above it, and each C library is imported by exactly one.
+// The map of the project. A room is a target. It imports only rooms above it, and only one room imports each C library.
+// SwiftPM refuses a cycle, and 'scripts/check-imports' (part of 'make lint') refuses an import that is not declared here.
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -8,8 +9,12 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-func room(_ name: String, imports: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: imports, swiftSettings: strict)
+func library(_ name: String, headers package: String...) -> Target {
+    .systemLibrary(name: name, providers: package.isEmpty ? nil : [.apt(package)])
+}
+
+func room(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
+    .target(name: name, dependencies: imports, path: path, swiftSettings: strict)
 }
 
 func program(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
@@ -20,137 +25,137 @@ func tests(_ name: String, of imports: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: imports, swiftSettings: strict)
 }
 
+/// What nearly every room needs: phrases for people, values, and the operating system.
+let basics: [Target.Dependency] = ["NatterLanguage", "NatterModel", "NatterSystem"]
+
+let libraries = [
+    library("CSQLite", headers: "libsqlite3-dev"),
+    library("CLZ4", headers: "liblz4-dev"),
+    library("CSodium", headers: "libsodium-dev"),
+    library("CMicroHTTPD", headers: "libmicrohttpd-dev"),
+    library("CGnuTLS", headers: "libgnutls28-dev"),
+    library("CEvent", headers: "libevent-dev", "libssl-dev"),
+    library("CPCRE2", headers: "libpcre2-dev"),
+    // gettext, which glibc contains.
+    library("CGettext"),
+    // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.
+    .target(name: "CSystem"),
+]
+
+let rooms = [
+    // Text for people: a phrase, its translation by gettext, its plural.
+    room("NatterLanguage", imports: ["CGettext"]),
+    // Values without I/O: sequence numbers, ids, names, cursors, times, limits.
+    room("NatterModel", imports: ["NatterLanguage"]),
+    // The operating system: files behind the `Disk` protocol, locks, threads, clocks, error numbers.
+    room("NatterSystem", imports: ["NatterLanguage", "NatterModel", "CSystem"]),
+    // Hashes, random bytes, tokens, password hashes.
+    room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
+    // The log format: records, blocks, segments, dictionaries, the hash chain.
+    room("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"]),
+    // SQLite connections and statements, and full-text search over them.
+    room("NatterIndex", imports: basics + ["CSQLite"]),
+    // One conversation's log files and their index, kept in step: append, find, read.
+    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterIndex"]),
+    // The server's store: journal, numbering, sealing, recovery, accounts, groups.
+    room("NatterStore", imports: basics + ["NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive"]),
+    // Regular expressions and substrings to search for, with limits on their cost.
+    room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
+    // Bodies, objects, error codes and sync frames that server and client exchange.
+    room("NatterWire", imports: ["NatterModel", "NatterSystem"]),
+    // Certificates and keys, and the TLS of one connection to the server.
+    room("NatterTLS", imports: basics + ["CGnuTLS"]),
+    // The HTTP listener, and the API over a store.
+    room(
+        "NatterServer",
+        imports: basics + ["NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "CMicroHTTPD"]),
+    // HTTP client, profiles, replica, sync, outbox.
+    room(
+        "NatterClient",
+        imports: basics + [
+            "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive", "NatterPattern", "NatterWire", "CEvent",
+        ]),
+    // What both command lines share: the table of commands, parser, help, escaping, exit codes.
+    room("NatterCLI", imports: basics),
+    // The commands of natter.
+    room(
+        "NatterCommands",
+        imports: basics + [
+            "NatterCrypto", "NatterLog", "NatterPattern", "NatterWire", "NatterClient", "NatterCLI",
+        ]),
+    // The commands of natterd.
+    room(
+        "NatterDaemon",
+        imports: basics + [
+            "NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "NatterServer", "NatterCLI",
+        ]),
+    program("natter", imports: ["NatterCommands"]),
+    program("natterd", imports: ["NatterDaemon"]),
+]
+
+let testTargets = [
+    tests("ModelTests", of: basics + ["NatterCrypto", "CSystem"]),
+    tests("LogTests", of: basics + ["NatterCrypto", "NatterLog"]),
+    tests(
+        "APITests",
+        of: [
+            "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
+            "NatterClient",
+        ]),
+    tests(
+        "CommandsTests",
+        of: [
+            "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
+            "NatterCrypto", "NatterModel", "NatterSystem",
+        ]),
+    tests(
+        "OutboxTests",
+        of: [
+            "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
+            "NatterCrypto", "NatterModel", "NatterSystem",
+        ]),
+    tests("StoreTests", of: basics + ["NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto"]),
+    tests(
+        "DaemonTests",
+        of: [
+            "natterd", "NatterDaemon", "NatterCLI", "NatterServer", "NatterStore", "NatterWire", "NatterModel",
+            "NatterSystem",
+        ]),
+    tests("CLITests", of: basics + ["NatterCLI"]),
+    tests("HTTPClientTests", of: ["NatterLanguage", "NatterSystem", "NatterClient"]),
+    tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
+    // Here OpenSSL, which natter uses, speaks to GnuTLS, which natterd uses.
+    tests("ListenerTests", of: basics + ["NatterServer", "NatterTLS", "CEvent"]),
+    tests("PatternTests", of: ["NatterPattern"]),
+    tests("SearchTests", of: basics + ["NatterIndex"]),
+    tests(
+        "ReplicaTests",
+        of: [
+            "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterWire",
+            "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
+        ]),
+    // Simulated disks, clocks and networks that fail as a seed says, for tests and for torture.
+    room(
+        "FaultSimulation",
+        imports: basics + ["NatterStore", "NatterClient", "NatterWire", "NatterCrypto"],
+        path: "Tests/FaultSimulation"),
+    program("torture", imports: ["FaultSimulation", "NatterSystem"], path: "Tests/Torture"),
+    tests(
+        "FaultTests",
+        of: [
+            "FaultSimulation", "NatterStore", "NatterClient", "NatterCrypto", "NatterIndex", "NatterModel",
+            "NatterSystem",
+        ]),
+    // These run the programs and import none of their code, so that one mistake cannot be on both sides.
+    tests("ProgramTests", of: []),
+]
+
 let package = Package(
     name: "natter",
     products: [
         .executable(name: "natter", targets: ["natter"]),
         .executable(name: "natterd", targets: ["natterd"]),
     ],
-    targets: [
-        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
-        .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
-        .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
-        .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
-        .systemLibrary(name: "CGnuTLS", providers: [.apt(["libgnutls28-dev"])]),
-        .systemLibrary(name: "CEvent", providers: [.apt(["libevent-dev", "libssl-dev"])]),
-        .systemLibrary(name: "CPCRE2", providers: [.apt(["libpcre2-dev"])]),
-        .systemLibrary(name: "CGettext"),
-        .target(name: "CSystem"),
-
-        room("NatterLanguage", imports: ["CGettext"]),
-        room("NatterModel", imports: ["NatterLanguage"]),
-        room("NatterSystem", imports: ["NatterLanguage", "NatterModel", "CSystem"]),
-        room("NatterCrypto", imports: ["NatterLanguage", "NatterModel", "CSodium"]),
-        room("NatterLog", imports: ["NatterLanguage", "NatterModel", "NatterSystem", "NatterCrypto", "CLZ4"]),
-        room("NatterIndex", imports: ["NatterLanguage", "NatterModel", "NatterSystem", "CSQLite"]),
-        room(
-            "NatterArchive",
-            imports: ["NatterLanguage", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex"]),
-        room(
-            "NatterStore",
-            imports: [
-                "NatterLanguage", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex",
-                "NatterArchive",
-            ]),
-        room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
-        room("NatterWire", imports: ["NatterLanguage", "NatterModel", "NatterSystem"]),
-        room("NatterTLS", imports: ["NatterLanguage", "NatterModel", "NatterSystem", "CGnuTLS"]),
-        room(
-            "NatterServer",
-            imports: [
-                "NatterLanguage", "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS",
-                "CMicroHTTPD",
-            ]),
-        room(
-            "NatterClient",
-            imports: [
-                "NatterLanguage", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterIndex",
-                "NatterArchive",
-                "NatterPattern", "NatterWire",
-                "CEvent",
-            ]),
-        room("NatterCLI", imports: ["NatterLanguage", "NatterModel", "NatterSystem"]),
-        room(
-            "NatterCommands",
-            imports: [
-                "NatterLanguage", "NatterCLI", "NatterClient", "NatterCrypto", "NatterLog", "NatterModel",
-                "NatterPattern",
-                "NatterSystem",
-                "NatterWire",
-            ]),
-        room(
-            "NatterDaemon",
-            imports: [
-                "NatterLanguage", "NatterCLI", "NatterServer", "NatterStore", "NatterTLS", "NatterModel",
-                "NatterCrypto",
-                "NatterSystem",
-                "NatterWire",
-            ]),
-        program("natter", imports: ["NatterCommands"]),
-        program("natterd", imports: ["NatterDaemon"]),
-        tests("ModelTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "CSystem"]),
-        tests("LogTests", of: ["NatterModel", "NatterSystem", "NatterCrypto", "NatterLog"]),
-        tests(
-            "APITests",
-            of: [
-                "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
-                "NatterClient",
-            ]),
-        tests(
-            "CommandsTests",
-            of: [
-                "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
-                "NatterCrypto",
-                "NatterModel", "NatterSystem",
-            ]),
-        tests(
-            "OutboxTests",
-            of: [
-                "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
-                "NatterCrypto", "NatterModel", "NatterSystem",
-            ]),
-        tests(
-            "StoreTests",
-            of: [
-                "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterModel",
-                "NatterSystem",
-            ]),
-        tests(
-            "DaemonTests",
-            of: [
-                "natterd", "NatterDaemon", "NatterCLI", "NatterServer", "NatterStore", "NatterWire", "NatterModel",
-                "NatterSystem",
-            ]),
-        tests("CLITests", of: ["NatterCLI", "NatterLanguage", "NatterModel", "NatterSystem"]),
-        tests("HTTPClientTests", of: ["NatterClient", "NatterModel", "NatterSystem"]),
-        tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
-        // OpenSSL, which natter is a client by, speaks to GnuTLS there.
-        tests("ListenerTests", of: ["NatterServer", "NatterTLS", "NatterModel", "NatterSystem", "CEvent"]),
-        tests("PatternTests", of: ["NatterPattern"]),
-        tests("SearchTests", of: ["NatterIndex", "NatterModel", "NatterSystem"]),
-        tests(
-            "ReplicaTests",
-            of: [
-                "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto",
-                "NatterWire",
-                "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
-            ]),
-        // Disks, clocks and networks that fail as a seed says, for whoever tests or tortures.
-        .target(
-            name: "FaultSimulation",
-            dependencies: [
-                "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterModel", "NatterSystem",
-            ], path: "Tests/FaultSimulation", swiftSettings: strict),
-        program("torture", imports: ["FaultSimulation", "NatterSystem"], path: "Tests/Torture"),
-        tests(
-            "FaultTests",
-            of: [
-                "FaultSimulation", "NatterStore", "NatterClient", "NatterWire", "NatterCrypto", "NatterIndex",
-                "NatterModel",
-                "NatterSystem",
-            ]),
-        // These know the programs alone, so that no code of theirs can be on both sides.
-        tests("ProgramTests", of: []),
-    ],
+    targets: libraries + rooms + testTargets,
     swiftLanguageModes: [.v6]
 )
