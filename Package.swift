@@ -53,12 +53,16 @@ let rooms = [
     room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
     // The log format: records, blocks, segments, dictionaries, the hash chain.
     room("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"]),
-    // SQLite connections and statements, and full-text search over them.
-    room("NatterIndex", imports: basics + ["CSQLite"]),
+    // SQLite: connections, statements, schemas, page checksums.
+    room("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"]),
+    // The full-text index and its query language.
+    room("NatterSearch", imports: basics + ["NatterSQLite"]),
     // One conversation's log files and their index, kept in step: append, find, read.
-    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterIndex"]),
+    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite"]),
     // The server's store: journal, numbering, sealing, recovery, accounts, groups.
-    room("NatterStore", imports: basics + ["NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive"]),
+    room(
+        "NatterStore",
+        imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive"]),
     // Regular expressions and substrings to search for, with limits on their cost.
     room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
     // Bodies, objects, error codes and sync frames that server and client exchange.
@@ -73,7 +77,8 @@ let rooms = [
     room(
         "NatterClient",
         imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterIndex", "NatterArchive", "NatterPattern", "NatterWire", "CEvent",
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterPattern", "NatterWire",
+            "CEvent",
         ]),
     // What both command lines share: the table of commands, parser, help, escaping, exit codes.
     room("NatterCLI", imports: basics),
@@ -114,7 +119,7 @@ let testTargets = [
             "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
             "NatterCrypto", "NatterModel", "NatterSystem",
         ]),
-    tests("StoreTests", of: basics + ["NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto"]),
+    tests("StoreTests", of: basics + ["NatterStore", "NatterArchive", "NatterSQLite", "NatterLog", "NatterCrypto"]),
     tests(
         "DaemonTests",
         of: [
@@ -127,11 +132,11 @@ let testTargets = [
     // Here OpenSSL, which natter uses, speaks to GnuTLS, which natterd uses.
     tests("ListenerTests", of: basics + ["NatterServer", "NatterTLS", "CEvent"]),
     tests("PatternTests", of: ["NatterPattern"]),
-    tests("SearchTests", of: basics + ["NatterIndex"]),
+    tests("SearchTests", of: basics + ["NatterSearch", "NatterSQLite"]),
     tests(
         "ReplicaTests",
         of: [
-            "NatterClient", "NatterStore", "NatterArchive", "NatterIndex", "NatterLog", "NatterCrypto", "NatterWire",
+            "NatterClient", "NatterStore", "NatterArchive", "NatterSearch", "NatterLog", "NatterCrypto", "NatterWire",
             "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
         ]),
     // Simulated disks, clocks and networks that fail as a seed says, for tests and for torture.
@@ -143,7 +148,7 @@ let testTargets = [
     tests(
         "FaultTests",
         of: [
-            "FaultSimulation", "NatterStore", "NatterClient", "NatterCrypto", "NatterIndex", "NatterModel",
+            "FaultSimulation", "NatterStore", "NatterClient", "NatterCrypto", "NatterSearch", "NatterModel",
             "NatterSystem",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.

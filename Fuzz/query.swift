@@ -1,6 +1,6 @@
 // A search query: refused, or SQLite understands what it is turned into, and the words that it has find their own text.
 import Glibc
-import NatterIndex
+import NatterSearch
 import NatterModel
 
 /// One index for all inputs, with a text that most words are not in.

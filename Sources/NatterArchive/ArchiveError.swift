@@ -1,4 +1,4 @@
-public import NatterIndex
+public import NatterSQLite
 public import NatterLanguage
 public import NatterLog
 public import NatterModel
@@ -7,7 +7,7 @@ public import NatterSystem
 /// What can go wrong with logs and index together.
 public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case disk(DiskError)
-    case index(IndexError)
+    case index(SQLiteError)
     case log(LogError)
     /// Messages that exist and can't be read: the exact range, and where the damage lies.
     case damaged(from: Seq, to: Seq, detail: Phrase)
@@ -44,7 +44,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         switch error {
         case let error as ArchiveError: self = error
         case let error as DiskError: self = .disk(error)
-        case let error as IndexError: self = .index(error)
+        case let error as SQLiteError: self = .index(error)
         case let error as LogError: self = .log(error)
         default: self = .log(.malformed(reason: Phrase(describing: error)))
         }

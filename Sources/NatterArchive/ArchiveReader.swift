@@ -1,5 +1,5 @@
 public import NatterCrypto
-public import NatterIndex
+public import NatterSQLite
 internal import NatterLanguage
 public import NatterLog
 public import NatterModel
@@ -128,7 +128,7 @@ public final class ArchiveReader {
         var pieces: [ArraySlice<UInt8>] = []
         var room = LogDictionary.maximumBytes
         var next = seq.previous
-        do throws(IndexError) {
+        do throws(SQLiteError) {
             while room > 0, next > .zero,
                 let row = try ArchiveRows.block(containing: next, of: conversation.number, on: connection)
             {

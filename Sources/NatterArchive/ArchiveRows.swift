@@ -1,4 +1,4 @@
-public import NatterIndex
+public import NatterSQLite
 public import NatterLog
 public import NatterModel
 
@@ -96,7 +96,7 @@ public enum ArchiveRows {
     /// The block that holds a seq; nil if none does.
     public static func block(
         containing seq: Seq, of conversation: Int64, on connection: Connection
-    ) throws(IndexError) -> BlockRow? {
+    ) throws(SQLiteError) -> BlockRow? {
         let statement = try connection.statement(
             "SELECT \(blockColumns) FROM block WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
         try statement.bind(conversation, seq.rawValue)
@@ -108,7 +108,7 @@ public enum ArchiveRows {
     /// The blocks that hold something of `range`, lowest first, at most `limit`.
     public static func blocks(
         _ range: ClosedRange<Seq>, of conversation: Int64, limit: Int = .max, on connection: Connection
-    ) throws(IndexError) -> [BlockRow] {
+    ) throws(SQLiteError) -> [BlockRow] {
         var rows: [BlockRow] = []
         let start = try block(containing: range.lowerBound, of: conversation, on: connection)?.firstSeq
         let statement = try connection.statement(
@@ -125,7 +125,7 @@ public enum ArchiveRows {
     /// The newest block that holds nothing after a commit. Walks back from the end: as far as the reader is behind.
     public static func lastBlock(
         upTo commit: Commit, of conversation: Int64, on connection: Connection
-    ) throws(IndexError) -> BlockRow? {
+    ) throws(SQLiteError) -> BlockRow? {
         let statement = try connection.statement(
             """
             SELECT \(blockColumns) FROM block WHERE conversation=? AND last_commit<=? ORDER BY first_seq DESC LIMIT 1
@@ -137,7 +137,7 @@ public enum ArchiveRows {
     /// The oldest block with a message from a time on.
     public static func firstBlock(
         from time: Timestamp, of conversation: Int64, on connection: Connection
-    ) throws(IndexError) -> BlockRow? {
+    ) throws(SQLiteError) -> BlockRow? {
         let statement = try connection.statement(
             "SELECT \(blockColumns) FROM block WHERE conversation=? AND high_time>=? ORDER BY first_seq LIMIT 1")
         try statement.bind(conversation, time.milliseconds)
@@ -147,7 +147,7 @@ public enum ArchiveRows {
     /// For each block of a conversation, lowest first: its first seq, and the highest time of it and all before it.
     public static func highestTimes(
         of conversation: Int64, on connection: Connection
-    ) throws(IndexError) -> [(firstSeq: Seq, highest: Timestamp)] {
+    ) throws(SQLiteError) -> [(firstSeq: Seq, highest: Timestamp)] {
         let statement = try connection.statement(
             "SELECT first_seq,high_time FROM block WHERE conversation=? ORDER BY first_seq")
         try statement.bind(conversation)
@@ -160,11 +160,11 @@ public enum ArchiveRows {
     }
 
     /// All blocks of a conversation, lowest first.
-    public static func allBlocks(of conversation: Int64, on connection: Connection) throws(IndexError) -> [BlockRow] {
+    public static func allBlocks(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
         try blocks(Seq(1)...Seq(UInt64(Int64.max)), of: conversation, on: connection)
     }
 
-    public static func insert(_ row: BlockRow, on connection: Connection) throws(IndexError) {
+    public static func insert(_ row: BlockRow, on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)")
         try statement.run(
             row.conversation, row.firstSeq.rawValue, row.count, row.segmentSeq.rawValue, row.generation, row.offset,
@@ -182,7 +182,7 @@ public enum ArchiveRows {
     }
 
     /// The segment that is appended to next, or was last.
-    public static func lastSegment(of conversation: Int64, on connection: Connection) throws(IndexError) -> SegmentRow?
+    public static func lastSegment(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> SegmentRow?
     {
         let statement = try connection.statement(
             """
@@ -192,7 +192,7 @@ public enum ArchiveRows {
         return try statement.step() ? segment(statement) : nil
     }
 
-    public static func segments(of conversation: Int64, on connection: Connection) throws(IndexError) -> [SegmentRow] {
+    public static func segments(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [SegmentRow] {
         let statement = try connection.statement(
             "SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq, generation")
         try statement.bind(conversation)
@@ -202,14 +202,14 @@ public enum ArchiveRows {
     }
 
     /// Adds a segment, or updates what is known of it.
-    public static func put(_ row: SegmentRow, on connection: Connection) throws(IndexError) {
+    public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")
         try statement.run(
             row.conversation, row.firstSeq.rawValue, row.generation, row.size, row.dictionary.bytes, row.isClosed)
     }
 
     /// The index's own copy of a dictionary; nil if there is none, or it is damaged.
-    public static func dictionary(_ id: DictionaryID, on connection: Connection) throws(IndexError) -> LogDictionary? {
+    public static func dictionary(_ id: DictionaryID, on connection: Connection) throws(SQLiteError) -> LogDictionary? {
         let statement = try connection.statement("SELECT record FROM dictionary WHERE id=?")
         try statement.bind(id.bytes)
         guard try statement.step() else { return nil }
@@ -218,7 +218,7 @@ public enum ArchiveRows {
         }
     }
 
-    public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(IndexError) {
+    public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
         guard dictionary.id != .none else { return }
         let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
         try statement.run(dictionary.id.bytes, dictionary.encode())

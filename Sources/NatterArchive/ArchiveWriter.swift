@@ -1,5 +1,5 @@
 public import NatterCrypto
-public import NatterIndex
+public import NatterSQLite
 public import NatterLog
 public import NatterModel
 public import NatterSystem
@@ -20,7 +20,7 @@ public struct WrittenBlocks: Sendable {
     public var lastCommit: Commit { blocks.last?.lastCommit ?? .zero }
 
     /// Inserts the rows; to be called inside a transaction of the writer.
-    public func record(on connection: Connection) throws(IndexError) {
+    public func record(on connection: Connection) throws(SQLiteError) {
         if let newDictionary { try ArchiveRows.put(newDictionary, on: connection) }
         try ArchiveRows.put(segment, on: connection)
         for block in blocks { try ArchiveRows.insert(block, on: connection) }

@@ -1,5 +1,5 @@
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// Idempotency keys that have left the journal: one table for each third of the retention, so that forgetting the old is
@@ -25,7 +25,7 @@ struct KeyTables {
     }
 
     /// Looks which tables there are.
-    mutating func reload() throws(IndexError) {
+    mutating func reload() throws(SQLiteError) {
         periods = []
         let statement = try connection.statement(
             "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'")
@@ -37,7 +37,7 @@ struct KeyTables {
 
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
-    func find(account: Int64, hash: UInt64) throws(IndexError) -> Found? {
+    func find(account: Int64, hash: UInt64) throws(SQLiteError) -> Found? {
         // The newest first: a repetition mostly follows soon.
         for period in periods.reversed() {
             let statement = try connection.statement(
@@ -52,7 +52,7 @@ struct KeyTables {
     }
 
     /// Inside a transaction.
-    mutating func insert(_ key: Batch.Key, conversation: Int64, seq: Seq, now: Timestamp) throws(IndexError) {
+    mutating func insert(_ key: Batch.Key, conversation: Int64, seq: Seq, now: Timestamp) throws(SQLiteError) {
         let period = period(of: now)
         if !periods.contains(period) {
             try connection.execute(
@@ -72,7 +72,7 @@ struct KeyTables {
     /// Drops tables whose last key is older than the retention: four periods back, so that the youngest of them has had
     /// three whole ones. The four newest stay in any case: a clock that jumps ahead must not make it forget all at once.
     /// Inside a transaction.
-    mutating func dropExpired(now: Timestamp) throws(IndexError) {
+    mutating func dropExpired(now: Timestamp) throws(SQLiteError) {
         let oldest = period(of: now) - 3
         let expired = periods.dropLast(4).filter { $0 < oldest }
         for period in expired { try connection.execute("DROP TABLE keys_\(period)") }

@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -69,7 +69,7 @@ struct MessageReader {
 
     func row(containing seq: Seq) throws(ArchiveError) -> BlockRow {
         let row: BlockRow?
-        do throws(IndexError) {
+        do throws(SQLiteError) {
             row = try ArchiveRows.block(containing: seq, of: conversation.number, on: reader.connection)
         } catch {
             throw .index(error)
@@ -82,7 +82,7 @@ struct MessageReader {
 
     /// The end of the range without a block that begins at `seq`.
     private func lastMissing(from seq: Seq) throws(ArchiveError) -> Seq {
-        do throws(IndexError) {
+        do throws(SQLiteError) {
             let next = try ArchiveRows.blocks(
                 seq...Seq(UInt64(Int64.max)), of: conversation.number, limit: 1, on: reader.connection
             ).first

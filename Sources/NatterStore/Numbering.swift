@@ -1,7 +1,7 @@
 internal import NatterSystem
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 
@@ -131,14 +131,14 @@ final class Numbering {
     }
 
     /// What an id was used for, in this batch or before.
-    private func find(_ hash: UInt64, of account: AccountID) throws(IndexError) -> KeyTables.Found? {
+    private func find(_ hash: UInt64, of account: AccountID) throws(SQLiteError) -> KeyTables.Found? {
         let key = WriterCore.RecentKey(account: account.rawValue, hash: hash)
         if let staged = stagedKeys[key] { return staged }
         return try core.find(key)
     }
 
     /// Whoever writes somebody a personal message becomes a contact of theirs.
-    private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) throws(IndexError) {
+    private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) throws(SQLiteError) {
         guard sender != account, state.accounts[account]?.contacts.contains(sender) == false,
             newContacts[account]?.contains(sender) != true
         else { return }

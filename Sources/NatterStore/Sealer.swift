@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage

@@ -1,6 +1,6 @@
 internal import NatterLanguage
 internal import NatterSystem
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterCrypto
 public import NatterModel
 

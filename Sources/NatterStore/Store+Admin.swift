@@ -1,6 +1,6 @@
 internal import NatterArchive
 public import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
@@ -139,7 +139,7 @@ extension Store {
 
     private static func insertAudit(
         _ time: Timestamp, _ actor: String, _ action: String, _ subject: String, _ connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let audit = try connection.statement("INSERT INTO audit (time,actor,action,subject) VALUES (?,?,?,?)")
         try audit.run(time.milliseconds, actor, action, subject)
     }

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterArchive
 public import NatterModel

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem

@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 internal import NatterSystem
 
@@ -279,14 +279,14 @@ extension Store {
     private static func recordGone(
         _ reason: String, from name: String, of number: Int64, for account: AccountID, _ commit: Commit,
         on connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         try recordChange(.gone, of: number, for: account, commit, data: "\(reason) \(name)", on: connection)
     }
 
     private static func put(
         _ membership: ConversationState.Membership, of account: AccountID, in group: ConversationState,
         _ connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
         try statement.run(
             group.identity.number, account.rawValue, membership.isAdmin, membership.since.rawValue)

@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -92,11 +92,11 @@ extension Store {
             try store.load(core, isRebuilt: isRebuilt)
             try store.start(core)
             return store
-        } catch let error as IndexError where error.reason == .newerSchema {
+        } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
-        } catch let error as IndexError where error.reason == .corrupt {
+        } catch let error as SQLiteError where error.reason == .corrupt {
             throw StoreOpenError.damaged(error.phrase)
-        } catch let error as IndexError where error.reason == .cannotOpen {
+        } catch let error as SQLiteError where error.reason == .cannotOpen {
             throw StoreOpenError.cannotCreate(
                 DiskError(code: 13, operation: "open", path: databasePath(directory)))
         }

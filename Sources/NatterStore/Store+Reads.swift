@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem
@@ -53,7 +53,7 @@ extension Store {
     static func recordChange(
         _ kind: ChangeKind, of conversation: Int64, for account: AccountID, _ commit: Commit, data: String? = nil,
         on connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO change VALUES (?,?,?,?,?)")
         try statement.run(account.rawValue, conversation, kind.rawValue, commit.rawValue, data)
     }

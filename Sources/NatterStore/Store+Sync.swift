@@ -2,7 +2,7 @@ internal import NatterLanguage
 internal import NatterSystem
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 public import NatterModel
 

@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
@@ -256,7 +256,7 @@ public final class Store: ChatStore {
     /// Moves a conversation's sealed end forward, inside the transaction that records the blocks.
     static func recordSealed(
         _ written: WrittenBlocks, _ content: SealedContent, on connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let statement = try connection.statement(
             """
             UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,

@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 
 /// The tables of a server's store: `DIR/store.db`.
 enum StoreSchema {

@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -255,14 +255,14 @@ final class WriterCore: @unchecked Sendable {
         recentOrder.removeFirst(min(count, recentOrder.count))
     }
 
-    func find(_ key: RecentKey) throws(IndexError) -> KeyTables.Found? {
+    func find(_ key: RecentKey) throws(SQLiteError) -> KeyTables.Found? {
         if let recent = recentKeys[key] { return recent }
         return try keys.find(account: key.account, hash: key.hash)
     }
 
     private func isHarmless(_ error: any Error) -> Bool {
         switch error {
-        case let error as IndexError: error.reason != .inputOutput && error.reason != .corrupt
+        case let error as SQLiteError: error.reason != .inputOutput && error.reason != .corrupt
         case is StoreError: true
         default: false
         }

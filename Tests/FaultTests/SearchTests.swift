@@ -1,5 +1,5 @@
 import FaultSimulation
-import NatterIndex
+import NatterSearch
 import NatterModel
 import NatterStore
 import NatterSystem

@@ -1,5 +1,5 @@
 @testable import NatterClient
-import NatterIndex
+import NatterSearch
 import NatterModel
 import NatterSystem
 import Testing

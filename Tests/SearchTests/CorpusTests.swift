@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-import NatterIndex
+import NatterSearch
 import NatterModel
 import NatterSystem
 import Testing

@@ -1,4 +1,5 @@
-import NatterIndex
+import NatterSQLite
+import NatterSearch
 import NatterModel
 import NatterSystem
 import Testing

@@ -1,5 +1,5 @@
 import Glibc
-import NatterIndex
+import NatterSearch
 import NatterModel
 import NatterSystem
 

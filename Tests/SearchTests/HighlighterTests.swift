@@ -1,4 +1,4 @@
-import NatterIndex
+import NatterSearch
 import Testing
 
 @Suite("search: which parts of a text are meant")

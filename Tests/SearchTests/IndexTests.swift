@@ -1,4 +1,5 @@
-import NatterIndex
+import NatterSQLite
+import NatterSearch
 import NatterLanguage
 import NatterModel
 import NatterSystem
@@ -71,7 +72,7 @@ struct IndexTests {
     @Test("errors of other databases pass through as they are")
     func foreignErrors() throws {
         try index.add(["one"], to: general)
-        let other = IndexError(reason: .corrupt, message: "damaged", path: "other.db")
+        let other = SQLiteError(reason: .corrupt, message: "damaged", path: "other.db")
         #expect(throws: other) { try index.search(SearchQuery("one")) { _ in throw other } }
         #expect(throws: other) { try index.snapshot { throw other } }
         #expect(throws: other) { try index.write { _ in throw other } }

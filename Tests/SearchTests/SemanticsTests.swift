@@ -1,4 +1,4 @@
-import NatterIndex
+import NatterSearch
 import NatterModel
 import Testing
 

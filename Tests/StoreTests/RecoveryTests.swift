@@ -1,5 +1,5 @@
 import NatterArchive
-import NatterIndex
+import NatterSQLite
 import NatterLanguage
 import NatterModel
 import NatterSystem

@@ -1,6 +1,6 @@
 import NatterArchive
 import NatterCrypto
-import NatterIndex
+import NatterSQLite
 import NatterLog
 import NatterModel
 import NatterSystem

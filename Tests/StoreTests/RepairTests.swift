@@ -1,6 +1,6 @@
 import Glibc
 import NatterArchive
-import NatterIndex
+import NatterSQLite
 import NatterLog
 import NatterModel
 import NatterSystem

@@ -1,4 +1,4 @@
-import NatterIndex
+import NatterSQLite
 import NatterModel
 import NatterSystem
 import Testing

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 public import NatterSystem
 public import NatterWire

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterLanguage
 internal import NatterSystem
 
@@ -31,8 +31,8 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
             switch error {
             case let error as OutboxError: error
             case let error as DiskError where error.isFull: .full("\(error)")
-            case let error as IndexError where error.reason == .full: .full("\(error)")
-            case let error as IndexError where error.reason == .busy: .locked(path: error.path)
+            case let error as SQLiteError where error.reason == .full: .full("\(error)")
+            case let error as SQLiteError where error.reason == .busy: .locked(path: error.path)
             default: .storage(Phrase(describing: error))
             }
     }

@@ -1,6 +1,6 @@
 internal import NatterArchive
 public import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 public import NatterModel
 

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSearch
 internal import NatterModel
 
 extension Replica {

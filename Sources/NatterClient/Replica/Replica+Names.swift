@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// Names for a shell to offer: those that begin with a word, whatever the case of its ASCII letters, in byte order.

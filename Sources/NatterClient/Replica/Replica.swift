@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterModel
 public import NatterSystem
 

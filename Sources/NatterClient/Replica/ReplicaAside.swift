@@ -1,5 +1,5 @@
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem

@@ -1,6 +1,6 @@
 internal import NatterArchive
 public import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 public import NatterModel
 
@@ -44,10 +44,10 @@ extension ReplicaConversation {
 
     /// From a row of a statement that selects `columns`.
     /// - Throws: `corrupt` for what no natter writes.
-    init(_ row: borrowing Statement, path: String) throws(IndexError) {
+    init(_ row: borrowing Statement, path: String) throws(SQLiteError) {
         guard let id = ConversationID(bytes: row.blob(1)),
             let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2)))
-        else { throw IndexError(reason: .corrupt, message: "a conversation that cannot be", path: path) }
+        else { throw SQLiteError(reason: .corrupt, message: "a conversation that cannot be", path: path) }
         number = row.int64(0)
         self.id = id
         self.kind = kind

@@ -1,7 +1,7 @@
 public import NatterArchive
 public import NatterLanguage
 public import NatterModel
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterSystem
 

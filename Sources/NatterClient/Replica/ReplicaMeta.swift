@@ -1,20 +1,20 @@
-internal import NatterIndex
+internal import NatterSQLite
 
 /// Single values of the replica's database.
 enum ReplicaMeta {
-    static func text(_ key: String, on connection: Connection) throws(IndexError) -> String? {
+    static func text(_ key: String, on connection: Connection) throws(SQLiteError) -> String? {
         let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
         try statement.bind(key)
         return try statement.step() ? statement.optionalText(0) : nil
     }
 
     /// A counter; 0 where there is none.
-    static func number(_ key: String, on connection: Connection) throws(IndexError) -> UInt64 {
+    static func number(_ key: String, on connection: Connection) throws(SQLiteError) -> UInt64 {
         try text(key, on: connection).flatMap { UInt64($0) } ?? 0
     }
 
     /// - Parameter value: nil removes the key.
-    static func set(_ key: String, _ value: String?, on connection: Connection) throws(IndexError) {
+    static func set(_ key: String, _ value: String?, on connection: Connection) throws(SQLiteError) {
         guard let value else {
             let statement = try connection.statement("DELETE FROM meta WHERE key=?")
             return try statement.run(key)

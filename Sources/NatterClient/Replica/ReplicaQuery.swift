@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSearch
 public import NatterLanguage
 
 /// What to search for; see `natter search` for the language.

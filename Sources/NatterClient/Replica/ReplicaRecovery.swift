@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem

@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// A stretch of a conversation that lies together, or is missing, with what the database knows of its times.

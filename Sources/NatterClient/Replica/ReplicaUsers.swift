@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterModel
 internal import NatterSystem
 

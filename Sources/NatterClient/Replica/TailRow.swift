@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -36,7 +36,8 @@ struct TailRow {
         data = row.blob(5)
     }
 
-    static func containing(_ seq: Seq, of conversation: Int64, on connection: Connection) throws(IndexError) -> TailRow?
+    static func containing(_ seq: Seq, of conversation: Int64, on connection: Connection) throws(SQLiteError)
+        -> TailRow?
     {
         let statement = try connection.statement(
             "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
@@ -47,14 +48,15 @@ struct TailRow {
     }
 
     /// The first row that begins at `seq` or later.
-    static func first(from seq: Seq, of conversation: Int64, on connection: Connection) throws(IndexError) -> TailRow? {
+    static func first(from seq: Seq, of conversation: Int64, on connection: Connection) throws(SQLiteError) -> TailRow?
+    {
         let statement = try connection.statement(
             "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq>=? ORDER BY first_seq LIMIT 1")
         try statement.bind(conversation, seq.rawValue)
         return try statement.step() ? TailRow(statement) : nil
     }
 
-    static func all(of conversation: Int64, on connection: Connection) throws(IndexError) -> [TailRow] {
+    static func all(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [TailRow] {
         let statement = try connection.statement("SELECT \(columns) FROM tail WHERE conversation=? ORDER BY first_seq")
         try statement.bind(conversation)
         var rows: [TailRow] = []
@@ -62,7 +64,7 @@ struct TailRow {
         return rows
     }
 
-    func insert(on connection: Connection) throws(IndexError) {
+    func insert(on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)")
         try statement.run(
             conversation, firstSeq.rawValue, count, lowTime.milliseconds, highTime.milliseconds, data)

@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 
@@ -57,7 +57,7 @@ final class WritableConversation {
         tail_bytes
         """
 
-    static func find(_ id: ConversationID, on connection: Connection) throws(IndexError) -> WritableConversation? {
+    static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> WritableConversation? {
         let statement = try connection.statement("SELECT \(columns) FROM conversation WHERE id=?")
         try statement.bind(id.bytes)
         return try statement.step() ? WritableConversation(statement, id: id) : nil
@@ -97,7 +97,7 @@ final class WritableConversation {
     }
 
     /// The tail's rows as they will be.
-    func tailRows(on connection: Connection) throws(IndexError) -> [TailRow] {
+    func tailRows(on connection: Connection) throws(SQLiteError) -> [TailRow] {
         (dropsStoredTail ? [] : try TailRow.all(of: number, on: connection)) + newTail
     }
 
@@ -111,7 +111,7 @@ final class WritableConversation {
     // MARK: Recording
 
     /// Writes all of it; inside a transaction.
-    func record(on connection: Connection) throws(IndexError) {
+    func record(on connection: Connection) throws(SQLiteError) {
         if isNew {
             let statement = try connection.statement("INSERT INTO conversation (number,id,kind,name) VALUES (?,?,?,?)")
             try statement.run(number, id.bytes, Int(kind.rawValue), name)
@@ -135,7 +135,7 @@ final class WritableConversation {
             maxTime.milliseconds, tailBytes, number)
     }
 
-    private func record(_ gap: ClosedRange<Seq>, on connection: Connection) throws(IndexError) {
+    private func record(_ gap: ClosedRange<Seq>, on connection: Connection) throws(SQLiteError) {
         let extend = try connection.statement("UPDATE gap SET to_seq=? WHERE conversation=? AND to_seq=?")
         try extend.run(gap.upperBound.rawValue, number, gap.lowerBound.previous.rawValue)
         if connection.changedRows == 0 {
@@ -145,14 +145,14 @@ final class WritableConversation {
         try WritableConversation.countGaps(of: number, on: connection)
     }
 
-    static func countGaps(of number: Int64, on connection: Connection) throws(IndexError) {
+    static func countGaps(of number: Int64, on connection: Connection) throws(SQLiteError) {
         let count = try connection.statement(
             "UPDATE conversation SET gap_count=(SELECT count(*) FROM gap WHERE conversation=?) WHERE number=?")
         try count.run(number, number)
     }
 
     /// Removes every row of a conversation; inside a transaction.
-    static func erase(_ number: Int64, on connection: Connection) throws(IndexError) {
+    static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
         let tail = try connection.statement("DELETE FROM tail WHERE conversation=?")
         try tail.run(number)
         let gaps = try connection.statement("DELETE FROM gap WHERE conversation=?")

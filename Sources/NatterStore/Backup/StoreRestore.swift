@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterLanguage
 public import NatterModel
 public import NatterSystem

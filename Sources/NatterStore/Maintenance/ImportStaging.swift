@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLog
 internal import NatterLanguage
 internal import NatterModel

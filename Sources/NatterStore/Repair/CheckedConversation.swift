@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterModel
 
@@ -34,7 +34,7 @@ struct CheckedConversation {
             guard let id = ConversationID(bytes: rows.blob(1)), let hash = Digest(bytes: rows.blob(7)),
                 let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: rows.int64(2)))
             else {
-                throw IndexError(
+                throw SQLiteError(
                     reason: .corrupt, message: "the row of conversation \(rows.int64(0)) is malformed",
                     path: connection.path)
             }

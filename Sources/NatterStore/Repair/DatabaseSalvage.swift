@@ -1,4 +1,4 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// Copies what can be read of a damaged database into a new one, row by row. Each page has a checksum, so a row that can be
@@ -36,7 +36,7 @@ struct DatabaseSalvage {
         incomplete = before
     }
 
-    private func tables(of connection: Connection) throws(IndexError) -> [String] {
+    private func tables(of connection: Connection) throws(SQLiteError) -> [String] {
         let rows = try connection.statement(
             "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
         var names: [String] = []

@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel

@@ -1,10 +1,10 @@
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// The table of messages that were lost, so that a check can tell a loss that was stated from one that is news.
 enum LossRows {
     /// By conversation, in the order of their seqs.
-    static func all(on connection: Connection) throws(IndexError) -> [Int64: [ClosedRange<Seq>]] {
+    static func all(on connection: Connection) throws(SQLiteError) -> [Int64: [ClosedRange<Seq>]] {
         // A database from before has none of it, and a check does not write.
         guard try exists(on: connection) else { return [:] }
         var found: [Int64: [ClosedRange<Seq>]] = [:]
@@ -17,7 +17,7 @@ enum LossRows {
         return found
     }
 
-    private static func exists(on connection: Connection) throws(IndexError) -> Bool {
+    private static func exists(on connection: Connection) throws(SQLiteError) -> Bool {
         let statement = try connection.statement("SELECT 1 FROM sqlite_schema WHERE name='loss'")
         return try statement.step()
     }
@@ -25,7 +25,7 @@ enum LossRows {
     /// Takes the place of all that was stated of a conversation, inside a transaction.
     static func replace(
         _ losses: [ClosedRange<Seq>], of conversation: Int64, at time: Timestamp, on connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let delete = try connection.statement("DELETE FROM loss WHERE conversation=?")
         try delete.run(conversation)
         let insert = try connection.statement("INSERT INTO loss VALUES (?,?,?,?)")

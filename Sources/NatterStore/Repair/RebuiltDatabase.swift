@@ -1,5 +1,5 @@
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -96,7 +96,7 @@ final class RebuiltDatabase {
             }
             let meta = try target.statement("SELECT 1 FROM meta WHERE key='store_id'")
             isNew = try !meta.step()
-        } catch let error as IndexError where error.path == path {
+        } catch let error as SQLiteError where error.path == path {
             report("nothing of '\(path)' could be read: \(error.message)")
             isNew = true
         }

@@ -1,7 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLog
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterModel
 
 /// Accounts and conversations that only the logs still know, made again.
@@ -16,7 +16,7 @@ final class RebuiltPeople {
     /// The names of accounts that were made.
     private(set) var made: [String] = []
 
-    init(_ connection: Connection, store: StoreID, now: Timestamp) throws(IndexError) {
+    init(_ connection: Connection, store: StoreID, now: Timestamp) throws(SQLiteError) {
         (self.connection, self.store, self.now) = (connection, store, now)
         let rows = try connection.statement("SELECT name_key,number FROM account")
         while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
@@ -25,7 +25,7 @@ final class RebuiltPeople {
     }
 
     /// The account of that name, made if need be: a name that has written once is never given to another.
-    func account(_ name: String) throws(IndexError) -> Int64 {
+    func account(_ name: String) throws(SQLiteError) -> Int64 {
         let key = NameRule.caseKey(name)
         if let known = accounts[key] { return known }
         let insert = try connection.statement("INSERT INTO account (name,name_key,password,created) VALUES (?,?,?,?)")
@@ -44,7 +44,7 @@ final class RebuiltPeople {
     }
 
     /// Makes a row for a conversation.
-    func conversation(_ id: ConversationID, _ origin: Origin) throws(IndexError) -> ConversationIdentity {
+    func conversation(_ id: ConversationID, _ origin: Origin) throws(SQLiteError) -> ConversationIdentity {
         var name = origin.name
         var pair: AccountPair?
         switch origin.kind {
@@ -73,7 +73,7 @@ final class RebuiltPeople {
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }
 
-    private func addMembers(_ history: GroupHistory, to group: Int64) throws(IndexError) {
+    private func addMembers(_ history: GroupHistory, to group: Int64) throws(SQLiteError) {
         guard !history.isDeleted else { return }
         let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
         for (name, member) in history.members.sorted(by: { $0.key < $1.key }) {

@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterSystem
 
@@ -18,7 +18,7 @@ extension Store {
             }
         }
         let files = try StoreCheck.logFiles(directory, disk)
-        do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as IndexError
+        do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as SQLiteError
             where error.reason == .corrupt
         {
             visit(

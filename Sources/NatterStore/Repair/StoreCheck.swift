@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -101,9 +101,9 @@ public final class StoreCheck {
                 try LogCheck(self, conversation, connection).run()
                 check(tails[conversation.identity.number] ?? [], of: conversation)
             }
-        } catch let error as IndexError where error.reason == .newerSchema {
+        } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
-        } catch let error as IndexError where error.reason == .corrupt || error.reason == .cannotOpen {
+        } catch let error as SQLiteError where error.reason == .corrupt || error.reason == .cannotOpen {
             report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
         }
         try checkUnknownFiles()
@@ -114,7 +114,7 @@ public final class StoreCheck {
 
     private func checkDatabase(_ connection: Connection) {
         var problems: [Phrase] = []
-        do throws(IndexError) {
+        do throws(SQLiteError) {
             let statement = try connection.statement("PRAGMA integrity_check(100)")
             while try statement.step() {
                 let line = statement.text(0)
@@ -138,7 +138,7 @@ public final class StoreCheck {
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
     }
 
-    private static func hasCleanMark(_ connection: Connection) throws(IndexError) -> Bool {
+    private static func hasCleanMark(_ connection: Connection) throws(SQLiteError) -> Bool {
         let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
         return try statement.step()
     }

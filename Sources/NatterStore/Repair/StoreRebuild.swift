@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterIndex
+internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 internal import NatterModel
@@ -63,7 +63,7 @@ public final class StoreRebuild {
         let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
         do {
             try rebuild.run()
-        } catch let error as IndexError where error.reason == .newerSchema {
+        } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         }
         return rebuild.summary
@@ -207,7 +207,7 @@ public final class StoreRebuild {
         }
     }
 
-    private func sentCounts(_ connection: Connection) throws(IndexError) -> [Int64: [String: Int]] {
+    private func sentCounts(_ connection: Connection) throws(SQLiteError) -> [Int64: [String: Int]] {
         var counts: [Int64: [String: Int]] = [:]
         let rows = try connection.statement("SELECT conversation,sender,count FROM sent")
         while try rows.step() { counts[rows.int64(0), default: [:]][rows.text(1)] = rows.int(2) }
@@ -217,7 +217,7 @@ public final class StoreRebuild {
     private func recordSenders(
         _ log: RebuiltLog, _ identity: ConversationIdentity, _ former: [String: Int], _ people: RebuiltPeople,
         _ connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         // Those of lost messages were counted when there still were any.
         let counts = log.losses.isEmpty ? log.content.sent : log.content.sent.merging(former) { max($0, $1) }
         let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?)")
@@ -230,7 +230,7 @@ public final class StoreRebuild {
     private func recordLosses(
         _ losses: [ClosedRange<Seq>], _ identity: ConversationIdentity, _ label: String, _ stated: [ClosedRange<Seq>],
         _ connection: Connection
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         let losses = losses.sorted { $0.lowerBound < $1.lowerBound }
         try LossRows.replace(losses, of: identity.number, at: clock.now(), on: connection)
         for loss in losses {

@@ -1,5 +1,6 @@
 internal import NatterLanguage
 public import NatterModel
+internal import NatterSQLite
 
 extension SearchIndex {
     static let hits = """
@@ -103,7 +104,7 @@ private final class Search {
     /// The next ranges that have so many rows together; fewer at the end.
     private func ranges(
         from statement: borrowing Statement, rows: Int64
-    ) throws(IndexError) -> (ranges: [SearchRange], isLast: Bool) {
+    ) throws(SQLiteError) -> (ranges: [SearchRange], isLast: Bool) {
         var ranges: [SearchRange] = []
         var count: Int64 = 0
         while count < rows {
@@ -121,7 +122,7 @@ private final class Search {
         return (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
     }
 
-    private func rangesInOrder() throws(IndexError) -> Statement {
+    private func rangesInOrder() throws(SQLiteError) -> Statement {
         if let conversation {
             let statement = try index.connection.statement(
                 """
@@ -140,7 +141,7 @@ private final class Search {
         return statement
     }
 
-    private func range(containing row: Int64) throws(IndexError) -> SearchRange? {
+    private func range(containing row: Int64) throws(SQLiteError) -> SearchRange? {
         let statement = try index.connection.statement(
             "SELECT \(SearchRange.columns) FROM range WHERE first_row <= ?1 ORDER BY first_row DESC LIMIT 1")
         try statement.bind(row)
@@ -216,7 +217,7 @@ private final class Search {
         let statement = try index.connection.statement("SELECT name FROM conversation WHERE id = ?1")
         try statement.bind(number)
         guard try statement.step(), let name = ConversationID(bytes: statement.blob(0)) else {
-            throw IndexError(reason: .corrupt, message: "a range of no conversation", path: index.path)
+            throw SQLiteError(reason: .corrupt, message: "a range of no conversation", path: index.path)
         }
         names[number] = name
         return name

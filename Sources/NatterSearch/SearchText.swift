@@ -1,3 +1,5 @@
+internal import NatterSQLite
+
 /// What happens to text, and to a query alike, before SQLite's `unicode61` tokenizer sees it. The tokenizer folds case in
 /// every script and drops Latin diacritics; what it leaves to do:
 ///
@@ -24,6 +26,13 @@ struct SearchText {
     private let keepsPieces: Bool
 
     init(keepsPieces: Bool = false) { self.keepsPieces = keepsPieces }
+
+    /// Runs a statement whose parameters are a row and the mapped text.
+    mutating func insertMapped(
+        _ bytes: UnsafeRawBufferPointer, row: Int64, with statement: borrowing Statement
+    ) throws {
+        try withMapped(bytes) { try statement.run(row: row, text: $0) }
+    }
 
     /// The mapped text, for the length of the call.
     mutating func withMapped<Result>(

@@ -30,8 +30,8 @@ final class DiskVFS: @unchecked Sendable {
     private static let known = Monitor(Known())
 
     /// The one of a disk. Whoever uses it keeps it until its connection is closed.
-    static func of(_ disk: any Disk & AnyObject) throws(IndexError) -> DiskVFS {
-        try known.withLock { known throws(IndexError) in
+    static func of(_ disk: any Disk & AnyObject) throws(SQLiteError) -> DiskVFS {
+        try known.withLock { known throws(SQLiteError) in
             // The value keeps its disk, so no other disk can have its identity meanwhile.
             if let made = known.byDisk[ObjectIdentifier(disk)]?.object { return made }
             known.count += 1
@@ -41,9 +41,9 @@ final class DiskVFS: @unchecked Sendable {
         }
     }
 
-    private init(name: String, disk: any Disk) throws(IndexError) {
+    private init(name: String, disk: any Disk) throws(SQLiteError) {
         guard let system = sqlite3_vfs_find(nil), let nameBytes = strdup(name) else {
-            throw IndexError(reason: .cannotOpen, message: "SQLite has no files", path: name)
+            throw SQLiteError(reason: .cannotOpen, message: "SQLite has no files", path: name)
         }
         (self.name, self.disk, self.nameBytes) = (name, disk, nameBytes)
         vfs = .allocate(capacity: 1)

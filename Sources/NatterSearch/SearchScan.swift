@@ -1,4 +1,4 @@
-internal import CSQLite
+internal import NatterSQLite
 
 /// Searches messages that no index knows: an index in memory, thrown away after each batch. Tokenizer, mapping and
 /// language are those of `SearchIndex`, so that a message is found by both or by neither.
@@ -9,7 +9,7 @@ public final class SearchScan {
     private let query: SearchQuery
     private var text = SearchText()
 
-    /// - Throws: `IndexError` only where there is no memory.
+    /// - Throws: `SQLiteError` only where there is no memory.
     public init(_ query: SearchQuery) throws {
         self.query = query
         connection = try Connection(path: ":memory:", role: .writer, checksums: false)
@@ -32,17 +32,9 @@ public final class SearchScan {
         try connection.execute("BEGIN")
         defer { connection.rollBack() }
         let insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
-        let (connection, handle) = (connection, insert.handle)
         for place in 0..<count {
             try text(place) { bytes in
-                try self.text.withMapped(bytes) { mapped in
-                    sqlite3_bind_int64(handle, 1, Int64(place))
-                    sqlite3_bind_text(
-                        handle, 2, mapped.bindMemory(to: CChar.self).baseAddress, Int32(clamping: mapped.count), nil)
-                    let code = sqlite3_step(handle)
-                    sqlite3_reset(handle)
-                    if code != SQLITE_DONE { throw connection.error(code) }
-                }
+                try self.text.insertMapped(bytes, row: Int64(place), with: insert)
             }
         }
         let hits = try connection.statement(

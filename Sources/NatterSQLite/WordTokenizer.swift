@@ -1,18 +1,19 @@
 internal import CSQLite
 internal import Glibc
 
-/// SQLite's `unicode61` with our settings, to be asked what it takes for words.
-final class SearchTokenizer {
-    /// As an argument of `CREATE VIRTUAL TABLE`. Marks (Mn, Mc) count as parts of words, or Hindi, Arabic with vowel
-    /// signs and Thai would fall to pieces; so do private characters (Co), which `SearchText` uses.
-    static let setting = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
+/// SQLite's `unicode61` tokenizer with our settings: finds the words of a text as a full-text table would.
+public final class WordTokenizer {
+    /// The settings as the `tokenize` argument of `CREATE VIRTUAL TABLE`. Marks (Mn, Mc) count as parts of words: without
+    /// them, Hindi, Thai and Arabic with vowel signs would fall to pieces. So do characters for private use (Co), which
+    /// stand for emoji.
+    public static let setting = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
     private static let arguments = ["remove_diacritics", "2", "categories", "L* N* Co Mn Mc"]
 
     private let connection: Connection
     private let functions: fts5_tokenizer
     private let tokenizer: OpaquePointer
 
-    init() throws(IndexError) {
+    public init() throws(SQLiteError) {
         connection = try Connection(path: ":memory:", role: .writer, checksums: false)
         var api: UnsafeMutablePointer<fts5_api>?
         let statement = try connection.statement("SELECT fts5(?1)")
@@ -30,7 +31,7 @@ final class SearchTokenizer {
         guard let api, let find = api.pointee.xFindTokenizer, find(api, "unicode61", &data, &functions) == SQLITE_OK,
             let create = functions.xCreate
         else { throw connection.error(SQLITE_ERROR) }
-        let texts = SearchTokenizer.arguments.map { strdup($0) }
+        let texts = WordTokenizer.arguments.map { strdup($0) }
         defer { for text in texts { free(text) } }
         var arguments = texts.map { UnsafePointer($0) }
         var tokenizer: OpaquePointer?
@@ -41,14 +42,14 @@ final class SearchTokenizer {
 
     deinit { functions.xDelete?(tokenizer) }
 
-    struct Token {
-        let word: [UInt8]
-        /// Its bytes in the text that was given.
-        let range: Range<Int>
+    public struct Token {
+        public let word: [UInt8]
+        /// The bytes of the word in the given text.
+        public let range: Range<Int>
     }
 
-    /// The words in a text that `SearchText` has mapped.
-    func tokens(in bytes: UnsafeRawBufferPointer) -> [Token] {
+    /// The words of a text in UTF-8.
+    public func tokens(in bytes: UnsafeRawBufferPointer) -> [Token] {
         var tokens: [Token] = []
         withUnsafeMutablePointer(to: &tokens) { tokens in
             _ = functions.xTokenize?(
@@ -56,7 +57,7 @@ final class SearchTokenizer {
                 bytes.bindMemory(to: CChar.self).baseAddress, Int32(clamping: bytes.count),
                 { context, _, word, count, start, end in
                     guard count >= 0, start >= 0, start <= end else { return SQLITE_ERROR }
-                    // FTS5 looks no further into a word.
+                    // FTS5 ignores the rest of a longer word.
                     let bytes = UnsafeRawBufferPointer(start: word, count: min(Int(count), 32_768))
                     context?.assumingMemoryBound(to: [Token].self).pointee.append(
                         Token(word: Array(bytes), range: Int(start)..<Int(end)))
@@ -66,8 +67,8 @@ final class SearchTokenizer {
         return tokens
     }
 
-    /// Whether there is a word in such a text.
-    func findsWord(in bytes: UnsafeRawBufferPointer) -> Bool {
+    /// Whether a text in UTF-8 has any word.
+    public func findsWord(in bytes: UnsafeRawBufferPointer) -> Bool {
         var found = false
         _ = functions.xTokenize?(
             tokenizer, &found, FTS5_TOKENIZE_QUERY, bytes.bindMemory(to: CChar.self).baseAddress,

@@ -1,5 +1,6 @@
 public import NatterLanguage
 public import NatterModel
+public import NatterSQLite
 
 /// Why the search index did not do what it was asked.
 public enum SearchIndexError: Error, Equatable, PhraseConvertible {
@@ -8,7 +9,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     /// The messages do not follow those that are indexed already. Nothing was changed.
     case notContiguous(conversation: ConversationID, expected: Seq, given: Seq)
     /// The disk is full, or did not do as told; or another process holds the lock.
-    case database(IndexError)
+    case database(SQLiteError)
 
     public var phrase: Phrase {
         switch self {
@@ -20,18 +21,18 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     }
 
     /// Whatever is not the disk's or another process's doing is damage, since the file and the statements are our own.
-    init(_ error: IndexError) {
+    init(_ error: SQLiteError) {
         switch error.reason {
         case .full, .inputOutput, .busy, .cannotOpen: self = .database(error)
         case .corrupt, .constraint, .newerSchema, .other: self = .corrupt(path: error.path, message: error.message)
         }
     }
 
-    /// Runs `body`, its `IndexError` turned into one of these.
+    /// Runs `body`, its `SQLiteError` turned into one of these.
     static func translate<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
-        } catch let error as IndexError {
+        } catch let error as SQLiteError {
             throw SearchIndexError(error)
         } catch let error as Foreign {
             throw error.original

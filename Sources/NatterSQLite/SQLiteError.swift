@@ -1,7 +1,7 @@
 public import NatterLanguage
 
 /// A call to SQLite that failed.
-public struct IndexError: Error, Equatable, PhraseConvertible {
+public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public enum Reason: Sendable, Equatable {
         /// No room left; nothing was changed.
         case full

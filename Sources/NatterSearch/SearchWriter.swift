@@ -1,6 +1,6 @@
-internal import CSQLite
 internal import NatterLanguage
 public import NatterModel
+internal import NatterSQLite
 
 /// Adds to the index and takes away from it, in one transaction; see `SearchIndex.write`.
 public final class SearchWriter {
@@ -97,16 +97,16 @@ public struct SearchRows: ~Copyable {
         self.range = goesOn ? range : nil
     }
 
-    private static func nextRow(_ connection: Connection) throws(IndexError) -> Int64 {
+    private static func nextRow(_ connection: Connection) throws(SQLiteError) -> Int64 {
         let statement = try connection.statement("SELECT row FROM next")
         let row = try statement.step() ? statement.int64(0) : 0
         guard row > 0, row < Int64.max / 2 else {
-            throw IndexError(reason: .corrupt, message: "no row comes next", path: connection.path)
+            throw SQLiteError(reason: .corrupt, message: "no row comes next", path: connection.path)
         }
         return row
     }
 
-    private static func lastRange(_ connection: Connection) throws(IndexError) -> SearchRange? {
+    private static func lastRange(_ connection: Connection) throws(SQLiteError) -> SearchRange? {
         let statement = try connection.statement(
             "SELECT \(SearchRange.columns) FROM range ORDER BY first_row DESC LIMIT 1")
         return try statement.step() ? SearchRange(statement, path: connection.path) : nil
@@ -117,18 +117,17 @@ public struct SearchRows: ~Copyable {
     /// - Parameter text: UTF-8, used only during the call; empty for what has no text to be found.
     public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
         if bytes.count > 0 {
-            let (connection, handle, row) = (connection, insert.handle, row)
-            try text.withMapped(bytes) { mapped in
-                sqlite3_bind_int64(handle, 1, row)
-                // Not copied: the statement runs while the bytes are there, and is never run again without new ones.
-                sqlite3_bind_text(
-                    handle, 2, mapped.bindMemory(to: CChar.self).baseAddress, Int32(clamping: mapped.count), nil)
-                let code = sqlite3_step(handle)
-                sqlite3_reset(handle)
-                guard code == SQLITE_DONE else { throw SearchIndexError(connection.error(code)) }
-            }
+            try insertWords(of: bytes)
         }
         try account(time)
+    }
+
+    private mutating func insertWords(of bytes: UnsafeRawBufferPointer) throws {
+        do {
+            try text.insertMapped(bytes, row: row, with: insert)
+        } catch let error as SQLiteError {
+            throw SearchIndexError(error)
+        }
     }
 
     /// The same with an array.

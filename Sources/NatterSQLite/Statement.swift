@@ -15,7 +15,7 @@ public struct Statement: ~Copyable {
     deinit { connection.giveBack(handle, sql: sql) }
 
     /// Binds the values to the parameters 1, 2, 3 …
-    public borrowing func bind(_ values: any SQLValue...) throws(IndexError) {
+    public borrowing func bind(_ values: any SQLValue...) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
             try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
         }
@@ -23,7 +23,7 @@ public struct Statement: ~Copyable {
 
     /// Goes to the next row.
     /// - Returns: false at the end.
-    public borrowing func step() throws(IndexError) -> Bool {
+    public borrowing func step() throws(SQLiteError) -> Bool {
         switch sqlite3_step(handle) {
         case SQLITE_ROW: return true
         case SQLITE_DONE: return false
@@ -32,12 +32,25 @@ public struct Statement: ~Copyable {
     }
 
     /// Runs a statement that gives no rows.
-    public borrowing func run(_ values: any SQLValue...) throws(IndexError) {
+    public borrowing func run(_ values: any SQLValue...) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
             try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
         }
         while try step() {}
         sqlite3_reset(handle)
+    }
+
+    /// Runs a statement with the parameters (row, text) that gives no rows, without a copy of the text.
+    ///
+    /// - Parameter text: UTF-8, used only during the call.
+    public borrowing func run(row: Int64, text: UnsafeRawBufferPointer) throws(SQLiteError) {
+        sqlite3_bind_int64(handle, 1, row)
+        // SQLite keeps the pointer, but does not use it: the statement never runs again without new values.
+        sqlite3_bind_text(
+            handle, 2, text.bindMemory(to: CChar.self).baseAddress, Int32(clamping: text.count), nil)
+        let code = sqlite3_step(handle)
+        sqlite3_reset(handle)
+        guard code == SQLITE_DONE else { throw connection.error(code) }
     }
 
     /// Back to the start, for other values.
@@ -83,13 +96,13 @@ public struct Statement: ~Copyable {
     }
 
     /// Binds as many values as there are, in their order.
-    public borrowing func bind(all values: [any SQLValue]) throws(IndexError) {
+    public borrowing func bind(all values: [any SQLValue]) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
             try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
         }
     }
 
-    private borrowing func check(_ code: Int32) throws(IndexError) {
+    private borrowing func check(_ code: Int32) throws(SQLiteError) {
         if code != SQLITE_OK { throw connection.error(code) }
     }
 }

@@ -1,3 +1,5 @@
+internal import NatterSQLite
+
 /// Says which parts of a text a query is about, to show them to the reader. To be used by one thread at a time.
 public final class SearchHighlighter {
     private struct Phrase {
@@ -5,13 +7,13 @@ public final class SearchHighlighter {
         let isPrefix: Bool
     }
 
-    private let tokenizer: SearchTokenizer
+    private let tokenizer: WordTokenizer
     private let phrases: [Phrase]
     private var text = SearchText(keepsPieces: true)
 
-    /// - Throws: `IndexError` only where there is no memory.
+    /// - Throws: `SQLiteError` only where there is no memory.
     public init(_ query: SearchQuery) throws {
-        let tokenizer = try SearchTokenizer()
+        let tokenizer = try WordTokenizer()
         var map = SearchText()
         phrases = query.terms.filter { !$0.isNegative }.map { term in
             var text = term.text
@@ -55,7 +57,7 @@ public final class SearchHighlighter {
         return text.withUTF8 { ranges(in: UnsafeRawBufferPointer($0)) }
     }
 
-    private func matches(_ phrase: Phrase, _ tokens: [SearchTokenizer.Token], at start: Int) -> Bool {
+    private func matches(_ phrase: Phrase, _ tokens: [WordTokenizer.Token], at start: Int) -> Bool {
         for (place, word) in phrase.words.enumerated() {
             let token = tokens[start + place].word
             let mayGoOn = phrase.isPrefix && place == phrase.words.count - 1

@@ -1,6 +1,6 @@
-internal import CSQLite
 internal import NatterLanguage
 public import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 
 /// The full-text index of a replica or store: one file of SQLite, disposable, made again from the messages at will. To be
@@ -31,9 +31,9 @@ public final class SearchIndex {
                 return SearchIndex(connection)
             }
             // Whatever else is in the file, an empty database excepted, is not ours.
-            guard try isEmpty(connection) else { throw IndexError(reason: .corrupt, message: "foreign", path: path) }
+            guard try isEmpty(connection) else { throw SQLiteError(reason: .corrupt, message: "foreign", path: path) }
             return try create(in: connection)
-        } catch let error as IndexError {
+        } catch let error as SQLiteError {
             guard case .corrupt = SearchIndexError(error) else { throw SearchIndexError(error) }
         }
         try discard(path: path, disk: disk)
@@ -96,7 +96,7 @@ extension SearchIndex {
     static var version: Int { 1 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
-        "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(SearchTokenizer.setting)\")"
+        "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(WordTokenizer.setting)\")"
 
     private static let tables = """
         CREATE TABLE conversation(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, first INTEGER NOT NULL,
@@ -111,7 +111,7 @@ extension SearchIndex {
 
     private static func connect(
         _ path: String, _ role: Connection.Role, _ disk: any Disk
-    ) throws(IndexError) -> Connection {
+    ) throws(SQLiteError) -> Connection {
         try Connection(path: path, role: role, durability: .normal, disk: disk)
     }
 
@@ -123,7 +123,7 @@ extension SearchIndex {
     }
 
     /// A conversation's number in this index, and the highest number indexed of it.
-    func entry(of conversation: ConversationID) throws(IndexError) -> (number: Int64, head: Seq)? {
+    func entry(of conversation: ConversationID) throws(SQLiteError) -> (number: Int64, head: Seq)? {
         let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
         try statement.bind(conversation.bytes)
         return try statement.step() ? (statement.int64(0), Seq(statement.uint64(1))) : nil
@@ -135,7 +135,7 @@ extension SearchIndex {
         while try statement.step() {
             let (first, head) = (Seq(statement.uint64(1)), Seq(statement.uint64(2)))
             guard let name = ConversationID(bytes: statement.blob(0)), first <= head else {
-                throw IndexError(reason: .corrupt, message: "a conversation that cannot be", path: path)
+                throw SQLiteError(reason: .corrupt, message: "a conversation that cannot be", path: path)
             }
             coverage[name] = first...head
         }
@@ -150,16 +150,16 @@ extension SearchIndex {
         return (live, max(0, rows - live))
     }
 
-    private static func isEmpty(_ connection: Connection) throws(IndexError) -> Bool {
+    private static func isEmpty(_ connection: Connection) throws(SQLiteError) -> Bool {
         let statement = try connection.statement("SELECT 1 FROM sqlite_schema LIMIT 1")
         return try !statement.step()
     }
 
     /// Throws unless the tables can be read.
-    private static func checkTables(of connection: Connection) throws(IndexError) {
+    private static func checkTables(of connection: Connection) throws(SQLiteError) {
         let next = try connection.statement("SELECT row FROM next")
         guard try next.step() else {
-            throw IndexError(reason: .corrupt, message: "the table 'next' is empty", path: connection.path)
+            throw SQLiteError(reason: .corrupt, message: "the table 'next' is empty", path: connection.path)
         }
         let hits = try connection.statement(SearchIndex.hits)
         hits.reset()

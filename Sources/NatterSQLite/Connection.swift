@@ -36,7 +36,7 @@ public final class Connection {
     /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
     public convenience init(
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
-    ) throws(IndexError) {
+    ) throws(SQLiteError) {
         // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
         let settings =
             switch (role, durability) {
@@ -48,7 +48,7 @@ public final class Connection {
     }
 
     /// For a new file that a copy is written into and that is worth nothing before it is whole: no journal, no syncs.
-    convenience init(copyTarget path: String, disk: any Disk) throws(IndexError) {
+    convenience init(copyTarget path: String, disk: any Disk) throws(SQLiteError) {
         try self.init(
             path, isReader: false, checksums: true, disk: disk,
             settings: "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
@@ -56,8 +56,8 @@ public final class Connection {
 
     private init(
         _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
-    ) throws(IndexError) {
-        let system = try disk.databases.map { disk throws(IndexError) in try DiskVFS.of(disk) }
+    ) throws(SQLiteError) {
+        let system = try disk.databases.map { disk throws(SQLiteError) in try DiskVFS.of(disk) }
         if !isReader, checksums, system == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
@@ -78,11 +78,11 @@ public final class Connection {
         pageChecksums = checksums ? PageChecksums(handle) : nil
         guard !checksums || pageChecksums != nil else {
             sqlite3_close_v2(handle)
-            throw IndexError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
+            throw SQLiteError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
         }
         sqlite3_busy_timeout(handle, 2_000)
         if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
-        do throws(IndexError) {
+        do throws(SQLiteError) {
             try execute("PRAGMA mmap_size=0; " + settings)
         } catch {
             sqlite3_close_v2(handle)
@@ -96,13 +96,13 @@ public final class Connection {
     }
 
     /// SQLite makes files as the umask has it, and its WAL like the file: so a new file is there before, for its owner only.
-    private static func makePrivate(_ path: String) throws(IndexError) {
+    private static func makePrivate(_ path: String) throws(SQLiteError) {
         // Never opened where it exists: closing any descriptor of a file lets go of all of the process's locks on it.
         let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         if descriptor >= 0 {
             close(descriptor)
         } else if errno != EEXIST {
-            throw IndexError(reason: .cannotOpen, message: DiskError.text(of: errno), path: path)
+            throw SQLiteError(reason: .cannotOpen, message: DiskError.text(of: errno), path: path)
         }
     }
 
@@ -116,18 +116,18 @@ public final class Connection {
     }
 
     /// Runs statements that give no rows, several at once if need be.
-    public func execute(_ sql: String) throws(IndexError) {
+    public func execute(_ sql: String) throws(SQLiteError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
         if code != SQLITE_OK { throw error(code) }
     }
 
     /// A prepared statement, kept for the next time; reset when the returned value goes.
-    public func statement(_ sql: StaticString) throws(IndexError) -> Statement {
+    public func statement(_ sql: StaticString) throws(SQLiteError) -> Statement {
         try statement(sql.description)
     }
 
     /// The same for text put together by us (a table of a certain day); never from what came from outside.
-    public func statement(_ sql: String) throws(IndexError) -> Statement {
+    public func statement(_ sql: String) throws(SQLiteError) -> Statement {
         // Taken out while in use, so that a second use of the same text inside the first gets one of its own.
         if let kept = cached.removeValue(forKey: sql) { return Statement(handle: kept, sql: sql, connection: self) }
         var prepared: OpaquePointer?
@@ -178,12 +178,14 @@ public final class Connection {
 
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
+    /// How many rows were changed since the connection was opened.
+    public var totalChangedRows: Int { Int(sqlite3_total_changes(handle)) }
 
     /// Moves what the WAL holds into the database file.
     ///
     /// - Parameter truncating: also wait for readers and cut the WAL to nothing.
     /// - Throws: `inputOutput`, after which nothing more may be written: what is in the file is unknown.
-    public func checkpoint(truncating: Bool) throws(IndexError) {
+    public func checkpoint(truncating: Bool) throws(SQLiteError) {
         let mode = truncating ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
@@ -193,11 +195,11 @@ public final class Connection {
     /// and often. `checkpoint` is then up to the caller.
     public func leaveWALOnClose() { natter_sqlite_no_checkpoint_on_close(handle) }
 
-    func error(_ code: Int32) -> IndexError { Connection.error(code: code, handle: handle, path: path) }
+    func error(_ code: Int32) -> SQLiteError { Connection.error(code: code, handle: handle, path: path) }
 
-    private static func error(code: Int32, handle: OpaquePointer?, path: String) -> IndexError {
+    private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
-        let reason: IndexError.Reason =
+        let reason: SQLiteError.Reason =
             switch code & 0xFF {
             case SQLITE_FULL: .full
             case SQLITE_IOERR: .inputOutput
@@ -207,7 +209,7 @@ public final class Connection {
             case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY: .cannotOpen
             default: .other
             }
-        return IndexError(reason: reason, code: code, message: Phrase(verbatim: message), path: path)
+        return SQLiteError(reason: reason, code: code, message: Phrase(verbatim: message), path: path)
     }
 
     /// SQLite's own number for its release, as 3040001.

@@ -30,14 +30,14 @@ public struct Schema: Sendable {
     public func check(_ connection: Connection) throws -> Int {
         let version = try Schema.version(of: connection)
         guard version <= steps.count else {
-            throw IndexError(
+            throw SQLiteError(
                 reason: .newerSchema, message: "schema \(version), this program knows \(steps.count)",
                 path: connection.path)
         }
         return version
     }
 
-    public static func version(of connection: Connection) throws(IndexError) -> Int {
+    public static func version(of connection: Connection) throws(SQLiteError) -> Int {
         let statement = try connection.statement("PRAGMA user_version")
         return try statement.step() ? max(0, statement.int(0)) : 0
     }

@@ -1,5 +1,5 @@
-internal import CSQLite
 internal import NatterLanguage
+internal import NatterSQLite
 
 extension SearchIndex {
     /// Does some of the work that makes searches faster and the file smaller: joins parts of the index. Additions do as
@@ -9,10 +9,10 @@ extension SearchIndex {
     /// - Returns: whether there may be more to do.
     public func mergeStep(pages: Int = 256) throws -> Bool {
         try SearchIndexError.translate {
-            let before = sqlite3_total_changes(connection.handle)
+            let before = connection.totalChangedRows
             let merge = try connection.statement("INSERT INTO posting(posting, rank) VALUES('merge', ?1)")
             try merge.run(max(1, pages))
-            return sqlite3_total_changes(connection.handle) &- before >= 2
+            return connection.totalChangedRows &- before >= 2
         }
     }
 
@@ -35,7 +35,7 @@ extension SearchIndex {
         try SearchIndexError.translate {
             let check = try connection.statement("PRAGMA integrity_check(1)")
             guard try check.step(), check.text(0) == "ok" else {
-                throw IndexError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
+                throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
             }
             try connection.execute("INSERT INTO posting(posting) VALUES('integrity-check')")
             let ranges = try connection.statement(
@@ -44,7 +44,7 @@ extension SearchIndex {
                     (SELECT sum(count) FROM range WHERE conversation = conversation.id)
                 """)
             guard try ranges.step(), ranges.int(0) == 0 else {
-                throw IndexError(reason: .corrupt, message: "ranges with holes", path: path)
+                throw SQLiteError(reason: .corrupt, message: "ranges with holes", path: path)
             }
         }
     }

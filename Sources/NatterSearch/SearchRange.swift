@@ -1,5 +1,6 @@
 internal import NatterLanguage
 internal import NatterModel
+internal import NatterSQLite
 
 /// Rows of the index that follow each other as the messages of one conversation do.
 struct SearchRange {
@@ -28,7 +29,7 @@ struct SearchRange {
 extension SearchRange {
     /// From a row of a statement that selects `columns`.
     /// - Throws: `corrupt` for numbers that can't be.
-    init(_ statement: borrowing Statement, path: String) throws(IndexError) {
+    init(_ statement: borrowing Statement, path: String) throws(SQLiteError) {
         firstRow = statement.int64(0)
         count = statement.int64(1)
         conversation = statement.int64(2)
@@ -38,6 +39,6 @@ extension SearchRange {
         timesRise = statement.bool(6)
         guard firstRow > 0, count > 0, count <= Int64(SearchRange.rowLimit), firstRow < Int64.max - count,
             minTime <= maxTime
-        else { throw IndexError(reason: .corrupt, message: "a range that cannot be", path: path) }
+        else { throw SQLiteError(reason: .corrupt, message: "a range that cannot be", path: path) }
     }
 }

@@ -1,4 +1,5 @@
 public import NatterLanguage
+internal import NatterSQLite
 
 /// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`); a `-` before any of them excludes
 /// the messages that have it. All that is not excluded must be there.
@@ -38,10 +39,10 @@ public struct SearchQuery: Sendable, Equatable {
     /// Reads a query.
     ///
     /// - Parameter text: all arguments, joined by spaces. A quote that is not closed ends with the text.
-    /// - Throws: `SearchQueryError`; an `IndexError` only if SQLite has no memory.
+    /// - Throws: `SearchQueryError`; an `SQLiteError` only if SQLite has no memory.
     public init(_ text: String) throws {
         var parser = Parser(rest: Array(text.utf8)[...])
-        var tokenizer: SearchTokenizer?
+        var tokenizer: WordTokenizer?
         var map = SearchText()
         var (terms, notes): ([Term], [Phrase]) = ([], [])
         var (wanted, unwanted): ([String], [String]) = ([], [])
@@ -90,10 +91,10 @@ public struct SearchQuery: Sendable, Equatable {
         return String(decoding: literal, as: UTF8.self)
     }
 
-    private static func hasWord(_ bytes: UnsafeRawBufferPointer, _ tokenizer: inout SearchTokenizer?) throws -> Bool {
+    private static func hasWord(_ bytes: UnsafeRawBufferPointer, _ tokenizer: inout WordTokenizer?) throws -> Bool {
         if bytes.contains(where: isLetterOrDigit) { return true }
         guard bytes.contains(where: { $0 >= 0x80 }) else { return false }
-        let made = try tokenizer ?? SearchTokenizer()
+        let made = try tokenizer ?? WordTokenizer()
         tokenizer = made
         return made.findsWord(in: bytes)
     }

@@ -10,8 +10,8 @@ extension Connection {
     /// failure has left.
     ///
     /// - Parameter target: nothing may be there yet. What comes to be there has mode 0600 and page checksums of its own.
-    /// - Throws: `IndexError`; `corrupt` where a page can't be read, which leaves the copy without it.
-    public func copy(to target: String, disk: any Disk) throws(IndexError) {
+    /// - Throws: `SQLiteError`; `corrupt` where a page can't be read, which leaves the copy without it.
+    public func copy(to target: String, disk: any Disk) throws(SQLiteError) {
         let copy = try Connection(copyTarget: target, disk: disk)
         guard let backup = sqlite3_backup_init(copy.handle, "main", handle, "main") else {
             throw copy.error(sqlite3_errcode(copy.handle))
