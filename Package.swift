@@ -73,12 +73,14 @@ let rooms = [
     room(
         "NatterServer",
         imports: basics + ["NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "CMicroHTTPD"]),
-    // HTTP client, profiles, replica, sync, outbox.
+    // An HTTP/1.1 client with TLS, limits and deadlines; it knows nothing of profiles or replicas.
+    room("NatterHTTP", imports: basics + ["CEvent"]),
+    // Profiles, the API's requests, replica, sync, outbox.
     room(
         "NatterClient",
         imports: basics + [
             "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterPattern", "NatterWire",
-            "CEvent",
+            "NatterHTTP",
         ]),
     // What both command lines share: the table of commands, parser, help, escaping, exit codes.
     room("NatterCLI", imports: basics),
@@ -86,7 +88,7 @@ let rooms = [
     room(
         "NatterCommands",
         imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterPattern", "NatterWire", "NatterClient", "NatterCLI",
+            "NatterCrypto", "NatterLog", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI",
         ]),
     // The commands of natterd.
     room(
@@ -105,12 +107,12 @@ let testTargets = [
         "APITests",
         of: [
             "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
-            "NatterClient",
+            "NatterHTTP", "NatterClient",
         ]),
     tests(
         "CommandsTests",
         of: [
-            "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
+            "NatterCommands", "NatterCLI", "NatterHTTP", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
             "NatterCrypto", "NatterModel", "NatterSystem",
         ]),
     tests(
@@ -127,7 +129,7 @@ let testTargets = [
             "NatterSystem",
         ]),
     tests("CLITests", of: basics + ["NatterCLI"]),
-    tests("HTTPClientTests", of: ["NatterLanguage", "NatterSystem", "NatterClient"]),
+    tests("NatterHTTPTests", of: ["NatterLanguage", "NatterSystem", "NatterHTTP"]),
     tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
     // Here OpenSSL, which natter uses, speaks to GnuTLS, which natterd uses.
     tests("ListenerTests", of: basics + ["NatterServer", "NatterTLS", "CEvent"]),
@@ -136,7 +138,8 @@ let testTargets = [
     tests(
         "ReplicaTests",
         of: [
-            "NatterClient", "NatterStore", "NatterArchive", "NatterSearch", "NatterLog", "NatterCrypto", "NatterWire",
+            "NatterHTTP", "NatterClient", "NatterStore", "NatterArchive", "NatterSearch", "NatterLog", "NatterCrypto",
+            "NatterWire",
             "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
         ]),
     // Simulated disks, clocks and networks that fail as a seed says, for tests and for torture.

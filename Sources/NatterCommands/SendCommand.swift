@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
+internal import NatterHTTP
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire

@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import Testing
 
 @Suite("a session in a cookie")

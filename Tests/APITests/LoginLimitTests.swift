@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import NatterSystem
 internal import Testing
 

@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import NatterClient
 internal import NatterModel
 internal import NatterStore

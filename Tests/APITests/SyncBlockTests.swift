@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import NatterCrypto
 internal import NatterLog
 internal import NatterModel

@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 internal import Testing

@@ -1,3 +1,4 @@
+internal import NatterHTTP
 import NatterCLI
 import NatterClient
 import NatterModel

@@ -32,7 +32,7 @@ enum InterfaceTable {
         ("a misspelt command gets the nearest ones", "UsageTests.misspelt"),
         ("no password or token over plain HTTP to another host", "AccountTests.insecure"),
         ("--insecure", "AccountTests.insecure"),
-        ("--ca-file, and no certificate that is not verified", "HTTPClientTests/TLSTests"),
+        ("--ca-file, and no certificate that is not verified", "NatterHTTPTests/TLSTests"),
         ("--timeout", "StatusTests.badConfig CommandsTests/ConfigCommandTests CommandsTests/DoctorCommandTests"),
         // natter: commands
         (

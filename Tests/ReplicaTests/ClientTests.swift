@@ -1,4 +1,5 @@
 @testable import NatterClient
+internal import NatterHTTP
 import NatterCrypto
 import NatterModel
 import NatterServer

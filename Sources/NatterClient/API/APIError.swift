@@ -1,3 +1,4 @@
+public import NatterHTTP
 public import NatterLanguage
 
 /// Why the server did not do what it was asked.

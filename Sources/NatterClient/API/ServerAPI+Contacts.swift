@@ -1,3 +1,4 @@
+internal import NatterHTTP
 public import NatterWire
 
 /// Requests about whom one knows, and whom one does not want to hear from.

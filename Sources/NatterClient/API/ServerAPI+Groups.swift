@@ -1,3 +1,4 @@
+internal import NatterHTTP
 public import NatterWire
 
 /// Requests about groups and who is in them.

@@ -1,3 +1,4 @@
+public import NatterHTTP
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel

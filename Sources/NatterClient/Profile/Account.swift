@@ -1,3 +1,4 @@
+internal import NatterHTTP
 public import NatterModel
 
 /// Where a profile's server is, and as whom.

@@ -1,3 +1,4 @@
+internal import NatterHTTP
 internal import NatterLanguage
 public import NatterModel
 public import NatterSystem

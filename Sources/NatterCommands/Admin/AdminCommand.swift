@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 

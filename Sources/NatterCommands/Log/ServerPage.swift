@@ -1,4 +1,5 @@
 internal import NatterClient
+internal import NatterHTTP
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterWire

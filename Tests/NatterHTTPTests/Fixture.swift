@@ -1,4 +1,4 @@
-internal import NatterClient
+internal import NatterHTTP
 import NatterLanguage
 internal import Testing
 

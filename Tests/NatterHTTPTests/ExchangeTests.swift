@@ -1,4 +1,4 @@
-internal import NatterClient
+internal import NatterHTTP
 internal import Testing
 
 @Suite("one request and its answer", .timeLimit(.minutes(5)))

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterClient
+internal import NatterHTTP
 internal import NatterSystem
 internal import Testing
 
