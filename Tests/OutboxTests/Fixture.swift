@@ -1,4 +1,3 @@
-internal import NatterHTTP
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
