@@ -9,11 +9,12 @@ export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8] man/*/*.[1-8]))
-shell_scripts := .ci/run $(filter-out scripts/extract-phrases,$(wildcard scripts/*)) packaging/check-inside $(wildcard packaging/*.p*)
+shell_scripts := .ci/run $(filter-out scripts/build scripts/check scripts/release scripts/build/extract-phrases, \
+    $(wildcard scripts/* scripts/*/*)) packaging/check-inside $(wildcard packaging/*.p*)
 swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard Fuzz)
 
-# A large real conversation for the tests that want one: an NDJSON file, or an xz of it.
-NATTER_CORPUS ?= $(firstword $(wildcard ../*/corpus/ubuntu-irc.ndjson.xz))
+# Names a large real conversation for the tests that want one: an NDJSON file, or an xz of it.
+NATTER_CORPUS ?=
 ifneq ($(filter %.xz,$(NATTER_CORPUS)),)
 corpus := $(CURDIR)/.build/corpus/$(notdir $(basename $(NATTER_CORPUS)))
 else
@@ -26,7 +27,8 @@ endif
 help:
 	@echo "make build    .build/release/natter and .build/release/natterd"
 	@echo "make demo     build, then a narrated tour with a server of its own"
-	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them"
+	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them; NATTER_CORPUS=FILE, an NDJSON"
+	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
 	@echo "make fuzz     libFuzzer over all that reads bytes of others: FUZZ_SECONDS=60 each, 0 only tries the kept inputs"
@@ -46,7 +48,7 @@ help:
 	@echo "SHARED=1      (with any of these) link natter to shared libraries, for packagers"
 
 packages:
-	@scripts/packages
+	@scripts/build/packages
 
 compiler:
 	@command -v swift >/dev/null 2>&1 || { \
@@ -63,10 +65,10 @@ else
 	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
-	@scripts/compile-catalogues $(programs)/../share/locale
+	@scripts/build/compile-catalogues $(programs)/../share/locale
 
 phrases: packages
-	scripts/extract-phrases
+	scripts/build/extract-phrases
 	for catalogue in po/*.po; do \
 	    msgmerge --quiet --update --backup=none --no-wrap --no-location --no-fuzzy-matching $$catalogue po/natter.pot; done
 
@@ -79,23 +81,24 @@ serve: build
 test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
-	scripts/run-tests $(if $(FILTER),--filter $(FILTER))
+	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
+	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples fuzz)
 
 # A minute for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 60
 fuzz: packages compiler
-	scripts/fuzz $(NAMES) $(FUZZ_SECONDS)
+	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)
 
 torture: packages compiler
-	@scripts/torture $(if $(SEED),$(or $(SECONDS),0),$(or $(SECONDS),1800)) $(SEED)
+	@scripts/check/torture $(if $(SEED),$(or $(SECONDS),0),$(or $(SECONDS),1800)) $(SEED)
 
 mutants: packages compiler
-	@scripts/mutants $(NAMES)
+	@scripts/check/mutants $(NAMES)
 
 # The API against its description, and the examples of the manual and the README, each with a server of its own.
 check-openapi check-examples: build
-	@scripts/$@ $(programs)
+	@scripts/check/$(@:check-%=%) $(programs)
 
 ifneq ($(corpus),$(NATTER_CORPUS))
 $(corpus): $(NATTER_CORPUS) | packages
@@ -108,13 +111,14 @@ lint: packages compiler
 ifneq ($(pages),)
 	mandoc -T lint -W warning $(pages)
 endif
-	scripts/check-catalogues
-	scripts/check-imports
+	scripts/check/catalogues
+	scripts/check/imports
 	@if command -v shellcheck >/dev/null 2>&1; then \
 	    echo shellcheck $(shell_scripts); shellcheck $(shell_scripts); \
 	else echo "lint: shell scripts left out, there is no shellcheck"; fi
 
-bench: build
+bench: export NATTER_CORPUS := $(corpus)
+bench: build $(corpus)
 ifneq ($(wildcard bench/run),)
 	bench/run
 endif
@@ -122,16 +126,16 @@ endif
 # Builds only where nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
 install:
 	@test -x $(programs)/natter && test -x $(programs)/natterd || $(MAKE) build
-	scripts/install $(programs)
+	scripts/release/install $(programs)
 
 uninstall:
-	scripts/install --remove $(programs)
+	scripts/release/install --remove $(programs)
 
 deb: build
-	scripts/make-deb $(programs)
+	scripts/release/make-deb $(programs)
 
 check-deb: deb
-	scripts/check-deb
+	scripts/release/check-deb
 
 clean:
 	rm -rf .build

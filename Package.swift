@@ -1,6 +1,6 @@
 // swift-tools-version: 6.2
 // The map of the project. A room is a target. It imports only rooms above it, and only one room imports each C library.
-// SwiftPM refuses a cycle, and 'scripts/check-imports' (part of 'make lint') refuses an import that is not declared here.
+// SwiftPM refuses a cycle, and 'scripts/check/imports' (part of 'make lint') refuses an import that is not declared here.
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -101,61 +101,79 @@ let rooms = [
 ]
 
 let testTargets = [
-    tests("ModelTests", of: basics + ["NatterCrypto", "CSystem"]),
-    tests("LogTests", of: basics + ["NatterCrypto", "NatterLog"]),
-    tests(
-        "APITests",
-        of: [
-            "NatterServer", "NatterStore", "NatterWire", "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog",
-            "NatterHTTP", "NatterClient",
-        ]),
-    tests(
-        "CommandsTests",
-        of: [
-            "NatterCommands", "NatterCLI", "NatterHTTP", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
-            "NatterCrypto", "NatterModel", "NatterSystem",
-        ]),
-    tests(
-        "OutboxTests",
-        of: [
-            "NatterCommands", "NatterCLI", "NatterClient", "NatterServer", "NatterStore", "NatterWire",
-            "NatterCrypto", "NatterModel", "NatterSystem",
-        ]),
-    tests("StoreTests", of: basics + ["NatterStore", "NatterArchive", "NatterSQLite", "NatterLog", "NatterCrypto"]),
-    tests(
-        "DaemonTests",
-        of: [
-            "natterd", "NatterDaemon", "NatterCLI", "NatterServer", "NatterStore", "NatterWire", "NatterModel",
-            "NatterSystem",
-        ]),
-    tests("CLITests", of: basics + ["NatterCLI"]),
-    tests("NatterHTTPTests", of: ["NatterLanguage", "NatterSystem", "NatterHTTP"]),
-    tests("ManualTests", of: ["NatterCLI", "NatterCommands", "NatterDaemon"]),
-    // Here OpenSSL, which natter uses, speaks to GnuTLS, which natterd uses.
-    tests("ListenerTests", of: basics + ["NatterServer", "NatterTLS", "CEvent"]),
-    tests("PatternTests", of: ["NatterPattern"]),
-    tests("SearchTests", of: basics + ["NatterSearch", "NatterSQLite"]),
-    tests(
-        "ReplicaTests",
-        of: [
-            "NatterHTTP", "NatterClient", "NatterStore", "NatterArchive", "NatterSearch", "NatterLog", "NatterCrypto",
-            "NatterWire",
-            "NatterModel", "NatterSystem", "NatterServer", "FaultSimulation",
-        ]),
-    // Simulated disks, clocks and networks that fail as a seed says, for tests and for torture.
+    // For tests of programs and of rooms alike: random numbers, directories, processes, a raw HTTP client. No room.
+    room("TestSupport", imports: [], path: "Tests/Support/Basics"),
+    // Disks that fail, a clock that a test moves, waiting.
+    room("SystemSupport", imports: ["NatterModel", "NatterSystem", "TestSupport"], path: "Tests/Support/System"),
+    // A store with users.
+    room(
+        "StoreSupport",
+        imports: basics + [
+            "NatterCrypto", "NatterStore", "TestSupport", "SystemSupport",
+        ], path: "Tests/Support/Store"),
+    // A server in this process, and those who use it by HTTP or by commands.
+    room(
+        "ServerSupport",
+        imports: [
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterStore", "NatterWire", "NatterServer", "NatterHTTP",
+            "NatterClient", "NatterCLI", "NatterCommands", "TestSupport", "SystemSupport",
+        ], path: "Tests/Support/Server"),
+    // Disks, clocks and networks that fail as a seed says, for tests and for torture.
     room(
         "FaultSimulation",
-        imports: basics + ["NatterStore", "NatterClient", "NatterWire", "NatterCrypto"],
-        path: "Tests/FaultSimulation"),
-    program("torture", imports: ["FaultSimulation", "NatterSystem"], path: "Tests/Torture"),
+        imports: basics + [
+            "NatterCrypto", "NatterStore", "NatterWire", "NatterClient", "TestSupport", "SystemSupport",
+        ], path: "Tests/FaultSimulation"),
+    program(
+        "torture", imports: ["NatterSystem", "TestSupport", "SystemSupport", "FaultSimulation"], path: "Tests/Torture"),
+    tests("NatterModelTests", of: ["NatterLanguage", "NatterModel", "TestSupport"]),
+    tests("NatterSystemTests", of: basics + ["NatterCrypto", "CSystem", "TestSupport"]),
+    tests("NatterLogTests", of: basics + ["NatterCrypto", "NatterLog", "TestSupport", "SystemSupport"]),
+    tests("NatterSearchTests", of: basics + ["NatterSQLite", "NatterSearch", "TestSupport"]),
     tests(
-        "FaultTests",
+        "NatterStoreTests",
+        of: basics + [
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterArchive", "NatterStore", "TestSupport", "SystemSupport",
+            "StoreSupport",
+        ]),
+    tests("NatterPatternTests", of: ["NatterPattern"]),
+    tests("NatterWireTests", of: ["NatterModel", "NatterWire", "TestSupport"]),
+    // Its TLS client is OpenSSL, which natter uses too; natterd uses GnuTLS.
+    tests(
+        "NatterServerTests",
+        of: basics + [
+            "CEvent", "NatterCrypto", "NatterLog", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
+            "NatterHTTP", "NatterClient", "TestSupport", "SystemSupport", "ServerSupport",
+        ]),
+    tests("NatterHTTPTests", of: ["NatterLanguage", "NatterSystem", "NatterHTTP", "TestSupport", "SystemSupport"]),
+    tests(
+        "NatterClientTests",
         of: [
-            "FaultSimulation", "NatterStore", "NatterClient", "NatterCrypto", "NatterSearch", "NatterModel",
-            "NatterSystem",
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSearch", "NatterArchive", "NatterStore",
+            "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands", "TestSupport",
+            "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
+        ]),
+    tests("NatterCLITests", of: basics + ["NatterCLI", "TestSupport", "SystemSupport"]),
+    tests(
+        "NatterCommandsTests",
+        of: [
+            "NatterModel", "NatterSystem", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands",
+            "NatterDaemon", "TestSupport", "SystemSupport", "ServerSupport",
+        ]),
+    tests(
+        "NatterDaemonTests",
+        of: [
+            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterServer", "NatterCLI", "NatterDaemon",
+            "TestSupport", "SystemSupport", "natterd",
+        ]),
+    tests(
+        "FaultSimulationTests",
+        of: [
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterStore", "NatterClient", "TestSupport",
+            "SystemSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
-    tests("ProgramTests", of: []),
+    tests("ProgramTests", of: ["TestSupport"]),
 ]
 
 let package = Package(

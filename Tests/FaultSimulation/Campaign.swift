@@ -1,4 +1,6 @@
 internal import NatterSystem
+internal import SystemSupport
+internal import TestSupport
 
 /// Looks at the states that a loss of power may leave of a run, one after the other.
 package struct Campaign: Sendable {

@@ -4,6 +4,7 @@ package import NatterModel
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
+package import SystemSupport
 
 /// The client's part of a run: a replica on a disk of its own, synced from a store by the frames of its answers.
 package final class ClientRun {
@@ -11,11 +12,11 @@ package final class ClientRun {
 
     package let disk: SimulatedDisk
     package let location: ReplicaLocation
-    private let clock: SimulatedClock
+    private let clock: TestClock
     /// How many messages of each conversation there were after each sync, by the operations that the disk had seen.
     package private(set) var heads: [Promises.Dated<[String: Int]>] = []
 
-    package init(store: StoreID, clock: SimulatedClock) {
+    package init(store: StoreID, clock: TestClock) {
         self.clock = clock
         disk = SimulatedDisk(clock: clock)
         location = ReplicaLocation(home: "/home", store: store, user: ClientRun.user)
@@ -31,7 +32,7 @@ package final class ClientRun {
 
     /// Syncs until there is no more.
     package static func sync(
-        _ location: ReplicaLocation, disk: SimulatedDisk, clock: SimulatedClock, from driver: StoreDriver,
+        _ location: ReplicaLocation, disk: SimulatedDisk, clock: TestClock, from driver: StoreDriver,
         as token: Token
     ) throws -> SyncReport {
         let writer = ReplicaWriter(location, disk: disk, clock: clock, portionBytes: 2_000)
@@ -83,7 +84,7 @@ package struct ClientJudge {
     private let client: ClientRun
     private let driver: StoreDriver
     private let token: Token
-    private let clock: SimulatedClock
+    private let clock: TestClock
     /// What the server has in the end.
     private let history: [String: [Message]]
 

@@ -1,4 +1,5 @@
 internal import NatterSystem
+package import SystemSupport
 
 /// A client whose process ends at a certain call, by a kill or by an error of the disk, and is followed by others on a machine
 /// that goes on, until the power goes. See `RestartTrial` for what that leaves.

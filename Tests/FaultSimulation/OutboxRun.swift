@@ -2,6 +2,8 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
+package import SystemSupport
+internal import TestSupport
 
 /// A seeded run of an outbox on a simulated disk: messages are put in, and taken out from the front. A call that fails ends
 /// its process, and the next one, on the same machine, does it again.
@@ -10,7 +12,7 @@ package final class OutboxRun {
     package let disk: SimulatedDisk
     /// The operations before the process that failed had been followed by another; nil as long as none has failed.
     package private(set) var secondStart: Int?
-    private let clock = SimulatedClock()
+    private let clock = TestClock(stepMilliseconds: 1)
     private let location: OutboxLocation
     private var generator: SeededGenerator
     private var tried: [String] = []

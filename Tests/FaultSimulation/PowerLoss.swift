@@ -1,3 +1,6 @@
+package import SystemSupport
+internal import TestSupport
+
 /// What may be on a disk when the power goes: what was synced, and of the rest anything. Content of a file is durable after
 /// a sync of the file, a name after a sync of its directory, and neither by the other.
 package struct PowerLoss: Sendable {

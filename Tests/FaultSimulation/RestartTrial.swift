@@ -1,4 +1,5 @@
 internal import NatterSystem
+internal import SystemSupport
 
 /// A server whose process ends at a certain call, and is started again on a machine that goes on: what was never synced is
 /// there to be read until the power goes, and what a failed sync was for is there, too, and never on the disk.

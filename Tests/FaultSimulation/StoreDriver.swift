@@ -3,13 +3,14 @@ internal import NatterLanguage
 package import NatterModel
 package import NatterStore
 package import NatterSystem
+package import SystemSupport
 
 /// A store on a disk, and calls that wait for their answer. Which users there are, it knows from their tokens.
 package final class StoreDriver {
     package static let directory = "/data"
 
     package let disk: any Disk
-    package let clock: SimulatedClock
+    package let clock: TestClock
     package let store: Store
     /// What the store reported, and why it stopped writing if it did.
     package let reports = Monitor<[String]>([])
@@ -17,7 +18,7 @@ package final class StoreDriver {
     /// - Parameter isSmall: whether the bounds are so small that a short run meets them.
     /// - Throws: what `Store.open` throws.
     package init(
-        _ disk: any Disk, clock: SimulatedClock, isSmall: Bool = true, keepsSearchIndex: Bool = false
+        _ disk: any Disk, clock: TestClock, isSmall: Bool = true, keepsSearchIndex: Bool = false
     ) throws {
         (self.disk, self.clock) = (disk, clock)
         var options = Store.Options()

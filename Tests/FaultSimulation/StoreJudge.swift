@@ -2,6 +2,8 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
+package import SystemSupport
+internal import TestSupport
 
 /// Looks at what a server's disk holds after a fault: whether all that was promised is there, once, under its number, and
 /// nothing that nobody sent; whether ids are still known; whether the store goes on; and whether fsck finds it sound.
@@ -15,7 +17,7 @@ package struct StoreJudge {
     package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
 
     /// - Throws: `Violation`; whatever keeps the store from opening or reading.
-    package func judge(_ disk: SimulatedDisk, clock: SimulatedClock) throws {
+    package func judge(_ disk: SimulatedDisk, clock: TestClock) throws {
         let driver = try StoreDriver(disk, clock: clock)
         do {
             defer { driver.close() }

@@ -2,6 +2,8 @@ package import NatterCrypto
 internal import NatterModel
 package import NatterStore
 package import NatterSystem
+package import SystemSupport
+internal import TestSupport
 
 /// One seeded run of a server's store, and of a client that syncs from it, on a simulated disk each: registering, posting in
 /// several conversations, groups, read marks, sealing, tidying, checkpoints, indexing, and starting again. What was promised
@@ -12,7 +14,7 @@ package import NatterSystem
 package final class StoreRun {
     package let seed: UInt64
     package let disk: SimulatedDisk
-    package let clock: SimulatedClock
+    package let clock: TestClock
     package private(set) var driver: StoreDriver
     package let promises = Monitor(Promises())
     package let client: ClientRun
@@ -32,7 +34,7 @@ package final class StoreRun {
     package init(seed: UInt64, keepsSearchIndex: Bool = false, hasClient: Bool = true) throws {
         (self.seed, self.keepsSearchIndex, self.hasClient) = (seed, keepsSearchIndex, hasClient)
         generator = SeededGenerator(seed: seed)
-        clock = SimulatedClock()
+        clock = TestClock(stepMilliseconds: 1)
         disk = SimulatedDisk(clock: clock)
         driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
         client = ClientRun(store: driver.store.id, clock: clock)

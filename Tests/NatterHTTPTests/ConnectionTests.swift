@@ -1,7 +1,9 @@
 internal import Glibc
 internal import NatterHTTP
 internal import NatterSystem
+internal import SystemSupport
 internal import Testing
+internal import TestSupport
 
 @Suite("connections and time", .timeLimit(.minutes(5)))
 struct ConnectionTests {
@@ -103,7 +105,7 @@ struct ConnectionTests {
 
     @Test("a refused port is not reached, and says so")
     func refused() throws {
-        let port = try ScriptedServer.closedPort()
+        let port = try Loopback.closedPort()
         for host in ["127.0.0.1", "[::1]", "localhost"] {
             let failed = failure { () throws(TransportError) in
                 try makeClientUnchecked("http://\(host):\(port)").perform(HTTPRequest(.post, "/", body: []))
@@ -146,7 +148,7 @@ struct ConnectionTests {
     @Test("a server that cannot accept runs into the time-out, and nothing counts as sent")
     func fullBacklog() throws {
         // Given a listener whose queue is full
-        let (listener, port) = try ScriptedServer.listen(host: "127.0.0.1", port: 0, backlog: 0)
+        let (listener, port) = try Loopback.listen(backlog: 0)
         defer { close(listener) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

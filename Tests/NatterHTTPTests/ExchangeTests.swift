@@ -1,5 +1,7 @@
 internal import NatterHTTP
+internal import SystemSupport
 internal import Testing
+internal import TestSupport
 
 @Suite("one request and its answer", .timeLimit(.minutes(5)))
 struct ExchangeTests {

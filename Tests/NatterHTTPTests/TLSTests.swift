@@ -1,6 +1,8 @@
 internal import NatterHTTP
 internal import NatterSystem
+internal import SystemSupport
 internal import Testing
+internal import TestSupport
 
 @Suite(
     "TLS", .serialized, .timeLimit(.minutes(5)),
@@ -86,7 +88,7 @@ struct TLSTests {
 
     @Test("a refused port, a silent one and one that closes")
     func noHandshake() throws {
-        let port = try ScriptedServer.closedPort()
+        let port = try Loopback.closedPort()
         let refused = failure { () throws(TransportError) in
             try makeClientUnchecked("https://localhost:\(port)").perform(HTTPRequest(.get, "/"))
         }

@@ -9,7 +9,7 @@ import schemathesis
 LONGEST_WAIT = 1
 LINES = "application/x-ndjson"
 
-# All from scripts/check-openapi. Accounts and the token that others are made with must last to the end of the run.
+# All from scripts/check/openapi. Accounts and the token that others are made with must last to the end of the run.
 PROTECTED_ACCOUNTS = {"operator", "bob"}
 MAKER = os.environ["MAKER_TOKEN"]
 MAKER_ID = os.environ["MAKER_ID"]

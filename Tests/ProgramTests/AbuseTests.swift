@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// A real server, what it costs to be rude to it, and what others notice.
 @Suite("abuse of a running server")
@@ -15,8 +16,8 @@ struct AbuseTests {
         return kibibytes << 10
     }
 
-    private func post(_ world: World, _ token: String, length: String, _ rest: String = "") throws -> HeldConnection {
-        let connection = try HeldConnection(world.url)
+    private func post(_ world: World, _ token: String, length: String, _ rest: String = "") throws -> RawClient {
+        let connection = try RawClient(world.url, timeoutSeconds: 10)
         connection.send(
             "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)")
         return connection
@@ -46,7 +47,7 @@ struct AbuseTests {
             }
         }
         // A line of bulk that does not end, longer by far than one may be.
-        let endless = try HeldConnection(world.url)
+        let endless = try RawClient(world.url, timeoutSeconds: 10)
         endless.send(
             "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n"
                 + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -65,14 +66,14 @@ struct AbuseTests {
         try world.alice.sends("one")
         let before = try peakMemory(world.daemon)
         // Given 300 of each kind
-        var held: [HeldConnection] = []
+        var held: [RawClient] = []
         for _ in 0..<300 {
-            held.append(try HeldConnection(world.url))
-            let head = try HeldConnection(world.url)
+            held.append(try RawClient(world.url, timeoutSeconds: 10))
+            let head = try RawClient(world.url, timeoutSeconds: 10)
             head.send("GET /v1/whoami HTTP/1.1\r\nHost: a\r\n")
             held.append(head)
             held.append(try post(world, token, length: "Content-Length: 100000", "{"))
-            let deaf = try HeldConnection(world.url, receiveBuffer: 4_096)
+            let deaf = try RawClient(world.url, timeoutSeconds: 10, receiveBuffer: 4_096)
             deaf.send("GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
             held.append(deaf)
         }
@@ -99,7 +100,7 @@ struct AbuseTests {
             let body = HostileText.object([
                 "name": index % 2 == 0 ? "alice" : "nobody\(index)", "password": "guess \(index)",
             ])
-            let connection = try HeldConnection(world.url)
+            let connection = try RawClient(world.url, timeoutSeconds: 10)
             connection.send("POST /v1/login HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
             connection.send(body)
             return connection
@@ -171,7 +172,7 @@ struct AbuseTests {
         // What others run through natter is none of its business.
         let report = world.directory("limit")
         let script = "ulimit -c unlimited; exec \"$0\" wrap -c general -- sh -c \"ulimit -c >'\(report)'\""
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             "/bin/sh", ["-c", script, Programs.path("natter")],
             environment: ["HOME": world.alice.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url]
         ).finish()

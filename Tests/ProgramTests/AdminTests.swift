@@ -1,8 +1,9 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("admin")
 struct AdminTests {
-    private static let password = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+    private static let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
 
     /// Alice is an admin of the server; bob and carol are not.
     private func administered(_ options: [String] = []) throws -> World {
@@ -13,7 +14,9 @@ struct AdminTests {
         return world
     }
 
-    private func login(_ name: String, as person: Person, _ password: Process.Stream = Self.password) throws -> Int32 {
+    private func login(_ name: String, as person: Person, _ password: ChildProcess.Stream = Self.password) throws
+        -> Int32
+    {
         try person.run(["login", name, "--password-stdin"], input: password).code
     }
 
@@ -69,7 +72,7 @@ struct AdminTests {
         try expect(world.alice("admin", "user", "demote", "eve"))
         #expect(try eve("admin", "stats").code == 77)
         // A new password ends what the old one began
-        let other = Process.Stream.bytes(Array("quite another one\n".utf8))
+        let other = ChildProcess.Stream.bytes(Array("quite another one\n".utf8))
         try expect(world.alice.run(["admin", "user", "passwd", "@eve", "--password-stdin"], input: other))
         #expect(try eve("whoami").code == 77)
         #expect(try login("eve", as: eve) == 77)

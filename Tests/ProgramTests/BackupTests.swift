@@ -1,11 +1,12 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("natterd backup, restore, reindex and fsck --repair")
 struct BackupTests {
     /// Lines of `send --lines`.
-    private static func lines(_ label: String, _ count: Int) -> Process.Stream {
+    private static func lines(_ label: String, _ count: Int) -> ChildProcess.Stream {
         .bytes(Array((1...count).map { "\(label) \($0)\n" }.joined().utf8))
     }
 
@@ -61,7 +62,7 @@ struct BackupTests {
         var refused = 0
         for pause in stride(from: 2, through: 60, by: 4) {
             try? FileManager.default.removeItem(atPath: backup)
-            let process = try Process(
+            let process = try ChildProcess(
                 Programs.path("natterd"), ["--data", world.data, "backup", backup],
                 environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"])
             usleep(UInt32(pause) * 1_000)

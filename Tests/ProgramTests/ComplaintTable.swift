@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 /// What users of like tools complain about, and what keeps it from happening here: tests, or why it cannot.
 ///
@@ -14,7 +15,7 @@ enum ComplaintTable {
     static let rows: [(String, Answer)] = [
         (
             "the client loses messages across a reconnect",
-            .tests("FollowTests.comesBack SyncTests.kills ReplicaTests/FaultTests ReplicaTests/SyncTests")
+            .tests("FollowTests.comesBack SyncTests.kills NatterClientTests/FaultTests NatterClientTests/SyncTests")
         ),
         (
             "what was acknowledged before it was handled is lost",
@@ -28,25 +29,27 @@ enum ComplaintTable {
         ),
         (
             "pages lie: filters shorten them and clients stop",
-            .tests("APITests/PageTests StoreTests/PageTests")
+            .tests("NatterServerTests/PageTests NatterStoreTests/PageTests")
         ),
         (
             "a cursor over insertions misses what else happens",
             .partly(
-                "SyncTests.pull StoreTests/SyncTests APITests/SyncTests",
+                "SyncTests.pull NatterStoreTests/SyncTests NatterServerTests/SyncTests",
                 "joins, renames, read marks and departures come by the same cursor; there are no edits to miss")
         ),
         (
             "a repeated send sends twice",
-            .tests("SendTests.identity OutboxTests/BrokenConnectionTests StoreTests/PostingTests")
+            .tests("SendTests.identity NatterClientTests/BrokenConnectionTests NatterStoreTests/PostingTests")
         ),
         (
             "no queue while offline, or one that later messages pass",
-            .tests("QueueTests.queue QueueTests.parked OutboxTests/OutboxTests OutboxTests/ProcessTests")
+            .tests("QueueTests.queue QueueTests.parked NatterClientTests/OutboxTests NatterClientTests/ProcessTests")
         ),
         (
             "success is reported where there was none",
-            .tests("SendTests.noServer FileTests.fullOutput CrashTests.server StoreTests/FaultTests WatchTests.status")
+            .tests(
+                "SendTests.noServer FileTests.fullOutput CrashTests.server NatterStoreTests/FaultTests WatchTests.status"
+            )
         ),
         (
             "starting up takes longer than the work",
@@ -62,21 +65,21 @@ enum ComplaintTable {
         ),
         (
             "commands at the same time block or damage each other",
-            .tests("ConcurrencyTests.thirtyTwo ConcurrencyTests.cursorFile OutboxTests/ProcessTests")
+            .tests("ConcurrencyTests.thirtyTwo ConcurrencyTests.cursorFile NatterClientTests/ProcessTests")
         ),
         (
             "'database is locked' under load",
-            .tests("ConcurrencyTests.thirtyTwo ReplicaTests/ConcurrencyTests APITests/BulkTests")
+            .tests("ConcurrencyTests.thirtyTwo NatterClientTests/ConcurrencyTests NatterServerTests/BulkTests")
         ),
         (
             "a text steers the terminal, or forges output",
             .tests(
                 "LogTests.controlCharacters LogTests.plain UsageTests.escapedErrors TerminalTests.log "
-                    + "CLITests/TerminalTextTests")
+                    + "NatterCLITests/TerminalTextTests")
         ),
         (
             "secrets and texts on the command line",
-            .tests("AccountTests.noPrompt SendTests.standardInput CLITests/PasswordInputTests ServeTests.log")
+            .tests("AccountTests.noPrompt SendTests.standardInput NatterCLITests/PasswordInputTests ServeTests.log")
         ),
         (
             "JSON differs from command to command",
@@ -89,11 +92,11 @@ enum ComplaintTable {
         ),
         (
             "limits of rate are left to scripts, or look like something else",
-            .tests("AccountTests.slowDown APITests/LoginLimitTests")
+            .tests("AccountTests.slowDown NatterServerTests/LoginLimitTests")
         ),
         (
             "no search, or one that does not find what is there",
-            .tests("SearchTests.queries SearchTests.fresh SearchTests/PropertyTests StatusTests.doctor")
+            .tests("SearchTests.queries SearchTests.fresh NatterSearchTests/PropertyTests StatusTests.doctor")
         ),
         (
             "nothing can be deleted, changed or expired",
@@ -103,11 +106,11 @@ enum ComplaintTable {
         ),
         (
             "a backup that cannot be restored, or holds the server up",
-            .tests("CorpusTests.wholeCorpus ImportTests.roundTrip StoreTests/RecoveryTests")
+            .tests("CorpusTests.wholeCorpus ImportTests.roundTrip NatterStoreTests/RecoveryTests")
         ),
         (
             "times without a zone, or in several",
-            .tests("LogTests.plain LogTests.json LogTests.format ExportTests.export CLITests/TimeTests")
+            .tests("LogTests.plain LogTests.json LogTests.format ExportTests.export NatterCLITests/TimeTests")
         ),
         (
             "what is old is shown as if it were new; history ends without a word",

@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("several commands at once on one home")
 struct ConcurrencyTests {
@@ -62,7 +63,7 @@ struct ConcurrencyTests {
     @Test("several logins at once leave one session that works")
     func logins() throws {
         let world = try World()
-        let password = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+        let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
         let processes = try (0..<4).map { _ in
             try world.alice.start(["login", "alice", "--password-stdin"], input: password)
         }

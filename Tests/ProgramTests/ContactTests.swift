@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("contact, block, unblock, and sending to who is not there")
 struct ContactTests {

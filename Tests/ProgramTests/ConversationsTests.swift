@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("ls, mark, log --unread, log --mark")
 struct ConversationsTests {

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Testing
+internal import TestSupport
 
 @Suite("a large real conversation")
 struct CorpusTests {

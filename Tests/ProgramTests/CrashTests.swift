@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("a kill at any moment")
 struct CrashTests {
@@ -20,7 +21,7 @@ struct CrashTests {
         for round in 0..<4 {
             // Given three who send
             let processes = try names.map { name in
-                try Process(
+                try ChildProcess(
                     "/bin/sh", ["-c", CrashTests.sendUntilFailure, Programs.path("natter"), "\(name)-\(round)"],
                     environment: [
                         "HOME": world.person(name).home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url,
@@ -68,7 +69,7 @@ struct CrashTests {
         let file = try world.directory.write("in", lines.joined())
         var count = 1
         for _ in 0..<4 {
-            let process = try Process(
+            let process = try ChildProcess(
                 Programs.path("natterd"), ["--data", world.data, "import", "general", file], environment: [:])
             usleep(UInt32.random(in: 0...250_000, using: &generator))
             process.signal(SIGKILL)
@@ -86,7 +87,7 @@ struct CrashTests {
     func registering(seed: UInt64) throws {
         let world = try World()
         var generator = SeededGenerator(seed: seed)
-        let password = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+        let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
         for number in 1...4 {
             let dora = world.person("dora\(number)")
             let process = try dora.start(["register", dora.name, "--password-stdin"], input: password)

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("log --cursor-file")
 struct CursorFileTests {
@@ -32,7 +33,7 @@ struct CursorFileTests {
         let world = try World()
         try world.alice.sends("one")
         let (file, trace) = (world.directory("cursor"), world.directory("trace"))
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             "/usr/bin/strace",
             ["-f", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
                 + [Programs.path("natter"), "log", "--cursor-file", file],

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("natterd fsck, and what is served of a damaged store")
 struct DamageTests {

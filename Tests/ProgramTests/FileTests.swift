@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("files")
 struct FileTests {
@@ -35,13 +36,13 @@ struct FileTests {
         let file = try directory.write("in", JSON.line(ts: 1, sender: "x", text: "y"))
         let script = "umask \(umask); exec \"$0\" \"$@\""
         for words in [["import", "general", file], ["export", "general"], ["fsck"]] {
-            let outcome = try Process(
+            let outcome = try ChildProcess(
                 "/bin/sh", ["-c", script, Programs.path("natterd"), "--data", directory("data")] + words,
                 environment: ["HOME": directory.path]
             ).finish()
             #expect(outcome.code == 0, "\(words): \(outcome.errors)")
         }
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             "/bin/sh",
             ["-c", script, Programs.path("natterd"), "serve", "--listen", "127.0.0.1:0", "--data", directory("data")],
             environment: ["HOME": directory.path])

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("log -f")
 struct FollowTests {

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("group")
 struct GroupTests {
@@ -25,9 +26,9 @@ struct GroupTests {
 
     /// Waits until so many requests are put aside at the server.
     private func untilSomebodyWaits(_ count: Int, at world: World) throws {
-        let end = Deadline(milliseconds: Process.patienceMilliseconds)
+        let end = Deadline(milliseconds: ChildProcess.patienceMilliseconds)
         repeat {
-            let metrics = try RawRequest.send("GET", "/metrics", to: world.url).body
+            let metrics = try RawRequest.send("GET", "/metrics", to: world.url).text
             if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
             usleep(5_000)
         } while end.leftMilliseconds > 0
@@ -202,7 +203,7 @@ struct GroupTests {
         for name in ["ops", "without-bob"] { #expect(try later("log", name).code == 67) }
         let token = try #require(Files.text(world.bob.natterHome + "/profiles/default/token")).dropLast()
         let sync = try RawRequest.send("GET", "/v1/sync", to: world.url, token: String(token))
-        #expect(sync.status == 200 && !sync.body.contains("without-bob") && !sync.body.contains("secret"))
+        #expect(sync.status == 200 && !sync.text.contains("without-bob") && !sync.text.contains("secret"))
     }
 
     @Test("deleted, it is gone at its members' next sync; a new one of that name starts empty everywhere")

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// Writers and readers of one conversation while the server is killed again and again, and what they saw.
 @Suite("the history that many see while the server is killed")
@@ -119,14 +120,14 @@ struct HistoryTests {
                 let answer = try? RawRequest.send(
                     "POST", "/v1/messages", to: ledger.url, token: token, headers: ["Content-Type: application/json"],
                     body: body)
-                guard let answer, let object = try? JSON(parsing: answer.body) else {
+                guard let answer, let object = try? JSON(parsing: answer.text) else {
                     usleep(2_000)
                     continue
                 }
                 switch answer.status {
                 case 200, 201: seq = object[int: "seq"]
                 case 503: usleep(2_000)
-                default: return ledger.report("a message was answered \(answer.status) \(answer.body)")
+                default: return ledger.report("a message was answered \(answer.status) \(answer.text)")
                 }
             }
             guard let seq else { return }
@@ -163,7 +164,7 @@ struct HistoryTests {
     ) -> (messages: [(seq: Int, text: String)], head: Int)? {
         guard
             let answer = try? RawRequest.send("GET", "\(path)?after=\(seq)&limit=200", to: ledger.url, token: token),
-            answer.status == 200, let object = try? JSON(parsing: answer.body), let head = object[int: "head"]
+            answer.status == 200, let object = try? JSON(parsing: answer.text), let head = object[int: "head"]
         else {
             usleep(2_000)
             return nil

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import TestSupport
 
 /// What somebody who means ill would write wherever they may write something, and what must never come of it.
 enum HostileText {

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Testing
+internal import TestSupport
 
 /// Each payload goes into each field, by HTTP, by the command line and by an import; then everything that prints for people
 /// is asked to print it, into a pipe and onto a terminal.
@@ -134,7 +135,7 @@ struct HostileTextTests {
                 body: HostileText.object(["conversation": "general", "text": "x " + payload]))
         }
         _ = try world.bob("sync")
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             "/usr/bin/script", ["-qec", "'\(try Programs.path("natter"))' \(command)", "/dev/null"],
             environment: [
                 "HOME": world.bob.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url, "TERM": "xterm",

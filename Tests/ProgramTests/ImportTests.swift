@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Testing
+internal import TestSupport
 
 @Suite("natterd import, export")
 struct ImportTests {
@@ -77,7 +78,7 @@ struct ImportTests {
         let before = try world.natterd("export", "general").bytes
         let text = lines[0] + "\n" + lines[1] + bad + "\n" + lines[2]
         let file = try world.directory.write("in", text)
-        for (path, input) in [(file, Process.Stream.nothing), ("-", .bytes(Array(text.utf8)))] {
+        for (path, input) in [(file, ChildProcess.Stream.nothing), ("-", .bytes(Array(text.utf8)))] {
             let outcome = try world.natterd("import", "general", path, input: input)
             #expect(outcome.code == 65)
             #expect(isOneLine(outcome.errors) && outcome.errors.contains("line 4"))
@@ -151,7 +152,7 @@ struct ImportTests {
         world.stopServing()
         #expect(try lines(world.natterd("export", "general")) == logged)
         world.stopServing()
-        let full = try Process(
+        let full = try ChildProcess(
             Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
             output: .path("/dev/full")
         ).finish()

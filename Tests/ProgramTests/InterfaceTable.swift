@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Testing
+internal import TestSupport
 
 /// Each line of the public interface, as far as it is built, and the tests that hold the programs to it.
 enum InterfaceTable {
@@ -33,14 +34,20 @@ enum InterfaceTable {
         ("no password or token over plain HTTP to another host", "AccountTests.insecure"),
         ("--insecure", "AccountTests.insecure"),
         ("--ca-file, and no certificate that is not verified", "NatterHTTPTests/TLSTests"),
-        ("--timeout", "StatusTests.badConfig CommandsTests/ConfigCommandTests CommandsTests/DoctorCommandTests"),
+        (
+            "--timeout",
+            "StatusTests.badConfig NatterCommandsTests/ConfigCommandTests NatterCommandsTests/DoctorCommandTests"
+        ),
         // natter: commands
         (
             "register: password from file or standard input, never an argument",
             "AccountTests.register AccountTests.noPrompt"
         ),
         ("login, logout, logout --all", "AccountTests.sessions AccountTests.logoutAlone AccountTests.anotherLogin"),
-        ("passwd: revokes other sessions", "StatusTests.passwd StatusTests.passwdRefused CLITests/PasswordInputTests"),
+        (
+            "passwd: revokes other sessions",
+            "StatusTests.passwd StatusTests.passwdRefused NatterCLITests/PasswordInputTests"
+        ),
         ("whoami", "AccountTests.register AccountTests.names AccountTests.whoamiOffline"),
         ("send: words, -c, prints nothing in a pipe", "SendTests.words"),
         ("send: standard input, '-', a final newline dropped", "SendTests.standardInput"),
@@ -48,19 +55,19 @@ enum InterfaceTable {
         ("send --json: the message", "SendTests.json"),
         (
             "send --lines, with --id KEY:n",
-            "QueueTests.lines OutboxTests/LineTests OutboxTests/InputLinesTests OutboxTests/BrokenConnectionTests"
+            "QueueTests.lines NatterClientTests/LineTests NatterClientTests/InputLinesTests NatterClientTests/BrokenConnectionTests"
         ),
         (
             "send --ndjson: stops at the first refused line, 65, naming it",
-            "QueueTests.objects OutboxTests/LineTests"
+            "QueueTests.objects NatterClientTests/LineTests"
         ),
         (
             "send --queue: kept durably, delivered in order by any later command",
-            "QueueTests.queue OutboxTests/OutboxTests OutboxTests/ProcessTests OutboxTests/BrokenConnectionTests"
+            "QueueTests.queue NatterClientTests/OutboxTests NatterClientTests/ProcessTests NatterClientTests/BrokenConnectionTests"
         ),
         (
             "outbox ls, retry, drop; a refused one is parked with its reason",
-            "QueueTests.parked OutboxTests/OutboxTests"
+            "QueueTests.parked NatterClientTests/OutboxTests"
         ),
         ("send: not logged in, unknown, no server", "SendTests.notLoggedIn SendTests.unknown SendTests.noServer"),
         ("pm USER", "SendTests.personal"),
@@ -91,15 +98,15 @@ enum InterfaceTable {
         ),
         ("search: in the replica, never wrong", "SearchTests.plain SearchTests.fresh"),
         ("sync, --wait, --exit-code, CONV…", "SyncTests.pull SyncTests.wait SyncTests.named SyncTests.interrupted"),
-        ("sync --since: a replica may begin late, and says so", "SyncTests.late StoreTests/SyncTests"),
-        ("colours, day lines, own messages told apart", "TerminalTests.log CommandsTests/MessagePrinterTests"),
-        ("search --regex, --substring", "CommandsTests/PatternSearchTests"),
+        ("sync --since: a replica may begin late, and says so", "SyncTests.late NatterStoreTests/SyncTests"),
+        ("colours, day lines, own messages told apart", "TerminalTests.log NatterCommandsTests/MessagePrinterTests"),
+        ("search --regex, --substring", "NatterCommandsTests/PatternSearchTests"),
         ("status: account, server, last sync, unread, what waits", "StatusTests.status"),
         ("status --short", "StatusTests.short"),
-        ("doctor: 1 with a finding", "StatusTests.doctor CommandsTests/DoctorCommandTests"),
+        ("doctor: 1 with a finding", "StatusTests.doctor NatterCommandsTests/DoctorCommandTests"),
         (
             "verify: against checksums and the server's head hash",
-            "ExportTests.whole ExportTests.damaged CommandsTests/VerifyCommandTests"
+            "ExportTests.whole ExportTests.damaged NatterCommandsTests/VerifyCommandTests"
         ),
         (
             "ls: unread count and last message",
@@ -135,9 +142,9 @@ enum InterfaceTable {
         ("admin log, -f", "AdminTests.log AdminTests.follow"),
         ("export: seq, ts, sender, text", "ExportTests.export ExportTests.kinds ExportTests.damaged"),
         ("serve", "ServeTests.natterServe"),
-        ("completion bash, zsh, fish", "StatusTests.completion CLITests/CompletionTests"),
-        ("config get, set", "StatusTests.config StatusTests.badConfig CommandsTests/ConfigCommandTests"),
-        ("the tables of commands and the man pages agree", "ManualTests/ManualTests"),
+        ("completion bash, zsh, fish", "StatusTests.completion NatterCLITests/CompletionTests"),
+        ("config get, set", "StatusTests.config StatusTests.badConfig NatterCommandsTests/ConfigCommandTests"),
+        ("the tables of commands and the man pages agree", "NatterCommandsTests/ManualTests"),
         // Output
         ("a line of log in a pipe; further lines begin with a tab", "LogTests.plain LogTests.all SearchTests.plain"),
         (
@@ -191,15 +198,15 @@ enum InterfaceTable {
         ),
         (
             "--tls-cert, --tls-key: 1.2 and up; bad files are 78",
-            "TLSTests.versions TLSTests.badFiles TLSTests.otherKeys TLSTests.readers ListenerTests/TLSTests"
+            "TLSTests.versions TLSTests.badFiles TLSTests.otherKeys TLSTests.readers NatterServerTests/TLSTests"
         ),
-        ("SIGHUP reloads the certificate and cuts nobody off", "TLSTests.reload ListenerTests/TLSTests"),
+        ("SIGHUP reloads the certificate and cuts nobody off", "TLSTests.reload NatterServerTests/TLSTests"),
         ("tls-self-signed", "TLSTests.household"),
         ("a certificate that is not verified: 69", "TLSTests.household TLSTests.refused"),
         ("nginx in front", "ProxyTests.nginx"),
         (
             "--behind-proxy: X-Forwarded-For of these alone",
-            "NetworkTests.visits NetworkTests.metrics ListenerTests/ForwardedForTests"
+            "NetworkTests.visits NetworkTests.metrics NatterServerTests/ForwardedForTests"
         ),
         ("--registration open, closed, invite", "NetworkTests.registration NetworkTests.invite"),
         ("GET /: the web page, with a Content-Security-Policy; --no-web", "NetworkTests.page NetworkTests.noPage"),
@@ -222,17 +229,17 @@ enum InterfaceTable {
         ("fsck: 0 clean, 1 damage, each with file, offset, range", "DamageTests.clean DamageTests.flipped"),
         (
             "fsck --repair",
-            "BackupTests.repair StoreTests/RepairTests StoreTests/ReindexTests"
+            "BackupTests.repair NatterStoreTests/RepairTests NatterStoreTests/ReindexTests"
         ),
         (
             "backup DEST, while the server runs; restore SRC",
-            "BackupTests.whileWriting BackupTests.killed StoreTests/BackupTests"
+            "BackupTests.whileWriting BackupTests.killed NatterStoreTests/BackupTests"
         ),
         (
             "a restored server: a client ahead of it compares, keeps its surplus aside, and offers its own again",
             "RestoreTests.clients RestoreTests.equal"
         ),
-        ("reindex: from the logs alone", "BackupTests.reindex StoreTests/ReindexTests"),
+        ("reindex: from the logs alone", "BackupTests.reindex NatterStoreTests/ReindexTests"),
         ("SIGTERM, SIGINT: finish what is in flight, exit 0", "ServeTests.stop ServeTests.stopWhileWaiting"),
         ("logs to standard error; never a password, token or text", "ServeTests.log TLSTests.log"),
         ("fsck; export of what is whole, 74", "DamageTests.clean DamageTests.flipped DamageTests.lost"),
@@ -266,17 +273,16 @@ struct InterfaceTableTests {
 enum KnownTests {
     /// `SuiteTests.function` of the programs' tests, `Target/SuiteTests` of all.
     static func names() throws -> Set<String> {
-        let directory = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent().path
+        let tests = "\(Programs.packageRoot)/Tests"
         var found: Set<String> = []
-        for path in Files.below(directory) where path.hasSuffix("Tests.swift") {
+        for path in Files.below("\(tests)/ProgramTests") where path.hasSuffix("Tests.swift") {
             let suite = String(try #require(path.split(separator: "/").last).dropLast(".swift".count))
             for match in try #require(Files.text(path)).matches(of: /\n    func (\w+)\(/) {
                 found.insert("\(suite).\(match.1)")
             }
         }
-        let tests = URL(filePath: directory).deletingLastPathComponent().path
         for path in Files.below(tests) where path.hasSuffix("Tests.swift") {
-            let target = String(try #require(path.split(separator: "/").dropLast().last))
+            let target = String(try #require(path.dropFirst(tests.count).split(separator: "/").first))
             for match in try #require(Files.text(path)).matches(of: /\nstruct (\w+Tests)\b/) {
                 found.insert("\(target)/\(match.1)")
             }

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import TestSupport
 
 /// A JSON object that a program wrote.
 struct JSON {
@@ -31,4 +32,9 @@ struct JSON {
         encoder.outputFormatting = .withoutEscapingSlashes
         return (try? encoder.encode(text)).map { String(decoding: $0, as: UTF8.self) } ?? "\"\""
     }
+}
+
+extension Outcome {
+    /// The lines as JSON objects.
+    func objects() throws -> [JSON] { try lines.map { try JSON(parsing: $0) } }
 }

@@ -1,14 +1,15 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("languages")
 struct LanguageTests {
     /// The catalogues, compiled as 'make build' does it.
     private static let catalogues = Result { () throws -> TemporaryDirectory in
         let directory = try TemporaryDirectory()
-        let made = try Process(
-            Programs.packageRoot + "/scripts/compile-catalogues", [directory.path],
+        let made = try ChildProcess(
+            Programs.packageRoot + "/scripts/build/compile-catalogues", [directory.path],
             environment: ["PATH": "/usr/bin:/bin"]
         ).finish()
         guard made.code == 0 else { throw Failure("compile-catalogues: \(made.errors)") }
@@ -84,13 +85,13 @@ struct LanguageTests {
         try FileManager.default.createDirectory(atPath: directory("bin"), withIntermediateDirectories: false)
         try FileManager.default.createDirectory(atPath: directory("share"), withIntermediateDirectories: false)
         // Not by this process: what it has open for writing while another test forks could not be run.
-        let copy = try Process(
+        let copy = try ChildProcess(
             "/bin/cp", [try Programs.path(program), directory("bin/\(program)")], environment: [:]
         ).finish()
         #expect(copy.code == 0)
         try FileManager.default.copyItem(
             atPath: try LanguageTests.catalogues.get().path, toPath: directory("share/locale"))
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             directory("bin/\(program)"), ["lgo"], environment: ["LANGUAGE": "ru", "HOME": directory.path]
         ).finish()
         #expect(outcome.code == 64 && isRussian(outcome.errors), "\(outcome.errors)")
@@ -178,7 +179,8 @@ struct LanguageTests {
                 "HOME": world.bob.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url, "TERM": "dumb",
                 "TZ": "UTC", "NATTER_PAGER": "cat",
             ]) { $1 }
-            return try Process("/usr/bin/script", ["-qec", quoted, "/dev/null"], environment: variables).finish().output
+            return try ChildProcess("/usr/bin/script", ["-qec", quoted, "/dev/null"], environment: variables).finish()
+                .output
         }
         let log = try screen("log")
         #expect(
@@ -237,7 +239,7 @@ struct LanguageTests {
     func help(program: String) throws {
         let person = try LanguageTests.nobody.get().person("nobody")
         func page(_ words: [String]) throws -> String {
-            let outcome = try Process(
+            let outcome = try ChildProcess(
                 try Programs.path(program), ["help"] + words,
                 environment: try variables().merging(["HOME": person.home]) { $1 }
             ).finish()

@@ -2,6 +2,7 @@ internal import Foundation
 internal import Glibc
 internal import RegexBuilder
 internal import Testing
+internal import TestSupport
 
 @Suite("log")
 struct LogTests {

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("natterd serve in a network")
 struct NetworkTests {
@@ -10,7 +11,7 @@ struct NetworkTests {
         let refused = try Daemon.run(
             ["serve", "--data", directory("data"), "--listen", address], home: directory.path)
         #expect(refused.code == 78 && refused.errors.contains("unencrypted"))
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"),
             ["serve", "--data", directory("data"), "--listen", address, "--behind-proxy", "192.0.2.1"], environment: [:]
         )
@@ -38,7 +39,7 @@ struct NetworkTests {
                 "GET", "/v1/sessions", to: world.url, token: token,
                 headers: ["X-Forwarded-For: 198.51.100.1, 203.0.113.7"])
             #expect(answer.status == 200)
-            #expect(try JSON(parsing: answer.body)[objects: "sessions"].first?[string: "address"] == address)
+            #expect(try JSON(parsing: answer.text)[objects: "sessions"].first?[string: "address"] == address)
             world.stopServing()
         }
     }
@@ -77,7 +78,7 @@ struct NetworkTests {
     func registration() throws {
         let world = try World(isServing: false)
         let configuration = try world.directory.write("data/natterd.conf", "registration = closed\nno-web = yes\n")
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         func register(_ name: String) throws -> Outcome {
@@ -104,7 +105,7 @@ struct NetworkTests {
     func invite() throws {
         let world = try World(isServing: false)
         try world.serve(["--registration", "invite"])
-        func register(_ more: String) throws -> RawRequest.Answer {
+        func register(_ more: String) throws -> Answer {
             try RawRequest.send(
                 "POST", "/v1/register", to: world.url, headers: ["Content-Type: application/json"],
                 body: Array("{\"name\":\"dora\",\"password\":\"\(World.password)\"\(more)}".utf8))
@@ -120,21 +121,21 @@ struct NetworkTests {
         let world = try World()
         let answer = try RawRequest.send("GET", "/", to: world.url)
         #expect(answer.status == 200 && answer.head.contains("Content-Type: text/html; charset=utf-8"))
-        #expect(answer.body.contains("natter register"))
+        #expect(answer.text.contains("natter register"))
         for forbidden in ["<script", "src=", "href=", "style=", "javascript:"] {
-            #expect(!answer.body.contains(forbidden))
+            #expect(!answer.text.contains(forbidden))
         }
         let policy = try #require(answer.head.firstMatch(of: /Content-Security-Policy: (.*)\r\n/)?.1)
         #expect(policy.hasPrefix("default-src 'none'; style-src 'sha256-"))
-        let style = try #require(answer.body.firstMatch(of: /(?s)<style>(.*)<\/style>/)?.1)
-        let hash = try Process(
+        let style = try #require(answer.text.firstMatch(of: /(?s)<style>(.*)<\/style>/)?.1)
+        let hash = try ChildProcess(
             "/bin/sh", ["-c", "openssl dgst -sha256 -binary | base64"], environment: ["PATH": "/usr/bin:/bin"],
             input: .bytes(Array(style.utf8))
         ).finish().output.dropLast()
         #expect(policy.contains("'sha256-\(hash)'"))
         let head = try RawRequest.send("HEAD", "/", to: world.url)
         #expect(
-            head.status == 200 && head.body.isEmpty && head.head.contains("Content-Length: \(answer.body.utf8.count)"))
+            head.status == 200 && head.text.isEmpty && head.head.contains("Content-Length: \(answer.body.count)"))
         let refused = try RawRequest.send("POST", "/", to: world.url)
         #expect(refused.status == 405 && refused.head.contains("Allow: GET, HEAD"))
     }

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// Something else stands where a program keeps a file of its own: no program waits for it for ever, writes through it, or
 /// makes what it points to.
@@ -56,7 +57,7 @@ struct OddFileTests {
             guard mkdir(data, 0o700) == 0 else { throw Failure("mkdir: \(errno)") }
             try outside.place(kind, at: "\(data)/\(name)")
             let what = "\(kind) at \(name)"
-            let serving = try Process(
+            let serving = try ChildProcess(
                 Programs.path("natterd"), ["serve", "--data", data, "--listen", "127.0.0.1:0"],
                 environment: ["HOME": directory.path, "SWIFT_BACKTRACE": "enable=no"])
             // It starts, or says why not.

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// The operator's commands, with a server on the directory and without one.
 @Suite("natterd user, clients, status, and the socket")
@@ -17,7 +18,7 @@ struct OperateTests {
         if !afterwards { world.stopServing() }
     }
 
-    private let secret = Process.Stream.bytes(Array("a new password\nanother line\n".utf8))
+    private let secret = ChildProcess.Stream.bytes(Array("a new password\nanother line\n".utf8))
 
     @Test("user add makes an account that can log in; --admin an admin; what can't be is refused")
     func add() throws {
@@ -78,7 +79,7 @@ struct OperateTests {
             #expect(try world.natterd("user", "passwd", "alice", "--password-stdin", input: secret).code == 0)
             try serving(world, afterwards: isServing) { () throws in
                 #expect(try world.alice("whoami").code == 77)
-                let old = Process.Stream.bytes(Array("\(World.password)\n".utf8))
+                let old = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
                 #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: old).code == 77)
                 #expect(try world.alice.run(["login", "alice", "--password-stdin"], input: secret).code == 0)
             }
@@ -122,7 +123,7 @@ struct OperateTests {
         let world = try World()
         let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token"))
             .trimmingCharacters(in: .newlines)
-        func log() throws -> RawRequest.Answer {
+        func log() throws -> Answer {
             try RawRequest.send(
                 "GET", "/v1/admin/audit", to: world.url, token: token, headers: ["Accept: application/x-ndjson"])
         }
@@ -135,7 +136,7 @@ struct OperateTests {
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         #expect(try world.natterd("export", "general").code == 0)
         try world.serve()
-        let entries = try log().body.split(separator: "\n").map { try JSON(parsing: String($0)) }
+        let entries = try log().text.split(separator: "\n").map { try JSON(parsing: String($0)) }
         #expect(
             entries.map { $0[string: "action"] } == ["exported", "user_promoted", "user_demoted", "user_promoted"])
         #expect(entries.allSatisfy { $0[string: "actor"] == "operator (uid \(getuid()))" })
@@ -182,7 +183,7 @@ struct OperateTests {
         #expect(bad.code == 65 && isOneLine(bad.errors) && bad.errors.contains("standard input, line 501"))
         #expect(try world.natterd("export", "nowhere").code == 67)
         #expect(try world.natterd("import", "@alice,@bob", "-", input: .bytes(Array(lines.utf8))).code == 65)
-        let full = try Process(
+        let full = try ChildProcess(
             Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
             output: .path("/dev/full")
         ).finish()
@@ -198,7 +199,7 @@ struct OperateTests {
         let world = try World()
         try world.alice.sends("before")
         let lines = (1...20_000).map { JSON.line(ts: $0, sender: "x", text: "imported \($0)") }.joined()
-        let process = try Process(
+        let process = try ChildProcess(
             Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:], input: .pipe)
         // While the file is on its way, the others send; the last piece is held back until they have.
         let bytes = Array(lines.utf8)
@@ -251,7 +252,7 @@ struct OperateTests {
     @Test("a command that is killed while it sends its file leaves nothing behind, and the server goes on")
     func killedCommand() throws {
         let world = try World()
-        let process = try Process(
+        let process = try ChildProcess(
             Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:],
             input: .pipe)
         for number in 1...2_000 { process.type(JSON.line(ts: number, sender: "x", text: "message \(number)")) }
@@ -283,7 +284,7 @@ struct OperateTests {
         // What somebody put there is not removed.
         world.stopServing()
         for make in ["mkfifo '\(path)'", "ln -s /tmp/elsewhere '\(path)'", "touch '\(path)'"] {
-            #expect(try Process("/bin/sh", ["-c", make], environment: [:]).finish().code == 0)
+            #expect(try ChildProcess("/bin/sh", ["-c", make], environment: [:]).finish().code == 0)
             let outcome = try world.natterd("serve", "--listen", "127.0.0.1:0")
             #expect(outcome.code == 73 && isOneLine(outcome.errors) && outcome.errors.contains("natterd.sock"))
             #expect(try world.natterd("user", "list").code == 0)
@@ -295,7 +296,7 @@ struct OperateTests {
     func stranger() throws {
         let program = try Programs.path("natterd")
         func asNobody(_ words: [String]) throws -> Outcome {
-            try Process(
+            try ChildProcess(
                 "/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", program] + words,
                 environment: ["SWIFT_BACKTRACE": "enable=no"]
             ).finish()
@@ -328,7 +329,7 @@ struct OperateTests {
     func atOnce() throws {
         try inBoth { world throws in
             let processes = try (1...16).map { number in
-                try Process(
+                try ChildProcess(
                     Programs.path("natterd"), ["--data", world.data, "user", "add", "u\(number)", "--password-stdin"],
                     environment: [:], input: secret)
             }
@@ -375,6 +376,6 @@ private enum UnixSocket {
     }
 }
 
-extension Process.Stream {
+extension ChildProcess.Stream {
     fileprivate var isNothing: Bool { if case .nothing = self { true } else { false } }
 }

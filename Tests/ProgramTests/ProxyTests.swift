@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite(
     "nginx in front, by the file that README.md names",
@@ -37,7 +38,7 @@ struct ProxyTests {
         // A client that claims to be another is not believed.
         let token = try world.alice.token()
         func curl(_ words: String...) throws -> Outcome {
-            try Process(
+            try ChildProcess(
                 "/usr/bin/curl",
                 [
                     "-sS", "--cacert", world.certificate, "--interface", "127.0.0.2", "-H",
@@ -65,7 +66,7 @@ private final class Nginx {
     static var isInstalled: Bool { access(path, X_OK) == 0 }
 
     let url: String
-    private let process: Process
+    private let process: ChildProcess
 
     init(to world: World) throws {
         guard let site = Files.text("\(Programs.packageRoot)/examples/nginx.conf") else { throw Failure("no example") }
@@ -91,7 +92,7 @@ private final class Nginx {
                 "nginx.conf",
                 "daemon off;\nmaster_process off;\nerror_log stderr notice;\npid \(world.directory("nginx.pid"));\n"
                     + "events {}\nhttp {\naccess_log off;\n\(temporary.joined(separator: "\n"))\n\(text)\n}\n")
-            let process = try Process(Nginx.path, ["-p", world.directory.path, "-c", file], environment: [:])
+            let process = try ChildProcess(Nginx.path, ["-p", world.directory.path, "-c", file], environment: [:])
             do {
                 // Its sockets listen by then.
                 try process.waitForErrors("event method")

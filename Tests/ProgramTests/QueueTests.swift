@@ -1,9 +1,10 @@
 internal import Testing
+internal import TestSupport
 
 /// One or two of each here: the target OutboxTests has cut connections, kills, and many senders at once.
 @Suite("send --lines, --ndjson, --queue, and outbox")
 struct QueueTests {
-    private func bytes(_ text: String) -> Process.Stream { .bytes(Array(text.utf8)) }
+    private func bytes(_ text: String) -> ChildProcess.Stream { .bytes(Array(text.utf8)) }
 
     @Test("--lines: each line a message, blank ones skipped; the same key again sends nothing twice")
     func lines() throws {

@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("bad requests to a running server")
 struct RequestTests {
@@ -81,8 +82,8 @@ struct RequestTests {
             request.method, request.target, to: world.url, token: request.hasToken ? String(token.dropLast()) : nil,
             headers: request.headers, body: request.body)
         #expect(answer.status == request.status)
-        #expect(answer.code == request.code, "\(answer.body)")
-        let message = try JSON(parsing: answer.body)[object: "error"]?[string: "message"] ?? ""
+        #expect(answer.code == request.code, "\(answer.text)")
+        let message = try JSON(parsing: answer.text)[object: "error"]?[string: "message"] ?? ""
         #expect(!message.isEmpty && !message.contains("\n"))
         #expect((answer.status == 405) == answer.head.lowercased().contains("\r\nallow: "))
         // And nothing changed

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("clients of a server that was put back")
 struct RestoreTests {

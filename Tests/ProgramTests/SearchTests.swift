@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("search")
 struct SearchTests {

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("send, pm")
 struct SendTests {

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("natterd serve")
 struct ServeTests {
@@ -108,7 +109,7 @@ struct ServeTests {
         let world = try World(isServing: false)
         let path = world.directory("data/natterd.conf")
         try Data("# comment\nlisten = [::1]:0\nlog-format = json\n".utf8).write(to: URL(filePath: path))
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", world.data], environment: [:],
             errors: .path(world.directory("log")))
         #expect(try daemon.line().hasPrefix("natterd: listening on http://[::1]:"))
@@ -152,7 +153,7 @@ struct ServeTests {
     @Test("SIGHUP reads the configuration again, and the server goes on")
     func reload() throws {
         let world = try World(isServing: false)
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         daemon.signal(SIGHUP)
@@ -165,13 +166,13 @@ struct ServeTests {
     @Test("'natter serve' runs the natterd beside it")
     func natterServe() throws {
         let directory = try TemporaryDirectory()
-        let process = try Process(
+        let process = try ChildProcess(
             Programs.path("natter"), ["serve", "--listen", "127.0.0.1:0", "--data", directory("data")],
             environment: ["HOME": directory.path])
         #expect(try process.line().hasPrefix("natterd: listening on http://127.0.0.1:"))
         process.signal(SIGTERM)
         #expect(process.finish().code == 0)
-        let misused = try Process(
+        let misused = try ChildProcess(
             Programs.path("natter"), ["serve", "--nix"], environment: ["HOME": directory.path]
         ).finish()
         #expect(misused.code == 64 && isOneLine(misused.errors))
@@ -203,7 +204,7 @@ struct ServeTests {
     @Test("when the server is started with standard output closed for reading, it serves all the same")
     func closedOutput() throws {
         let world = try World(isServing: false)
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:],
             output: .nothing)
         try daemon.waitForErrors("listening")

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("status, doctor, config, passwd, completion")
 struct StatusTests {
@@ -159,7 +160,7 @@ struct StatusTests {
         #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
         // And bash takes its own
         if shell == "bash" {
-            let check = try Process("/bin/bash", ["-n"], environment: [:], input: .bytes(outcome.bytes)).finish()
+            let check = try ChildProcess("/bin/bash", ["-n"], environment: [:], input: .bytes(outcome.bytes)).finish()
             #expect(check.code == 0 && check.errors.isEmpty)
         }
     }

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("TLS")
 struct TLSTests {
@@ -29,7 +30,7 @@ struct TLSTests {
         let made = try certificate(in: world, "--json", "chat.example")
         let object = try JSON(parsing: made.output)
         #expect(Files.mode(world.certificate) == 0o600 && Files.mode(world.key) == 0o600)
-        let shown = try Process(
+        let shown = try ChildProcess(
             "/usr/bin/openssl", ["x509", "-in", world.certificate, "-noout", "-fingerprint", "-sha256"],
             environment: [:]
         ).finish().output
@@ -40,7 +41,7 @@ struct TLSTests {
         // As its last lines say: in natterd.conf, relative to it.
         try world.directory.write(
             "data/natterd.conf", "listen = 0.0.0.0:0\ntls-cert = tls-cert.pem\ntls-key = tls-key.pem\n")
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", world.data], environment: [:],
             errors: .path(world.data + ".log"))
         let port = try #require(try daemon.line().split(separator: ":").last)
@@ -86,7 +87,7 @@ struct TLSTests {
         let world = try World(isServing: false)
         try certificate(in: world)
         let first = try world.directory.write("first.pem", try #require(Files.bytes(world.certificate)))
-        let daemon = try Process(
+        let daemon = try ChildProcess(
             Programs.path("natterd"),
             ["serve", "--data", world.data, "--listen", "127.0.0.1:0", "--log-level", "debug"]
                 + ["--tls-cert", world.certificate, "--tls-key", world.key], environment: [:])
@@ -178,7 +179,7 @@ struct TLSTests {
         let world = try secureWorld()
         func offers(_ options: String...) throws -> Bool {
             let target = String(world.url.dropFirst("https://".count))
-            return try Process(
+            return try ChildProcess(
                 "/usr/bin/openssl", ["s_client", "-connect", target] + options, environment: [:]
             ).finish().output.contains("Verify return code: 18")
         }
@@ -221,7 +222,7 @@ struct TLSTests {
             """
         let file = try world.directory.write("readers.py", script)
         let port = try #require(world.url.split(separator: ":").last)
-        let readers = try Process(
+        let readers = try ChildProcess(
             "/usr/bin/python3", [file, String(port), token, world.certificate], environment: [:])
         #expect(try readers.line() == "waiting")
         #expect(try world.alice("send", "the news", "--ca-file", world.certificate).code == 0)
@@ -273,7 +274,7 @@ struct TLSTests {
 }
 
 extension World {
-    typealias Input = Process.Stream
+    typealias Input = ChildProcess.Stream
 
     var certificate: String { directory("data/tls-cert.pem") }
     var key: String { directory("data/tls-key.pem") }
@@ -281,13 +282,13 @@ extension World {
 
 extension TLSTests {
     private static func openssl(_ words: [String]) throws {
-        let outcome = try Process("/usr/bin/openssl", words, environment: ["PATH": "/usr/bin:/bin"]).finish()
+        let outcome = try ChildProcess("/usr/bin/openssl", words, environment: ["PATH": "/usr/bin:/bin"]).finish()
         guard outcome.code == 0 else { throw Failure("openssl: \(outcome.errors)") }
     }
 
     /// The certificate that a server shows, as PEM.
     private static func shownCertificate(_ url: String) throws -> String {
-        try Process(
+        try ChildProcess(
             "/usr/bin/openssl", ["s_client", "-connect", String(url.dropFirst("https://".count))], environment: [:]
         ).finish().output
     }

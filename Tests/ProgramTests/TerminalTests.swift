@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// The programs on a terminal, which script(1) gives them.
 @Suite("on a terminal")
@@ -14,7 +15,7 @@ struct TerminalTests {
             "HOME": person.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": person.server, "TERM": "xterm", "TZ": "UTC",
         ]
         variables.merge(environment) { $1 }
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             "/usr/bin/script", ["-qec", quoted, "/dev/null"], environment: variables
         ).finish()
         return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)

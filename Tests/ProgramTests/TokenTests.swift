@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("token")
 struct TokenTests {
@@ -15,7 +16,7 @@ struct TokenTests {
 
     /// A command of a program that has the token, a home of its own, and nothing else.
     private func robot(_ world: World, _ file: String, _ words: [String]) throws -> Outcome {
-        try Process(
+        try ChildProcess(
             Programs.path("natter"), words + ["--server", world.url, "--token-file", file],
             environment: ["HOME": world.directory("robot")]
         ).finish()

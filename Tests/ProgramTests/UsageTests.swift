@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("command lines, help, errors, environment")
 struct UsageTests {
@@ -61,7 +62,7 @@ struct UsageTests {
     @Test("a word that is not UTF-8 is 64")
     func notUTF8() throws {
         let world = try UsageTests.nobody.get()
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             "/bin/sh", ["-c", #"exec "$0" send "$(printf '\377')""#, Programs.path("natter")],
             environment: ["HOME": world.directory.path]
         ).finish()
@@ -70,7 +71,7 @@ struct UsageTests {
 
     @Test("--version, before everything else", arguments: ["natter", "natterd"])
     func version(program: String) throws {
-        let outcome = try Process(Programs.path(program), ["--version"], environment: [:]).finish()
+        let outcome = try ChildProcess(Programs.path(program), ["--version"], environment: [:]).finish()
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
         #expect(outcome.output.wholeMatch(of: /natterd? \d+\.\d+\.\d+\n/) != nil)
     }
@@ -175,7 +176,7 @@ struct UsageTests {
             s.serve_forever()
             """
         guard access("/usr/bin/python3", X_OK) == 0 else { return }
-        let other = try Process("/usr/bin/python3", ["-c", script], environment: [:])
+        let other = try ChildProcess("/usr/bin/python3", ["-c", script], environment: [:])
         let address = "http://127.0.0.1:\(try other.line())"
         for words in [["whoami"], ["users"], ["sync"], ["send", "x", "--json"]] {
             let outcome = try world.alice.run(words + ["--server", address])
@@ -188,7 +189,7 @@ struct UsageTests {
     @Test("works under env -i HOME=…; without HOME the account's home or --home do")
     func emptyEnvironment() throws {
         let world = try World()
-        let outcome = try Process(
+        let outcome = try ChildProcess(
             Programs.path("natter"), ["--home", world.alice.natterHome, "--server", world.url, "whoami"],
             environment: [:]
         ).finish()

@@ -1,4 +1,5 @@
 internal import Testing
+internal import TestSupport
 
 @Suite("users")
 struct UsersTests {

@@ -1,11 +1,12 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 @Suite("watch")
 struct WatchTests {
     /// A watch that has begun: what is sent from now on is new to it.
-    private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> Process {
+    private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> ChildProcess {
         let before = cursorFiles(of: person)
         let process = try person.start(["watch", "--exec", command] + conversations)
         // Its place is written down when it has seen what there is.

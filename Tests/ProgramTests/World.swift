@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 internal import Testing
+internal import TestSupport
 
 /// A server, and people who know it, each with a home directory of their own.
 ///
@@ -17,7 +18,7 @@ final class World: @unchecked Sendable {
     init(isServing: Bool = true) throws {
         directory = try TemporaryDirectory()
         let template = try World.template.get().path
-        let copy = try Process(
+        let copy = try ChildProcess(
             "/bin/cp", ["-a", template + "/.", directory.path], environment: [:]
         ).finish()
         guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
@@ -65,11 +66,11 @@ final class World: @unchecked Sendable {
     }
 
     /// A command of natterd on the data, with a server or without.
-    func natterd(_ words: String..., input: Process.Stream = .nothing) throws -> Outcome {
+    func natterd(_ words: String..., input: ChildProcess.Stream = .nothing) throws -> Outcome {
         try natterd(words, input: input)
     }
 
-    func natterd(_ words: [String], input: Process.Stream = .nothing) throws -> Outcome {
+    func natterd(_ words: [String], input: ChildProcess.Stream = .nothing) throws -> Outcome {
         try Daemon.run(["--data", data] + words, home: directory.path, input: input)
     }
 
@@ -84,13 +85,13 @@ final class World: @unchecked Sendable {
 
 /// `natterd serve` on a free port.
 final class Daemon {
-    let process: Process
+    let process: ChildProcess
     let url: String
 
     init(data: String, options: [String] = [], environment: [String: String] = [:]) throws {
         var variables = ["HOME": data, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
         variables.merge(environment) { $1 }
-        process = try Process(
+        process = try ChildProcess(
             Programs.path("natterd"), ["serve", "--data", data, "--listen", "127.0.0.1:0"] + options,
             environment: variables, errors: .path("\(data).log"))
         let line = try process.line()
@@ -107,11 +108,11 @@ final class Daemon {
     }
 
     static func run(
-        _ words: [String], home: String, environment: [String: String] = [:], input: Process.Stream = .nothing
+        _ words: [String], home: String, environment: [String: String] = [:], input: ChildProcess.Stream = .nothing
     ) throws -> Outcome {
         var variables = ["HOME": home, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
         variables.merge(environment) { $1 }
-        return try Process(
+        return try ChildProcess(
             Programs.path("natterd"), words, environment: variables, input: input
         ).finish()
     }
@@ -127,26 +128,26 @@ struct Person: Sendable {
     var natterHome: String { "\(home)/.local/share/natter" }
 
     func start(
-        _ words: [String], environment: [String: String] = [:], input: Process.Stream = .nothing,
-        output: Process.Stream = .pipe, umask mask: String? = nil
-    ) throws -> Process {
+        _ words: [String], environment: [String: String] = [:], input: ChildProcess.Stream = .nothing,
+        output: ChildProcess.Stream = .pipe, umask mask: String? = nil
+    ) throws -> ChildProcess {
         try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
         var variables = ["HOME": home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": server]
         variables.merge(environment) { $1 }
         variables = variables.filter { !$0.value.isEmpty }
         let program = try Programs.path("natter")
         guard let mask else {
-            return try Process(
+            return try ChildProcess(
                 program, words, environment: variables, input: input, output: output)
         }
-        return try Process(
+        return try ChildProcess(
             "/bin/sh", ["-c", "umask \(mask); exec \"$0\" \"$@\"", program] + words, environment: variables,
             input: input, output: output)
     }
 
     func run(
-        _ words: [String], environment: [String: String] = [:], input: Process.Stream = .nothing,
-        output: Process.Stream = .pipe, umask mask: String? = nil
+        _ words: [String], environment: [String: String] = [:], input: ChildProcess.Stream = .nothing,
+        output: ChildProcess.Stream = .pipe, umask mask: String? = nil
     ) throws -> Outcome {
         try start(words, environment: environment, input: input, output: output, umask: mask).finish()
     }

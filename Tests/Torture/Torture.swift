@@ -1,6 +1,8 @@
 import FaultSimulation
 import Glibc
 import NatterSystem
+import SystemSupport
+import TestSupport
 
 /// Goes from seed to seed on as many threads as there are processors.
 final class Torture: Sendable {

@@ -1,5 +1,5 @@
 // The long runs: seed after seed of simulated servers and clients whose power goes and whose disks fail, until the time is
-// over. `scripts/torture` starts it; RELIABILITY.md has its figures.
+// over. `scripts/check/torture` starts it; RELIABILITY.md has its figures.
 import Glibc
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }

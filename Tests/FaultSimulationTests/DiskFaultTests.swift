@@ -1,0 +1,98 @@
+import FaultSimulation
+import NatterSystem
+import SystemSupport
+import Testing
+import TestSupport
+
+@Suite("disks that fail")
+struct DiskFaultTests {
+    private static let steps = 16
+
+    @Test(
+        "after an error at any write or sync nothing is acknowledged, and nothing is lost",
+        arguments: seeds(21...21), [false, true])
+    func inputOutput(seed: UInt64, lasts: Bool) throws {
+        let trial = DiskTrial(seed: seed, steps: DiskFaultTests.steps)
+        let count = try trial.callCount(DiskFault.changes)
+        #expect(count > 80)
+        for number in 1...count { try trial.failing(at: number, lasts: lasts) }
+        print("I/O errors: seed \(seed), each of \(count) changes\(lasts ? ", lasting" : "")")
+    }
+
+    @Test(
+        "a disk that is full at any write refuses, is read, and goes on when there is room", arguments: seeds(23...23))
+    func full(seed: UInt64) throws {
+        let trial = DiskTrial(seed: seed, steps: DiskFaultTests.steps)
+        let count = try trial.callCount([.write, .create, .makeDirectory])
+        for number in 1...count { try trial.full(at: number) }
+        print("no room: seed \(seed), from each of \(count) writes on")
+    }
+
+    @Test("a failing read, or too many open files, costs an answer at most", arguments: seeds(25...25))
+    func looking(seed: UInt64) throws {
+        let trial = DiskTrial(seed: seed, steps: DiskFaultTests.steps)
+        let reads = try trial.callCount([.read])
+        for number in stride(from: 1, through: reads, by: max(1, reads / 60)) {
+            try trial.failingToLook(at: number, [.read], code: DiskTrial.inputOutput)
+        }
+        let opens = try trial.callCount([.open, .create])
+        for number in 1...max(1, opens) {
+            try trial.failingToLook(at: number, [.open, .create], code: DiskTrial.tooManyFiles)
+        }
+        print("looking: seed \(seed), \(min(reads, 60)) of \(reads) reads, \(opens) opens")
+    }
+
+    @Test(
+        "a server that ended anywhere, started again on the same machine, has lost nothing when the power goes then",
+        arguments: seeds(27...27), RestartTrial.End.allCases)
+    func restarted(seed: UInt64, end: RestartTrial.End) throws {
+        let trial = RestartTrial(seed: seed, steps: DiskFaultTests.steps)
+        let count = try trial.callCount()
+        var states = 0
+        for number in stride(from: 1, through: count, by: 15) { states += try trial.run(end, at: number) }
+        #expect(states > 200)
+        print("started again: seed \(seed), \(end) at each fifteenth of \(count) changes, \(states) states")
+    }
+
+    @Test(
+        "a client that ended anywhere, and others after it on the same machine, lose nothing when the power goes then",
+        arguments: seeds(28...28), RestartTrial.End.allCases)
+    func clientAgain(seed: UInt64, end: RestartTrial.End) throws {
+        // What is written and not synced is what it is about; an outbox takes little time.
+        let trial = ClientTrial(seed: seed, calls: [.sync])
+        let replica = try trial.replicaCalls()
+        var states = 0
+        for number in stride(from: 1, through: replica, by: 5) { states += try trial.replica(end, at: number) }
+        let other = ClientTrial(seed: seed)
+        let outbox = try other.outboxCalls()
+        for number in stride(from: 1, through: outbox, by: 3) { states += try other.outbox(end, at: number) }
+        #expect(states > 200)
+        print(
+            "client again: seed \(seed), \(end) at each fifth of \(replica) syncs of a replica and each third of \(outbox) "
+                + "changes of an outbox, \(states) states")
+    }
+
+    @Test("a start that fails at any call harms nothing", arguments: seeds(26...26))
+    func starting(seed: UInt64) throws {
+        // Given what a killed server leaves, and what a loss of power leaves in the middle of sealing
+        let run = try StoreRun(seed: seed, hasClient: false)
+        try run.run(steps: 40)
+        let image = run.disk.image
+        run.driver.close()
+        let troubles: [(Set<DiskFault.Call>, Int32, Bool)] = [
+            (DiskFault.changes, DiskTrial.inputOutput, false), (DiskFault.changes, DiskTrial.inputOutput, true),
+            ([.write, .create, .makeDirectory], DiskTrial.noSpace, true),
+            ([.open, .create, .list], DiskTrial.tooManyFiles, false), ([.read], DiskTrial.inputOutput, false),
+        ]
+        var calls = 0
+        for (kinds, code, lasts) in troubles {
+            var number = 1
+            while try DiskTrial.starting(on: image, of: run, at: number, kinds, code: code, lasts: lasts) {
+                number += kinds == [.read] ? 7 : 1
+                calls += 1
+            }
+        }
+        #expect(calls > 40)
+        print("starts: seed \(seed), \(calls) failing calls")
+    }
+}

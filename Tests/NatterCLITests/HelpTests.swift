@@ -1,0 +1,165 @@
+import NatterCLI
+import NatterLanguage
+import Testing
+import TestSupport
+
+@Suite("help, usage and synopsis")
+struct HelpTests {
+    private func path(_ words: String...) throws -> CommandPath {
+        try #require(try Fixture.program.command(at: words))
+    }
+
+    @Test("the overview groups the commands")
+    func overview() {
+        #expect(
+            Help(Fixture.program).overview == """
+                natter: chat
+
+                usage: natter [OPTION...] COMMAND [ARGUMENT...]
+
+                Reading
+                  log         print messages, oldest first
+                  ls          list the conversations
+                  search      search the replica
+                  mark        mark as read
+
+                Writing
+                  send        send a message
+                  watch       run a command for each message
+                  outbox      look after what waits
+
+                Server
+                  serve       run natterd
+                  completion  print a completion script
+                  admin       administer the server
+
+                Options everywhere
+                  --home DIR                 where the replica lies
+                  --color auto|always|never  when to write colours
+                  --timeout S                seconds to wait for the server
+                  --json                     one JSON object a line
+                  --offline                  don't ask the server
+                  --version                  print the version and exit
+                  --help                     print help, of a command if one is named, and exit
+
+                'natter help COMMAND' tells more about a command.
+
+                """)
+    }
+
+    @Test("a command's page has all of its row")
+    func page() throws {
+        #expect(
+            Help(Fixture.program).page(of: try path("log")) == """
+                natter log: print messages, oldest first
+
+                usage: natter log [-n N] [-f] [--after SEQ] [--since TIME] [--from USER]...
+                    [CONV]
+
+                Prints the messages of a conversation from the replica, after a quick sync with
+                the server. What the replica lacks is fetched.
+
+                Operands
+                  CONV  the conversation; 'general' unless named
+
+                Options
+                  -n, --limit N     no more than N messages
+                  -f, --follow      go on with new ones as they come
+                      --after SEQ   only messages after SEQ
+                      --since TIME  only messages from TIME on
+                      --from USER   only messages of USER (may be repeated)
+
+                Examples
+                  natter log -n 5
+                      the five newest messages of 'general'
+
+                'natter help' lists the options that work everywhere.
+
+                """)
+    }
+
+    @Test("a page of a command with subcommands lists them with their usage")
+    func subcommands() throws {
+        let page = Help(Fixture.program).page(of: try path("admin"))
+        #expect(page.contains("usage: natter admin user|log\n"))
+        #expect(page.contains("  user add NAME  create an account\n"))
+        #expect(page.contains("  log [-f]       print the server's log\n"))
+        #expect(Help(Fixture.program).page(of: try path("outbox", "drop")).contains("natter outbox drop [--all] ID\n"))
+    }
+
+    @Test("no line is longer than 80 columns, whatever the row says", arguments: UInt64(1)...40)
+    func width(seed: UInt64) throws {
+        // Given a row of words of random length
+        var generator = SeededGenerator(seed: seed)
+        func words(_ count: ClosedRange<Int>) -> String {
+            (0..<Int.random(in: count, using: &generator)).map { _ in
+                String(
+                    repeating: ["x", "ж", "語"].randomElement(using: &generator) ?? "x",
+                    count: 1 + Int.random(in: 0...8, using: &generator))
+            }.joined(separator: " ")
+        }
+        let options = (0..<12).map { index in
+            OptionSpec.option(
+                String(repeating: "o", count: 2 + Int.random(in: 0...25, using: &generator)),
+                short: Bool.random(using: &generator) ? "s" : nil, value: "V\(index)", Phrase(verbatim: words(0...40)))
+        }
+        let text = [Phrase(verbatim: words(0...80)), Phrase(verbatim: words(1...80))]
+        let summary = Phrase(verbatim: words(1...30))
+        let program = ProgramSpec(
+            name: "natter", tagline: "t", version: "0", options: options,
+            commands: [CommandSpec("c", summary, options: options, description: text, run: Fixture.succeed)])
+        // When both pages are made, then each line keeps to the limit
+        let path = try #require(try program.command(at: ["c"]))
+        for line in (Help(program).overview + Help(program).page(of: path)).split(separator: "\n") {
+            #expect(DisplayWidth.columns(String(line)) <= 80, "\(line)")
+            #expect(!line.hasSuffix(" "))
+        }
+    }
+
+    @Test("usage nests optional operands and puts what is required first")
+    func usage() throws {
+        #expect(try path("mark").usage(program: "natter") == "natter mark [CONV [SEQ]]")
+        #expect(try path("watch").usage(program: "natter") == "natter watch --exec CMD [CONV...]")
+        #expect(try path("search").usage(program: "natter") == "natter search [-n N] [--regex] QUERY...")
+        #expect(try path("completion").usage(program: "natter") == "natter completion bash|zsh|fish")
+    }
+
+    @Test("the synopsis in mdoc says the same")
+    func mdoc() throws {
+        #expect(
+            try path("log").synopsisMdoc(program: "natter") == """
+                .Nm natter
+                .Cm log
+                .Op Fl n Ar N
+                .Op Fl f
+                .Op Fl -after Ar SEQ
+                .Op Fl -since Ar TIME
+                .Op Fl -from Ar USER ...
+                .Op Ar CONV
+
+                """)
+        #expect(try path("mark").synopsisMdoc(program: "natter").hasSuffix(".Op Ar CONV Op Ar SEQ\n"))
+        #expect(try path("watch").synopsisMdoc(program: "natter").contains("\n.Fl -exec Ar CMD\n.Op Ar CONV ...\n"))
+        #expect(try path("completion").synopsisMdoc(program: "natter").hasSuffix("\n.Cm bash | zsh | fish\n"))
+        #expect(try path("admin").synopsisMdoc(program: "natter").hasSuffix(".Cm admin\n.Cm user | log\n"))
+        let odd = CommandPath(
+            names: ["no"],
+            command: CommandSpec("no", "", operands: [.required("Ar", "macro"), .required("a\\b", "backslash")]))
+        #expect(odd.synopsisMdoc(program: "natter").hasSuffix(".Ar \\&Ar\n.Ar a\\eb\n"))
+    }
+
+    @Test("a hidden command has a page, and is neither listed nor suggested")
+    func hidden() throws {
+        // Given a program with a command for people and one for programs
+        let program = ProgramSpec(
+            name: "natter", tagline: "chat", version: "1",
+            commands: [
+                CommandSpec("log", "print messages", run: Fixture.succeed),
+                CommandSpec("__log", "for programs", isHidden: true, run: Fixture.succeed),
+            ])
+        // Then
+        #expect(!Help(program).overview.contains("__log"))
+        #expect(try program.command(at: ["__log"]) != nil)
+        #expect(Fixture.error(["__lo"], program: program)?.description.contains("__log") == false)
+    }
+}

@@ -1,0 +1,131 @@
+import Glibc
+import NatterCLI
+import NatterModel
+import Testing
+import TestSupport
+
+/// One after another: the time zone belongs to the whole process.
+@Suite("times as people write them", .serialized)
+struct TimeTests {
+    /// 2026-11-20T07:24:05.123Z.
+    private let now = Timestamp(milliseconds: 1_795_159_445_123)
+
+    private func parse(_ text: String, zone: String = "UTC0") -> String? {
+        setenv("TZ", zone, 1)
+        return TimeExpression.parse(text, now: now)?.rfc3339
+    }
+
+    @Test(
+        "every form",
+        arguments: [
+            ("now", "2026-11-20T07:24:05.123Z"), ("today", "2026-11-20T00:00:00.000Z"),
+            ("yesterday", "2026-11-19T00:00:00.000Z"), ("2026-11-20", "2026-11-20T00:00:00.000Z"),
+            ("2026-11-20 07:24", "2026-11-20T07:24:00.000Z"), ("2026-11-20 07:24:05", "2026-11-20T07:24:05.000Z"),
+            ("2026-11-20T07:24", "2026-11-20T07:24:00.000Z"),
+            ("2026-11-20T07:24:05.5+01:00", "2026-11-20T06:24:05.500Z"),
+            ("2026-11-20T07:24:05Z", "2026-11-20T07:24:05.000Z"), ("-45s", "2026-11-20T07:23:20.123Z"),
+            ("-30m", "2026-11-20T06:54:05.123Z"), ("-2h", "2026-11-20T05:24:05.123Z"),
+            ("-1d", "2026-11-19T07:24:05.123Z"), ("-1w", "2026-11-13T07:24:05.123Z"),
+            ("-1h30m", "2026-11-20T05:54:05.123Z"), ("@0", "1970-01-01T00:00:00.000Z"),
+            ("@1.5", "1970-01-01T00:00:01.500Z"), ("@1.0019", "1970-01-01T00:00:01.001Z"),
+            ("@-0.25", "1969-12-31T23:59:59.750Z"), ("1969-12-31 23:59:59", "1969-12-31T23:59:59.000Z"),
+            ("0001-01-01", "0001-01-01T00:00:00.000Z"), ("9999-12-31", "9999-12-31T00:00:00.000Z"),
+        ])
+    func forms(text: String, expected: String) { #expect(parse(text) == expected) }
+
+    @Test(
+        "anything else is refused",
+        arguments: [
+            "", " ", "-", "-2", "-h", "2h", "+2h", "-2h ", "-2 h", "-2y", "-1h30", "--2h", "-9999999999999999999w",
+            "-99999999w", "@", "@x", "@1.", "@.5", "@1.x", "@1.5.5", "@--1", "@999999999999999", "@9999999999999999",
+            "2026-11-31", "2026-2-1", "2026-13-01", "2026-11-20 ", "2026-11-20 7:24", "2026-11-20 24:00",
+            "2026-11-20 07:24:60", "2026-11-20 07", "2026-11-20T", "26-11-20", "tomorrow", "Today", "10000-01-01",
+            "２０２６-11-20", "2026-11-20 07:24:05:06",
+        ])
+    func refused(text: String) { #expect(parse(text) == nil) }
+
+    @Test("dates without a zone are local, also where the clock changes")
+    func zones() {
+        let berlin = "CET-1CEST,M3.5.0,M10.5.0/3"
+        #expect(parse("today", zone: berlin) == "2026-11-19T23:00:00.000Z")
+        #expect(parse("yesterday", zone: berlin) == "2026-11-18T23:00:00.000Z")
+        #expect(parse("2026-07-01 12:00", zone: berlin) == "2026-07-01T10:00:00.000Z")
+        #expect(parse("2026-03-29", zone: berlin) == "2026-03-28T23:00:00.000Z")
+        #expect(parse("2026-03-30", zone: berlin) == "2026-03-29T22:00:00.000Z")
+        #expect(parse("2026-03-29 02:30", zone: berlin) != nil)
+        #expect(parse("-1d", zone: berlin) == "2026-11-19T07:24:05.123Z")
+        #expect(parse("2026-11-20T07:24:05Z", zone: berlin) == "2026-11-20T07:24:05.000Z")
+        #expect(parse("today", zone: "NZST-12NZDT,M9.5.0,M4.1.0/3") == "2026-11-19T11:00:00.000Z")
+        // Before midnight of 0000-01-01 UTC lies outside what can be written.
+        #expect(parse("0000-01-01", zone: berlin) == nil)
+    }
+
+    @Test("people read the local clock")
+    func text() {
+        setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1)
+        #expect(LocalTime.text(now) == "2026-11-20 08:24:05")
+        #expect(LocalTime.civil(now).millisecond == 123)
+        #expect(LocalTime.text(Timestamp(milliseconds: -1)) == "1970-01-01 00:59:59")
+        #expect(LocalTime.text(Timestamp(milliseconds: .max)).hasSuffix(":59"))
+        setenv("TZ", "UTC0", 1)
+        #expect(LocalTime.text(Timestamp(milliseconds: .min)) == "0000-01-01 00:00:00")
+    }
+
+    @Test("what the clock shows leads back to the moment", arguments: UInt64(1)...200)
+    func roundTrip(seed: UInt64) {
+        setenv("TZ", "EST5EDT,M3.2.0,M11.1.0", 1)
+        var generator = SeededGenerator(seed: seed)
+        let time = Timestamp(milliseconds: .random(in: -30_000_000_000_000...30_000_000_000_000, using: &generator))
+        let back = LocalTime.moment(LocalTime.civil(time))
+        // The hour that comes twice each autumn may lead to the other of the two.
+        let difference = (back?.milliseconds ?? .max).subtractingReportingOverflow(time.milliseconds).partialValue
+        #expect([0, 3_600_000, -3_600_000].contains(difference))
+    }
+
+    @Test("random texts never crash", arguments: UInt64(1)...100)
+    func random(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let pieces = [
+            "-", "@", "9", "0", "2026", "11", "20", ":", "T", " ", ".", "h", "w", "Z", "+", "é", "\u{0}", "now",
+        ]
+        for _ in 0..<100 {
+            let text = (0..<Int.random(in: 0...12, using: &generator)).compactMap { _ in
+                pieces.randomElement(using: &generator)
+            }.joined()
+            if let time = TimeExpression.parse(text, now: now) { #expect(Timestamp.range.contains(time)) }
+        }
+    }
+
+    @Test("lengths of time")
+    func spans() {
+        #expect(TimeSpan.parse("90d") == 7_776_000_000)
+        #expect(TimeSpan.parse("1h30m") == 5_400_000)
+        #expect(TimeSpan.parse("0s") == 0)
+        for bad in ["", "d", "90", "1.5h", "-1d", "1 d", "99999999999999999999s", "9999999999w", "1hm"] {
+            #expect(TimeSpan.parse(bad) == nil)
+        }
+    }
+
+    @Test(
+        "ages",
+        arguments: [
+            (0, "just now", "0 s"), (999, "just now", "0 s"), (1_000, "1 second ago", "1 s"),
+            (59_999, "59 seconds ago", "59 s"), (60_000, "1 minute ago", "1 min"), (180_000, "3 minutes ago", "3 min"),
+            (7_200_000, "2 hours ago", "2 h"), (86_400_000, "1 day ago", "1 d"),
+            (14 * 86_400_000, "2 weeks ago", "2 wk"),
+            (800 * 86_400_000, "2 years ago", "2 y"), (-5_000, "just now", "0 s"),
+        ] as [(Int64, String, String)])
+    func ages(milliseconds: Int64, long: String, short: String) {
+        let then = now.advanced(milliseconds: -milliseconds)
+        #expect(Age.text(of: then, now: now).english == long)
+        #expect(Age.short(of: then, now: now).english == short)
+    }
+
+    @Test("ages of the ends of time don't overflow")
+    func extremes() {
+        #expect(Age.text(of: Timestamp(milliseconds: .max), now: Timestamp(milliseconds: .min)) == "just now")
+        #expect(
+            Age.text(of: Timestamp(milliseconds: .min), now: Timestamp(milliseconds: .max)).english.hasSuffix(
+                "years ago"))
+    }
+}

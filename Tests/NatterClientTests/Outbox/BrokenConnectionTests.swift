@@ -1,0 +1,137 @@
+import NatterClient
+import NatterModel
+import NatterSystem
+import NatterWire
+import ServerSupport
+import Testing
+import TestSupport
+
+@testable import NatterCommands
+
+@Suite("connections that break", .serialized)
+struct BrokenConnectionTests {
+    @Test("lines over a connection that is cut at random are there once, in order", arguments: UInt64(1)...6)
+    func lines(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 8, bytes: 1...300_000)
+        let lines = (1...1_500).map { "line \($0)" }
+        let outcome = try alice.with(server: proxy.url).send(
+            "--lines", "--json", "--timeout", "120", input: Array(lines.joined(separator: "\n").utf8))
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(difference(outcome.messages.map(\.text), lines) == nil)
+        #expect(try difference(alice.texts(), lines) == nil)
+        #expect(proxy.cuts > 0)
+    }
+
+    @Test("where it stays broken, the error names the line and the id to go on with", arguments: UInt64(1)...6)
+    func resume(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 1_000, bytes: 150_000...400_000)
+        let lines = (1...4_000).map { "line \($0)" }
+        let input = Array(lines.joined(separator: "\n").utf8)
+        // Given a run that is stopped by the server's end
+        let broken = alice.with(server: proxy.url)
+        let stopper = try SystemThread(name: "test-stopper") {
+            while proxy.cuts == 0 { _ = Monitor(()).wait(timeoutMilliseconds: 1) { _ in nil as Void? } }
+            server.stop()
+        }
+        let outcome = try broken.send("--lines", "--json", "--timeout", "0.5", input: input)
+        stopper.join()
+        #expect(outcome.code == 69 && outcome.errors.contains("line "), "\(outcome.errors)")
+        let words = outcome.errors.split(whereSeparator: { " :\"".contains($0) }).map(String.init)
+        let place = try #require(words.firstIndex(of: "--id"))
+        let key = words[place + 1]
+        // When the command is repeated with the id that it named
+        try server.start()
+        let again = try alice.send("--lines", "--id", key, input: input)
+        #expect(again.code == 0, "\(again.errors)")
+        // Then each line is there once, and what was reported as sent is
+        #expect(try difference(alice.texts(), lines) == nil)
+        #expect(difference(outcome.messages.map(\.text), Array(lines.prefix(outcome.messages.count))) == nil)
+    }
+
+    @Test("an outbox delivered over a connection that is cut is there once, in order", arguments: UInt64(1)...6)
+    func outbox(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let requests = (1...1_500).map { SendRequest(conversation: "general", text: "message \($0)", id: "m:\($0)") }
+        _ = try alice.outbox.add(requests, at: SystemClock().now())
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 8, bytes: 1...250_000)
+        // Each command goes as far as it comes.
+        let broken = alice.with(server: proxy.url)
+        for _ in 0..<50 where try alice.outbox.hasWaiting() { _ = broken("sync", "--timeout", "60") }
+        #expect(try !alice.outbox.hasWaiting())
+        #expect(try difference(alice.texts(), (1...1_500).map { "message \($0)" }) == nil)
+        #expect(proxy.cuts > 0)
+    }
+
+    @Test(
+        "requests and answers lost, doubled, delayed and reordered: each message once, in order",
+        arguments: UInt64(1)...3)
+    func unsteady(seed: UInt64) throws {
+        let server = try TestServer()
+        let names = ["alice", "bob", "carol", "dave"]
+        let people = try names.map { try server.user($0) }
+        let proxy = try UnsteadyProxy(to: server.port, seed: seed, share: 30)
+        // When four send at once: lines in batches, one by one with an id of their own, and out of the outbox
+        let failures = Monitor<[String]>([])
+        let threads = try people.enumerated().map { index, person in
+            try SystemThread(name: "test-sender") {
+                let broken = person.with(server: proxy.url)
+                let texts = (1...60).map { "\(names[index]) \($0)" }
+                do {
+                    switch index {
+                    case 0, 1:
+                        for part in stride(from: 0, to: 60, by: 10) {
+                            let input = Array(texts[part..<part + 10].joined(separator: "\n").utf8)
+                            let outcome = try broken.send(
+                                "--lines", "--id", "\(names[index])-\(part)", "--timeout", "60", input: input)
+                            if outcome.code != 0 { throw Failure(outcome.errors) }
+                        }
+                    case 2:
+                        for text in texts {
+                            var tries = 0
+                            while broken("send", "--id", text, "--timeout", "5", text).code != 0 {
+                                tries += 1
+                                if tries > 50 { throw Failure("'\(text)' does not get through") }
+                            }
+                        }
+                    default:
+                        for text in texts { _ = broken("send", "--queue", "--timeout", "0.5", text) }
+                        for _ in 0..<50 where try person.outbox.hasWaiting() { _ = broken("sync", "--timeout", "5") }
+                    }
+                } catch {
+                    failures.withLock { $0.append("\(names[index]): \(error)") }
+                }
+            }
+        }
+        for thread in threads { thread.join() }
+        #expect(failures.withLock { $0 } == [])
+        // Then each of them is there once, each one's in order
+        let all = try people[0].texts()
+        #expect(all.count == 240)
+        for name in names {
+            let texts = all.filter { $0.hasPrefix(name + " ") }
+            #expect(difference(texts, (1...60).map { "\(name) \($0)" }) == nil)
+        }
+        #expect(proxy.counts.count == UnsteadyProxy.Trouble.allCases.count)
+        print(
+            "unsteady network: seed \(seed), \(proxy.passed) requests passed, \(proxy.counts.values.reduce(0, +)) troubled"
+        )
+    }
+
+    @Test("send --queue whose answer is lost is there once", arguments: UInt64(1)...6)
+    func lostAnswer(seed: UInt64) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 40, bytes: 1...700)
+        let broken = alice.with(server: proxy.url)
+        for number in 1...10 {
+            #expect(broken("send", "--queue", "--timeout", "0.2", "message \(number)").code == 0)
+        }
+        #expect(alice("sync").code == 0)
+        #expect(try alice.texts() == (1...10).map { "message \($0)" })
+    }
+}

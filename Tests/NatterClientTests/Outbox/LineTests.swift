@@ -1,0 +1,236 @@
+import Glibc
+import NatterCLI
+import NatterClient
+import NatterModel
+import NatterSystem
+import NatterWire
+import ServerSupport
+import Testing
+import TestSupport
+
+@testable import NatterCommands
+
+@Suite("send --lines and --ndjson")
+struct LineTests {
+    private func bytes(_ lines: [String]) -> [UInt8] { Array(lines.joined(separator: "\n").utf8) }
+
+    @Test("each line is a message; blank ones are skipped, line breaks of any kind end them, the last needs none")
+    func lines() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let outcome = try alice.send("--lines", input: Array("one\n\n  \t\ntwo\r\n three \n\u{1}\"\\é\nlast".utf8))
+        #expect(outcome == .silent)
+        let log = alice("log", "--json").messages
+        #expect(log.map(\.text) == ["one", "two", " three ", "\u{1}\"\\é", "last"])
+    }
+
+    @Test("nothing at all is no error", arguments: ["", "\n\n \n"])
+    func empty(input: String) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        for form in ["--lines", "--ndjson"] { #expect(try alice.send(form, input: Array(input.utf8)).code == 0) }
+        #expect(try alice.texts().isEmpty)
+    }
+
+    @Test("--json gives the message of each line, in order, across batches")
+    func json() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let lines = (1...2_500).map { "line \($0)" }
+        let outcome = try alice.send("--lines", "--json", "-c", "@me", input: bytes(lines))
+        #expect(outcome.code == 0 && outcome.errors.isEmpty)
+        #expect(difference(outcome.messages.map(\.text), lines) == nil)
+        #expect(outcome.messages.map(\.seq) == Array(1...2_500))
+        #expect(outcome.messages.allSatisfy { $0.conversation == "@alice" })
+    }
+
+    @Test("an object's fields count: conversation, text, id; others do not")
+    func objects() throws {
+        let server = try TestServer()
+        let (alice, _) = (try server.user("alice"), try server.user("bob"))
+        let input = bytes([
+            #"{"text":"to general"}"#, "", #"{"conversation":"@bob","text":"to bob","seq":7,"ts":null}"#,
+            #"{"text":"mine","id":"k1"}"#, #"{"text":"mine","id":"k1","conversation":null}"#,
+        ])
+        let outcome = try alice.send("--ndjson", "--json", "--id", "job", input: input)
+        #expect(outcome.code == 0)
+        #expect(outcome.messages.map(\.conversation) == ["general", "@bob", "general", "general"])
+        #expect(outcome.messages.map(\.seq) == [1, 1, 2, 2])
+        #expect(try alice.texts() == ["to general", "mine"])
+        // And what has no conversation goes where the command says
+        #expect(try alice.send("--ndjson", "-c", "@me", input: bytes([#"{"text":"note"}"#])).code == 0)
+        #expect(try alice.texts("log", "@me") == ["note"])
+    }
+
+    private static let badLines: [(form: String, line: String, words: String)] = [
+        ("--lines", String(repeating: "a", count: 65_537), "65536 bytes"),
+        ("--lines", String(repeating: "a", count: 400_000), "65536 bytes"),
+        ("--lines", "a\0b", "U+0000"),
+        ("--ndjson", "nonsense", "not JSON"),
+        ("--ndjson", "[]", "no JSON object"),
+        ("--ndjson", #"{"conversation":"general"}"#, "'text'"),
+        ("--ndjson", #"{"text":7}"#, "'text'"),
+        ("--ndjson", #"{"text":""}"#, "empty"),
+        ("--ndjson", #"{"text":"x","id":"é"}"#, "the id"),
+        ("--ndjson", #"{"text":"x","conversation":"@nobody"}"#, "nobody"),
+        ("--ndjson", #"{"text":"x","conversation":"no-such-group"}"#, "no-such-group"),
+        ("--ndjson", #"{"text":"other","id":"used"}"#, "id"),
+        ("--ndjson", #"{"text":""# + String(repeating: "a", count: 1 << 20) + #""}"#, "1048576 bytes"),
+    ]
+
+    @Test("at the first refused line it stops with 65 and names it; those before are sent", arguments: badLines)
+    func refused(form: String, line: String, words: String) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--id", "used", "-c", "@me", "before").code == 0)
+        let good = { (text: String) in form == "--lines" ? text : #"{"text":"\#(text)"}"# }
+        let outcome = try alice.send(form, input: bytes([good("one"), "", good("two"), line, good("three")]))
+        #expect(outcome.code == 65)
+        #expect(outcome.errors.hasPrefix("natter: line 4: ") && outcome.errors.contains(words), "\(outcome.errors)")
+        #expect(outcome.errors.contains("the lines before it were sent"))
+        #expect(try alice.texts() == ["one", "two"])
+    }
+
+    @Test("what is not UTF-8 is named, and an error is one object with --json")
+    func notUTF8() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let outcome = try alice.send("--lines", "--json", input: Array("one\n".utf8) + [0x61, 0xFF, 0x0A])
+        #expect(outcome.code == 65 && outcome.messages.map(\.text) == ["one"])
+        #expect(outcome.errors.hasPrefix(#"{"error":{"code":"bad_text","exit":65,"message":"line 2: "#))
+    }
+
+    @Test("the same key again, also after more lines, sends nothing twice")
+    func resume() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let lines = (1...1_500).map { "line \($0)" }
+        #expect(try alice.send("--lines", "--id", "job", input: bytes(Array(lines.prefix(700)))).code == 0)
+        let outcome = try alice.send("--lines", "--id", "job", "--json", input: bytes(lines))
+        #expect(outcome.messages.map(\.seq) == Array(1...1_500))
+        #expect(try difference(alice.texts(), lines) == nil)
+        // Another text under the id of a line is refused as such.
+        let other = try alice.send("--lines", "--id", "job", input: bytes(["line 1", "changed"]))
+        #expect(other.code == 65 && other.errors.hasPrefix("natter: line 2: "))
+    }
+
+    private static let senseless: [([String], Int32)] = [
+        (["--lines", "--id", String(repeating: "k", count: 53)], 65),
+        (["--ndjson", "--id", ""], 65),
+        (["--lines", "--ndjson"], 64),
+        (["--lines", "text"], 64),
+    ]
+
+    @Test("what makes no sense is refused before anything is read", arguments: senseless)
+    func usage(words: [String], code: Int32) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice.send(words, descriptor: -1).code == code)
+    }
+
+    @Test("a key of 52 bytes leaves room for the number of every line")
+    func longestKey() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let key = String(repeating: "k", count: 52)
+        #expect(try alice.send("--lines", "--id", key, input: bytes(["a", "b"])).code == 0)
+        #expect(try alice.send("--lines", "--id", key, input: bytes(["a", "b"])).code == 0)
+        #expect(try alice.texts() == ["a", "b"])
+    }
+
+    @Test("a line that comes slowly is sent when it comes, not when the input ends")
+    func slowInput() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        let (input, output) = (ends[0], ends[1])
+        let done = Monitor<Outcome?>(nil)
+        let thread = try SystemThread(name: "test-sender") {
+            let outcome = alice.send(["--lines"], descriptor: input)
+            done.signal { $0 = outcome }
+        }
+        #expect(write(output, "first\nha", 8) == 8)
+        while try alice.texts().count < 1 { usleep(2_000) }
+        #expect(write(output, "lf\n", 3) == 3)
+        while try alice.texts().count < 2 { usleep(2_000) }
+        close(output)
+        thread.join()
+        close(input)
+        #expect(done.withLock { $0?.code } == 0)
+        #expect(try alice.texts() == ["first", "half"])
+    }
+
+    @Test("a server that is not there: 69 at once, and nothing was sent")
+    func notReached() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        let outcome = try alice.send("--lines", input: bytes(["one"]))
+        #expect(outcome.code == 69 && outcome.errors.contains("cannot reach"))
+    }
+
+    @Test("fifty thousand lines need the memory of a batch")
+    func memory() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let count = 50_000
+        let input = bytes(
+            (1...count).map { "line \($0) with about as much text as a line of a log may have on average" })
+        // Given a run before, so that what server and client set up once does not count
+        #expect(try alice.send("--lines", "--id", "warm", input: Array(input.prefix(1 << 20))).code == 0)
+        let before = try peakBytes()
+        #expect(try alice.send("--lines", "--id", "job", "-c", "@me", input: input).code == 0)
+        let grown = try peakBytes() - before
+        #expect(alice("log", "@me", "-n", "1", "--format", "%n").lines == ["\(count)"])
+        // The server in the same process keeps tails and keys of all of it; the client a batch.
+        #expect(grown < 64 << 20, "grew by \(grown >> 20) MiB")
+    }
+
+    private func peakBytes() throws -> Int {
+        let status = try PosixDisk().open("/proc/self/status", .read).read(count: 8_192, at: 0)
+        let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+        return try #require(kibibytes) << 10
+    }
+}
+
+@Suite("reading lines")
+struct InputLinesTests {
+    @Test("any division of the input into reads gives the same lines", arguments: UInt64(1)...30)
+    func divisions(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        var expected: [InputLines.Item] = []
+        var bytes: [UInt8] = []
+        for _ in 0..<Int.random(in: 0...20, using: &generator) {
+            let line = (0..<Int.random(in: 0...12, using: &generator)).map { _ in
+                UInt8.random(in: 0x61...0x7A, using: &generator)
+            }
+            expected.append(.line(line))
+            bytes += line + (Bool.random(using: &generator) ? [0x0D, 0x0A] : [0x0A])
+        }
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        var lines = InputLines(descriptor: ends[0], limit: 12)
+        var got: [InputLines.Item] = []
+        var rest = bytes[...]
+        func drain() throws {
+            while true {
+                let item = try lines.next(mayWait: false)
+                if item == .pause || item == .end { return }
+                got.append(item)
+            }
+        }
+        while !rest.isEmpty {
+            let piece = Array(rest.prefix(Int.random(in: 1...7, using: &generator)))
+            #expect(write(ends[1], piece, piece.count) == piece.count)
+            rest = rest.dropFirst(piece.count)
+            try drain()
+        }
+        close(ends[1])
+        try drain()
+        #expect(got == expected)
+        #expect(lines.number == Int64(expected.count))
+    }
+}

@@ -1,0 +1,273 @@
+import NatterCLI
+import NatterClient
+import NatterModel
+import NatterSystem
+import NatterWire
+import ServerSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterCommands
+
+@Suite("send --queue and the outbox")
+struct OutboxTests {
+    @Test("with a server it sends at once, and says no more than without")
+    func online() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "hello") == .silent)
+        #expect(alice("send", "--queue", "--json", "again").messages.map(\.seq) == [2])
+        #expect(try alice.texts() == ["hello", "again"])
+        #expect(alice("outbox", "ls") == .silent)
+    }
+
+    @Test(
+        "what was queued while the server was away comes in order with a later command",
+        arguments: [["sync"], ["log"], ["users"], ["whoami"], ["send", "last"], ["send", "--queue", "last"]])
+    func later(command: [String]) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        // Given a first sync, so that log and users have something to show
+        #expect(alice("sync").code == 0)
+        server.stop()
+        for number in 1...5 {
+            let outcome = alice("send", "--queue", "message \(number)")
+            #expect(outcome.code == 0 && outcome.output.isEmpty)
+            #expect(outcome.errors.hasPrefix("natter: queued as message \(number) of the outbox: cannot reach"))
+        }
+        #expect(alice("send", "--queue", "--quiet", "message 6") == .silent)
+        #expect(alice("outbox", "ls").lines.count == 6)
+        // When the server is back
+        try server.start()
+        #expect(alice.run(command).code == 0)
+        // Then all are there, in order, before anything that came later
+        let expected = (1...6).map { "message \($0)" } + (command[0] == "send" ? ["last"] : [])
+        #expect(try alice.texts() == expected)
+        #expect(alice("outbox", "ls").output.isEmpty)
+    }
+
+    @Test("without --queue a server that is away is an error, and what waits goes first")
+    func withoutQueue() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "--offline", "one").errors.contains("--offline was given"))
+        server.stop()
+        #expect(alice("send", "two").code == 69)
+        #expect(alice("sync").code == 69)
+        try server.start()
+        #expect(alice("send", "three").code == 0)
+        #expect(try alice.texts() == ["one", "three"])
+    }
+
+    @Test("log and users show the replica where what waits can't be sent")
+    func readersGoOn() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "here").code == 0)
+        #expect(alice("sync").code == 0)
+        #expect(alice("users").code == 0)
+        server.stop()
+        #expect(alice("send", "--queue", "waits").code == 0)
+        let log = alice("log", "--format", "%m")
+        #expect(log.code == 0 && log.lines == ["here"] && log.errors.contains("this is as of"))
+        #expect(alice("users").code == 0)
+    }
+
+    @Test("what waits already stays where the same is sent again and the session has ended")
+    func sessionEnded() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "--offline", "--id", "kept", "one").code == 0)
+        // When the server takes nothing from us
+        let token = "profiles/default/token"
+        let text = String(
+            decoding: try PosixDisk().contents(of: "\(alice.home)/\(token)", limit: 1_000), as: UTF8.self
+        ).filter { $0 != "\n" }
+        // The last character has two bits that must be zero, so it stays: a token still, but nobody's.
+        try alice.directory.write("home/\(token)", String(text.dropLast().reversed()) + text.suffix(1) + "\n")
+        #expect(alice("send", "--queue", "--id", "kept", "one").code == 77)
+        #expect(alice("send", "--queue", "--id", "fresh", "two").code == 77)
+        // Then only what was reported as an error is not kept
+        let list = alice("outbox", "ls", "--json").lines
+        #expect(list.count == 1 && list[0].contains(#""id":"kept""#))
+    }
+
+    @Test("what the server refuses is parked with its reason and blocks nothing")
+    func parked() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--id", "used", "first").code == 0)
+        server.stop()
+        #expect(alice("send", "--queue", "one").code == 0)
+        #expect(alice("send", "--queue", "-c", "@nobody", "into the void").code == 0)
+        #expect(alice("send", "--queue", "--id", "used", "something else").code == 0)
+        #expect(alice("send", "--queue", "two").code == 0)
+        try server.start()
+        let sync = alice("sync")
+        #expect(sync.code == 0)
+        #expect(sync.errors.contains("message 2 of the outbox, to '@nobody', was refused"))
+        #expect(sync.errors.contains("message 3 of the outbox"))
+        #expect(try alice.texts() == ["first", "one", "two"])
+        let list = alice("outbox", "ls", "--json").lines
+        #expect(list.count == 2)
+        #expect(list[0].contains(#""code":"no_such_user""#) && list[0].contains(#""state":"refused""#))
+        #expect(list[1].contains(#""code":"id_reused""#) && list[1].contains(#""id":"used""#))
+        // They are not tried again by themselves, and said only once
+        #expect(alice("sync").errors.isEmpty)
+        // When the reason is gone, a retry sends it
+        _ = try server.user("nobody")
+        #expect(alice("outbox", "retry", "2").code == 0)
+        #expect(try alice.texts("log", "@nobody") == ["into the void"])
+        #expect(alice("outbox", "retry").code == 65)
+        #expect(alice("outbox", "ls").lines.count == 1)
+        // And what nobody wants can be dropped
+        #expect(alice("outbox", "drop", "7").code == 67)
+        #expect(alice("outbox", "drop").code == 64)
+        #expect(alice("outbox", "drop", "--all", "3").code == 64)
+        #expect(alice("outbox", "drop", "used").code == 0)
+        #expect(alice("outbox", "ls").output.isEmpty)
+    }
+
+    @Test("drop takes all or none, and --all everything")
+    func drop() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        for number in 1...4 { #expect(alice("send", "--queue", "--offline", "message \(number)").code == 0) }
+        #expect(alice("outbox", "drop", "1", "9").code == 67)
+        #expect(alice("outbox", "ls").lines.count == 4)
+        #expect(alice("outbox", "drop", "1", "3", "1").code == 0)
+        #expect(alice("outbox", "ls").lines.count == 2)
+        #expect(alice("outbox", "drop", "--all").code == 0)
+        #expect(alice("sync").code == 0)
+        #expect(try alice.texts().isEmpty)
+    }
+
+    @Test("a refusal that comes at once is an error and leaves nothing behind", arguments: [false, true])
+    func refusedAtOnce(behindAnother: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        if behindAnother { #expect(alice("send", "--queue", "--offline", "waits").code == 0) }
+        #expect(alice("send", "--queue", "-c", "@nobody", "x").code == 67)
+        #expect(alice("outbox", "ls").output.isEmpty)
+        #expect(try alice.texts() == (behindAnother ? ["waits"] : []))
+    }
+
+    @Test("an id is queued once; with other content it is refused at once")
+    func ids() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        for _ in 1...2 { #expect(alice("send", "--queue", "--id", "job", "done").code == 0) }
+        #expect(alice("send", "--queue", "--id", "job", "other").code == 65)
+        #expect(alice("outbox", "ls").lines.count == 1)
+        try server.start()
+        #expect(alice("sync").code == 0)
+        #expect(alice("send", "--queue", "--id", "job", "done").code == 0)
+        #expect(try alice.texts() == ["done"])
+    }
+
+    @Test("--json shows the entry that was queued")
+    func json() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let outcome = alice("send", "--queue", "--offline", "--json", "--id", "k", "-c", "@me", "note\u{1B}")
+        #expect(outcome.lines.count == 1)
+        for part in [
+            #""state":"waiting""#, #""number":1"#, #""id":"k""#, #""conversation":"@me""#, #""text":"note\u001b""#,
+        ] {
+            #expect(outcome.output.contains(part), "\(outcome.output)")
+        }
+        #expect(alice("outbox", "ls", "--json").output == outcome.output)
+        #expect(!alice("outbox", "ls").output.contains("\u{1B}"))
+    }
+
+    @Test("what one account has queued is not sent by another")
+    func accounts() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let bob = try server.user("bob")
+        #expect(alice("send", "--queue", "--offline", "from alice").code == 0)
+        // When bob is logged in at alice's home
+        let other = alice.with(directory: try bob.directory.copy())
+        try PosixDisk().rename("\(alice.home)/outbox", to: "\(other.home)/outbox")
+        #expect(other("sync").code == 0)
+        #expect(other("outbox", "ls").output.isEmpty)
+        #expect(try bob.texts().isEmpty)
+    }
+
+    @Test("a copied home sends what waits once, and what comes later as its own")
+    func copiedHome() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        for number in 1...20 { #expect(alice("send", "--queue", "message \(number)").code == 0) }
+        let copy = alice.with(directory: try alice.directory.copy())
+        #expect(alice("send", "--queue", "same words").code == 0)
+        #expect(copy("send", "--queue", "same words").code == 0)
+        try server.start()
+        let outcomes = try concurrently(2) { [alice, copy][$0]("sync").code }
+        #expect(outcomes == [0, 0])
+        let expected = ((1...20).map { "message \($0)" } + ["same words", "same words"]).sorted()
+        #expect(try alice.texts().sorted() == expected)
+    }
+
+    @Test("sixteen senders at once on one home: all are there once, each in its order", arguments: [false, true])
+    func concurrent(startsOffline: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        if startsOffline { server.stop() }
+        let back = Monitor(0)
+        let codes = try concurrently(17) { index -> [Int32] in
+            // One of them brings the server back in the middle.
+            guard index < 16 else {
+                _ = back.wait(timeoutMilliseconds: 60_000) { $0 >= 32 ? true : nil }
+                if startsOffline { try server.start() }
+                return []
+            }
+            return (1...5).map { number in
+                let code = alice("send", "--queue", "\(index):\(number)").code
+                back.signal { $0 += 1 }
+                return code
+            }
+        }
+        #expect(codes.flatMap { $0 }.allSatisfy { $0 == 0 })
+        #expect(alice("sync").code == 0)
+        #expect(alice("outbox", "ls").output.isEmpty)
+        let texts = try alice.texts()
+        #expect(texts.sorted() == (0..<16).flatMap { index in (1...5).map { "\(index):\($0)" } }.sorted())
+        for index in 0..<16 {
+            #expect(texts.filter { $0.hasPrefix("\(index):") } == (1...5).map { "\(index):\($0)" })
+        }
+    }
+
+    @Test("--lines with --queue keeps what can't be sent, in order")
+    func queuedLines() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        let lines = (1...2_300).map { "line \($0)" }
+        let outcome = try alice.send("--lines", "--queue", input: Array(lines.joined(separator: "\n").utf8))
+        #expect(outcome.code == 0 && outcome.output.isEmpty)
+        #expect(outcome.errors.hasPrefix("natter: 2300 of 2300 messages queued: cannot reach"))
+        #expect(outcome.errors.split(separator: "\n").count == 1)
+        try server.start()
+        // Behind them, whatever comes next
+        #expect(try alice.send("--lines", "--queue", input: Array("after\n".utf8)).errors.isEmpty)
+        #expect(try difference(alice.texts(), lines + ["after"]) == nil)
+    }
+
+    @Test("a damaged outbox is said, and hinders no other command")
+    func damaged() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "--offline", "one").code == 0)
+        let path = "\(alice.outbox.location.directory)/outbox.db"
+        try PosixDisk().open(path, .readWrite).write([UInt8](repeating: 0x55, count: 8_192), at: 0)
+        let outcome = alice("send", "two")
+        #expect(outcome.code == 0 && outcome.errors.contains("outbox"))
+        #expect(alice("send", "--queue", "three").code == 74)
+        #expect(alice("outbox", "ls").code == 74)
+        #expect(try alice.texts() == ["two"])
+    }
+}

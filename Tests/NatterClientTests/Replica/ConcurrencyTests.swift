@@ -1,0 +1,243 @@
+import Glibc
+@testable import NatterClient
+import NatterModel
+import NatterStore
+import NatterSystem
+import NatterWire
+import StoreSupport
+import Testing
+import TestSupport
+
+@Suite("Two processes that sync at once")
+struct ConcurrencyTests {
+    @Test("one that goes on from the other's cursor does not take for missing what it was not told")
+    func missingAfterOther() throws {
+        // Given a process that got the first page of everything
+        let server = try TestStore(users: ["alice", "bob", "carol"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        for name in ["general", "@bob", "@carol"] {
+            try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+        }
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start())
+        for frame in try server.answer(nil, for: "alice", limit: 1) { try writer.apply(frame) }
+        #expect(writer.end?.more == true)
+        // When another gets the rest before the first asks again
+        try server.sync("alice", location)
+        let start = try writer.start()
+        writer.begin(from: start)
+        for frame in try server.answer(start.cursor, for: "alice") { try writer.apply(frame) }
+        // Then nothing is hidden
+        #expect(writer.end?.more == false && writer.report.gone.isEmpty)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversations().filter(\.isGone).isEmpty)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("what came while a whole answer was on its way is not missing")
+    func missingDuringAnswer() throws {
+        // Given a whole answer that is not applied yet
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["one"], to: "general", by: "alice")
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start())
+        let frames = try server.answer(nil, for: "alice")
+        // When another process brings a conversation that is newer than it
+        try server.mustPost(["two"], to: "@bob", by: "alice")
+        try server.sync("alice", location)
+        for frame in frames { try writer.apply(frame) }
+        // Then that one stays
+        #expect(writer.report.gone.isEmpty)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversation(named: "@bob")?.isGone == false)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("one that is alone takes for missing what no page of everything named")
+    func missing() throws {
+        // Given a replica with a conversation of a history that the server lost, which it gives in pages
+        let server = try TestStore(users: ["alice", "bob", "carol"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        for name in ["general", "@bob", "@carol"] {
+            try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+        }
+        try server.sync("alice", location)
+        let lost = try #require(try Replica.open(at: location)?.conversation(named: "@carol")?.id)
+        func isLost(_ frame: SyncFrame) -> Bool {
+            guard frame.kind == .line else { return false }
+            if case .conversation(let line)? = try? SyncLine(frame.payload) { return line.id == lost }
+            return false
+        }
+        // When everything is asked for again, page by page
+        let writer = ReplicaWriter(location)
+        var isWhole = true
+        var pages = 0
+        repeat {
+            let start = try writer.start()
+            writer.begin(from: start, isWhole: isWhole)
+            let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
+            isWhole = false
+            pages += 1
+            var isLeftOut = false
+            for frame in frames {
+                if frame.kind == .line { isLeftOut = isLost(frame) }
+                if !isLeftOut { try writer.apply(frame) }
+            }
+        } while writer.end?.more == true
+        // Then it is marked, and nothing else
+        #expect(pages > 1)
+        #expect(writer.report.gone.map(\.name) == ["@carol"])
+    }
+
+    @Test("an answer does not undo what a newer one said, and is asked for again", arguments: [false, true])
+    func stale(isCursorMoved: Bool) throws {
+        // Given a replica, and an answer by which one still belongs to a conversation
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["one"], to: "general", by: "bob")
+        try server.sync("alice", location)
+        try server.mustPost(["two"], to: "general", by: "bob")
+        let writer = ReplicaWriter(location)
+        let start = try writer.start()
+        writer.begin(from: start)
+        let frames = try server.answer(start.cursor, for: "alice")
+        // When another process records a newer one, by which that is over, before the first is applied
+        let id = try #require(try Replica.open(at: location)?.conversation(named: "general")?.id)
+        let gone = SyncFrame(
+            .line,
+            WireJSON.encode(SyncGone(conversation: "general", conversationID: id.description, reason: "removed")))
+        let other = ReplicaWriter(location)
+        other.begin(from: try other.start())
+        try other.apply(gone)
+        if isCursorMoved { try other.apply(SyncFrame(.line, WireJSON.encode(SyncEnd(cursor: "newer", more: false)))) }
+        try other.flush()
+        #expect(other.report.gone.map(\.reason) == ["removed"])
+        for frame in frames { try writer.apply(frame) }
+        // Then it stays over, the messages are taken, and the next answer begins where the newer one ended
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.conversation(named: "general")?.goneReason == "removed")
+        #expect(try replica.conversation(named: "general")?.head == Seq(2))
+        #expect(writer.end?.more == true && !writer.report.isComplete)
+        #expect(try writer.start().cursor == (isCursorMoved ? "newer" : start.cursor))
+        // When it is asked for again, and nobody comes between, then it counts
+        guard !isCursorMoved else { return }
+        try server.sync("alice", location)
+        #expect(try replica.conversation(named: "general")?.isGone == false)
+        #expect(try writer.start().cursor != start.cursor)
+    }
+
+    @Test("one that has a deadline waits for the other no longer than that")
+    func deadline() throws {
+        // Given a process that is at the replica, and an answer for another that has little time
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["one"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try server.mustPost(["two"], to: "general", by: "alice")
+        let held = try FileLock.take(location.lockPath)
+        #expect(held != nil)
+        let writer = ReplicaWriter(location)
+        let began = MonotonicClock.now()
+        writer.deadline = began + 100
+        let start = try writer.start()
+        writer.begin(from: start)
+        // When it is applied, then that is given up in time
+        #expect(throws: ReplicaError.locked(path: location.lockPath)) {
+            for frame in try server.answer(start.cursor, for: "alice") { try writer.apply(frame) }
+        }
+        #expect(MonotonicClock.now() - began < Int64(ReplicaSession.lockMilliseconds))
+        #expect(writer.lockMilliseconds == 0)
+        withExtendedLifetime(held) {}
+    }
+
+    @Test("who waited for the lock of a replica that is removed meanwhile puts nothing into it")
+    func removed() throws {
+        // Given a sync that has an answer and a removal, which both wait for another process
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["one"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try server.mustPost(["two"], to: "general", by: "alice")
+        let answer = try server.answer(try ReplicaWriter(location).start().cursor, for: "alice")
+        var held = try FileLock.take(location.lockPath)
+        #expect(held != nil)
+        let results = Monitor<[String]>([])
+        let sync = try SystemThread(name: "sync") {
+            let writer = ReplicaWriter(location)
+            do {
+                writer.begin(from: try writer.start())
+                for frame in answer { try writer.apply(frame) }
+                results.signal { $0.append("sync done") }
+            } catch {
+                results.signal { $0.append("sync failed") }
+            }
+        }
+        let removal = try SystemThread(name: "removal") {
+            do {
+                try location.remove()
+                results.signal { $0.append("removal done") }
+            } catch {
+                results.signal { $0.append("removal failed") }
+            }
+        }
+        awaitOpening(of: location.lockPath, count: 3)
+        // When that one moves the replica away, and lets the lock go
+        try PosixDisk().rename(location.directory, to: location.directory + ".removed")
+        withExtendedLifetime(held) {}
+        held = nil
+        sync.join()
+        removal.join()
+        // Then the removal has nothing to do, and the sync does not bring a part of the replica back
+        #expect(results.withLock { $0 }.sorted() == ["removal done", "sync failed"])
+        #expect(try PosixDisk().information(location.directory) == nil)
+    }
+
+    @Test("a lock whose file was replaced is waited for at the new one")
+    func replaced() throws {
+        // Given one that waits for a lock
+        let home = try TemporaryDirectory()
+        let path = home.path + "/lock"
+        var first = try FileLock.take(path)
+        #expect(first != nil)
+        let taken = Monitor<[Bool]>([])
+        let waiter = try SystemThread(name: "waiter") {
+            let lock = try? FileLock.take(path, timeoutMilliseconds: 300)
+            taken.signal { $0.append(lock != nil) }
+        }
+        awaitOpening(of: path, count: 2)
+        // When the file is removed, another takes the new one, and the first lets go
+        try PosixDisk().remove(path)
+        let second = try FileLock.take(path)
+        withExtendedLifetime(first) {}
+        first = nil
+        waiter.join()
+        // Then the waiter has nothing
+        #expect(second != nil)
+        #expect(taken.withLock { $0 } == [false])
+        withExtendedLifetime(second) {}
+    }
+
+    /// Returns once this process has a file open that often, or after a minute.
+    private func awaitOpening(of path: String, count: Int) {
+        let deadline = MonotonicClock.now() + 60_000
+        while openCount(of: path) < count, MonotonicClock.now() < deadline { usleep(1_000) }
+    }
+
+    /// How often this process has a file open.
+    private func openCount(of path: String) -> Int {
+        let names = (try? PosixDisk().list("/proc/self/fd")) ?? []
+        return names.count { name in
+            var target = [CChar](repeating: 0, count: 4_096)
+            let count = readlink("/proc/self/fd/" + name, &target, target.count)
+            return count > 0
+                && String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+        }
+    }
+}

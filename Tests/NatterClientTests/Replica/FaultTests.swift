@@ -1,0 +1,307 @@
+import FaultSimulation
+@testable import NatterClient
+import NatterModel
+@testable import NatterStore
+import NatterSystem
+import NatterWire
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@Suite("What may happen to a replica")
+struct FaultTests {
+    @Test("a crash at any call to the disk loses and repeats nothing", arguments: 0..<4)
+    func crash(part: Int) throws {
+        // Given a server with messages that go to log files and to tails
+        let server = try TestStore(users: ["alice", "bob"])
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        func grow(_ round: Int) throws {
+            try server.mustPost((0..<140).map { "\(round) \($0) \(filling)\($0 &* 7_919)" }, to: "general", by: "alice")
+            try server.seal("general", as: "alice")
+            try server.mustPost((0..<70).map { "\(round) \($0) \(filling)\($0 &* 104_729)" }, to: "@bob", by: "alice")
+            try server.mustPost(["\(round)"], to: "general", by: "alice")
+        }
+        try grow(0)
+        let first = try server.answer(nil, for: "alice")
+        try grow(1)
+        var limit = part
+        var isCrashing = true
+        while isCrashing {
+            // When a process dies in its first sync, another in the one after, and a third comes through
+            let disk = SimulatedDisk(clock: SystemClock(), records: false)
+            let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
+            var count = 0
+            for attempt in 0..<2 {
+                disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
+                let writer = ReplicaWriter(location, disk: disk, portionBytes: 30_000)
+                do {
+                    let start = try writer.start()
+                    writer.begin(from: start)
+                    let frames =
+                        try attempt == 0 && start.cursor == nil ? first : server.answer(start.cursor, for: "alice")
+                    for frame in frames { try writer.apply(frame) }
+                } catch let error as ReplicaError {
+                    guard disk.hasFailed else { throw error }
+                }
+                count += writer.report.messageCount
+                isCrashing = disk.hasFailed
+            }
+            disk.set(fault: nil)
+            func number(_ all: [String: [Message]]) -> Int { all.values.reduce(0) { $0 + $1.count } }
+            let isThere = try Replica.open(at: location, disk: disk) != nil
+            let before = isThere ? number(try contents(location, disk: disk)) : 0
+            let news = try server.sync("alice", location, disk: disk).messageCount
+            // Then every message is there once, and was new once, unless its process died as it committed
+            let expected = try server.export(for: "alice")
+            #expect(try contents(location, disk: disk) == expected, "after \(limit) calls")
+            #expect(count <= before && news == number(expected) - before, "after \(limit) calls")
+            // And it goes on
+            limit += 4
+        }
+        #expect(limit > 40)
+    }
+
+    @Test("a server that was put back: what differs is set aside, and fetched anew", arguments: [false, true])
+    func restored(isSealed: Bool) throws {
+        // Given a server of which a copy was made, and a replica that has what came after
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost((1...200).map { "both \($0) \($0 &* 7_919)" }, to: "general", by: "alice")
+        try server.mustPost(["only here"], to: "@bob", by: "alice")
+        let copy = try TemporaryDirectory()
+        try server.reopen { try Files.copy($0, to: copy.path + "/data") }
+        try server.mustPost((1...200).map { "lost \($0)" }, to: "general", by: "alice")
+        if isSealed { try server.seal("general", as: "alice") }
+        try server.sync("alice", location)
+        let lost = try contents(location)["general"]
+        // When it is put back and goes on differently, behind or beyond
+        try server.reopen { path in
+            Files.remove(path)
+            try Files.copy(copy.path + "/data", to: path)
+        }
+        let behind = try server.sync("alice", location)
+        #expect(behind.diverged.map(\.name) == ["general"])
+        #expect(behind.diverged.first?.head == lost?.last?.seq)
+        #expect(try contents(location) == server.export(for: "alice"))
+        try server.mustPost((1...500).map { "anew \($0)" }, to: "general", by: "bob")
+        // Then the replica has what the server has, and the rest lies aside
+        #expect(try server.sync("alice", location).diverged.isEmpty)
+        #expect(try contents(location) == server.export(for: "alice"))
+        #expect(home.files().contains { $0.contains("/diverged/") })
+    }
+
+    @Test("a server that was put back and has overtaken us")
+    func overtaken() throws {
+        // Given a replica with messages that the server has lost
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost((1...20).map { "both \($0)" }, to: "general", by: "alice")
+        let copy = try TemporaryDirectory()
+        try server.reopen { try Files.copy($0, to: copy.path + "/data") }
+        try server.mustPost((1...20).map { "lost \($0)" }, to: "general", by: "alice")
+        try server.sync("alice", location)
+        // When it has more than the replica before that syncs again
+        try server.reopen { path in
+            Files.remove(path)
+            try Files.copy(copy.path + "/data", to: path)
+        }
+        for round in 1...50 { try server.mustPost(["anew \(round)", "and \(round)"], to: "general", by: "bob") }
+        let report = try server.sync("alice", location)
+        // Then that is found, too
+        #expect(report.diverged.count == 1)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
+    @Test("a crash while what differs is set aside does not bring it back")
+    func crashAside() throws {
+        // Given a replica with log files of messages that the server has lost since
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = SimulatedDisk(clock: SystemClock(), records: false)
+        let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
+        try server.mustPost((1...20).map { "both \($0) \($0 &* 7_919)" }, to: "general", by: "alice")
+        let copy = try TemporaryDirectory()
+        try server.reopen { try Files.copy($0, to: copy.path + "/data") }
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        try server.mustPost((1...200).map { "lost \($0) \(filling)" }, to: "general", by: "alice")
+        try server.seal("general", as: "alice")
+        try server.sync("alice", location, disk: home)
+        try server.reopen { path in
+            Files.remove(path)
+            try Files.copy(copy.path + "/data", to: path)
+        }
+        var limit = 0
+        var hasCrashed = true
+        while hasCrashed {
+            // When a process dies at any call of the sync that finds it, and another syncs
+            let disk = SimulatedDisk(home.image, clock: SystemClock(), records: false)
+            disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
+            do { try server.sync("alice", location, disk: disk) } catch is ReplicaError {}
+            hasCrashed = disk.hasFailed
+            disk.set(fault: nil)
+            try server.sync("alice", location, disk: disk)
+            // Then the replica has what the server has, and the rest lies aside
+            #expect(try contents(location, disk: disk) == server.export(for: "alice"), "after \(limit) calls")
+            #expect(
+                disk.image.files().keys.contains { $0.contains("/diverged/") && $0.hasSuffix(".log") },
+                "after \(limit) calls")
+            limit += 1
+        }
+        #expect(limit > 20)
+    }
+
+    @Test("messages that the server can't give are stated, and filled in later")
+    func damage() throws {
+        // Given a server with a damaged block in the middle of its log
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        for round in 0..<3 {
+            try server.mustPost((0..<90).map { "\(round) \($0) \(filling)" }, to: "general", by: "alice")
+            try server.seal("general", as: "alice")
+        }
+        let whole = try server.export(for: "alice")
+        let log = try #require(Files.below(server.directory).first { $0.hasSuffix(".log") })
+        let file = try PosixDisk().open(log, .readWrite)
+        let offset = try file.size() / 2
+        let kept = try file.read(count: 8, at: offset)
+        try server.reopen { _ in try file.write([UInt8](repeating: 0xAA, count: 8), at: offset) }
+        // When it is synced
+        let report = try server.sync("alice", location)
+        // Then the range is recorded, and reading says so
+        let damage = try #require(report.damaged.first)
+        let replica = try #require(try Replica.open(at: location))
+        var general = try #require(try replica.conversation(named: "general"))
+        #expect(try replica.gaps(of: general) == [damage.range])
+        #expect(try read(replica, general).missing == [damage.range])
+        #expect(try read(replica, general).count + report.missingCount == 270)
+        #expect(report.messageCount + report.missingCount == 270)
+        // When more comes, and then the server has them again
+        try server.mustPost(["later"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try server.reopen { _ in try file.write(kept, at: offset) }
+        let writer = ReplicaWriter(location)
+        let lost = (whole["general"] ?? []).filter { damage.range.contains($0.seq) }
+        let half = damage.range.lowerBound...Seq(damage.range.lowerBound.rawValue + UInt64(lost.count / 2))
+        general = try #require(try replica.conversation(named: "general"))
+        #expect(try writer.fill(damage.range, of: general, with: lost.filter { half.contains($0.seq) }) > 0)
+        let rest = half.upperBound.next...damage.range.upperBound
+        general = try #require(try replica.conversation(named: "general"))
+        #expect(try replica.gaps(of: general) == [rest])
+        // What is not of this history is not taken
+        var forged = lost.filter { rest.contains($0.seq) }
+        forged[0].text = "forged"
+        #expect(try writer.fill(rest, of: general, with: forged) == 0)
+        #expect(try writer.fill(rest, of: general, with: lost.filter { rest.contains($0.seq) }) > 0)
+        // Then nothing is missing
+        #expect(try contents(location) == server.export(for: "alice"))
+        #expect(try replica.conversation(named: "general")?.gapCount == 0)
+    }
+
+    @Test("several at once on one replica")
+    func several() throws {
+        // Given a server that goes on, and eight that sync and read
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let failures = Monitor<[String]>([])
+
+        let counts = Monitor(0)
+        let threads = try (0..<8).map { number in
+            try SystemThread(name: "reader-\(number)") {
+                do {
+                    for _ in 0..<12 {
+                        let report = try server.sync("alice", location, limit: 60_000, portionBytes: 20_000)
+                        counts.signal { $0 += report.messageCount }
+                        if !report.diverged.isEmpty { throw Failure("diverged") }
+                        _ = try ReplicaIndexing.run(at: location, budgetMilliseconds: 2)
+                        for (name, messages) in try contents(location) {
+                            let seqs = messages.map(\.seq.rawValue)
+                            if seqs != Array(1...UInt64(seqs.count)) { throw Failure("a hole in \(name)") }
+                        }
+                    }
+                } catch {
+                    failures.signal { $0.append("\(error)") }
+                }
+            }
+        }
+        // When they do so while messages come
+        for round in 0..<60 {
+            try server.mustPost(
+                (0..<8).map { "\(round) \($0) " + String(repeating: "x y z ", count: 60) }, to: "general", by: "bob")
+            try server.mustPost(["\(round)"], to: "@alice", by: "bob")
+            if round % 7 == 0 { try server.seal("general", as: "alice") }
+        }
+        for thread in threads { thread.join() }
+        // Then nobody met anything but a beginning of the server's history, and in the end all is there once
+        #expect(failures.withLock { $0 } == [])
+        let last = try server.sync("alice", location)
+        let expected = try server.export(for: "alice")
+        #expect(try contents(location) == expected)
+        #expect(counts.withLock { $0 } + last.messageCount == expected.values.reduce(0) { $0 + $1.count })
+        _ = try ReplicaIndexing.run(at: location)
+        var found = 0
+        try ReplicaSearch.run(try ReplicaQuery("y"), in: try #require(try Replica.open(at: location))) { _ in
+            found += 1
+            return true
+        }
+        #expect(found == 480)
+    }
+
+    @Test("every flipped bit of a log file is found by a look at all of it, and stated by readers")
+    func verify() throws {
+        // Given a sound replica
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let filling = String(repeating: "some text to fill a block with, ", count: 20)
+        try server.mustPost((0..<300).map { "\($0) \(filling)" }, to: "general", by: "alice")
+        try server.seal("general", as: "alice")
+        try server.mustPost(["tail"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        let sound = try replica.verify(general)
+        #expect(sound.isSound && sound.messageCount == 301 && sound.agreesWithServer == true)
+        // When one bit of a log file flips
+        let log = try #require(home.files().first { $0.hasSuffix(".log") })
+        let file = try PosixDisk().open(log, .readWrite)
+        let size = try file.size()
+        for offset in stride(from: UInt64(0), to: size, by: 997) {
+            let former = try file.read(count: 1, at: offset)
+            try file.write([former[0] ^ 0x10], at: offset)
+            // Then a reader that has nothing cached says so
+            let fresh = try #require(try Replica.open(at: location))
+            let found = try fresh.verify(general)
+            #expect(!found.isSound, "byte \(offset)")
+            #expect(found.agreesWithServer == nil, "byte \(offset)")
+            try file.write(former, at: offset)
+        }
+        #expect(try replica.verify(general).isSound)
+    }
+
+    private func read(
+        _ replica: Replica, _ conversation: ReplicaConversation
+    ) throws -> (count: Int, missing: [ClosedRange<Seq>]) {
+        var count = 0
+        var missing: [ClosedRange<Seq>] = []
+        try replica.forward(conversation, MessageFilter()) { piece in
+            switch piece {
+            case .messages(let run): count += run.positions.count
+            case .missing(_, let range, _): missing.append(range)
+            }
+            return true
+        }
+        return (count, missing)
+    }
+}
+
+extension SyncReport {
+    /// How many messages the server could not give.
+    var missingCount: Int {
+        damaged.reduce(0) { $0 + $1.range.upperBound.distance(after: $1.range.lowerBound.previous) }
+    }
+}

@@ -1,0 +1,74 @@
+@testable import NatterClient
+import NatterModel
+import NatterSearch
+import NatterSystem
+import StoreSupport
+import Testing
+import TestSupport
+
+@Suite("Searching a replica")
+struct ReplicaSearchTests {
+    private func search(
+        _ text: String, _ replica: Replica, in conversation: ReplicaConversation? = nil,
+        _ filter: MessageFilter = MessageFilter(), limit: Int = .max
+    ) throws -> [Message] {
+        var found: [Message] = []
+        try ReplicaSearch.run(try ReplicaQuery(text), in: replica, conversation: conversation, filter, limit: limit) {
+            found += $0.messages()
+            return true
+        }
+        return found
+    }
+
+    @Test("what is found does not depend on how far the index has come", arguments: UInt64(1)...3)
+    func partial(seed: UInt64) throws {
+        // Given a replica that is indexed now and then, for a moment
+        var random = SeededGenerator(seed: seed)
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let words = ["apple", "pear", "plum", "fig"]
+        for _ in 0..<20 {
+            let target = ["general", "@bob", "@me"].randomElement(using: &random) ?? "general"
+            let count = [1, 5, 250].randomElement(using: &random) ?? 1
+            let texts = (0..<count).map { _ in
+                (0..<4).map { _ in words.randomElement(using: &random) ?? "fig" }.joined(separator: " ")
+            }
+            try server.mustPost(texts, to: target, by: "alice")
+            if Bool.random(using: &random) { try server.seal("general", as: "alice") }
+            try server.sync("alice", location)
+            if Bool.random(using: &random) {
+                try ReplicaIndexing.run(at: location, budgetMilliseconds: Int.random(in: 0...3, using: &random))
+            }
+            // When something is searched for
+            let replica = try #require(try Replica.open(at: location))
+            let all = try server.export(for: "alice").values.flatMap { $0 }
+            let expected = all.filter { $0.text.contains("apple") && !$0.text.contains("pear") }.sorted {
+                if $0.time != $1.time { return $0.time > $1.time }
+                if $0.conversationID != $1.conversationID { return $0.conversationID < $1.conversationID }
+                return $0.seq > $1.seq
+            }
+            // Then all of it is found, newest first
+            #expect(try search("apple -pear", replica) == expected)
+            #expect(try search("apple -pear", replica, limit: 3) == Array(expected.prefix(3)))
+            let general = try #require(try replica.conversation(named: target))
+            let own = expected.filter { $0.conversation == general.name }.sorted { $0.seq > $1.seq }
+            #expect(try search("apple -pear", replica, in: general) == own)
+            #expect(try search("apple -pear", replica, in: general, limit: 5) == Array(own.prefix(5)))
+        }
+        // And once all is indexed it stays so
+        #expect(try ReplicaIndexing.run(at: location))
+        let replica = try #require(try Replica.open(at: location))
+        let before = try search("plum", replica)
+        #expect(before.count > 100)
+        // Damage only costs time
+        let disk = PosixDisk()
+        let file = try disk.open(location.searchPath, .readWrite)
+        for page in 1..<Int(try file.size() / 4_096) where page % 3 == 0 {
+            try file.write([UInt8](repeating: 7, count: 100), at: UInt64(page * 4_096 + 50))
+        }
+        #expect(try search("plum", replica) == before)
+        #expect(try ReplicaIndexing.run(at: location))
+        #expect(try search("plum", replica) == before)
+    }
+}

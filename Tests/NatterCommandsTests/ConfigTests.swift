@@ -1,0 +1,95 @@
+import NatterCLI
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@testable import NatterCommands
+
+@Suite("config")
+struct ConfigCommandTests {
+    @Test("set keeps what is there, get prints it, an empty value removes it, and the file is the owner's alone")
+    func setAndGet() throws {
+        let person = try Person(server: "http://127.0.0.1:1")
+        #expect(person("config", "get") == .silent)
+        #expect(person("config", "get", "timeout") == Outcome(code: 1, output: "", errors: ""))
+        #expect(person("config", "set", "timeout", "2.5") == .silent)
+        #expect(person("config", "set", "color", "never").code == 0)
+        #expect(person("config", "set", "timeout", "5").code == 0)
+        #expect(person("config", "get").lines == ["color = never", "timeout = 5"])
+        #expect(person("config", "get", "timeout").output == "5\n")
+        #expect(person("config", "get", "color", "--json").output == "{\"key\":\"color\",\"value\":\"never\"}\n")
+        #expect(person("config", "set", "color", "").code == 0)
+        #expect(Files.text("\(person.home)/config") == "timeout = 5\n")
+        #expect(try PosixDisk().information("\(person.home)/config")?.mode == 0o600)
+    }
+
+    @Test("an unknown key is 64, a value that can't be 65, and neither changes anything")
+    func refusals() throws {
+        let person = try Person(server: "http://127.0.0.1:1")
+        #expect(person("config", "set", "timeout", "5").code == 0)
+        let unknown = person("config", "set", "timeuot", "5")
+        #expect(unknown.code == 64 && unknown.errors.contains("'timeout'"))
+        #expect(person("config", "get", "editor").code == 64)
+        for (key, value) in [
+            ("timeout", "0"), ("timeout", "-1"), ("timeout", "soon"), ("timeout", "5\ncolor = always"),
+            ("color", "blue"), ("server", "nowhere"),
+        ] {
+            #expect(person("config", "set", key, value).code == 65, "\(key) \(value)")
+        }
+        #expect(Files.text("\(person.home)/config") == "timeout = 5\n")
+    }
+
+    @Test("a setting counts where neither an option nor the environment nor the profile says otherwise")
+    func order() throws {
+        // Given a setting that leads to a server, and none in the environment
+        let server = try TestServer()
+        let person = try Person(server: "")
+        let password = try person.directory.write("pw", "one good password")
+        #expect(person("config", "set", "server", server.url).code == 0)
+        // Then it counts for a first login, and an option and the environment count more
+        let words = ["register", "alice", "--password-file", password, "--timeout", "5"]
+        #expect(person.run(words, environment: ["NATTER_SERVER": "http://127.0.0.1:1"]).code == 69)
+        #expect(person.run(words + ["--server", "http://127.0.0.1:1"]).code == 69)
+        #expect(person.run(words).code == 0)
+        // And it leads no session to another server
+        #expect(person("config", "set", "server", "http://127.0.0.1:1").code == 0)
+        #expect(person("whoami").code == 0)
+    }
+
+    @Test("colours by the setting, unless an option says otherwise; a file that is not right sets none")
+    func color() throws {
+        let person = try Person(server: "")
+        func isPainted(_ words: String...) throws -> Bool {
+            guard case .run(_, let arguments) = try ArgumentParser.parse(["ls"] + words, for: NatterProgram.spec) else {
+                throw Failure("nothing to run")
+            }
+            let console = Console(
+                output: .memory(), errors: .memory(), environment: Environment(["NATTER_HOME": person.home]),
+                clock: SystemClock(), program: "natter")
+            return Context(arguments, console).paint.isOn
+        }
+        #expect(try !isPainted())
+        #expect(person("config", "set", "color", "always").code == 0)
+        #expect(try isPainted())
+        #expect(try !isPainted("--color", "never"))
+        try person.directory.write("home/config", "color = always\ncolour = never\n")
+        #expect(try !isPainted())
+    }
+
+    @Test("a file that is not right is told where something depends on it, and set can repair it")
+    func faulty() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        try alice.directory.write("home/config", "timeout = soon\n")
+        let outcome = alice("sync")
+        #expect(outcome.code == 78 && outcome.errors.contains("line 1"))
+        #expect(alice("status").code == 0)
+        #expect(alice("sync", "--timeout", "5").code == 0)
+        #expect(alice("config", "set", "timeout", "5").code == 0)
+        #expect(alice("sync").code == 0)
+        // What others could have changed may lead a password anywhere
+        try alice.directory.write("home/config", "timeout = 5\n", mode: 0o666)
+        #expect(alice("sync").code == 77)
+    }
+}

@@ -1,0 +1,76 @@
+import NatterWire
+import ServerSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@Suite("a message is there once, whatever the connection does")
+struct DeliveryTests {
+    private static let message = """
+        {"conversation":"general","conversation_id":"0123456789abcdef0123456789abcdef","seq":1,"cursor":"x",\
+        "time":"2026-11-20T07:24:05.123Z","ts":1,"sender":"alice","text":"x"}
+        """
+
+    /// A server that reads a request of each connection and gives one of these answers, the last one to all that follow.
+    /// An empty one is no answer.
+    private func answering(_ answers: (status: String, body: String)...) throws -> ScriptedServer {
+        try ScriptedServer { peer, number in
+            peer.readRequest()
+            let (status, body) = answers[min(number, answers.count) - 1]
+            let headers = "Connection: close\r\nNatter-Store: 0123456789abcdef0123456789abcdef\r\n"
+            if !status.isEmpty { peer.answer(body, status: status, headers: headers) }
+        }
+    }
+    private let dropped = (status: "", body: "")
+
+    private func person(_ server: ScriptedServer) throws -> Person {
+        let person = try Person(server: server.url)
+        try person.directory.write("token", String(repeating: "A", count: 43) + "\n")
+        return person
+    }
+
+    @Test("a lost connection is met with the same id again")
+    func lost() throws {
+        let server = try answering(dropped, dropped, ("200 OK", DeliveryTests.message))
+        let person = try person(server)
+        let outcome = person("send", "x", "--token-file", "\(person.directory.path)/token")
+        #expect(outcome == .silent)
+        let requests: [SendRequest] = try server.requests.map { request in
+            try WireJSON.decode(from: Array((request.split(separator: "\r\n\r\n").last ?? "").utf8))
+        }
+        #expect(requests.count == 3 && requests[0].id != nil)
+        #expect(Set(requests.map(\.id)).count == 1)
+    }
+
+    @Test("an outcome that stays unknown is 69 and names the id to repeat with")
+    func unknown() throws {
+        let server = try answering(dropped)
+        let person = try person(server)
+        let outcome = person(
+            "send", "x", "--id", "it's 7", "--timeout", "0.3", "--token-file", "\(person.directory.path)/token")
+        #expect(outcome.code == 69)
+        #expect(outcome.errors.contains(#"repeat it with --id 'it'\''s 7'"#))
+        #expect(server.requests.count > 1)
+    }
+
+    @Test(
+        "answers that are none of ours are 76",
+        arguments: [("200 OK", "<html>"), ("404 Not Found", "<html>"), ("301 Moved Permanently", "")])
+    func foreign(status: String, body: String) throws {
+        let server = try answering((status, body))
+        let person = try person(server)
+        let outcome = person("whoami", "--token-file", "\(person.directory.path)/token")
+        #expect(outcome.code == 76)
+        #expect(outcome.errors.contains(server.url))
+    }
+
+    @Test("a busy server is 75 and says when to try again, without a second attempt")
+    func busy() throws {
+        let server = try answering(("503 Busy", #"{"error":{"code":"busy","message":"too much to do"}}"#))
+        let person = try person(server)
+        let outcome = person("send", "x", "--token-file", "\(person.directory.path)/token")
+        #expect(outcome.code == 75)
+        #expect(outcome.errors == "natter: too much to do; try again later\n")
+        #expect(server.requests.count == 1)
+    }
+}

@@ -1,0 +1,93 @@
+import Glibc
+import NatterModel
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@testable import NatterCommands
+
+@Suite("doctor")
+struct DoctorCommandTests {
+    @Test("finds nothing where nothing is wrong, before and after the first sync")
+    func well() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let nothing = Outcome.silent
+        #expect(alice("doctor") == nothing)
+        _ = (alice("send", "one"), alice("sync"))
+        #expect(alice("doctor") == nothing)
+        #expect(alice("doctor", "--json") == nothing)
+        let verbose = alice("doctor", "--verbose")
+        #expect(verbose.code == 0 && verbose.output == "")
+        for part in ["server:", "session:", "clock:", "outbox:", "replica:", "index:"] {
+            #expect(verbose.errors.contains("natter: \(part)"), "\(part)")
+        }
+        #expect(alice("doctor", "--offline").code == 0)
+    }
+
+    @Test("without a server, and without a session: a line each, what is wrong and what to do")
+    func nobody() throws {
+        let server = try TestServer()
+        let stranger = try Person(server: server.url)
+        #expect(
+            stranger("doctor").lines == [
+                "not logged in: use 'natter login NAME', or 'natter register NAME' for a new account"
+            ])
+        let alice = try server.user("alice")
+        server.stop()
+        let outcome = alice("doctor", "--timeout", "5")
+        #expect(outcome.code == 1 && outcome.lines.count == 1)
+        #expect(outcome.output.contains("natter serve"))
+        let json = alice("doctor", "--timeout", "5", "--json")
+        #expect(json.code == 1 && json.output.hasPrefix(#"{"check":"server","problem":"#))
+    }
+
+    @Test("a clock that is more than a minute off")
+    func clock() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let now = SystemClock().now().milliseconds
+        func lines(after seconds: Int64) -> [String] {
+            alice.run(["doctor"], now: Timestamp(milliseconds: now + seconds * 1_000)).lines
+        }
+        #expect(lines(after: 30).isEmpty)
+        #expect(lines(after: 3_600).first?.contains("ahead of the server's: ") == true)
+        #expect(lines(after: -3_600).first?.contains("behind the server's: ") == true)
+    }
+
+    @Test("modes, a session that has ended, a setting that can't be, a message that waits")
+    func several() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "later", "--server", "http://127.0.0.1:1").code == 0)
+        let waiting = alice("doctor")
+        #expect(
+            waiting.code == 1 && waiting.output.hasPrefix("1 message to be sent from the outbox, the oldest queued "))
+        #expect(alice("sync").code == 0)
+        #expect(alice("doctor").code == 0)
+        // Modes
+        let token = "\(alice.home)/profiles/default/token"
+        chmod(token, 0o644)
+        #expect(alice("doctor").lines.contains("'\(token)' can be read or changed by others: use 'chmod 600' on it"))
+        chmod(token, 0o600)
+        // A setting
+        try alice.directory.write("home/config", "timeout = soon\n")
+        #expect(alice("doctor", "--timeout", "5").lines.count == 1)
+        unlink("\(alice.home)/config")
+        // A session
+        try alice.directory.write(
+            "home/profiles/default/token", (Files.text(token) ?? "").reversed().filter { $0 != "\n" } + "\n")
+        let ended = alice("doctor")
+        #expect(ended.code == 1 && ended.output.contains("natter login"))
+    }
+
+    @Test("the form of a Date header")
+    func date() {
+        #expect(HTTPDate.parse("Sun, 06 Nov 1994 08:49:37 GMT") == Timestamp(rfc3339: "1994-11-06T08:49:37Z"))
+        for text in ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 6 Nov 1994 8:49 GMT"]
+        {
+            #expect(HTTPDate.parse(text) == nil)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@Suite("log -f")
+struct FollowTests {
+    /// A command on a thread of its own, since it waits for others.
+    private final class Background: Sendable {
+        private let outcome = Monitor<Outcome?>(nil)
+        private let thread: SystemThread
+
+        init(_ run: @escaping @Sendable () -> Outcome) throws {
+            let outcome = outcome
+            thread = try SystemThread(name: "test-follower") {
+                let result = run()
+                outcome.signal { $0 = result }
+            }
+        }
+
+        func result() throws -> Outcome {
+            guard let result = outcome.wait(timeoutMilliseconds: 60_000, until: { $0 }) else {
+                throw Failure("it did not end")
+            }
+            thread.join()
+            return result
+        }
+    }
+
+    /// Until the first messages are out.
+    private func waitForFile(_ path: String) throws {
+        for _ in 0..<5_000 {
+            if Files.text(path) != nil { return }
+            // Nothing tells when a file appears; looking again soon is all there is.
+            _ = Monitor(()).wait(timeoutMilliseconds: 3) { _ in nil as Void? }
+        }
+        throw Failure("the file never came")
+    }
+
+    @Test("prints what comes, counts from the oldest with a cursor file, and moves the file as it goes")
+    func follow() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let file = "\(alice.directory.path)/seen"
+        _ = bob("send", "1")
+        // It ends by itself once it has three
+        let followed = try Background {
+            alice.run(["log", "-f", "-n", "3", "--cursor-file", file, "--format", "%m"])
+        }
+        try waitForFile(file)
+        _ = (bob("send", "2"), bob("pm", "alice", "not here"), bob("send", "3"))
+        let outcome = try followed.result()
+        #expect(outcome.lines == ["1", "2", "3"] && outcome.code == 0)
+        #expect(try alice.texts("log", "--cursor-file", file) == [])
+    }
+
+    @Test("with --all too")
+    func all() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let file = "\(alice.directory.path)/seen"
+        let followed = try Background {
+            alice.run(["log", "-f", "--all", "-n", "2", "--cursor-file", file, "--format", "%c %m"])
+        }
+        try waitForFile(file)
+        _ = (bob("pm", "alice", "1"), bob("send", "2"))
+        #expect(try followed.result().lines == ["@bob 1", "general 2"])
+    }
+}

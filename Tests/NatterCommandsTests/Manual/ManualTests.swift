@@ -1,0 +1,65 @@
+import NatterCLI
+import NatterCommands
+import NatterDaemon
+import Testing
+import TestSupport
+
+/// The manual says what the tables of commands say.
+@Suite("the manual and the tables of commands")
+struct ManualTests {
+    private static let commands = NatterProgram.spec.commands.filter { !$0.isHidden }.map(\.name)
+    private static let daemonCommands = DaemonProgram.spec.commands.filter { !$0.isHidden }
+
+    @Test("each command has a page, and each page of section 1 is a command's")
+    func pages() throws {
+        let pages = try ManualPage.names().filter { $0.hasSuffix(".1") }
+        #expect(pages == (["natter.1"] + Self.commands.map { "natter-\($0).1" }).sorted())
+    }
+
+    @Test("a page has its command's summary, synopsis and options", arguments: commands)
+    func page(name: String) throws {
+        let command = try #require(NatterProgram.spec.commands.first { $0.name == name })
+        let page = try ManualPage("natter-\(name).1")
+        #expect(page.summary == command.summary.english)
+        let paths = Self.paths(of: command, below: [])
+        let synopsis = paths.map { $0.synopsisMdoc(program: "natter") }.joined()
+        #expect(Self.words(page.section("SYNOPSIS").joined(separator: "\n")) == Self.words(synopsis))
+        #expect(page.options == Self.spellings(paths.flatMap(\.command.options)))
+    }
+
+    @Test("natter(1) leads to all pages and has the options that work everywhere")
+    func map() throws {
+        let page = try ManualPage("natter.1")
+        #expect(page.options == Self.spellings(NatterProgram.spec.options))
+        let missing = Set(Self.commands.map { "natter-\($0)(1)" }).subtracting(page.references)
+        #expect(missing.isEmpty)
+    }
+
+    @Test("natterd(8) has the synopsis of each of its commands, and their options")
+    func daemon() throws {
+        let page = try ManualPage("natterd.8")
+        let paths = Self.daemonCommands.flatMap { command in
+            command.subcommands.isEmpty
+                ? [CommandPath(names: [command.name], command: command)]
+                : command.subcommands.map { CommandPath(names: [command.name, $0.name], command: $0) }
+        }
+        let synopsis = paths.map { $0.synopsisMdoc(program: "natterd") }.joined()
+        #expect(Self.words(page.section("SYNOPSIS").joined(separator: "\n")) == Self.words(synopsis))
+        #expect(
+            page.options
+                == Self.spellings(
+                    DaemonProgram.spec.options + paths.flatMap(\.command.options)))
+    }
+
+    /// A command that only leads to others has a line for each of them.
+    private static func paths(of command: CommandSpec, below names: [String]) -> [CommandPath] {
+        let names = names + [command.name]
+        guard !command.subcommands.isEmpty else { return [CommandPath(names: names, command: command)] }
+        return command.subcommands.flatMap { paths(of: $0, below: names) }
+    }
+
+    private static func spellings(_ options: [OptionSpec]) -> Set<String> { Set(options.flatMap(\.spellings)) }
+
+    /// Where lines break does not count.
+    private static func words(_ text: String) -> [Substring] { text.split { $0 == " " || $0 == "\n" } }
+}

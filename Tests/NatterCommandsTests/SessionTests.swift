@@ -1,0 +1,179 @@
+import Glibc
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@Suite("sessions and what a home keeps of them")
+struct SessionTests {
+    @Test("register logs in and keeps a token that only its owner can read")
+    func register() throws {
+        // Given a server and somebody new, whatever the umask is
+        let server = try TestServer()
+        let alice = try Person(server: server.url)
+        let password = try alice.directory.write("pw", "a password of alice\nignored\n")
+        // When they register
+        let outcome = alice("register", "alice", "--password-file", password)
+        // Then nothing is printed, and the session is theirs
+        #expect(outcome == .silent)
+        #expect(alice("whoami").output.hasPrefix("alice  \(server.url)  20"))
+        #expect(alice("whoami", "--offline").output == "alice  \(server.url)  -\n")
+        #expect(alice("whoami", "--json").output.hasPrefix(#"{"admin":false,"created":"20"#))
+        let disk = PosixDisk()
+        for name in ["account", "token"] {
+            #expect(try disk.information("\(alice.home)/profiles/default/\(name)")?.mode == 0o600)
+        }
+        for name in ["", "/profiles", "/profiles/default"] {
+            #expect(try disk.information(alice.home + name)?.mode == 0o700)
+        }
+        // And the name is taken for others, with nothing of theirs kept
+        let other = try Person(server: server.url)
+        #expect(other("register", "ALICE", "--password-file", password).code == 65)
+        #expect(other("whoami").code == 77)
+    }
+
+    @Test("login takes the place of the former session, and a wrong password changes nothing")
+    func login() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("pw", "one good password")
+        let wrong = try person.directory.write("wrong", "x")
+        #expect(person("register", "alice", "--password-file", password).code == 0)
+        let first = Files.text("\(person.home)/profiles/default/token")
+        #expect(person("login", "alice", "--password-file", wrong).code == 77)
+        #expect(Files.text("\(person.home)/profiles/default/token") == first)
+        #expect(person("login", "alice", "--password-file", password, "--json").output == "{\"name\":\"alice\"}\n")
+        // The former token is of no use any more
+        let old = try person.directory.write("old-token", first ?? "")
+        #expect(person("whoami", "--token-file", old).code == 77)
+        #expect(person("whoami").code == 0)
+    }
+
+    @Test("another user of the same home never sees the former's replica")
+    func separation() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("pw", "one good password")
+        #expect(person("register", "alice", "--password-file", password).code == 0)
+        #expect(person("pm", "me", "a secret").code == 0)
+        #expect(person("sync").code == 0)
+        #expect(person("register", "bob", "--password-file", password).code == 0)
+        #expect(person("log", "--offline").code == 69)
+        #expect(person("sync").code == 0)
+        #expect(person("log", "--all", "--offline").output == "")
+        #expect(person("search", "secret").code == 1)
+    }
+
+    @Test("profiles are accounts side by side")
+    func profiles() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("pw", "one good password")
+        #expect(person("register", "alice", "--password-file", password).code == 0)
+        #expect(person("register", "bob", "--password-file", password, "--profile", "second").code == 0)
+        #expect(person("whoami").output.hasPrefix("alice "))
+        #expect(person.run(["whoami"], environment: ["NATTER_PROFILE": "second"]).output.hasPrefix("bob "))
+        #expect(person("whoami", "--profile", "../default").code == 64)
+    }
+
+    @Test("logout ends the session on both sides")
+    func logout() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let token = try alice.directory.write("copy", Files.text("\(alice.home)/profiles/default/token") ?? "")
+        #expect(alice("logout") == .silent)
+        #expect(alice("logout").code == 77)
+        #expect(alice("whoami", "--token-file", token).code == 77)
+        // The server stays known
+        #expect(Files.text("\(alice.home)/profiles/default/account") == "server=\(server.url)\n")
+    }
+
+    @Test("the replica stays for the next login, unless it is to be forgotten")
+    func forget() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("pw", "one good password")
+        #expect(person("register", "alice", "--password-file", password).code == 0)
+        _ = (person("send", "x"), person("sync"))
+        #expect(person("logout").code == 0)
+        #expect(person("login", "alice", "--password-file", password).code == 0)
+        #expect(try person.texts("log", "--offline") == ["x"])
+        #expect(person("logout", "--forget").code == 0)
+        #expect(try PosixDisk().list("\(person.home)/replicas") == [])
+        #expect(person("login", "alice", "--password-file", password).code == 0)
+        #expect(person("log", "--offline").code == 69)
+        #expect(try person.texts("log") == ["x"])
+    }
+
+    @Test("without the server, logout forgets the token and says that the session lives on")
+    func logoutUnreached() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        let outcome = alice("logout")
+        #expect(outcome.code == 69)
+        #expect(outcome.errors.hasPrefix("natter: logged out here, but the session was not ended on the server: "))
+        #expect(alice("whoami", "--offline").code == 77)
+    }
+
+    @Test(
+        "whoever is not logged in is refused",
+        arguments: [["whoami"], ["send", "x"], ["pm", "bob", "x"], ["log"], ["users"], ["search", "x"], ["sync"]])
+    func notLoggedIn(words: [String]) throws {
+        let person = try Person(server: "http://127.0.0.1:9")
+        let outcome = person.run(words)
+        #expect(outcome.code == 77)
+        #expect(outcome.errors.hasPrefix("natter: not logged in; use 'natter login NAME'"))
+        #expect(outcome.output == "")
+        let json = person.run(words + ["--json"])
+        #expect(json.errors.hasPrefix(#"{"error":{"code":"not_logged_in","exit":77,"message":"#))
+    }
+
+    @Test("a token that others can read, and a link in its place, are refused")
+    func unsafe() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let token = "\(alice.home)/profiles/default/token"
+        chmod(token, 0o640)
+        #expect(alice("send", "x").code == 77)
+        chmod(token, 0o600)
+        #expect(alice("send", "x").code == 0)
+        rename(token, token + ".real")
+        symlink(token + ".real", token)
+        let outcome = alice("send", "x")
+        #expect(outcome.code == 77)
+        #expect(outcome.errors.contains("is a symbolic link"))
+    }
+
+    @Test("secrets do not go over plain HTTP to another host")
+    func insecure() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let password = try alice.directory.write("pw", "one good password")
+        for words in [["send", "x"], ["login", "alice", "--password-file", password], ["sync"], ["whoami"]] {
+            let outcome = alice.run(words + ["--server", "http://192.0.2.1"])
+            #expect(outcome.code == 77)
+            #expect(outcome.errors.contains("--insecure"))
+        }
+    }
+
+    @Test("a bad address is usage on the command line and configuration elsewhere")
+    func address() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("send", "x", "--server", "ftp://x").code == 64)
+        #expect(alice.run(["send", "x"], environment: ["NATTER_SERVER": "here"]).code == 78)
+    }
+
+    @Test("a token from a file needs no profile, and whose it is is remembered for offline use")
+    func tokenFile() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        let robot = try Person(server: server.url)
+        let token = try robot.directory.write("token", Files.text("\(alice.home)/profiles/default/token") ?? "")
+        #expect(robot("send", "from a robot", "--token-file", token).code == 0)
+        #expect(robot("log", "--token-file", token).output.hasSuffix("alice: from a robot\n"))
+        #expect(robot("log", "--token-file", token, "--offline").output.hasSuffix("alice: from a robot\n"))
+        #expect(robot("log").code == 77)
+    }
+}

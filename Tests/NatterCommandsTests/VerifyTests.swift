@@ -1,0 +1,76 @@
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@Suite("verify")
+struct VerifyCommandTests {
+    @Test("says nothing in a pipe where nothing is wrong, and a line for each conversation when asked")
+    func sound() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("verify").code == 69)
+        _ = (alice("send", "one"), alice("send", "two"), alice("pm", "me", "three"))
+        #expect(alice("sync").code == 0)
+        #expect(alice("verify") == .silent)
+        #expect(
+            alice("verify", "--verbose").lines == [
+                "general: 2 messages, whole, the same as the server's",
+                "@alice: 1 message, whole, the same as the server's",
+            ])
+        #expect(alice("verify", "@me", "--json").output.contains(#""server":"same""#))
+        #expect(alice("verify", "@nobody").code == 67)
+        // And what the server has since is no damage
+        #expect(alice("send", "four").code == 0)
+        #expect(alice("verify", "general").code == 0)
+    }
+
+    @Test("without the server, compares with what it said last, and says so")
+    func offline() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        _ = (alice("send", "one"), alice("sync"))
+        let offline = alice("verify", "--offline")
+        #expect(offline.code == 0 && offline.output == "" && offline.errors.contains("at the last sync"))
+        server.stop()
+        let unreached = alice("verify", "--timeout", "5")
+        #expect(unreached.code == 0 && unreached.errors.contains("at the last sync"))
+    }
+
+    @Test("each damage has its range, and the status is 74")
+    func damage() throws {
+        // Given a replica with a sealed block, of which a byte has changed
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        for number in UInt64(1)...4 {
+            let words = (1...3_000).map { String(number &* 1_000_003 &* $0 &* 0x9E37_79B9_7F4A_7C15, radix: 36) }
+            #expect(alice("send", words.joined(separator: " ")).code == 0)
+        }
+        #expect(alice("sync").code == 0)
+        #expect(alice("verify").code == 0)
+        let path = try #require(try logFile(of: alice))
+        let file = try PosixDisk().open(path, .readWrite)
+        let middle = try file.size() / 2
+        try file.write(try file.read(count: 1, at: middle).map { ~$0 }, at: middle)
+        // Then it is found, offline and online, on standard output
+        for words in [["verify"], ["verify", "general", "--offline"]] {
+            let outcome = alice.run(words)
+            #expect(outcome.code == 74)
+            #expect(outcome.output.hasPrefix("general: message"))
+        }
+        let json = alice("verify", "--json")
+        #expect(json.code == 74 && json.output.contains(#""damaged":[{"from":"#))
+    }
+
+    /// The only log file of a replica.
+    private func logFile(of person: Person) throws -> String? {
+        let disk = PosixDisk()
+        func files(in directory: String) throws -> [String] {
+            try disk.list(directory).flatMap { name in
+                let path = "\(directory)/\(name)"
+                return try disk.information(path)?.isDirectory == true ? files(in: path) : [path]
+            }
+        }
+        return try files(in: "\(person.home)/replicas").first { $0.contains("/logs/") }
+    }
+}

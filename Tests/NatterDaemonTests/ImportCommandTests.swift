@@ -1,0 +1,173 @@
+import NatterModel
+import NatterSystem
+import NatterWire
+import Testing
+import TestSupport
+
+@testable import NatterDaemon
+
+@Suite("natterd import and export")
+struct ImportCommandTests {
+    private let texts = [
+        "plain", "", "a \"quoted\" \\ one", "new\nline\ttab\r\u{1}\u{1F}\u{7F}", "Маша 👩‍👩‍👧 e\u{301}", "</script>",
+    ]
+
+    @Test("what is imported comes out as it went in, and in the form of an export line")
+    func roundTrip() throws {
+        let directory = try TemporaryDirectory()
+        let senders = ["|trey|", "Маша", "with space", String(repeating: "x", count: 64)]
+        let input = texts.enumerated().map { line(Int64($0) * 1_000 - 2_000, senders[$0 % 4], $1) }.joined()
+        let file = try directory.write("in.ndjson", input)
+        // When a file is imported, and its export imported into another conversation
+        let imported = natterd("import", "general", file, "--data", directory.path + "/data", "--json")
+        #expect(imported.code == 0)
+        #expect(imported.output == #"{"conversation":"general","count":6,"first":1,"last":6}"# + "\n")
+        let first = natterd("--data", directory.path + "/data", "export", "general")
+        #expect(first.code == 0 && first.errors == "")
+        let again = try directory.write("again.ndjson", first.bytes)
+        #expect(natterd("import", "copy", again, "--data", directory.path + "/data").code == 0)
+        // Then both exports are the same
+        #expect(natterd("export", "copy", "--data", directory.path + "/data").bytes == first.bytes)
+        // and each line is what the encoder makes of the message
+        #expect(first.lines.count == texts.count)
+        for (index, exported) in first.lines.enumerated() {
+            let parsed = try WireJSON.decode(ExportLine.self, from: Array(exported.utf8))
+            #expect(parsed.seq == UInt64(index + 1))
+            #expect(parsed.text.unicodeScalars.elementsEqual(texts[index].unicodeScalars))
+            #expect(parsed.sender == senders[index % 4])
+            #expect(parsed.ts == Int64(index) * 1_000 - 2_000)
+            #expect(String(decoding: WireJSON.encode(parsed), as: UTF8.self) == exported)
+        }
+    }
+
+    @Test("blank lines are skipped, a last line needs no newline, other fields and seqs are ignored")
+    func leniency() throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(
+            "in",
+            "\n \t\r\n{\"seq\":\"x\",\"ts\":1,\"sender\":\"a\",\"text\":\"b\",\"more\":[{}]}\r\n\n{\"text\":\"c\",\"sender\":\"d\",\"ts\":2}"
+        )
+        #expect(natterd("import", "general", file, "--data", directory.path + "/data").code == 0)
+        let lines = natterd("export", "general", "--data", directory.path + "/data").lines
+        #expect(lines == [#"{"sender":"a","seq":1,"text":"b","ts":1}"#, #"{"sender":"d","seq":2,"text":"c","ts":2}"#])
+    }
+
+    static let bad: [(String, String)] = [
+        ("not json", "not a JSON object"), ("{\"ts\":1,\"sender\":\"a\"", "not a JSON object"), ("[]", "field"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"},{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"}", "not a JSON object"),
+        ("{\"sender\":\"a\",\"text\":\"b\"}", "'ts'"), ("{\"ts\":\"1\",\"sender\":\"a\",\"text\":\"b\"}", "'ts'"),
+        ("{\"ts\":1.5,\"sender\":\"a\",\"text\":\"b\"}", "line 3"),
+        ("{\"ts\":1,\"sender\":null,\"text\":\"b\"}", "'sender'"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":7}", "'text'"),
+        ("{\"ts\":1,\"sender\":\"\",\"text\":\"b\"}", "sender has 0"),
+        ("{\"ts\":1,\"sender\":\"\(String(repeating: "я", count: 33))\",\"text\":\"b\"}", "66 bytes"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\\u0000\"}", "U+0000"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\u{0}\"}", "line 3"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\(String(repeating: "x", count: 65_537))\"}", "65537"),
+        ("{\"ts\":1795086400002,\"sender\":\"a\",\"text\":\"b\"}", "day ahead"),
+        ("{\"ts\":-62167219200001,\"sender\":\"a\",\"text\":\"b\"}", "years 0 to 9999"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\\ud800\"}", "line 3"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"}" + String(repeating: " ", count: 1 << 20), "longer than 1048576"),
+    ]
+
+    @Test("a bad line is 65 with its number, and nothing is kept", arguments: bad.indices)
+    func badLine(index: Int) throws {
+        let (bad, word) = ImportCommandTests.bad[index]
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("in", "\n" + line(1, "a", "good") + bad + "\n" + line(1, "a", "good"))
+        let outcome = natterd("import", "new", file, "--data", directory.path + "/data")
+        #expect(outcome.code == 65)
+        #expect(outcome.errors.contains("'\(file)', line 3: "), "\(outcome.errors)")
+        #expect(outcome.errors.contains(word), "\(outcome.errors)")
+        #expect(outcome.errors.filter { $0 == "\n" }.count == 1)
+        #expect(natterd("export", "new", "--data", directory.path + "/data").code == 67)
+        #expect(natterd("fsck", "--data", directory.path + "/data").code == 0)
+    }
+
+    @Test("bytes that are not UTF-8 are a bad line")
+    func notUTF8() throws {
+        let directory = try TemporaryDirectory()
+        for bytes: [UInt8] in [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xE2, 0x82]] {
+            let file = try directory.write(
+                "in", Array("{\"ts\":1,\"sender\":\"a\",\"text\":\"".utf8) + bytes + Array("\"}\n".utf8))
+            #expect(natterd("import", "general", file, "--data", directory.path + "/data").code == 65)
+        }
+    }
+
+    @Test("names of groups are NFC, and one whatever their case")
+    func names() throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("in", line(1, "a", "b"))
+        let data = directory.path + "/data"
+        #expect(
+            natterd("import", "Cafe\u{301}", file, "--data", data, "--json").lines == [
+                #"{"conversation":"Café","count":1,"first":1,"last":1}"#
+            ])
+        #expect(
+            natterd("import", "CAFÉ", file, "--data", data, "--json").lines == [
+                #"{"conversation":"Café","count":1,"first":2,"last":2}"#
+            ])
+        #expect(natterd("export", "café", "--data", data).lines.count == 2)
+        for name in ["@alice,@bob", "@alice", "a b", "me", "x/y", "", "#x"] {
+            #expect(natterd("import", name, file, "--data", data).code == 65, "\(name)")
+        }
+        #expect(natterd("export", "nowhere", "--data", data).code == 67)
+        #expect(natterd("export", "@alice,@bob", "--data", data).code == 67)
+    }
+
+    @Test("a file that is not there, or a directory, is 74, and makes no group")
+    func noFile() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        #expect(natterd("import", "new", directory.path + "/none", "--data", data).code == 74)
+        #expect(natterd("import", "new", directory.path, "--data", data).code == 74)
+        #expect(natterd("export", "new", "--data", data).code == 67)
+    }
+
+    @Test("export of a damaged conversation prints what is whole, names the rest, and is 74; fsck is 1")
+    func damaged() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        let input = (1...4_000).map { line(Int64($0), "a", "message number \($0 &* 7_919) of several") }.joined()
+        let file = try directory.write("in", input)
+        #expect(natterd("import", "general", file, "--data", data).code == 0)
+        #expect(natterd("fsck", "--data", data).bytes == [])
+        let log = try #require(directory.files(".log").first)
+        let size = try #require(try PosixDisk().information(log)).size
+        try PosixDisk().open(log, .readWrite).write([0xFF, 0, 0xFF], at: size - 5)
+        let outcome = natterd("export", "general", "--data", data)
+        #expect(outcome.code == 74)
+        let first = outcome.lines.count + 1
+        #expect(outcome.errors.contains("messages \(first) to 4000 of 'general' can't be read: "))
+        #expect(first > 1 && first < 4_000)
+        let check = natterd("fsck", "--data", data)
+        #expect(check.code == 1)
+        #expect(check.lines.count == 1 && check.output.contains("'\(log)' at byte "))
+        #expect(check.output.contains("messages \(first) to 4000 of 'general'"))
+        let json = natterd("fsck", "--data", data, "--json")
+        #expect(json.code == 1 && json.errors == "")
+        #expect(json.output.contains("\"from\":\(first),\"offset\":") && json.output.contains("\"to\":4000"))
+    }
+
+    @Test("lines are found whatever their length and however they arrive", arguments: UInt64(1)...20)
+    func lineReader(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let directory = try TemporaryDirectory()
+        let lines = (0..<Int.random(in: 0...12, using: &generator)).map { _ -> [UInt8] in
+            let lengths = [0, 1, 10, 1_000, 262_143, 262_144, 262_145, 300_000]
+            return [UInt8](
+                repeating: UInt8.random(in: 0x20...0x7E, using: &generator),
+                count: lengths.randomElement(using: &generator) ?? 0)
+        }
+        let file = try directory.write("in", Array(lines.joined(separator: [0x0A])))
+        let input = try InputFile(file)
+        var reader = LineReader(limit: 300_000) { try input.read(into: $0) }
+        var found: [[UInt8]] = []
+        while let next = try reader.next({ Array($0) }) {
+            found.append(next)
+            #expect(reader.number == found.count)
+        }
+        // A newline at the end begins no further line
+        #expect(found == (lines.last?.isEmpty == true ? lines.dropLast() : lines[...]).map { $0 })
+    }
+}

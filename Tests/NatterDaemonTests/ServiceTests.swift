@@ -1,0 +1,219 @@
+import Glibc
+import NatterSystem
+import Testing
+import TestSupport
+
+/// A natterd in a process of its own.
+final class Service {
+    /// The program beside the tests, unless `NATTER_BIN` names another.
+    private static var program: String { "\(Programs.given ?? Programs.besideTests)/natterd" }
+
+    let address: String
+    let port: UInt16
+    private let process: ChildProcess
+
+    /// Starts it with its log in `DIR.log` and waits until it listens or ends.
+    ///
+    /// - Parameter wrapper: words of a program that runs it.
+    init(_ data: String, _ words: [String] = [], wrapper: [String] = []) throws {
+        process = try ChildProcess(
+            "/usr/bin/env", wrapper + [Service.program, "--data", data, "serve", "--listen", "127.0.0.1:0"] + words,
+            environment: ["SWIFT_BACKTRACE": "enable=no", "PATH": "/usr/bin:/bin", "HOME": data],
+            errors: .end("\(data).log"))
+        let line = (try? process.line()) ?? ""
+        address = line.hasPrefix("natterd: listening on ") ? String(line.dropFirst(22)) : ""
+        port = address.split(separator: ":").last.flatMap { UInt16($0) } ?? 0
+    }
+
+    func send(_ signal: Int32) { process.signal(signal) }
+
+    /// - Returns: its exit code, or 128 and the signal that ended it.
+    func wait() -> Int32 { process.finish().code }
+
+    func log(_ data: String) throws -> String { Files.text("\(data).log") ?? "" }
+
+    /// - Returns: nil if there was no answer.
+    func request(
+        _ method: String, _ path: String, body: String = "", token: String? = nil, patience: Int = 60
+    ) -> Answer? {
+        let headers = ["Connection: close"] + (token.map { ["Authorization: Bearer \($0)"] } ?? [])
+        return try? RawClient(port: port, timeoutSeconds: patience).request(
+            method, path, headers: headers, body: Array(body.utf8))
+    }
+
+    /// Registers a user and returns their token.
+    func register(_ name: String) -> String {
+        let answer = request("POST", "/v1/register", body: "{\"name\":\"\(name)\",\"password\":\"password 1\"}")
+        return answer?.text.split(separator: "\"token\":\"").dropFirst().first.map { String($0.prefix { $0 != "\"" }) }
+            ?? ""
+    }
+
+    /// Posts to `general`; the status, 0 if there was no answer.
+    func post(_ text: String, key: String, token: String, patience: Int = 60) -> Int {
+        let body = "{\"conversation\":\"general\",\"text\":\"\(text)\",\"id\":\"\(key)\"}"
+        return request("POST", "/v1/messages", body: body, token: token, patience: patience)?.status ?? 0
+    }
+}
+
+@Suite("natterd serve")
+struct ServiceTests {
+    @Test("it says where it listens, answers, and ends with 0 when it is told to", arguments: [SIGTERM, SIGINT])
+    func lifecycle(signal: Int32) throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        let service = try Service(data)
+        #expect(service.address == "http://127.0.0.1:\(service.port)")
+        #expect(service.request("GET", "/healthz")?.status == 200)
+        let token = service.register("alice")
+        #expect(service.post("secret text", key: "k", token: token) == 201)
+        // A second one is refused meanwhile, and the other commands reach the first
+        #expect(try Service(data).wait() == 75)
+        #expect(natterd("export", "general", "--data", data).output.contains("secret text"))
+        service.send(signal)
+        #expect(service.wait() == 0)
+        // Then all is there, and the log has no secret in it
+        #expect(natterd("fsck", "--data", data).code == 0)
+        #expect(natterd("export", "general", "--data", data).output.contains("secret text"))
+        let log = try service.log(data)
+        for secret in ["secret text", "password 1", token] { #expect(!log.contains(secret)) }
+        #expect(log.contains(" info listening ") && log.contains(" info stopped"))
+    }
+
+    @Test("SIGHUP reads the settings again, and a bad file changes nothing")
+    func reload() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        let service = try Service(data)
+        func logged(_ word: String) throws -> Bool {
+            let deadline = MonotonicClock.now() + 20_000
+            while MonotonicClock.now() < deadline {
+                if try service.log(data).contains(word) { return true }
+                usleep(2_000)
+            }
+            return false
+        }
+        try PosixDisk().replaceContents(of: data + "/natterd.conf", with: Array("log-level = loud\n".utf8))
+        service.send(SIGHUP)
+        #expect(try logged(" error not_reloaded reason="))
+        try PosixDisk().replaceContents(of: data + "/natterd.conf", with: Array("log-level = debug\n".utf8))
+        service.send(SIGHUP)
+        #expect(try logged(" info reloaded"))
+        _ = service.request("GET", "/healthz")
+        #expect(try logged(" debug request method=GET"))
+        service.send(SIGTERM)
+        #expect(service.wait() == 0)
+    }
+
+    @Test("a kill at any moment loses nothing that was acknowledged", arguments: UInt64(1)...4)
+    func killed(seed: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        var generator = SeededGenerator(seed: seed)
+        var acknowledged: [String] = []
+        for round in 1...4 {
+            let service = try Service(data)
+            let token = service.register("user\(round)")
+            // Given some messages, and one whose answer is not waited for
+            for number in 0..<Int.random(in: 1...30, using: &generator) {
+                let text =
+                    "\(round)-\(number)-" + String(repeating: "x", count: Int.random(in: 0...20_000, using: &generator))
+                if service.post(text, key: "\(round)-\(number)", token: token) == 201 { acknowledged.append(text) }
+            }
+            service.send(SIGKILL)
+            #expect(service.wait() == 128 + SIGKILL)
+            // Then each is there, once and in order, and no damage
+            #expect(natterd("fsck", "--data", data).bytes == [])
+            let exported = natterd("export", "general", "--data", data)
+            #expect(exported.code == 0)
+            let texts = exported.lines.compactMap {
+                $0.split(separator: "\"text\":\"").last.map { String($0.prefix { $0 != "\"" }) }
+            }
+            #expect(texts == acknowledged)
+        }
+    }
+
+    @Test("after a failed fsync the outcome is unknown, nothing more is taken, and it ends with 74")
+    func failedSync() throws {
+        guard access("/usr/bin/strace", X_OK) == 0 else {
+            print("skipped: there is no strace to make fsync fail")
+            return
+        }
+        let directory = try TemporaryDirectory()
+        let data = directory.path + "/data"
+        // Given a server with a user
+        let first = try Service(data)
+        let token = first.register("alice")
+        #expect(first.post("kept", key: "kept", token: token) == 201)
+        first.send(SIGTERM)
+        #expect(first.wait() == 0)
+        // When each fsync fails from the fortieth on, which is some way into what is posted
+        let strace = [
+            "strace", "-f", "-qq", "-o", directory.path + "/trace", "-e", "trace=fdatasync,fsync", "-e",
+            "inject=fdatasync,fsync:error=EIO:when=40+",
+        ]
+        let service = try Service(data, wrapper: strace)
+        guard service.port != 0 else {
+            print("skipped: strace is not allowed here")
+            return
+        }
+        var acknowledged = ["kept"]
+        var refused = 0
+        for number in 0..<100 {
+            switch service.post("m\(number)", key: "m\(number)", token: token) {
+            case 201: acknowledged.append("m\(number)")
+            case 503: refused += 1
+            default: break
+            }
+            if refused > 0 { break }
+        }
+        // Then that one is 503, and the service ends
+        #expect(acknowledged.count > 1 && refused == 1)
+        #expect(service.wait() == 74)
+        // and what was acknowledged is there at the next start
+        let texts = natterd("export", "general", "--data", data).lines.compactMap {
+            $0.split(separator: "\"text\":\"").last.map { String($0.prefix { $0 != "\"" }) }
+        }
+        #expect(texts.starts(with: acknowledged))
+        #expect(texts.count <= acknowledged.count + 1)
+    }
+
+    @Test("on a full file system messages are refused, and taken again when there is room")
+    func fullFileSystem() throws {
+        guard access("/usr/bin/unshare", X_OK) == 0, system("/usr/bin/unshare -Urm true 2>/dev/null") == 0 else {
+            print("skipped: no user namespaces to mount a small file system in")
+            return
+        }
+        let directory = try TemporaryDirectory()
+        let (data, done) = (directory.path + "/data", directory.path + "/done")
+        try PosixDisk().makeDirectories(data)
+        // A file on the small file system is what fills it; the shell makes room once it sees `done`.
+        let script = """
+            mount -t tmpfs -o size=8m tmpfs '\(data)' && head -c 5000000 /dev/zero >'\(data)/ballast' || exit 99
+            (while ! test -e '\(done)'; do sleep 0.05; done; rm '\(data)/ballast') &
+            exec "$@"
+            """
+        let service = try Service(data, wrapper: ["unshare", "-Urm", "sh", "-c", script, "sh"])
+        try #require(service.port != 0)
+        let token = service.register("alice")
+        let text = String(repeating: "x", count: 60_000)
+        var taken = 0
+        var status = 0
+        for number in 0..<200 {
+            status = service.post(text, key: "\(number)", token: token)
+            if status != 201 { break }
+            taken += 1
+        }
+        #expect(status == 507 && taken > 0)
+        // With room again the same id is taken, and the service is well
+        try PosixDisk().open(done, .create).sync()
+        let deadline = MonotonicClock.now() + 20_000
+        while MonotonicClock.now() < deadline {
+            status = service.post(text, key: "\(taken)", token: token)
+            if status != 507 { break }
+            usleep(10_000)
+        }
+        #expect(status == 201)
+        service.send(SIGTERM)
+        #expect(service.wait() == 0)
+    }
+}

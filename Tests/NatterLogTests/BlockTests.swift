@@ -1,0 +1,166 @@
+import NatterCrypto
+import NatterLanguage
+import NatterLog
+import NatterModel
+import Testing
+import TestSupport
+
+@Suite("a block")
+struct BlockTests {
+    @Test("gives back its messages", arguments: UInt64(1)...150)
+    func roundTrip(seed: UInt64) throws {
+        // Given messages of every sort, of which a part is sealed
+        var generator = SeededGenerator(seed: seed)
+        let records = Fixture.records(using: &generator)
+        let dictionary = Fixture.dictionary(using: &generator)
+        let start = generator.int(0...(records.count - 1))
+        let range = start..<min(records.count, start + records.blockCount(from: start, targetBytes: 400_000))
+        let before = Digest(of: generator.bytes(8))
+        let effort = [Block.Effort.best, .brisk, .light][generator.int(0...2)]
+        // When they are packed, written as bytes and read back
+        let isProvisional = generator.once(in: 2)
+        let sealed = Block(
+            sealing: records, range, of: Fixture.conversation, hashBefore: before, dictionary: dictionary,
+            isProvisional: isProvisional, effort: effort)
+        let bytes = sealed.bytes
+        let header = try bytes.withUnsafeBytes { try BlockHeader(decoding: $0) }
+        let block = Block(header: header, stored: Array(bytes[BlockHeader.byteCount...]))
+        // Then nothing is lost, added or moved, and the header says what is in it
+        #expect(try block.verify(with: dictionary).all == range.map { records[$0] })
+        #expect(header == sealed.header && header.isProvisional == isProvisional)
+        #expect(header.firstSeq == records[range.lowerBound].seq && header.lastSeq == records[range.upperBound - 1].seq)
+        #expect(header.count == range.count && header.totalLength == bytes.count && header.revision == 0)
+        #expect(header.lowestTime == range.map { records[$0].time }.min())
+        #expect(header.highestTime == range.map { records[$0].time }.max())
+        #expect(header.lastCommit == records[range.upperBound - 1].commit)
+        #expect(header.conversationPrefix == Fixture.conversation.high)
+        #expect(header.dictionary == (header.codec == .raw ? .none : dictionary.id))
+    }
+
+    @Test("is packed where that makes it shorter, and left as it is elsewhere")
+    func codecs() throws {
+        var generator = SeededGenerator(seed: 1)
+        var records = Records(firstSeq: Seq(1))
+        records.append(time: .zero, sender: Array("bob".utf8), text: Array("hi".utf8), commit: Commit(1))
+        let short = Block(
+            sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: LogDictionary([1, 2, 3]))
+        #expect(short.header.codec == .raw && short.header.dictionary == .none)
+        #expect(try short.verify(with: .none).all == records.all)
+        records.append(
+            time: .zero, sender: Array("bob".utf8), text: Array(String(repeating: "again ", count: 1_000).utf8),
+            commit: Commit(1))
+        let long = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        #expect(long.header.codec == .lz4 && long.stored.count < 200)
+        #expect(try long.verify(with: .none).all == records.all)
+        // What the dictionary has need not be in the block.
+        let text = Fixture.text(3_000, using: &generator)
+        var known = Records(firstSeq: Seq(1))
+        known.append(time: .zero, sender: Array("bob".utf8), text: text, commit: Commit(1))
+        let dictionary = LogDictionary(text)
+        let block = Block(sealing: known, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        #expect(block.header.dictionary == dictionary.id && block.stored.count < 100)
+        #expect(try block.verify(with: dictionary).all == known.all)
+    }
+
+    @Test("that names a dictionary is read with that one alone")
+    func wrongDictionary() {
+        var generator = SeededGenerator(seed: 2)
+        let records = Fixture.records(30...30, using: &generator)
+        let dictionary = LogDictionary(Fixture.text(2_000, using: &generator))
+        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        for other in [LogDictionary.none, LogDictionary(Fixture.text(2_000, using: &generator))] {
+            #expect(
+                failure { () throws(FormatViolation) in _ = try block.open(with: other) }
+                    == FormatViolation("a block's dictionary is missing"))
+        }
+    }
+
+    @Test("is the same bytes whatever lay around its messages", arguments: UInt64(1)...20)
+    func canonical(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let records = Fixture.records(20...60, using: &generator)
+        let range = 5..<15
+        func seal(_ records: Records, _ range: Range<Int>) -> [UInt8] {
+            Block(sealing: records, range, of: Fixture.conversation, hashBefore: .zero, dictionary: .none).bytes
+        }
+        #expect(seal(records, range) == seal(records.slice(range), 0..<10))
+    }
+
+    @Test("holds up to 65,535 messages")
+    func most() throws {
+        var records = Records(firstSeq: Seq(1))
+        for _ in 0..<65_535 { records.append(time: .zero, sender: [65], text: [], commit: .zero) }
+        #expect(records.blockCount(from: 0, targetBytes: .max) == 65_535)
+        let block = Block(
+            sealing: records, of: Fixture.conversation, hashBefore: .zero, hashAfter: .zero, dictionary: .none)
+        let read = try block.open(with: .none)
+        #expect(read.count == 65_535 && read.lastSeq == Seq(65_535))
+        // The hash given for the end was not the right one: only `verify` looks.
+        #expect(failure { () throws(FormatViolation) in _ = try block.verify(with: .none) } != nil)
+    }
+
+    @Test("notices every other byte where its own were")
+    func storedChecksum() {
+        var generator = SeededGenerator(seed: 3)
+        let records = Fixture.records(10...10, using: &generator)
+        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        for stored in [[], block.stored + [0], block.stored.dropLast(), block.stored.reversed()] {
+            let other = Block(header: block.header, stored: Array(stored))
+            #expect(failure { () throws(FormatViolation) in try other.checkStored() } != nil)
+            #expect(failure { () throws(FormatViolation) in _ = try other.open(with: .none) } != nil)
+        }
+    }
+}
+
+@Suite("records")
+struct RecordsTests {
+    @Test("are found by seq")
+    func index() {
+        var generator = SeededGenerator(seed: 1)
+        let records = Fixture.records(10...10, using: &generator)
+        #expect(records.index(of: records.firstSeq) == 0 && records.index(of: records.lastSeq) == 9)
+        #expect(records.index(of: records.firstSeq.previous) == nil && records.index(of: records.lastSeq.next) == nil)
+        #expect(records.index(of: .zero) == nil && records.index(of: Seq(.max)) == nil)
+        #expect(records[records.lastSeq] == records[9])
+        #expect(Records(firstSeq: Seq(5)).lastSeq == Seq(4))
+    }
+
+    @Test("can be cut and joined", arguments: UInt64(1)...30)
+    func slices(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let records = Fixture.records(using: &generator)
+        let cut = generator.int(0...records.count)
+        var joined = records.slice(0..<cut)
+        joined.append(contentsOf: records.slice(cut..<records.count))
+        #expect(joined.all == records.all)
+        #expect(records.slice(cut..<records.count).all == Array(records.all[cut...]))
+    }
+
+    @Test("fall into blocks that cover all of them", arguments: UInt64(1)...30)
+    func blockCounts(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let records = Fixture.records(using: &generator)
+        var start = 0
+        while start < records.count {
+            let count = records.blockCount(from: start, targetBytes: 2_000)
+            #expect(count > 0)
+            let bytes = (start..<start + count).reduce(0) { $0 + records[$1].text.count + 8 }
+            #expect(count == 1 || bytes <= 2_000)
+            start += count
+        }
+        #expect(start == records.count && records.blockCount(from: start, targetBytes: 2_000) == 0)
+    }
+
+    @Test("tell how many belong to a commit, and what was said last")
+    func commitsAndText() {
+        var records = Records(firstSeq: Seq(1))
+        for (text, commit) in [("one", 3), ("two", 3), ("three", 7)] {
+            records.append(time: .zero, sender: [65], text: Array(text.utf8), commit: Commit(UInt64(commit)))
+        }
+        #expect([0, 2, 3, 6, 7, 100].map { records.count(upTo: Commit($0)) } == [0, 0, 2, 2, 3, 3])
+        #expect(
+            [4, 5, 7, 8, 100].map { Array(records.lastText(limit: $0)) }
+                == ["", "three", "three", "twothree", "onetwothree"].map { Array($0.utf8) })
+        #expect(Records(firstSeq: Seq(1)).lastText(limit: 10).isEmpty)
+    }
+}

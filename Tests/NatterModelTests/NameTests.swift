@@ -1,0 +1,95 @@
+import NatterLanguage
+import NatterModel
+import Testing
+import TestSupport
+
+@Suite("names")
+struct NameTests {
+    @Test(
+        "that people have are names",
+        arguments: [
+            "bob", "|trey|", "[gnubie]", "Маша", "a", "Ω", "名前", "x-1", "a.b", "o'neil", "a:b", "a@b", "a#b", "~", "!",
+            "(a)",
+            "{}", "^", "_", "🦊", "meme", "generals", "1", "a\"b", "a\\b", "a`b", "général",
+            String(repeating: "a", count: 64), String(repeating: "я", count: 32),
+        ])
+    func accepted(name: String) {
+        #expect(failure { () throws(NameError) in try NameRule.check(name) } == nil)
+    }
+
+    @Test("don't begin with what means something to us or to a shell", arguments: Array("-@#:.\"'`\\").map(String.init))
+    func firstCharacter(character: String) {
+        for name in [character, character + "bob"] {
+            #expect(
+                failure { () throws(NameError) in try NameRule.check(name) }
+                    == .forbiddenFirstCharacter("'\(character)'"))
+        }
+    }
+
+    @Test("hold no slash and no comma", arguments: ["/", ","])
+    func separators(character: String) {
+        for name in [character, "a" + character, character + "a", "a\(character)b"] {
+            #expect(
+                failure { () throws(NameError) in try NameRule.check(name) } == .forbiddenCharacter("'\(character)'"))
+        }
+    }
+
+    @Test(
+        "hold nothing that is not seen",
+        arguments: [
+            // Control, format, white space.
+            "\u{0}", "\u{1}", "\t", "\n", "\r", "\u{1B}", "\u{1F}", "\u{7F}", "\u{80}", "\u{85}", "\u{9B}",
+            "\u{AD}", "\u{200B}", "\u{200D}", "\u{200E}", "\u{202E}", "\u{2060}", "\u{2066}", "\u{FEFF}", "\u{E0041}",
+            " ", "\u{A0}", "\u{1680}", "\u{2003}", "\u{2028}", "\u{2029}", "\u{202F}", "\u{3000}",
+        ])
+    func invisible(character: String) {
+        for name in [character, "a" + character, character + "a", "a\(character)b"] {
+            guard case .forbiddenCharacter = failure({ () throws(NameError) in try NameRule.check(name) }) else {
+                Issue.record("accepted \(Array(name.unicodeScalars.map(\.value)))")
+                continue
+            }
+        }
+    }
+
+    @Test("have 1 to 64 bytes, not characters")
+    func length() {
+        #expect(failure { () throws(NameError) in try NameRule.check("") } == .empty)
+        #expect(
+            failure { () throws(NameError) in try NameRule.check(String(repeating: "a", count: 65)) } == .tooLong)
+        #expect(
+            failure { () throws(NameError) in try NameRule.check(String(repeating: "я", count: 32) + "a") } == .tooLong)
+    }
+
+    @Test("are not taken by us", arguments: ["general", "General", "GENERAL", "gEnErAl", "me", "Me", "mE", "ME"])
+    func reserved(name: String) {
+        #expect(failure { () throws(NameError) in try NameRule.check(name) } == .reserved)
+        #expect(failure { () throws(NameError) in _ = try UserName(name) } == .reserved)
+    }
+
+    @Test(
+        "that differ only in case have one key",
+        arguments: [
+            ("Bob", "bOB"), ("МАША", "маша"), ("straße", "STRASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("Ǆ", "ǆ"), ("ﬀ", "FF"),
+        ])
+    func caseKey(left: String, right: String) {
+        #expect(Array(NameRule.caseKey(left).utf8) == Array(NameRule.caseKey(right).utf8))
+        // A key is its own key, so a key that was stored can be looked up again.
+        #expect(NameRule.caseKey(NameRule.caseKey(left)) == NameRule.caseKey(left))
+    }
+
+    @Test("that differ in more have different keys", arguments: [("bob", "bop"), ("е", "e"), ("é", "e"), ("ё", "е")])
+    func otherKey(left: String, right: String) {
+        #expect(NameRule.caseKey(left) != NameRule.caseKey(right))
+    }
+
+    @Test("say in one line what is wrong with them")
+    func words() {
+        let errors: [NameError] = [
+            .empty, .tooLong, .forbiddenCharacter("'/'"), .forbiddenFirstCharacter("'-'"), .reserved,
+        ]
+        for error in errors {
+            #expect(
+                !error.description.isEmpty && !error.description.contains("\n") && !error.description.hasSuffix("."))
+        }
+    }
+}

@@ -1,0 +1,215 @@
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("accounts and sessions")
+struct AccountTests {
+    @Test("an account is made, used by its token, left and entered again")
+    func wholeLife() throws {
+        let server = try TestServer()
+        let stranger = server.stranger()
+
+        let registered = try stranger.post("/v1/register", ["name": "alice", "password": "long enough"])
+        #expect(registered.outcome == "201")
+        #expect(try registered.json.keys == ["name", "token"])
+        #expect(try registered.json["name"] == "alice")
+        let alice = Client(server, token: try registered.json["token"]?.text)
+
+        let who = try alice.get("/v1/whoami")
+        #expect(who.status == 200)
+        let account = try who.json
+        #expect(account.keys == ["name", "admin", "scope", "created", "expires"])
+        #expect(account["name"] == "alice")
+        #expect(account["admin"] == false)
+        #expect(account["scope"] == "all")
+        #expect(account["expires"] == .null)
+        #expect(account["created"]?.text?.hasSuffix("Z") == true)
+
+        let login = try stranger.post("/v1/login", ["name": "alice", "password": "long enough"])
+        #expect(login.outcome == "200")
+        #expect(try login.json.keys == ["name", "token"])
+        let second = Client(server, token: try login.json["token"]?.text)
+        #expect(second.token != alice.token)
+        #expect(try second.get("/v1/whoami").status == 200)
+
+        // Leaving ends the one session and no other.
+        let left = try second.send(.post, "/v1/logout")
+        #expect(left.status == 200)
+        #expect(left.body == Array("{}".utf8))
+        #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try alice.get("/v1/whoami").status == 200)
+    }
+
+    @Test("logout with all ends every session of the account, and nobody else's")
+    func logoutAll() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let login = try server.stranger().post(
+            "/v1/login", ["name": "alice", "password": .string(TestServer.password)])
+        let second = Client(server, token: try login.json["token"]?.text)
+
+        #expect(try alice.post("/v1/logout", ["all": true]).outcome == "200")
+
+        #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try bob.get("/v1/whoami").status == 200)
+    }
+
+    @Test(
+        "logout takes a missing body, an empty object, and false; not a wrong type",
+        arguments: [
+            (nil, "200"), ("{}", "200"), (#"{"all":false,"other":[1]}"#, "200"), (#"{"all":"yes"}"#, "400 bad_request"),
+            ("{", "400 bad_json"), ("[]", "400 bad_request"),
+        ] as [(String?, String)])
+    func logoutBody(body: String?, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        #expect(try alice.send(.post, "/v1/logout", body: body.map { Array($0.utf8) }).outcome == outcome)
+        #expect(try alice.get("/v1/whoami").status == (outcome == "200" ? 401 : 200))
+    }
+
+    @Test(
+        "whoami wants a token that is one",
+        arguments: [
+            [], ["Authorization: Bearer"], ["Authorization: Bearer x"], ["Authorization: Basic YTpi"],
+            ["Authorization: Bearer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"], ["Cookie: natter=x"],
+            ["Cookie: other=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"],
+        ])
+    func unauthorized(headers: [String]) throws {
+        let server = try TestServer()
+        let answer = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: headers)
+        #expect(answer.outcome == "401 unauthorized")
+        #expect(answer.header("WWW-Authenticate")?.hasPrefix("Bearer") == true)
+        #expect(try answer.json["error"]?.keys == ["code", "message"])
+    }
+
+    @Test("the word Bearer may be written in any case")
+    func bearerCase() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for word in ["bearer", "BEARER", "Bearer"] {
+            let answer = try RawClient(port: server.port).request(
+                "GET", "/v1/whoami", headers: ["authorization: \(word) \(alice.token ?? "")"])
+            #expect(answer.status == 200)
+        }
+    }
+
+    // MARK: Names
+
+    @Test(
+        "a name that breaks a rule is 422 bad_name, in register and in the question whether it is free",
+        arguments: [
+            "", String(repeating: "a", count: 65), "é" + String(repeating: "a", count: 63), "a b", "a\tb", "a\u{A0}b",
+            "a\u{2028}b", "a\u{0}b", "a\u{7F}b", "a\u{85}b", "a\u{200B}b", "a\u{AD}b", "a\u{202E}b", "a/b", "a,b",
+            "-a", "@a", "#a", ":a", ".a", "\"a", "'a", "`a", "\\a", "general", "GENERAL", "me", "Me",
+        ])
+    func badNames(name: String) throws {
+        let server = try TestServer()
+        let stranger = server.stranger()
+        #expect(
+            try stranger.post("/v1/register", ["name": .string(name), "password": "long enough"]).outcome
+                == "422 bad_name")
+        let question = try stranger.get("/v1/register", ["name": name])
+        #expect(question.outcome == (name.isEmpty ? "400 bad_request" : "422 bad_name"))
+    }
+
+    @Test(
+        "names that look odd but break no rule are taken as they are",
+        arguments: [
+            "a", String(repeating: "a", count: 64), "é" + String(repeating: "a", count: 62), "|trey|", "[gnubie]",
+            "Маша", "名前", "a-b@c#d:e.f\"g'h`i\\j", "1", "_", "general1", "men", "%41", "👍",
+        ])
+    func goodNames(name: String) throws {
+        let server = try TestServer()
+        let question = try server.stranger().get("/v1/register", ["name": name])
+        #expect(question.outcome == "200")
+        #expect(try question.json == ["name": .string(name), "free": true])
+        let client = try server.account(name)
+        #expect(try client.get("/v1/whoami").json["name"] == .string(name))
+        #expect(try server.stranger().get("/v1/register", ["name": name]).json["free"] == false)
+    }
+
+    @Test("a name is made NFC, and found again in either form and any case")
+    func normalization() throws {
+        let server = try TestServer()
+        let stranger = server.stranger()
+        // Given a name registered with a combining accent, of 65 bytes as sent and 64 as kept
+        let long = "Rene\u{301}" + String(repeating: "a", count: 59)
+        let registered = try stranger.post("/v1/register", ["name": .string(long), "password": "long enough"])
+        #expect(registered.outcome == "201")
+        let kept = "Ren\u{E9}" + String(repeating: "a", count: 59)
+        #expect(try Array((registered.json["name"]?.text ?? "").utf8) == Array(kept.utf8))
+        // Then every way to write it is the same account
+        for written in [kept, long, kept.uppercased(), "rene\u{301}" + String(repeating: "A", count: 59)] {
+            let login = try stranger.post("/v1/login", ["name": .string(written), "password": "long enough"])
+            #expect(login.outcome == "200", "\(written)")
+            #expect(try Array((login.json["name"]?.text ?? "").utf8) == Array(kept.utf8))
+            #expect(
+                try stranger.post("/v1/register", ["name": .string(written), "password": "long enough"]).outcome
+                    == "409 name_taken")
+            let question = try stranger.get("/v1/register", ["name": written])
+            #expect(try question.json["free"] == false)
+            let name = try question.json["name"]?.text ?? ""
+            #expect(!name.unicodeScalars.contains("\u{301}"))
+        }
+    }
+
+    @Test("one of many who register a name at once gets it, whatever its case")
+    func registrationRace() throws {
+        let server = try TestServer()
+        let outcomes = try concurrently(6) { index in
+            try server.stranger().post(
+                "/v1/register", ["name": index % 2 == 0 ? "Straße" : "STRASSE", "password": "long enough"]
+            ).outcome
+        }
+        #expect(outcomes.filter { $0 == "201" }.count == 1)
+        #expect(outcomes.filter { $0 == "409 name_taken" }.count == 5)
+    }
+
+    // MARK: Passwords
+
+    @Test(
+        "register holds a password to its length in bytes",
+        arguments: [
+            (0, "422 weak_password"), (7, "422 weak_password"), (8, "201"), (1_024, "201"),
+            (1_025, "422 weak_password"),
+        ])
+    func passwordLength(count: Int, outcome: String) throws {
+        let server = try TestServer()
+        let password = String(repeating: "p", count: count)
+        let answer = try server.stranger().post("/v1/register", ["name": "alice", "password": .string(password)])
+        #expect(answer.outcome == outcome)
+    }
+
+    @Test("bytes count, not characters: four letters of two bytes are a password")
+    func passwordBytes() throws {
+        let server = try TestServer()
+        let stranger = server.stranger()
+        #expect(try stranger.post("/v1/register", ["name": "маша", "password": "пароль"]).outcome == "201")
+        #expect(try stranger.post("/v1/login", ["name": "маша", "password": "пароль"]).outcome == "200")
+        #expect(try stranger.post("/v1/login", ["name": "маша", "password": "парол"]).outcome == "401 bad_credentials")
+    }
+
+    @Test("an unknown name, a wrong password and an impossible one get one and the same answer")
+    func sameRefusal() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let bodies: [JSONValue] = [
+            ["name": "nobody", "password": "long enough"], ["name": "alice", "password": "long enough"],
+            ["name": "alice", "password": ""], ["name": "alice", "password": "short"],
+            ["name": "alice", "password": .string(String(repeating: "p", count: 5_000))],
+            ["name": "not a name", "password": "long enough"], ["name": "", "password": ""],
+        ]
+        let answers = try bodies.map { try server.stranger().post("/v1/login", $0) }
+        for answer in answers {
+            #expect(answer.outcome == "401 bad_credentials")
+            #expect(answer.body == answers[0].body)
+            #expect(answer.headers.map(\.name).sorted() == answers[0].headers.map(\.name).sorted())
+        }
+    }
+}

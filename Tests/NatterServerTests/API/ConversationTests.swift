@@ -1,0 +1,184 @@
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterHTTP
+internal import NatterLog
+internal import NatterModel
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("conversations")
+struct ConversationTests {
+    private static let fields: Set<String> = ["name", "id", "kind", "first", "head", "hash", "read", "unread", "last"]
+
+    @Test("general is there from the start, empty")
+    func emptyGeneral() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let object = try alice.get("/v1/conversations/general").json
+        #expect(object.keys == ConversationTests.fields)
+        #expect(object["name"] == "general")
+        #expect(object["kind"] == "general")
+        #expect(object["head"] == 0)
+        #expect(object["read"] == 0)
+        #expect(object["unread"] == 0)
+        #expect(object["last"] == .null)
+        let list = try alice.get("/v1/conversations").json
+        #expect(list.keys.isSuperset(of: ["conversations", "more"]))
+        #expect(list["conversations"]?.items == [object])
+        #expect(list["more"] == false)
+    }
+
+    @Test("a personal conversation without a message is there, but in no list")
+    func unwritten() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("Bob")
+        let object = try alice.get("/v1/conversations/@bob").json
+        #expect(object.keys == ConversationTests.fields)
+        #expect(object["name"] == "@Bob")
+        #expect(object["kind"] == "personal")
+        #expect(object["head"] == 0)
+        #expect(object["last"] == .null)
+        let page = try alice.get("/v1/conversations/@bob/messages")
+        #expect(page.status == 200)
+        #expect(try page.json["head"] == 0)
+        #expect(try page.json["messages"] == [])
+        #expect(try alice.get("/v1/conversations").json["conversations"]?.items.count == 1)
+        // What it is called does not change when it is written to
+        _ = try bob.say("hi", to: "@alice")
+        let written = try alice.get("/v1/conversations/@bob").json
+        #expect(written["id"] == object["id"])
+        #expect(written["name"] == object["name"])
+    }
+
+    @Test("head, last, hash and unread tell what is there")
+    func object() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        for index in 1...7 {
+            _ = try (index % 3 == 0 ? bob : alice).say("text \(index)", to: index % 3 == 0 ? "@alice" : "@bob")
+        }
+        let object = try alice.get("/v1/conversations/@bob").decode(ConversationObject.self)
+        let messages = try alice.page(["after": "0"], of: "@bob").messages
+        #expect(object.head == 7)
+        #expect(object.first == 1)
+        #expect(object.last == messages.last)
+        // The hash is the chain over the messages, as natter-log(5) has it
+        let id = try #require(ConversationID(hex: object.id))
+        var hash = HashChain.start(of: id)
+        for message in messages {
+            hash = HashChain.advance(
+                hash,
+                over: Record(
+                    seq: Seq(message.seq), time: Timestamp(milliseconds: message.ts),
+                    sender: Array(message.sender.utf8),
+                    text: Array(message.text.utf8)[...]))
+            // and a cursor carries its beginning
+            #expect(MessageCursor(message.cursor)?.hashPrefix == hash.prefix)
+        }
+        #expect(object.hash == hash.description)
+        // It is the same from the other side; what is not one's own is unread
+        let other = try bob.get("/v1/conversations/@alice").decode(ConversationObject.self)
+        #expect(other.hash == object.hash)
+        #expect(other.id == object.id)
+        #expect((object.read, object.unread) == (0, 2))
+        #expect((other.read, other.unread) == (0, 5))
+    }
+
+    @Test("a read mark only rises, stops at the head, and is what unread is counted from")
+    func readMark() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        for index in 1...6 { _ = try (index % 2 == 0 ? bob : alice).say("text \(index)") }
+        func mark(_ seq: JSONValue) throws -> Answer {
+            try alice.send(.put, "/v1/conversations/general/read", body: WireJSON.encode(["seq": seq] as JSONValue))
+        }
+        func state() throws -> [Int?] {
+            let object = try alice.get("/v1/conversations/general").json
+            return [object["read"]?.int, object["unread"]?.int]
+        }
+        #expect(try state() == [0, 3])
+        #expect(try mark(3).json == ["read": 3])
+        #expect(try state() == [3, 2])
+        #expect(try mark(2).json == ["read": 3])
+        #expect(try mark(0).json == ["read": 3])
+        #expect(try mark(100).json == ["read": 6])
+        #expect(try state() == [6, 0])
+        _ = try alice.say("own")
+        #expect(try state() == [6, 0])
+        _ = try bob.say("other")
+        #expect(try state() == [6, 1])
+        // Nobody else's changes
+        #expect(try bob.get("/v1/conversations/general").json["read"] == 0)
+        for wrong in [nil, "3", -1, true, [3]] as [JSONValue] {
+            #expect(try mark(wrong).outcome == "400 bad_request", "\(wrong)")
+        }
+        #expect(
+            try alice.send(.put, "/v1/conversations/nowhere/read", body: Array("{\"seq\":1}".utf8)).outcome
+                == "404 no_such_conversation")
+    }
+
+    @Test("the list goes by name, page by page, and one can go on after any of them", arguments: [1, 2, 3, 5, 100])
+    func list(limit: Int) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let names = ["bob", "carol", "Dave", "\u{E9}ve", "Маша"]
+        for name in names {
+            try server.account(name)
+            _ = try alice.say("hi", to: "@" + name)
+        }
+        var found: [String] = []
+        var after = ""
+        while true {
+            let page = try alice.get("/v1/conversations", ["limit": String(limit), "after": after])
+                .decode(ConversationList.self)
+            #expect(page.conversations.count <= limit)
+            found += page.conversations.map(\.name)
+            guard page.more else { break }
+            after = try #require(page.next)
+        }
+        #expect(Set(found) == Set(names.map { "@" + $0 } + ["general"]))
+        #expect(found.count == names.count + 1)
+    }
+
+    @Test(
+        "a limit is a number from 1; above 1,000 it counts as 1,000",
+        arguments: [
+            ("1", "200"), ("1000", "200"), ("1001", "200"), ("99999999999999999999999", "200"),
+            ("0", "400 bad_request"),
+            ("00", "400 bad_request"), ("-1", "400 bad_request"), ("x", "400 bad_request"), ("1.5", "400 bad_request"),
+            ("1e3", "400 bad_request"), (" 1", "400 bad_request"), ("+1", "400 bad_request"),
+            ("0x10", "400 bad_request"),
+        ])
+    func limits(limit: String, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for path in ["/v1/conversations", "/v1/conversations/general/messages", "/v1/users"] {
+            #expect(try alice.get(path, ["limit": limit]).outcome == outcome, "\(path)")
+        }
+    }
+
+    @Test(
+        "as NDJSON a list is its objects alone",
+        arguments: ["application/x-ndjson", "text/html, application/x-ndjson;q=0.9"])
+    func lines(accept: String) throws {
+        let server = try TestServer(clock: TestClock())
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        _ = try alice.say("two")
+        for (path, field) in [
+            ("/v1/conversations", "conversations"), ("/v1/conversations/general/messages", "messages"),
+            ("/v1/users", "users"),
+        ] {
+            let answer = try alice.get(path, accept: accept)
+            #expect(answer.header("Content-Type") == "application/x-ndjson; charset=utf-8")
+            #expect(try answer.lines == alice.get(path).json[field]?.items)
+            #expect(try alice.get(path, accept: "*/*").header("Content-Type") == "application/json; charset=utf-8")
+        }
+    }
+}

@@ -1,0 +1,106 @@
+internal import NatterHTTP
+internal import ServerSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("a session in a cookie")
+struct CookieTests {
+    /// Logs in as a page does.
+    private func login(_ server: TestServer) throws -> (answer: Answer, cookie: String) {
+        let answer = try server.stranger().post(
+            "/v1/login", ["name": "alice", "password": .string(TestServer.password), "cookie": true])
+        let pair = (answer.header("Set-Cookie") ?? "").split(separator: ";").first.map(String.init) ?? ""
+        return (answer, pair)
+    }
+
+    @Test("login with a cookie gives no token to the page, and a cookie that scripts cannot see")
+    func form() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let (answer, cookie) = try login(server)
+        #expect(answer.outcome == "200")
+        #expect(try answer.json == ["name": "alice"])
+        let attributes = (answer.header("Set-Cookie") ?? "").split(separator: ";").dropFirst()
+            .map { $0.drop { $0 == " " }.lowercased() }
+        #expect(cookie.hasPrefix("natter="))
+        #expect(attributes.contains("httponly"))
+        #expect(attributes.contains("samesite=strict"))
+        #expect(attributes.contains("path=/"))
+    }
+
+    @Test("without cookie, or with false, there is none")
+    func notAsked() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        for extra in [[:], ["cookie": false], ["cookie": nil]] as [[String: JSONValue]] {
+            let body = extra.merging(["name": "alice", "password": .string(TestServer.password)]) { $1 }
+            let answer = try server.stranger().post("/v1/login", .object(body))
+            #expect(answer.header("Set-Cookie") == nil)
+            #expect(try answer.json["token"]?.text?.isEmpty == false)
+        }
+    }
+
+    @Test("a read needs the cookie alone; anything else must say that a script of ours sent it")
+    func changes() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let cookie = "Cookie: other=1; \(try login(server).cookie); more=2"
+        let connection = try RawClient(port: server.port)
+        let good = Array(#"{"conversation":"general","text":"hi"}"#.utf8)
+        let empty = Array(#"{"conversation":"general","text":""}"#.utf8)
+        let own = "Natter-Request: 1"
+
+        #expect(try connection.request("GET", "/v1/whoami", headers: [cookie]).status == 200)
+        #expect(try connection.request("HEAD", "/v1/whoami", headers: [cookie]).status == 200)
+        for path in ["/v1/messages", "/v1/logout"] {
+            let answer = try connection.request("POST", path, headers: [cookie], body: good)
+            #expect(answer.outcome == "403 forbidden")
+            let wrong = try connection.request("POST", path, headers: [cookie, "Natter-Request: 0"], body: good)
+            #expect(wrong.outcome == "403 forbidden")
+        }
+        #expect(
+            try connection.request("POST", "/v1/messages", headers: [cookie], body: empty).outcome == "403 forbidden")
+        #expect(
+            try connection.request("POST", "/v1/messages", headers: [cookie], body: [0x7B]).outcome == "400 bad_json")
+        #expect(try connection.request("POST", "/v1/messages", headers: [cookie, own], body: good).status == 201)
+        #expect(
+            try connection.request(
+                "POST", "/v1/messages", headers: ["Cookie: natter=\(String(repeating: "A", count: 43))"], body: good
+            ).outcome == "401 unauthorized")
+
+        let bulk = "Content-Type: application/x-ndjson"
+        #expect(
+            try RawClient(port: server.port).request("POST", "/v1/messages", headers: [cookie, bulk], body: good)
+                .outcome
+                == "403 forbidden")
+        #expect(try connection.request("POST", "/v1/messages", headers: [cookie, bulk, own], body: good).status == 200)
+    }
+
+    @Test("logout by cookie ends the session and takes the cookie back")
+    func logout() throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let cookie = "Cookie: \(try login(server).cookie)"
+        let connection = try RawClient(port: server.port)
+        let answer = try connection.request("POST", "/v1/logout", headers: [cookie, "Natter-Request: 1"], body: [])
+        #expect(answer.outcome == "200")
+        let taken = answer.header("Set-Cookie") ?? ""
+        #expect(taken.hasPrefix("natter=;"))
+        #expect(taken.contains("Max-Age=0"))
+        #expect(try connection.request("GET", "/v1/whoami", headers: [cookie]).outcome == "401 unauthorized")
+    }
+
+    @Test("a token in the header counts, whatever cookie is there besides")
+    func headerFirst() throws {
+        let server = try TestServer()
+        let bob = try server.account("bob")
+        try server.account("alice")
+        let cookie = "Cookie: \(try login(server).cookie)"
+        let bearer = "Authorization: Bearer \(bob.token ?? "")"
+        let answer = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: [cookie, bearer])
+        #expect(try answer.json["name"] == "bob")
+        let broken = try RawClient(port: server.port).request(
+            "GET", "/v1/whoami", headers: [cookie, "Authorization: Bearer x"])
+        #expect(broken.outcome == "401 unauthorized")
+    }
+}

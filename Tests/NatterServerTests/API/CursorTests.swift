@@ -1,0 +1,112 @@
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterWire
+internal import ServerSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("cursors")
+struct CursorTests {
+    private static let page = "/v1/conversations/general/messages"
+
+    @Test("a message's cursor stands where its number does")
+    func places() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let cursors = try (1...9).map { try alice.say("text \($0)").json["cursor"]?.text ?? "" }
+        for (index, cursor) in cursors.enumerated() {
+            let seq = String(index + 1)
+            #expect(try alice.page(["after": cursor]).messages == alice.page(["after": seq]).messages)
+            #expect(try alice.page(["before": cursor]).messages == alice.page(["before": seq]).messages)
+        }
+        #expect(Set(cursors).count == 9)
+        #expect(
+            try alice.page(["after": cursors[1], "before": cursors[5]]).messages.map(\.seq) == [3, 4, 5])
+    }
+
+    @Test("one in the other's place, malformed, or of another conversation is 400 bad_cursor")
+    func wrongPlace() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("bob")
+        let message = try alice.say("one").json["cursor"]?.text ?? ""
+        let personal = try alice.say("one", to: "@bob").json["cursor"]?.text ?? ""
+        let sync = try alice.get("/v1/sync").header("Natter-Cursor") ?? ""
+        for cursor in [
+            sync, personal, "x", "=", "now", String(message.dropLast()), message + "A", message.lowercased(),
+        ] {
+            #expect(try alice.get(CursorTests.page, ["after": cursor]).outcome == "400 bad_cursor", "\(cursor)")
+            #expect(try alice.get(CursorTests.page, ["before": cursor]).outcome == "400 bad_cursor", "\(cursor)")
+        }
+        for cursor in [message, personal, "x", "NOW", "1", "0", String(sync.dropLast()), sync + "A"] {
+            #expect(try alice.get("/v1/sync", ["cursor": cursor]).outcome == "400 bad_cursor", "\(cursor)")
+        }
+    }
+
+    @Test("no flipped character makes another cursor of one", arguments: [false, true])
+    func flipped(isSync: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let message = try alice.say("one").json["cursor"]?.text ?? ""
+        let cursor = isSync ? try alice.get("/v1/sync").header("Natter-Cursor") ?? "" : message
+        for index in cursor.indices {
+            var changed = cursor
+            changed.replaceSubrange(index...index, with: cursor[index] == "A" ? "B" : "A")
+            let answer =
+                isSync
+                ? try alice.get("/v1/sync", ["cursor": changed]) : try alice.get(CursorTests.page, ["after": changed])
+            #expect(answer.outcome == "400 bad_cursor")
+        }
+    }
+
+    @Test("of another store is 400 bad_cursor")
+    func otherStore() throws {
+        let one = try TestServer()
+        let other = try TestServer()
+        let alice = try one.account("alice")
+        let stranger = try other.account("alice")
+        _ = try alice.say("one")
+        let message = try stranger.say("one").json["cursor"]?.text ?? ""
+        let sync = try stranger.get("/v1/sync").header("Natter-Cursor") ?? ""
+        #expect(try alice.get(CursorTests.page, ["after": message]).outcome == "400 bad_cursor")
+        #expect(try alice.get("/v1/sync", ["cursor": sync]).outcome == "400 bad_cursor")
+    }
+
+    @Test("ahead of the server, or of a history that it does not have, is 410 cursor_expired")
+    func expired() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let given = try #require(try MessageCursor(alice.say("one").json["cursor"]?.text ?? ""))
+        let object = try alice.get("/v1/conversations/general").decode(ConversationObject.self)
+        let id = try #require(ConversationID(hex: object.id))
+        let ahead = MessageCursor(conversation: id, seq: Seq(2), hashPrefix: given.hashPrefix)
+        let other = MessageCursor(conversation: id, seq: Seq(1), hashPrefix: given.hashPrefix ^ 1)
+        for cursor in [ahead, other] {
+            #expect(try alice.get(CursorTests.page, ["after": cursor.description]).outcome == "410 cursor_expired")
+            #expect(try alice.get(CursorTests.page, ["before": cursor.description]).outcome == "410 cursor_expired")
+        }
+        let sync = try #require(try StoreCursor(alice.get("/v1/sync").header("Natter-Cursor") ?? ""))
+        let store = server.storeID
+        let later = StoreCursor(store: store, epoch: sync.epoch, commit: Commit(sync.commit.rawValue + 1))
+        let elsewhere = StoreCursor(store: store, epoch: Epoch(rawValue: sync.epoch.rawValue ^ 1), commit: sync.commit)
+        for cursor in [later, elsewhere] {
+            #expect(try alice.get("/v1/sync", ["cursor": cursor.description]).outcome == "410 cursor_expired")
+        }
+    }
+
+    @Test("a cursor is good after the server has started again")
+    func survives() throws {
+        let directory = try TemporaryDirectory()
+        let first = try TestServer(directory: directory)
+        let alice = try first.account("alice")
+        let message = try alice.say("one").json["cursor"]?.text ?? ""
+        let sync = try alice.get("/v1/sync").header("Natter-Cursor") ?? ""
+        let token = alice.token
+        first.stop()
+        let second = try TestServer(directory: directory)
+        let again = Client(second, token: token)
+        _ = try again.say("two")
+        #expect(try again.page(["after": message]).messages.map(\.text) == ["two"])
+        #expect(try again.get("/v1/sync", ["cursor": sync]).lines.compactMap { $0["text"] } == ["two"])
+    }
+}

@@ -1,0 +1,250 @@
+internal import Glibc
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterModel
+@testable internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+/// Who may do what: every request of the API by everybody whom the server tells apart, with the status that the table
+/// `Tests/AuthorityMatrix.txt` has for it.
+///
+/// With `NATTER_MATRIX=write` the table is written anew from what the server does, to be read line by line before it is
+/// committed.
+@Suite("the matrix of who may do what")
+struct MatrixTests {
+    /// The columns of the table.
+    private enum Role: String, CaseIterable {
+        /// No token.
+        case anonymous
+        /// Sam, who is in no group.
+        case stranger
+        /// Mia, of the groups 'ops' and 'club'.
+        case member
+        /// Rex, who was in both.
+        case removed
+        /// Ada, who made both.
+        case admin
+        /// An admin of the server who is in no group.
+        case root
+        /// Dan, a member whose account was disabled.
+        case disabled
+        /// Tokens that mia made: for everything, to send to 'ops', to read 'ops'.
+        case all, send, read
+        /// Of mia's for everything, past its time; and one that she revoked.
+        case expired, revoked
+    }
+
+    private struct Row {
+        let method: String
+        let target: String
+        let body: String?
+        var statuses: [Role: Int] = [:]
+
+        var request: String { [method, target, body].compactMap { $0 }.joined(separator: " ") }
+        var changesSomething: Bool { method != "GET" }
+    }
+
+    /// A server's directory in which everybody of the table is, to be copied for each request that changes something.
+    private struct Scene {
+        let directory: TemporaryDirectory
+        var tokens: [Role: String] = [:]
+        /// What `<…>` in a row stands for.
+        var names: [String: String] = [:]
+        static let start = Timestamp(milliseconds: 1_795_000_000_000)
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            let clock = TestClock(Scene.start)
+            let server = try TestServer(directory: directory, clock: clock)
+            let people = try Dictionary(
+                uniqueKeysWithValues: ["sam", "mia", "rex", "ada", "root", "dan"].map { ($0, try server.account($0)) })
+            func by(_ name: String) throws -> Client { try #require(people[name]) }
+            try Scene.makeAdmin("root", on: server)
+            for (group, isOpen) in [("ops", false), ("club", true)] {
+                let made = try by("ada").post("/v1/groups", ["name": .string(group), "open": .bool(isOpen)])
+                names["\(group)-id"] = try made.json["id"]?.text
+                for member in ["mia", "rex", "dan"] {
+                    let added = try by("ada").send(.put, "/v1/groups/\(group)/members/\(member)")
+                    try #require(added.status == 200)
+                }
+                let removed = try by("ada").send(.delete, "/v1/groups/\(group)/members/rex")
+                try #require(removed.status == 200)
+            }
+            // Enough that a block is sealed
+            for number in 1...30 {
+                let text = (0..<300).map { "\(number &* 7_919 &+ $0 &* 104_729)" }.joined(separator: " ")
+                try #require(try by("ada").say("secret-ops \(text)", to: "ops").status == 201)
+            }
+            try #require(try by("ada").say("secret-pm", to: "@mia").status == 201)
+            try #require(try by("sam").say("hello", to: "general").status == 201)
+            try self.makeTokens(of: try by("mia"))
+            for (role, name) in [
+                (Role.stranger, "sam"), (.member, "mia"), (.removed, "rex"), (.admin, "ada"), (.root, "root"),
+                (.disabled, "dan"),
+            ] { tokens[role] = try by(name).token }
+            names["session"] = try by("mia").get("/v1/sessions").json["sessions"]?.items.first?["id"]?.text
+            let disabled = try by("root").send(
+                .patch, "/v1/admin/users/dan", body: Array(#"{"disabled":true}"#.utf8),
+                headers: [("Content-Type", "application/json")])
+            try #require(disabled.status == 200)
+            try Scene.waitForBlock(names["ops-id"], by: try by("ada"))
+            server.stop()
+        }
+
+        private mutating func makeTokens(of mia: Client) throws {
+            for (role, scope) in [
+                (Role.all, "all"), (.send, "send:ops"), (.read, "read:ops"), (.expired, "all"), (.revoked, "all"),
+            ] {
+                var body: [String: JSONValue] = ["label": .string(role.rawValue), "scope": .string(scope)]
+                if role == .expired { body["expires"] = .string(Scene.start.advanced(milliseconds: 3_600_000).rfc3339) }
+                let made = try mia.post("/v1/tokens", .object(body)).json
+                tokens[role] = try #require(made["token"]?.text)
+                names["token-\(role)"] = made["id"]?.text
+            }
+            let revoked = try mia.send(.delete, "/v1/tokens/\(names["token-revoked"] ?? "")")
+            try #require(revoked.status == 200)
+        }
+
+        private static func makeAdmin(_ name: String, on server: TestServer) throws {
+            let done = Monitor<Result<AccountView, StoreError>?>(nil)
+            server.store.change(name, AccountChange(isAdmin: true), by: "test") { result in
+                done.signal { $0 = result }
+            }
+            _ = try done.wait { $0 }?.get()
+        }
+
+        /// Nothing tells when a conversation was sealed; asking again soon is all there is.
+        private static func waitForBlock(_ id: String?, by reader: Client) throws {
+            for _ in 0..<2_000 {
+                if try reader.get("/v1/blocks/\(id ?? "")/1-0").status == 200 { return }
+                _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
+            }
+            throw Failure("nothing was ever sealed")
+        }
+
+        /// A server over a copy, two hours later.
+        func serve() throws -> TestServer {
+            let copy = try TemporaryDirectory()
+            var pid = pid_t()
+            let words: [String] = ["cp", "-a", "\(directory.path)/.", copy.path]
+            var arguments: [UnsafeMutablePointer<CChar>?] = words.map { word in strdup(word) }
+            arguments.append(nil)
+            defer { for argument in arguments { free(argument) } }
+            var status: Int32 = 0
+            try #require(posix_spawn(&pid, "/bin/cp", nil, nil, &arguments, environ) == 0)
+            try #require(waitpid(pid, &status, 0) == pid && status == 0)
+            return try TestServer(
+                directory: copy, clock: TestClock(Scene.start.advanced(milliseconds: 7_200_000)))
+        }
+
+        func answer(to row: Row, for role: Role, on server: TestServer) throws -> Answer {
+            let method = try #require(HTTPMethod(rawValue: row.method))
+            var target = row.target
+            for (name, value) in names { target = target.replacing("<\(name)>", with: value) }
+            let isLines = row.body?.hasPrefix("{") == true && target.contains("?stop")
+            let type = isLines ? "application/x-ndjson" : "application/json"
+            return try Client(server, token: tokens[role]).send(
+                method, target, body: row.body.map { Array($0.utf8) },
+                headers: row.body == nil ? [] : [("Content-Type", type)])
+        }
+    }
+
+    @Test("each request has the status of the table, and no text reaches whom it is not for")
+    func matrix() throws {
+        let (preface, rows) = try MatrixTests.table()
+        let scene = try Scene()
+        let shared = try scene.serve()
+        var found: [Row] = []
+        for row in rows {
+            var row = row
+            var own: TestServer?
+            for role in Role.allCases {
+                let server = row.changesSomething ? try own ?? scene.serve() : shared
+                let answer = try scene.answer(to: row, for: role, on: server)
+                if let expected = row.statuses[role] {
+                    #expect(answer.status == expected, "\(row.request) by \(role): \(answer.outcome)")
+                }
+                row.statuses[role] = answer.status
+                // What was refused has changed nothing, but for the count of wrong passwords
+                own = answer.status < 300 || row.target == "/v1/login" ? nil : server
+                let text = String(decoding: answer.body, as: UTF8.self)
+                let readsGroup: Set<Role> = [.member, .admin, .all, .read]
+                let readsPersonal: Set<Role> = [.member, .admin, .all]
+                // What one is told of in one's own request is no news
+                if !row.request.contains("secret") {
+                    #expect(readsGroup.contains(role) || !text.contains("secret-ops"), "\(row.request) by \(role)")
+                    #expect(readsPersonal.contains(role) || !text.contains("secret-pm"), "\(row.request) by \(role)")
+                }
+            }
+            found.append(row)
+        }
+        if getenv("NATTER_MATRIX") != nil { try MatrixTests.write(preface, found) }
+    }
+
+    @Test("the table has every request of the API")
+    func completeness() throws {
+        let rows = try MatrixTests.table().rows
+        for route in ChatServer.routes {
+            let isThere = rows.contains { row in
+                let path = row.target.prefix { $0 != "?" }.split(separator: "/")
+                return row.method == route.method && path.count == route.path.count
+                    && zip(path, route.path).allSatisfy { $1 == "*" || $0 == $1 }
+            }
+            #expect(isThere, "\(route.method) /\(route.path.joined(separator: "/"))")
+        }
+    }
+
+    // MARK: The table
+
+    private static let path = "\(Programs.packageRoot)/Tests/AuthorityMatrix.txt"
+
+    /// The lines before the first row, and the rows: what is asked for, in quotes, then a status for each role.
+    private static func table() throws -> (preface: [Substring], rows: [Row]) {
+        let text = String(decoding: try PosixDisk().contents(of: path, limit: 1 << 20), as: UTF8.self)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        var rows: [Row] = []
+        for line in lines where !line.isEmpty && !line.hasPrefix("#") {
+            let parts = line.split(separator: " | ", maxSplits: 1)
+            let words = parts[0].split(separator: " ", maxSplits: 2).map(String.init)
+            var row = Row(
+                method: try #require(words.first), target: try #require(words.dropFirst().first),
+                body: words.count > 2 ? words[2].trimmingSuffix(while: { $0 == " " }) : nil)
+            let statuses = parts.dropFirst().first?.split(separator: " ").map { Int($0) } ?? []
+            for (role, status) in zip(Role.allCases, statuses) { row.statuses[role] = status }
+            rows.append(row)
+        }
+        return (lines.prefix { $0.hasPrefix("#") }.dropLast(), rows)
+    }
+
+    private static func write(_ preface: [Substring], _ rows: [Row]) throws {
+        let width = rows.map(\.request.count).max() ?? 0
+        func padded(_ text: String, _ width: Int) -> String {
+            text + String(repeating: " ", count: max(0, width - text.count))
+        }
+        let widths = Role.allCases.map { max(3, $0.rawValue.count) }
+        var lines = preface.map(String.init)
+        lines.append(
+            padded("#", width) + " | "
+                + zip(Role.allCases, widths).map { padded($0.rawValue, $1) }.joined(separator: " "))
+        for row in rows {
+            let cells = zip(Role.allCases, widths).map { padded(row.statuses[$0].map(String.init) ?? "-", $1) }
+            lines.append(padded(row.request, width) + " | " + cells.joined(separator: " "))
+        }
+        let file = fopen(path, "w")
+        try #require(file != nil)
+        for line in lines { fputs(line.trimmingSuffix(while: { $0 == " " }) + "\n", file) }
+        fclose(file)
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(while isTrimmed: (Character) -> Bool) -> String {
+        String(reversed().drop(while: isTrimmed).reversed())
+    }
+}

@@ -1,0 +1,279 @@
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("sending a message")
+struct MessageTests {
+    private static let fields: Set<String> = [
+        "conversation", "conversation_id", "seq", "cursor", "time", "ts", "sender", "text",
+    ]
+
+    @Test("a message comes back as it was stored, with all its fields and no others")
+    func object() throws {
+        let clock = TestClock(Timestamp(milliseconds: 1_795_159_445_123))
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        let answer = try alice.say("h\u{E9}llo / \"quoted\" \\ \u{2028}\n\ttab \u{1F44D}")
+        #expect(answer.status == 201)
+        let message = try answer.json
+        #expect(message.keys == MessageTests.fields)
+        #expect(message["conversation"] == "general")
+        #expect(message["conversation_id"]?.text?.count == 32)
+        #expect(message["seq"] == 1)
+        #expect(message["time"] == "2026-11-20T07:24:05.123Z")
+        #expect(message["ts"] == 1_795_159_445_123)
+        #expect(message["sender"] == "alice")
+        #expect(message["text"] == "h\u{E9}llo / \"quoted\" \\ \u{2028}\n\ttab \u{1F44D}")
+        // It is there for the next read, the same object
+        #expect(try alice.get("/v1/conversations/general/messages").json["messages"]?.items == [message])
+        #expect(try alice.get("/v1/conversations/general").json["last"] == message)
+    }
+
+    @Test("a cursor is printable and safe in a URL")
+    func cursorCharacters() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for index in 0..<20 {
+            let cursor = try alice.say("\(index)").json["cursor"]?.text ?? ""
+            #expect(!cursor.isEmpty && cursor.utf8.allSatisfy { isUnreserved($0) })
+        }
+    }
+
+    private func isUnreserved(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: true
+        default: false
+        }
+    }
+
+    @Test(
+        "a text is not normalized, trimmed or otherwise changed",
+        arguments: [" ", "\n", "e\u{301}", "\u{E9}", "\u{FEFF}a", "\u{202E}x", "\u{7F}\u{1B}[31m", "\r\n"])
+    func exactText(text: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        #expect(try Array((alice.say(text).json["text"]?.text ?? "").utf8) == Array(text.utf8))
+        #expect(try alice.page().messages.map { Array($0.text.utf8) } == [Array(text.utf8)])
+    }
+
+    @Test(
+        "a text has 1 to 65,536 bytes and no U+0000",
+        arguments: [
+            ("", "422 bad_text"), ("a", "201"), (String(repeating: "a", count: 65_536), "201"),
+            (String(repeating: "a", count: 65_537), "422 bad_text"),
+            (String(repeating: "\u{E9}", count: 32_768), "201"),
+            (String(repeating: "\u{E9}", count: 32_768) + "a", "422 bad_text"),
+            (String(repeating: "\u{1F44D}", count: 16_384), "201"), ("a\u{0}b", "422 bad_text"),
+            ("\u{0}", "422 bad_text"),
+        ])
+    func textLimits(text: String, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let answer = try alice.say(text)
+        #expect(answer.outcome == outcome)
+        if outcome == "201" { #expect(try answer.json["text"] == .string(text)) }
+        #expect(try alice.page().head == (outcome == "201" ? 1 : 0))
+    }
+
+    @Test("the largest text comes through when each of its bytes is escaped in six")
+    func escapedText() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let escaped = String(repeating: "\\u0001", count: 65_536)
+        let body = Array("{\"conversation\":\"general\",\"text\":\"\(escaped)\"}".utf8)
+        #expect(try alice.send(.post, "/v1/messages", body: body).status == 201)
+        #expect(try alice.page().messages.first?.text.utf8.count == 65_536)
+    }
+
+    @Test(
+        "an id has 1 to 64 printable ASCII bytes",
+        arguments: [
+            ("a", "201"), (String(repeating: "k", count: 64), "201"), (String(repeating: "k", count: 65), "422 bad_id"),
+            ("", "422 bad_id"), (" ", "201"), ("a b", "201"), ("~!\"#$%&'/\\{}", "201"), ("\u{E9}", "422 bad_id"),
+            ("a\tb", "422 bad_id"), ("a\u{7F}", "422 bad_id"), ("a\u{0}", "422 bad_id"), ("a\n", "422 bad_id"),
+        ])
+    func idLimits(id: String, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        #expect(try alice.say("text", id: id).outcome == outcome)
+        if outcome == "201" { #expect(try alice.say("text", id: id).outcome == "200") }
+    }
+
+    @Test("null for an id is none")
+    func nullID() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let body: JSONValue = ["conversation": "general", "text": "a", "id": nil]
+        #expect(try alice.post("/v1/messages", body).status == 201)
+        #expect(try alice.post("/v1/messages", body).status == 201)
+    }
+
+    // MARK: The same id again
+
+    @Test("the same id with the same content is the earlier message, and nothing new")
+    func repeated() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let first = try alice.say("text", id: "key")
+        #expect(first.status == 201)
+        _ = try bob.say("between")
+        let again = try alice.say("text", id: "key")
+        #expect(again.status == 200)
+        #expect(try again.json == first.json)
+        // The key is the user's own
+        #expect(try bob.say("text", id: "key").status == 201)
+        #expect(try alice.page().messages.map(\.text) == ["text", "between", "text"])
+    }
+
+    @Test("the same id with other content is 409, in the same conversation or another")
+    func reused() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("bob")
+        #expect(try alice.say("text", id: "key").status == 201)
+        #expect(try alice.say("other", id: "key").outcome == "409 id_reused")
+        #expect(try alice.say("text", to: "@bob", id: "key").outcome == "409 id_reused")
+        #expect(try alice.say("text", to: "@me", id: "key").outcome == "409 id_reused")
+        #expect(try alice.say("text", to: "GENERAL", id: "key").outcome == "200")
+        #expect(try alice.page().head == 1)
+        // To a conversation that only the refused message would have begun
+        #expect(try alice.get("/v1/conversations").json["conversations"]?.items.count == 1)
+        // A refused message has not used its key up
+        #expect(try alice.say("", id: "second").outcome == "422 bad_text")
+        #expect(try alice.say("x", to: "nowhere", id: "second").outcome == "404 no_such_conversation")
+        #expect(try alice.say("text", id: "second").status == 201)
+    }
+
+    @Test("thirty-two at once with one id make one message")
+    func repeatedAtOnce() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let token = alice.token
+        let answers = try concurrently(32) { _ in try Client(server, token: token).say("text", id: "key") }
+        #expect(answers.filter { $0.status == 201 }.count == 1)
+        #expect(answers.filter { $0.status == 200 }.count == 31)
+        #expect(try Set(answers.map { try $0.json["cursor"]?.text }).count == 1)
+        #expect(try alice.page().head == 1)
+    }
+
+    @Test("an id is remembered when the server starts again")
+    func idSurvives() throws {
+        let directory = try TemporaryDirectory()
+        let first = try TestServer(directory: directory)
+        let alice = try first.account("alice")
+        let token = alice.token
+        let sent = try alice.say("text", id: "key").json
+        first.stop()
+        let second = try TestServer(directory: directory)
+        let again = try Client(second, token: token).say("text", id: "key")
+        #expect(again.status == 200)
+        #expect(try again.json == sent)
+    }
+
+    // MARK: Order
+
+    @Test("sixteen who post at once get dense numbers, and each reads what it has written")
+    func dense() throws {
+        let server = try TestServer()
+        let tokens = try (0..<16).map { try server.account("u\($0)").token }
+        let each = 40
+        let seqs = try concurrently(16) { index in
+            let client = Client(server, token: tokens[index])
+            var seqs: [Int] = []
+            for number in 0..<each {
+                let seq = try client.say("\(index)-\(number)").json["seq"]?.int ?? 0
+                seqs.append(seq)
+                // Acknowledged is visible, to this reader and from a later number on.
+                let page = try client.page(["after": String(seq - 1), "limit": "1"])
+                guard page.messages.first?.text == "\(index)-\(number)", page.head >= UInt64(seq) else {
+                    throw Failure("message \(seq) is not what was sent")
+                }
+            }
+            return seqs
+        }
+        for own in seqs { #expect(own == own.sorted()) }
+        #expect(seqs.joined().sorted() == Array(1...16 * each))
+        let stored = try Client(server, token: tokens[0]).page(["after": "0", "limit": "1000"])
+        #expect(stored.messages.map(\.seq) == (1...UInt64(16 * each)).map { $0 })
+        // Time never goes back inside a conversation
+        #expect(zip(stored.messages, stored.messages.dropFirst()).allSatisfy { $0.ts <= $1.ts })
+    }
+
+    @Test("time does not go back where the clock does")
+    func clockGoesBack() throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        let first = try alice.say("one").json["ts"]?.int ?? 0
+        clock.advance(milliseconds: -3_600_000)
+        #expect(try alice.say("two").json["ts"]?.int == first)
+        clock.advance(milliseconds: 3_600_005)
+        #expect(try alice.say("three").json["ts"]?.int == first + 5)
+    }
+
+    // MARK: Where to
+
+    @Test("a personal conversation has a name for each side, and one sequence of numbers")
+    func personal() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("Bob")
+        let one = try alice.say("one", to: "@bob").json
+        let two = try bob.say("two", to: "@ALICE").json
+        #expect(one["conversation"] == "@Bob")
+        #expect(two["conversation"] == "@alice")
+        #expect(one["conversation_id"] == two["conversation_id"])
+        #expect(two["seq"] == 2)
+        #expect(try alice.page(of: "@Bob").messages.map(\.conversation) == ["@Bob", "@Bob"])
+        #expect(try bob.page(of: "@alice").messages.map(\.text) == ["one", "two"])
+        // Of this nobody else sees anything
+        let carol = try server.account("carol")
+        #expect(try carol.page(of: "@Bob").head == 0)
+        #expect(try carol.get("/v1/sync").lines.map { $0["type"] } == ["end"])
+    }
+
+    @Test("@ with one's own name is a notebook, and @me is short for it")
+    func notebook() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for name in ["@me", "@alice", "@Alice", "@ME"] {
+            #expect(try alice.say("note", to: name).json["conversation"] == "@alice")
+        }
+        #expect(try alice.page(of: "@me").head == 4)
+        let object = try alice.get("/v1/conversations/@me").json
+        #expect(object["name"] == "@alice")
+        #expect(object["kind"] == "personal")
+    }
+
+    @Test("a name in a body is found in either form and any case")
+    func nameForms() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("Ren\u{E9}")
+        for name in ["@Ren\u{E9}", "@Rene\u{301}", "@REN\u{C9}"] {
+            #expect(try alice.say("a", to: name).json["conversation"] == "@Ren\u{E9}")
+        }
+        #expect(try alice.page(of: "@Ren\u{E9}").head == 3)
+    }
+
+    @Test(
+        "what is no conversation is 404",
+        arguments: [
+            ("nowhere", "404 no_such_conversation"), ("", "404 no_such_conversation"), ("@", "404 no_such_user"),
+            ("@nobody", "404 no_such_user"), ("@@bob", "404 no_such_user"), ("bob", "404 no_such_conversation"),
+            ("@alice,@bob", "404 no_such_user"), ("general ", "404 no_such_conversation"),
+            ("../general", "404 no_such_conversation"), ("@b\u{0}ob", "404 no_such_user"),
+        ])
+    func noSuchConversation(name: String, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("bob")
+        #expect(try alice.say("text", to: name).outcome == outcome)
+    }
+}

@@ -1,0 +1,219 @@
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+internal import ServerSupport
+internal import Testing
+internal import TestSupport
+
+/// Groups, blocks, tokens and administration: who may do what, and what goes wrong where it is not looked at twice.
+@Suite("people and what they may do")
+struct PeopleTests {
+    private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue = .object([:]), by client: Client) throws
+        -> Answer
+    {
+        try client.send(
+            method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
+    }
+
+    private func makeAdmin(_ name: String, on server: TestServer) throws {
+        let done = Monitor<Result<AccountView, StoreError>?>(nil)
+        server.store.change(name, AccountChange(isAdmin: true), by: "test") { result in done.signal { $0 = result } }
+        _ = try done.wait { $0 }?.get()
+    }
+
+    @Test("a first personal message that is refused leaves nothing that breaks the next")
+    func refusedFirstMessage() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
+        // Given two refusals with nothing else between them
+        #expect(try alice.say("one", to: "@bob").outcome == "403 blocked")
+        #expect(try alice.say("two", to: "@bob").outcome == "403 blocked")
+        #expect(try json(.delete, "/v1/blocks/alice", by: bob).status == 200)
+        // Then messages go through, both ways
+        #expect(try alice.say("three", to: "@bob").status == 201)
+        #expect(try bob.say("four", to: "@alice").json["seq"] == 2)
+    }
+
+    @Test("an id used elsewhere, tried for a first personal message, breaks nothing")
+    func reusedIDInFirstMessage() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try server.account("bob")
+        #expect(try alice.say("one", id: "k").status == 201)
+        #expect(try alice.say("one", to: "@bob", id: "k").outcome == "409 id_reused")
+        #expect(try alice.say("two", to: "@bob").json["seq"] == 1)
+        #expect(try alice.say("three", to: "@bob").json["seq"] == 2)
+    }
+
+    @Test("a token for one conversation learns nothing of others, by no request")
+    func readScope() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        _ = try alice.say("for all")
+        let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "read:general"])
+        #expect(made.status == 201)
+        let robot = Client(server, token: try made.json["token"]?.text)
+        // Given changes that concern its owner elsewhere
+        #expect(try bob.post("/v1/groups", ["name": "board"]).status == 201)
+        #expect(try json(.put, "/v1/groups/board/members/alice", by: bob).status == 200)
+        _ = try bob.say("a secret", to: "board")
+        _ = try bob.say("another", to: "@alice")
+        #expect(try json(.put, "/v1/conversations/@bob/read", ["seq": 1], by: alice).status == 200)
+        // Then sync says nothing of them
+        let sync = try robot.get("/v1/sync")
+        #expect(sync.status == 200)
+        let text = String(decoding: sync.body, as: UTF8.self)
+        #expect(text.contains("for all"))
+        #expect(!text.contains("board") && !text.contains("secret") && !text.contains("bob"))
+        // And what is not reading that conversation is refused
+        #expect(try robot.say("hello").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/users").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/search", ["q": "secret"]).outcome == "403 forbidden")
+        #expect(try robot.get("/v1/conversations/board").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/conversations/general/messages").status == 200)
+        #expect(try robot.get("/v1/whoami").json["scope"] == "read:general")
+    }
+
+    @Test("a token to send to one conversation sends there and does nothing else")
+    func sendScope() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let token = try alice.post("/v1/tokens", ["label": "cron", "scope": "send:general"]).json["token"]?.text
+        let robot = Client(server, token: token)
+        #expect(try robot.say("done").status == 201)
+        #expect(try robot.say("note", to: "@me").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/conversations/general/messages").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/sync").outcome == "403 forbidden")
+        let lines = try robot.bulk([
+            #"{"conversation":"general","text":"x"}"#, #"{"conversation":"@me","text":"y"}"#,
+        ]).lines
+        #expect(lines.first?["seq"] == 2)
+        #expect(lines.last?["error"]?["code"] == "forbidden")
+        // And it ends when it is revoked
+        let id = try alice.get("/v1/tokens").json["tokens"]?.items.first?["id"]?.text ?? ""
+        #expect(try json(.delete, "/v1/tokens/\(id)", by: alice).status == 200)
+        #expect(try robot.say("more").outcome == "401 unauthorized")
+    }
+
+    @Test("lists refuse a limit that is none, a body of optional fields may be missing")
+    func forms() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try makeAdmin("alice", on: server)
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        for list in [
+            "/v1/contacts", "/v1/blocks", "/v1/tokens", "/v1/sessions", "/v1/groups/ops/members", "/v1/admin/users",
+            "/v1/admin/sessions",
+        ] {
+            for limit in ["0", "-1", "x"] {
+                #expect(try alice.get(list, ["limit": limit]).outcome == "400 bad_request", "\(list) \(limit)")
+            }
+            #expect(try alice.get(list, ["limit": "5000"]).status == 200)
+        }
+        #expect(try alice.send(.patch, "/v1/groups/ops").status == 200)
+        #expect(try alice.send(.patch, "/v1/admin/users/alice").status == 200)
+    }
+
+    @Test("a group from beginning to end: who sees it, who changes it, and what stays behind")
+    func groups() throws {
+        let server = try TestServer()
+        let (alice, bob, carol) = (try server.account("alice"), try server.account("bob"), try server.account("carol"))
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        #expect(try alice.post("/v1/groups", ["name": "OPS"]).outcome == "409 name_taken")
+        // A stranger does not learn that it is there
+        #expect(try bob.get("/v1/conversations/ops").outcome == "404 no_such_conversation")
+        #expect(try bob.say("hi", to: "ops").outcome == "404 no_such_conversation")
+        #expect(try json(.put, "/v1/groups/ops/members/bob", by: bob).outcome == "404 no_such_conversation")
+        // A member reads all of its history, and changes nothing
+        _ = try alice.say("before bob", to: "ops")
+        #expect(try json(.put, "/v1/groups/ops/members/bob", by: alice).status == 200)
+        let texts = try bob.page(of: "ops").messages.map(\.text)
+        #expect(texts == ["created", "before bob", "added bob"])
+        #expect(try json(.put, "/v1/groups/ops/members/carol", by: bob).outcome == "403 forbidden")
+        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: bob).outcome == "403 forbidden")
+        // The last admin stays
+        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).outcome == "409 last_admin")
+        #expect(
+            try json(.put, "/v1/groups/ops/members/alice", ["admin": false], by: alice).outcome == "409 last_admin")
+        // Renamed, it is the same conversation
+        let id = try bob.get("/v1/conversations/ops").json["id"]
+        #expect(try json(.patch, "/v1/groups/ops", ["name": "crew"], by: alice).status == 200)
+        #expect(try bob.get("/v1/conversations/crew").json["id"] == id)
+        #expect(try bob.get("/v1/conversations/ops").status == 404)
+        // Who is removed is told once, and reads nothing more
+        let cursor = try bob.get("/v1/sync", ["cursor": "now"]).lines.last?["cursor"]?.text ?? ""
+        #expect(try json(.delete, "/v1/groups/crew/members/bob", by: alice).status == 200)
+        _ = try alice.say("without bob", to: "crew")
+        let lines = try bob.get("/v1/sync", ["cursor": cursor]).lines
+        #expect(lines.compactMap { $0["type"]?.text } == ["gone", "end"])
+        #expect(lines.first?["reason"] == "removed")
+        #expect(try bob.get("/v1/conversations/crew/messages").outcome == "404 no_such_conversation")
+        // An open one is joined by oneself
+        #expect(try json(.patch, "/v1/groups/crew", ["open": true], by: alice).status == 200)
+        #expect(try carol.get("/v1/conversations/crew").outcome == "403 not_a_member")
+        #expect(try json(.put, "/v1/groups/crew/members/carol", by: carol).status == 200)
+        #expect(try carol.say("here I am", to: "crew").status == 201)
+        // Deleted, its name is free, and a new one of that name is another
+        #expect(try json(.delete, "/v1/groups/crew", by: alice).status == 200)
+        #expect(try carol.get("/v1/conversations/crew").status == 404)
+        #expect(try carol.post("/v1/groups", ["name": "crew"]).json["head"] == 1)
+        #expect(try carol.get("/v1/conversations/crew").json["id"] != id)
+    }
+
+    @Test("disabling an account ends its sessions at once, and enabling does not bring them back")
+    func disabling() throws {
+        let server = try TestServer()
+        let (root, alice) = (try server.account("root"), try server.account("alice"))
+        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).outcome == "403 forbidden")
+        try makeAdmin("root", on: server)
+        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
+        #expect(try alice.say("still here").outcome == "401 unauthorized")
+        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": false], by: root).status == 200)
+        #expect(try alice.say("again").outcome == "401 unauthorized")
+        let stranger = Client(server, token: nil)
+        let login = try stranger.post(
+            "/v1/login", ["name": "alice", "password": .string(TestServer.password)])
+        #expect(login.status == 200)
+        #expect(try root.get("/v1/admin/audit").lines.first?["action"] == "user_enabled")
+    }
+
+    @Test("read marks only rise, and the unread are others'")
+    func readMarks() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        for text in ["1", "2", "3"] { _ = try alice.say(text) }
+        _ = try bob.say("4")
+        #expect(try bob.get("/v1/conversations/general").json["unread"] == 3)
+        #expect(try json(.put, "/v1/conversations/general/read", ["seq": 2], by: bob).json["read"] == 2)
+        #expect(try bob.get("/v1/conversations/general").json["unread"] == 1)
+        #expect(try json(.put, "/v1/conversations/general/read", ["seq": 1], by: bob).json["read"] == 2)
+        #expect(try json(.put, "/v1/conversations/general/read", ["seq": 99], by: bob).json["read"] == 4)
+        #expect(try bob.get("/v1/conversations/general").json["unread"] == 0)
+        #expect(try alice.get("/v1/conversations/general").json["unread"] == 1)
+    }
+
+    @Test("search on the server finds what its reader sees, newest first, page by page")
+    func search() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        for number in 1...7 { _ = try alice.say("apple \(number)") }
+        _ = try alice.say("apple in private", to: "@me")
+        var found: [String] = []
+        var before: String?
+        repeat {
+            var query = [(name: "q", value: "apple"), ("limit", "3")]
+            if let before { query.append(("before", before)) }
+            let page = try bob.send(.get, "/v1/search" + HTTPRequest.encodeQuery(query)).json
+            found += page["messages"]?.items.compactMap { $0["text"]?.text } ?? []
+            before = page["more"] == true ? page["next"]?.text : nil
+        } while before != nil
+        #expect(found == (1...7).reversed().map { "apple \($0)" })
+        #expect(try alice.get("/v1/search", ["q": "private"]).json["messages"]?.items.count == 1)
+        #expect(try bob.get("/v1/search", ["q": "private"]).json["messages"]?.items.count == 0)
+        #expect(try bob.get("/v1/search", ["q": "-apple"]).outcome == "400 bad_request")
+    }
+}

@@ -1,0 +1,133 @@
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("users")
+struct UserTests {
+    private func names(_ answer: Answer) throws -> [String] { try answer.decode(UserList.self).users.map(\.name) }
+
+    @Test("a user has a name, is online or not, and was seen at a time")
+    func object() throws {
+        let clock = TestClock(Timestamp(milliseconds: 1_795_159_445_123))
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        let answer = try alice.get("/v1/users")
+        #expect(answer.status == 200)
+        let list = try answer.json
+        #expect(list.keys.isSuperset(of: ["users", "more"]))
+        #expect(list["users"] == [["name": "alice", "online": true, "last_seen": "2026-11-20T07:24:05.123Z"]])
+    }
+
+    @Test("whoever asked in the last sixty seconds is online, and nobody else")
+    func online() throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        func isOnline(_ name: String) throws -> Bool {
+            let users = try alice.get("/v1/users").decode(UserList.self).users
+            return users.first { $0.name == name }?.online ?? false
+        }
+        _ = try bob.get("/v1/whoami")
+        clock.advance(milliseconds: 700)
+        _ = try bob.get("/v1/whoami")
+        #expect(try isOnline("bob"))
+        clock.advance(milliseconds: 59_999)
+        #expect(try isOnline("bob"))
+        clock.advance(milliseconds: 1)
+        #expect(try !isOnline("bob"))
+        #expect(try isOnline("alice"))
+        #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice"])
+        // Any request of theirs makes them so again
+        _ = try bob.say("here")
+        #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice", "bob"])
+        // but not a failed one in their name
+        clock.advance(milliseconds: 120_000)
+        _ = try server.stranger().post("/v1/login", ["name": "bob", "password": "wrong"])
+        #expect(try !isOnline("bob"))
+    }
+
+    @Test("whose request waits is online, however long ago it came")
+    func waiting() throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let connection = try RawClient(port: server.port)
+        connection.send(
+            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
+        try server.untilWaiting(1)
+        clock.advance(milliseconds: 300_000)
+        #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice", "bob"])
+        _ = try alice.say("news")
+        #expect(try connection.answer().status == 200)
+        #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice", "bob"])
+        clock.advance(milliseconds: 60_000)
+        #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice"])
+    }
+
+    @Test("when somebody was last seen outlives a restart")
+    func lastSeen() throws {
+        let clock = TestClock()
+        let directory = try TemporaryDirectory()
+        let first = try TestServer(directory: directory, clock: clock)
+        let alice = try first.account("alice")
+        let token = alice.token
+        clock.advance(milliseconds: 30_000)
+        _ = try alice.get("/v1/whoami")
+        let seen = clock.now().rfc3339
+        first.stop()
+        clock.advance(milliseconds: 3_600_000)
+        let second = try TestServer(directory: directory, clock: clock)
+        let bob = try second.account("bob")
+        let users = try bob.get("/v1/users", ["q": "alice"]).json["users"]
+        #expect(users == [["name": "alice", "online": false, "last_seen": .string(seen)]])
+        #expect(try Client(second, token: token).get("/v1/whoami").status == 200)
+    }
+
+    @Test(
+        "a pattern is a part of the name, without regard to case or form",
+        arguments: [
+            ("", ["Alice", "bob", "Ren\u{E9}", "xalicex", "Маша"]), ("alice", ["Alice", "xalicex"]),
+            ("ALI", ["Alice", "xalicex"]),
+            ("b", ["bob"]), ("маш", ["Маша"]), ("МАША", ["Маша"]), ("ren\u{E9}", ["Ren\u{E9}"]),
+            ("RENE\u{301}", ["Ren\u{E9}"]),
+            ("nobody", []), ("%", []), ("*", []), ("_", []), (" ", []),
+        ])
+    func pattern(query: String, expected: [String]) throws {
+        let server = try TestServer()
+        let client = try server.account("bob")
+        for name in ["Alice", "xalicex", "Маша", "Ren\u{E9}"] { try server.account(name) }
+        #expect(try Set(names(client.get("/v1/users", ["q": query]))) == Set(expected))
+    }
+
+    @Test("the list goes by name; one goes on after any of them, page by page", arguments: [1, 2, 3, 7, 1_000])
+    func pages(limit: Int) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for name in ["Bob", "carol", "\u{E9}ve", "Маша", "1st", "Zoe"] { try server.account(name) }
+        let all = try names(alice.get("/v1/users"))
+        #expect(all.count == 7)
+        var found: [String] = []
+        var after = ""
+        while true {
+            let page = try alice.get("/v1/users", ["limit": String(limit), "after": after]).decode(UserList.self)
+            #expect(page.users.count <= limit)
+            found += page.users.map(\.name)
+            guard page.more else { break }
+            after = try #require(page.next)
+        }
+        #expect(found == all)
+        #expect(try names(alice.get("/v1/users", ["after": all[2].uppercased()])) == Array(all[3...]))
+    }
+
+    @Test("online is 1 or 0", arguments: [("1", "200"), ("0", "200"), ("true", "200"), ("yes", "400 bad_request")])
+    func flag(value: String, outcome: String) throws {
+        let server = try TestServer()
+        #expect(try server.account("alice").get("/v1/users", ["online": value]).outcome == outcome)
+    }
+}

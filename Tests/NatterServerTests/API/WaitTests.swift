@@ -1,0 +1,212 @@
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("waiting for news")
+struct WaitTests {
+    /// Asks from a thread of its own; `answer` waits for it.
+    private final class Asking: Sendable {
+        private let result = Monitor<Result<Answer, any Error>?>(nil)
+        private let thread: SystemThread
+
+        init(_ server: TestServer, token: String?, _ path: String, _ query: KeyValuePairs<String, String>) throws {
+            thread = try SystemThread(name: "test-waiter") { [result] in
+                let answer = Result { try Client(server, token: token).get(path, query) }
+                result.signal { $0 = answer }
+            }
+        }
+
+        var isAnswered: Bool { result.withLock { $0 != nil } }
+
+        func answer(within seconds: Int = 40) throws -> Answer {
+            guard let given = result.wait(timeoutMilliseconds: seconds * 1_000, until: { $0 }) else {
+                throw Failure("no answer in \(seconds) seconds")
+            }
+            thread.join()
+            return try given.get()
+        }
+    }
+
+    private static let page = "/v1/conversations/general/messages"
+
+    @Test("who is behind is answered at once, whatever they would wait")
+    func behind() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let time = try ContinuousClock().measure { () throws in
+            #expect(try alice.get(WaitTests.page, ["after": "0", "wait": "60"]).decode(MessageList.self).head == 1)
+            #expect(try alice.get("/v1/sync", ["wait": "60"]).lines.count == 3)
+            // Only who asks for what comes next has anything to wait for.
+            #expect(try alice.get(WaitTests.page, ["wait": "60"]).decode(MessageList.self).messages.count == 1)
+            #expect(try alice.get(WaitTests.page, ["wait": "60", "before": "1"]).decode(MessageList.self).head == 1)
+            #expect(try alice.get("/v1/sync", ["wait": "60", "cursor": "now"]).lines.count == 1)
+        }
+        #expect(time < .seconds(40))
+    }
+
+    @Test(
+        "a wait is over in its time, however the clock is set meanwhile", arguments: [-31_536_000_000, 315_360_000_000])
+    func clock(jump: Int64) throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let time = try ContinuousClock().measure { () throws in
+            let asking = try Asking(server, token: alice.token, WaitTests.page, ["after": "1", "wait": "2"])
+            clock.advance(milliseconds: jump)
+            // A session of 90 days does not last ten years.
+            #expect(try [200, 401].contains(asking.answer().status))
+        }
+        #expect(time < .seconds(40))
+    }
+
+    @Test("without news the answer comes when the time is over, and is an empty one")
+    func timeout() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let clock = ContinuousClock()
+        var answer: Answer?
+        var time = try clock.measure { answer = try alice.get(WaitTests.page, ["after": "1", "wait": "1"]) }
+        #expect(time > .milliseconds(950) && time < .seconds(40))
+        let page = try answer?.decode(MessageList.self)
+        #expect(page?.messages.isEmpty == true)
+        #expect(page?.next == 1)
+        #expect(page?.more == false)
+        time = try clock.measure { answer = try alice.get("/v1/sync", ["cursor": cursor, "wait": "1"]) }
+        #expect(time > .milliseconds(950) && time < .seconds(40))
+        #expect(try answer?.lines == [["type": "end", "cursor": .string(cursor), "more": false]])
+        #expect(answer?.header("Natter-Cursor") == cursor)
+    }
+
+    @Test("a message wakes who waits for it, on a page and in sync")
+    func news() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let cursor = try bob.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let onPage = try Asking(server, token: bob.token, WaitTests.page, ["after": "0", "wait": "60"])
+        let inSync = try Asking(server, token: bob.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        let personal = try Asking(
+            server, token: bob.token, "/v1/conversations/@alice/messages", ["after": "0", "wait": "60"])
+        try server.untilWaiting(3)
+        #expect(!onPage.isAnswered && !inSync.isAnswered && !personal.isAnswered)
+
+        _ = try alice.say("hello")
+        #expect(try onPage.answer().decode(MessageList.self).messages.map(\.text) == ["hello"])
+        #expect(try inSync.answer().lines.map { $0["type"] } == ["conversation", "message", "end"])
+        // What is not in the conversation answers nobody who waits for that.
+        try server.untilWaiting(1)
+        #expect(!personal.isAnswered)
+        _ = try alice.say("psst", to: "@bob")
+        #expect(try personal.answer().decode(MessageList.self).messages.map(\.text) == ["psst"])
+    }
+
+    @Test("what others write each other wakes nobody else, who are then answered by their own news")
+    func othersNews() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let carol = try server.account("carol")
+        let cursor = try carol.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let waiting = try Asking(server, token: carol.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        try server.untilWaiting(1)
+        for index in 0..<20 {
+            _ = try (index % 2 == 0 ? alice : bob).say("psst", to: index % 2 == 0 ? "@bob" : "@alice")
+        }
+        #expect(!waiting.isAnswered)
+        // A reader that comes after them, with a cursor from before them, waits as well.
+        let late = try Asking(server, token: carol.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        try server.untilWaiting(2)
+        #expect(!late.isAnswered)
+        _ = try alice.say("to all")
+        for lines in try [waiting.answer().lines, late.answer().lines] {
+            #expect(lines.compactMap { $0["text"]?.text } == ["to all"])
+        }
+    }
+
+    @Test("a filter that the news does not pass goes on waiting")
+    func filter() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let waiting = try Asking(
+            server, token: bob.token, WaitTests.page, ["after": "0", "from": "bob", "wait": "60"])
+        try server.untilWaiting(1)
+        _ = try alice.say("one")
+        _ = try alice.say("two")
+        try server.untilWaiting(1)
+        _ = try bob.say("three")
+        let page = try waiting.answer().decode(MessageList.self)
+        #expect(page.messages.map(\.text) == ["three"])
+        #expect(page.next == 3)
+    }
+
+    @Test("a session that ends while it waits is told so", arguments: ["/v1/sync", page])
+    func revoked(path: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        _ = try alice.say("one")
+        let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let waiting = try Asking(
+            server, token: alice.token, path, ["cursor": cursor, "after": "1", "wait": "60"])
+        let other = try Asking(server, token: bob.token, path, ["cursor": cursor, "after": "1", "wait": "2"])
+        try server.untilWaiting(2)
+        _ = try Client(server, token: alice.token).send(.post, "/v1/logout")
+        #expect(try waiting.answer().outcome == "401 unauthorized")
+        #expect(try other.answer().outcome == "200")
+    }
+
+    @Test("one message answers two hundred who wait")
+    func manyWaiters() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let connections = try (0..<200).map { _ in try RawClient(port: server.port) }
+        for connection in connections {
+            connection.send(
+                "GET \(WaitTests.page)?after=0&wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n"
+            )
+        }
+        try server.untilWaiting(200)
+        let time = try ContinuousClock().measure { () throws in
+            _ = try alice.say("wake up")
+            for connection in connections {
+                #expect(try connection.answer().decode(MessageList.self).messages.map(\.text) == ["wake up"])
+            }
+        }
+        #expect(time < .seconds(40))
+    }
+
+    @Test(
+        "the time to wait is a number of seconds from 0; above 60 it counts as 60",
+        arguments: [
+            ("0", "200"), ("", "200"), ("-1", "400 bad_request"), ("x", "400 bad_request"), ("1.5", "400 bad_request"),
+            ("1s", "400 bad_request"), ("61", "200"), ("99999999999999999999", "200"),
+        ])
+    func form(wait: String, outcome: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        #expect(try alice.get("/v1/sync", ["wait": wait]).outcome == outcome)
+        #expect(try alice.get(WaitTests.page, ["wait": wait, "after": "0"]).outcome == outcome)
+    }
+
+    @Test("a server that ends answers those who wait")
+    func stopping() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let waiting = try Asking(server, token: alice.token, WaitTests.page, ["after": "0", "wait": "60"])
+        try server.untilWaiting(1)
+        server.stop()
+        #expect(try waiting.answer().decode(MessageList.self).messages.isEmpty)
+    }
+}

@@ -1,0 +1,223 @@
+import Glibc
+import NatterServer
+import NatterSystem
+import Testing
+import TestSupport
+
+/// Deadlines are made short; beside each offender an honest client is served.
+@Suite("clients that do not go on")
+struct DeadlineTests {
+    private func shortServer(_ wire: Wire) throws -> ListenerServer {
+        try ListenerServer(wire) { limits in
+            limits.headMilliseconds = 800
+            limits.idleMilliseconds = 900
+            limits.progressMilliseconds = 800
+            limits.progressBytes = 1_000
+        }
+    }
+
+    private func expectService(_ server: ListenerServer) throws { try withExtendedLifetime(served(server)) {} }
+
+    /// A client that has had an answer. On a busy machine an honest one may be too slow itself, and then comes again.
+    @discardableResult
+    private func served(_ server: ListenerServer) throws -> RawClient {
+        for _ in 0..<10 {
+            let client = try RawClient(server)
+            if let answer = try? client.request("GET", "/honest") {
+                #expect(answer.text == "<honest>")
+                return client
+            }
+        }
+        throw Failure("the server serves nobody")
+    }
+
+    @Test("a connection on which nothing is said is closed", arguments: Wire.allCases)
+    func silent(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let clients = try (0..<50).map { _ in try RawClient(server) }
+        try expectService(server)
+        for client in clients { #expect(client.isClosedByPeer()) }
+    }
+
+    @Test(
+        "a head that comes byte by byte is cut, on a new connection and on a used one", arguments: [false, true],
+        Wire.allCases)
+    func slowloris(isUsed: Bool, wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try isUsed ? served(server) : RawClient(server)
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n")
+        // Each byte comes before an idle timeout would.
+        let rounds = 200
+        let survived = (0..<rounds).prefix { _ in
+            client.send("X") && !hasEnded(client, within: 20)
+        }
+        #expect(survived.count < rounds)
+        #expect(server.handler.summary(of: "/slow")?.note == "the head of the request took too long")
+        try expectService(server)
+    }
+
+    @Test("a body that comes byte by byte is cut", arguments: ["/echo", "/upload"], Wire.allCases)
+    func slowBody(target: String, wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server)
+        client.send("POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n")
+        let rounds = 200
+        let survived = (0..<rounds).prefix { _ in
+            client.send("X") && !hasEnded(client, within: 20)
+        }
+        #expect(survived.count < rounds)
+        #expect(server.handler.summary(of: target)?.note == "the body came too slowly")
+        try expectService(server)
+    }
+
+    @Test("a client that ends before its body does is let go at once", arguments: ["/echo", "/upload"])
+    func brokenBody(target: String) throws {
+        let server = try ListenerServer { limits in limits.progressMilliseconds = 60_000 }
+        let client = try RawClient(server)
+        client.send("POST \(target) HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\nhello")
+        #expect(server.handler.hasBegun(1))
+        client.finishSending()
+        #expect(client.isClosedByPeer())
+        #expect(server.handler.summary(of: target)?.isComplete == false)
+        try expectService(server)
+    }
+
+    @Test("a reader that does not read is cut", arguments: Wire.allCases)
+    func deafReader(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let client = try RawClient(server, receiveBuffer: 4_096)
+        client.sendRequest("GET", "/flood")
+        #expect(server.handler.hasClosedProducers(1))
+        #expect(server.handler.summary(of: "/flood")?.note == "the answer was read too slowly")
+        try expectService(server)
+    }
+
+    @Test("a reader that is slow but reads is served", arguments: Wire.allCases)
+    func slowReader(wire: Wire) throws {
+        let server = try ListenerServer(wire) { limits in limits.progressMilliseconds = 1_500 }
+        let client = try RawClient(server, receiveBuffer: 4_096)
+        client.sendRequest("GET", "/flood")
+        let end = MonotonicClock.now() + 4_000
+        while MonotonicClock.now() < end {
+            #expect(try client.take(4_000).count == 4_000)
+            _ = poll(nil, 0, 20)
+        }
+        #expect(server.handler.producersClosed == 0)
+    }
+
+    @Test("requests that wait for the server are left alone", arguments: Wire.allCases)
+    func waiting(wire: Wire) throws {
+        let server = try shortServer(wire)
+        let waiting = try RawClient(server)
+        waiting.sendRequest("GET", "/hang")
+        #expect(server.handler.hasBegun(1))
+        // An offender who comes later goes first, and with it the time after which the waiting one would have.
+        for _ in 0..<3 { #expect(try RawClient(server).isClosedByPeer()) }
+        server.listener.stop()
+        #expect(try waiting.answer().text == "stopping")
+    }
+
+    @Test(
+        "bodies on their way have so much memory and no more; what is over makes room again", arguments: Wire.allCases)
+    func bodies(wire: Wire) throws {
+        let server = try ListenerServer(wire) { limits in limits.collectedBytes = 10_000 }
+        let half = [UInt8](repeating: 0x78, count: 4_000)
+        let start = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n"
+        let clients = try (0..<2).map { _ in try RawClient(server) }
+        for client in clients { client.send(Array(start.utf8) + half) }
+        #expect(server.handler.hasBegun(2))
+        // A request behind them on the same thread, so that both halves have been read.
+        try expectService(server)
+        let third = try RawClient(server)
+        third.send(Array(start.utf8) + half)
+        #expect(try third.answer().status == 503)
+        #expect(third.isClosedByPeer())
+        clients[0].finishSending()
+        #expect(clients[0].isClosedByPeer())
+        clients[1].send(half)
+        #expect(try clients[1].answer().body.count == 8_000)
+        for _ in 0..<3 { #expect(try RawClient(server).request("POST", "/echo", body: half + half).status == 200) }
+    }
+
+    @Test("5,000 connections on which nothing is said keep nobody from being served", .timeLimit(.minutes(5)))
+    func crowd() throws {
+        let server = try ListenerServer { limits in limits.headMilliseconds = 4_000 }
+        let clients = try (0..<5_000).map { _ in try RawClient(port: server.port) }
+        try expectService(server)
+        for client in clients { #expect(client.isClosedByPeer()) }
+    }
+
+    @Test("above the limit of connections, the next is served when one has gone", arguments: Wire.allCases)
+    func limit(wire: Wire) throws {
+        let server = try ListenerServer(wire) { limits in
+            limits.connections = 4
+            limits.headMilliseconds = 800
+        }
+        let silent = try (0..<4).map { _ in try RawClient(server) }
+        try expectService(server)
+        for client in silent { #expect(client.isClosedByPeer()) }
+    }
+
+    /// Waits a little, and tells whether the connection has ended meanwhile.
+    private func hasEnded(_ client: RawClient, within milliseconds: Int32) -> Bool {
+        var place = pollfd(fd: client.descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&place, 1, milliseconds) > 0
+    }
+}
+
+@Suite("the end of the listener")
+struct StopTests {
+    @Test(
+        "a request that waits is answered, and what comes later is refused", .timeLimit(.minutes(2)),
+        arguments: Wire.allCases)
+    func graceful(wire: Wire) throws {
+        let server = try ListenerServer(wire) { $0.stopMilliseconds = 240_000 }
+        let waiting = try RawClient(server)
+        waiting.sendRequest("GET", "/hang")
+        let idle = try RawClient(server)
+        #expect(try idle.request("GET", "/x").status == 200)
+        #expect(server.handler.hasBegun(2))
+        server.stop()
+        let response = try waiting.answer()
+        #expect(response.text == "stopping")
+        #expect(response.header("connection") == "close")
+        #expect(idle.isClosedByPeer())
+        #expect(throws: Failure.self) { try RawClient(server) }
+        #expect(server.listener.connectionCount == 0)
+    }
+
+    @Test("what does not come to an end is cut when the time is over", arguments: Wire.allCases)
+    func stubborn(wire: Wire) throws {
+        let server = try ListenerServer(wire) { $0.stopMilliseconds = 300 }
+        let deaf = try RawClient(server, receiveBuffer: 4_096)
+        deaf.sendRequest("GET", "/flood")
+        let slow = try RawClient(server)
+        slow.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+        let unfinished = try RawClient(server)
+        unfinished.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Le")
+        #expect(server.handler.hasBegun(2))
+        server.stop()
+        #expect(server.handler.hasAbandoned(1))
+        #expect(server.handler.hasClosedProducers(1))
+        #expect(unfinished.isClosedByPeer())
+    }
+
+    @Test("an answer that comes after the end is dropped")
+    func late() throws {
+        let handler = try TestHandler()
+        let listener = try HTTPListener(address: "127.0.0.1", port: 0, handler: handler)
+        listener.stop()
+        listener.run()
+        listener.stop()
+        #expect(listener.connectionCount == 0)
+    }
+
+    @Test("a listener that never ran lets go of its port")
+    func neverRun() throws {
+        let handler = try TestHandler()
+        var listener: HTTPListener? = try HTTPListener(address: "127.0.0.1", port: 0, handler: handler)
+        let port = try #require(listener?.port)
+        listener = nil
+        #expect(throws: Failure.self) { try RawClient(port: port) }
+    }
+}

@@ -1,0 +1,260 @@
+import Glibc
+import NatterLanguage
+import NatterServer
+import NatterSystem
+import Synchronization
+
+/// A listener on a free port with a handler made for tests, on a thread of its own until the value goes.
+final class ListenerServer: Sendable {
+    let listener: HTTPListener
+    let handler: TestHandler
+    let wire: Wire
+    private let thread: SystemThread
+    private let hasJoined = Atomic<Bool>(false)
+
+    init(_ wire: Wire = .plain, proxies: Set<PeerAddress> = [], _ adjust: (inout ListenerLimits) -> Void = { _ in })
+        throws
+    {
+        var limits = ListenerLimits()
+        limits.reaperMilliseconds = 20
+        limits.stopMilliseconds = 1_000
+        adjust(&limits)
+        let handler = try TestHandler()
+        let listener = try HTTPListener(
+            address: "127.0.0.1", port: 0, limits: limits, proxies: proxies, identity: wire.identity, handler: handler)
+        self.handler = handler
+        self.wire = wire
+        self.listener = listener
+        thread = try SystemThread(name: "listener") { listener.run() }
+    }
+
+    deinit { stop() }
+
+    var port: UInt16 { listener.port }
+
+    /// Stops, and returns when `run` has.
+    func stop() {
+        listener.stop()
+        join()
+    }
+
+    func join() {
+        if !hasJoined.exchange(true, ordering: .relaxed) { thread.join() }
+    }
+}
+
+/// What the handler of the tests does goes by the first segment of the path.
+///
+/// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
+/// - `hang` answers only when the server stops.
+/// - `cpu` tells how many milliseconds of processor the loop's thread has had.
+/// - `refuse` refuses by the head.
+/// - `upload` counts a streamed body, pausing now and then until another thread goes on; `upload/early` answers 422 at
+///   its first piece.
+/// - `download/COUNT/PIECE` sends that many bytes in pieces, another thread making each; `flood` never ends;
+///   `broken` breaks off.
+/// - all else: the path's segments and the query, as they were understood.
+final class TestHandler: HTTPHandler {
+    private struct State {
+        var waiting: [Exchange] = []
+        var summaries: [RequestSummary] = []
+        var abandoned = 0
+        var producersClosed = 0
+        var begun = 0
+    }
+
+    private let state = Monitor(State())
+    private let worker = try? Worker()
+
+    init() throws {}
+
+    func plan(_ head: RequestHead) -> BodyPlan {
+        state.signal { $0.begun += 1 }
+        return switch head.path?.first {
+        case "refuse": .refuse(Reply(status: 403, body: .bytes(Array("no".utf8))))
+        case "upload": .stream(Upload(handler: self))
+        case "small": .collect(limit: 10)
+        default: .collect(limit: 1 << 20)
+        }
+    }
+
+    func handle(_ head: RequestHead, body: [UInt8], _ exchange: Exchange) {
+        switch head.path?.first {
+        case "echo", "small": exchange.respond(Reply(status: 200, body: .bytes(body)))
+        case "later": run { exchange.respond(Reply(status: 200, body: .bytes(body))) }
+        case "hang": state.signal { $0.waiting.append(exchange) }
+        case "cpu":
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            let milliseconds = time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+            exchange.respond(Reply(status: 200, body: .bytes(Array("\(milliseconds)".utf8))))
+        case "download":
+            let count = head.path.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0
+            let piece = head.path.flatMap { $0.count > 2 ? Int($0[2]) : nil } ?? 1_000
+            let isOfKnownLength = head.path?.count == 4
+            exchange.respond(
+                Reply(
+                    status: 200,
+                    body: .producer(
+                        Download(handler: self, count: count, piece: piece), length: isOfKnownLength ? count : nil)))
+        case "flood": exchange.respond(Reply(status: 200, body: .producer(Flood(handler: self), length: nil)))
+        case "broken":
+            exchange.respond(Reply(status: 200, body: .producer(Broken(handler: self), length: nil)))
+        default:
+            guard let path = head.path, let query = head.query else {
+                return exchange.respond(Reply(status: 400, body: .bytes(Array("path or query".utf8))))
+            }
+            let text =
+                path.map { "<\($0)>" }.joined() + query.map { " \($0.name)=\($0.value)" }.joined()
+            exchange.respond(Reply(status: 200, headers: [("X-Test", "yes")], body: .bytes(Array(text.utf8))))
+        }
+    }
+
+    func guardReply(_ violation: HTTPViolation) -> Reply {
+        Reply(status: violation.status, body: .bytes(Array(violation.description.utf8)), note: "guard")
+    }
+
+    func finished(_ summary: RequestSummary) { state.signal { $0.summaries.append(summary) } }
+
+    func stopping() { answerWaiting("stopping") }
+
+    // MARK: For the tests
+
+    /// Answers what hangs.
+    func answerWaiting(_ text: String = "") {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for exchange in waiting { exchange.respond(Reply(status: 200, body: .bytes(Array(text.utf8)))) }
+    }
+
+    func run(_ work: @escaping @Sendable () -> Void) { worker?.run(work) }
+
+    /// Waits for a summary of this target.
+    func summary(of target: String) -> RequestSummary? {
+        state.wait(timeoutMilliseconds: 60_000) { $0.summaries.first { $0.target == target } }
+    }
+
+    /// Waits until so many requests have begun.
+    func hasBegun(_ count: Int) -> Bool {
+        state.wait(timeoutMilliseconds: 60_000) { $0.begun >= count ? true : nil } ?? false
+    }
+
+    /// Waits until so many requests hang.
+    func hasWaiting(_ count: Int) -> Bool {
+        state.wait(timeoutMilliseconds: 60_000) { $0.waiting.count >= count ? true : nil } ?? false
+    }
+
+    func hasAbandoned(_ count: Int) -> Bool {
+        state.wait(timeoutMilliseconds: 60_000) { $0.abandoned >= count ? true : nil } ?? false
+    }
+
+    func hasClosedProducers(_ count: Int) -> Bool {
+        state.wait(timeoutMilliseconds: 60_000) { $0.producersClosed >= count ? true : nil } ?? false
+    }
+
+    var producersClosed: Int { state.withLock { $0.producersClosed } }
+
+    fileprivate func noteAbandoned() { state.signal { $0.abandoned += 1 } }
+    fileprivate func noteClosed() { state.signal { $0.producersClosed += 1 } }
+}
+
+/// Another thread, which does one thing after the other.
+final class Worker: Sendable {
+    private let jobs = Monitor<(list: [@Sendable () -> Void], isOver: Bool)>(([], false))
+    private let thread: SystemThread
+
+    init() throws {
+        let jobs = jobs
+        thread = try SystemThread(name: "worker") {
+            while true {
+                let list = jobs.wait { state -> [@Sendable () -> Void]? in
+                    if state.list.isEmpty { return state.isOver ? [] : nil }
+                    defer { state.list = [] }
+                    return state.list
+                }
+                guard let list, !list.isEmpty else { return }
+                for job in list { job() }
+            }
+        }
+    }
+
+    deinit { jobs.signal { $0.isOver = true } }
+
+    func run(_ job: @escaping @Sendable () -> Void) { jobs.signal { $0.list.append(job) } }
+}
+
+private final class Upload: BodySink {
+    private let handler: TestHandler
+    private let count = Atomic<Int>(0)
+    private let sum = Atomic<Int>(0)
+
+    init(handler: TestHandler) { self.handler = handler }
+
+    func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
+        let earlier = count.wrappingAdd(bytes.count, ordering: .relaxed).oldValue
+        sum.wrappingAdd(bytes.reduce(0) { $0 + Int($1) }, ordering: .relaxed)
+        // Every so often another thread has to say that it goes on.
+        if exchange.head.path?.last == "early" {
+            if earlier == 0 { exchange.respond(Reply(status: 422, body: .bytes(Array("enough".utf8)))) }
+            return earlier > 0
+        }
+        if earlier / 50_000 == (earlier + bytes.count) / 50_000 { return true }
+        handler.run { exchange.resumeReading() }
+        return false
+    }
+
+    func finish(_ exchange: Exchange) {
+        let text = "\(count.load(ordering: .relaxed)) \(sum.load(ordering: .relaxed))"
+        handler.run { exchange.respond(Reply(status: 200, body: .bytes(Array(text.utf8)))) }
+    }
+
+    func abandoned() { handler.noteAbandoned() }
+}
+
+private final class Download: BodyProducer {
+    private let handler: TestHandler
+    private let piece: Int
+    private let state: Mutex<(made: Int, left: Int)>
+
+    init(handler: TestHandler, count: Int, piece: Int) {
+        (self.handler, self.piece) = (handler, piece)
+        state = Mutex((0, count))
+    }
+
+    func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
+        let count = state.withLock { state -> Int? in
+            if state.left == 0 { return nil }
+            defer { state.made = 0 }
+            state.left -= state.made
+            return state.made
+        }
+        guard let count else { return .end }
+        if count > 0 { return .bytes([UInt8](repeating: UInt8(ascii: "d"), count: count)) }
+        handler.run { [self] in
+            state.withLock { $0.made = min(piece, $0.left) }
+            exchange.resumeWriting()
+        }
+        return .wait
+    }
+
+    func closed() { handler.noteClosed() }
+}
+
+private final class Flood: BodyProducer {
+    private let handler: TestHandler
+    init(handler: TestHandler) { self.handler = handler }
+    func next(maximum: Int, _ exchange: Exchange) -> ProducerStep { .bytes([UInt8](repeating: 0x66, count: maximum)) }
+    func closed() { handler.noteClosed() }
+}
+
+private final class Broken: BodyProducer {
+    private let handler: TestHandler
+    private let steps = Atomic<Int>(0)
+    init(handler: TestHandler) { self.handler = handler }
+    func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
+        steps.wrappingAdd(1, ordering: .relaxed).oldValue == 0 ? .bytes(Array("half".utf8)) : .abort
+    }
+    func closed() { handler.noteClosed() }
+}

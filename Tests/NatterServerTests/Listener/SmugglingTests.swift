@@ -1,0 +1,131 @@
+import NatterServer
+import Testing
+import TestSupport
+
+/// Each request here could be read as two different ones, or is none; behind it comes one that must not be served.
+@Suite("ambiguous requests")
+struct SmugglingTests {
+    private static let second = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"
+
+    static let requests: [String] = [
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length\t: 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\n Content-Length: 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\u{b}chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n",
+        "GET /x HTTP/1.1\r\n\r\n",
+        "GET /x HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nBad(name): x\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nBäd: x\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nFolded: x\r\n y\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nFolded: x\r\n\ty: z\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX\0: a\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0\0Y: b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0\0Y\0 b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{7f}\r\n\r\n",
+        "GET /x HTTP/1.1\nHost: a\n\n",
+        "GET /x HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: b\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\n\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\r\n\r\n",
+        "GET  /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x  HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.1 \r\nHost: a\r\n\r\n",
+        "GET /x y HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x\ty HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x\0y HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "G(T /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.2\r\nHost: a\r\n\r\n",
+        "GET /x http/1.1\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\0d\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a b\r\n\r\n",
+    ]
+
+    @Test("is refused with one 400, and the connection ends", arguments: requests, Wire.allCases)
+    func refused(request: String, wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let client = try RawClient(server)
+        client.send(request + Self.second)
+        client.finishSending()
+        let answer = String(decoding: client.readToEnd(), as: UTF8.self)
+        let statusLines = answer.split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.") }
+        #expect(statusLines.count == 1, "\(answer)")
+        #expect(statusLines.first?.split(separator: " ").dropFirst().first == "400", "\(answer)")
+        #expect(answer.contains("Connection: close"))
+        #expect(!answer.contains("smuggled"))
+    }
+
+    @Test(
+        "what has no meaning as a request gets no second answer",
+        arguments: ["GET /x\r\n\r\n", "GET\r\n\r\n", " GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "\u{1}\r\n\r\n"],
+        Wire.allCases)
+    func nonsense(request: String, wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let client = try RawClient(server)
+        client.send(request + Self.second)
+        client.finishSending()
+        let answer = String(decoding: client.readToEnd(), as: UTF8.self)
+        #expect(answer.split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.") }.count <= 1, "\(answer)")
+        #expect(!answer.contains("smuggled"))
+    }
+
+    @Test("a head larger than the memory of a connection is refused", arguments: [20_000, 64 << 10], Wire.allCases)
+    func largeHead(count: Int, wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let client = try RawClient(server)
+        let filler = String(repeating: "a", count: count)
+        client.send("GET /x HTTP/1.1\r\nHost: a\r\nX: \(filler)\r\n\r\n")
+        #expect(try client.answer().status == 431)
+        #expect(client.isClosedByPeer())
+        #expect(
+            try RawClient(server).request("GET", "/x", headers: ["X: " + filler.prefix(6_000)]).status == 200
+        )
+    }
+
+    @Test("after a body in chunks the connection is closed, whatever followed", arguments: Wire.allCases)
+    func chunksClose(wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let client = try RawClient(server)
+        client.send(
+            "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+                + Self.second)
+        let response = try client.answer()
+        #expect(response.text == "5 532")
+        #expect(response.header("connection") == "close")
+        #expect(client.isClosedByPeer())
+    }
+}

@@ -1,0 +1,221 @@
+import NatterArchive
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("backup and restore")
+struct BackupTests {
+    private let disk = PosixDisk()
+
+    private func check(_ directory: String) throws -> [StoreDamage] {
+        var damages: [StoreDamage] = []
+        _ = try StoreCheck.run(directory) { damages.append($0) }
+        return damages
+    }
+
+    @Test("a backup taken while others write has all that was acknowledged before, and goes on after a restore")
+    func whileWriting() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path, journalBytes: 200_000)
+        // Given sealed messages and messages that are not, in three kinds of conversations
+        try store.fill(3_000)
+        try store.seal()
+        _ = try store.user("bob")
+        try store.fill(50, in: "@bob")
+        try store.fill(70, label: "tail")
+        let before = try store.all()
+        let personal = try store.all("@bob")
+        // When it is backed up while four write
+        let users = try (1...4).map { try store.user("writer\($0)") }
+        let isOver = Monitor(false)
+        let threads = try users.map { user in
+            try SystemThread(name: "writer") { [store = store.store] in
+                var number = 0
+                while !isOver.withLock({ $0 }) {
+                    number += 1
+                    let text = TestStore.text(number, user.name.text)
+                    let message = NewMessage(conversation: "general", text: text, key: nil)
+                    let outcomes = try? waitFor {
+                        store.post([message], by: user, stopAtRefusal: false, $0)
+                    }
+                    if outcomes?.first?.message == nil { return }
+                }
+            }
+        }
+        var progress = StoreBackup.Progress(bytes: 0, totalBytes: 0)
+        let summary = try store.store.backup(
+            to: target.path,
+            progress: {
+                progress = $0; return true
+            })
+        isOver.signal { $0 = true }
+        for thread in threads { thread.join() }
+        // Then it is whole, and private
+        #expect(summary.damages == 0 && summary.messages >= UInt64(before.count + personal.count))
+        #expect(progress.bytes == progress.totalBytes)
+        #expect(try check(target.path).isEmpty)
+        for path in try Files.contents(target.path).keys {
+            #expect(try disk.information(target.path + "/" + path)?.mode == 0o600)
+        }
+        // and what is restored from it is a beginning of what the store holds
+        let all = try store.all()
+        store.store.close()
+        let outcome = try StoreRestore.run(target.path, into: restored.path)
+        #expect(outcome.messages == summary.messages && outcome.damages == 0)
+        let next = try TestStore(restored.path)
+        let found = try next.all()
+        #expect(found.count >= before.count && found == Array(all.prefix(found.count)))
+        #expect(try next.all("@bob") == personal)
+        #expect(try next.post(["goes on"]).first?.message?.seq == found.last?.seq.next)
+    }
+
+    @Test("a second backup copies what has come since, and the first stays good until it is done")
+    func again() throws {
+        let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(4_000)
+        try store.seal()
+        let first = try store.store.backup(to: target.path)
+        let former = try Files.contents(target.path)
+        // Nothing of how it was made stays
+        #expect(former.keys.allSatisfy { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") && !$0.contains(".new") })
+        // Given more, sealed and not
+        try store.fill(300, label: "more")
+        try store.seal()
+        try store.fill(20, label: "tail")
+        let all = try store.all()
+        // When the second is broken off before its end: its logs have grown, and it is not finished
+        let log = try #require(former.keys.first { $0.hasSuffix(".log") })
+        let grown = try disk.contents(of: directory.path + "/" + log, limit: 1 << 24)
+        let half = try TemporaryDirectory()
+        try Files.copy(target.path, to: half.path)
+        try disk.open(half.path + "/" + log, .readWrite).write(grown, at: 0)
+        try disk.open(half.path + "/store.db.new", .create).write([1, 2, 3], at: 0)
+        // Then the former can be restored all the same
+        let old = try TemporaryDirectory()
+        #expect(try StoreRestore.run(half.path, into: old.path).messages == first.messages)
+        // and the next try, and the whole second, have all of it
+        for path in [half.path, target.path] {
+            let second = try store.store.backup(to: path)
+            #expect(second.damages == 0 && second.messages == UInt64(all.count))
+            #expect(second.copiedBytes < second.bytes)
+            let restored = try TemporaryDirectory()
+            _ = try StoreRestore.run(path, into: restored.path)
+            #expect(try TestStore(restored.path).all() == all)
+        }
+    }
+
+    @Test("what is no finished backup is refused, and so is a directory with something in it")
+    func refused() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        // A directory of something else
+        try disk.open(target.path + "/letter.txt", .create).write([1], at: 0)
+        #expect(throws: BackupError.occupied(target.path)) { _ = try store.store.backup(to: target.path) }
+        try disk.remove(target.path + "/letter.txt")
+        // The store's own
+        #expect(throws: BackupError.nested(directory.path + "/backup")) {
+            _ = try store.store.backup(to: directory.path + "/backup")
+        }
+        _ = try store.store.backup(to: target.path)
+        // Another store's
+        let (otherDirectory, third) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let other = try TestStore(otherDirectory.path)
+        #expect(throws: BackupError.otherStore(target.path)) { _ = try other.store.backup(to: target.path) }
+        // A data directory in use
+        #expect(throws: BackupError.notEmpty(otherDirectory.path)) {
+            _ = try StoreRestore.run(target.path, into: otherDirectory.path)
+        }
+        // No backup, and one without its last file
+        #expect(throws: BackupError.notABackup(otherDirectory.path)) {
+            _ = try StoreRestore.run(otherDirectory.path, into: restored.path)
+        }
+        try Files.copy(target.path, to: third.path)
+        try disk.remove(third.path + "/backup.manifest")
+        #expect(throws: BackupError.notABackup(third.path)) {
+            _ = try StoreRestore.run(third.path, into: restored.path)
+        }
+        #expect(try disk.list(restored.path).isEmpty)
+    }
+
+    @Test("a restore that was killed is not served, and goes on when it is repeated")
+    func killed() throws {
+        let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(2_000)
+        try store.seal()
+        try store.fill(10, label: "tail")
+        _ = try store.store.backup(to: target.path)
+        let all = try store.all()
+        var number = 0
+        while true {
+            // Given a disk that stops at its n-th call
+            let restored = try TemporaryDirectory()
+            do {
+                _ = try StoreRestore.run(target.path, into: restored.path, disk: FaultyDisk(stoppingAfter: number))
+                #expect(try TestStore(restored.path).all() == all)
+                break
+            } catch {
+                number += 1
+            }
+            // Then a start either finds all or says why it finds nothing, and the second try succeeds
+            if (try? disk.information(restored.path + "/restore.unfinished")) != nil {
+                #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
+                _ = try StoreRestore.run(target.path, into: restored.path)
+            }
+            if try disk.information(restored.path + "/store.db") != nil {
+                #expect(try TestStore(restored.path).all() == all)
+            }
+        }
+        #expect(number > 10)
+    }
+
+    @Test("damage of the store is named, and the backup has the rest")
+    func damaged() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        for label in ["a", "b", "c"] {
+            try store.fill(100, label: label)
+            try store.seal()
+        }
+        let row = try store.blocks()[1]
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        let byte = try disk.open(log, .read).read(count: 1, at: row.offset + 200)
+        try disk.open(log, .readWrite).write([byte[0] ^ 4], at: row.offset + 200)
+        var damages: [StoreDamage] = []
+        let summary = try StoreBackup.run(directory.path, to: target.path, progress: { _ in true }) {
+            damages.append($0)
+        }
+        #expect(summary.damages == 1 && damages.first?.range == row.firstSeq...row.lastSeq)
+        let outcome = try StoreRestore.run(target.path, into: restored.path)
+        #expect(outcome.damages == 1 && outcome.messages == 200)
+    }
+
+    @Test("a file of a backup that is not as it was written is refused, but for what logs can tell of themselves")
+    func altered() throws {
+        let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        _ = try store.store.backup(to: target.path)
+        let database = try disk.open(target.path + "/store.db", .readWrite)
+        let byte = try database.read(count: 1, at: 5_000)
+        try database.write([byte[0] ^ 1], at: 5_000)
+        let restored = try TemporaryDirectory()
+        #expect(throws: BackupError.self) { _ = try StoreRestore.run(target.path, into: restored.path) }
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
+    }
+}

@@ -1,0 +1,104 @@
+import Glibc
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("faults of the disk")
+struct FaultTests {
+    @Test("a full disk refuses messages and nothing else, until there is room again")
+    func diskFull() throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        let first = try store.post(["a"], key: "a")
+        // When there is no room
+        disk.set(freeBytes: StoreWriter.reservedBytes)
+        #expect(try store.post(["b"], key: "b").first?.refusal == .diskFull)
+        #expect(!store.store.isFailed)
+        // Then what is there can be read, and later posts go on without a gap
+        #expect(try store.all().map(\.text) == ["a"])
+        disk.set(freeBytes: nil)
+        let later = try store.post(["b"], key: "b").first
+        #expect(later?.isRepeated == false && later?.message?.seq == Seq(2))
+        try store.reopen()
+        #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
+    }
+
+    @Test("a disk that fills while it seals costs no message, and sealing goes on later")
+    func sealingFails() throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(300)
+        try store.seal()
+        try store.fill(300, label: "second")
+        // When the log files can't be written
+        disk.set(failures: [.write: ENOSPC])
+        #expect(throws: StoreError.self) { try store.seal() }
+        #expect(try store.post(["still taken"]).first?.message?.seq == Seq(601))
+        let all = try store.all()
+        #expect(all.count == 601)
+        // Then it works once they can
+        disk.set(failures: [:])
+        try store.seal()
+        #expect(try store.all() == all)
+        try store.reopen()
+        #expect(try store.all() == all)
+        #expect(store.store.state.withLock { $0.journalBytes } == 0)
+        // and what was written in vain is gone
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a log file that can't be synced costs no message, and ends all writing")
+    func sealingUnsynced() throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(300)
+        disk.set(failures: [.sync: EIO])
+        #expect(throws: StoreError.self) { try store.seal() }
+        let outcome = try store.post(["not taken"]).first
+        guard case .refused(.outcomeUnknown)? = outcome else {
+            Issue.record("it was not refused as unknown: \(String(describing: outcome))")
+            return
+        }
+        #expect(store.store.isFailed && store.reports.contains("nothing more is written"))
+        let all = try store.all()
+        disk.set(failures: [:])
+        try store.reopen()
+        #expect(try store.all() == all && all.count == 300)
+        try store.seal()
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("what a crash in the middle of sealing leaves is set aside, and sealed again")
+    func crashWhileSealing() throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(300)
+        try store.seal()
+        try store.fill(300, label: "second")
+        let all = try store.all()
+        // Given half a block in the log, as a crash leaves it
+        disk.set(failures: [.write: ENOSPC, .remove: EIO, .truncate: EIO])
+        #expect(throws: StoreError.self) { try store.seal() }
+        try Files.copy(directory.path, to: crashed.path)
+        // When a store is opened on it
+        let next = try TestStore(crashed.path)
+        // Then nothing is lost, and the half is in quarantine
+        #expect(try next.all() == all)
+        #expect(next.reports.contains("unfinished write"))
+        #expect(try PosixDisk().list(crashed.path + "/quarantine").count == 1)
+        try next.seal()
+        try next.reopen()
+        #expect(try next.all() == all)
+    }
+}

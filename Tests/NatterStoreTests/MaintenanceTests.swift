@@ -1,0 +1,508 @@
+import Glibc
+import NatterArchive
+import NatterLanguage
+import NatterLog
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+/// A message as import and export see it.
+struct PlainMessage: Equatable {
+    var time: Int64
+    var sender: String
+    var text: String
+}
+
+extension TestStore {
+    @discardableResult
+    func importing(
+        _ messages: [PlainMessage], into name: String = "general",
+        sizes: StagedFiles.Sizes = StagedFiles.Sizes()
+    ) throws -> StoreImporter.Summary {
+        let importer = try StoreImporter(into: name, of: store, sizes: sizes)
+        for message in messages {
+            try importer.append(
+                time: Timestamp(milliseconds: message.time), sender: Array(message.sender.utf8),
+                text: Array(message.text.utf8))
+        }
+        return try importer.finish()
+    }
+
+    /// What export gives, and what it names as missing.
+    func exporting(_ name: String = "general") throws -> (messages: [PlainMessage], missing: [ClosedRange<Seq>]) {
+        let exporter = try StoreExporter(name, of: store)
+        var messages: [PlainMessage] = []
+        var missing: [ClosedRange<Seq>] = []
+        while let piece = try exporter.next() {
+            switch piece {
+            case .damaged(let from, let to, _): missing.append(from...to)
+            case .messages(let found):
+                found.forEach { _, time, sender, _, text in
+                    messages.append(
+                        PlainMessage(
+                            time: time.milliseconds, sender: String(decoding: sender, as: UTF8.self),
+                            text: String(decoding: text, as: UTF8.self)))
+                }
+            }
+        }
+        return (messages, missing)
+    }
+
+    /// Everything that fsck finds; the store must be closed.
+    func damages() throws -> [StoreDamage] {
+        var found: [StoreDamage] = []
+        _ = try StoreCheck.run(directory) { found.append($0) }
+        return found
+    }
+}
+
+@Suite("import and export")
+struct ImportTests {
+    /// Messages with times that go back and forth, senders that are no users, some without text.
+    private func messages(_ count: Int, seed: UInt64 = 1) -> [PlainMessage] {
+        var generator = SeededGenerator(seed: seed)
+        return (1...count).map { number in
+            PlainMessage(
+                time: 1_100_000_000_000 + Int64(number) * 1_000 - Int64.random(in: 0..<100_000, using: &generator),
+                sender: ["|trey|", "Маша", "alice", String(repeating: "n", count: 64)].randomElement(using: &generator)
+                    ?? "",
+                text: Int.random(in: 0..<20, using: &generator) == 0 ? "" : TestStore.text(number))
+        }
+    }
+
+    @Test(
+        "what is imported is exported again, also from a new group and behind what was there",
+        arguments: [0, 1, 100, 20_000])
+    func roundTrip(count: Int) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.post(["before"])
+        let input = count == 0 ? [] : messages(count)
+        // When they are imported into a conversation with a tail, and into a new group
+        // (with sizes small enough for a dictionary of a sample, and for several files)
+        let sizes = StagedFiles.Sizes(sample: 300_000, segment: 200_000)
+        let summary = try store.importing(input, sizes: sizes)
+        #expect(summary.count == UInt64(count))
+        if count > 0 { #expect(summary.first == Seq(2) && summary.last == Seq(UInt64(count) + 1)) }
+        try store.importing(input, into: "archive")
+        // Then they come out as they went in, now and after a start
+        for _ in 1...2 {
+            #expect(try store.exporting().messages.dropFirst() == input[...])
+            #expect(try store.exporting("ARCHIVE").messages == input)
+            try store.reopen()
+        }
+        // All is sealed, the tail before them too, and the store is whole
+        if count > 0 { #expect(store.store.state.withLock { $0.journalBytes } == 0) }
+        if count > 1_000 { #expect(try store.logs().count > 2) }
+        store.store.close()
+        #expect(try store.damages() == [])
+        #expect(try PosixDisk().list(directory.path + "/import") == [])
+    }
+
+    @Test("imported messages are read and synced like others, and say what they are")
+    func visible() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let alice = try store.user("alice")
+        let cursor = try store.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1).cursor
+        let input = messages(3_000)
+        try store.importing(input)
+        let own = try #require(try store.post(["now"]).first?.message)
+        let all = try store.all()
+        #expect(all.map(\.isImported) == Array(repeating: true, count: 3_000) + [false])
+        #expect(all.last == own && own.seq == Seq(3_001))
+        // Times that others gave do not hold up the server's clock, nor does it go back to them
+        #expect(own.time > Timestamp(milliseconds: 1_795_000_000_000))
+        var model = SyncModel(cursor: cursor)
+        try model.sync(store, as: "alice", form: .blocks, limitBytes: 100_000)
+        #expect(model.messages.values.first == all)
+        // Time selects among them although it goes back
+        let since = Timestamp(milliseconds: 1_100_002_000_000)
+        let page = try store.page {
+            ($0.since, $0.until, $0.limit) = (since, Timestamp(milliseconds: 1_100_002_010_000), 1_000)
+        }
+        #expect(
+            page.messages.map(\.time.milliseconds)
+                == input.map(\.time).filter { (1_100_002_000_000..<1_100_002_010_000).contains($0) })
+    }
+
+    @Test("an imported time ahead of the clock does not move the clock, also after a start")
+    func ahead() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let tomorrow = store.clock.now().milliseconds + 86_000_000
+        try store.importing([PlainMessage(time: tomorrow, sender: "a", text: "b")])
+        #expect(try store.post(["x"]).first?.message?.time.milliseconds ?? 0 < tomorrow)
+        try store.reopen()
+        #expect(try store.post(["x"]).first?.message?.time.milliseconds ?? 0 < tomorrow)
+    }
+
+    @Test("a bad message leaves no trace of an import")
+    func badMessage() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.post(["before"])
+        let good = PlainMessage(time: 0, sender: "a", text: "b")
+        let bad: [(PlainMessage, ImportedMessageError)] = [
+            (PlainMessage(time: 0, sender: "", text: ""), .senderLength(bytes: 0)),
+            (PlainMessage(time: 0, sender: String(repeating: "x", count: 65), text: ""), .senderLength(bytes: 65)),
+            (PlainMessage(time: 0, sender: "a\0", text: ""), .senderContainsNul),
+            (PlainMessage(time: 0, sender: "a", text: "\0"), .text(.containsNul)),
+            (
+                PlainMessage(time: 0, sender: "a", text: String(repeating: "x", count: 65_537)),
+                .text(.tooLong(bytes: 65_537))
+            ),
+            (PlainMessage(time: .min, sender: "a", text: ""), .timeOutOfRange(.min)),
+            (PlainMessage(time: .max, sender: "a", text: ""), .timeOutOfRange(.max)),
+        ]
+        for (message, reason) in bad {
+            #expect(throws: ImportError.badMessage(reason)) {
+                try store.importing(messages(5_000) + [good, message], into: "new")
+            }
+        }
+        let error = #expect(throws: ImportError.self) {
+            try store.importing([PlainMessage(time: store.clock.now().milliseconds + 86_500_000, sender: "a", text: "")]
+            )
+        }
+        if case .badMessage(.timeAhead) = error {} else { Issue.record("\(String(describing: error))") }
+        // Nothing is left of them, not even the group
+        #expect(throws: StoreError.noSuchConversation("new")) { try store.exporting("new") }
+        #expect(try store.exporting().messages.map(\.text) == ["before"])
+        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("names that no group can have, and personal conversations, are refused")
+    func names() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        #expect(throws: ImportError.personal("@alice,@bob")) { try store.importing([], into: "@alice,@bob") }
+        #expect(throws: ImportError.badName("a b", .forbiddenCharacter("white space"))) {
+            try store.importing([], into: "a b")
+        }
+        #expect(throws: ImportError.badName("me", .reserved)) { try store.importing([], into: "me") }
+        _ = try store.user("alice")
+        #expect(throws: StoreError.noSuchUser("eve")) { try store.exporting("@alice,@eve") }
+        _ = try store.user("bob")
+        #expect(try store.exporting("@alice,@bob").messages == [])
+        try store.post(["hello"], to: "@bob")
+        #expect(try store.exporting("@bob,@alice").messages.map(\.text) == ["hello"])
+        #expect(throws: StoreError.noSuchConversation("@alice")) { try store.exporting("@alice") }
+    }
+
+    @Test(
+        "an import goes behind what others write meanwhile, in one piece, and holds nobody up",
+        arguments: [false, true])
+    func importAmongOthers(isNew: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(50)
+        // Given an import that has begun, and whose files are written
+        let name = isNew ? "new" : "general"
+        let sizes = StagedFiles.Sizes(sample: 100_000, segment: 100_000)
+        let importer = try StoreImporter(into: name, of: store.store, sizes: sizes)
+        let imported = messages(20_000)
+        for message in imported {
+            try importer.append(
+                time: Timestamp(milliseconds: message.time), sender: Array(message.sender.utf8),
+                text: Array(message.text.utf8))
+        }
+        // When others write before it ends, sealed and not
+        try store.fill(3_000)
+        try store.seal()
+        try store.post(["the last before it"])
+        let before = try store.all().map(\.text)
+        let summary = try importer.finish()
+        try store.post(["the first after it"])
+        // Then all of it stands behind what was there, with numbers and times of its own
+        let texts = imported.map(\.text)
+        #expect(summary.count == 20_000)
+        #expect(summary.first == Seq(isNew ? 1 : UInt64(before.count + 1)))
+        for _ in 1...2 {
+            #expect(
+                try store.exporting(name).messages.map(\.text).suffix(isNew ? 20_000 : 20_001).prefix(20_000)
+                    == texts[...])
+            #expect(
+                try store.all().map(\.text)
+                    == before + (isNew ? [] : texts) + ["the first after it"])
+            // and a reader who had all before it gets it, and no more, also after a start
+            try store.reopen()
+        }
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a sync from before an import brings it, whatever was committed while it was packed")
+    func importAndSync() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let importer = try StoreImporter(into: "general", of: store.store)
+        try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("imported".utf8))
+        // Given a reader who is up to date, after commits that came while the import was packed
+        try store.fill(20)
+        let reader = try store.user("alice")
+        let now = try store.store.changes(since: .start, for: reader, form: .messages, limitBytes: 1 << 20)
+        _ = try importer.finish()
+        // Then the import lies behind the reader's cursor
+        let answer = try store.store.changes(
+            since: .cursor(now.cursor), for: reader, form: .messages, limitBytes: 1 << 20)
+        var texts: [String] = []
+        while let chunks = try answer.next() {
+            for case .messages(let messages) in chunks { texts += messages.map(\.text) }
+        }
+        #expect(texts == ["imported"])
+    }
+
+    @Test("of two imports at once the second waits; a group that others made meanwhile is not made again")
+    func importConflicts() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let importer = try StoreImporter(into: "new", of: store.store)
+        try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("one".utf8))
+        let alice = try store.user("alice")
+        let made = Monitor<Result<ConversationView, StoreError>?>(nil)
+        store.store.createGroup("NEW", isOpen: true, by: alice) { result in made.signal { $0 = result } }
+        _ = try made.wait { $0 }?.get()
+        #expect(throws: ImportError.store(.nameTaken("new"))) { try importer.finish() }
+        // And nothing of it is left, nor in the way of the next
+        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        #expect(try store.importing(messages(10), into: "new").count == 10)
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a killed import leaves nothing that counts, wherever it was killed", arguments: 0..<4)
+    func killed(stage: Int) throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(50)
+        let all = try store.all()
+        // Given an import that has written its files
+        let staging = ImportStaging(root: directory.path, disk: PosixDisk())
+        let importer = try StoreImporter(into: "general", of: store.store)
+        for message in messages(20_000) {
+            try importer.append(
+                time: Timestamp(milliseconds: message.time), sender: Array(message.sender.utf8),
+                text: Array(message.text.utf8))
+        }
+        switch stage {
+        case 0: break  // killed while it packs
+        case 1:
+            // killed after some bytes of a list of names
+            try PosixDisk().open(staging.directory + "/manifest.new", .create).write(Array("logs/".utf8), at: 0)
+        default:
+            // killed after the list of names and the first rename, or a later one
+            let id = try store.store.conversation("general", for: store.user("alice")).id
+            let names = try (51...50 + stage).map { seq -> String in
+                let name = Segment.name(of: id, firstSeq: Seq(UInt64(seq)), generation: 7)
+                try PosixDisk().open(staging.path(of: Path.name(of: name)), .create).write([1], at: 0)
+                return name
+            }
+            try staging.publish(names.map { (name: Path.name(of: $0), target: $0) })
+        }
+        try Files.copy(directory.path, to: crashed.path)
+        importer.abandon()
+        // When the store is opened
+        let next = try TestStore(crashed.path)
+        // Then all is as it was, nothing is in the way, and the index knows each file
+        #expect(try next.all() == all)
+        #expect((try? PosixDisk().list(crashed.path + "/import")) ?? [] == [])
+        #expect(try next.importing(messages(3_000)).first == Seq(51))
+        next.store.close()
+        #expect(try next.damages() == [])
+    }
+
+    @Test("a disk that is full keeps nothing of an import", arguments: [false, true])
+    func diskFull(late: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(10)
+        // When it is full for the files, or only at the end, for their rows
+        if late { disk.set(freeBytes: 0) } else { disk.set(failures: [.write: ENOSPC]) }
+        #expect(throws: ImportError.store(.diskFull)) { try store.importing(messages(20_000)) }
+        disk.set(freeBytes: nil)
+        disk.set(failures: [:])
+        // Then nothing is kept, and a second try works
+        #expect(try store.exporting().messages.count == 10)
+        try store.importing(messages(100))
+        try store.reopen()
+        #expect(try store.exporting().messages.count == 110)
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("export goes past damage and names what is missing")
+    func damaged() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let input = messages(20_000)
+        try store.importing(input)
+        let rows = try store.blocks()
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        let hit = rows[3]
+        let file = try PosixDisk().open(log, .readWrite)
+        try file.write([0, 0, 0, 0], at: hit.offset + 300)
+        try store.reopen()
+        let (messages, missing) = try store.exporting()
+        #expect(missing == [hit.firstSeq...hit.lastSeq])
+        let lost = Int(hit.firstSeq.rawValue) - 1..<Int(hit.lastSeq.rawValue)
+        #expect(messages == Array(input[..<lost.lowerBound] + input[lost.upperBound...]))
+    }
+}
+
+@Suite("fsck")
+struct CheckTests {
+    private let disk = PosixDisk()
+
+    /// A closed store with a personal conversation, a group, logs of several blocks and a tail.
+    private func sample() throws -> (TemporaryDirectory, TestStore) {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        _ = try store.user("bob")
+        try store.importing(
+            (1...5_000).map { PlainMessage(time: Int64($0), sender: "s", text: TestStore.text($0)) }, into: "group")
+        for label in ["a", "b"] {
+            try store.fill(700, label: label)
+            try store.fill(20, in: "@bob", label: label)
+            try store.seal()
+            try store.seal("@bob")
+        }
+        try store.fill(5, label: "tail")
+        store.store.close()
+        return (directory, store)
+    }
+
+    @Test("finds nothing in a whole store, changes nothing, and lets nobody else in meanwhile")
+    func whole() throws {
+        let (directory, store) = try sample()
+        let before = try Files.contents(directory.path)
+        var found: [StoreDamage] = []
+        let summary = try StoreCheck.run(directory.path) { damage in found.append(damage) }
+        #expect(found == [])
+        #expect(summary.messages == 5_000 + 1_400 + 40 + 5)
+        #expect(summary.conversations == 3)
+        #expect(try Files.contents(directory.path) == before)
+        try store.reopen()
+        #expect(throws: StoreOpenError.self) { try store.damages() }
+    }
+
+    @Test("a store that a crash left is no damage")
+    func afterCrash() throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(700)
+        try store.seal()
+        try store.fill(300, label: "tail")
+        try Files.copy(directory.path, to: crashed.path)
+        let log = try #require(try store.logs().first).dropFirst(directory.path.utf8.count)
+        try store.seal()
+        // With a block in the log that was not recorded, whole or torn
+        let bytes = try disk.contents(of: directory.path + log, limit: 1 << 20)
+        for count in [bytes.count, bytes.count - 100] {
+            try disk.remove(crashed.path + log)
+            try disk.open(crashed.path + String(log), .create).write(Array(bytes.prefix(count)), at: 0)
+            var found: [StoreDamage] = []
+            let summary = try StoreCheck.run(crashed.path) { found.append($0) }
+            #expect(found == [])
+            #expect(summary.messages == 1_000)
+        }
+    }
+
+    @Test("a new directory is whole")
+    func empty() throws {
+        let directory = try TemporaryDirectory()
+        var found: [StoreDamage] = []
+        #expect(try StoreCheck.run(directory.path + "/new") { found.append($0) } == StoreCheck.Summary())
+        #expect(found == [])
+    }
+
+    @Test("a flipped bit in any file is found", arguments: UInt64(1)...10)
+    func flippedBit(seed: UInt64) throws {
+        let (directory, _) = try sample()
+        var generator = SeededGenerator(seed: seed)
+        let files = try Files.contents(directory.path).filter {
+            $0.key.hasSuffix(".log") || $0.key == "store.db"
+        }
+        for _ in 0..<10 {
+            let (name, bytes) = try #require(files.sorted { $0.key < $1.key }.randomElement(using: &generator))
+            let place = Int.random(in: 0..<bytes.count, using: &generator)
+            let file = try disk.open(directory.path + "/" + name, .readWrite)
+            try file.write([bytes[place] ^ 1 << UInt8.random(in: 0..<8, using: &generator)], at: UInt64(place))
+            var found: [StoreDamage] = []
+            _ = try StoreCheck.run(directory.path) { found.append($0) }
+            #expect(found.contains { $0.file == directory.path + "/" + name }, "\(name) at \(place)")
+            try file.write([bytes[place]], at: UInt64(place))
+        }
+    }
+
+    @Test("missing, short, long and unknown files are found")
+    func files() throws {
+        let (directory, store) = try sample()
+        let log = try Files.contents(directory.path).filter { $0.key.hasSuffix(".log") }.sorted {
+            $0.value.count > $1.value.count
+        }[0]
+        let path = directory.path + "/" + log.key
+        func restore() throws {
+            if try disk.information(path) != nil { try disk.remove(path) }
+            try disk.open(path, .create).write(log.value, at: 0)
+        }
+        // Short
+        try disk.open(path, .readWrite).truncate(to: 50_000)
+        var found = try store.damages()
+        #expect(found.map(\.offset) == [50_000])
+        #expect(found.first?.range?.upperBound == Seq(5_000))
+        // Missing
+        try disk.remove(path)
+        found = try store.damages()
+        #expect(found.map(\.problem) == ["the log file is missing"])
+        #expect(found.first?.range == Seq(1)...Seq(5_000))
+        // Long
+        try restore()
+        try disk.open(path, .readWrite).write([0], at: UInt64(log.value.count))
+        #expect(try store.damages().map(\.offset) == [UInt64(log.value.count)])
+        // Of another name
+        try restore()
+        try disk.rename(path, to: path + ".old")
+        #expect(try store.damages().map(\.file) == [path, path + ".old"])
+        try disk.remove(path + ".old")
+        // As it was
+        try restore()
+        #expect(try store.damages() == [])
+        // Without the database
+        try disk.remove(directory.path + "/store.db")
+        #expect(try store.damages().contains { $0.problem == "the database is missing" })
+    }
+
+    @Test("a block of another history is found although each checksum is right")
+    func foreignBlock() throws {
+        let (directory, other) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        store.store.close()
+        try Files.copy(directory.path, to: other.path)
+        // Given two stores with the same id whose messages differ in one character
+        let second = try TestStore(other.path)
+        try second.post(["a"])
+        try second.seal()
+        let foreign = try #require(try second.logs().first)
+        try store.reopen()
+        try store.post(["b"])
+        try store.seal()
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        // When one's log is put in the other's place
+        let bytes = try disk.contents(of: foreign, limit: 1 << 20)
+        try disk.remove(log)
+        try disk.open(log, .create).write(bytes, at: 0)
+        // Then the chain tells
+        #expect(try !store.damages().isEmpty)
+    }
+}

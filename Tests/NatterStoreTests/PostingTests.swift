@@ -1,0 +1,217 @@
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("posting")
+struct PostingTests {
+    @Test("numbers are dense, and what was acknowledged is there after the next start")
+    func denseAndDurable() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        // Given messages of several requests
+        let first = try store.post(["one", "two"]).compactMap(\.message)
+        let second = try store.post(["three"], by: "bob").compactMap(\.message)
+        #expect((first + second).map(\.seq) == [Seq(1), Seq(2), Seq(3)])
+        // When the store is opened again
+        try store.reopen()
+        // Then they are the same, and the next number follows
+        #expect(try store.all() == first + second)
+        #expect(try store.post(["four"]).first?.message?.seq == Seq(4))
+    }
+
+    @Test("the thousandth commit is told of as directly as the first")
+    func announced() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let depths = Monitor<[UInt]>([])
+        store.store.onNews { _ in
+            var here: UInt8 = 0
+            let address = withUnsafePointer(to: &here) { UInt(bitPattern: $0) }
+            depths.withLock { $0.append(address) }
+        }
+        // When one commit follows another
+        for number in 1...1_000 { try store.post(["\(number)"]) }
+        // Then no call, of which the last comes after its acknowledgement, has more calls above it on the stack than any other
+        #expect(TestStore.settles { depths.withLock { $0.count >= 1_000 } })
+        let growth = depths.withLock { ($0.max() ?? 0) - ($0.min() ?? 0) }
+        #expect(growth < 4_096, "the stack grew by \(growth) bytes")
+    }
+
+    @Test("many who post at once get each number once")
+    func concurrent() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let names = (1...4).map { "user\($0)" }
+        let users = try names.map { try store.user($0) }
+        let waiting = Monitor((left: 4 * 100, seqs: [UInt64]()))
+        // When four post a hundred single messages each without waiting
+        for round in 0..<100 {
+            for user in users {
+                let message = NewMessage(conversation: "general", text: "\(round)", key: nil)
+                store.store.post([message], by: user, stopAtRefusal: false) { outcomes in
+                    waiting.signal { state in
+                        state.left -= 1
+                        state.seqs += outcomes.compactMap { $0.message?.seq.rawValue }
+                    }
+                }
+            }
+        }
+        _ = waiting.wait { $0.left == 0 ? true : nil }
+        // Then every number from 1 on was given once, and each user's own messages kept their order
+        #expect(waiting.withLock { $0.seqs }.sorted() == Array(1...400))
+        let all = try store.all(as: "user1")
+        for name in names { #expect(all.filter { $0.sender == name }.map(\.text) == (0..<100).map(String.init)) }
+    }
+
+    @Test("time never goes back in a conversation, whatever the clock does")
+    func timeHolds() throws {
+        let directory = try TemporaryDirectory()
+        let clock = TestClock(stepMilliseconds: 1)
+        let store = try TestStore(directory.path, clock: clock)
+        let early = try #require(try store.post(["a"]).first?.message)
+        // When the clock is set back by a day, before and after a start, and after sealing
+        clock.advance(milliseconds: -86_400_000)
+        let next = try #require(try store.post(["b"]).first?.message)
+        try store.reopen()
+        let third = try #require(try store.post(["c"]).first?.message)
+        try store.seal()
+        try store.reopen()
+        let fourth = try #require(try store.post(["d"]).first?.message)
+        // Then the time stands still
+        #expect([next.time, third.time, fourth.time] == [early.time, early.time, early.time])
+    }
+
+    @Test("a personal conversation is one for both, and nobody else's")
+    func personal() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        _ = try store.user("bob")
+        // Given one that nobody has written to: it is there, and empty
+        #expect(try store.store.conversation("@bob", for: store.user("alice")).head == .zero)
+        // When both write, and after a start
+        try store.post(["hello"], to: "@bob")
+        try store.reopen()
+        try store.post(["hello yourself"], to: "@alice", by: "bob")
+        // Then both see the same under the other's name
+        #expect(try store.all("@bob").map(\.text) == ["hello", "hello yourself"])
+        #expect(try store.all("@alice", as: "bob").map(\.conversation) == ["@alice", "@alice"])
+        let ids = try (store.all("@bob") + store.all("@alice", as: "bob")).map(\.conversationID)
+        #expect(Set(ids).count == 1)
+        // And a third has another conversation with each
+        #expect(try store.all("@bob", as: "eve").isEmpty)
+        #expect(
+            try store.store.conversations(of: store.user("eve"), after: nil, limit: 10).conversations.map(\.name) == [
+                "general"
+            ])
+    }
+
+    @Test("one's own name is a notebook")
+    func notebook() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.post(["remember"], to: "@me")
+        try store.post(["this"], to: "@alice")
+        #expect(try store.all("@alice").map(\.text) == ["remember", "this"])
+        try store.seal("@alice")
+        try store.reopen()
+        #expect(try store.all("@me").map(\.text) == ["remember", "this"])
+    }
+
+    @Test("a refused message takes no number, and stops its request where that was asked")
+    func refusals() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let alice = try store.user("alice")
+        let messages = [
+            NewMessage(conversation: "general", text: "a", key: nil),
+            NewMessage(conversation: "nowhere", text: "b", key: nil),
+            NewMessage(conversation: "general", text: "", key: nil),
+            NewMessage(conversation: "@nobody", text: "c", key: nil),
+            NewMessage(conversation: "general", text: "d", key: nil),
+        ]
+        let all = store.post(messages, by: alice)
+        #expect(all.map { $0.message?.seq } == [Seq(1), nil, nil, nil, Seq(2)])
+        #expect(all[1].refusal == .noSuchConversation("nowhere"))
+        #expect(all[2].refusal == .badText(.empty))
+        #expect(all[3].refusal == .noSuchUser("nobody"))
+        let stopped = try waitFor { store.store.post(messages, by: alice, stopAtRefusal: true, $0) }
+        #expect(stopped.map(\.refusal) == [nil, .noSuchConversation("nowhere"), .notTried, .notTried, .notTried])
+    }
+}
+
+@Suite("idempotency keys")
+struct KeyTests {
+    /// The same key again: the same content gives the earlier message, other content is refused.
+    private func check(_ store: TestStore, _ posted: Message, sourceLocation: SourceLocation = #_sourceLocation) throws
+    {
+        let again = try #require(try store.post(["content"], key: "key").first, sourceLocation: sourceLocation)
+        #expect(again.isRepeated, sourceLocation: sourceLocation)
+        #expect(again.message == posted, sourceLocation: sourceLocation)
+        let other = try store.post(["other content"], key: "key").first?.refusal
+        #expect(other == .idReused("key"), sourceLocation: sourceLocation)
+        let elsewhere = try store.post(["content"], to: "@me", key: "key").first?.refusal
+        #expect(elsewhere == .idReused("key"), sourceLocation: sourceLocation)
+    }
+
+    @Test("a key is known from the journal, after a start, and from the tables")
+    func everywhere() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let posted = try #require(try store.post(["content"], key: "key").first?.message)
+        // In the journal
+        try check(store, posted)
+        // After a start
+        try store.reopen()
+        try check(store, posted)
+        // In the tables, once its message is sealed and the journal cut
+        try store.seal()
+        try store.seal("@alice")
+        #expect(store.store.state.withLock { $0.journalBytes } == 0)
+        try check(store, posted)
+        try store.reopen()
+        try check(store, posted)
+        #expect(try store.all().map(\.text) == ["content"])
+    }
+
+    @Test("the same key of another user is another key")
+    func perUser() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.post(["content"], key: "key")
+        #expect(try store.post(["content"], by: "bob", key: "key").first?.message?.seq == Seq(2))
+    }
+
+    @Test("a key that comes twice in one request counts once")
+    func twiceInOne() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        let message = NewMessage(conversation: "general", text: "content", key: IdempotencyKey("key"))
+        let outcomes = store.post([message, message], by: try store.user("alice"))
+        #expect(outcomes.map(\.isRepeated) == [false, true])
+        #expect(outcomes.compactMap { $0.message?.seq } == [Seq(1), Seq(1)])
+    }
+
+    @Test("a key is forgotten only after 30 days")
+    func retention() throws {
+        let directory = try TemporaryDirectory()
+        let clock = TestClock(stepMilliseconds: 1)
+        let store = try TestStore(directory.path, clock: clock)
+        try store.post(["content"], key: "key")
+        try store.seal()
+        // When other keys come day after day
+        for day in 1...60 {
+            clock.advance(milliseconds: 86_400_000)
+            try store.post(["day \(day)"], key: "day \(day)")
+            try store.seal()
+            let again = try #require(try store.post(["content"], key: "key").first)
+            if day <= 30 { #expect(again.isRepeated, "day \(day)") }
+            if !again.isRepeated { return }
+        }
+        Issue.record("the key is known for ever")
+    }
+}

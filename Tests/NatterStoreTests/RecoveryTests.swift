@@ -1,0 +1,292 @@
+import NatterArchive
+import NatterLanguage
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("recovery")
+struct RecoveryTests {
+    private let disk = PosixDisk()
+
+    private func append(_ bytes: [UInt8], to path: String) throws {
+        let file = try disk.open(path, .readWrite)
+        try file.write(bytes, at: file.size())
+    }
+
+    @Test("bytes behind the last block that are no block are left, reported, and never appended to")
+    func garbage() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(200)
+        try store.seal()
+        let all = try store.all()
+        let log = try #require(try store.logs().last)
+        store.store.close()
+        // Given a log that somebody wrote to
+        try append(Array("what is this doing here?".utf8), to: log)
+        let size = try disk.information(log)?.size
+        // When the store is opened, written to and sealed
+        try store.reopen()
+        #expect(store.reports.contains("left as they are"))
+        try store.post(["after"])
+        try store.seal()
+        // Then the file is as it was, and everything is there
+        #expect(try disk.information(log)?.size == size)
+        #expect(try store.all().map(\.text) == all.map(\.text) + ["after"])
+        #expect(try store.logs().count == 2)
+        try store.reopen()
+        #expect(try store.all().count == 201)
+    }
+
+    @Test(
+        "a torn end of a log goes to quarantine, byte by byte the same", arguments: [1, 3, 100, 159, 160, 161, 1_000])
+    func torn(length: Int) throws {
+        let (directory, later) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        try store.fill(100, label: "second")
+        let all = try store.all()
+        let log = try #require(try store.logs().last)
+        let sealed = try #require(try disk.information(log)).size
+        // Given the state before the second block was recorded, with the first bytes of that block in the log
+        try Files.copy(directory.path, to: later.path)
+        try store.seal()
+        let block = try disk.open(log, .read).read(count: length, at: sealed)
+        let torn = later.path + log.dropFirst(directory.path.utf8.count)
+        try append(block, to: torn)
+        // When it is opened
+        let next = try TestStore(later.path)
+        // Then the torn block is aside, and its messages are in the tail
+        #expect(try next.all() == all)
+        let aside = try #require(try disk.list(later.path + "/quarantine").first)
+        #expect(try disk.contents(of: later.path + "/quarantine/" + aside, limit: 1 << 20) == block)
+        #expect(try disk.information(torn)?.size == sealed)
+    }
+
+    @Test("whole blocks that the index does not know are adopted")
+    func adopted() throws {
+        let (directory, earlier) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        // Given a copy from before, and logs that went on: in the same file and in a new one
+        store.store.close()
+        try Files.copy(directory.path, to: earlier.path)
+        try store.reopen()
+        try store.fill(2_000, label: "second")
+        try store.seal()
+        try store.fill(10, label: "third")
+        try store.seal()
+        let all = try store.all()
+        store.store.close()
+        // When the old database is opened with the new logs
+        try Files.copy(directory.path + "/logs", to: earlier.path + "/logs")
+        let restored = try TestStore(earlier.path)
+        // Then all that the logs hold is there again, and goes on
+        #expect(try restored.all() == all)
+        #expect(restored.reports.contains("adopted"))
+        #expect(try restored.post(["next"]).first?.message?.seq == Seq(2_311))
+        try restored.seal()
+        try restored.reopen()
+        #expect(try restored.all().count == 2_311)
+    }
+
+    @Test("a sealed but unrecorded block is adopted, and its messages are not there twice")
+    func adoptedOverTail() throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        let all = try store.all()
+        try Files.copy(directory.path, to: crashed.path)
+        try store.seal()
+        store.store.close()
+        // Given the database from before the block was recorded, with its journal, and the log from after
+        try Files.copy(directory.path + "/logs", to: crashed.path + "/logs")
+        let next = try TestStore(crashed.path)
+        #expect(try next.all() == all)
+        #expect(next.reports.contains("adopted messages 1 to 300"))
+        #expect(next.store.state.withLock { $0.conversations[$0.general]?.sealedSeq } == Seq(300))
+    }
+
+    @Test("blocks of another history are left alone: what was acknowledged counts")
+    func otherHistory() throws {
+        let (directory, copy) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        store.store.close()
+        try Files.copy(directory.path, to: copy.path)
+        // Given two that went on differently from the same point
+        let other = try TestStore(copy.path)
+        try other.fill(50, label: "other")
+        try other.seal()
+        other.store.close()
+        try store.reopen()
+        try store.fill(50, label: "own")
+        let all = try store.all()
+        // When the one gets the other's logs below its journal
+        store.store.close()
+        try Files.copy(copy.path + "/logs", to: directory.path + "/logs")
+        try store.reopen()
+        // Then it keeps to its own, and seals into a new file
+        #expect(try store.all() == all)
+        #expect(store.reports.contains("other messages"))
+        try store.seal()
+        try store.reopen()
+        #expect(try store.all() == all)
+    }
+
+    @Test("of a log that is too short, or gone, the missing range is stated and the rest is served")
+    func short() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        // Given two files: 600 messages in one, then others
+        for label in ["a", "b", "c"] {
+            try store.fill(200, label: label)
+            try store.seal()
+        }
+        try store.fill(1_500, label: "d")
+        try store.seal()
+        try store.fill(300, label: "e")
+        try store.seal()
+        let all = try store.all()
+        let logs = try store.logs()
+        #expect(logs.count == 2)
+        store.store.close()
+        // When the first is cut in the middle of its second block
+        let rows = try store.blocks()
+        let second = rows[1]
+        try disk.open(logs[0], .readWrite).truncate(to: second.offset + 200)
+        try store.reopen()
+        // Then exactly the blocks from there on are missing
+        let file = rows.filter { $0.segmentSeq == Seq(1) }
+        #expect(try store.page { ($0.after, $0.limit) = (.zero, 1_000) }.messages == Array(all.prefix(200)))
+        #expect(try store.damage(after: Seq(200)) == second.firstSeq...second.lastSeq)
+        let last = try #require(file.last)
+        #expect(try store.damage(after: last.firstSeq) == last.firstSeq...last.lastSeq)
+        #expect(
+            try store.page { ($0.after, $0.limit) = (last.lastSeq, 1_000) }.messages.first
+                == all[Int(last.lastSeq.rawValue)])
+        // and a sync says so and gives the rest
+        var model = SyncModel()
+        let missing = file.dropFirst().map { $0.firstSeq...$0.lastSeq }
+        try model.syncWithDamage(store, as: "alice")
+        #expect(model.damaged == missing)
+        #expect(model.messages.values.first == all.filter { message in !missing.contains { $0.contains(message.seq) } })
+        // and what comes goes into a new file
+        try store.post(["after"])
+        try store.seal()
+        #expect(try store.page { $0.limit = 1 }.messages.map(\.text) == ["after"])
+        // The whole file gone: the same
+        store.store.close()
+        try disk.remove(logs[0])
+        try store.reopen()
+        #expect(try store.damage(after: .zero) == rows[0].firstSeq...rows[0].lastSeq)
+        #expect(try store.page { $0.limit = 1 }.messages.map(\.text) == ["after"])
+    }
+
+    @Test("a flipped bit anywhere in a log is found, and only its block is lost", arguments: UInt64(1)...30)
+    func flippedBit(seed: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        var generator = SeededGenerator(seed: seed)
+        for label in ["a", "b", "c"] {
+            try store.fill(60, label: label)
+            try store.seal()
+        }
+        let all = try store.all()
+        let rows = try store.blocks()
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        // When one bit of the file is another
+        var bytes = try disk.contents(of: log, limit: 1 << 20)
+        let place = Int.random(in: 0..<bytes.count, using: &generator)
+        bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+        try disk.open(log, .readWrite).write([bytes[place]], at: UInt64(place))
+        try store.reopen()
+        // Then the messages of that block are damaged, and those of all others are as they were
+        let hit = rows.first { $0.offset <= UInt64(place) && UInt64(place) < $0.offset + UInt64($0.length) }
+        for row in rows {
+            let after = row.firstSeq.previous
+            if hit == nil || hit == row {
+                #expect(try store.damage(after: after) == row.firstSeq...row.lastSeq)
+            } else {
+                let page = try store.page { ($0.after, $0.before, $0.limit) = (after, row.lastSeq.next, 100) }
+                #expect(page.messages == all.filter { $0.seq > after && $0.seq <= row.lastSeq })
+            }
+        }
+        // And fsck names the place
+        store.store.close()
+        var damages: [StoreDamage] = []
+        _ = try StoreCheck.run(directory.path) { damages.append($0) }
+        #expect(damages.contains { $0.file == log && ($0.offset ?? .max) <= UInt64(place) })
+        #expect(damages.compactMap(\.range).first == (hit.map { $0.firstSeq...$0.lastSeq } ?? Seq(1)...Seq(180)))
+    }
+
+    @Test("only a store that was closed in order begins without looking for lost files")
+    func cleanMark() throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        try Files.copy(directory.path, to: crashed.path)
+        store.store.close()
+        var damages: [StoreDamage] = []
+        // Given a file that nobody knows, beside a store that was closed and one that was not
+        for path in [directory.path, crashed.path] {
+            let id = try disk.list(path + "/logs").first { $0 != "epoch" } ?? ""
+            let inner = try disk.list(path + "/logs/" + id).first ?? ""
+            try disk.open("\(path)/logs/\(id)/\(inner)/stray", .create).write([1, 2, 3], at: 0)
+            _ = try StoreCheck.run(path) { damages.append($0) }
+        }
+        #expect(damages.map(\.problem) == Array(repeating: "the index does not know this file", count: 2))
+        // Then the start after a crash reports it, and the other does not look
+        #expect(try !TestStore(directory.path).reports.contains("stray"))
+        #expect(try TestStore(crashed.path).reports.contains("stray"))
+    }
+}
+
+extension TestStore {
+    /// The index rows of `general`.
+    func blocks() throws -> [BlockRow] {
+        let connection = try Connection(path: Store.databasePath(directory), role: .reader)
+        return try ArchiveRows.allBlocks(of: 1, on: connection)
+    }
+
+    /// The range that reading after a seq says is damaged.
+    func damage(after seq: Seq) throws -> ClosedRange<Seq>? {
+        do {
+            _ = try page { ($0.after, $0.limit) = (seq, 10) }
+            return nil
+        } catch StoreError.damaged(let from, let to, _) {
+            return from...to
+        }
+    }
+}
+
+extension SyncModel {
+    /// Like `sync`, where holes that were stated are allowed.
+    mutating func syncWithDamage(_ store: TestStore, as name: String) throws {
+        let user = try store.user(name)
+        while true {
+            let answer = try store.store.changes(
+                since: cursor.map { .cursor($0) } ?? .start, for: user, form: .messages, limitBytes: 50_000)
+            while let chunks = try answer.next() {
+                for chunk in chunks {
+                    if case .messages(let list) = chunk {
+                        for message in list { messages[message.conversationID, default: []].append(message) }
+                    }
+                    if case .damaged(_, _, let from, let to) = chunk { damaged.append(from...to) }
+                }
+            }
+            cursor = answer.cursor
+            if !answer.more { return }
+        }
+    }
+}

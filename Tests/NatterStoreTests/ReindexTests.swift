@@ -1,0 +1,238 @@
+import NatterArchive
+import NatterCrypto
+import NatterLog
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("reindex")
+struct ReindexTests {
+    private let disk = PosixDisk()
+
+    /// `general`, a personal conversation and a group, each with several blocks.
+    static func filled(_ directory: String, tail: Bool = false) throws -> TestStore {
+        let store = try TestStore(directory)
+        _ = try store.user("bob")
+        _ = try store.user("carol")
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        _ = try waitFor {
+            store.store.putMember("carol", in: "team", isAdmin: nil, mayAdd: true, by: alice, $0)
+        }.get()
+        for label in ["a", "b"] {
+            for conversation in ["general", "@bob", "team"] {
+                try store.fill(1_200, in: conversation, label: "\(label) \(conversation)")
+                try store.seal(conversation)
+            }
+        }
+        if tail {
+            for conversation in ["general", "@bob", "team"] { try store.fill(7, in: conversation, label: "tail") }
+        }
+        return store
+    }
+
+    static func removeDatabase(_ directory: String) throws {
+        for name in ["store.db", "store.db-wal", "store.db-shm"]
+        where try PosixDisk().information(directory + "/" + name) != nil {
+            try PosixDisk().remove(directory + "/" + name)
+        }
+    }
+
+    @Test("from the logs alone: the same messages, names and people; numbers go on")
+    func logsAlone() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.filled(directory.path)
+        let before = try store.exports()
+        store.store.close()
+        // Given logs without a database
+        try Self.removeDatabase(directory.path)
+        // Then they are not served as an empty store
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(directory.path) }
+        #expect(try disk.information(directory.path + "/store.db") == nil)
+        // When the index is made again
+        var lines: [String] = []
+        let summary = try StoreRebuild.run(directory.path, .reindex) { lines.append("\($0)") }
+        // Then all is there
+        #expect(summary.lostMessages == 0 && summary.conversations == 3)
+        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+        #expect(lines.contains { $0.contains("without a password") && $0.contains("alice") && $0.contains("bob") })
+        let next = try TestStore(directory.path)
+        #expect(try next.exports() == before)
+        // and names are nobody else's, and members are who the log says they are
+        let name = try UserName("BOB")
+        #expect(throws: StoreError.self) {
+            try waitFor {
+                next.store.register(name, password: .init(stored: "$none"), invite: nil, session: nil, $0)
+            }.get()
+        }
+        #expect(
+            try next.store.members(of: "team", for: next.user("alice")).map(\.user.name).sorted() == ["alice", "carol"])
+        #expect(try next.post(["goes on"], to: "@bob").first?.message?.seq == Seq(2_401))
+    }
+
+    @Test("rows that are wrong or missing are made again; what no log holds stays")
+    func rows() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.filled(directory.path, tail: true)
+        let before = try store.exports()
+        let position = try store.store.changes(
+            since: .start, for: store.user("alice"), form: .messages, limitBytes: .max
+        ).cursor
+        store.store.close()
+        do {
+            let connection = try Connection(path: directory.path + "/store.db", role: .writer)
+            try connection.execute(
+                "DELETE FROM block WHERE first_seq>500; UPDATE segment SET size=size-1; DELETE FROM dictionary; DELETE FROM sent"
+            )
+        }
+        #expect(try StoreCheck.run(directory.path) { _ in }.damages > 0)
+        let summary = try StoreRebuild.run(directory.path, .reindex)
+        #expect(summary.lostMessages == 0 && summary.files == 6)
+        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+        let next = try TestStore(directory.path)
+        #expect(try next.exports() == before)
+        // A cursor from before is still good: nothing has changed.
+        #expect(
+            try next.store.changes(
+                since: .cursor(position), for: next.user("alice"), form: .messages, limitBytes: .max
+            ).isEmpty)
+    }
+
+    @Test("an old index with newer logs: all of it is found by a start, conversations that it had never heard of too")
+    func oldIndex() throws {
+        let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        try store.fill(20, label: "tail")
+        let cursor = try store.store.changes(
+            since: .start, for: store.user("alice"), form: .messages, limitBytes: .max
+        ).cursor
+        store.store.close()
+        try Files.copy(directory.path, to: old.path)
+        // Given the logs of a store that went on, and met bob
+        let later = try TestStore(directory.path)
+        try later.fill(500, label: "more")
+        try later.seal()
+        _ = try later.user("bob")
+        try later.fill(900, in: "@bob", by: "alice")
+        try later.seal("@bob")
+        let before = try later.exports()
+        let newer = try later.store.changes(
+            since: .start, for: later.user("alice"), form: .messages, limitBytes: .max
+        ).cursor
+        later.store.close()
+        try Files.copy(directory.path + "/logs", to: old.path + "/logs")
+        // When the old index is opened with them
+        let next = try TestStore(old.path)
+        // Then all is there
+        #expect(try next.exports() == before)
+        #expect(next.reports.contains("older than the logs"))
+        // and a reader that knows more finds out, one that does not goes on
+        let alice = try next.user("alice")
+        _ = try next.store.changes(since: .cursor(cursor), for: alice, form: .messages, limitBytes: .max)
+        #expect(throws: StoreError.self) {
+            _ = try next.store.changes(since: .cursor(newer), for: alice, form: .messages, limitBytes: .max)
+        }
+        next.store.close()
+        #expect(try StoreCheck.run(old.path) { Issue.record("\($0)") }.damages == 0)
+    }
+
+    @Test("a new index with older logs: the missing range is stated exactly, and its numbers are not given again")
+    func newIndex() throws {
+        let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        store.store.close()
+        try Files.copy(directory.path + "/logs", to: old.path)
+        try store.reopen()
+        try store.fill(500, label: "more")
+        try store.seal()
+        try store.fill(5, label: "tail")
+        let all = try store.all()
+        store.store.close()
+        Files.remove(directory.path + "/logs")
+        try Files.copy(old.path, to: directory.path + "/logs")
+        // When it is repaired
+        var found: [StoreDamage] = []
+        let summary = try StoreRepair.run(directory.path) { found.append($0) }
+        #expect(summary.newlyLostMessages == 500 && summary.left.damages == 0)
+        #expect(found.contains { $0.range?.upperBound == Seq(800) })
+        // Then what is there is served, the loss stated, and the number after the last is the next
+        try store.reopen()
+        #expect(try store.page { ($0.after, $0.limit) = (.zero, 1_000) }.messages == Array(all.prefix(300)))
+        #expect(try store.damage(after: Seq(300)) == Seq(301)...Seq(800))
+        #expect(try store.page { ($0.after, $0.limit) = (Seq(800), 100) }.messages == Array(all.suffix(5)))
+        #expect(try store.post(["next"]).first?.message?.seq == Seq(806))
+        // A second look finds nothing new.
+        store.store.close()
+        let again = try StoreRepair.run(directory.path) { _ in }
+        #expect(again.found.damages == 0 && again.found.stated.map(\.range) == [Seq(301)...Seq(800)])
+    }
+
+    @Test(
+        "the database damaged anywhere: what can be read of it survives, and all that the logs hold", arguments: 1...24)
+    func damagedDatabase(seed: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.filled(directory.path, tail: true)
+        let before = try store.exports()
+        store.store.close()
+        var generator = SeededGenerator(seed: seed)
+        let path = directory.path + "/store.db"
+        let size = try #require(try disk.information(path)).size
+        for _ in 0..<(seed % 3 + 1) {
+            let place = UInt64.random(in: 0..<size, using: &generator)
+            let file = try disk.open(path, .readWrite)
+            let byte = try file.read(count: 1, at: place)
+            try file.write([byte[0] ^ 1 << UInt8.random(in: 0..<8, using: &generator)], at: place)
+        }
+        // When it is repaired
+        _ = try StoreRepair.run(directory.path) { _ in }
+        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+        // Then no message is another than it was, and the sealed ones are all there
+        let next = try TestStore(directory.path)
+        let after = try next.exports()
+        for (name, messages) in before {
+            let found = try #require(after[name], "\(name) in \(after.keys)")
+            #expect(found.prefix(2_400) == messages.prefix(2_400))
+            for (line, known) in zip(found, messages) { #expect(line == known || line.hasPrefix("lost")) }
+        }
+        _ = try next.post(["goes on"])
+    }
+}
+
+extension TestStore {
+    /// Every conversation as an export has it, with a line for each range that is lost.
+    func exports() throws -> [String: [String]] {
+        let names = store.state.withLock { state in
+            state.conversations.values.filter { $0.head > .zero && !$0.isDeleted }.map {
+                CheckedConversation.label(of: $0.identity)
+            }
+        }
+        return Dictionary(uniqueKeysWithValues: try names.map { ($0, try export($0)) })
+    }
+
+    func export(_ name: String) throws -> [String] {
+        let exporter = try StoreExporter(name, of: store)
+        var lines: [String] = []
+        while let piece = try exporter.next() {
+            switch piece {
+            case .damaged(let from, let to, _): lines.append("lost \(from) to \(to)")
+            case .messages(let messages):
+                messages.forEach { seq, time, sender, kind, text in
+                    lines.append(
+                        "\(seq) \(time.milliseconds) \(String(decoding: sender, as: UTF8.self)) \(kind.name) \(String(decoding: text, as: UTF8.self))"
+                    )
+                }
+            }
+        }
+        return lines
+    }
+}

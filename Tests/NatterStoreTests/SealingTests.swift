@@ -1,0 +1,158 @@
+import NatterArchive
+import NatterLog
+import NatterModel
+import NatterSystem
+import StoreSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("sealing")
+struct SealingTests {
+    @Test("what is read is the same before and after sealing, and after a start")
+    func sameEverywhere() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        // Given a conversation that is worth many blocks
+        try store.fill(5_000)
+        let before = try store.all()
+        #expect(before.map(\.text) == (1...5_000).map { TestStore.text($0) })
+        #expect(before.map(\.seq) == (1...5_000).map { Seq($0) })
+        // When all of it is sealed, more comes, and the store is opened again
+        try store.seal()
+        #expect(try store.all() == before)
+        let more = try store.post(["one more", "and another"]).compactMap(\.message)
+        #expect(try store.all() == before + more)
+        try store.reopen()
+        #expect(try store.all() == before + more)
+        // Then each page is the same, whatever its limit
+        #expect(try store.all(limit: 77) == before + more)
+        #expect(store.reports.lines == [])
+    }
+
+    @Test("large tails are sealed by themselves, and the journal is cut")
+    func byItself() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(6_000)
+        try store.seal()
+        let (tail, journal) = store.store.state.withLock { state in
+            (state.conversations[state.general]?.tail.count, state.journalBytes)
+        }
+        #expect(tail == 0)
+        #expect(journal == 0)
+        // The log's first file takes no dictionary and ends early; the second has one.
+        #expect(try store.logs().count == 2)
+    }
+
+    @Test("the hash of a conversation does not depend on how it was cut into blocks")
+    func hashIsOfContent() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        let hash = try store.store.conversation("general", for: store.user("alice")).hash
+        try store.seal()
+        #expect(try store.store.conversation("general", for: store.user("alice")).hash == hash)
+        try store.reopen()
+        #expect(try store.store.conversation("general", for: store.user("alice")).hash == hash)
+    }
+
+    /// The journal's bound in these tests.
+    private static let bound = 1 << 20
+
+    @Test("many small conversations do not pin the journal for ever")
+    func bounds() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        // Given a small old tail in each of 40 personal conversations
+        for number in 1...40 {
+            _ = try store.user("user\(number)")
+            try store.post(["hello \(number)"], to: "@user\(number)", key: "key \(number)")
+        }
+        // When a busy conversation writes twice the journal's bound
+        try store.fill(20_000)
+        try store.seal()
+        // Then the journal is back within its bound, and the small ones are whole, also after a start
+        #expect(TestStore.settles { store.store.state.withLock { $0.journalBytes } <= SealingTests.bound })
+        for round in 1...2 {
+            for number in 1...40 {
+                #expect(try store.all("@user\(number)").map(\.text) == ["hello \(number)"], "round \(round)")
+            }
+            let again = try store.post(["hello 7"], to: "@user7", key: "key 7").first
+            #expect(again?.isRepeated == true)
+            try store.reopen()
+        }
+        // They were moved, not sealed
+        #expect(
+            store.store.state.withLock { state in
+                state.conversations.values.filter { $0.identity.kind == .personal && $0.sealedSeq > .zero }.count
+            } == 0)
+        #expect(store.reports.lines == [])
+    }
+
+    @Test("small tails are moved up, not sealed, while large ones still wait for their turn")
+    func besideLargeOnes() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        // Given a small old tail in each of 10 conversations
+        for number in 1...10 {
+            _ = try store.user("small\(number)")
+            try store.post(["hello \(number)"], to: "@small\(number)")
+        }
+        // When more conversations than one round seals are worth a block each, and are together beyond the bound
+        let text = String(repeating: "x", count: 40_000)
+        let users = Sealer.roundSize * 2
+        for number in 1...users { _ = try store.user("large\(number)") }
+        let messages = (1...users * 2).map {
+            NewMessage(conversation: "@large\(($0 + 1) / 2)", text: text, key: nil)
+        }
+        _ = store.post(messages, by: try store.user("alice"))
+        #expect(TestStore.settles { store.store.state.withLock { $0.journalBytes } <= SealingTests.bound })
+        // Then only those are sealed
+        let sealed = store.store.state.withLock { state in
+            state.conversations.values.map(\.sealedSeq).filter { $0 > .zero }
+        }
+        #expect(!sealed.isEmpty && sealed.allSatisfy { $0 == Seq(2) }, "\(sealed)")
+        #expect(store.reports.lines == [])
+    }
+
+    @Test("when small tails alone fill the journal, they are sealed without anything else happening")
+    func smallOnesAlone() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        let users = 200
+        for number in 1...users { _ = try store.user("user\(number)") }
+        // When 200 conversations, none of which is worth a block, are together more than the bound
+        for round in 1...4 {
+            let text = String(repeating: "x", count: 2_000)
+            let messages = (1...users).map {
+                NewMessage(conversation: "@user\($0)", text: "\(round) \(text)", key: nil)
+            }
+            _ = store.post(messages, by: try store.user("alice"))
+        }
+        // Then the journal comes back to its bound, and all is there, also after a start
+        #expect(TestStore.settles { store.store.state.withLock { $0.journalBytes } <= SealingTests.bound * 5 / 4 })
+        for _ in 1...2 {
+            for number in [1, 100, 200] {
+                #expect(try store.all("@user\(number)").map { String($0.text.prefix(1)) } == ["1", "2", "3", "4"])
+            }
+            try store.reopen()
+        }
+        #expect(store.reports.lines == [])
+    }
+}
+
+extension TestStore {
+    /// Whether something that another thread does comes to be, within a minute.
+    static func settles(_ condition: () -> Bool) -> Bool {
+        let deadline = MonotonicClock.now() + 60_000
+        let pause = Monitor(())
+        while MonotonicClock.now() < deadline {
+            if condition() { return true }
+            let nothing: Void? = pause.wait(timeoutMilliseconds: 5) { _ in nil }
+            _ = nothing
+        }
+        return condition()
+    }
+}

@@ -1,0 +1,269 @@
+import NatterCrypto
+import NatterLanguage
+import NatterLog
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+/// What a client knows that does no more than apply the answers of sync.
+struct SyncModel {
+    var cursor: StoreCursor?
+    var messages: [ConversationID: [Message]] = [:]
+    var damaged: [ClosedRange<Seq>] = []
+
+    /// Applies answers until there is no more.
+    mutating func sync(_ store: TestStore, as name: String, form: SyncAnswer.Form = .messages, limitBytes: Int) throws {
+        let user = try store.user(name)
+        for _ in 0..<10_000 {
+            let answer = try store.store.changes(
+                since: cursor.map { .cursor($0) } ?? .start, for: user, form: form, limitBytes: limitBytes)
+            try apply(answer)
+            cursor = answer.cursor
+            if !answer.more { return }
+        }
+        Issue.record("sync does not end")
+    }
+
+    private mutating func apply(_ answer: SyncAnswer) throws {
+        var conversation: ConversationView?
+        var dictionaries: [DictionaryID: LogDictionary] = [:]
+        while let chunks = try answer.next() {
+            for chunk in chunks {
+                switch chunk {
+                case .conversation(let view): conversation = view
+                case .messages(let messages):
+                    for message in messages { add(message) }
+                case .dictionary(let record):
+                    let dictionary = try record.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                        try LogDictionary(decoding: bytes)
+                    }
+                    dictionaries[dictionary.id] = dictionary
+                case .block(let bytes), .provisional(let bytes):
+                    let view = try #require(conversation)
+                    let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                        try BlockHeader(decoding: bytes)
+                    }
+                    let block = Block(header: header, stored: Array(bytes[BlockHeader.byteCount...]))
+                    let dictionary = header.dictionary == .none ? .none : try #require(dictionaries[header.dictionary])
+                    let records = try block.verify(with: dictionary)
+                    var hash = header.hashBefore
+                    for index in 0..<records.count {
+                        let record = records[index]
+                        hash = HashChain.advance(hash, over: record)
+                        // A block may hold more than is new; what is known already is passed over.
+                        if record.seq <= (messages[view.id]?.last?.seq ?? .zero) { continue }
+                        add(
+                            Message(
+                                conversation: view.name, conversationID: view.id, seq: record.seq,
+                                cursor: MessageCursor(conversation: view.id, seq: record.seq, hashPrefix: hash.prefix),
+                                time: record.time, sender: String(decoding: record.sender, as: UTF8.self),
+                                text: String(decoding: record.text, as: UTF8.self), kind: record.kind,
+                                isImported: record.isImported))
+                    }
+                case .damaged(_, _, let from, let to): damaged.append(from...to)
+                case .read, .gone: break
+                }
+            }
+        }
+    }
+
+    /// Each message must be the next of its conversation.
+    private mutating func add(_ message: Message) {
+        let expected = messages[message.conversationID]?.last?.seq.next ?? Seq(1)
+        #expect(message.seq == expected, "a duplicate or a hole")
+        messages[message.conversationID, default: []].append(message)
+    }
+}
+
+@Suite("sync")
+struct SyncTests {
+    @Test("who begins late gets all from then on, in answers of any size", arguments: [200, 5_000, 1_000_000])
+    func late(limitBytes: Int) throws {
+        // Given sealed messages and a tail, an hour between one and the next
+        let directory = try TemporaryDirectory()
+        let clock = TestClock(stepMilliseconds: 1)
+        let store = try TestStore(directory.path, clock: clock)
+        let alice = try store.user("alice")
+        _ = try store.user("bob")
+        for number in 1...60 {
+            if number == 41 { try store.seal() }
+            clock.advance(milliseconds: 3_600_000)
+            try store.post(["\(number)"], to: number % 3 == 0 ? "@bob" : "general")
+        }
+        for hoursBack in [0, 5, 12, 30, 100] {
+            let earliest = clock.now().advanced(milliseconds: Int64(-hoursBack) * 3_600_000 + 1_800_000)
+            // When somebody begins some hours ago
+            var first: [String: Seq] = [:]
+            var seqs: [String: [Seq]] = [:]
+            var position = SyncPosition.start
+            while true {
+                let answer = try store.store.changes(
+                    since: position, earliest: earliest, for: alice, form: .messages, limitBytes: limitBytes)
+                while let chunks = try answer.next() {
+                    for chunk in chunks {
+                        switch chunk {
+                        case .conversation(let view): first[view.name] = first[view.name] ?? view.first
+                        case .messages(let messages):
+                            for message in messages {
+                                seqs[message.conversation, default: []].append(message.seq)
+                            }
+                        default: break
+                        }
+                    }
+                }
+                position = .cursor(answer.cursor)
+                if !answer.more { break }
+            }
+            // Then each conversation comes from a place that is told, without a hole, up to its head
+            for (name, head) in [("general", UInt64(40)), ("@bob", 20)] {
+                let begin = try #require(first[name])
+                let expected = begin.rawValue <= head ? (begin.rawValue...head).map { Seq($0) } : []
+                #expect(seqs[name] ?? [] == expected)
+                let all = try store.all(name)
+                #expect(all.filter { $0.time >= earliest }.allSatisfy { $0.seq >= begin })
+                if hoursBack < 20 { #expect(begin > Seq(1)) }
+            }
+        }
+    }
+
+    @Test("a reader without a cursor gets all, and then nothing")
+    func fromStart() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(3_000)
+        try store.seal()
+        try store.post(["tail"])
+        for form in [SyncAnswer.Form.messages, .blocks] {
+            var model = SyncModel()
+            try model.sync(store, as: "alice", form: form, limitBytes: 16 << 20)
+            #expect(try model.messages.values.first == store.all())
+            // Again there is nothing
+            let answer = try store.store.changes(
+                since: .cursor(#require(model.cursor)), for: store.user("alice"), form: form, limitBytes: 1 << 20)
+            #expect(answer.isEmpty && !answer.more)
+        }
+    }
+
+    @Test(
+        "readers with small answers see everything once while others post and the sealer seals",
+        arguments: UInt64(1)...12)
+    func property(seed: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        var generator = SeededGenerator(seed: seed)
+        let names = ["alice", "bob", "carol"]
+        for name in names { _ = try store.user(name) }
+        let places = ["general", "@alice", "@bob", "@carol"]
+        var models: [String: SyncModel] = [:]
+        for step in 0..<60 {
+            let name = names.randomElement(using: &generator) ?? "alice"
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0..<5:
+                // Given messages to some conversations
+                let count = Int.random(in: 1...400, using: &generator)
+                let place = places.randomElement(using: &generator) ?? "general"
+                try store.post((0..<count).map { TestStore.text($0, "step \(step)") }, to: place, by: name)
+            case 5:
+                // sealed or not
+                try store.seal()
+            case 6:
+                // a start of the server
+                try store.reopen()
+            default:
+                // When a reader syncs, with answers of any size
+                var model = models[name] ?? SyncModel()
+                let form: SyncAnswer.Form = Bool.random(using: &generator) ? .messages : .blocks
+                try model.sync(store, as: name, form: form, limitBytes: Int.random(in: 1...100_000, using: &generator))
+                models[name] = model
+            }
+        }
+        // Then at the end each has what is there, no more and no less
+        for name in names {
+            var model = models[name] ?? SyncModel()
+            try model.sync(store, as: name, limitBytes: 50_000)
+            let views = try store.store.conversations(of: store.user(name), after: nil, limit: 100).conversations
+            for view in views where view.head > .zero {
+                #expect(try model.messages[view.id] == store.all(view.name, as: name), "\(view.name) of \(name)")
+            }
+            let known = Set(views.filter { $0.head > .zero }.map(\.id))
+            #expect(Set(model.messages.keys) == known)
+        }
+        #expect(store.reports.lines == [])
+    }
+
+    @Test("what comes while an answer is being continued waits for the next sync")
+    func continuation() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(3_000)
+        try store.post(["x"], to: "@me")
+        let alice = try store.user("alice")
+        // Given the first of several answers
+        let first = try store.store.changes(since: .start, for: alice, form: .messages, limitBytes: 10_000)
+        #expect(first.more && first.cursor.continuation != nil)
+        // When more is posted and sealed
+        try store.fill(500, label: "later")
+        try store.seal()
+        // Then reading goes on to the end, first of what was asked for, then of the rest
+        var model = SyncModel()
+        try model.sync(store, as: "alice", limitBytes: 10_000)
+        #expect(model.messages.values.reduce(0) { $0 + $1.count } == 3_501)
+    }
+
+    @Test("cursors of other stores and of the future are refused")
+    func foreign() throws {
+        let (one, two) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let (store, other) = (try TestStore(one.path), try TestStore(two.path))
+        try store.post(["a"])
+        try other.post(["b"])
+        let alice = try store.user("alice")
+        let cursor = try other.store.changes(since: .now, for: other.user("alice"), form: .messages, limitBytes: 1)
+            .cursor
+        #expect(throws: StoreError.badCursor("the cursor is of another store")) {
+            try store.store.changes(since: .cursor(cursor), for: alice, form: .messages, limitBytes: 1)
+        }
+        let own = try store.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1).cursor
+        let ahead = StoreCursor(store: store.store.id, epoch: own.epoch, commit: Commit(own.commit.rawValue + 1))
+        let past = StoreCursor(store: store.store.id, epoch: Epoch(run: 9, random: 9), commit: own.commit)
+        for cursor in [ahead, past] {
+            let error = #expect(throws: StoreError.self) {
+                try store.store.changes(since: .cursor(cursor), for: alice, form: .messages, limitBytes: 1)
+            }
+            if case .cursorExpired = error {} else { Issue.record("\(String(describing: error))") }
+        }
+    }
+
+    @Test("a cursor outlives starts of the server, but not a history that was lost")
+    func restored() throws {
+        let (directory, copy) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(50)
+        let alice = try store.user("alice")
+        let early = try store.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1).cursor
+        // Given a copy of the whole directory, and more messages after it
+        store.store.close()
+        try Files.copy(directory.path, to: copy.path)
+        try store.reopen()
+        try store.post(["lost"])
+        let late = try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1).cursor
+        // When the copy is put in its place and goes on differently
+        let restored = try TestStore(copy.path)
+        try restored.post(["another", "history"])
+        // Then the cursor of the shared part is good, and the later one is not
+        var model = SyncModel(cursor: early)
+        let answer = try restored.store.changes(
+            since: .cursor(early), for: restored.user("alice"), form: .messages, limitBytes: 1 << 20)
+        #expect(!answer.isEmpty)
+        model.cursor = late
+        let error = #expect(throws: StoreError.self) {
+            try restored.store.changes(
+                since: .cursor(late), for: restored.user("alice"), form: .messages, limitBytes: 1 << 20)
+        }
+        if case .cursorExpired = error {} else { Issue.record("\(String(describing: error))") }
+    }
+}

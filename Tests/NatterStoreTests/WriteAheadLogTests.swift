@@ -1,0 +1,98 @@
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+/// A write-ahead log that rots while the server is down: SQLite takes the first bad frame for the end.
+@Suite("a damaged write-ahead log")
+struct WriteAheadLogTests {
+    private let disk = PosixDisk()
+
+    /// The files of a store that was killed after these many commits of a message each, copied to a directory for each
+    /// trial.
+    private final class Killed {
+        let directory: TemporaryDirectory
+        let database: [UInt8]
+        let wal: [UInt8]
+        let count: Int
+
+        init(_ count: Int) throws {
+            self.count = count
+            let live = try TemporaryDirectory()
+            let store = try TestStore(live.path)
+            for number in 1...count { try store.post(["message \(number)"]) }
+            let disk = PosixDisk()
+            database = try disk.contents(of: live.path + "/store.db", limit: 1 << 24)
+            wal = try disk.contents(of: live.path + "/store.db-wal", limit: 1 << 24)
+            directory = try TemporaryDirectory()
+        }
+
+        func put(_ wal: [UInt8], in path: String) throws {
+            let disk = PosixDisk()
+            try disk.makeDirectories(path)
+            try disk.replaceContents(of: path + "/store.db", with: database)
+            try disk.replaceContents(of: path + "/store.db-wal", with: wal)
+        }
+    }
+
+    @Test("a flipped bit of any frame is damage that is named, or costs nothing but an unfinished last commit")
+    func flips() throws {
+        let killed = try Killed(40)
+        let stride = killed.wal.count / 300
+        var (refused, whole) = (0, 0)
+        for (trial, offset) in Swift.stride(from: 35, to: killed.wal.count, by: stride).enumerated() {
+            var wal = killed.wal
+            wal[offset] ^= 1 << UInt8(trial % 8)
+            let path = "\(killed.directory.path)/\(trial)"
+            try killed.put(wal, in: path)
+            do {
+                let store = try TestStore(path)
+                let found = try store.all()
+                #expect(found.count >= killed.count - 1, "byte \(offset): \(found.count) of \(killed.count)")
+                whole += 1
+            } catch let error as StoreOpenError {
+                #expect("\(error)".contains("store.db-wal' is damaged at byte"), "byte \(offset): \(error)")
+                refused += 1
+            }
+        }
+        // Pages that later commits write again need not be whole, but most of these are of one commit
+        #expect(refused > 200, "\(refused) refused, \(whole) whole")
+    }
+
+    @Test("a log that ends anywhere in its last commit is what a crash leaves: nothing is said of it")
+    func torn() throws {
+        let killed = try Killed(5)
+        for cut in 1...20 {
+            let path = "\(killed.directory.path)/cut-\(cut)"
+            try killed.put(Array(killed.wal.dropLast(cut * 200)), in: path)
+            #expect(try TestStore(path).all().count >= killed.count - 1)
+        }
+    }
+
+    @Test("a repair keeps the log as it was, says that commits are lost, and the store goes on")
+    func repair() throws {
+        let killed = try Killed(40)
+        var wal = killed.wal
+        wal[wal.count / 2] ^= 4
+        let path = killed.directory.path + "/repaired"
+        try killed.put(wal, in: path)
+        var damages: [StoreDamage] = []
+        let check = try StoreCheck.run(path) { damages.append($0) }
+        #expect(check.damages > 0 && damages.first?.file.hasSuffix("store.db-wal") == true)
+        #expect(damages.first?.offset.map { $0 <= UInt64(wal.count / 2) && $0 > 32 } == true)
+        let summary = try StoreRepair.run(path) { _ in }
+        #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        let kept = try disk.list(path + "/quarantine").map {
+            try disk.contents(of: "\(path)/quarantine/\($0)", limit: 1 << 24)
+        }
+        #expect(kept.contains(wal))
+        let store = try TestStore(path)
+        let found = try store.all()
+        #expect(!found.isEmpty && found.count < killed.count)
+        #expect(try store.post(["next"]).first?.message?.seq == Seq(UInt64(found.count)).next)
+    }
+}

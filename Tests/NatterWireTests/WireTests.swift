@@ -1,0 +1,104 @@
+internal import Foundation
+import NatterModel
+import NatterWire
+import Testing
+internal import TestSupport
+
+@Suite("JSON without the encoder and the decoder")
+struct WireTests {
+    /// As the encoder writes it.
+    private func encoded(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(value))
+    }
+
+    private func text(_ count: Int, _ generator: inout SeededGenerator) -> String {
+        let special: [Unicode.Scalar] = ["\"", "\\", "/", "\n", "\u{0}", "\u{1F}", "\u{7F}", "\u{2028}", "é", "𝄞"]
+        var text = ""
+        for _ in 0..<Int.random(in: 0...count, using: &generator) {
+            let scalar =
+                Bool.random(using: &generator)
+                ? special.randomElement(using: &generator)
+                : Unicode.Scalar(UInt32.random(in: 0...0x2FFF, using: &generator))
+            if let scalar { text.unicodeScalars.append(scalar) }
+        }
+        return text
+    }
+
+    private func message(_ generator: inout SeededGenerator) -> MessageObject {
+        let id = ConversationID(using: &generator)
+        let seq = Seq(UInt64.random(in: 1...UInt64(Int64.max), using: &generator))
+        let message = Message(
+            conversation: text(10, &generator), conversationID: id, seq: seq,
+            cursor: MessageCursor(conversation: id, seq: seq, hashPrefix: generator.next()),
+            time: Timestamp(milliseconds: Int64.random(in: -1_000_000...2_000_000_000_000, using: &generator)),
+            sender: text(10, &generator), text: text(60, &generator),
+            kind: Bool.random(using: &generator)
+                ? .text : MessageKind(rawValue: UInt8.random(in: 0...9, using: &generator)),
+            about: Bool.random(using: &generator) ? nil : Seq(7), isImported: Bool.random(using: &generator))
+        return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
+    }
+
+    @Test("what writes itself writes the same bytes as the encoder", arguments: UInt64(1)...200)
+    func sameAsEncoder(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let messages = (0..<Int.random(in: 0...3, using: &generator)).map { _ in message(&generator) }
+        for message in messages { #expect(WireJSON.encode(message) == (try encoded(message)), "seed \(seed)") }
+        let conversations = (0..<Int.random(in: 0...3, using: &generator)).map { _ in
+            ConversationObject(
+                name: text(10, &generator), id: text(4, &generator), kind: "group", first: generator.next(),
+                head: generator.next(), hash: text(4, &generator), read: generator.next(), unread: generator.next(),
+                last: Bool.random(using: &generator) ? nil : message(&generator),
+                type: Bool.random(using: &generator) ? "conversation" : nil)
+        }
+        for one in conversations { #expect(WireJSON.encode(one) == (try encoded(one)), "seed \(seed)") }
+        let isMore = Bool.random(using: &generator)
+        let page = MessageList(messages: messages, head: generator.next(), more: isMore, next: generator.next())
+        #expect(WireJSON.encode(page) == (try encoded(page)), "seed \(seed)")
+        let list = ConversationList(
+            conversations: conversations, more: isMore, next: isMore ? text(5, &generator) : nil)
+        #expect(WireJSON.encode(list) == (try encoded(list)), "seed \(seed)")
+    }
+
+    /// The same shape as a `SendRequest`, and so read by the decoder.
+    private struct Twin: Decodable, Equatable {
+        var conversation: String
+        var text: String
+        var id: String?
+    }
+
+    private func outcome<Value>(_ read: () throws(WireJSON.Failure) -> Value) -> Result<Value, WireJSON.Failure> {
+        do throws(WireJSON.Failure) { return .success(try read()) } catch { return .failure(error) }
+    }
+
+    @Test("a message is read, or refused, as the decoder does it", arguments: UInt64(1)...100)
+    func sameAsDecoder(seed: UInt64) throws {
+        let models = [
+            #"{"conversation":"general","text":"hello"}"#, #"{"text":"é","conversation":"@bob","id":"a 1"}"#,
+            #" { "text" : "a\nb\u00e9" , "conversation" : "general" , "id" : null } "#,
+            #"{"conversation":"general","text":"one","text":"two"}"#, #"{"conversation":"x","text":"y","more":"z"}"#,
+            #"{"conversation":"general","text":7}"#, #"{"conversation":"general"}"#, #"{}"#, #"[]"#, #""text""#,
+        ].map { Array($0.utf8) }
+        let pieces = [
+            "\"", "\\", "{", "}", ",", ":", " ", "\t", "\n", "\0", "id", "text", "\"id\":\"x\",", "null", "\u{7F}", "é",
+        ].map { Array($0.utf8) }
+        var generator = SeededGenerator(seed: seed)
+        for round in 0..<300 {
+            var bytes = models[round % models.count]
+            for _ in 0..<Int.random(in: 0...3, using: &generator) {
+                let place = Int.random(in: 0...bytes.count, using: &generator)
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: bytes.insert(contentsOf: pieces[Int.random(in: 0..<pieces.count, using: &generator)], at: place)
+                case 1: if place < bytes.count { bytes.remove(at: place) }
+                default: if place < bytes.count { bytes[place] = UInt8.random(in: 0...255, using: &generator) }
+                }
+            }
+            let read = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(SendRequest.self, from: bytes) }
+            let twin = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(Twin.self, from: bytes) }
+            #expect(
+                read.map { Twin(conversation: $0.conversation, text: $0.text, id: $0.id) } == twin,
+                "seed \(seed): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
+        }
+    }
+}

@@ -1,0 +1,227 @@
+internal import Foundation
+package import Glibc
+
+/// A running program. It is killed with its last reference.
+package final class ChildProcess {
+    /// What a standard stream is.
+    package enum Stream {
+        case nothing
+        case bytes([UInt8])
+        /// A pipe: of the input, an end to write to stays here; of an output, what comes is collected.
+        case pipe
+        case path(String)
+        /// Added to the end of a file.
+        case end(String)
+        /// A pipe that nobody reads.
+        case closedPipe
+        case descriptor(Int32)
+    }
+
+    /// What a slow and busy machine needs at most for anything here.
+    package static let patienceMilliseconds = 120_000
+
+    private static let starting = NSLock()
+
+    package let id: pid_t
+    private let output: Int32
+    private let errors: Int32
+    private var input: Int32
+    private var collected: [UInt8] = []
+    private var reported: [UInt8] = []
+    private var status: Int32?
+
+    /// - Parameter environment: all of it; nothing is inherited.
+    package init(
+        _ path: String, _ words: [String], environment: [String: String],
+        input: Stream = .nothing, output: Stream = .pipe, errors: Stream = .pipe
+    ) throws {
+        // No other thread may start a program between the making of a descriptor and the mark that keeps it from it.
+        ChildProcess.starting.lock()
+        defer { ChildProcess.starting.unlock() }
+        var opened: [Int32] = []
+        defer { for descriptor in opened { close(descriptor) } }
+        let (childInput, ownInput) = try ChildProcess.open(input, isInput: true, &opened)
+        let (childOutput, ownOutput) = try ChildProcess.open(output, isInput: false, &opened)
+        let (childErrors, ownErrors) = try ChildProcess.open(errors, isInput: false, &opened)
+        (self.input, self.output, self.errors) = (ownInput, ownOutput, ownErrors)
+
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (number, descriptor) in [childInput, childOutput, childErrors].enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // As a shell starts a program: no signal blocked, none ignored.
+        var none = sigset_t()
+        sigemptyset(&none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+
+        var arguments = ([path] + words).map { strdup($0) } + [nil]
+        var variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in arguments + variables { free(pointer) } }
+        var id: pid_t = 0
+        let code = posix_spawn(&id, path, &actions, &attributes, &arguments, &variables)
+        guard code == 0 else { throw Failure("cannot run '\(path)': \(String(cString: strerror(code)))") }
+        self.id = id
+        Leftovers.add(process: id)
+    }
+
+    deinit {
+        if status == nil {
+            kill(id, SIGKILL)
+            _ = wait()
+        }
+        for descriptor in [input, output, errors] where descriptor >= 0 { close(descriptor) }
+    }
+
+    /// - Returns: the end for the program, and that for us, -1 where there is none.
+    private static func open(_ stream: Stream, isInput: Bool, _ opened: inout [Int32]) throws -> (Int32, Int32) {
+        func opening(_ path: String, _ flags: Int32) throws -> Int32 {
+            let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { throw Failure("cannot open '\(path)': \(String(cString: strerror(errno)))") }
+            opened.append(descriptor)
+            return descriptor
+        }
+        switch stream {
+        case .nothing: return (try opening("/dev/null", isInput ? O_RDONLY : O_WRONLY), -1)
+        case .path(let path): return (try opening(path, isInput ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC), -1)
+        case .end(let path): return (try opening(path, O_WRONLY | O_CREAT | O_APPEND), -1)
+        case .descriptor(let descriptor): return (descriptor, -1)
+        case .bytes(let bytes):
+            // A file without a name: nobody has to write while the program reads.
+            var template = Array("/tmp/natter-programs-XXXXXX".utf8CString)
+            let descriptor = mkstemp(&template)
+            guard descriptor >= 0 else { throw Failure("mkstemp: \(errno)") }
+            unlink(template)
+            opened.append(descriptor)
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+                guard count > 0 else { throw Failure("cannot write to /tmp: \(errno)") }
+                rest = rest.dropFirst(count)
+            }
+            lseek(descriptor, 0, SEEK_SET)
+            return (descriptor, -1)
+        case .pipe, .closedPipe:
+            var ends: [Int32] = [-1, -1]
+            guard pipe(&ends) == 0 else { throw Failure("pipe: \(errno)") }
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+            let (theirs, ours) = isInput ? (ends[0], ends[1]) : (ends[1], ends[0])
+            opened.append(theirs)
+            if case .pipe = stream { return (theirs, ours) }
+            close(ours)
+            return (theirs, -1)
+        }
+    }
+
+    package func signal(_ number: Int32) { kill(id, number) }
+
+    package func type(_ text: String) { type(Array(text.utf8)[...]) }
+
+    /// Returns once the program, or the pipe to it, has taken all.
+    package func type(_ bytes: ArraySlice<UInt8>) {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
+            if count <= 0 { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Lets the program see the end of its input.
+    package func closeInput() {
+        close(input)
+        input = -1
+    }
+
+    /// The next line of its output, without the newline.
+    package func line() throws -> String {
+        let deadline = Deadline()
+        while true {
+            if let end = collected.firstIndex(of: 0x0A) {
+                defer { collected.removeFirst(end + 1) }
+                return String(decoding: collected[..<end], as: UTF8.self)
+            }
+            guard try collect(until: deadline, { output }) else {
+                throw Failure("the program ended before it wrote a line: \(finish())")
+            }
+        }
+    }
+
+    /// Waits until what it wrote on standard error holds `text`.
+    package func waitForErrors(_ text: String) throws {
+        let deadline = Deadline()
+        while !String(decoding: reported, as: UTF8.self).contains(text) {
+            guard try collect(until: deadline, { errors }) else {
+                throw Failure("the program ended before it wrote '\(text)'")
+            }
+        }
+    }
+
+    /// Its end, and all that it wrote and that no `line` took.
+    package func finish() -> Outcome {
+        let deadline = Deadline()
+        var isLate = false
+        var open = [output, errors].filter { $0 >= 0 }
+        while !open.isEmpty, !isLate {
+            var requests = open.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            isLate = poll(&requests, nfds_t(requests.count), deadline.leftMilliseconds) == 0
+            for request in requests where request.revents != 0 {
+                if !take(request.fd) { open.removeAll { $0 == request.fd } }
+            }
+        }
+        if isLate {
+            reported += Array("killed: it did not end in \(ChildProcess.patienceMilliseconds) ms\n".utf8)
+            kill(id, SIGKILL)
+        }
+        return Outcome(
+            code: wait(), bytes: collected, errors: String(decoding: reported, as: UTF8.self))
+    }
+
+    private func wait() -> Int32 {
+        if status == nil {
+            Leftovers.remove(process: id)
+            var found: Int32 = 0
+            while waitpid(id, &found, 0) < 0, errno == EINTR {}
+            status = found & 0x7F == 0 ? found >> 8 & 0xFF : 128 + found & 0x7F
+        }
+        return status ?? -1
+    }
+
+    private func collect(until deadline: Deadline, _ stream: () -> Int32) throws -> Bool {
+        var request = pollfd(fd: stream(), events: Int16(POLLIN), revents: 0)
+        guard poll(&request, 1, deadline.leftMilliseconds) != 0 else {
+            throw Failure("the program wrote nothing for \(ChildProcess.patienceMilliseconds) ms")
+        }
+        return take(request.fd)
+    }
+
+    private func take(_ descriptor: Int32) -> Bool {
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        let count = read(descriptor, &buffer, buffer.count)
+        if count < 0 { return errno == EINTR || errno == EAGAIN }
+        if descriptor == output { collected += buffer[..<count] } else { reported += buffer[..<count] }
+        return count > 0
+    }
+}
+
+/// When to stop waiting.
+package struct Deadline {
+    private let end: Int
+    package init(milliseconds: Int = ChildProcess.patienceMilliseconds) { end = Deadline.now() + milliseconds }
+    package var leftMilliseconds: Int32 { Int32(clamping: max(0, end - Deadline.now())) }
+
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+    }
+}

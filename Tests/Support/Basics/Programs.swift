@@ -1,0 +1,49 @@
+internal import Foundation
+internal import Glibc
+
+/// The programs under test: in `NATTER_BIN`, else in `.build/release`.
+package enum Programs {
+    package static func path(_ program: String) throws -> String {
+        let path = "\(given ?? packageRoot + "/.build/release")/\(program)"
+        guard access(path, X_OK) == 0 else {
+            throw Failure("there is no program '\(path)'; run 'make build', or set NATTER_BIN to its directory")
+        }
+        return path
+    }
+
+    /// The directory that `NATTER_BIN` names.
+    package static var given: String? {
+        ProcessInfo.processInfo.environment["NATTER_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The directory of the program that runs the tests.
+    package static var besideTests: String {
+        let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return URL(filePath: program).deletingLastPathComponent().path
+    }
+
+    package static let packageRoot = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().path
+}
+
+/// How a program ended and what it wrote.
+package struct Outcome: Equatable, Sendable {
+    /// The exit code; 128 and the signal for a process that a signal ended.
+    package let code: Int32
+    package let bytes: [UInt8]
+    package let errors: String
+
+    package init(code: Int32, bytes: [UInt8], errors: String) {
+        (self.code, self.bytes, self.errors) = (code, bytes, errors)
+    }
+
+    package init(code: Int32, output: String, errors: String) {
+        self.init(code: code, bytes: Array(output.utf8), errors: errors)
+    }
+
+    /// Success, with nothing printed.
+    package static let silent = Outcome(code: 0, bytes: [], errors: "")
+
+    package var output: String { String(decoding: bytes, as: UTF8.self) }
+    package var lines: [String] { output.split(separator: "\n").map(String.init) }
+}

@@ -1,0 +1,145 @@
+internal import Foundation
+package import Glibc
+
+/// A new directory that is removed with its last reference, or at the end of the process.
+package final class TemporaryDirectory: Sendable {
+    package let path: String
+
+    package init() throws {
+        var template = Array("/tmp/natter-test-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw Failure("mkdtemp: \(errno)") }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        Leftovers.add(directory: path)
+    }
+
+    deinit {
+        Leftovers.remove(directory: path)
+        Files.remove(path)
+    }
+
+    /// The path of a file in it.
+    package func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// Writes a file, whether it exists or not, and makes the directories above it.
+    ///
+    /// - Returns: the file's path.
+    @discardableResult
+    package func write(_ name: String, _ text: String, mode: mode_t = 0o600) throws -> String {
+        try write(name, Array(text.utf8), mode: mode)
+    }
+
+    @discardableResult
+    package func write(_ name: String, _ bytes: [UInt8], mode: mode_t = 0o600) throws -> String {
+        try Files.write(bytes, to: self(name), mode: mode)
+        return self(name)
+    }
+
+    /// The paths of all files below it whose names end in `suffix`, sorted.
+    package func files(_ suffix: String = "") -> [String] {
+        Files.below(path).filter { $0.hasSuffix(suffix) && !Files.isDirectory($0) }.sorted()
+    }
+
+    /// Another directory with the same files.
+    package func copy() throws -> TemporaryDirectory {
+        let copy = try TemporaryDirectory()
+        try Files.copy(path, to: copy.path)
+        return copy
+    }
+}
+
+/// What tests do with files, without the product's own calls.
+package enum Files {
+    package static func text(_ path: String) -> String? { bytes(path).map { String(decoding: $0, as: UTF8.self) } }
+
+    package static func bytes(_ path: String) -> [UInt8]? {
+        FileManager.default.contents(atPath: path).map { Array($0) }
+    }
+
+    package static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o600) throws {
+        let url = URL(filePath: path)
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        unlink(path)
+        try Data(bytes).write(to: url)
+        chmod(path, mode)
+    }
+
+    /// All files and directories below, and the directory itself.
+    package static func below(_ directory: String) -> [String] {
+        let names = FileManager.default.subpaths(atPath: directory) ?? []
+        return [directory] + names.map { "\(directory)/\($0)" }
+    }
+
+    /// The content of every file below a directory, by its path from there.
+    package static func contents(_ directory: String) throws -> [String: [UInt8]] {
+        var found: [String: [UInt8]] = [:]
+        for path in below(directory) where !isDirectory(path) {
+            guard let bytes = bytes(path) else { throw Failure("cannot read '\(path)'") }
+            found[String(path.dropFirst(directory.count + 1))] = bytes
+        }
+        return found
+    }
+
+    /// Copies all files below a directory, over those that exist.
+    package static func copy(_ directory: String, to target: String) throws {
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        for (name, bytes) in try contents(directory) { try write(bytes, to: "\(target)/\(name)") }
+    }
+
+    /// Removes a file, or a directory with everything in it.
+    package static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+
+    /// The permissions; nil if there is no such file.
+    package static func mode(_ path: String) -> mode_t? { status(path).map { $0.st_mode & 0o7777 } }
+
+    package static func isDirectory(_ path: String) -> Bool { status(path).map { $0.st_mode & S_IFMT } == S_IFDIR }
+
+    /// The size of a regular file, 0 for anything else.
+    package static func size(_ path: String) -> Int {
+        status(path).map { $0.st_mode & S_IFMT == S_IFREG ? Int($0.st_size) : 0 } ?? 0
+    }
+
+    private static func status(_ path: String) -> stat? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status : nil
+    }
+
+    /// Changes one byte in place.
+    package static func flipByte(_ path: String, at offset: Int) throws {
+        let handle = try FileHandle(forUpdating: URL(filePath: path))
+        defer { try? handle.close() }
+        try handle.seek(toOffset: UInt64(offset))
+        guard let byte = try handle.read(upToCount: 1)?.first else { throw Failure("'\(path)' ends before \(offset)") }
+        try handle.seek(toOffset: UInt64(offset))
+        try handle.write(contentsOf: [byte ^ 0x40])
+    }
+}
+
+/// Processes and directories that are still there when the test run ends: static values are never released.
+package enum Leftovers {
+    private struct State {
+        var processes: Set<pid_t> = []
+        var directories: Set<String> = []
+        var isWatching = false
+    }
+
+    private static let lock = NSLock()
+    nonisolated(unsafe) private static var state = State()
+
+    private static func change(_ body: (inout State) -> Void) {
+        lock.lock()
+        defer { lock.unlock() }
+        body(&state)
+        guard !state.isWatching else { return }
+        state.isWatching = true
+        atexit {
+            for id in Leftovers.state.processes { kill(id, SIGKILL) }
+            for path in Leftovers.state.directories { Files.remove(path) }
+        }
+    }
+
+    package static func add(process id: pid_t) { change { $0.processes.insert(id) } }
+    /// Call before `waitpid`, which frees the number for another process.
+    package static func remove(process id: pid_t) { change { $0.processes.remove(id) } }
+    package static func add(directory path: String) { change { $0.directories.insert(path) } }
+    package static func remove(directory path: String) { change { $0.directories.remove(path) } }
+}

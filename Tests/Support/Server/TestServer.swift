@@ -1,0 +1,123 @@
+internal import NatterCrypto
+package import NatterModel
+package import NatterServer
+package import NatterStore
+package import NatterSystem
+internal import SystemSupport
+package import TestSupport
+
+/// A server in this process on a free port, over a store of its own. It stops with its last reference, or earlier and
+/// then can be started again on the same port.
+package final class TestServer: Sendable {
+    private struct Running {
+        let store: Store
+        let chat: ChatServer
+        var thread: SystemThread?
+    }
+
+    package let directory: TemporaryDirectory
+    package let clock: any WallClock
+    package let port: UInt16
+    package let events: Monitor<[Event]>
+    private let running: Monitor<Running>
+
+    package var url: String { "http://127.0.0.1:\(port)" }
+    package var store: Store { running.withLock { $0.store } }
+    package var storeID: StoreID { store.id }
+
+    /// Every account's password. Its hash is made once, because hashing is slow by design.
+    package static let password = "correct horse battery"
+    private static let passwordHash = PasswordHash(of: password)
+
+    package init(directory: TemporaryDirectory? = nil, clock: any WallClock = SystemClock()) throws {
+        let directory = try directory ?? TemporaryDirectory()
+        let events = Monitor<[Event]>([])
+        let first = try TestServer.start(directory, clock: clock, port: 0, events)
+        (self.directory, self.clock, self.events) = (directory, clock, events)
+        port = first.chat.port
+        running = Monitor(first)
+    }
+
+    deinit { stop() }
+
+    private static func start(
+        _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ events: Monitor<[Event]>
+    ) throws -> Running {
+        let store = try Store.open(directory.path, clock: clock)
+        var options = ChatServer.Options()
+        options.spoolDirectory = directory.path
+        let chat = try ChatServer(store: store, address: "127.0.0.1", port: port, options: options) { event in
+            events.signal { $0.append(event) }
+        }
+        return Running(store: store, chat: chat, thread: try SystemThread(name: "test-server") { chat.run() })
+    }
+
+    /// Starts it again after `stop`.
+    package func start() throws {
+        let started = try TestServer.start(directory, clock: clock, port: port, events)
+        running.withLock { $0 = started }
+    }
+
+    /// Stops it. Its directory stays.
+    package func stop() {
+        let former = running.withLock { running in
+            defer { running.thread = nil }
+            return running
+        }
+        guard let thread = former.thread else { return }
+        former.chat.stop()
+        thread.join()
+        former.store.close()
+    }
+
+    // MARK: Accounts
+
+    /// Registers an account without HTTP, so that only tests of passwords pay for hashing, and begins a session.
+    private func session(_ name: String) throws -> Token {
+        guard let hash = TestServer.passwordHash else { throw Failure("no memory to hash a password") }
+        let (store, user) = (store, try UserName(name))
+        let account = try waitFor { store.register(user, password: hash, $0) }.get()
+        return try waitFor { store.addSession(of: account, expires: nil, $0) }.get()
+    }
+
+    /// A new account that speaks HTTP. Its password is `password`.
+    @discardableResult
+    package func account(_ name: String) throws -> Client { Client(self, token: try session(name).text) }
+
+    /// A client without a token.
+    package func stranger() -> Client { Client(self, token: nil) }
+
+    /// A new account that types commands and is logged in.
+    package func user(_ name: String) throws -> Person {
+        let token = try session(name)
+        let person = try Person(server: url, name: name, store: storeID)
+        let profile = "home/profiles/default"
+        try person.directory.write("\(profile)/account", "server=\(url)\nname=\(name)\nstore=\(storeID)\n")
+        try person.directory.write("\(profile)/token", token.text + "\n")
+        return person
+    }
+
+    // MARK: What tests wait for
+
+    /// Waits until this many requests wait for news.
+    package func untilWaiting(_ count: Int) throws {
+        let client = stranger()
+        for _ in 0..<2_000 {
+            let metrics = String(decoding: try client.get("/metrics").body, as: UTF8.self)
+            if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
+            // Nothing tells when a request begins to wait; asking again soon is all there is.
+            _ = Monitor(()).wait(timeoutMilliseconds: 3) { _ in nil as Void? }
+        }
+        throw Failure("there were never \(count) requests waiting")
+    }
+
+    /// Posts many messages at once without HTTP, for tests that need a long history.
+    package func post(_ messages: [NewMessage], as client: Client) throws {
+        guard let token = client.token.flatMap({ Token($0) }),
+            let principal = store.principal(of: token, address: "127.0.0.1")
+        else { throw Failure("the client has no token") }
+        for outcome in try waitFor({ store.post(messages, by: principal, stopAtRefusal: false, $0) }) {
+            if case .refused(let error) = outcome { throw error }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+package import NatterCrypto
+internal import NatterLanguage
+package import NatterModel
+package import NatterStore
+package import NatterSystem
+package import SystemSupport
+internal import TestSupport
+
+/// What a store has reported so far.
+package final class Reports: Sendable {
+    private let all = Monitor<[String]>([])
+
+    package var lines: [String] { all.withLock { $0 } }
+    package func add(_ line: String) { all.withLock { $0.append(line) } }
+    package func contains(_ part: String) -> Bool { lines.contains { $0.contains(part) } }
+}
+
+/// A store with users who need no password, and calls that wait for their answer.
+package final class TestStore: Sendable {
+    /// Where the data is.
+    package let directory: String
+    package let disk: any Disk
+    package let clock: TestClock
+    package let reports = Reports()
+    /// Removed with the store, if the store has made it.
+    private let own: TemporaryDirectory?
+    /// The journal's bound; nil for the standard one.
+    private let journalBytes: Int?
+    private let opened: Monitor<Store>
+    private let users = Monitor<[String: Principal]>([:])
+
+    package var store: Store { opened.withLock { $0 } }
+
+    package convenience init(
+        _ directory: String, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
+        journalBytes: Int? = nil
+    ) throws {
+        try self.init(directory, disk, clock, journalBytes, own: nil)
+    }
+
+    /// In a temporary directory of its own, with these users.
+    package convenience init(users: [String]) throws {
+        let own = try TemporaryDirectory()
+        try self.init(own("data"), PosixDisk(), TestClock(stepMilliseconds: 1), nil, own: own)
+        for name in users { _ = try user(name) }
+    }
+
+    private init(
+        _ directory: String, _ disk: any Disk, _ clock: TestClock, _ journalBytes: Int?, own: TemporaryDirectory?
+    ) throws {
+        (self.directory, self.disk, self.clock, self.journalBytes, self.own) =
+            (directory, disk, clock, journalBytes, own)
+        opened = Monitor(try TestStore.open(directory, disk, clock, journalBytes, reports))
+    }
+
+    private static func open(
+        _ directory: String, _ disk: any Disk, _ clock: TestClock, _ journalBytes: Int?, _ reports: Reports
+    ) throws -> Store {
+        var options = Store.Options()
+        if let journalBytes { options.journalBytes = journalBytes }
+        options.report = { reports.add($0.english) }
+        options.failed = { reports.add("failed: \($0)") }
+        return try Store.open(directory, disk: disk, clock: clock, options: options)
+    }
+
+    deinit { store.close() }
+
+    /// Closes the store and opens it again. `change` happens in between.
+    package func reopen(_ change: (String) throws -> Void = { _ in }) throws {
+        store.close()
+        users.withLock { $0 = [:] }
+        try change(directory)
+        let again = try TestStore.open(directory, disk, clock, journalBytes, reports)
+        opened.withLock { $0 = again }
+    }
+
+    /// A user by name, registered at the first call.
+    package func user(_ name: String) throws -> Principal {
+        if let known = users.withLock({ $0[name] }) { return known }
+        guard let principal = store.principal(of: try token(name), address: "127.0.0.1") else {
+            throw StoreError.noSuchUser(name)
+        }
+        users.withLock { $0[name] = principal }
+        return principal
+    }
+
+    /// A new session of a user.
+    package func token(_ name: String) throws -> Token {
+        let account: AccountID
+        if let known = store.credentials(of: name) {
+            account = known.account
+        } else {
+            let user = try UserName(name)
+            account = try waitFor { store.register(user, password: PasswordHash(stored: "$none"), $0) }.get()
+        }
+        return try waitFor { store.addSession(of: account, expires: nil, $0) }.get()
+    }
+
+    @discardableResult
+    package func post(
+        _ texts: [String], to conversation: String = "general", by name: String = "alice", key: String? = nil
+    ) throws -> [PostOutcome] {
+        let messages = texts.enumerated().map { index, text in
+            NewMessage(
+                conversation: conversation, text: text,
+                key: key.flatMap { IdempotencyKey("\($0)\(index == 0 ? "" : ":\(index)")") })
+        }
+        return post(messages, by: try user(name))
+    }
+
+    package func post(_ messages: [NewMessage], by principal: Principal) -> [PostOutcome] {
+        (try? waitFor { store.post(messages, by: principal, stopAtRefusal: false, $0) }) ?? []
+    }
+
+    /// Posts texts of about a hundred bytes, a thousand at a time.
+    package func fill(
+        _ count: Int, in conversation: String = "general", by name: String = "alice", label: String = "message"
+    )
+        throws
+    {
+        var next = 1
+        while next <= count {
+            let texts = (next..<min(count + 1, next + 1_000)).map { TestStore.text($0, label) }
+            try post(texts, to: conversation, by: name)
+            next += texts.count
+        }
+    }
+
+    package static func text(_ number: Int, _ label: String = "message") -> String {
+        "\(label) \(number): \(String(repeating: String(number &* 7_919, radix: 36), count: 12))"
+    }
+
+    /// Seals a conversation to its last message.
+    package func seal(_ conversation: String = "general", as name: String = "alice") throws {
+        let principal = try user(name)
+        if let error = try waitFor({ try store.seal(conversation, for: principal, $0) }) { throw error }
+    }
+
+    package func page(
+        _ conversation: String = "general", as name: String = "alice", _ change: (inout PageQuery) -> Void
+    ) throws
+        -> MessagePage
+    {
+        var query = PageQuery(conversation: conversation, limit: 100)
+        change(&query)
+        return try store.messages(query, for: try user(name))
+    }
+
+    /// All messages of a conversation, page after page.
+    package func all(_ conversation: String = "general", as name: String = "alice", limit: Int = 1_000) throws
+        -> [Message]
+    {
+        var messages: [Message] = []
+        var next = Seq.zero
+        while true {
+            let page = try page(conversation, as: name) { ($0.after, $0.limit) = (next, limit) }
+            messages += page.messages
+            next = page.next
+            if !page.more { return messages }
+        }
+    }
+
+    /// The path of the newest log file of a conversation.
+    package func logs(_ conversation: String = "general", as name: String = "alice") throws -> [String] {
+        let id = try store.conversation(conversation, for: try user(name)).id.description
+        let path = "\(directory)/logs/\(id.prefix(2))/\(id)"
+        return try PosixDisk().list(path).map { path + "/" + $0 }
+    }
+}
+
+extension PostOutcome {
+    package var message: Message? {
+        switch self {
+        case .posted(let message), .repeated(let message): message
+        case .refused: nil
+        }
+    }
+
+    package var refusal: StoreError? {
+        if case .refused(let error) = self { error } else { nil }
+    }
+
+    package var isRepeated: Bool {
+        if case .repeated = self { true } else { false }
+    }
+}

@@ -1,0 +1,114 @@
+internal import Glibc
+package import NatterSystem
+
+/// Another disk, with calls that fail as a test says, and a record of those that change something.
+package final class FaultyDisk: Disk {
+    private struct State {
+        var failures: [DiskFault.Call: Int32] = [:]
+        var freeBytes: UInt64?
+        /// How many more changes succeed; nil for all.
+        var changesLeft: Int?
+        var calls: [String] = []
+    }
+
+    private let real: any Disk
+    private let state: Monitor<State>
+
+    /// - Parameter changes: how many calls that change something succeed. After them every call fails, as if the process
+    ///   had been killed.
+    package init(over real: any Disk = PosixDisk(), stoppingAfter changes: Int? = nil) {
+        self.real = real
+        state = Monitor(State(changesLeft: changes))
+    }
+
+    /// Makes these calls fail with these errors, and no others. Half of a failing write arrives.
+    package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
+    /// Sets how much room the file system reports; nil for the truth.
+    package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
+    /// All changes and syncs so far, in order.
+    package var calls: [String] { state.withLock { $0.calls } }
+
+    fileprivate func check(_ call: DiskFault.Call, _ path: String) throws(DiskError) {
+        let code: Int32? = state.withLock { state in
+            let isSync = call == .sync || call == .syncDirectory
+            if DiskFault.changes.contains(call) { state.calls.append("\(call.rawValue) \(path)") }
+            if let left = state.changesLeft {
+                if DiskFault.changes.contains(call), !isSync {
+                    state.changesLeft = left - 1
+                    if left <= 0 { return EIO }
+                } else if left <= 0 {
+                    // Not EIO, which a repair takes for a bad sector.
+                    return EBADF
+                }
+            }
+            return state.failures[call]
+        }
+        if let code { throw DiskError(code: code, operation: call.rawValue, path: path) }
+    }
+
+    package func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {
+        try check(mode == .create ? .create : .open, path)
+        return FaultyFile(try real.open(path, mode), self)
+    }
+    package func makeDirectory(_ path: String) throws(DiskError) {
+        try check(.makeDirectory, path)
+        try real.makeDirectory(path)
+    }
+    package func rename(_ path: String, to target: String) throws(DiskError) {
+        try check(.rename, path)
+        try real.rename(path, to: target)
+    }
+    package func remove(_ path: String) throws(DiskError) {
+        try check(.remove, path)
+        try real.remove(path)
+    }
+    package func syncDirectory(_ path: String) throws(DiskError) {
+        try check(.syncDirectory, path)
+        try real.syncDirectory(path)
+    }
+    package func list(_ path: String) throws(DiskError) -> [String] {
+        try check(.list, path)
+        return try real.list(path)
+    }
+    package func information(_ path: String) throws(DiskError) -> FileInformation? {
+        try check(.read, path)
+        return try real.information(path)
+    }
+    package func freeBytes(_ path: String) throws(DiskError) -> UInt64 {
+        if let free = state.withLock({ $0.freeBytes }) { return free }
+        return try real.freeBytes(path)
+    }
+}
+
+private final class FaultyFile: DiskFile {
+    private let real: any DiskFile
+    private let disk: FaultyDisk
+    var path: String { real.path }
+
+    init(_ real: any DiskFile, _ disk: FaultyDisk) { (self.real, self.disk) = (real, disk) }
+
+    func size() throws(DiskError) -> UInt64 { try real.size() }
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int {
+        try disk.check(.read, path)
+        return try real.read(into: buffer, at: offset)
+    }
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError) {
+        do throws(DiskError) {
+            try disk.check(.write, path)
+        } catch {
+            if error.code == ENOSPC {
+                try real.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
+            }
+            throw error
+        }
+        try real.write(bytes, at: offset)
+    }
+    func sync() throws(DiskError) {
+        try disk.check(.sync, path)
+        try real.sync()
+    }
+    func truncate(to size: UInt64) throws(DiskError) {
+        try disk.check(.truncate, path)
+        try real.truncate(to: size)
+    }
+}
