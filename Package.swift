@@ -104,7 +104,11 @@ let testTargets = [
     // For tests of programs and of rooms alike: random numbers, directories, processes, a raw HTTP client. No room.
     room("TestSupport", imports: [], path: "Tests/Support/Basics"),
     // Disks that fail, a clock that a test moves, waiting.
-    room("SystemSupport", imports: ["NatterModel", "NatterSystem", "TestSupport"], path: "Tests/Support/System"),
+    room(
+        "SystemSupport",
+        imports: [
+            "CSQLite", "NatterModel", "NatterSystem", "TestSupport",
+        ], path: "Tests/Support/System"),
     // A store with users.
     room(
         "StoreSupport",

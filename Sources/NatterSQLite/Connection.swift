@@ -26,8 +26,8 @@ public final class Connection {
     public let path: String
     let handle: OpaquePointer
     private let pageChecksums: PageChecksums?
-    /// What SQLite reaches the files by; nil for its own way to the operating system's.
-    private let system: DiskVFS?
+    /// Kept because it may own the VFS that SQLite reaches the file by.
+    private let disk: any Disk
     private var cached: [String: OpaquePointer] = [:]
 
     /// - Parameters:
@@ -57,8 +57,8 @@ public final class Connection {
     private init(
         _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
     ) throws(SQLiteError) {
-        let system = try disk.databases.map { disk throws(SQLiteError) in try DiskVFS.of(disk) }
-        if !isReader, checksums, system == nil { try Connection.makePrivate(path) }
+        let vfs = disk.sqliteVFS
+        if !isReader, checksums, vfs == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
             isReader
@@ -66,7 +66,7 @@ public final class Connection {
             : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
         let code = sqlite3_open_v2(
             path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE,
-            system?.name)
+            vfs)
         guard code == SQLITE_OK, let handle else {
             let error = Connection.error(code: code, handle: handle, path: path)
             sqlite3_close_v2(handle)
@@ -74,7 +74,7 @@ public final class Connection {
         }
         self.handle = handle
         self.path = path
-        self.system = system
+        self.disk = disk
         pageChecksums = checksums ? PageChecksums(handle) : nil
         guard !checksums || pageChecksums != nil else {
             sqlite3_close_v2(handle)

@@ -68,7 +68,7 @@ final class PageChecksums {
             let code = read(file, buffer, count, offset)
             guard isPage(count, at: offset) else { return code }
             // A page that is cut off was cut off by someone else: SQLite asks for none that it did not write.
-            if code == IOErrorCode.shortRead { return SQLITE_CORRUPT }
+            if code == SQLiteError.shortRead { return SQLITE_CORRUPT }
             guard code == SQLITE_OK else { return code }
             return isWhole(UnsafeRawBufferPointer(start: buffer, count: Int(count)), at: offset)
                 ? SQLITE_OK : SQLITE_CORRUPT

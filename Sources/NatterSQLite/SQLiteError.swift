@@ -1,3 +1,4 @@
+internal import CSQLite
 public import NatterLanguage
 
 /// A call to SQLite that failed.
@@ -31,7 +32,14 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     }
 
     /// The disk did not do what it was told to, so what the file holds is not known.
-    public var leavesUnknown: Bool { reason == .inputOutput && !IOErrorCode.looks.contains(code) }
+    public var leavesUnknown: Bool { reason == .inputOutput && !SQLiteError.lookCodes.contains(code) }
+
+    // Macros that Swift cannot import.
+    static let shortRead = SQLITE_IOERR | 2 << 8
+    /// Codes of failed calls that change nothing: read, short read, file size, access.
+    private static let lookCodes: Set<Int32> = [
+        SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8,
+    ]
 
     public var phrase: Phrase {
         switch reason {

@@ -23,9 +23,9 @@ public protocol Disk: Sendable {
     /// - Returns: nil if somebody else still holds it. Dropping the value lets the lock go.
     /// - Throws: `DiskError`, with `isMissing` also where the directory was removed while this waited.
     func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)?
-    /// The disk that keeps SQLite's files, through this protocol; nil where they are files of the operating system, which
-    /// SQLite reads and writes itself, with locks and memory shared between processes.
-    var databases: (any Disk & AnyObject)? { get }
+    /// The name of the VFS by which SQLite reaches this disk's files; nil for SQLite's own VFS, and files of the operating
+    /// system.
+    var sqliteVFS: String? { get }
 }
 
 /// A lock that goes with its value, and with its process.
@@ -99,7 +99,7 @@ extension Disk {
     /// The same without waiting.
     public func lock(_ path: String) throws(DiskError) -> (any DiskLock)? { try lock(path, timeoutMilliseconds: 0) }
 
-    public var databases: (any Disk & AnyObject)? { nil }
+    public var sqliteVFS: String? { nil }
 
     /// Reads a whole small file.
     /// - Throws: `EFBIG` if it is larger than `limit` bytes.

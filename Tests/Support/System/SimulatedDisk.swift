@@ -20,6 +20,7 @@ package final class SimulatedDisk: Disk {
     }
 
     private let state: Monitor<State>
+    private let vfs = Monitor<DiskVFS?>(nil)
     private let clock: any WallClock
     private let records: Bool
     /// What was on it at first.
@@ -33,7 +34,12 @@ package final class SimulatedDisk: Disk {
         self.state = Monitor(state)
     }
 
-    package var databases: (any Disk & AnyObject)? { self }
+    package var sqliteVFS: String? {
+        vfs.withLock { vfs in
+            vfs = vfs ?? DiskVFS(self)
+            return vfs?.name
+        }
+    }
 
     /// What a process that was killed just now leaves: all that was written.
     package var image: DiskImage { state.withLock { $0.image } }

@@ -1,19 +1,20 @@
 internal import CSQLite
 internal import Glibc
-internal import NatterLanguage
 internal import NatterSystem
 
-/// SQLite's way to files that a `Disk` holds, so that a simulated disk has the databases and the log files, and all that is
-/// done to them in one order. For one process: what connections share of a database is in this process's memory.
+/// A VFS by which SQLite reaches files on a `Disk`, so that a simulated disk holds the databases and the log files, and
+/// records all operations in one order. It serves one process: connections to a database share the index of its WAL in
+/// memory.
 ///
-/// It does what SQLite's own way to the operating system does ("unix"), the syncs of directories included, so that what is
-/// found out about one holds for the other; but a sync of a directory that fails is an error here, and passed over there.
+/// It does what SQLite's own VFS ("unix") does, including the syncs of directories, so that test results hold for both. One
+/// thing differs: a failed sync of a directory is an error here, and ignored there.
 ///
-/// Unchecked because SQLite's structure is a pointer; it is changed by SQLite alone, under its own lock.
+/// Unchecked because SQLite's structure is a pointer; only SQLite changes it, under its own lock.
 final class DiskVFS: @unchecked Sendable {
-    /// What SQLite knows it by.
+    /// The name to open a database with.
     let name: String
-    let disk: any Disk
+    /// It owns this VFS.
+    private unowned let disk: any Disk & AnyObject
     private let vfs: UnsafeMutablePointer<sqlite3_vfs>
     private let nameBytes: UnsafeMutablePointer<CChar>
     private let databases = Monitor<[String: Weak<SharedDatabase>]>([:])
@@ -22,29 +23,15 @@ final class DiskVFS: @unchecked Sendable {
         weak let object: Object?
     }
 
-    private struct Known {
-        var byDisk: [ObjectIdentifier: Weak<DiskVFS>] = [:]
-        var count = 0
-    }
+    private static let count = Monitor(0)
 
-    private static let known = Monitor(Known())
-
-    /// The one of a disk. Whoever uses it keeps it until its connection is closed.
-    static func of(_ disk: any Disk & AnyObject) throws(SQLiteError) -> DiskVFS {
-        try known.withLock { known throws(SQLiteError) in
-            // The value keeps its disk, so no other disk can have its identity meanwhile.
-            if let made = known.byDisk[ObjectIdentifier(disk)]?.object { return made }
-            known.count += 1
-            let made = try DiskVFS(name: "natter-disk-\(known.count)", disk: disk)
-            known.byDisk[ObjectIdentifier(disk)] = Weak(object: made)
-            return made
+    /// - Returns: nil if SQLite has no VFS at all.
+    init?(_ disk: any Disk & AnyObject) {
+        let name = DiskVFS.count.withLock { count in
+            count += 1
+            return "natter-disk-\(count)"
         }
-    }
-
-    private init(name: String, disk: any Disk) throws(SQLiteError) {
-        guard let system = sqlite3_vfs_find(nil), let nameBytes = strdup(name) else {
-            throw SQLiteError(reason: .cannotOpen, message: "SQLite has no files", path: name)
-        }
+        guard let system = sqlite3_vfs_find(nil), let nameBytes = strdup(name) else { return nil }
         (self.name, self.disk, self.nameBytes) = (name, disk, nameBytes)
         vfs = .allocate(capacity: 1)
         // Random bytes, sleep and the time of day stay the operating system's.
@@ -168,4 +155,18 @@ final class DiskVFS: @unchecked Sendable {
             strcpy(result, path)
             return SQLITE_OK
         }
+}
+
+/// SQLite's codes for failed calls of a disk: macros that Swift cannot import.
+enum IOErrorCode {
+    static let read = SQLITE_IOERR | 1 << 8
+    static let shortRead = SQLITE_IOERR | 2 << 8
+    static let write = SQLITE_IOERR | 3 << 8
+    static let sync = SQLITE_IOERR | 4 << 8
+    static let directorySync = SQLITE_IOERR | 5 << 8
+    static let truncate = SQLITE_IOERR | 6 << 8
+    static let size = SQLITE_IOERR | 7 << 8
+    static let delete = SQLITE_IOERR | 10 << 8
+    static let access = SQLITE_IOERR | 13 << 8
+    static let deleteMissing = SQLITE_IOERR | 23 << 8
 }
