@@ -66,7 +66,7 @@ let rooms = [
     // Regular expressions and substrings to search for, with limits on their cost.
     room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
     // Bodies, objects, error codes and sync frames that server and client exchange.
-    room("NatterWire", imports: ["NatterModel", "NatterSystem"]),
+    room("NatterWire", imports: basics),
     // Certificates and keys, and the TLS of one connection to the server.
     room("NatterTLS", imports: basics + ["CGnuTLS"]),
     // The HTTP listener, and the API over a store.
@@ -141,7 +141,7 @@ let testTargets = [
             "StoreSupport",
         ]),
     tests("NatterPatternTests", of: ["NatterPattern"]),
-    tests("NatterWireTests", of: ["NatterModel", "NatterWire", "TestSupport"]),
+    tests("NatterWireTests", of: ["NatterLanguage", "NatterModel", "NatterWire", "TestSupport"]),
     // Its TLS client is OpenSSL, which natter uses too; natterd uses GnuTLS.
     tests(
         "NatterServerTests",

@@ -18,12 +18,6 @@ struct LineMessages {
         let reason: Phrase
     }
 
-    private struct Object: Decodable {
-        let conversation: String?
-        let text: String
-        let id: String?
-    }
-
     let form: Form
     /// Where a line does not say another.
     let conversation: String
@@ -52,9 +46,9 @@ struct LineMessages {
     }
 
     private func request(_ line: [UInt8], _ number: Int64) throws(Problem) -> SendRequest {
-        let object: Object
+        var request: SendRequest
         do throws(WireJSON.Failure) {
-            object = try WireJSON.decode(from: line)
+            request = try WireJSON.decode(SendRequest.self, from: line, conversation: conversation)
         } catch {
             switch error {
             case .malformed: throw Problem(code: "bad_json", reason: "it is not JSON, in UTF-8")
@@ -62,11 +56,11 @@ struct LineMessages {
             case .field(let name): throw Problem(code: "bad_json", reason: "it has no string as '\(name)'")
             }
         }
-        if let id = object.id, IdempotencyKey(id) == nil {
+        if let id = request.id, IdempotencyKey(id) == nil {
             throw Problem(code: "bad_id", reason: "the id '\(id)' is not valid; use 1 to 64 printable ASCII characters")
         }
-        return SendRequest(
-            conversation: object.conversation ?? conversation, text: object.text, id: object.id ?? "\(key):\(number)")
+        request.id = request.id ?? "\(key):\(number)"
+        return request
     }
 
     var tooLong: Problem {

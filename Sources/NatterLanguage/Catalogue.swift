@@ -2,18 +2,18 @@ internal import CGettext
 internal import Glibc
 internal import Synchronization
 
-/// The translations of one language, as glibc's gettext finds them.
+/// The translations of one language, read by glibc's gettext.
 ///
-/// The locale is `C.UTF-8`, which is always there, and `LANGUAGE` names the catalogue: so it works where no locale was
-/// generated.
+/// The locale is `C.UTF-8`, which every system has, and `LANGUAGE` names the catalogue. So a translation needs no
+/// generated locale.
 public struct Catalogue: Sendable {
-    /// What to look for.
+    /// Which catalogue to look for.
     public struct Choice: Sendable {
         /// Most wanted first, such as `["pt_BR", "pt"]`; none for English.
         public let languages: [String]
-        /// Where the catalogues lie.
+        /// The directory of the catalogues.
         public let directory: String
-        /// The name of the files, such as `natter` for `DIR/ru/LC_MESSAGES/natter.mo`.
+        /// The base name of the files, such as `natter` for `DIR/ru/LC_MESSAGES/natter.mo`.
         public let domain: String
 
         public init(languages: [String], directory: String, domain: String) {
@@ -28,8 +28,8 @@ public struct Catalogue: Sendable {
 
     private static let state = Mutex(State.decided(nil))
 
-    /// Says how to find out which language to speak. It is asked once, when something is to be said: a command that says
-    /// nothing, or prints only what others wrote, does not pay for it.
+    /// Sets how to choose the language. The closure runs once, when the first phrase is shown. A command that shows none
+    /// does not pay for it.
     public static func choose(_ choice: @escaping @Sendable () -> Choice) {
         state.withLock { $0 = .undecided(choice) }
     }
@@ -47,7 +47,7 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// Whether people are spoken to in another language than English.
+    /// Whether phrases are translated; false for English.
     public static var isInUse: Bool { current != nil }
 
     private let languages: String
@@ -61,7 +61,7 @@ public struct Catalogue: Sendable {
         bind_textdomain_codeset(domain, "UTF-8")
     }
 
-    /// gettext looks for no catalogue in the locale `C`, whatever `LANGUAGE` says; in any other it does.
+    /// In the locale `C` gettext ignores `LANGUAGE`, so any other locale will do.
     private static func setLocale() -> Bool {
         for name in ["C.UTF-8", "C.utf8", "", "en_US.UTF-8"] {
             guard let given = setlocale(LC_MESSAGES, name) else { continue }
@@ -70,12 +70,12 @@ public struct Catalogue: Sendable {
         return false
     }
 
-    /// - Returns: nil where the catalogue has none.
+    /// - Returns: nil if the catalogue has no translation.
     func translation(of key: String) -> String? {
         key.withCString { key in asking { found(dgettext(domain, key), key) } }
     }
 
-    /// - Returns: nil where the catalogue has none.
+    /// - Returns: nil if the catalogue has no translation.
     func translation(of key: String, _ other: String, count: UInt) -> String? {
         key.withCString { key in
             other.withCString { other in
@@ -92,8 +92,7 @@ public struct Catalogue: Sendable {
         return String(cString: words)
     }
 
-    /// `LANGUAGE` is changed only while gettext reads it, since the commands that natter runs for a person inherit the
-    /// environment.
+    /// Sets `LANGUAGE` only while gettext reads it, because the commands that natter runs inherit the environment.
     private func asking(_ body: () -> String?) -> String? {
         Self.asking.withLock { _ in
             let former = getenv("LANGUAGE").map { String(cString: $0) }
@@ -104,6 +103,6 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// For one thread at a time: the environment is the process's.
+    /// Held while the environment differs: it belongs to the whole process.
     private static let asking = Mutex(())
 }

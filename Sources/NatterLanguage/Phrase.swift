@@ -1,25 +1,25 @@
-/// Something said to a person: in English as it stands in the source, and in other languages by a catalogue.
+/// A sentence for people: English in the source, translated by a catalogue.
 ///
-/// A literal is one: `"no user is named '\(name)'"` where a `Phrase` is taken. Its fixed words, with `%s` where values
-/// stand, are the key in the catalogues, so a sentence must be one literal, or literals joined by `+`: a translation
-/// has the values in another order, and the words in another form. Phrases and errors may be values of others. A
-/// number that words depend on takes `plural`.
+/// Write a literal, such as `"no user is named '\(name)'"`, where a `Phrase` is expected. Its fixed words, with `%s` in
+/// the place of each value, are the key in the catalogues. So write a sentence as one literal, or as literals joined by
+/// `+`: a translation may need another order. Phrases and errors may be values of phrases. If the words depend on a
+/// number, use `plural`.
 ///
-/// Nothing is looked up before `text` is asked for. `english`, and what becomes of a phrase in a `String`, is what
-/// stands in the source: for JSON, logs and whatever programs read.
+/// `text` looks the translation up; until then a phrase costs no more than its values. `english` is the sentence as the
+/// source has it, for JSON, logs and programs. A phrase in a `String` is English too.
 public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, CustomStringConvertible {
     enum Value: Sendable {
         case string(String)
         case phrase(Phrase)
     }
 
-    /// The form for all numbers but one.
+    /// The form for every number but 1.
     indirect enum Plural: Sendable {
         case none
         case other(template: String, count: UInt)
     }
 
-    /// The fixed words. With values: `%s` for each, and `%%` for a sign. Without: as they are.
+    /// The fixed words. If there are values: `%s` for each, and `%%` for a percent sign.
     let template: String
     let values: [Value]
     let plural: Plural
@@ -28,25 +28,30 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         (self.template, self.values, self.plural) = (template, values, plural)
     }
 
+    #if EXTRACTS_PHRASES
+        @available(*, deprecated, message: "phrase")
+    #endif
     public init(stringLiteral value: String) { self.init(template: value, values: []) }
 
+    #if EXTRACTS_PHRASES
+        @available(*, deprecated, message: "phrase")
+    #endif
     public init(stringInterpolation words: StringInterpolation) {
         self.init(template: words.template, values: words.values)
     }
 
-    /// Words that are known only when the program runs, such as those of another program, and stand in the catalogues
-    /// perhaps.
+    /// A sentence of another program, known only at run time. The catalogues may have it.
     public init(key: String) { self.init(template: key, values: []) }
 
-    /// What is the same in every language: a name, an address, what a person wrote.
+    /// Text that is the same in every language: a name, an address, words of a user.
     public init(verbatim text: String) { self.init(template: "%s", values: [.string(text)]) }
 
-    /// What an error says of itself.
+    /// The error's own description.
     public init(describing error: any Error) {
         self = (error as? any PhraseConvertible)?.phrase ?? Phrase(verbatim: "\(error)")
     }
 
-    /// What depends on a number: `.plural(count, "\(count) message", "\(count) messages")`, both forms with the same
+    /// Words that depend on a number: `.plural(count, "\(count) message", "\(count) messages")`. Both forms need the same
     /// values in the same order.
     public static func plural(_ count: some BinaryInteger, _ one: Phrase, _ other: Phrase) -> Phrase {
         assert(one.values.count == other.values.count, "both forms need all values: '\(one.template)'")
@@ -55,10 +60,10 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
             plural: .other(template: other.template, count: UInt(clamping: count.magnitude)))
     }
 
-    /// Whether both say the same, however they are put together.
+    /// Whether both read the same in English.
     public static func == (left: Phrase, right: Phrase) -> Bool { left.english == right.english }
 
-    /// Two pieces of one sentence that is too long for a line of the source.
+    /// Joins two pieces of a sentence that is too long for one line of source.
     public static func + (left: Phrase, right: Phrase) -> Phrase {
         assert(!left.isPlural && !right.isPlural, "a plural is a value of a phrase, not a piece of one")
         guard !left.values.isEmpty || !right.values.isEmpty else {
@@ -67,7 +72,7 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         return Phrase(template: left.formatted + right.formatted, values: left.values + right.values)
     }
 
-    /// Several with a separator between, such as names of choices.
+    /// Joins phrases with a separator, such as the names of choices.
     public static func list(_ phrases: [Phrase], separator: String = ", ") -> Phrase {
         var template = ""
         for index in phrases.indices { template += index == 0 ? "%s" : separator + "%s" }
@@ -76,7 +81,7 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
 
     private var isPlural: Bool { if case .other = plural { true } else { false } }
 
-    /// The template as one that has values: a sign doubled.
+    /// The template in the form that has values, with `%%` for a percent sign.
     private var formatted: String { values.isEmpty ? Self.doubled(template) : template }
 
     static func doubled(_ text: String) -> String {
@@ -86,27 +91,77 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         return result
     }
 
-    /// As it stands in the source.
+    /// The sentence as the source has it.
     public var english: String { written(nil) }
     public var description: String { english }
 
-    /// In the language of who reads it; see `Catalogue.choose`.
+    /// The sentence in the reader's language; see `Catalogue.choose`.
     public var text: String { written(Catalogue.current) }
 
     fileprivate func written(_ catalogue: Catalogue?) -> String {
         let words: String
-        switch plural {
-        case .none:
-            words = hasWords ? catalogue?.translation(of: template) ?? template : template
-        case .other(let other, let count):
-            words = catalogue?.translation(of: template, other, count: count) ?? (count == 1 ? template : other)
+        if let translation = catalogue.flatMap(translation) {
+            words = translation
+        } else if case .other(let other, let count) = plural, count != 1 {
+            words = other
+        } else {
+            words = template
         }
         if values.isEmpty { return words }
-        return Filling.fill(words, with: values.map { $0.written(catalogue) })
+        return Phrase.substitute(values.map { $0.written(catalogue) }, in: words)
     }
 
-    /// An empty key is that of a catalogue's header; one of values alone is of no language.
-    private var hasWords: Bool { template.utf8.count > 2 || !(template.isEmpty || template == "%s") }
+    func isKnown(to catalogue: Catalogue) -> Bool { translation(catalogue) != nil }
+
+    private func translation(_ catalogue: Catalogue) -> String? {
+        switch plural {
+        // The empty key is the catalogue's header. A value alone has nothing to translate.
+        case .none: template.isEmpty || template == "%s" ? nil : catalogue.translation(of: template)
+        case .other(let other, let count): catalogue.translation(of: template, other, count: count)
+        }
+    }
+}
+
+// MARK: - Values
+
+extension Phrase {
+    /// Puts values into a template: `%s` takes the next value, `%2$s` the second, `%%` is a percent sign.
+    ///
+    /// A translator's mistake must not crash a program, so a place without a value stays empty, and any other `%` is
+    /// kept. `make lint` reports both.
+    private static func substitute(_ values: [String], in template: String) -> String {
+        var result: [UInt8] = []
+        var next = 0
+        var rest = Array(template.utf8)[...]
+        while let byte = rest.popFirst() {
+            var index: Int?
+            if byte == UInt8(ascii: "%") {
+                if rest.first == UInt8(ascii: "%") {
+                    rest.removeFirst()
+                } else if rest.first == UInt8(ascii: "s") {
+                    rest.removeFirst()
+                    index = next
+                    next += 1
+                } else if let (number, length) = place(rest) {
+                    rest.removeFirst(length)
+                    index = number - 1
+                }
+            }
+            if let index {
+                if values.indices.contains(index) { result += Array(values[index].utf8) }
+            } else {
+                result.append(byte)
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// The number of `2$s`, and how many bytes it has.
+    private static func place(_ bytes: ArraySlice<UInt8>) -> (number: Int, length: Int)? {
+        let digits = bytes.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        guard (1...2).contains(digits.count), bytes.dropFirst(digits.count).starts(with: "$s".utf8) else { return nil }
+        return (digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }, digits.count + 2)
+    }
 }
 
 /// JSON is English.
@@ -127,7 +182,7 @@ extension Phrase.Value {
 }
 
 extension Phrase {
-    /// Gathers the words and values of a literal.
+    /// Collects the words and values of a literal.
     public struct StringInterpolation: StringInterpolationProtocol {
         var template = ""
         var values: [Value] = []
@@ -163,7 +218,7 @@ extension Phrase {
     }
 }
 
-/// What tells itself to people: errors above all. As a `String` it is English.
+/// A type that describes itself to people, such as an error. Its `description` is English.
 public protocol PhraseConvertible: CustomStringConvertible {
     var phrase: Phrase { get }
 }

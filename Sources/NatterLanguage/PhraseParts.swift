@@ -1,25 +1,32 @@
-/// A phrase on its way to another process, which may speak another language.
-public struct PhraseParts: Codable, Sendable, PhraseConvertible {
-    private enum Value: Codable {
+/// A phrase on its way to another process, which may speak another language: `{"key","values"}`, and for a plural
+/// also `"plural"`, the form for all numbers but one, and `"count"`. A value is a string or a phrase.
+///
+/// Errors of the API carry it beside their English message, and so do replies of a running server to natterd's own
+/// commands.
+public struct PhraseParts: Codable, Sendable, Equatable, PhraseConvertible {
+    /// How long the path to a value may be in the decoded JSON. Each phrase in a phrase adds two steps, so this allows
+    /// about eight. Deeper ones are refused, so that no sender can exhaust the stack.
+    fileprivate static let pathLimit = 20
+
+    fileprivate enum Value: Sendable, Equatable {
         case string(String)
         case phrase(PhraseParts)
     }
 
-    private let template: String
+    private let key: String
     private let values: [Value]
-    /// The form for all numbers but one, and the number.
-    private let other: String?
+    private let plural: String?
     private let count: UInt?
 
     public init(_ phrase: Phrase) {
-        template = phrase.template
+        key = phrase.template
         values = phrase.values.map { value in
             switch value {
             case .string(let text): .string(text)
             case .phrase(let phrase): .phrase(PhraseParts(phrase))
             }
         }
-        (other, count) = if case .other(let other, let count) = phrase.plural { (other, count) } else { (nil, nil) }
+        (plural, count) = if case .other(let other, let count) = phrase.plural { (other, count) } else { (nil, nil) }
     }
 
     public var phrase: Phrase {
@@ -29,7 +36,48 @@ public struct PhraseParts: Codable, Sendable, PhraseConvertible {
             case .phrase(let parts): .phrase(parts.phrase)
             }
         }
-        guard let other, let count else { return Phrase(template: template, values: values) }
-        return Phrase(template: template, values: values, plural: .other(template: other, count: count))
+        guard let plural, let count else { return Phrase(template: key, values: values) }
+        return Phrase(template: key, values: values, plural: .other(template: plural, count: count))
+    }
+}
+
+extension PhraseParts.Value: Codable {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard decoder.codingPath.count <= PhraseParts.pathLimit else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "the phrases nest too deeply")
+        }
+        if let text = try? container.decode(String.self) {
+            self = .string(text)
+        } else {
+            self = .phrase(try container.decode(PhraseParts.self))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .string(let text): try container.encode(text)
+        case .phrase(let parts): try container.encode(parts)
+        }
+    }
+}
+
+extension Phrase {
+    /// What another program said, as far as it can be translated.
+    ///
+    /// The parts decide only how a message is said, never what it says: they count only if they make the same English,
+    /// and if the catalogue has their key. So a server cannot say in one language what it does not say in the other,
+    /// and what it says is no longer than its message.
+    ///
+    /// - Parameter message: in English.
+    public init(_ parts: PhraseParts?, saying message: String) {
+        guard let catalogue = Catalogue.current, let phrase = parts?.phrase, phrase.isKnown(to: catalogue),
+            phrase.english == message
+        else {
+            self.init(verbatim: message)
+            return
+        }
+        self = phrase
     }
 }

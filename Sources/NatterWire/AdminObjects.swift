@@ -1,7 +1,7 @@
-/// A session or a robot's token as the interface writes it.
+/// A session or a program's token in the API.
 public struct TokenObject: Codable, Sendable, Equatable {
     public var id: String
-    /// Whose; only where an admin asks.
+    /// The owner; only in answers to an admin.
     public var user: String?
     public var label: String?
     public var scope: String
@@ -9,9 +9,9 @@ public struct TokenObject: Codable, Sendable, Equatable {
     @OrNull public var expires: String?
     @OrNull public var lastUsed: String?
     @OrNull public var address: String?
-    /// `true` for the session that asks.
+    /// `true` for the session that made the request.
     public var current: Bool?
-    /// Only in the answer that makes it.
+    /// Only in the answer that creates it.
     public var token: String?
 
     enum CodingKeys: String, CodingKey {
@@ -40,7 +40,7 @@ public struct TokenList: Codable, Sendable {
     }
 }
 
-/// An account as an admin sees it.
+/// An account in answers to an admin.
 public struct AdminUserObject: Codable, Sendable, Equatable {
     public var name: String
     public var admin: Bool
@@ -73,7 +73,7 @@ public struct AdminUserList: Codable, Sendable {
     }
 }
 
-/// Counts and sizes of a server.
+/// A server's counts and sizes.
 public struct StatisticsObject: Codable, Sendable, Equatable {
     public var accounts: Int
     public var online: Int
@@ -101,5 +101,42 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
         (self.conversations, self.messages, self.unsealedMessages) = (conversations, messages, unsealedMessages)
         (self.journalBytes, self.commits, self.runs) = (journalBytes, commits, runs)
         (self.connections, self.waiting) = (connections, waiting)
+    }
+}
+
+/// An invitation: a code for one registration, and when it expires.
+public struct InviteAnswer: Codable, Sendable, Equatable {
+    public var invite: String
+    public var expires: String
+    public init(invite: String, expires: String) { (self.invite, self.expires) = (invite, expires) }
+}
+
+/// An entry of the audit trail.
+public struct AuditObject: Codable, Sendable, Equatable {
+    public var time: String
+    public var actor: String
+    /// `user_disabled`, `user_promoted` …
+    public var action: String
+    /// The user it concerns; may be empty.
+    public var subject: String
+
+    public init(time: String, actor: String, action: String, subject: String) {
+        (self.time, self.actor, self.action, self.subject) = (time, actor, action, subject)
+    }
+}
+
+/// An event of the server's log.
+public struct LogObject: Codable, Sendable, Equatable {
+    /// Increases from event to event, across restarts too. There may be gaps.
+    public var number: UInt64
+    public var time: String
+    /// `debug`, `info`, `warning` or `error`.
+    public var level: String
+    /// The event in words joined by underscores.
+    public var event: String
+    public var fields: [String: String]
+
+    public init(number: UInt64, time: String, level: String, event: String, fields: [String: String]) {
+        (self.number, self.time, self.level, self.event, self.fields) = (number, time, level, event, fields)
     }
 }

@@ -1,15 +1,22 @@
 internal import NatterModel
 internal import NatterSystem
 
-/// One piece of an answer in the form `application/vnd.natter.blocks`: a header of 16 bytes, then the payload.
+/// One frame of an answer of type `application/vnd.natter.blocks`: a header of 16 bytes, then the payload.
 ///
-/// The header, little-endian: type (1 byte), three zero bytes, length of the payload (4), CRC-32C of the payload (4), CRC-32C
-/// of the 12 bytes before (4). A `line` of type `conversation` comes before the dictionaries and blocks of that conversation;
-/// the last frame is the line of type `end`, and a body without it is incomplete.
+/// The header, little-endian:
+///
+///      0  1  type
+///      1  3  zero
+///      4  4  length of the payload
+///      8  4  CRC-32C of the payload
+///     12  4  CRC-32C of bytes 0 to 11
+///
+/// A `line` of type `conversation` comes before the dictionaries and blocks of that conversation. The last frame is the
+/// line of type `end`; a body without it is incomplete.
 public struct SyncFrame: Sendable, Equatable {
     public static let mediaType = "application/vnd.natter.blocks"
     public static let headerBytes = 16
-    /// A block of 1 MiB and its header, or a line as long as a body may be.
+    /// Enough for a block of 1 MiB with its header, and for a line of the largest body.
     public static let maximumPayload = (1 << 20) + 4_096
 
     public enum Kind: UInt8, Sendable {
@@ -17,9 +24,9 @@ public struct SyncFrame: Sendable, Equatable {
         case line = 0x4A
         /// A dictionary's record.
         case dictionary = 0x44
-        /// A sealed block, header and stored bytes, as it lies in the server's log.
+        /// A sealed block, header and stored bytes, as in the server's log.
         case block = 0x42
-        /// A block made for this answer.
+        /// A block made for this answer from messages that are not sealed yet.
         case provisional = 0x50
     }
 
@@ -38,9 +45,9 @@ public struct SyncFrame: Sendable, Equatable {
     }
 }
 
-/// Takes frames out of a body as it arrives, in pieces of any size.
+/// Parses frames from a body that arrives in pieces of any size.
 public struct SyncFrameReader {
-    /// The body breaks a rule of the form.
+    /// The body breaks a rule of the format.
     public struct Malformed: Error, Equatable {}
 
     private var buffer: [UInt8] = []
@@ -59,7 +66,7 @@ public struct SyncFrameReader {
         buffer.append(contentsOf: bytes)
     }
 
-    /// The next whole frame; nil until more has come.
+    /// The next complete frame; nil until more bytes have arrived.
     public mutating func next() throws(Malformed) -> SyncFrame? {
         guard buffer.count - start >= SyncFrame.headerBytes else { return nil }
         let header = Array(buffer[start..<start + SyncFrame.headerBytes])

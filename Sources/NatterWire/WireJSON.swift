@@ -1,16 +1,17 @@
 internal import FoundationEssentials
 
-/// JSON by Foundation's encoder and decoder, with what the interface asks for on top.
+/// JSON by Foundation's encoder and decoder, as strict as the API promises, with a fast path for messages.
 public enum WireJSON {
-    /// Why bytes were not taken.
+    /// Why bytes could not be decoded.
     public enum Failure: Error, Equatable {
         /// Not JSON, or not UTF-8.
         case malformed
-        /// JSON, but a field is missing or of the wrong type: its name.
+        /// JSON, but the field of this name is missing or of the wrong type. Empty for a value that is no object.
         case field(String)
     }
 
-    /// One object on one line, without a newline; keys in alphabetical order, so that equal values give equal bytes.
+    /// Encodes an object on one line, without a newline. Keys are in alphabetical order, so that equal values give equal
+    /// bytes.
     public static func encode(_ value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -18,9 +19,9 @@ public enum WireJSON {
         return Array(data)
     }
 
-    public static func encode(_ value: some DirectlyWritten) -> [UInt8] {
+    public static func encode(_ value: some JSONWritable) -> [UInt8] {
         var bytes: [UInt8] = []
-        // A message of usual length.
+        // Room for a message of usual length.
         bytes.reserveCapacity(512)
         value.write(to: &bytes)
         return bytes
@@ -32,17 +33,32 @@ public enum WireJSON {
         try decodeByDecoder(from: bytes)
     }
 
-    /// The same for a message, of which so many come that the decoder would take longer than all else together: one of plain
-    /// strings, which most are, is read at one go.
+    /// Decodes a message to be sent, of which there are so many that most skip the decoder: see `JSONReader.plainFields`.
     public static func decode(
         _: SendRequest.Type = SendRequest.self, from bytes: some Collection<UInt8>
     ) throws(Failure) -> SendRequest {
-        if let request = bytes.withContiguousStorageIfAvailable({ SendRequest(plain: UnsafeRawBufferPointer($0)) })
-            ?? nil
-        {
-            return request
+        try decode(SendRequest.self, from: bytes, conversation: nil)
+    }
+
+    /// Decodes a message to be sent that need not say where.
+    ///
+    /// - Parameter conversation: where it goes if it does not say; nil if it must.
+    public static func decode(
+        _: SendRequest.Type = SendRequest.self, from bytes: some Collection<UInt8>, conversation: String?
+    ) throws(Failure) -> SendRequest {
+        let plain = bytes.withContiguousStorageIfAvailable {
+            SendRequest(plain: UnsafeRawBufferPointer($0), conversation: conversation)
         }
-        return try decodeByDecoder(from: bytes)
+        if case .some(.some(let request)) = plain { return request }
+        guard let conversation else { return try decodeByDecoder(from: bytes) }
+        let line: SendLine = try decodeByDecoder(from: bytes)
+        return SendRequest(conversation: line.conversation ?? conversation, text: line.text, id: line.id)
+    }
+
+    private struct SendLine: Decodable {
+        let conversation: String?
+        let text: String
+        let id: String?
     }
 
     private static func decodeByDecoder<Value: Decodable>(
@@ -51,7 +67,7 @@ public enum WireJSON {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
         let data = Data(bytes)
         guard !data.contains(0), String(validating: data, as: UTF8.self) != nil,
-            data.withUnsafeBytes({ JSONGrammar.accepts($0) })
+            data.withUnsafeBytes({ JSONReader.accepts($0) })
         else { throw .malformed }
         do {
             return try JSONDecoder().decode(Value.self, from: data)
@@ -60,7 +76,7 @@ public enum WireJSON {
             case .keyNotFound(let key, _): throw .field(key.stringValue)
             case .typeMismatch(_, let context), .valueNotFound(_, let context):
                 throw .field(context.codingPath.last?.stringValue ?? "")
-            // It is JSON: what is left are numbers that the field can't be, without the field's name.
+            // The bytes are JSON, so this is a number out of the field's range. Foundation does not name the field.
             case .dataCorrupted(let context): throw .field(context.codingPath.last?.stringValue ?? "")
             @unknown default: throw .malformed
             }
@@ -70,33 +86,28 @@ public enum WireJSON {
     }
 }
 
-extension SendRequest {
-    /// - Returns: nil for anything but one object of plain strings, each field once: the decoder then says what it is.
-    fileprivate init?(plain bytes: UnsafeRawBufferPointer) {
-        guard let fields = JSONGrammar.plainFields(bytes) else { return nil }
-        var (conversation, text, id): (String?, String?, String?)
-        func take(_ field: JSONGrammar.PlainField, _ target: inout String?) -> Bool {
-            guard target == nil else { return false }
-            // No string of JSON has a zero byte in it, so none is missed that `decode` would refuse.
-            target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[field.value]), as: UTF8.self)
-            return target != nil
-        }
-        for field in fields {
-            let name = bytes[field.name]
-            let isTaken =
-                if name.elementsEqual("text".utf8) {
-                    take(field, &text)
-                } else if name.elementsEqual("conversation".utf8) {
-                    take(field, &conversation)
-                } else if name.elementsEqual("id".utf8) {
-                    take(field, &id)
-                } else {
-                    // What nobody asks for has to be UTF-8, too.
-                    false
-                }
-            guard isTaken else { return nil }
-        }
-        guard let conversation, let text else { return nil }
-        self.init(conversation: conversation, text: text, id: id)
+/// A field that is `null` if it has no value; a synthesized encoding would leave it out. When read, it may be missing.
+@propertyWrapper
+public struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
+    public var wrappedValue: Value?
+
+    public init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
+    }
+}
+
+extension OrNull: Equatable where Value: Equatable {}
+
+extension KeyedDecodingContainer {
+    public func decode<Value>(_: OrNull<Value>.Type, forKey key: Key) throws -> OrNull<Value> {
+        OrNull(wrappedValue: try decodeIfPresent(Value.self, forKey: key))
     }
 }

@@ -53,6 +53,13 @@ struct WireTests {
                 type: Bool.random(using: &generator) ? "conversation" : nil)
         }
         for one in conversations { #expect(WireJSON.encode(one) == (try encoded(one)), "seed \(seed)") }
+        for message in messages {
+            var line = try WireJSON.decode(ExportLine.self, from: encoded(message))
+            if Bool.random(using: &generator) { line.seq = nil }
+            #expect(WireJSON.encode(line) == (try encoded(line)), "seed \(seed)")
+            let request = SendRequest(conversation: message.conversation, text: message.text, id: message.kind)
+            #expect(WireJSON.encode(request) == (try encoded(request)), "seed \(seed)")
+        }
         let isMore = Bool.random(using: &generator)
         let page = MessageList(messages: messages, head: generator.next(), more: isMore, next: generator.next())
         #expect(WireJSON.encode(page) == (try encoded(page)), "seed \(seed)")

@@ -1,5 +1,6 @@
 public import NatterHTTP
 public import NatterLanguage
+internal import NatterWire
 
 /// Why the server did not do what it was asked.
 public enum APIError: Error, PhraseConvertible {
@@ -10,31 +11,32 @@ public enum APIError: Error, PhraseConvertible {
     /// Something has answered, but no server of ours.
     case foreign(Phrase)
 
-    /// What a server says of a refused request.
+    /// A server's answer to a request that it refused.
     public struct Refusal: Sendable, Equatable {
         public var status: Int
-        /// As the interface names it, such as `bad_name`; of a newer server perhaps one that we do not know.
+        /// The API's name for it, such as `bad_name`. A newer server may send one that this version does not know.
         public var code: String
+        /// English.
         public var message: String
+        private var parts: PhraseParts?
         /// What `Retry-After` asks for, 0 to 86 400.
         public var retryAfterSeconds: Int?
-        /// The range that can't be read, where the code is `damaged`.
+        /// With the code `damaged`: the range of messages that can't be read.
         public var from: UInt64?
         public var to: UInt64?
 
-        public init(
-            status: Int, code: String, message: String, retryAfterSeconds: Int? = nil, from: UInt64? = nil,
-            to: UInt64? = nil
-        ) {
+        public init(status: Int, code: String, message: String) {
             (self.status, self.code, self.message) = (status, code, message)
-            (self.retryAfterSeconds, self.from, self.to) = (retryAfterSeconds, from, to)
         }
 
-        /// The server's words, which are English, in the reader's language as far as it is one of its usual sentences.
-        public var phrase: Phrase {
-            Catalogue.isInUse
-                ? Phrase(recognizing: message, among: ServerSentences.templates) : Phrase(verbatim: message)
+        init(_ body: ErrorBody, status: Int, retryAfterSeconds: Int? = nil) {
+            self.init(status: status, code: body.error.code, message: body.error.message)
+            (parts, from, to) = (body.error.phrase, body.error.from, body.error.to)
+            self.retryAfterSeconds = retryAfterSeconds
         }
+
+        /// The message, translated if the catalogue has it.
+        public var phrase: Phrase { Phrase(parts, saying: message) }
     }
 
     /// Whether the server may have acted on the request although nothing said so.

@@ -50,8 +50,7 @@ final class BatchAnswers {
             throw Malformed(reason: "a line of its answer is neither a message nor an error")
         }
         refusal = APIError.Refusal(
-            status: ErrorCode(rawValue: body.error.code)?.status ?? ErrorCode.badRequest.status, code: body.error.code,
-            message: body.error.message, from: body.error.from, to: body.error.to)
+            body, status: ErrorCode(rawValue: body.error.code)?.status ?? ErrorCode.badRequest.status)
     }
 
     /// By its first key, since servers write keys in alphabetical order; whatever else comes is looked at closely.

@@ -26,7 +26,7 @@ public struct MessageBatch: Sendable {
     /// - Parameter request: with an id.
     public mutating func append(_ request: SendRequest, number: Int64) {
         items.append(Item(request: request, number: number, start: bytes.count))
-        request.appendJSON(to: &bytes)
+        request.write(to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
     }
 
@@ -58,20 +58,5 @@ public struct MessageBatch: Sendable {
     var body: [UInt8] {
         guard let start = items.dropFirst(doneCount).first?.start else { return [] }
         return Array(bytes[start...])
-    }
-}
-
-extension SendRequest {
-    /// Appends `{"conversation","id","text"}` without a line break.
-    func appendJSON(to bytes: inout [UInt8]) {
-        bytes.append(contentsOf: #"{"conversation":"#.utf8)
-        JSONText.append(conversation, to: &bytes)
-        if let id {
-            bytes.append(contentsOf: #","id":"#.utf8)
-            JSONText.append(id, to: &bytes)
-        }
-        bytes.append(contentsOf: #","text":"#.utf8)
-        JSONText.append(text, to: &bytes)
-        bytes.append(UInt8(ascii: "}"))
     }
 }

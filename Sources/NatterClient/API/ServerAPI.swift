@@ -73,9 +73,7 @@ public final class ServerAPI {
     ///
     /// - Parameter timeoutMilliseconds: for the whole of it.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
-        var body: [UInt8] = []
-        message.appendJSON(to: &body)
-        let answer = try post("/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
+        let answer = try post("/v1/messages", WireJSON.encode(message), deadlineMilliseconds: timeoutMilliseconds)
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
@@ -188,9 +186,8 @@ public final class ServerAPI {
         if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
             return .refused(
                 APIError.Refusal(
-                    status: response.status, code: body.error.code, message: body.error.message,
-                    retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause),
-                    from: body.error.from, to: body.error.to))
+                    body, status: response.status,
+                    retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
         }
         switch response.status {
         // A proxy in front of a server that is not there.

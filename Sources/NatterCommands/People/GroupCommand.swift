@@ -164,7 +164,7 @@ enum GroupCommand {
             } catch APIError.refused(let refusal) where refusal.code == ErrorCode.noSuchUser.rawValue {
                 throw CommandFailure(
                     .notFound, code: refusal.code,
-                    "\(refusal.message); see 'natter users' and 'natter group members \(group)'")
+                    "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")
             }
         }
         context.confirm("'\(group)' is changed")

@@ -55,7 +55,7 @@ struct APIError: Error {
         if code == .busy { retryAfter = 1 }
     }
 
-    var body: ErrorBody { ErrorBody(code, message.english, from: range?.lowerBound, to: range?.upperBound) }
+    var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
 
     func reply(note: String? = nil) -> Reply {
         let notes = [note, detail].compactMap { $0 }
@@ -75,7 +75,7 @@ extension Reply {
         json(WireJSON.encode(value), status, note)
     }
 
-    static func json(_ value: some DirectlyWritten, status: Int = 200, note: String? = nil) -> Reply {
+    static func json(_ value: some JSONWritable, status: Int = 200, note: String? = nil) -> Reply {
         json(WireJSON.encode(value), status, note)
     }
 

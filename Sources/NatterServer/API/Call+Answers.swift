@@ -19,7 +19,7 @@ extension Call {
         respond(lines, note) { line, bytes in bytes += WireJSON.encode(line) }
     }
 
-    func respond(lines: [some DirectlyWritten], note: String) {
+    func respond(lines: [some JSONWritable], note: String) {
         respond(lines, note) { line, bytes in line.write(to: &bytes) }
     }
 

@@ -42,14 +42,13 @@ enum MessageRoutes {
         }
     }
 
-    /// Checks what can be checked of a message without the store.
+    /// Makes a message for the store, which checks its text and whether it may be sent.
     static func newMessage(_ request: SendRequest) throws(APIError) -> NewMessage {
         var key: IdempotencyKey?
         if let id = request.id {
             key = IdempotencyKey(id)
             if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
-        do throws(TextError) { try TextError.check(request.text) } catch { throw APIError(.badText, error.phrase) }
         return NewMessage(conversation: request.conversation, text: request.text, key: key)
     }
 }

@@ -31,6 +31,15 @@ struct ConversationTests {
         #expect(list["more"] == false)
     }
 
+    @Test("an error has its key and values beside its message")
+    func errorParts() throws {
+        let server = try TestServer()
+        let error = try server.account("alice").get("/v1/conversations/nowhere").json["error"]
+        #expect(error?["message"]?.text == "there is no conversation 'nowhere'")
+        #expect(error?["phrase"]?["key"]?.text == "there is no conversation '%s'")
+        #expect(error?["phrase"]?["values"]?.items.compactMap(\.text) == ["nowhere"])
+    }
+
     @Test("a personal conversation without a message is there, but in no list")
     func unwritten() throws {
         let server = try TestServer()

@@ -1,4 +1,6 @@
-/// The words of the interface for what went wrong, each with its HTTP status.
+public import NatterLanguage
+
+/// The error codes of the API, each with its HTTP status.
 public enum ErrorCode: String, Sendable, CaseIterable {
     case badRequest = "bad_request"
     case badJSON = "bad_json"
@@ -52,22 +54,40 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     }
 }
 
-/// `{"error":{"code","message"}}`, in answers and, with `line`, in the place of a refused line's message.
+/// `{"error":{"code","message","phrase"}}`: the answer to a refused request, or, with `line`, to a refused line of one.
 public struct ErrorBody: Codable, Sendable, Equatable {
     public struct Detail: Codable, Sendable, Equatable {
         public var code: String
+        /// English.
         public var message: String
-        /// The range that can't be read, where the code is `damaged`.
+        /// The message in parts, so that a client can translate it. Older servers leave it out.
+        public var phrase: PhraseParts?
+        /// With the code `damaged`: the range of messages that can't be read.
         public var from: UInt64?
         public var to: UInt64?
+
+        fileprivate init(_ code: ErrorCode, _ phrase: Phrase, from: UInt64?, to: UInt64?) {
+            (self.code, self.message, self.phrase) = (code.rawValue, phrase.english, PhraseParts(phrase))
+            (self.from, self.to) = (from, to)
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            code = try container.decode(String.self, forKey: .code)
+            message = try container.decode(String.self, forKey: .message)
+            // The message says the same, so parts that this version does not understand are no reason to refuse it.
+            phrase = try? container.decodeIfPresent(PhraseParts.self, forKey: .phrase)
+            from = try container.decodeIfPresent(UInt64.self, forKey: .from)
+            to = try container.decodeIfPresent(UInt64.self, forKey: .to)
+        }
     }
 
     public var error: Detail
     /// The number of the line in a streamed request, counted from 1.
     public var line: Int?
 
-    public init(_ code: ErrorCode, _ message: String, line: Int? = nil, from: UInt64? = nil, to: UInt64? = nil) {
-        error = Detail(code: code.rawValue, message: message, from: from, to: to)
+    public init(_ code: ErrorCode, _ message: Phrase, line: Int? = nil, from: UInt64? = nil, to: UInt64? = nil) {
+        error = Detail(code, message, from: from, to: to)
         self.line = line
     }
 }

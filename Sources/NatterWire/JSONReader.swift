@@ -1,16 +1,16 @@
-/// Whether bytes are one JSON value as RFC 8259 has it, in which each string is one of Unicode (half a surrogate pair is not).
+/// Reads JSON strictly by RFC 8259, in which every string is valid Unicode (half a surrogate pair is not).
 ///
-/// Foundation's decoder takes more than that (a comma before a closing bracket, `01`), and does not look closely at fields
-/// that nobody asks for; so whether a body is JSON would depend on what else is in it. This looks at all of it, and once.
-struct JSONGrammar {
-    /// Foundation's own limit; what lies deeper is refused.
-    static let maximumDepth = 512
+/// Foundation's decoder accepts more (a comma before a closing bracket, `01`), and checks only the fields that it is asked
+/// for. So whether a body is JSON would depend on its other fields. This checks all of it, once.
+struct JSONReader {
+    /// Foundation's own limit; deeper values are refused.
+    private static let maximumDepth = 512
 
-    /// A field of the outermost object whose name and value are strings that stand for themselves, without an escape: where
-    /// they are, without the quotes.
-    struct PlainField {
-        let name: Range<Int>
-        let value: Range<Int>
+    /// A string without its quotes.
+    private struct Text {
+        let range: Range<Int>
+        /// Whether the bytes stand for themselves, without an escape.
+        let isPlain: Bool
     }
 
     private let bytes: UnsafeRawBufferPointer
@@ -18,18 +18,21 @@ struct JSONGrammar {
 
     private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
+    /// Whether the bytes are one JSON value.
+    ///
     /// - Parameter bytes: valid UTF-8.
     static func accepts(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var grammar = JSONGrammar(bytes)
-        return grammar.takeDocument()
+        var reader = JSONReader(bytes)
+        return reader.takeDocument()
     }
 
-    /// The fields of an object that has none but plain ones. Whether they are UTF-8 is for the caller to see.
+    /// The fields of an object whose values are all strings, and in which no string has an escape. The caller checks that
+    /// they are UTF-8.
     ///
-    /// - Returns: nil for what is not JSON, and for all other JSON.
-    static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [PlainField]? {
-        var grammar = JSONGrammar(bytes)
-        return grammar.takePlainObject()
+    /// - Returns: nil for anything else, JSON or not.
+    static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [(name: Range<Int>, value: Range<Int>)]? {
+        var reader = JSONReader(bytes)
+        return reader.takePlainObject()
     }
 
     private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
@@ -44,31 +47,31 @@ struct JSONGrammar {
         while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { index += 1 }
     }
 
-    /// A loop with a stack of its own, so that no input can exhaust the thread's.
+    /// A loop with its own stack, so that no input can exhaust the thread's.
     private mutating func takeDocument() -> Bool {
-        /// For each open bracket whether it is an object's.
+        /// For each open bracket: whether it is an object's.
         var open: [Bool] = []
         while true {
             skipSpace()
-            // A value begins here.
+            // A value starts here.
             if take("{") {
                 skipSpace()
                 if !take("}") {
-                    guard open.count < JSONGrammar.maximumDepth, takeName() else { return false }
+                    guard open.count < JSONReader.maximumDepth, takeName() else { return false }
                     open.append(true)
                     continue
                 }
             } else if take("[") {
                 skipSpace()
                 if !take("]") {
-                    guard open.count < JSONGrammar.maximumDepth else { return false }
+                    guard open.count < JSONReader.maximumDepth else { return false }
                     open.append(false)
                     continue
                 }
             } else if !takeScalar() {
                 return false
             }
-            // A value has ended here, and with it perhaps what it stands in.
+            // A value ends here, and perhaps the ones around it.
             while true {
                 skipSpace()
                 guard let isObject = open.last else { return index == bytes.count }
@@ -83,18 +86,18 @@ struct JSONGrammar {
         }
     }
 
-    private mutating func takePlainObject() -> [PlainField]? {
+    private mutating func takePlainObject() -> [(name: Range<Int>, value: Range<Int>)]? {
         skipSpace()
         guard take("{") else { return nil }
-        var fields: [PlainField] = []
+        var fields: [(name: Range<Int>, value: Range<Int>)] = []
         while true {
             skipSpace()
-            guard let name = takePlainString() else { return nil }
+            guard let name = takeString(), name.isPlain else { return nil }
             skipSpace()
             guard take(":") else { return nil }
             skipSpace()
-            guard let value = takePlainString() else { return nil }
-            fields.append(PlainField(name: name, value: value))
+            guard let value = takeString(), value.isPlain else { return nil }
+            fields.append((name.range, value.range))
             skipSpace()
             if take(",") { continue }
             guard take("}") else { return nil }
@@ -103,30 +106,16 @@ struct JSONGrammar {
         }
     }
 
-    private mutating func takePlainString() -> Range<Int>? {
-        guard take("\"") else { return nil }
-        let start = index
-        while let byte = next {
-            if byte == UInt8(ascii: "\"") {
-                index += 1
-                return start..<index - 1
-            }
-            guard byte >= 0x20, byte != UInt8(ascii: "\\") else { return nil }
-            index += 1
-        }
-        return nil
-    }
-
-    /// A field's name and its colon.
+    /// Takes a field's name and its colon.
     private mutating func takeName() -> Bool {
-        guard takeString() else { return false }
+        guard takeString() != nil else { return false }
         skipSpace()
         return take(":")
     }
 
     private mutating func takeScalar() -> Bool {
         switch next {
-        case UInt8(ascii: "\""): takeString()
+        case UInt8(ascii: "\""): takeString() != nil
         case UInt8(ascii: "t"): takeWord("true")
         case UInt8(ascii: "f"): takeWord("false")
         case UInt8(ascii: "n"): takeWord("null")
@@ -144,21 +133,26 @@ struct JSONGrammar {
         }
     }
 
-    private mutating func takeString() -> Bool {
-        guard take("\"") else { return false }
+    /// - Returns: nil if there is no string here, or a malformed one.
+    private mutating func takeString() -> Text? {
+        guard take("\"") else { return nil }
+        let start = index
+        var isPlain = true
         while let byte = next {
             index += 1
             switch byte {
-            case UInt8(ascii: "\""): return true
-            case UInt8(ascii: "\\"): if !takeEscape() { return false }
-            case 0..<0x20: return false
+            case UInt8(ascii: "\""): return Text(range: start..<index - 1, isPlain: isPlain)
+            case UInt8(ascii: "\\"):
+                isPlain = false
+                if !takeEscape() { return nil }
+            case 0..<0x20: return nil
             default: break
             }
         }
-        return false
+        return nil
     }
 
-    /// What follows a backslash.
+    /// Takes an escape behind its backslash.
     private mutating func takeEscape() -> Bool {
         guard let byte = next else { return false }
         index += 1
@@ -181,7 +175,7 @@ struct JSONGrammar {
     private mutating func takeHexDigits() -> UInt16? {
         var value: UInt16 = 0
         for _ in 0..<4 {
-            guard let digit = next.flatMap(JSONGrammar.hexDigit) else { return nil }
+            guard let digit = next.flatMap(JSONReader.hexDigit) else { return nil }
             value = value << 4 | digit
             index += 1
         }
@@ -190,7 +184,7 @@ struct JSONGrammar {
 
     private mutating func takeNumber() -> Bool {
         _ = take("-")
-        // Only zero itself begins with a zero.
+        // Only zero itself starts with a zero.
         if !take("0"), takeDigits() == 0 { return false }
         if take("."), takeDigits() == 0 { return false }
         if take("e") || take("E") {
@@ -213,5 +207,38 @@ struct JSONGrammar {
         case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(byte - UInt8(ascii: "A") + 10)
         default: nil
         }
+    }
+}
+
+extension SendRequest {
+    /// Reads one object of plain strings, each field once.
+    ///
+    /// - Returns: nil for anything else; the decoder then reads it, or says what is wrong.
+    init?(plain bytes: UnsafeRawBufferPointer, conversation usual: String?) {
+        guard let fields = JSONReader.plainFields(bytes) else { return nil }
+        var (conversation, text, id): (String?, String?, String?)
+        func take(_ value: Range<Int>, _ target: inout String?) -> Bool {
+            guard target == nil else { return false }
+            // A JSON string has no zero byte, so this misses none that `WireJSON.decode` would refuse.
+            target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[value]), as: UTF8.self)
+            return target != nil
+        }
+        for (name, value) in fields {
+            let name = bytes[name]
+            let isTaken =
+                if name.elementsEqual("text".utf8) {
+                    take(value, &text)
+                } else if name.elementsEqual("conversation".utf8) {
+                    take(value, &conversation)
+                } else if name.elementsEqual("id".utf8) {
+                    take(value, &id)
+                } else {
+                    // An unknown field must be UTF-8 too, which the decoder's path checks.
+                    false
+                }
+            guard isTaken else { return nil }
+        }
+        guard let conversation = conversation ?? usual, let text else { return nil }
+        self.init(conversation: conversation, text: text, id: id)
     }
 }

@@ -1,6 +1,6 @@
 public import NatterModel
 
-/// A message as the interface writes it.
+/// A message in the API.
 public struct MessageObject: Codable, Sendable, Equatable {
     public var conversation: String
     public var conversationID: String
@@ -14,10 +14,10 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var text: String
     /// Absent for plain text.
     public var kind: String?
-    /// The seq that an edit or a deletion is about.
+    /// The seq of the message that an edit or a deletion refers to.
     public var about: UInt64?
     public var imported: Bool?
-    /// `message` in a line of sync; absent elsewhere.
+    /// `message` in a line of `sync`; absent elsewhere.
     public var type: String?
 
     enum CodingKeys: String, CodingKey {
@@ -40,7 +40,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         self.type = type
     }
 
-    /// nil where a field is not what a server of ours would send.
+    /// nil if a field is not one that a natter server sends.
     public var message: Message? {
         guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), seq > 0 else {
             return nil
@@ -59,7 +59,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
     }
 }
 
-/// A conversation as the interface writes it, from the side of one reader.
+/// A conversation in the API, as one reader sees it.
 public struct ConversationObject: Codable, Sendable, Equatable {
     public var name: String
     public var id: String
@@ -67,13 +67,13 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     public var kind: String
     public var first: UInt64
     public var head: UInt64
-    /// 64 hexadecimal digits: the hash chain at the head.
+    /// The hash chain at the head, as 64 hexadecimal digits.
     public var hash: String
     public var read: UInt64
     public var unread: UInt64
     /// `null` in an empty conversation.
     @OrNull public var last: MessageObject?
-    /// `conversation` in a line of sync; absent elsewhere.
+    /// `conversation` in a line of `sync`; absent elsewhere.
     public var type: String?
 
     public init(
@@ -82,23 +82,6 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     ) {
         (self.name, self.id, self.kind, self.first, self.head) = (name, id, kind, first, head)
         (self.hash, self.read, self.unread, self.last, self.type) = (hash, read, unread, last, type)
-    }
-}
-
-/// A user as the interface writes it.
-public struct UserObject: Codable, Sendable, Equatable {
-    public var name: String
-    public var online: Bool
-    /// RFC 3339; `null` for one who was never seen.
-    @OrNull public var lastSeen: String?
-
-    enum CodingKeys: String, CodingKey {
-        case name, online
-        case lastSeen = "last_seen"
-    }
-
-    public init(name: String, online: Bool, lastSeen: Timestamp?) {
-        (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
     }
 }
 
@@ -123,12 +106,20 @@ public struct ConversationList: Codable, Sendable {
     }
 }
 
-public struct UserList: Codable, Sendable {
-    public var users: [UserObject]
-    public var more: Bool
-    @OrNull public var next: String?
+/// A line that `export` writes and `import` reads. `import` ignores `seq`.
+public struct ExportLine: Codable, Sendable, Equatable {
+    public var seq: UInt64?
+    public var ts: Int64
+    public var sender: String
+    public var text: String
+    /// Absent for plain text.
+    public var kind: String?
 
-    public init(users: [UserObject], more: Bool, next: String?) {
-        (self.users, self.more, self.next) = (users, more, next)
+    public init(_ message: Message) {
+        seq = message.seq.rawValue
+        ts = message.time.milliseconds
+        sender = message.sender
+        text = message.text
+        kind = message.kind == .text ? nil : message.kind.name
     }
 }

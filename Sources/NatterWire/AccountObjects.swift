@@ -1,0 +1,86 @@
+public import NatterModel
+
+/// The answer to `register` and `login`. The token is absent if it was set as a cookie.
+public struct SessionAnswer: Codable, Sendable {
+    public var name: String
+    public var token: String?
+    public init(name: String, token: String?) { (self.name, self.token) = (name, token) }
+}
+
+/// Whether a name can be registered.
+public struct NameAnswer: Codable, Sendable {
+    public var name: String
+    public var free: Bool
+    public init(name: String, free: Bool) { (self.name, self.free) = (name, free) }
+}
+
+public struct WhoamiAnswer: Codable, Sendable, Equatable {
+    public var name: String
+    public var admin: Bool
+    public var scope: String
+    public var created: String
+    @OrNull public var expires: String?
+
+    public init(name: String, admin: Bool, scope: String, created: String, expires: String?) {
+        (self.name, self.admin, self.scope, self.created, self.expires) = (name, admin, scope, created, expires)
+    }
+}
+
+public struct ReadAnswer: Codable, Sendable {
+    public var read: UInt64
+    public init(read: UInt64) { self.read = read }
+}
+
+/// A user in the API.
+public struct UserObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var online: Bool
+    /// RFC 3339; `null` if the user was never online.
+    @OrNull public var lastSeen: String?
+
+    enum CodingKeys: String, CodingKey {
+        case name, online
+        case lastSeen = "last_seen"
+    }
+
+    public init(name: String, online: Bool, lastSeen: Timestamp?) {
+        (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
+    }
+}
+
+public struct UserList: Codable, Sendable {
+    public var users: [UserObject]
+    public var more: Bool
+    @OrNull public var next: String?
+
+    public init(users: [UserObject], more: Bool, next: String?) {
+        (self.users, self.more, self.next) = (users, more, next)
+    }
+}
+
+/// A member of a group.
+public struct MemberObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var admin: Bool
+    public var online: Bool
+    @OrNull public var lastSeen: String?
+
+    enum CodingKeys: String, CodingKey {
+        case name, admin, online
+        case lastSeen = "last_seen"
+    }
+
+    public init(name: String, admin: Bool, online: Bool, lastSeen: String?) {
+        (self.name, self.admin, self.online, self.lastSeen) = (name, admin, online, lastSeen)
+    }
+}
+
+public struct MemberList: Codable, Sendable {
+    public var users: [MemberObject]
+    public var more: Bool
+    @OrNull public var next: String?
+
+    public init(users: [MemberObject], more: Bool, next: String?) {
+        (self.users, self.more, self.next) = (users, more, next)
+    }
+}

@@ -1,0 +1,189 @@
+/// A type that writes its own JSON, the same bytes as the encoder would.
+///
+/// The server and the client handle so many messages and conversations that the encoder would take longer than all
+/// other work together. Everything else goes through `WireJSON` and the encoder. WireTests holds both writers against
+/// each other.
+public protocol JSONWritable: Encodable, Sendable {
+    /// Appends the object without a line break, with its keys in alphabetical order.
+    func write(to bytes: inout [UInt8])
+}
+
+extension MessageObject: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        if let about { bytes.appendField("about", about) }
+        bytes.appendField("conversation", conversation)
+        bytes.appendField("conversation_id", conversationID)
+        bytes.appendField("cursor", cursor)
+        if let imported { bytes.appendField("imported", imported) }
+        if let kind { bytes.appendField("kind", kind) }
+        bytes.appendField("sender", sender)
+        bytes.appendField("seq", seq)
+        bytes.appendField("text", text)
+        bytes.appendField("time", time)
+        bytes.appendField("ts", ts)
+        if let type { bytes.appendField("type", type) }
+        bytes.endObject()
+    }
+}
+
+extension ConversationObject: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("first", first)
+        bytes.appendField("hash", hash)
+        bytes.appendField("head", head)
+        bytes.appendField("id", id)
+        bytes.appendField("kind", kind)
+        bytes.appendField("last", last)
+        bytes.appendField("name", name)
+        bytes.appendField("read", read)
+        if let type { bytes.appendField("type", type) }
+        bytes.appendField("unread", unread)
+        bytes.endObject()
+    }
+}
+
+extension MessageList: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("head", head)
+        bytes.appendField("messages", messages)
+        bytes.appendField("more", more)
+        bytes.appendField("next", next)
+        bytes.endObject()
+    }
+}
+
+extension ConversationList: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("conversations", conversations)
+        bytes.appendField("more", more)
+        bytes.appendFieldName("next")
+        if let next { bytes.appendJSON(next) } else { bytes.append(contentsOf: "null".utf8) }
+        bytes.endObject()
+    }
+}
+
+extension SendRequest: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("conversation", conversation)
+        if let id { bytes.appendField("id", id) }
+        bytes.appendField("text", text)
+        bytes.endObject()
+    }
+}
+
+extension ExportLine: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        if let kind { bytes.appendField("kind", kind) }
+        bytes.appendField("sender", sender)
+        if let seq { bytes.appendField("seq", seq) }
+        bytes.appendField("text", text)
+        bytes.appendField("ts", ts)
+        bytes.endObject()
+    }
+
+    /// Writes a line from the bytes of a stored message, which are known to be UTF-8, without making strings of them.
+    ///
+    /// - Parameter kind: nil for plain text.
+    public static func write(
+        seq: UInt64, ts: Int64, sender: UnsafeRawBufferPointer, text: UnsafeRawBufferPointer, kind: String?,
+        to bytes: inout [UInt8]
+    ) {
+        bytes.beginObject()
+        if let kind { bytes.appendField("kind", kind) }
+        bytes.appendFieldName("sender")
+        bytes.appendJSON(utf8: sender)
+        bytes.appendField("seq", seq)
+        bytes.appendFieldName("text")
+        bytes.appendJSON(utf8: text)
+        bytes.appendField("ts", ts)
+        bytes.endObject()
+    }
+}
+
+// MARK: - Objects and their fields
+
+extension [UInt8] {
+    fileprivate mutating func beginObject() { append(UInt8(ascii: "{")) }
+    fileprivate mutating func endObject() { append(UInt8(ascii: "}")) }
+
+    fileprivate mutating func appendFieldName(_ name: StaticString) {
+        if last != UInt8(ascii: "{") { append(UInt8(ascii: ",")) }
+        append(UInt8(ascii: "\""))
+        name.withUTF8Buffer { append(contentsOf: $0) }
+        self += [UInt8(ascii: "\""), UInt8(ascii: ":")]
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ value: String) {
+        appendFieldName(name)
+        appendJSON(value)
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ value: some BinaryInteger) {
+        appendFieldName(name)
+        append(contentsOf: String(value).utf8)
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ value: Bool) {
+        appendFieldName(name)
+        append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ value: (some JSONWritable)?) {
+        appendFieldName(name)
+        if let value { value.write(to: &self) } else { append(contentsOf: "null".utf8) }
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ values: [some JSONWritable]) {
+        appendFieldName(name)
+        append(UInt8(ascii: "["))
+        for (index, value) in values.enumerated() {
+            if index > 0 { append(UInt8(ascii: ",")) }
+            value.write(to: &self)
+        }
+        append(UInt8(ascii: "]"))
+    }
+
+    // MARK: Strings
+
+    /// Appends a JSON string with its quotes, escaped as far as RFC 8259 requires.
+    mutating func appendJSON(_ text: String) {
+        var text = text
+        text.withUTF8 { appendJSON(utf8: UnsafeRawBufferPointer($0)) }
+    }
+
+    fileprivate mutating func appendJSON(utf8 text: UnsafeRawBufferPointer) {
+        append(UInt8(ascii: "\""))
+        // Runs that need no escape are copied whole, because most texts are one run.
+        var run = 0
+        for (index, byte) in text.enumerated() {
+            guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+            append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run..<index]))
+            run = index + 1
+            appendEscape(byte)
+        }
+        append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run...]))
+        append(UInt8(ascii: "\""))
+    }
+
+    private mutating func appendEscape(_ byte: UInt8) {
+        append(UInt8(ascii: "\\"))
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"): append(byte)
+        case 0x08: append(UInt8(ascii: "b"))
+        case 0x09: append(UInt8(ascii: "t"))
+        case 0x0A: append(UInt8(ascii: "n"))
+        case 0x0C: append(UInt8(ascii: "f"))
+        case 0x0D: append(UInt8(ascii: "r"))
+        default:
+            append(contentsOf: "u00".utf8)
+            let digits: StaticString = "0123456789abcdef"
+            digits.withUTF8Buffer { self += [$0[Int(byte >> 4)], $0[Int(byte & 15)]] }
+        }
+    }
+}

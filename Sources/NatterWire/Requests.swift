@@ -1,0 +1,108 @@
+// Bodies of requests, in the order of the API's routes.
+
+/// Registers an account.
+public struct RegisterRequest: Codable, Sendable {
+    public var name: String
+    public var password: String
+    public var invite: String?
+
+    public init(name: String, password: String, invite: String? = nil) {
+        (self.name, self.password, self.invite) = (name, password, invite)
+    }
+}
+
+public struct LoginRequest: Codable, Sendable {
+    public var name: String
+    public var password: String
+    public var cookie: Bool?
+
+    public init(name: String, password: String) { (self.name, self.password) = (name, password) }
+}
+
+public struct LogoutRequest: Codable, Sendable {
+    public var all: Bool?
+    public init(all: Bool?) { self.all = all }
+}
+
+public struct PasswordRequest: Codable, Sendable {
+    public var old: String
+    public var new: String
+    public init(old: String, new: String) { (self.old, self.new) = (old, new) }
+}
+
+/// A message to be sent.
+public struct SendRequest: Codable, Sendable {
+    public var conversation: String
+    public var text: String
+    public var id: String?
+
+    public init(conversation: String, text: String, id: String?) {
+        (self.conversation, self.text, self.id) = (conversation, text, id)
+    }
+}
+
+public struct ReadRequest: Codable, Sendable {
+    public var seq: UInt64
+    public init(seq: UInt64) { self.seq = seq }
+}
+
+/// Creates a group or changes one. A change may leave out any field.
+public struct GroupRequest: Codable, Sendable {
+    public var name: String?
+    /// Whether anyone may join.
+    public var open: Bool?
+
+    public init(name: String?, open: Bool?) { (self.name, self.open) = (name, open) }
+}
+
+/// Adds a member to a group, or changes one.
+public struct MemberRequest: Codable, Sendable {
+    /// Absent: unchanged.
+    public var admin: Bool?
+    /// Whether to refuse a user who is not a member yet, with `no_such_user`, rather than add them.
+    public var existing: Bool?
+
+    public init(admin: Bool? = nil, existing: Bool? = nil) { (self.admin, self.existing) = (admin, existing) }
+}
+
+/// Creates a token for a program.
+public struct TokenRequest: Codable, Sendable {
+    public var label: String
+    /// `all`, `send:CONVERSATION` or `read:CONVERSATION`.
+    public var scope: String
+    /// RFC 3339; absent or null: the token never expires.
+    public var expires: String?
+
+    public init(label: String, scope: String, expires: String?) {
+        (self.label, self.scope, self.expires) = (label, scope, expires)
+    }
+}
+
+/// Creates an account for another user.
+public struct AccountRequest: Codable, Sendable {
+    public var name: String
+    public var password: String
+    public var admin: Bool?
+
+    public init(name: String, password: String, admin: Bool? = nil) {
+        (self.name, self.password, self.admin) = (name, password, admin)
+    }
+}
+
+/// Changes an account. Absent fields stay unchanged.
+public struct AccountChangeRequest: Codable, Sendable {
+    public var disabled: Bool?
+    public var admin: Bool?
+    public var password: String?
+
+    public init(disabled: Bool? = nil, admin: Bool? = nil, password: String? = nil) {
+        (self.disabled, self.admin, self.password) = (disabled, admin, password)
+    }
+}
+
+/// Creates an invitation.
+public struct InviteRequest: Codable, Sendable {
+    /// RFC 3339; absent: seven days from now.
+    public var expires: String?
+    public init(expires: String?) { self.expires = expires }
+}

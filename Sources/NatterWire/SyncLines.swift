@@ -1,0 +1,61 @@
+/// The last line of a sync.
+public struct SyncEnd: Codable, Sendable, Equatable {
+    public var type = "end"
+    public var cursor: String
+    public var more: Bool
+    public init(cursor: String, more: Bool) { (self.cursor, self.more) = (cursor, more) }
+}
+
+/// A line of sync: a range of messages that the server cannot read.
+public struct SyncDamage: Codable, Sendable, Equatable {
+    public var type = "damaged"
+    public var conversation: String
+    public var conversationID: String
+    public var from: UInt64
+    public var to: UInt64
+
+    enum CodingKeys: String, CodingKey {
+        case type, conversation, from, to
+        case conversationID = "conversation_id"
+    }
+
+    public init(conversation: String, conversationID: String, from: UInt64, to: UInt64) {
+        (self.conversation, self.conversationID) = (conversation, conversationID)
+        (self.from, self.to) = (from, to)
+    }
+}
+
+/// A line of sync: how far the user has read.
+public struct SyncRead: Codable, Sendable, Equatable {
+    public var type = "read"
+    public var conversation: String
+    public var conversationID: String
+    public var read: UInt64
+
+    enum CodingKeys: String, CodingKey {
+        case type, conversation, read
+        case conversationID = "conversation_id"
+    }
+
+    public init(conversation: String, conversationID: String, read: UInt64) {
+        (self.conversation, self.conversationID, self.read) = (conversation, conversationID, read)
+    }
+}
+
+/// A line of sync: a conversation that the user is no longer in.
+public struct SyncGone: Codable, Sendable, Equatable {
+    public var type = "gone"
+    public var conversation: String
+    public var conversationID: String
+    /// `removed`, `left` or `deleted`.
+    public var reason: String
+
+    enum CodingKeys: String, CodingKey {
+        case type, conversation, reason
+        case conversationID = "conversation_id"
+    }
+
+    public init(conversation: String, conversationID: String, reason: String) {
+        (self.conversation, self.conversationID, self.reason) = (conversation, conversationID, reason)
+    }
+}
