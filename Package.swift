@@ -58,7 +58,7 @@ let rooms = [
     // The full-text index and its query language.
     room("NatterSearch", imports: basics + ["NatterSQLite"]),
     // One conversation's log files and their index, kept in step: append, find, read.
-    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite"]),
+    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch"]),
     // The server's store: journal, numbering, sealing, recovery, accounts, groups.
     room(
         "NatterStore",
@@ -88,7 +88,8 @@ let rooms = [
     room(
         "NatterCommands",
         imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI",
+            "NatterCrypto", "NatterLog", "NatterArchive", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient",
+            "NatterCLI",
         ]),
     // The commands of natterd.
     room(
@@ -126,7 +127,8 @@ let testTargets = [
     room(
         "FaultSimulation",
         imports: basics + [
-            "NatterCrypto", "NatterStore", "NatterWire", "NatterClient", "TestSupport", "SystemSupport",
+            "NatterCrypto", "NatterArchive", "NatterStore", "NatterWire", "NatterClient", "TestSupport",
+            "SystemSupport",
         ], path: "Tests/FaultSimulation"),
     program(
         "torture", imports: ["NatterSystem", "TestSupport", "SystemSupport", "FaultSimulation"], path: "Tests/Torture"),
@@ -173,8 +175,9 @@ let testTargets = [
     tests(
         "FaultSimulationTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterStore", "NatterClient", "TestSupport",
-            "SystemSupport", "FaultSimulation",
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterArchive", "NatterStore",
+            "NatterClient",
+            "TestSupport", "SystemSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
     tests("ProgramTests", of: ["TestSupport"]),

@@ -4,12 +4,12 @@ public import NatterLog
 public import NatterModel
 public import NatterSystem
 
-/// What can go wrong with logs and index together.
+/// A failure of log files and their index.
 public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case disk(DiskError)
     case index(SQLiteError)
     case log(LogError)
-    /// Messages that exist and can't be read: the exact range, and where the damage lies.
+    /// Messages exist and can't be read: exactly these, and where the damage is.
     case damaged(from: Seq, to: Seq, detail: Phrase)
 
     public var phrase: Phrase {
@@ -21,7 +21,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// No room left, and nothing else is wrong.
+    /// The disk is full, and nothing else is wrong.
     public var isFull: Bool {
         switch self {
         case .disk(let error), .log(.disk(let error)): error.isFull
@@ -30,7 +30,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// The disk did not do what it was told to, so what it holds is not known.
+    /// A write or sync failed, so the content of the disk is unknown.
     public var leavesUnknown: Bool {
         switch self {
         case .disk(let error), .log(.disk(let error)): error.leavesUnknown
@@ -39,7 +39,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Brings what the rooms below throw into one type.
+    /// Converts the errors of the rooms below.
     public init(_ error: any Error) {
         switch error {
         case let error as ArchiveError: self = error

@@ -1,4 +1,4 @@
-public import NatterCrypto
+internal import NatterCrypto
 public import NatterSQLite
 internal import NatterLanguage
 public import NatterLog
@@ -6,7 +6,7 @@ public import NatterModel
 public import NatterSystem
 internal import Synchronization
 
-/// What several readers share: open segment files with their dictionaries, and blocks unpacked of late.
+/// Shared by several readers: open segment files with their dictionaries, and blocks that were unpacked recently.
 public final class ArchiveCache: Sendable {
     struct SegmentKey: Hashable {
         let conversation: Int64
@@ -41,22 +41,14 @@ public final class ArchiveCache: Sendable {
         return block
     }
 
-    /// Forgets a conversation's files, which were replaced or removed.
+    /// Forgets a conversation whose files were replaced or removed.
     public func forget(_ conversation: Int64) {
         segments.withLock { $0.removeAll { $0.conversation == conversation } }
         blocks.withLock { $0.removeAll { $0.conversation == conversation } }
     }
 }
 
-/// A block, unpacked, with the chain before its first message.
-public struct OpenBlock: Sendable {
-    public let records: Records
-    public let hashBefore: Digest
-
-    public init(records: Records, hashBefore: Digest) { (self.records, self.hashBefore) = (records, hashBefore) }
-}
-
-/// Keeps the entries used last.
+/// Keeps the most recently used entries.
 struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var entries: [Key: (value: Value, used: UInt64)] = [:]
     private var clock: UInt64 = 0
@@ -74,7 +66,7 @@ struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         set {
             clock += 1
             entries[key] = newValue.map { ($0, clock) }
-            // Few entries, and each made by reading a file: looking through all of them is nothing beside that.
+            // A linear search is cheap: there are few entries, and each cost the reading of a file.
             if entries.count > capacity, let oldest = entries.min(by: { $0.value.used < $1.value.used })?.key {
                 entries[oldest] = nil
             }
@@ -86,14 +78,14 @@ struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 }
 
-/// Reads sealed messages: index rows from one connection, blocks from the files. For one thread at a time.
+/// Reads sealed messages: rows through one connection, blocks from the files. For one thread at a time.
 public final class ArchiveReader {
     public let connection: Connection
     let cache: ArchiveCache
 
     public init(connection: Connection, cache: ArchiveCache) { (self.connection, self.cache) = (connection, cache) }
 
-    /// The block that a row names, checked as far as its checksums go; not unpacked.
+    /// The block that a row names, with its checksums verified; not unpacked.
     public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
         do {
             let segment = try self.segment(of: row, conversation)
@@ -123,7 +115,7 @@ public final class ArchiveReader {
         }
     }
 
-    /// The newest 64 KiB of sealed text before a seq: what a new segment takes as dictionary.
+    /// The newest 64 KiB of sealed text before a seq, which become a new segment's dictionary.
     public func textBefore(_ seq: Seq, of conversation: ConversationIdentity) throws(ArchiveError) -> [UInt8] {
         var pieces: [ArraySlice<UInt8>] = []
         var room = LogDictionary.maximumBytes
@@ -132,7 +124,7 @@ public final class ArchiveReader {
             while room > 0, next > .zero,
                 let row = try ArchiveRows.block(containing: next, of: conversation.number, on: connection)
             {
-                // A damaged block gives no dictionary; what is packed without one can be read all the same.
+                // Text behind a damaged block is left out: a dictionary is optional.
                 guard let block = try? open(row, of: conversation) else { break }
                 let text = block.records.lastText(limit: room)
                 if text.isEmpty { break }
@@ -157,7 +149,7 @@ public final class ArchiveReader {
             do {
                 segment = try Segment.open(at: path, on: cache.disk)
             } catch LogError.damaged(let path, let offset, let reason) {
-                // The dictionary may be what is damaged: the index has a second copy of it.
+                // The damage may be in the dictionary, of which the index has a second copy.
                 guard let spare = try spareDictionary(of: row) else {
                     throw LogError.damaged(path: path, offset: offset, reason: reason)
                 }
@@ -177,7 +169,7 @@ public final class ArchiveReader {
         return try ArchiveRows.dictionary(segment.dictionary, on: connection)
     }
 
-    /// Damage and missing files become a range of messages; an error of the system stays one.
+    /// Turns damage and missing files into `damaged` messages; other errors stay what they are.
     private func damage(_ error: any Error, _ row: BlockRow) -> ArchiveError {
         switch error {
         case LogError.damaged, LogError.newerFormat:

@@ -1,16 +1,16 @@
-public import NatterSQLite
 public import NatterLog
 public import NatterModel
+public import NatterSQLite
 
-/// A conversation as files and tables know it.
+/// A conversation's identity in files and tables.
 public struct ConversationIdentity: Sendable, Hashable {
     /// The database's own number for it.
     public let number: Int64
     public let id: ConversationID
     public let kind: ConversationKind
-    /// A group's name, or `general`; empty for a personal one.
+    /// A group's name, or `general`; empty for a personal conversation.
     public let name: String
-    /// Both users of a personal one, in byte order.
+    /// Both users of a personal conversation, in byte order.
     public let users: [String]
 
     public init(number: Int64, id: ConversationID, kind: ConversationKind, name: String, users: [String]) {
@@ -18,15 +18,15 @@ public struct ConversationIdentity: Sendable, Hashable {
     }
 }
 
-/// What the index knows of one segment file.
+/// One segment file in the index.
 public struct SegmentRow: Sendable, Equatable {
     public var conversation: Int64
     public var firstSeq: Seq
     public var generation: Int
-    /// Bytes that are recorded; what lies beyond was written but not yet recorded.
+    /// The bytes that are recorded. Bytes beyond them were written but not recorded yet.
     public var size: UInt64
     public var dictionary: DictionaryID
-    /// Never appended to again: full, or something is wrong with its end.
+    /// Nothing is appended any more: the file is full, or its end is damaged.
     public var isClosed: Bool
 
     public init(
@@ -42,7 +42,7 @@ public struct SegmentRow: Sendable, Equatable {
     }
 }
 
-/// What the index knows of one block.
+/// One block in the index.
 public struct BlockRow: Sendable, Equatable {
     public var conversation: Int64
     public var firstSeq: Seq
@@ -50,7 +50,7 @@ public struct BlockRow: Sendable, Equatable {
     public var segmentSeq: Seq
     public var generation: Int
     public var offset: UInt64
-    /// Header and stored bytes.
+    /// Of header and stored bytes.
     public var length: Int
     public var revision: UInt32
     public var lowTime: Timestamp
@@ -88,7 +88,7 @@ public struct BlockRow: Sendable, Equatable {
     }
 }
 
-/// The queries over those tables.
+/// The queries of `ArchiveSchema`'s tables.
 public enum ArchiveRows {
     private static let blockColumns =
         "conversation,first_seq,count,segment_seq,generation,offset,length,revision,low_time,high_time,last_commit"
@@ -97,12 +97,28 @@ public enum ArchiveRows {
     public static func block(
         containing seq: Seq, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
+        let row = try block(atOrBefore: seq, of: conversation, on: connection)
+        return row.flatMap { $0.lastSeq >= seq ? $0 : nil }
+    }
+
+    /// The last block that begins at or before a seq, whether it reaches the seq or not.
+    static func block(
+        atOrBefore seq: Seq, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> BlockRow? {
         let statement = try connection.statement(
             "SELECT \(blockColumns) FROM block WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
         try statement.bind(conversation, seq.rawValue)
-        guard try statement.step() else { return nil }
-        let row = BlockRow(statement)
-        return row.lastSeq >= seq ? row : nil
+        return try statement.step() ? BlockRow(statement) : nil
+    }
+
+    /// All blocks of a conversation as runs, lowest first.
+    static func extents(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [RunExtent] {
+        let statement = try connection.statement(
+            "SELECT first_seq,count,low_time,high_time FROM block WHERE conversation=? ORDER BY first_seq")
+        try statement.bind(conversation)
+        var extents: [RunExtent] = []
+        while try statement.step() { extents.append(RunExtent(statement)) }
+        return extents
     }
 
     /// The blocks that hold something of `range`, lowest first, at most `limit`.
@@ -122,7 +138,7 @@ public enum ArchiveRows {
         return rows
     }
 
-    /// The newest block that holds nothing after a commit. Walks back from the end: as far as the reader is behind.
+    /// The newest block without messages after a commit. The query walks back from the end, as far as the reader is behind.
     public static func lastBlock(
         upTo commit: Commit, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
@@ -144,7 +160,7 @@ public enum ArchiveRows {
         return try statement.step() ? BlockRow(statement) : nil
     }
 
-    /// For each block of a conversation, lowest first: its first seq, and the highest time of it and all before it.
+    /// For each block of a conversation, lowest first: its first seq, and the highest time in it and in all blocks before it.
     public static func highestTimes(
         of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [(firstSeq: Seq, highest: Timestamp)] {
@@ -181,7 +197,7 @@ public enum ArchiveRows {
             isClosed: statement.bool(5))
     }
 
-    /// The segment that is appended to next, or was last.
+    /// The newest segment, the only one that may be appended to.
     public static func lastSegment(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> SegmentRow?
     {
         let statement = try connection.statement(
@@ -223,4 +239,36 @@ public enum ArchiveRows {
         let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
         try statement.run(dictionary.id.bytes, dictionary.encode())
     }
+}
+
+/// The tables that a server's store and a client's replica share: where each block of each conversation is. They can be made
+/// again from the log files.
+public enum ArchiveSchema {
+    /// `conversation` is this database's own number for a conversation, assigned when the conversation first appears.
+    public static let tables = """
+        CREATE TABLE segment (
+            conversation INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            dictionary BLOB NOT NULL,
+            closed INTEGER NOT NULL,
+            PRIMARY KEY (conversation, first_seq, generation)
+        ) WITHOUT ROWID;
+        CREATE TABLE block (
+            conversation INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            segment_seq INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            offset INTEGER NOT NULL,
+            length INTEGER NOT NULL,
+            revision INTEGER NOT NULL,
+            low_time INTEGER NOT NULL,
+            high_time INTEGER NOT NULL,
+            last_commit INTEGER NOT NULL,
+            PRIMARY KEY (conversation, first_seq)
+        ) WITHOUT ROWID;
+        CREATE TABLE dictionary (id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+        """
 }

@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel

@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterLog
@@ -73,7 +74,7 @@ enum SearchCommand {
                 return true
             }
             try console.output.flush()
-            for hole in search.missing { note(hole.range, of: hole.conversation, context) }
+            for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             // The next search finds these in the index. It is no failure of this one if that can't be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: mirror.location) }
             return found == 0 ? .nothingFound : .success
@@ -82,12 +83,12 @@ enum SearchCommand {
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { try printer.write($0) }
             try console.output.flush()
-            for hole in search.missing { note(hole.range, of: hole.conversation, context) }
+            for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             return search.foundCount == 0 ? .nothingFound : .success
         }
     }
 
-    private static func note(_ range: ClosedRange<Seq>, of conversation: ReplicaConversation, _ context: Context) {
+    private static func note(_ range: ClosedRange<Seq>, of conversation: ConversationLog, _ context: Context) {
         context.console.note(
             "messages \(range.lowerBound) to \(range.upperBound) of '\(conversation.name)' were not searched: they are "
                 + "missing or damaged")

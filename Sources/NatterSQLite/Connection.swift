@@ -3,23 +3,23 @@ internal import Glibc
 internal import NatterLanguage
 public import NatterSystem
 
-/// One connection to one SQLite file. To be used by one thread at a time.
+/// One connection to one SQLite file. For one thread at a time.
 ///
 /// SQLite 3.7.0 to 3.51.2 can lose a committed transaction when two connections write or checkpoint at once ("WAL-reset
-/// bug"; fixed in 3.51.3). So one connection alone is opened with `.writer`, by whoever holds the store's lock; all others
-/// are `.reader`: they cannot write, and never checkpoint, not even by closing.
+/// bug"; fixed in 3.51.3). So only the process that holds the store's lock opens a connection as `.writer`, and only one.
+/// All others are `.reader`: they cannot write, and never checkpoint, not even when they close.
 public final class Connection {
     public enum Role: Sendable {
-        /// Reads, writes and checkpoints. Makes the file, mode 0600, if it is not there.
+        /// Reads, writes and checkpoints. Creates the file with mode 0600 if it does not exist.
         case writer
         /// Reads only.
         case reader
     }
 
     public enum Durability: Sendable {
-        /// A commit is on the disk when it returns.
+        /// A commit is durable when it returns.
         case full
-        /// A crash may lose the last commits, never more: for what can be made again.
+        /// A crash may lose the last commits, never more: for data that can be made again.
         case normal
     }
 
@@ -31,9 +31,9 @@ public final class Connection {
     private var cached: [String: OpaquePointer] = [:]
 
     /// - Parameters:
-    ///   - checksums: whether each page has a checksum: always, but for a database in memory, which has no file.
+    ///   - checksums: whether each page has a checksum. Only a database in memory has none.
     ///   - disk: where the file is.
-    /// - Throws: `cannotOpen`; `corrupt` where the file is no database.
+    /// - Throws: `cannotOpen`; `corrupt` if the file is not a database.
     public convenience init(
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(SQLiteError) {
@@ -47,7 +47,7 @@ public final class Connection {
         try self.init(path, isReader: role == .reader, checksums: checksums, disk: disk, settings: settings)
     }
 
-    /// For a new file that a copy is written into and that is worth nothing before it is whole: no journal, no syncs.
+    /// For a new file that receives a copy. It is worth nothing before it is complete, so it has no journal and no syncs.
     convenience init(copyTarget path: String, disk: any Disk) throws(SQLiteError) {
         try self.init(
             path, isReader: false, checksums: true, disk: disk,
@@ -95,9 +95,10 @@ public final class Connection {
         sqlite3_close_v2(handle)
     }
 
-    /// SQLite makes files as the umask has it, and its WAL like the file: so a new file is there before, for its owner only.
+    /// SQLite creates files with the umask's mode, and its write-ahead log with the mode of the database. So this creates the
+    /// file first, for its owner only.
     private static func makePrivate(_ path: String) throws(SQLiteError) {
-        // Never opened where it exists: closing any descriptor of a file lets go of all of the process's locks on it.
+        // O_EXCL: closing any descriptor of an existing file would release all of the process's locks on it.
         let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         if descriptor >= 0 {
             close(descriptor)
@@ -106,8 +107,8 @@ public final class Connection {
         }
     }
 
-    /// Has on the disk what another process left in the write-ahead log of a database, where there is any. To be called before
-    /// anything is moved out of it into the database, or written behind it.
+    /// Makes durable what another process left in a database's write-ahead log, if there is one. Call it before anything is
+    /// checkpointed out of the log, or appended to it.
     ///
     /// - SeeAlso: `Disk.makeDurable`.
     public static func makeLogDurable(of path: String, on disk: any Disk) throws(DiskError) {
@@ -115,20 +116,20 @@ public final class Connection {
         if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
     }
 
-    /// Runs statements that give no rows, several at once if need be.
+    /// Runs one or several statements that return no rows.
     public func execute(_ sql: String) throws(SQLiteError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
         if code != SQLITE_OK { throw error(code) }
     }
 
-    /// A prepared statement, kept for the next time; reset when the returned value goes.
+    /// A prepared statement from the cache. It goes back there, reset, when the returned value ends.
     public func statement(_ sql: StaticString) throws(SQLiteError) -> Statement {
         try statement(sql.description)
     }
 
-    /// The same for text put together by us (a table of a certain day); never from what came from outside.
+    /// The same for SQL that the program composes, never from input.
     public func statement(_ sql: String) throws(SQLiteError) -> Statement {
-        // Taken out while in use, so that a second use of the same text inside the first gets one of its own.
+        // Out of the cache while in use, so that a nested use of the same SQL gets a statement of its own.
         if let kept = cached.removeValue(forKey: sql) { return Statement(handle: kept, sql: sql, connection: self) }
         var prepared: OpaquePointer?
         let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
@@ -155,14 +156,14 @@ public final class Connection {
         }
     }
 
-    /// Runs `body` on one state of the database, whatever others commit meanwhile. Keep it short: it pins the WAL.
+    /// Runs `body` on one state of the database, whatever others commit meanwhile. Keep it short: no checkpoint can pass it.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
         try execute("BEGIN")
         defer { rollBack() }
         return try body()
     }
 
-    /// Ends a transaction without effect; harmless outside one.
+    /// Rolls a transaction back; harmless outside one.
     public func rollBack() {
         if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
     }
@@ -170,7 +171,7 @@ public final class Connection {
     /// Whether no transaction is open.
     public var isIdle: Bool { sqlite3_get_autocommit(handle) != 0 }
 
-    /// Whether the file that is open is no longer the one of that name.
+    /// Whether the path now names another file than the open one, or none.
     public var fileHasMoved: Bool {
         var hasMoved: Int32 = 0
         return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved) == SQLITE_OK && hasMoved != 0
@@ -181,18 +182,18 @@ public final class Connection {
     /// How many rows were changed since the connection was opened.
     public var totalChangedRows: Int { Int(sqlite3_total_changes(handle)) }
 
-    /// Moves what the WAL holds into the database file.
+    /// Checkpoints: moves the write-ahead log's content into the database file.
     ///
-    /// - Parameter truncating: also wait for readers and cut the WAL to nothing.
-    /// - Throws: `inputOutput`, after which nothing more may be written: what is in the file is unknown.
+    /// - Parameter truncating: also wait for readers and truncate the log.
+    /// - Throws: `inputOutput`. Write nothing more after it: the content of the file is unknown.
     public func checkpoint(truncating: Bool) throws(SQLiteError) {
         let mode = truncating ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
     }
 
-    /// Has closing leave the WAL as it is, rather than move it into the database: two syncs less for whoever writes little
-    /// and often. `checkpoint` is then up to the caller.
+    /// Leaves the write-ahead log as it is on closing, instead of checkpointing it: two syncs fewer for programs that write
+    /// little and often. The caller has to checkpoint.
     public func leaveWALOnClose() { natter_sqlite_no_checkpoint_on_close(handle) }
 
     func error(_ code: Int32) -> SQLiteError { Connection.error(code: code, handle: handle, path: path) }
@@ -214,4 +215,25 @@ public final class Connection {
 
     /// SQLite's own number for its release, as 3040001.
     public static var libraryVersion: Int { Int(sqlite3_libversion_number()) }
+}
+
+extension Connection {
+    /// Copies one state of the database into a new file, whatever others commit meanwhile.
+    ///
+    /// It uses SQLite's backup, because reading the file directly would release all of the process's locks on it when the
+    /// descriptor is closed. A single step makes the copy consistent and finite however busy the writer is; no checkpoint can
+    /// pass it while the file is written. The caller syncs the file, and removes what a failure leaves.
+    ///
+    /// - Parameter target: a path without a file. The copy has mode 0600 and page checksums of its own.
+    /// - Throws: `SQLiteError`; `corrupt` if a page can't be read, which the copy then lacks.
+    public func copy(to target: String, disk: any Disk) throws(SQLiteError) {
+        let copy = try Connection(copyTarget: target, disk: disk)
+        guard let backup = sqlite3_backup_init(copy.handle, "main", handle, "main") else {
+            throw copy.error(sqlite3_errcode(copy.handle))
+        }
+        let code = sqlite3_backup_step(backup, -1)
+        let finished = sqlite3_backup_finish(backup)
+        guard code == SQLITE_DONE else { throw copy.error(code) }
+        guard finished == SQLITE_OK else { throw copy.error(finished) }
+    }
 }

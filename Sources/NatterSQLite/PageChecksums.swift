@@ -1,11 +1,11 @@
 internal import CSQLite
-internal import NatterSystem
+public import NatterSystem
 
-/// A checksum in the last bytes of each page of a database, which SQLite leaves free for such ends ("reserved bytes").
-/// SQLite itself notices damage only where it makes no sense; a flipped bit in a posting list would be a wrong answer.
+/// Puts a checksum into the last bytes of each page of a database, which SQLite reserves for extensions ("reserved bytes").
+/// SQLite itself notices damage only if it breaks a structure; a flipped bit in a posting list would be a wrong answer.
 ///
-/// Takes the place of the methods that read and write the database file, for one connection. The WAL has checksums of
-/// SQLite's own.
+/// Replaces the methods that read and write the database file of one connection. The write-ahead log has SQLite's own
+/// checksums.
 final class PageChecksums {
     /// CRC-32C of the rest of the page and of the page's number, little-endian.
     static let byteCount = 4
@@ -18,10 +18,10 @@ final class PageChecksums {
 
     private let methods: UnsafeMutablePointer<Methods>
 
-    /// For a connection that was just opened and did not read yet. New files get room for the checksums; in files that
-    /// have none, all is damaged.
+    /// For a connection that was just opened and has not read yet. New files reserve room for the checksums; a file without
+    /// checksums counts as damaged.
     ///
-    /// - Returns: nil if SQLite does not let us.
+    /// - Returns: nil if SQLite refuses.
     init?(_ connection: OpaquePointer) {
         var file: UnsafeMutablePointer<sqlite3_file>?
         var reserved = Int32(PageChecksums.byteCount)
@@ -37,14 +37,14 @@ final class PageChecksums {
         file.pointee.pMethods = UnsafeRawPointer(methods).assumingMemoryBound(to: sqlite3_io_methods.self)
     }
 
-    /// To be let go after the connection is closed.
+    /// Must outlive the open connection.
     deinit { methods.deallocate() }
 
     private static func original(_ file: UnsafeMutablePointer<sqlite3_file>?) -> UnsafePointer<sqlite3_io_methods>? {
         UnsafeRawPointer(file?.pointee.pMethods)?.assumingMemoryBound(to: Methods.self).pointee.original
     }
 
-    /// SQLite also reads parts of the first page, less than the least page.
+    /// SQLite also reads parts of the first page that are smaller than any page.
     private static func isPage(_ count: Int32, at offset: Int64) -> Bool {
         count >= 512 && offset % Int64(count) == 0
     }
@@ -54,7 +54,7 @@ final class PageChecksums {
         return withUnsafeBytes(of: page.littleEndian) { Checksum.crc32c($0, continuing: crc) }
     }
 
-    /// Whether the checksum of a page, the last bytes of it, is right.
+    /// Whether the checksum in the last bytes of a page is correct.
     static func isWhole(_ page: UnsafeRawBufferPointer, at offset: Int64) -> Bool {
         let stored = page.loadUnaligned(fromByteOffset: page.count - byteCount, as: UInt32.self)
         return checksum(page, page: offset / Int64(page.count)) == UInt32(littleEndian: stored)
@@ -67,7 +67,7 @@ final class PageChecksums {
             guard let read = original(file)?.pointee.xRead else { return SQLITE_IOERR }
             let code = read(file, buffer, count, offset)
             guard isPage(count, at: offset) else { return code }
-            // A page that is cut off was cut off by someone else: SQLite asks for none that it did not write.
+            // SQLite reads only pages that it wrote, so something else truncated this one.
             if code == SQLiteError.shortRead { return SQLITE_CORRUPT }
             guard code == SQLITE_OK else { return code }
             return isWhole(UnsafeRawBufferPointer(start: buffer, count: Int(count)), at: offset)
@@ -88,4 +88,33 @@ final class PageChecksums {
                 return write(file, page.baseAddress, count, offset)
             }
         }
+}
+
+/// Reads the pages of a database file without SQLite, to find out which ones are damaged.
+public enum PageScan {
+    /// The offsets of the pages whose checksum differs, and of a last page that is cut short.
+    ///
+    /// - Parameter file: nobody may write to it meanwhile. If it is not a database, 0 is the only offset.
+    public static func damagedPages(of file: any DiskFile) throws(DiskError) -> [UInt64] {
+        let size = try file.size()
+        let header = try file.read(count: 100, at: 0)
+        guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
+            return size > 0 ? [0] : []
+        }
+        // 1 stands for 65,536.
+        let stored = UInt64(header[16]) << 8 | UInt64(header[17])
+        let pageSize = stored == 1 ? 65_536 : stored
+        guard pageSize >= 512, pageSize & (pageSize - 1) == 0 else { return [0] }
+        var damaged: [UInt64] = []
+        var offset: UInt64 = 0
+        while offset < size {
+            let page = try file.read(count: Int(pageSize), at: offset)
+            let isWhole =
+                page.count == Int(pageSize)
+                && page.withUnsafeBytes { PageChecksums.isWhole($0, at: Int64(clamping: offset)) }
+            if !isWhole { damaged.append(offset) }
+            offset += pageSize
+        }
+        return damaged
+    }
 }

@@ -6,13 +6,13 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public enum Reason: Sendable, Equatable {
         /// No room left; nothing was changed.
         case full
-        /// The disk failed; what is on it is unknown.
+        /// The disk failed; its content is unknown.
         case inputOutput
-        /// The file is damaged, or no database.
+        /// The file is damaged, or not a database.
         case corrupt
         /// Another process holds the lock.
         case busy
-        /// A uniqueness or other rule of the schema was hit.
+        /// A constraint of the schema was violated.
         case constraint
         /// The file can't be opened.
         case cannotOpen
@@ -31,7 +31,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         (self.reason, self.code, self.message, self.path) = (reason, code, message, path)
     }
 
-    /// The disk did not do what it was told to, so what the file holds is not known.
+    /// A write or sync failed, so the content of the file is unknown.
     public var leavesUnknown: Bool { reason == .inputOutput && !SQLiteError.lookCodes.contains(code) }
 
     // Macros that Swift cannot import.

@@ -1,16 +1,16 @@
 internal import NatterLanguage
 
-/// A database's schema as numbered steps. `PRAGMA user_version` says how many of them a file has seen; what is missing is
-/// done in one transaction, so a file is always at one step or another, never between.
+/// A database's schema as numbered steps. `PRAGMA user_version` counts the steps that were applied to a file. The missing
+/// ones are applied in one transaction, so a file is never between two steps.
 public struct Schema: Sendable {
     public let steps: [String]
 
-    /// - Parameter steps: SQL, from the first ever to the newest. Old ones are never changed, only added to.
+    /// - Parameter steps: SQL, oldest first. Append to them; never change a published one.
     public init(steps: [String]) { self.steps = steps }
 
     /// Brings the file up to date.
     ///
-    /// - Throws: `newerSchema` if a newer natter has been here.
+    /// - Throws: `newerSchema` if a newer natter migrated the file.
     public func migrate(_ connection: Connection) throws {
         let version = try Schema.version(of: connection)
         guard version < steps.count else {
@@ -25,7 +25,7 @@ public struct Schema: Sendable {
 
     /// For connections that only read: the schema must be one that this program knows.
     ///
-    /// - Returns: how many steps the file has seen.
+    /// - Returns: how many steps were applied to the file.
     @discardableResult
     public func check(_ connection: Connection) throws -> Int {
         let version = try Schema.version(of: connection)

@@ -1,6 +1,6 @@
 internal import CSQLite
 
-/// A prepared statement while it is in use; goes back to its connection in the end.
+/// A prepared statement in use. It goes back to its connection's cache when it ends.
 ///
 /// Bind with `bind`, one value for each `?` in order; read rows with `step` and the column readers.
 public struct Statement: ~Copyable {
@@ -21,7 +21,7 @@ public struct Statement: ~Copyable {
         }
     }
 
-    /// Goes to the next row.
+    /// Moves to the next row.
     /// - Returns: false at the end.
     public borrowing func step() throws(SQLiteError) -> Bool {
         switch sqlite3_step(handle) {
@@ -31,7 +31,7 @@ public struct Statement: ~Copyable {
         }
     }
 
-    /// Runs a statement that gives no rows.
+    /// Runs a statement that returns no rows.
     public borrowing func run(_ values: any SQLValue...) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
             try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
@@ -40,7 +40,7 @@ public struct Statement: ~Copyable {
         sqlite3_reset(handle)
     }
 
-    /// Runs a statement with the parameters (row, text) that gives no rows, without a copy of the text.
+    /// Runs a statement with the parameters (row, text) that returns no rows. The text is not copied.
     ///
     /// - Parameter text: UTF-8, used only during the call.
     public borrowing func run(row: Int64, text: UnsafeRawBufferPointer) throws(SQLiteError) {
@@ -53,7 +53,7 @@ public struct Statement: ~Copyable {
         guard code == SQLITE_DONE else { throw connection.error(code) }
     }
 
-    /// Back to the start, for other values.
+    /// Resets the statement, so that it can run with other values.
     public borrowing func reset() { sqlite3_reset(handle) }
 
     public borrowing func int64(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
@@ -64,7 +64,7 @@ public struct Statement: ~Copyable {
     public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
     public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
 
-    /// Text of a column, broken UTF-8 repaired; empty for NULL.
+    /// The text of a column, malformed UTF-8 repaired; empty for NULL.
     public borrowing func text(_ column: Int) -> String {
         guard let pointer = sqlite3_column_text(handle, Int32(column)) else { return "" }
         let count = Int(sqlite3_column_bytes(handle, Int32(column)))
@@ -85,7 +85,7 @@ public struct Statement: ~Copyable {
         return try body(UnsafeRawBufferPointer(start: pointer, count: pointer == nil ? 0 : count))
     }
 
-    /// A column as it is, to be bound elsewhere.
+    /// The value of a column with its own type, to bind it elsewhere.
     public borrowing func value(_ column: Int) -> any SQLValue {
         switch sqlite3_column_type(handle, Int32(column)) {
         case SQLITE_NULL: Int64?.none
@@ -95,7 +95,7 @@ public struct Statement: ~Copyable {
         }
     }
 
-    /// Binds as many values as there are, in their order.
+    /// Binds a list of values in order.
     public borrowing func bind(all values: [any SQLValue]) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
             try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
@@ -107,13 +107,13 @@ public struct Statement: ~Copyable {
     }
 }
 
-/// One `?` of a statement, to be given a value.
+/// One `?` of a statement.
 public struct Parameter {
     let statement: OpaquePointer
     let index: Int32
 }
 
-/// What can be bound to a parameter.
+/// A type whose values can be bound to a parameter.
 public protocol SQLValue {
     func bind(to parameter: Parameter) -> Int32
 }
@@ -129,7 +129,7 @@ extension Int: SQLValue {
 }
 
 extension UInt64: SQLValue {
-    /// As the bits of an Int64; order above 2^63 is lost, which no number of ours reaches.
+    /// Stored as the bits of an Int64. Order is lost from 2^63 on, which no number of ours reaches.
     public func bind(to parameter: Parameter) -> Int32 { Int64(bitPattern: self).bind(to: parameter) }
 }
 

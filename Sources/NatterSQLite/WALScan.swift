@@ -1,11 +1,11 @@
 public import NatterSystem
 
-/// Looks through a write-ahead log without SQLite, for damage that SQLite takes for its end.
+/// Reads a write-ahead log without SQLite, to find damage that SQLite takes for the end of the log.
 ///
 /// SQLite ends a log at the first frame whose checksum differs, because a crash leaves such frames. But every commit is
-/// synced before the next begins, and each frame's checksum goes on from that of the frame before. So where a frame behind
-/// the bad one goes on from one that ends a commit, that commit was acknowledged, and would be gone without a word. What
-/// unfinished commits left there, one over another, never does.
+/// synced before the next begins, and each frame's checksum continues that of the frame before. So if a frame behind the bad
+/// one continues the checksum of a frame that ends a commit, that commit was acknowledged, and SQLite would drop it silently.
+/// Remains of unfinished commits never continue such a checksum.
 ///
 /// - SeeAlso: "WAL-mode File Format", sqlite.org/walformat.html.
 public enum WALScan {
@@ -14,9 +14,9 @@ public enum WALScan {
 
     /// The offset of the first frame that is damaged.
     ///
-    /// - Parameter file: not written to meanwhile.
-    /// - Returns: nil where what SQLite reads is all that was ever acknowledged, as far as can be told: damage of the last
-    ///   commit alone looks like an unfinished one, and that of the header like a log that was about to begin anew.
+    /// - Parameter file: nobody may write to it meanwhile.
+    /// - Returns: nil if SQLite reads everything that was acknowledged, as far as the log can tell. Damage of only the last
+    ///   commit looks like an unfinished commit, and a damaged header like a log that was about to start over.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
         let size = try file.size()
         guard size >= UInt64(headerBytes) else { return nil }
@@ -46,7 +46,8 @@ public enum WALScan {
         return isAcknowledged ? offset : nil
     }
 
-    /// Whether a frame from an offset on goes on from one that ends a commit. Frames of the log before have another salt.
+    /// Whether a frame from an offset on continues the checksum of a frame that ends a commit. Frames of the previous log have
+    /// another salt.
     private static func hasWholeCommit(
         from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64,
         isBigEndian: Bool
@@ -62,7 +63,7 @@ public enum WALScan {
                 continue
             }
             if let former, former.endsCommit {
-                var sum = Sum(isBigEndian: isBigEndian, goingOnFrom: former.sum)
+                var sum = Sum(isBigEndian: isBigEndian, continuing: former.sum)
                 sum.add(frame[..<8])
                 sum.add(frame[frameHeaderBytes...])
                 if sum.isEqual(to: frame[16..<24]) { return true }
@@ -84,8 +85,8 @@ public enum WALScan {
 
         init(isBigEndian: Bool) { self.isBigEndian = isBigEndian }
 
-        /// - Parameter stored: as a frame has it.
-        init(isBigEndian: Bool, goingOnFrom stored: ArraySlice<UInt8>) {
+        /// - Parameter stored: the checksum in a frame.
+        init(isBigEndian: Bool, continuing stored: ArraySlice<UInt8>) {
             self.isBigEndian = isBigEndian
             first = stored.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
             second = stored.dropFirst(4).reduce(0) { $0 << 8 | UInt32($1) }

@@ -1,6 +1,6 @@
 internal import NatterSQLite
 
-/// Says which parts of a text a query is about, to show them to the reader. To be used by one thread at a time.
+/// Finds the parts of a text that match a query, to show them to the reader. For one thread at a time.
 public final class SearchHighlighter {
     private struct Phrase {
         let words: [[UInt8]]
@@ -11,7 +11,7 @@ public final class SearchHighlighter {
     private let phrases: [Phrase]
     private var text = SearchText(keepsPieces: true)
 
-    /// - Throws: `SQLiteError` only where there is no memory.
+    /// - Throws: `SQLiteError` only if there is no memory.
     public init(_ query: SearchQuery) throws {
         let tokenizer = try WordTokenizer()
         var map = SearchText()
@@ -28,7 +28,7 @@ public final class SearchHighlighter {
     /// The words and phrases of the query in a text.
     ///
     /// - Parameter bytes: UTF-8.
-    /// - Returns: ranges of its bytes, each whole words, in order and apart from each other.
+    /// - Returns: ranges of the text's bytes: whole words, in order, without overlaps.
     public func ranges(in bytes: UnsafeRawBufferPointer) -> [Range<Int>] {
         let tokens = text.withMapped(bytes) { tokenizer.tokens(in: $0) }
         var found: [Range<Int>] = []
@@ -60,8 +60,8 @@ public final class SearchHighlighter {
     private func matches(_ phrase: Phrase, _ tokens: [WordTokenizer.Token], at start: Int) -> Bool {
         for (place, word) in phrase.words.enumerated() {
             let token = tokens[start + place].word
-            let mayGoOn = phrase.isPrefix && place == phrase.words.count - 1
-            guard mayGoOn ? token.starts(with: word) : token == word else { return false }
+            let matchesBeginning = phrase.isPrefix && place == phrase.words.count - 1
+            guard matchesBeginning ? token.starts(with: word) : token == word else { return false }
         }
         return true
     }
@@ -82,12 +82,12 @@ public final class SearchHighlighter {
                 end = next < text.pieces.count ? text.pieces[next].source : bytes.count
             }
         }
-        // A mark that was made one with the letter before it.
+        // A combining mark that the mapping joined with the letter before it.
         while bytes.count - end >= 2, bytes[end] == 0xCC || (bytes[end] == 0xCD && bytes[end + 1] < 0xB0) { end += 2 }
         return end
     }
 
-    /// - Returns: how many pieces begin before that place of the mapped text.
+    /// - Returns: how many pieces begin before this place of the mapped text.
     private func endOfPieces(before place: Int) -> Int {
         var (low, high) = (0, text.pieces.count)
         while low < high {

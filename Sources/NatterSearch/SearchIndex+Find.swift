@@ -9,13 +9,13 @@ extension SearchIndex {
 
     /// Finds messages, newest first.
     ///
-    /// In one conversation that means: by falling seq. Across conversations hits come range by range, the range with the
-    /// newest message first, by falling seq in each; `SearchHit.noNewerThan` bounds the times of all that is still to
-    /// come, so that `SearchNewest` can bring them into exact order without waiting for the last.
+    /// In one conversation, hits come by falling seq. Across conversations they come range by range, the range with the newest
+    /// message first, by falling seq in each. `SearchHit.noNewerThan` bounds the times of all hits still to come, so that
+    /// `SearchNewest` can sort them without waiting for the last.
     ///
     /// - Parameters:
-    ///   - since, until: leave out ranges that lie wholly outside, so hits outside may still come.
-    ///   - visit: what to do with a hit. A common word is never gathered whole if this ends the search early.
+    ///   - since, until: skip ranges that lie wholly outside. Hits outside may still come.
+    ///   - visit: gets each hit. If it ends the search early, the hits of a common word are never all collected.
     /// - Throws: `SearchIndexError.corrupt`, possibly after hits; `database`; and what `visit` throws.
     public func search(
         _ query: SearchQuery, in conversation: ConversationID? = nil, since: Timestamp? = nil,
@@ -38,19 +38,19 @@ extension SearchIndex {
     }
 }
 
-/// Hits of one range, as a part of all the rows that were found.
+/// The hits of one range, as a part of all rows that were found.
 private struct Found {
     let range: SearchRange
     let rows: ArraySlice<Int64>
 }
 
 private final class Search {
-    /// So few hits are gathered, whatever they belong to, and put in order afterwards.
+    /// Fewer hits than this are collected from all ranges, and sorted afterwards.
     private static let rareLimit = 64
-    /// The rows of the first group of ranges; each group is four times as large as the one before. Where each question
-    /// is costly, the second has all the rest.
+    /// The rows of the first group of ranges; each group is four times as large as the one before. If each FTS5 query is
+    /// costly, the second group has all the rest.
     private static let firstGroupRows: Int64 = 512
-    /// A group that lies in more pieces than this is asked for as one, hits between the pieces passed over.
+    /// A group that lies in more pieces than this is queried as one, and hits between the pieces are skipped.
     private static let pieceLimit = 64
 
     private let index: SearchIndex
@@ -64,8 +64,8 @@ private final class Search {
         (self.since, self.until) = (since, until)
     }
 
-    /// Visits the hits if there are few; that takes no walk through the ranges.
-    /// - Returns: false if there are many, or that would cost too much to learn: then none was visited.
+    /// Visits the hits if there are few, without a walk through the ranges.
+    /// - Returns: false if there are many, or counting them would cost too much. Then none was visited.
     func visitIfRare(_ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
         guard !query.isCostlyToStart else { return false }
         let rows = try rows(from: 1, to: .max, limit: Search.rareLimit)
@@ -90,7 +90,7 @@ private final class Search {
         return true
     }
 
-    /// Walks through the ranges in order, in groups that grow, until the visitor has enough.
+    /// Walks through the ranges in order, in growing groups, until the visitor has enough.
     func visitByGroups(_ visit: (SearchHit) throws -> SearchStep) throws {
         let statement = try rangesInOrder()
         var groupRows = Search.firstGroupRows
@@ -101,7 +101,7 @@ private final class Search {
         }
     }
 
-    /// The next ranges that have so many rows together; fewer at the end.
+    /// The next ranges that together have that many rows; fewer at the end.
     private func ranges(
         from statement: borrowing Statement, rows: Int64
     ) throws(SQLiteError) -> (ranges: [SearchRange], isLast: Bool) {
@@ -150,7 +150,7 @@ private final class Search {
         return row <= range.lastRow ? range : nil
     }
 
-    /// The hits in the ranges, which keep their order.
+    /// The hits in the ranges, in the order of the ranges.
     private func find(in group: [SearchRange]) throws -> [Found] {
         let falling = group.indices.sorted { group[$0].firstRow > group[$1].firstRow }
         var rows: [Int64] = []
@@ -168,7 +168,7 @@ private final class Search {
         return group.indices.filter { !parts[$0].isEmpty }.map { Found(range: group[$0], rows: rows[parts[$0]]) }
     }
 
-    /// The rows of ranges, neighbours joined; both from the highest to the lowest.
+    /// The rows of ranges, adjacent ones joined; both from the highest to the lowest.
     private func pieces(of ranges: [SearchRange]) -> [ClosedRange<Int64>] {
         var pieces: [ClosedRange<Int64>] = []
         for range in ranges {
@@ -194,7 +194,7 @@ private final class Search {
         return rows
     }
 
-    /// - Returns: whether to go on.
+    /// - Returns: whether to continue.
     private func visit(_ found: [Found], _ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
         for part in found {
             let name = try name(of: part.range.conversation)
@@ -222,4 +222,30 @@ private final class Search {
         names[number] = name
         return name
     }
+}
+
+/// A message that the index found.
+public struct SearchHit: Sendable, Equatable {
+    public let conversation: ConversationID
+    public let seq: Seq
+    /// In a search of all conversations, neither this message nor any that is still to come is newer. (The index does not
+    /// have the message's own time.)
+    public let noNewerThan: Timestamp
+    /// Whether the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer than this
+    /// one.
+    public let timesFall: Bool
+
+    public init(conversation: ConversationID, seq: Seq, noNewerThan: Timestamp, timesFall: Bool) {
+        (self.conversation, self.seq) = (conversation, seq)
+        (self.noNewerThan, self.timesFall) = (noNewerThan, timesFall)
+    }
+}
+
+/// How a search continues after a hit.
+public enum SearchStep: Sendable, Equatable {
+    case next
+    /// Skip to the next range: at most a few thousand messages of the same conversation.
+    case nextRange
+    /// End the search.
+    case enough
 }

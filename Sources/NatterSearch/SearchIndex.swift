@@ -3,15 +3,14 @@ public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
 
-/// The full-text index of a replica or store: one file of SQLite, disposable, made again from the messages at will. To be
-/// used by one thread at a time.
+/// The full-text index of a replica or store: one disposable SQLite file that can be made again from the messages at any
+/// time. For one thread at a time.
 ///
-/// It holds words and numbers, never the text. Messages have consecutive rows; a range (`SearchRange`) says which rows
-/// belong to which numbers of a conversation and what times they span. Rows are never used twice, so a range that is
-/// dropped takes its hits with it. Each page carries a checksum: damage is found and said (`corrupt`), it never makes a
-/// wrong answer.
+/// It holds words and row numbers, never the text. Messages have consecutive rows; a range (`SearchRange`) says which rows
+/// belong to which seqs of a conversation, and what times they span. Rows are never reused, so dropping a range drops its
+/// hits. Each page has a checksum: damage is an error (`corrupt`), never a wrong answer.
 public final class SearchIndex {
-    /// What is indexed of one conversation; all in between too.
+    /// The seqs of one conversation that are indexed, without gaps.
     public typealias Coverage = ClosedRange<Seq>
 
     let connection: Connection
@@ -19,10 +18,10 @@ public final class SearchIndex {
 
     private init(_ connection: Connection) { self.connection = connection }
 
-    /// Opens the index for the one process that writes it. A file that is damaged, foreign or of another version is
-    /// deleted, with what belongs to it, and an empty one takes its place.
+    /// Opens the index for the only process that writes it. A file that is damaged, foreign or of another version is deleted
+    /// with its write-ahead log, and an empty one takes its place.
     ///
-    /// - Throws: `SearchIndexError.database` where the disk does not let us.
+    /// - Throws: `SearchIndexError.database` if the disk fails.
     public static func openForWriting(path: String, disk: any Disk = PosixDisk()) throws -> SearchIndex {
         do {
             let connection = try connect(path, .writer, disk)
@@ -30,7 +29,7 @@ public final class SearchIndex {
                 try checkTables(of: connection)
                 return SearchIndex(connection)
             }
-            // Whatever else is in the file, an empty database excepted, is not ours.
+            // Anything else than an empty database is not ours.
             guard try isEmpty(connection) else { throw SQLiteError(reason: .corrupt, message: "foreign", path: path) }
             return try create(in: connection)
         } catch let error as SQLiteError {
@@ -42,20 +41,20 @@ public final class SearchIndex {
 
     /// Opens the index to search it.
     ///
-    /// - Returns: nil if there is none that can be read: then all messages have to be scanned.
+    /// - Returns: nil if no index can be read. Then every message has to be scanned.
     public static func openForReading(path: String, disk: any Disk = PosixDisk()) -> SearchIndex? {
         guard let connection = try? connect(path, .reader, disk),
             (try? Schema.version(of: connection)) == version,
             (try? checkTables(of: connection)) != nil,
-            // Discarded between our opening the file and its WAL: the two don't belong together.
+            // If another process discarded the index between opening the file and its log, the two don't match.
             !connection.fileHasMoved
         else { return nil }
         return SearchIndex(connection)
     }
 
-    /// Deletes the index at `path`. Whoever has it open may go on reading, and should open it again.
+    /// Deletes the index at `path`. Processes that have it open may read on, and should open it again.
     public static func discard(path: String, disk: any Disk = PosixDisk()) throws {
-        // The database first: without it nobody looks at the rest.
+        // The database first: without it the other files are ignored.
         for file in [path, path + "-wal", path + "-shm"] {
             do throws(DiskError) {
                 try disk.remove(file)
@@ -65,23 +64,23 @@ public final class SearchIndex {
         }
     }
 
-    /// What is indexed, by conversation.
+    /// The seqs that are indexed, by conversation.
     public func coverage() throws -> [ConversationID: Coverage] { try SearchIndexError.translate(readCoverage) }
 
-    /// The highest number indexed of each conversation.
+    /// The highest seq that is indexed of each conversation.
     public func heads() throws -> [ConversationID: Seq] { try coverage().mapValues(\.upperBound) }
 
-    /// The highest number indexed of a conversation; `Seq.zero` if none is.
+    /// The highest seq that is indexed of a conversation; `Seq.zero` if none is.
     public func indexedUpTo(_ conversation: ConversationID) throws -> Seq {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
 
-    /// How many messages are indexed, and how many rows more still take room though their conversation was forgotten.
-    /// Only a new index gives that room back, and only that removes the words of erased messages from the disk.
+    /// How many messages are indexed, and how many more rows take room although their conversation was forgotten. Only a new
+    /// index frees that room and removes the words of erased messages from the disk.
     public func messageCounts() throws -> (live: Int, forgotten: Int) { try SearchIndexError.translate(countMessages) }
 
-    /// Runs `body` on one state of the index, whatever is written meanwhile: to learn what is covered and to search
-    /// that very state. Keep it short, it pins the WAL.
+    /// Runs `body` on one state of the index, whatever is written meanwhile, so that a search and the coverage it relies on
+    /// agree. Keep it short: no checkpoint can pass it.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
         try SearchIndexError.translate { try onOneState { try SearchIndexError.foreign(body) } }
     }
@@ -92,7 +91,7 @@ public final class SearchIndex {
 }
 
 extension SearchIndex {
-    /// Our own number, and SQLite's: its tables of letters may change with it.
+    /// Our own version, and SQLite's: its tables of letters may change with each release.
     static var version: Int { 1 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
@@ -122,7 +121,7 @@ extension SearchIndex {
         return SearchIndex(connection)
     }
 
-    /// A conversation's number in this index, and the highest number indexed of it.
+    /// A conversation's number in this index, and the highest seq that is indexed.
     func entry(of conversation: ConversationID) throws(SQLiteError) -> (number: Int64, head: Seq)? {
         let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
         try statement.bind(conversation.bytes)
@@ -163,5 +162,54 @@ extension SearchIndex {
         }
         let hits = try connection.statement(SearchIndex.hits)
         hits.reset()
+    }
+}
+
+extension SearchIndex {
+    /// Joins some parts of the index, which makes searches faster and the file smaller. Optional: additions join as many as
+    /// necessary.
+    ///
+    /// - Parameter pages: about how many pages of 4 KiB to write.
+    /// - Returns: whether there may be more to join.
+    public func mergeStep(pages: Int = 256) throws -> Bool {
+        try SearchIndexError.translate {
+            let before = connection.totalChangedRows
+            let merge = try connection.statement("INSERT INTO posting(posting, rank) VALUES('merge', ?1)")
+            try merge.run(max(1, pages))
+            return connection.totalChangedRows &- before >= 2
+        }
+    }
+
+    /// Joins all parts. That takes time and, until the next checkpoint, as much room again.
+    public func optimize() throws {
+        try SearchIndexError.translate {
+            try connection.execute("INSERT INTO posting(posting) VALUES('optimize')")
+        }
+    }
+
+    /// Checkpoints the write-ahead log. A large one makes the next opening slow.
+    public func checkpoint(truncating: Bool = false) throws {
+        try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
+    }
+
+    /// Reads and checks the whole file. Only for an index that is open for writing.
+    ///
+    /// - Throws: `corrupt`.
+    public func integrityCheck() throws {
+        try SearchIndexError.translate {
+            let check = try connection.statement("PRAGMA integrity_check(1)")
+            guard try check.step(), check.text(0) == "ok" else {
+                throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
+            }
+            try connection.execute("INSERT INTO posting(posting) VALUES('integrity-check')")
+            let ranges = try connection.statement(
+                """
+                SELECT count(*) FROM conversation WHERE head - first + 1 IS NOT
+                    (SELECT sum(count) FROM range WHERE conversation = conversation.id)
+                """)
+            guard try ranges.step(), ranges.int(0) == 0 else {
+                throw SQLiteError(reason: .corrupt, message: "ranges with holes", path: path)
+            }
+        }
     }
 }

@@ -2,13 +2,13 @@ public import NatterLanguage
 public import NatterModel
 public import NatterSQLite
 
-/// Why the search index did not do what it was asked.
+/// A failure of the search index.
 public enum SearchIndexError: Error, Equatable, PhraseConvertible {
-    /// What is in the file can't be relied on. Scan instead, `SearchIndex.discard` it and index anew.
+    /// The file is damaged. Scan instead, `SearchIndex.discard` it and index again.
     case corrupt(path: String, message: Phrase)
-    /// The messages do not follow those that are indexed already. Nothing was changed.
+    /// The messages do not follow the indexed ones. Nothing was changed.
     case notContiguous(conversation: ConversationID, expected: Seq, given: Seq)
-    /// The disk is full, or did not do as told; or another process holds the lock.
+    /// The disk is full or failed, or another process holds the lock.
     case database(SQLiteError)
 
     public var phrase: Phrase {
@@ -20,7 +20,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Whatever is not the disk's or another process's doing is damage, since the file and the statements are our own.
+    /// An error that neither the disk nor another process causes is damage, because the file and the statements are our own.
     init(_ error: SQLiteError) {
         switch error.reason {
         case .full, .inputOutput, .busy, .cannotOpen: self = .database(error)
@@ -28,7 +28,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Runs `body`, its `SQLiteError` turned into one of these.
+    /// Runs `body` and turns its `SQLiteError` into one of these.
     static func translate<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
@@ -39,7 +39,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Runs what a caller gave us, inside `translate`: an error of another database is not about this one.
+    /// Runs a caller's closure inside `translate`, which then leaves its errors alone: they may come from another database.
     static func foreign<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()

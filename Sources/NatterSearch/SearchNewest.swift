@@ -1,10 +1,9 @@
 public import NatterModel
 
-/// Brings the hits of a search of all conversations into exact order, newest first, and says when there are enough.
+/// Sorts the hits of a search of all conversations, newest first, while they come in, and says when there are enough.
 ///
-/// For each hit, look up its time and `offer` it; then `take` and print what can't be preceded any more; in the end,
-/// `finish`. Messages of the same time come in the order of their conversations' ids, of the same conversation by falling
-/// seq.
+/// For each hit, look up its time and `offer` it, then `take` and print those that nothing can precede any more. At the end
+/// call `finish`. Messages of the same time are sorted by conversation id, then by falling seq.
 public struct SearchNewest<Element> {
     private struct Entry {
         let time: Timestamp
@@ -15,7 +14,7 @@ public struct SearchNewest<Element> {
 
     /// How many are still wanted.
     private var wanted: Int
-    /// What is not taken yet, oldest first; no more than are wanted.
+    /// Hits that are not taken yet, oldest first; no more than are wanted.
     private var waiting: [Entry] = []
 
     /// - Parameter limit: how many are wanted.
@@ -27,7 +26,7 @@ public struct SearchNewest<Element> {
         return waiting.first.map { $0.time <= time } ?? false
     }
 
-    /// Takes in one message, unless there are enough that are newer.
+    /// Adds one message, unless there are enough newer ones.
     public mutating func offer(_ element: Element, conversation: ConversationID, seq: Seq, time: Timestamp) {
         guard wants(time) else { return }
         let entry = Entry(time: time, conversation: conversation, seq: seq, element: element)
@@ -40,22 +39,22 @@ public struct SearchNewest<Element> {
         if waiting.count > wanted { waiting.removeFirst() }
     }
 
-    /// Takes in a hit, and says how to go on with the search.
+    /// Adds a hit and says how to continue the search. Call it only for hits that the filter wants.
     ///
-    /// - Parameter time: the message's own; call it for hits that are wanted only (not of another sender, say).
+    /// - Parameter time: the message's own.
     public mutating func offer(_ element: Element, hit: SearchHit, time: Timestamp) -> SearchStep {
         offer(element, conversation: hit.conversation, seq: hit.seq, time: time)
         if isComplete(before: hit.noNewerThan) { return .enough }
         return hit.timesFall && !wants(time) ? .nextRange : .next
     }
 
-    /// Whether enough are known if all still to come are no newer than `bound`.
+    /// Whether there are enough, given that all hits still to come are no newer than `bound`.
     public func isComplete(before bound: Timestamp) -> Bool {
         guard waiting.count >= wanted else { return false }
         return waiting.first.map { $0.time > bound } ?? true
     }
 
-    /// Those that are newer than all still to come, newest first.
+    /// Removes and returns the hits that are newer than all still to come, newest first.
     public mutating func take(newerThan bound: Timestamp) -> [Element] {
         var taken: [Element] = []
         while let last = waiting.last, last.time > bound {
@@ -66,7 +65,7 @@ public struct SearchNewest<Element> {
         return taken
     }
 
-    /// The rest, newest first.
+    /// Removes and returns the rest, newest first.
     public mutating func finish() -> [Element] {
         defer { (wanted, waiting) = (0, []) }
         return waiting.reversed().map(\.element)

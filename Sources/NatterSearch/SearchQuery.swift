@@ -1,14 +1,14 @@
 public import NatterLanguage
 internal import NatterSQLite
 
-/// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`); a `-` before any of them excludes
-/// the messages that have it. All that is not excluded must be there.
+/// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`). A `-` before any of them excludes
+/// the messages that have it. A message must have all the others.
 ///
-/// Nothing else means anything: `AND`, `NEAR`, `^`, `:` and parentheses are words or punctuation as in any text. A word
-/// with punctuation inside (`don't`, `/etc/fstab`, `foo-bar`) is the phrase of its parts. Two hyphens before a word are
-/// punctuation: `--reinstall` looks for "reinstall".
+/// Nothing else is syntax: `AND`, `NEAR`, `^`, `:` and parentheses are words or punctuation as in any text. A word with
+/// punctuation inside (`don't`, `/etc/fstab`, `foo-bar`) is the phrase of its parts. Two hyphens before a word are
+/// punctuation: `--reinstall` finds "reinstall".
 public struct SearchQuery: Sendable, Equatable {
-    /// The most words that a query may have, those within phrases included, about.
+    /// About how many words a query may have, including those in phrases.
     public static let wordLimit = 1_000
 
     public struct Term: Sendable, Equatable {
@@ -17,10 +17,10 @@ public struct SearchQuery: Sendable, Equatable {
             case phrase
         }
 
-        /// As given, without the `-`, the quotes and the `*`.
+        /// The user's text without the `-`, the quotes and the `*`.
         public let text: String
         public let kind: Kind
-        /// Whether the last word may go on.
+        /// Whether the last word may be only the beginning of a word.
         public let isPrefix: Bool
         public let isNegative: Bool
 
@@ -29,9 +29,9 @@ public struct SearchQuery: Sendable, Equatable {
         }
     }
 
-    /// What counts, at least one of them not negative.
+    /// The terms that have a word. At least one of them is not negative.
     public let terms: [Term]
-    /// Remarks for the user on what was left out of account.
+    /// Remarks for the user on terms that were ignored.
     public let notes: [Phrase]
     /// The same in the language of FTS5.
     let expression: String
@@ -76,10 +76,10 @@ public struct SearchQuery: Sendable, Equatable {
         expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(separator: " OR ") + ")"
     }
 
-    /// Whether SQLite gathers all words with a beginning anew, each time that the query is put to it.
+    /// Whether SQLite collects all words with some beginning each time the query runs.
     var isCostlyToStart: Bool { terms.contains { $0.isPrefix } }
 
-    /// A string of FTS5: doubled quotes are the only thing with a meaning inside. A NUL would end it.
+    /// A string in the query language of FTS5. Only doubled quotes have a meaning inside; a NUL would end it.
     private static func quote(_ bytes: UnsafeRawBufferPointer, isPrefix: Bool) -> String {
         var literal: [UInt8] = [UInt8(ascii: "\"")]
         literal.reserveCapacity(bytes.count + 4)
@@ -99,7 +99,7 @@ public struct SearchQuery: Sendable, Equatable {
         return made.findsWord(in: bytes)
     }
 
-    /// At least as many as there are words in the text, as far as ASCII tells them apart.
+    /// An upper bound of the number of words, as far as ASCII separates them.
     private static func wordBound(_ bytes: UnsafeRawBufferPointer) -> Int {
         var (count, isInside) = (0, false)
         for byte in bytes {
@@ -138,7 +138,7 @@ public enum SearchQueryError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// Takes a query to pieces, byte by byte: all that has a meaning is ASCII.
+/// Parses a query byte by byte: all its syntax is ASCII.
 private struct Parser {
     var rest: ArraySlice<UInt8>
 

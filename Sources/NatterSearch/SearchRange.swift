@@ -2,9 +2,9 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSQLite
 
-/// Rows of the index that follow each other as the messages of one conversation do.
+/// Consecutive rows of the index that belong to consecutive messages of one conversation.
 struct SearchRange {
-    /// The most rows of one range: enough that ranges cost nothing, few enough that a range is one of many.
+    /// The maximum number of rows: large enough that ranges cost nothing, small enough that there are many.
     static let rowLimit = 4_096
 
     var firstRow: Int64
@@ -28,7 +28,7 @@ struct SearchRange {
 
 extension SearchRange {
     /// From a row of a statement that selects `columns`.
-    /// - Throws: `corrupt` for numbers that can't be.
+    /// - Throws: `corrupt` for impossible numbers.
     init(_ statement: borrowing Statement, path: String) throws(SQLiteError) {
         firstRow = statement.int64(0)
         count = statement.int64(1)

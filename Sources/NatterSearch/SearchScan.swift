@@ -1,30 +1,27 @@
 internal import NatterSQLite
 
-/// Searches messages that no index knows: an index in memory, thrown away after each batch. Tokenizer, mapping and
-/// language are those of `SearchIndex`, so that a message is found by both or by neither.
-///
-/// Give it batches from the newest to the oldest, and stop when there are enough. To be used by one thread at a time.
+/// Searches messages that are not in the index, by an index in memory that lasts for one batch. It uses the tokenizer,
+/// mapping and query language of `SearchIndex`, so that both find the same messages. For one thread at a time.
 public final class SearchScan {
     private let connection: Connection
     private let query: SearchQuery
     private var text = SearchText()
 
-    /// - Throws: `SQLiteError` only where there is no memory.
+    /// - Throws: `SQLiteError` only if there is no memory.
     public init(_ query: SearchQuery) throws {
         self.query = query
         connection = try Connection(path: ":memory:", role: .writer, checksums: false)
         try connection.execute(SearchIndex.tableOfWords)
-        // Batches stay in the table's buffer, before they become an index.
+        // Batches stay in the table's buffer and never become an index on pages.
         try connection.execute("INSERT INTO posting(posting, rank) VALUES('hashsize', 67108864)")
     }
 
-    /// Finds the messages of a batch (a block of them, say).
+    /// Finds the messages of a batch that match.
     ///
     /// - Parameters:
-    ///   - count: how many there are.
-    ///   - text: calls the closure with the text of the message of that place, from 0, in UTF-8; or not at all, where
-    ///     there is none.
-    /// - Returns: the places of those that match, highest first.
+    ///   - count: how many messages there are.
+    ///   - text: calls the closure with the text of the message at that index, in UTF-8, or not at all if it has none.
+    /// - Returns: the indices of the messages that match, highest first.
     public func matches(
         count: Int, text: (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> [Int] {

@@ -1,16 +1,15 @@
 internal import NatterSQLite
 
-/// What happens to text, and to a query alike, before SQLite's `unicode61` tokenizer sees it. The tokenizer folds case in
-/// every script and drops Latin diacritics; what it leaves to do:
+/// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds case in every script and drops
+/// Latin diacritics. The mapping adds:
 ///
-/// - ё is е; the accents of Greek vowels go, as they do in Greek capitals; и, і, у, г, к with a combining mark of their
-///   own become the one letter that they are (the tokenizer would drop the mark).
-/// - Scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar): each character becomes a word, so that
-///   a run of them in a query is a phrase and finds any part of a text.
-/// - Emoji, to the tokenizer a mixture of punctuation and words, become words of one character of a private plane.
+/// - ё becomes е. Greek vowels lose their accents, as they do in Greek capitals. и, і, у, г and к with a combining mark become
+///   the single letter that they form (the tokenizer would drop the mark).
+/// - In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar) each character becomes a word, so that
+///   several of them in a query are a phrase and find any part of a text.
+/// - Emoji, which the tokenizer takes for a mixture of punctuation and words, become words of one private-use character.
 ///
-/// Works on bytes; text of ASCII and the usual Latin and Cyrillic letters passes through without being copied. Broken
-/// UTF-8 passes through too.
+/// It works on bytes. ASCII and the usual Latin and Cyrillic letters pass through without a copy, and so does malformed UTF-8.
 struct SearchText {
     /// A part of the mapped text, up to the next one, and where it comes from.
     struct Piece {
@@ -21,7 +20,7 @@ struct SearchText {
     }
 
     private var buffer: [UInt8] = []
-    /// Of the text that is mapped; empty where all is the same. Kept only if `keepsPieces`.
+    /// The pieces of the mapped text; empty if the mapping changed nothing. Kept only if `keepsPieces`.
     private(set) var pieces: [Piece] = []
     private let keepsPieces: Bool
 

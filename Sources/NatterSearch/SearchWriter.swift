@@ -2,24 +2,24 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
 
-/// Adds to the index and takes away from it, in one transaction; see `SearchIndex.write`.
+/// Adds messages to the index and removes conversations, in one transaction; see `SearchIndex.write`.
 public final class SearchWriter {
     private let index: SearchIndex
     private var connection: Connection { index.connection }
-    /// What went wrong half-way. Rows may have been written that no range knows of: nothing may be committed.
+    /// The first failure. Rows may have been written that no range covers, so nothing may be committed.
     private(set) var failure: (any Error)?
 
     init(_ index: SearchIndex) { self.index = index }
 
     /// Adds messages of one conversation.
     ///
-    /// Of a conversation that the index does not know, any number may be the first (a replica may begin late);
-    /// otherwise it must be the one after the highest that is indexed. Many messages in one call make a small index: each
-    /// change from one conversation to another costs some 60 bytes.
+    /// A conversation that is not indexed may begin with any seq (a replica may begin late). Otherwise `first` must be the one
+    /// after the highest that is indexed. Many messages in one call make a small index: each change from one conversation to
+    /// another costs some 60 bytes.
     ///
     /// - Parameter body: appends the messages, in order and without gaps.
-    /// - Throws: `notContiguous`, with nothing changed; `corrupt`; `database`; and what `body` throws, after which the
-    ///   whole transaction is given up.
+    /// - Throws: `notContiguous`, with nothing changed; `corrupt`; `database`; and what `body` throws, which rolls the
+    ///   transaction back.
     public func add(
         _ conversation: ConversationID, from first: Seq, _ body: (inout SearchRows) throws -> Void
     ) throws {
@@ -42,7 +42,7 @@ public final class SearchWriter {
         }
     }
 
-    /// Drops what is indexed of a conversation; it may be added again from any number.
+    /// Removes a conversation from the index. It may be added again from any seq.
     public func forget(_ conversation: ConversationID) throws {
         guard let known = try SearchIndexError.translate({ try index.entry(of: conversation) }) else { return }
         try completely {
@@ -73,7 +73,7 @@ public final class SearchWriter {
     }
 }
 
-/// Takes the messages of one conversation, one after the other; see `SearchWriter.add`.
+/// Receives the messages of one conversation in order; see `SearchWriter.add`.
 public struct SearchRows: ~Copyable {
     private let connection: Connection
     private let conversation: Int64
@@ -82,8 +82,8 @@ public struct SearchRows: ~Copyable {
     private var row: Int64
     private var range: SearchRange?
     /// Whether the range is in the table already.
-    private var goesOn: Bool
-    /// The number that the next message gets.
+    private var isStored: Bool
+    /// The seq of the next message.
     public private(set) var next: Seq
 
     init(_ connection: Connection, conversation: Int64, first: Seq) throws {
@@ -91,10 +91,10 @@ public struct SearchRows: ~Copyable {
         let range = try SearchRows.lastRange(connection)
         insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
         (self.connection, self.conversation, self.row, next) = (connection, conversation, row, first)
-        // The index's last range, where this conversation goes on in it.
-        goesOn =
+        // The index's last range, if this conversation continues it.
+        isStored =
             range.map { $0.conversation == conversation && $0.lastRow + 1 == row && $0.seq(of: row) == first } ?? false
-        self.range = goesOn ? range : nil
+        self.range = isStored ? range : nil
     }
 
     private static func nextRow(_ connection: Connection) throws(SQLiteError) -> Int64 {
@@ -114,7 +114,7 @@ public struct SearchRows: ~Copyable {
 
     /// Adds the next message.
     ///
-    /// - Parameter text: UTF-8, used only during the call; empty for what has no text to be found.
+    /// - Parameter text: UTF-8, used only during the call; empty if no search may find the message.
     public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
         if bytes.count > 0 {
             try insertWords(of: bytes)
@@ -144,7 +144,7 @@ public struct SearchRows: ~Copyable {
     private mutating func account(_ time: Timestamp) throws {
         if let full = range, full.count >= Int64(SearchRange.rowLimit) {
             try save(full)
-            (range, goesOn) = (nil, false)
+            (range, isStored) = (nil, false)
         }
         if var current = range {
             // While times rise, the highest is the last one.
@@ -162,8 +162,8 @@ public struct SearchRows: ~Copyable {
         next = next.next
     }
 
-    // Each statement here and in `SearchWriter.add` changes one row that it finds by its key. One that might change several
-    // (REPLACE, too) makes a savepoint, at which FTS5 writes out what it has so far as a small part of its own.
+    // Each statement here and in `SearchWriter.add` changes one row that it finds by its key. A statement that might change
+    // several rows (REPLACE, too) makes a savepoint, at which FTS5 flushes its buffer as a small part of its own.
 
     mutating func finish() throws {
         if let range { try save(range) }
@@ -172,7 +172,7 @@ public struct SearchRows: ~Copyable {
     }
 
     private func save(_ range: SearchRange) throws {
-        if goesOn {
+        if isStored {
             let statement = try connection.statement(
                 "UPDATE range SET count = ?2, min_time = ?3, max_time = ?4, rises = ?5 WHERE first_row = ?1")
             try statement.run(
@@ -190,13 +190,13 @@ public struct SearchRows: ~Copyable {
 extension SearchIndex {
     /// Changes the index in one transaction: all of it, or nothing. Only for an index that is open for writing.
     ///
-    /// Some thousand messages make a good transaction. A crash may lose the last ones: what is covered says so.
+    /// Some thousand messages make a good transaction. A crash may lose the last transactions; `coverage` then says so.
     public func write(_ body: (SearchWriter) throws -> Void) throws {
         try SearchIndexError.translate {
             try connection.transaction { () throws -> Void in
                 let writer = SearchWriter(self)
                 try SearchIndexError.foreign { try body(writer) }
-                // One that `body` kept to itself.
+                // A failure that `body` caught.
                 if let failure = writer.failure { try SearchIndexError.foreign { throw failure } }
             }
         }

@@ -37,21 +37,20 @@ final class EarlierMessages: Sendable {
 struct EarlierMessageReader {
     private let store: Store
     private var tails: [Int64: Tail] = [:]
-    private var last: (conversation: Int64, run: Run, hashes: [Digest])?
+    private var last: (conversation: Int64, block: OpenBlock, hashes: [Digest])?
 
     init(_ store: Store) { self.store = store }
 
     mutating func message(_ seq: Seq, of conversation: ConversationIdentity, named name: String) -> PostOutcome {
         do {
-            if last?.conversation != conversation.number || last?.run.records.index(of: seq) == nil {
+            if last?.conversation != conversation.number || last?.block.records.index(of: seq) == nil {
                 last = try load(seq, conversation, name)
             }
-            guard let last, let index = last.run.records.index(of: seq), index < last.hashes.count else {
+            guard let last, let index = last.block.records.index(of: seq), index < last.hashes.count else {
                 return .refused(.failed("message \(seq) of '\(name)' is missing"))
             }
             return .repeated(
-                MessageReader.message(
-                    last.run.records[index], hash: last.hashes[index], conversation: conversation, name: name))
+                Message(last.block.records[index], hash: last.hashes[index], of: conversation.id, named: name))
         } catch {
             return .refused(StoreError(error))
         }
@@ -59,17 +58,17 @@ struct EarlierMessageReader {
 
     private mutating func load(
         _ seq: Seq, _ conversation: ConversationIdentity, _ name: String
-    ) throws -> (Int64, Run, [Digest])? {
+    ) throws -> (Int64, OpenBlock, [Digest])? {
         if tails[conversation.number].map({ seq > $0.head }) ?? true {
             tails[conversation.number] = store.state.withLock { state in
                 state.conversations[conversation.number].map { Tail($0) }
             }
         }
         guard let tail = tails[conversation.number], seq <= tail.head else { return nil }
-        return try store.withReader { reader in
-            let run = try MessageReader(reader: reader, conversation: conversation, name: name, tail: tail)
-                .run(containing: seq)
-            return (conversation.number, run, run.hashes(0..<run.records.count))
+        return try store.withReader { archive in
+            let reader = LogReader(tail.log(of: conversation, named: name), archive)
+            let block = try reader.storedBlock(containing: seq)
+            return (conversation.number, block, block.hashes(0..<block.records.count))
         }
     }
 }

@@ -52,14 +52,14 @@ extension Store {
         }
     }
 
-    /// How many bytes lie where, for an operator.
+    /// Disk use, for an operator.
     public struct Sizes: Sendable, Equatable {
-        /// The log files, as far as they are recorded.
+        /// The recorded part of the log files.
         public var logs: UInt64 = 0
         /// The database and its write-ahead log.
         public var database: UInt64 = 0
         public var search: UInt64 = 0
-        /// What the file system has left.
+        /// Free space of the file system.
         public var free: UInt64 = 0
     }
 

@@ -1,62 +1,22 @@
-internal import NatterLanguage
-internal import NatterSystem
 internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLog
+internal import NatterLanguage
 public import NatterModel
+internal import NatterSystem
 
 extension Store {
-    /// What a request needs of a conversation, taken at one moment.
-    struct Snapshot {
-        let identity: ConversationIdentity
-        let name: String
-        let tail: Tail
-        let commit: Commit
-        var read: Seq = .zero
-        var unread: UInt64 = 0
-    }
-
-    func snapshot(_ name: String, for principal: Principal) throws(StoreError) -> Snapshot {
-        try state.withLock { state throws(StoreError) in
-            switch try state.resolve(name, for: principal.account) {
-            case .existing(let conversation):
-                try Authority.check(.read, of: principal.account, in: conversation, named: name, state)
-                return state.snapshot(of: conversation, for: principal.account)
-            case .unwritten(let own, let peer):
-                let empty = unwritten(own, peer)
-                return Snapshot(
-                    identity: empty.identity, name: "@" + peer.name.text, tail: Tail(empty), commit: state.commit)
-            }
-        }
-    }
-
-    /// A personal conversation that nobody has written to looks like an empty one.
-    private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
-        let users = [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
-        return ConversationState(
-            identity: ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users), isOpen: false,
-            accounts: nil, sealedSeq: .zero, sealedHash: HashChain.start(of: id), sealedCommit: .zero,
-            lastServerTime: .zero)
-    }
+    /// What one page reads at most while its filter finds nothing.
+    private static let pageBudget = ReadBudget(blocks: 64, passedOver: 20_000)
 
     public func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage {
         let snapshot = try snapshot(query.conversation, for: principal)
-        do {
-            return try withReader { reader in try page(query, snapshot, reader) }
-        } catch {
-            throw StoreError(error)
-        }
+        return try read(snapshot) { reader in try page(query, reader, snapshot.commit) }
     }
 
-    private func page(_ query: PageQuery, _ snapshot: Snapshot, _ reader: ArchiveReader) throws -> MessagePage {
-        let messages = MessageReader(
-            reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
-        let head = snapshot.tail.head
-        var filter = MessageReader.Filter(since: query.since, until: query.until)
-        filter.sender = query.sender.map { Array(spelling(ofSender: $0).utf8) }
-        var after = query.after
-        var before = query.before
+    private func page(_ query: PageQuery, _ reader: LogReader, _ commit: Commit) throws -> MessagePage {
+        let head = reader.log.head
+        var filter = MessageFilter(after: query.after ?? .zero, before: query.before)
+        (filter.since, filter.until) = (query.since, query.until)
+        filter.sender = query.sender.map(spelling(ofSender:))
         if let around = query.around {
             // The half before it, then it and what follows; near an end the other side gets the room.
             let limit = UInt64(query.limit)
@@ -65,27 +25,34 @@ extension Store {
             if lowest.addingReportingOverflow(limit - 1).partialValue > head.rawValue {
                 lowest = head.rawValue >= limit ? head.rawValue - limit + 1 : 1
             }
-            after = max(after ?? .zero, Seq(lowest - 1))
-            before = min(before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
+            filter.after = max(filter.after, Seq(lowest - 1))
+            filter.before = min(query.before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
         }
-        let isForward = after != nil || query.since != nil
-        // Around a message, what lies beyond the page is more; that it ends where it does is not what was asked for.
-        let last = min(head, (query.before ?? head.next).previous)
-        if isForward {
-            let limit = before ?? Seq(UInt64(Int64.max))
-            let found = try messages.forward(after: after ?? .zero, before: limit, filter: filter, limit: query.limit)
-            return MessagePage(
-                messages: found.messages, head: head, more: found.scanned < last,
-                next: found.messages.isEmpty && found.scanned < (after ?? .zero) ? after ?? .zero : found.scanned,
-                commit: snapshot.commit)
+        var messages: [Message] = []
+        /// A page ends before missing messages, so that the next one begins with them and says what is wrong.
+        func take(_ piece: LogPiece) throws -> Bool {
+            switch piece {
+            case .messages(let run): messages += run.messages()
+            case .missing(_, let seqs, let reason):
+                if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
+                return false
+            }
+            return true
         }
-        let found = try messages.backward(
-            before: before ?? head.next, after: .zero, filter: filter, limit: query.limit)
-        // Without any selector the page is the newest one, and what follows it is what will come.
-        let isNewest = before == nil && filter.isEmpty
+        if query.after != nil || query.around != nil || query.since != nil {
+            let scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+            // With `around`, messages beyond the page are more: that it ends there is not what the query asked for.
+            let last = min(head, (query.before ?? head.next).previous)
+            return MessagePage(messages: messages, head: head, more: scanned < last, next: scanned, commit: commit)
+        }
+        let scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+        messages.reverse()
+        let next = min(scanned, query.before ?? scanned)
+        // Without any selector this is the newest page, and what follows it is still to come.
+        let isNewest = query.before == nil && filter.isPlain
         return MessagePage(
-            messages: found.messages, head: head, more: isNewest ? false : found.scanned > Seq(1),
-            next: isNewest ? head : found.scanned, commit: snapshot.commit)
+            messages: messages, head: head, more: isNewest ? false : next > Seq(1), next: isNewest ? head : next,
+            commit: commit)
     }
 
     /// A sender as messages have it: case does not count in an account's name; any other may be an imported label.
@@ -102,32 +69,14 @@ extension Store {
                     ? "the cursor is malformed" : "this is a cursor of sync, not of a message")
         }
         let snapshot = try snapshot(conversation, for: principal)
-        guard parsed.isOf(snapshot.identity.id) else {
-            throw .badCursor("the cursor is of another conversation, or of a former one of this name")
-        }
-        guard parsed.seq <= snapshot.tail.head else {
+        switch try read(snapshot, { reader in try reader.standing(of: parsed) }) {
+        // If the message itself can't be read, its number is all there is to go by.
+        case .good(let seq), .unknown(let seq): return seq
+        case .foreign: throw .badCursor("the cursor is of another conversation, or of a former one of this name")
+        case .ahead:
             throw .cursorExpired("the cursor is ahead of the conversation, whose head is \(snapshot.tail.head)")
+        case .diverged: throw .cursorExpired("the cursor is of a history that the server no longer has")
         }
-        let hash: Digest
-        do {
-            hash = try withReader { reader in
-                let messages = MessageReader(
-                    reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
-                if parsed.seq == .zero { return HashChain.start(of: snapshot.identity.id) }
-                if parsed.seq == snapshot.tail.sealedSeq { return snapshot.tail.sealedHash }
-                let run = try messages.run(containing: parsed.seq)
-                guard let index = run.records.index(of: parsed.seq) else { throw StoreError.failed("a block is short") }
-                return run.hash(after: index)
-            }
-        } catch {
-            // Where the message itself can't be read, its number is all there is to go by.
-            if case .damaged = StoreError(error) { return parsed.seq }
-            throw StoreError(error)
-        }
-        guard hash.prefix == parsed.hashPrefix else {
-            throw .cursorExpired("the cursor is of a history that the server no longer has")
-        }
-        return parsed.seq
     }
 
     public func conversations(
@@ -139,45 +88,22 @@ extension Store {
             if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
             return (Array(names.prefix(limit)), names.count > limit)
         }
-        var views: [ConversationView] = []
-        for name in names {
-            // One that went away since the names were taken is simply not there.
-            guard let view = try? conversation(name, for: principal) else { continue }
-            views.append(view)
-        }
+        // A conversation that went away since the names were taken is simply not there.
+        let views = names.compactMap { try? conversation($0, for: principal) }
         return ConversationPage(conversations: views, more: more, next: names.last ?? after)
     }
 
     public func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView {
-        let snapshot = try snapshot(name, for: principal)
-        return view(of: snapshot)
+        view(of: try snapshot(name, for: principal))
     }
 
-    /// The conversation object, with its newest message. One that can't be read is left out: reading it says why.
+    /// The conversation object, with its newest message. A message that can't be read is left out: reading it says why.
     func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
         let head = snapshot.tail.head
         var last: Message?
-        if head > .zero {
-            last = try? withReader { reader in
-                try MessageReader(
-                    reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail
-                ).page(head...head).first
-            }
-        }
+        if head > .zero { last = try? read(snapshot) { reader in try reader.run(of: head)?.messages().first } }
         return ConversationView(
             name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first, head: head,
-            hash: snapshot.tail.hashes.last ?? snapshot.tail.sealedHash, read: snapshot.read, unread: snapshot.unread,
-            last: last)
-    }
-}
-
-extension StoreState {
-    /// What a request of this account needs of a conversation.
-    func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
-        var snapshot = Store.Snapshot(
-            identity: conversation.identity, name: displayName(of: conversation, for: account),
-            tail: Tail(conversation), commit: commit)
-        if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
-        return snapshot
+            hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread, last: last)
     }
 }

@@ -4,16 +4,16 @@ internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 
-/// What kinds of rows there are in the table of changes.
+/// The kinds of rows in the table `change`.
 enum ChangeKind: Int {
     case read = 1
     case gone = 2
-    /// The conversation itself: its name, or who is in it.
+    /// The conversation itself: its name or its members.
     case conversation = 3
 }
 
 extension Store {
-    /// Marks a conversation as read up to a seq. The mark only rises, and stops at the head.
+    /// Marks a conversation as read up to a seq, at most the head. The mark never falls.
     public func markRead(
         _ seq: Seq, in conversation: String, for principal: Principal, _ completion: @escaping Completion<Seq>
     ) {
@@ -25,7 +25,7 @@ extension Store {
         let account = principal.account
         let number = place.snapshot.identity.number
         perform { connection, commit in
-            // Two devices may mark at once: what is in the table by now counts.
+            // Two devices may mark at the same time, so the table decides.
             let statement = try connection.statement(
                 """
                 INSERT INTO read_mark VALUES (?,?,?,?) ON CONFLICT (account,conversation)
@@ -48,8 +48,7 @@ extension Store {
         }
     }
 
-    /// Writes down that something changed for an account, inside a transaction; takes the place of an older row of the same
-    /// kind.
+    /// Records that something changed for an account, inside a transaction. It replaces an older row of the same kind.
     static func recordChange(
         _ kind: ChangeKind, of conversation: Int64, for account: AccountID, _ commit: Commit, data: String? = nil,
         on connection: Connection
@@ -61,7 +60,7 @@ extension Store {
     private struct ReadPlace {
         let snapshot: Snapshot
         let old: ReadMark
-        /// nil where nothing rises.
+        /// nil if the mark does not rise.
         let new: ReadMark?
     }
 
@@ -80,7 +79,7 @@ extension Store {
         let target = min(seq, head)
         guard target > old.seq else { return ReadPlace(snapshot: snapshot, old: old, new: nil) }
         do {
-            // From whichever side is nearer: what was read before, or the head.
+            // Count from the nearer side: the old mark or the head.
             let ownBefore: UInt64
             if target.distance(after: old.seq) <= head.distance(after: target) {
                 ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal.name))
@@ -94,36 +93,17 @@ extension Store {
         }
     }
 
-    /// How many messages of a range somebody has sent. What can't be read counts as others'.
+    /// How many messages of a range a sender has sent. Messages that can't be read count as others'.
     private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ name: UserName) throws -> UInt64 {
-        try withReader { reader in
-            let messages = MessageReader(
-                reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
-            let sender = Array(name.text.utf8)
-            var count = 0
-            var seq = range.lowerBound
-            while seq <= range.upperBound {
-                do throws(ArchiveError) {
-                    let run = try messages.run(containing: seq)
-                    count += run.records.count(by: sender, seq...range.upperBound)
-                    seq = run.records.lastSeq.next
-                } catch {
-                    guard case .damaged(_, let to, _) = error else { throw error }
-                    seq = max(to, seq).next
-                }
+        let sender = Array(name.text.utf8)
+        var count = 0
+        let filter = MessageFilter(after: range.lowerBound.previous, before: range.upperBound.next)
+        _ = try read(snapshot) { reader in
+            try reader.forward(filter) { piece in
+                if case .messages(let run) = piece { count += run.records.count(by: sender, range) }
+                return true
             }
-            return UInt64(count)
         }
-    }
-}
-
-extension StoreState {
-    /// How many messages after the mark are others'.
-    func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
-        let mark = account.reads[conversation.identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
-        let behind = UInt64(conversation.head.distance(after: mark.seq))
-        let total = conversation.sentCount(by: account.name)
-        let own = total >= mark.ownBefore ? total - mark.ownBefore : 0
-        return (mark.seq, behind >= own ? behind - own : 0)
+        return UInt64(count)
     }
 }

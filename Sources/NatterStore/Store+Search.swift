@@ -6,7 +6,7 @@ internal import NatterModel
 internal import NatterSystem
 
 extension Store {
-    /// Finds messages in what the reader sees: newest first by their times, those of one conversation by falling seq.
+    /// Finds messages in the conversations that the account sees: newest first by time, then conversation, then seq.
     public func search(_ request: SearchRequest, for principal: Principal) throws(StoreError) -> SearchPage {
         var request = request
         request.sender = request.sender.map { spelling(ofSender: $0) }
@@ -26,9 +26,7 @@ extension Store {
             try withReader { reader in
                 try search.withIndex(self) { index in
                     for snapshot in snapshots where snapshot.tail.head > .zero {
-                        var one = ConversationSearch(
-                            request: request, query: query, snapshot: snapshot, reader: reader, scan: scan, index: index
-                        )
+                        var one = ConversationSearch(request, query, snapshot.reader(reader), scan, index)
                         found += try one.run()
                     }
                 }
@@ -43,57 +41,51 @@ extension Store {
     }
 }
 
-/// The search of one conversation: the tail and the blocks that are not in the index are scanned, then the index is asked.
+/// The search of one conversation. It scans the tail and the blocks that are not in the index, then asks the index.
 ///
-/// Hits come by falling seq and are wanted by falling time, which is not the same where a history was imported behind newer
-/// messages: so the search ends only where nothing that is still to come can be newer than what it has.
+/// Hits come by falling seq and are wanted by falling time, which differs if history was imported behind newer messages. So
+/// the search ends only when nothing that is still to come can be newer than what it has.
 private struct ConversationSearch {
-    let request: SearchRequest
-    let query: SearchQuery
-    let snapshot: Store.Snapshot
-    let reader: ArchiveReader
-    let scan: SearchScan
-    let index: SearchIndex?
-    /// Newest first, one more than a page holds at most.
+    private let request: SearchRequest
+    private let query: SearchQuery
+    private let matcher: MessageMatcher
+    private let reader: LogReader
+    private let scan: SearchScan
+    private let index: SearchIndex?
+    /// Newest first, at most two more than a page holds.
     private var found: [(place: SearchPlace, message: Message)] = []
     private var highestTimes: [(firstSeq: Seq, highest: Timestamp)]?
 
-    init(
-        request: SearchRequest, query: SearchQuery, snapshot: Store.Snapshot, reader: ArchiveReader, scan: SearchScan,
-        index: SearchIndex?
-    ) {
-        (self.request, self.query, self.snapshot) = (request, query, snapshot)
-        (self.reader, self.scan, self.index) = (reader, scan, index)
+    init(_ request: SearchRequest, _ query: SearchQuery, _ reader: LogReader, _ scan: SearchScan, _ index: SearchIndex?)
+    {
+        (self.request, self.query, self.reader) = (request, query, reader)
+        (self.scan, self.index) = (scan, index)
+        var filter = MessageFilter()
+        (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
+        matcher = MessageMatcher(filter)
     }
 
-    /// - Returns: up to one more than a page holds.
+    /// - Returns: more than a page holds, if there is more.
     mutating func run() throws -> [(place: SearchPlace, message: Message)] {
-        let id = snapshot.identity.id
-        let indexed = min((try? index?.indexedUpTo(id)) ?? .zero, snapshot.tail.sealedSeq)
-        let messages = MessageReader(
-            reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
-        var seq = snapshot.tail.head
-        while seq > indexed {
-            let run: Run
-            do throws(ArchiveError) { run = try messages.run(containing: seq) } catch {
-                guard case .damaged(let from, _, _) = error else { throw error }
-                seq = min(from, seq).previous
-                continue
+        let log = reader.log
+        let indexed = min((try? index?.indexedUpTo(log.id)) ?? .zero, log.sealedSeq)
+        if indexed < log.head {
+            let (scan, reader) = (scan, reader)
+            try scan.scan(reader, indexed.next...log.head) { run in
+                for position in run.positions { offer(run.block, position) }
+                return true
             }
-            for place in try scan.matches(count: run.records.count, text: run.records.withText) {
-                if run.records.firstSeq.advanced(by: place) > seq { continue }
-                offer(run, place)
-            }
-            seq = run.records.firstSeq.previous
         }
         guard let index, indexed > .zero else { return found }
         let until =
             request.before.map { min($0.time.advanced(milliseconds: 1), request.until ?? .max) } ?? request.until
-        try index.search(query, in: id, since: request.since, until: until) { hit in
-            guard hit.seq <= indexed, let run = try? messages.run(containing: hit.seq),
-                let place = run.records.index(of: hit.seq)
+        try index.search(query, in: log.id, since: request.since, until: until) { hit in
+            // An index of an older version holds the texts of events, too.
+            guard hit.seq <= indexed, let block = try? reader.block(containing: hit.seq),
+                let position = block.records.index(of: hit.seq),
+                SearchFeed.isSearchable(block.records.kind(at: position))
             else { return .next }
-            offer(run, place)
+            offer(block, position)
             return try isComplete(before: hit.seq) ? .enough : .next
         }
         return found
@@ -103,8 +95,7 @@ private struct ConversationSearch {
     private mutating func isComplete(before seq: Seq) throws -> Bool {
         guard found.count > request.limit, let oldest = found.last?.place.time else { return false }
         let times =
-            try highestTimes
-            ?? ArchiveRows.highestTimes(of: snapshot.identity.number, on: reader.connection)
+            try highestTimes ?? ArchiveRows.highestTimes(of: reader.log.number, on: reader.archive.connection)
         highestTimes = times
         var (low, high) = (0, times.count)
         while low < high {
@@ -114,19 +105,16 @@ private struct ConversationSearch {
         return low == 0 || times[low - 1].highest <= oldest
     }
 
-    private mutating func offer(_ run: Run, _ index: Int) {
-        let filter = MessageReader.Filter(
-            since: request.since, until: request.until, sender: request.sender.map { Array($0.utf8) })
+    private mutating func offer(_ block: OpenBlock, _ position: Int) {
+        let records = block.records
         let place = SearchPlace(
-            time: run.records.time(at: index), conversation: snapshot.identity.id,
-            seq: run.records.firstSeq.advanced(by: index))
-        guard filter.matches(run.records, index), request.before.map({ place < $0 }) ?? true else { return }
+            time: records.time(at: position), conversation: reader.log.id,
+            seq: records.firstSeq.advanced(by: position))
+        guard matcher.matches(records, position), request.before.map({ place < $0 }) ?? true else { return }
         if found.count > request.limit, let last = found.last, place < last.place { return }
-        guard let hash = run.hashes(index..<index + 1).first else { return }
-        let message = MessageReader.message(
-            run.records[index], hash: hash, conversation: snapshot.identity, name: snapshot.name)
-        let position = found.firstIndex { $0.place < place } ?? found.count
-        found.insert((place, message), at: position)
+        let message = Message(
+            records[position], hash: block.hash(after: position), of: reader.log.id, named: reader.log.name)
+        found.insert((place, message), at: found.firstIndex { $0.place < place } ?? found.count)
         if found.count > request.limit + 1 { found.removeLast() }
     }
 }

@@ -7,7 +7,7 @@ internal import NatterLog
 public import NatterModel
 
 extension Store {
-    /// About how many bytes a message takes as an object, besides its text.
+    /// About how many bytes a message takes as a JSON object, without its text.
     private static let objectBytes = 260
 
     public func changes(
@@ -23,14 +23,14 @@ extension Store {
         do {
             return try withReader { reader in
                 var room = limitBytes
-                // In the first answer alone: what continues it comes after.
+                // In the first answer only, not in those that continue it.
                 var steps =
                     continuation == nil && plan.hasChanges
                     ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
                 for (snapshot, joinedAfter) in snapshots {
                     let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
                     var walk = Walk(
-                        reader: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
+                        archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
                         target: target, start: start, earliest: earliest)
                     let reached = try walk.run()
                     steps += walk.steps
@@ -54,25 +54,25 @@ extension Store {
         }
     }
 
-    /// What is to be looked at, found in memory alone.
+    /// What an answer has to hold, as far as memory tells.
     private struct Plan {
         enum Kind {
             case nothing
-            /// Conversations in the order of their ids; with each, whether its reader came to it after the cursor.
+            /// Conversations in the order of their ids, each with whether the reader joined it after the cursor.
             case changed(
                 from: Commit, target: Commit, continuation: StoreCursor.Continuation?, [(Snapshot, Bool)])
         }
 
         let kind: Kind
-        /// The cursor once all of it is done.
+        /// The cursor after the whole answer.
         let cursor: StoreCursor
         let commit: Commit
         let start: Commit
-        /// Whether the table of changes has something for this account.
+        /// Whether the table `change` may have rows for this account.
         let hasChanges: Bool
     }
 
-    /// The lines that say what changed for one account besides messages.
+    /// The steps that say what changed for one account besides messages.
     private func changes(
         after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
     ) throws -> [SyncAnswer.Step] {
@@ -90,7 +90,7 @@ extension Store {
         return state.withLock { state in
             rows.compactMap { row in
                 guard let conversation = state.conversations[row.conversation] else { return nil }
-                // A token for one conversation learns nothing of others, not even that they are gone.
+                // A token for one conversation learns nothing about others, not even that they are gone.
                 if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
                 let sees = Authority.sees(principal, conversation)
                 switch row.kind {
@@ -99,7 +99,7 @@ extension Store {
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id, mark.seq)
                 case .gone where !sees:
-                    // The reason, and the name of then.
+                    // The reason, and the conversation's name at that time.
                     let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
                     guard let reason = words.first else { return nil }
                     return .gone(
@@ -126,7 +126,7 @@ extension Store {
         case .now: from = commit
         case .cursor(let cursor):
             guard cursor.isOf(id) else { throw .badCursor("the cursor is of another store") }
-            // A continued one names the epoch of its target: where that is shared, all before it is.
+            // A continuation names the epoch of its target: if that epoch is the same, so is all history before it.
             let last = cursor.continuation?.target ?? cursor.commit
             guard cursor.commit <= last, last <= commit, epoch(last) == cursor.epoch else {
                 throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has")
@@ -139,17 +139,14 @@ extension Store {
         var changed: [(Snapshot, Bool)] = []
         for conversation in state.visible(to: principal) {
             let since = conversation.members[principal.account.rawValue]?.since ?? .zero
-            // Joined after the place that is being caught up with: the next sync brings it whole.
+            // The account joined after the target: the next sync brings the whole conversation.
             if since > target { continue }
             let joinedAfter = since > from
             guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
                 continue
             }
             if let continuation, conversation.identity.id < continuation.conversation { continue }
-            changed.append(
-                (
-                    state.snapshot(of: conversation, for: principal.account), joinedAfter
-                ))
+            changed.append((state.snapshot(of: conversation, for: principal.account), joinedAfter))
         }
         let lastChange = state.accounts[principal.account]?.lastChange ?? .zero
         let hasChanges = lastChange > from && continuation == nil
@@ -161,94 +158,93 @@ extension Store {
             cursor: end, commit: commit, start: from, hasChanges: hasChanges)
     }
 
-    /// Goes through one conversation from the reader's place to the target commit, as far as the room goes.
+    /// Plans one conversation from the reader's position to the target commit, as far as the room goes.
     private struct Walk {
-        let reader: ArchiveReader
+        let reader: LogReader
         let snapshot: Snapshot
         let form: SyncAnswer.Form
         var room: Int
         let from: Commit
         let target: Commit
-        /// The last seq that an earlier answer held, where one is being continued.
+        /// The last seq of an earlier answer that this one continues.
         let start: Seq?
-        /// Where a reader who has nothing of the conversation begins; nil for its beginning.
+        /// Where a reader that has nothing of the conversation begins; nil for its beginning.
         let earliest: Timestamp?
         var steps: [SyncAnswer.Step] = []
 
         init(
-            reader: ArchiveReader, snapshot: Snapshot, form: SyncAnswer.Form, room: Int, from: Commit, target: Commit,
-            start: Seq?, earliest: Timestamp?
+            archive: ArchiveReader, snapshot: Snapshot, form: SyncAnswer.Form, room: Int, from: Commit,
+            target: Commit, start: Seq?, earliest: Timestamp?
         ) {
-            (self.reader, self.snapshot, self.form, self.room) = (reader, snapshot, form, room)
+            reader = snapshot.reader(archive)
+            (self.snapshot, self.form, self.room) = (snapshot, form, room)
             (self.from, self.target, self.start) = (from, target, start)
             self.earliest = from == .zero ? earliest : nil
         }
 
-        /// - Returns: the last seq that fits, where not all does.
+        /// - Returns: the last seq that fits, if not all do.
         mutating func run() throws -> Seq? {
             var first: Seq
             if let start { first = start.next } else { first = try lastSeq(upTo: from).next }
             if let earliest { first = max(first, try firstSeq(from: earliest)) }
             let last = try lastSeq(upTo: target)
-            // Who begins late is told of those too of which there is nothing new enough.
+            // A reader that begins late is told of conversations without new messages, too.
             guard first <= last || earliest != nil && start == nil else { return nil }
             if room <= 0 { return first.previous }
             steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first))
             var seq = first
             while seq <= last {
                 if room <= 0 { return seq.previous }
-                if seq > snapshot.tail.sealedSeq {
-                    let records = snapshot.tail.records
-                    guard let lower = records.index(of: seq), let upper = records.index(of: last) else { break }
-                    // In pieces: where the sealer is behind, a tail is longer than an answer may be.
-                    let count = min(
-                        records.blockCount(from: lower, targetBytes: Block.targetRawBytes), upper + 1 - lower)
-                    take(
-                        Run(records: records, hashBefore: snapshot.tail.sealedHash, hashes: snapshot.tail.hashes),
-                        lower..<lower + count)
-                    seq = seq.advanced(by: count)
-                    continue
-                }
-                seq = try takeSealed(seq, last)
+                seq = try take(from: seq, through: last).next
             }
             return nil
         }
 
-        private mutating func take(_ run: Run, _ range: Range<Int>) {
-            steps.append(.records(run, range))
-            room -= run.records.textBytes + range.count * (form == .messages ? Store.objectBytes : 8)
-        }
-
-        /// Takes the block at `seq`, whole if the reader has nothing of it and may have all of it.
-        private mutating func takeSealed(_ seq: Seq, _ last: Seq) throws -> Seq {
-            let messages = MessageReader(
-                reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: snapshot.tail)
+        /// Takes the run at `seq`: a block as a whole if the reader has nothing of it and may have all of it.
+        ///
+        /// - Returns: the last seq that was taken.
+        private mutating func take(from seq: Seq, through last: Seq) throws -> Seq {
             do {
-                let row = try messages.row(containing: seq)
-                if row.firstSeq == seq, row.lastSeq <= last {
+                let place = try reader.place(of: seq)
+                if case .block(let row) = place, row.firstSeq == seq, row.lastSeq <= last {
                     steps.append(.sealed(row))
-                    // How long the texts are is not known before the block is unpacked; some unpack to two hundred times.
+                    // The length of the texts is not known before the block is unpacked. Some unpack to 200 times their
+                    // size.
                     room -=
                         form == .messages
                         ? max(row.length * 2, Block.targetRawBytes) + row.count * Store.objectBytes : row.length
-                    return row.lastSeq.next
+                    return row.lastSeq
                 }
-                let run = try messages.run(containing: seq)
-                guard let lower = run.records.index(of: seq) else { throw StoreError.failed("a block is short") }
-                let upper = run.records.index(of: last) ?? run.records.count - 1
-                take(run, lower..<upper + 1)
-                return run.records.firstSeq.advanced(by: upper + 1)
+                guard let block = try reader.open(place) else {
+                    guard case .missing(let seqs) = place else { throw StoreError.failed("a block is short") }
+                    return damaged(seq, min(seqs.upperBound, last))
+                }
+                let records = block.records
+                guard let lower = records.index(of: seq) else { throw StoreError.failed("a block is short") }
+                var end = (records.index(of: last) ?? records.count - 1) + 1
+                // While the sealer is behind, a tail is longer than an answer may be: so it goes in several steps.
+                if case .tail = place {
+                    end = min(end, lower + records.blockCount(from: lower, targetBytes: Block.targetRawBytes))
+                }
+                steps.append(.records(block, lower..<end))
+                room -= records.textBytes + (end - lower) * (form == .messages ? Store.objectBytes : 8)
+                return records.firstSeq.advanced(by: end - 1)
             } catch ArchiveError.damaged(let from, let to, _) {
-                let (from, to) = (max(from, seq), min(to, last))
-                steps.append(.damaged(from: from, to: to))
-                return to.next
+                return damaged(max(from, seq), min(to, last))
             }
         }
 
-        /// Where to begin to have all from a time on. Whole blocks go out, so that of sealed ones it is a block's first.
+        private mutating func damaged(_ from: Seq, _ to: Seq) -> Seq {
+            steps.append(.damaged(from: from, to: to))
+            return to
+        }
+
+        /// Where to begin to have all messages from a time on: at a block's first message, because sealed blocks go out whole.
         private func firstSeq(from earliest: Timestamp) throws -> Seq {
             let conversation = snapshot.identity.number
-            if let row = try ArchiveRows.firstBlock(from: earliest, of: conversation, on: reader.connection) {
+            if let row = try ArchiveRows.firstBlock(
+                from: earliest, of: conversation, on: reader.archive.connection)
+            {
                 return row.firstSeq
             }
             let records = snapshot.tail.records
@@ -256,7 +252,7 @@ extension Store {
             return snapshot.tail.sealedSeq.advanced(by: index).next
         }
 
-        /// The newest seq of a commit up to and with this one.
+        /// The highest seq of all commits up to and with this one.
         private func lastSeq(upTo commit: Commit) throws -> Seq {
             let tail = snapshot.tail
             if commit == .zero { return .zero }
@@ -267,21 +263,19 @@ extension Store {
             }
             let inTail = tail.records.count(upTo: commit)
             if inTail > 0 { return tail.sealedSeq.advanced(by: inTail) }
-            // Also where the last sealed messages are lost, and no block says what their commit was.
+            // This holds even if the last sealed messages are lost, and no block says what their commit was.
             if tail.sealedCommit <= commit { return tail.sealedSeq }
-            let number = snapshot.identity.number
-            let row = try ArchiveRows.lastBlock(upTo: commit, of: number, on: reader.connection)
-            let whole: Seq = row.map { $0.lastSeq } ?? .zero
+            let row = try ArchiveRows.lastBlock(
+                upTo: commit, of: snapshot.identity.number, on: reader.archive.connection)
+            let whole = row?.lastSeq ?? .zero
             guard whole < tail.sealedSeq else { return tail.sealedSeq }
-            // The place lies inside the block that follows.
-            let messages = MessageReader(
-                reader: reader, conversation: snapshot.identity, name: snapshot.name, tail: tail)
-            let run: Run
-            do throws(ArchiveError) { run = try messages.run(containing: whole.next) } catch {
+            // The seq lies inside the next block, or that block is damaged.
+            let block: OpenBlock
+            do throws(ArchiveError) { block = try reader.storedBlock(containing: whole.next) } catch {
                 if case .damaged = error { return whole }
                 throw error
             }
-            return whole.advanced(by: run.records.count(upTo: commit))
+            return whole.advanced(by: block.records.count(upTo: commit))
         }
     }
 }

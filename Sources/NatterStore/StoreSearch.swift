@@ -5,23 +5,23 @@ internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 
-/// What somebody searches for on the server.
+/// A search on the server.
 public struct SearchRequest: Sendable {
     public var query: String
-    /// As the reader calls it; nil for all that they see.
+    /// What the reader calls the conversation; nil for all that they see.
     public var conversation: String?
     /// A sender's exact name.
     public var sender: String?
     public var since: Timestamp?
     public var until: Timestamp?
-    /// Where the page before ended.
+    /// Where the previous page ended.
     public var before: SearchPlace?
     public var limit: Int
 
     public init(query: String, limit: Int) { (self.query, self.limit) = (query, limit) }
 }
 
-/// A message's place among all that a search finds: newest first, by time, then conversation, then seq.
+/// A message's place in the results of a search: newest first, by time, then conversation, then seq.
 public struct SearchPlace: Sendable, Comparable, CustomStringConvertible {
     public let time: Timestamp
     public let conversation: ConversationID
@@ -54,18 +54,17 @@ public struct SearchPage: Sendable {
     public let next: SearchPlace?
 }
 
-/// Full-text search over the sealed messages of the server's conversations, in a database of its own that can be thrown away:
-/// `DIR/search.db`. A thread feeds it behind everybody's back; what it has not taken in yet is scanned, so an answer is never
-/// wrong, only slower.
+/// The full-text index of sealed messages, in a disposable database of its own: `DIR/search.db`. A background thread feeds
+/// it. A search scans what is not indexed yet, so a lagging index makes answers slower, never wrong.
 final class StoreSearch: Sendable {
     /// Messages of one step of indexing.
     private static let stepMessages = 4_096
-    /// Size of the WAL from which it is moved into the file: nobody else does so, and left alone it grows for ever.
+    /// The size at which the feed checkpoints the write-ahead log, which would grow without bound otherwise.
     private static let walBytes = 1 << 20
 
     private struct Queue {
         var conversations: Set<Int64> = []
-        /// Whether anything was asked for since the last look.
+        /// Whether `request` was called since the last failure.
         var isAsked = false
         var isStopping = false
     }
@@ -73,7 +72,7 @@ final class StoreSearch: Sendable {
     private let queue = Monitor(Queue())
     private let readers = Monitor<[Reader]>([])
 
-    /// An index opened for reading, lent to one thread at a time.
+    /// An index that is open for reading, lent to one thread at a time.
     private final class Reader: @unchecked Sendable {
         let index: SearchIndex
         init(_ index: SearchIndex) { self.index = index }
@@ -81,7 +80,7 @@ final class StoreSearch: Sendable {
 
     static func path(_ directory: String) -> String { directory + "/search.db" }
 
-    /// Asks for the newly sealed blocks of these conversations to be taken in.
+    /// Asks the feed to index the newly sealed blocks of these conversations.
     func request(_ conversations: [Int64]) {
         queue.signal { queue in
             queue.conversations.formUnion(conversations)
@@ -91,7 +90,7 @@ final class StoreSearch: Sendable {
 
     func stop() { queue.signal { $0.isStopping = true } }
 
-    /// The thread's body: first everything that a former run has left over, then what is sealed.
+    /// The thread's body: first indexes everything that an earlier process left over, then what is sealed.
     func run(_ store: Store) {
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
             do {
@@ -108,8 +107,7 @@ final class StoreSearch: Sendable {
         }
     }
 
-    /// Search scans meanwhile, and nothing else depends on it. The next block that is sealed is the next try: by then there
-    /// may be room again.
+    /// Waits until the next block is sealed: by then the disk may have room again. Search scans meanwhile.
     private func pause(for error: any Error, _ store: Store) {
         store.report("the search index can't be written: \(error)")
         if case SearchIndexError.database(let cause) = error { store.heed(cause) } else { store.heed(error) }
@@ -134,47 +132,31 @@ final class StoreSearch: Sendable {
 
     private func takeIn(_ number: Int64, _ store: Store, _ index: SearchIndex) throws {
         let known = store.state.withLock { state in
-            state.conversations[number].flatMap { $0.isDeleted ? nil : ($0.identity, $0.sealedSeq) }
+            state.conversations[number].flatMap { $0.isDeleted ? nil : ($0.identity, Tail($0)) }
         }
-        guard let (identity, sealed) = known else { return }
-        var next = try index.indexedUpTo(identity.id).next
-        while next <= sealed, !queue.withLock({ $0.isStopping }) {
-            try store.withReader { reader in
+        guard let (identity, tail) = known else { return }
+        let log = tail.log(of: identity, named: identity.name)
+        var next = try index.indexedUpTo(log.id).next
+        while next <= log.sealedSeq, !queue.withLock({ $0.isStopping }) {
+            try store.withReader { archive in
                 try index.write { writer in
-                    var count = 0
-                    while next <= sealed, count < StoreSearch.stepMessages,
-                        let row = try ArchiveRows.block(containing: next, of: number, on: reader.connection)
-                    {
-                        // A damaged block has no words; its numbers are taken all the same, so that what follows is found.
-                        let records = try? reader.open(row, of: identity).records
-                        try writer.add(identity.id, from: next) { rows in
-                            for seq in stride(from: next.rawValue, through: row.lastSeq.rawValue, by: 1) {
-                                guard let records, let index = records.index(of: Seq(seq)) else {
-                                    try rows.append(time: row.highTime, text: "")
-                                    continue
-                                }
-                                try records.withText(at: index) { text in
-                                    try rows.append(time: records.time(at: index), text: text)
-                                }
-                            }
-                        }
-                        count += row.count
-                        next = row.lastSeq.next
-                    }
-                    if count == 0 { next = sealed.next }
+                    next = try SearchFeed.add(
+                        LogReader(log, archive), from: next, through: log.sealedSeq, limit: StoreSearch.stepMessages,
+                        skipsDamage: true, to: writer
+                    ).next
                 }
             }
             try keepSmall(index, store)
         }
     }
 
-    /// Where a search is reading meanwhile this does nothing; the next step tries again.
+    /// A checkpoint does nothing while a search reads; the next step tries again.
     private func keepSmall(_ index: SearchIndex, _ store: Store) throws {
         let wal = try store.disk.information(StoreSearch.path(store.directory) + "-wal")
         if wal?.size ?? 0 > StoreSearch.walBytes { try index.checkpoint(truncating: true) }
     }
 
-    /// Lends an index for reading; nil where there is none yet.
+    /// Lends an index for reading; nil if there is none yet.
     func withIndex<Result>(_ store: Store, _ body: (SearchIndex?) throws -> Result) rethrows -> Result {
         let reader =
             readers.withLock { $0.popLast() }

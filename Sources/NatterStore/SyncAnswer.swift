@@ -4,10 +4,10 @@ internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 
-/// What one answer of sync holds, planned at one moment and read piece by piece while it is sent, so that an answer of any
-/// size costs the memory of one block.
+/// One answer of sync, planned at one moment and read block by block while it is sent, so that an answer of any size costs
+/// the memory of one block.
 public final class SyncAnswer: @unchecked Sendable {
-    // Unchecked: it goes from thread to thread, but whoever calls `next` is the only one to.
+    // Unchecked: it moves from thread to thread, but only one thread at a time calls `next`.
 
     /// How an answer is to be written.
     public enum Form: Sendable {
@@ -24,20 +24,20 @@ public final class SyncAnswer: @unchecked Sendable {
         case dictionary([UInt8])
         /// Header and stored bytes of a block of the conversation named last.
         case block([UInt8])
-        /// The same for a block made for this answer alone.
+        /// The same for a block that was made for this answer only.
         case provisional([UInt8])
-        /// Up to where its reader has read it.
+        /// Up to where the reader has read it.
         case read(conversation: String, id: ConversationID, seq: Seq)
-        /// A conversation that its reader sees no more: `removed`, `left` or `deleted`.
+        /// A conversation that the reader no longer sees: `removed`, `left` or `deleted`.
         case gone(conversation: String, id: ConversationID, reason: String)
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
     }
 
     enum Step {
-        /// With the lowest seq that this reader gets of it.
+        /// `first`: the lowest seq that this reader gets.
         case conversation(Store.Snapshot, first: Seq)
         case sealed(BlockRow)
-        case records(Run, Range<Int>)
+        case records(OpenBlock, Range<Int>)
         case damaged(from: Seq, to: Seq)
         case read(name: String, id: ConversationID, Seq)
         case gone(name: String, id: ConversationID, reason: String)
@@ -49,14 +49,14 @@ public final class SyncAnswer: @unchecked Sendable {
     public let more: Bool
     /// Whether there is anything in it.
     public let isEmpty: Bool
-    /// The state that it shows.
+    /// The store's commit when the answer was planned.
     public let commit: Commit
     private let store: Store
     private let form: Form
     private var steps: ArraySlice<Step>
     private var current: Store.Snapshot?
     private var sentDictionaries: Set<DictionaryID> = []
-    /// The messages of what `next` has returned, by what their conversations are called.
+    /// The messages that `next` has returned, by the names of their conversations.
     public private(set) var sent: [(conversation: String, first: Seq, last: Seq)] = []
 
     init(store: Store, form: Form, steps: [Step], cursor: StoreCursor, more: Bool, commit: Commit) {
@@ -64,7 +64,7 @@ public final class SyncAnswer: @unchecked Sendable {
         (self.more, self.commit, isEmpty) = (more, commit, steps.isEmpty)
     }
 
-    /// The next pieces; nil after the last.
+    /// The next chunks; nil after the last.
     public func next() throws(StoreError) -> [Chunk]? {
         guard let step = steps.popFirst() else { return nil }
         switch step {
@@ -74,7 +74,7 @@ public final class SyncAnswer: @unchecked Sendable {
         case .damaged(let from, let to): return damaged(from, to)
         case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
-        case .records(let run, let range): return chunks(run, range)
+        case .records(let block, let range): return chunks(block, range)
         case .sealed(let row):
             do {
                 return try store.withReader { reader in try chunks(row, reader) }
@@ -107,8 +107,7 @@ public final class SyncAnswer: @unchecked Sendable {
         switch form {
         case .messages:
             let block = try reader.open(row, of: current.identity)
-            return chunks(
-                Run(records: block.records, hashBefore: block.hashBefore, hashes: nil), 0..<block.records.count)
+            return chunks(block, 0..<block.records.count)
         case .blocks:
             let block = try reader.block(row, of: current.identity)
             note(row.firstSeq, row.lastSeq)
@@ -121,31 +120,31 @@ public final class SyncAnswer: @unchecked Sendable {
         }
     }
 
-    private func chunks(_ run: Run, _ range: Range<Int>) -> [Chunk] {
+    private func chunks(_ messages: OpenBlock, _ range: Range<Int>) -> [Chunk] {
         guard let current else { return [] }
+        let records = messages.records
         if !range.isEmpty {
-            let first = run.records.firstSeq
-            note(first.advanced(by: range.lowerBound), first.advanced(by: range.upperBound - 1))
+            note(
+                records.firstSeq.advanced(by: range.lowerBound), records.firstSeq.advanced(by: range.upperBound - 1))
         }
         switch form {
         case .messages:
             return [
                 .messages(
-                    zip(range, run.hashes(range)).map { index, hash in
-                        MessageReader.message(
-                            run.records[index], hash: hash, conversation: current.identity, name: current.name)
+                    zip(range, messages.hashes(range)).map { index, hash in
+                        Message(records[index], hash: hash, of: current.identity.id, named: current.name)
                     })
             ]
         case .blocks:
             var chunks: [Chunk] = []
             var start = range.lowerBound
-            var hash = run.hash(after: start - 1)
+            var hash = messages.hash(after: start - 1)
             while start < range.upperBound {
                 let count = min(
-                    run.records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
+                    records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
                 let block = Block(
-                    sealing: run.records, start..<start + count, of: current.identity.id, hashBefore: hash,
-                    hashAfter: run.hashes.map { $0[start + count - 1] }, dictionary: .none, isProvisional: true,
+                    sealing: records, start..<start + count, of: current.identity.id, hashBefore: hash,
+                    hashAfter: messages.knownHash(after: start + count - 1), dictionary: .none, isProvisional: true,
                     effort: .light)
                 chunks.append(.provisional(block.bytes))
                 hash = block.header.hashAfter

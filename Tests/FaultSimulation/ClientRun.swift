@@ -1,3 +1,4 @@
+internal import NatterArchive
 package import NatterClient
 package import NatterCrypto
 package import NatterModel

@@ -1,3 +1,4 @@
+import NatterArchive
 import FaultSimulation
 import NatterClient
 import NatterModel

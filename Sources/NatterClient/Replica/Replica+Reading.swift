@@ -1,140 +1,88 @@
-internal import NatterArchive
+public import NatterArchive
+public import NatterCrypto
 internal import NatterLog
 public import NatterModel
+internal import NatterSQLite
 
 extension Replica {
-    /// Visits the messages that a filter wants, oldest first, a block's worth at a time; holes are visited too.
+    /// Reads one conversation as it was looked up: what comes after its `head` does not exist for the reader.
+    func reader(of conversation: ReplicaConversation) -> LogReader {
+        let log = ConversationLog(
+            identity: conversation.identity(for: location.user), name: conversation.name, first: conversation.first,
+            head: conversation.head, sealedSeq: conversation.sealedSeq, hash: conversation.hash,
+            latestTime: conversation.latestTime, mayHaveGaps: conversation.gapCount > 0,
+            tail: ReplicaTail(conversation: conversation.number))
+        return LogReader(log, archive)
+    }
+
+    /// Visits the messages that a filter wants, oldest first; see `LogReader.forward`.
     ///
-    /// - Parameters:
-    ///   - conversation: as looked up; what comes after its `head` is not visited.
-    ///   - limit: how many messages to visit at most, the oldest of them.
-    ///   - visit: false ends the walk.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     public func forward(
         _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
-        visit: (ReplicaPiece) throws -> Bool
+        visit: (LogPiece) throws -> Bool
     ) throws {
-        let last = filter.last(conversation.head)
-        var seq = max(filter.after.next, conversation.first)
-        var left = limit
-        while seq <= last, left > 0 {
-            let stretch = try stretch(at: seq, of: conversation, filter)
-            let end = min(stretch.range.upperBound, last)
-            var piece: ReplicaPiece?
-            switch stretch.content {
-            case .passedOver: piece = nil
-            case .missing(let reason): piece = .missing(conversation, seq...end, reason)
-            case .block(let block):
-                let positions = Array(filter.positions(in: block.records, seq...end).prefix(left))
-                left -= positions.count
-                if !positions.isEmpty {
-                    piece = .messages(MessageRun(conversation: conversation, block: block, positions: positions))
-                }
-            }
-            if let piece, try !visit(piece) { return }
-            seq = end.next
-        }
+        try translate { _ = try reader(of: conversation).forward(filter, limit: limit, visit: visit) }
     }
 
-    /// The same, newest first: runs and the positions in each fall.
+    /// The same, newest first: runs fall, and so do the positions in each.
     public func backward(
         _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
-        visit: (ReplicaPiece) throws -> Bool
+        visit: (LogPiece) throws -> Bool
     ) throws {
-        let first = max(filter.after.next, conversation.first)
-        var seq = filter.last(conversation.head)
-        var left = limit
-        while seq >= first, seq > .zero, left > 0 {
-            let stretch = try stretch(at: seq, of: conversation, filter)
-            let start = max(stretch.range.lowerBound, first)
-            var piece: ReplicaPiece?
-            switch stretch.content {
-            case .passedOver: piece = nil
-            case .missing(let reason): piece = .missing(conversation, start...seq, reason)
-            case .block(let block):
-                let positions = Array(filter.positions(in: block.records, start...seq).reversed().prefix(left))
-                left -= positions.count
-                if !positions.isEmpty {
-                    piece = .messages(MessageRun(conversation: conversation, block: block, positions: positions))
-                }
-            }
-            if let piece, try !visit(piece) { return }
-            seq = start.previous
+        try translate { _ = try reader(of: conversation).backward(filter, limit: limit, visit: visit) }
+    }
+
+    /// Visits the messages of several conversations by time; see `LogMerge`.
+    ///
+    /// - Throws: `ReplicaError`, and what `visit` throws.
+    public func merged(
+        _ conversations: [ReplicaConversation], _ filter: MessageFilter, after: [ConversationID: Seq] = [:],
+        isNewestFirst: Bool = false, limit: Int = .max, visit: (LogPiece) throws -> Bool
+    ) throws {
+        try translate {
+            try LogMerge(conversations.map(reader(of:)), filter).walk(
+                after: after, isNewestFirst: isNewestFirst, limit: limit, visit: visit)
         }
     }
 
-    /// The seq after which exactly the newest `count` messages that a filter wants come; `filter.after` if there are fewer.
-    /// So the newest can be visited oldest first without keeping them.
+    /// The seq after which exactly the newest `count` messages come; see `LogReader.start`.
     public func start(
         ofNewest count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
     ) throws(ReplicaError) -> Seq {
-        let last = filter.last(conversation.head)
-        if filter.isPlain, conversation.gapCount == 0 {
-            let start = last.rawValue > UInt64(max(0, count)) ? Seq(last.rawValue - UInt64(max(0, count))) : .zero
-            return max(filter.after, start)
-        }
-        var left = count
-        var start = count > 0 ? filter.after : last
-        do {
-            try backward(conversation, filter) { piece in
-                guard case .messages(let run) = piece else { return true }
-                if run.positions.count >= left, left > 0 {
-                    start = run.records.firstSeq.advanced(by: run.positions[left - 1]).previous
-                    left = 0
-                    return false
-                }
-                left -= run.positions.count
-                return left > 0
-            }
-        } catch {
-            throw ReplicaError(error)
-        }
-        return start
+        try storage { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
-    /// What lies around a seq.
-    private struct Stretch {
-        enum Content {
-            case block(OpenBlock)
-            /// Its times say that the filter wants none of it.
-            case passedOver
-            case missing(MissingReason)
-        }
-
-        let range: ClosedRange<Seq>
-        let content: Content
+    /// The same for the newest of several conversations; see `LogMerge.starts`.
+    public func starts(
+        ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter,
+        after: [ConversationID: Seq] = [:]
+    ) throws(ReplicaError) -> [ConversationID: Seq] {
+        try storage { try LogMerge(conversations.map(reader(of:)), filter).starts(ofNewest: count, after: after) }
     }
 
-    private func stretch(
-        at seq: Seq, of conversation: ReplicaConversation, _ filter: MessageFilter
-    ) throws(ReplicaError) -> Stretch {
-        do {
-            switch try place(of: seq, in: conversation) {
-            case .block(let row):
-                let range = row.firstSeq...row.lastSeq
-                guard filter.mayMatch(low: row.lowTime, high: row.highTime) else {
-                    return Stretch(range: range, content: .passedOver)
-                }
-                return Stretch(range: range, content: .block(try open(row, of: conversation)))
-            case .tail(let row):
-                let range = row.firstSeq...row.lastSeq
-                guard filter.mayMatch(low: row.lowTime, high: row.highTime) else {
-                    return Stretch(range: range, content: .passedOver)
-                }
-                return Stretch(range: range, content: .block(try row.open(conversation: conversation.id)))
-            case .missing(let through):
-                return Stretch(range: try firstMissing(seq, conversation)...through, content: .missing(.notSent))
-            }
-        } catch ArchiveError.damaged(let from, let to, let detail) {
-            return Stretch(range: min(from, seq)...max(to, seq), content: .missing(.damaged(detail)))
-        } catch {
-            throw ReplicaError(error)
-        }
+    /// The hash chain after a message; see `LogReader.hash`.
+    public func hash(at seq: Seq, of conversation: ReplicaConversation) throws(ReplicaError) -> Digest? {
+        try storage { try reader(of: conversation).hash(at: seq) }
     }
 
-    /// Where the hole begins that `seq` lies in.
-    private func firstMissing(_ seq: Seq, _ conversation: ReplicaConversation) throws -> Seq {
-        for gap in try gaps(of: conversation) where gap.contains(seq) { return gap.lowerBound }
-        return seq
+    /// The cursor that stands for "everything up to this message has been seen"; nil if `hash(at:of:)` is.
+    public func cursor(at seq: Seq, of conversation: ReplicaConversation) throws(ReplicaError) -> MessageCursor? {
+        try storage { try reader(of: conversation).cursor(at: seq) }
+    }
+
+    /// Whether a reader may continue from a cursor.
+    public func standing(
+        of cursor: MessageCursor, in conversation: ReplicaConversation
+    ) throws(ReplicaError) -> CursorStanding {
+        try storage { try reader(of: conversation).standing(of: cursor) }
+    }
+
+    private func storage<Result>(_ body: () throws -> Result) throws(ReplicaError) -> Result {
+        do { return try body() } catch { throw ReplicaError(error) }
+    }
+
+    private func translate<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as ArchiveError { throw ReplicaError(error) }
     }
 }

@@ -3,8 +3,8 @@ internal import NatterSQLite
 public import NatterModel
 public import NatterSystem
 
-/// A user's own copy of what has been synced, open for reading. It never takes a lock and never waits for one; what other
-/// processes add meanwhile becomes visible with the next look-up. For one thread at a time.
+/// A user's local copy of the synced conversations, open for reading. It never takes a lock or waits for one. What other
+/// processes add becomes visible with the next look-up. For one thread at a time.
 public final class Replica {
     public let location: ReplicaLocation
     let disk: any Disk
@@ -17,7 +17,7 @@ public final class Replica {
             connection: connection, cache: ArchiveCache(directory: location.directory, disk: disk))
     }
 
-    /// Opens one database, nothing else.
+    /// Opens the replica's database.
     ///
     /// - Returns: nil if nothing was ever synced there.
     /// - Throws: `ReplicaError.storage`.
@@ -38,7 +38,7 @@ public final class Replica {
 
     /// All conversations, `general` first, then groups, then personal ones, by name.
     ///
-    /// - Parameter includingGone: also those that one does not belong to any more.
+    /// - Parameter includingGone: also the conversations that the user no longer belongs to.
     public func conversations(includingGone: Bool = false) throws(ReplicaError) -> [ReplicaConversation] {
         do {
             let rows = try connection.statement(
@@ -54,8 +54,8 @@ public final class Replica {
         }
     }
 
-    /// The conversation that the reader calls so, without regard to case; `@me` is the notebook. Of several with one name
-    /// (a group deleted and made again) the one that one belongs to, else the latest.
+    /// The conversation of that name, in any case; `@me` is the user's notebook. Of several with the same name (a group that
+    /// was deleted and created again) it is the one that the user belongs to, or else the latest.
     public func conversation(named name: String) throws(ReplicaError) -> ReplicaConversation? {
         let wanted = NameRule.caseKey(name) == "@me" ? "@" + location.user : name
         do {
@@ -69,7 +69,7 @@ public final class Replica {
                 let found = try ReplicaConversation(exact, path: connection.path)
                 if !found.isGone { return found }
             }
-            // SQLite knows the case of ASCII only, and nothing of canonical equivalence.
+            // SQLite knows neither the case of letters beyond ASCII nor canonical equivalence.
             let key = NameRule.caseKey(wanted)
             let alike = try conversations(includingGone: true).filter { NameRule.caseKey($0.name) == key }
             return alike.last { !$0.isGone } ?? alike.max { $0.number < $1.number }
@@ -88,7 +88,7 @@ public final class Replica {
         }
     }
 
-    /// The ranges that the server could not give, lowest first.
+    /// The messages that the server could not send, lowest first.
     public func gaps(of conversation: ReplicaConversation) throws(ReplicaError) -> [ClosedRange<Seq>] {
         guard conversation.gapCount > 0 else { return [] }
         do {
@@ -106,7 +106,7 @@ public final class Replica {
         }
     }
 
-    /// The conversations that have such ranges.
+    /// The conversations that lack messages which the server could not send.
     func conversationsWithGaps() throws(ReplicaError) -> [ReplicaConversation] {
         do {
             let rows = try connection.statement(
@@ -121,12 +121,12 @@ public final class Replica {
 
     // MARK: The last sync
 
-    /// Where the next sync goes on; nil before the first complete one.
+    /// The cursor for the next sync; nil before the first complete one.
     public func cursor() throws(ReplicaError) -> String? {
         do { return try ReplicaMeta.text("cursor", on: connection) } catch { throw ReplicaError(error) }
     }
 
-    /// Where the replica was told to begin: what is older was left on the server. nil where it has everything.
+    /// The time at which the replica begins: older messages stay on the server. nil if the replica has all messages.
     public func earliest() throws(ReplicaError) -> Timestamp? {
         do {
             let milliseconds = try ReplicaMeta.text("earliest", on: connection).flatMap { Int64($0) }
@@ -136,6 +136,6 @@ public final class Replica {
         }
     }
 
-    /// When a sync was last complete; nil if none ever was.
+    /// The time of the last complete sync; nil if there was none.
     public func lastSync() -> Timestamp? { LastSync.read(location, on: disk) }
 }

@@ -320,7 +320,7 @@ struct ReplicaApplier {
             outcome.report.add(conversation.newCount, to: conversation.id, named: conversation.name)
         }
         for aside in asides { try aside.keepTail() }
-        if !asides.isEmpty { try ReplicaSearch.discard(at: session.location, disk: session.disk) }
+        if !asides.isEmpty { try ReplicaIndexing.discard(at: session.location, disk: session.disk) }
         let (answer, end, restarts) = (outcome.answer, outcome.end, outcome.mustRestart)
         let connection = session.connection
         try session.commit {

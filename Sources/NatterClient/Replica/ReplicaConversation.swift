@@ -4,32 +4,33 @@ internal import NatterSQLite
 internal import NatterLanguage
 public import NatterModel
 
-/// A conversation as the replica has it, at the moment when it was looked up.
+/// A conversation in a replica, as of the moment when it was looked up.
 public struct ReplicaConversation: Sendable, Hashable {
     /// The replica's own number for it.
     public let number: Int64
     public let id: ConversationID
     public let kind: ConversationKind
-    /// What the reader calls it: `general`, a group's name, `@bob`.
+    /// What the reader calls the conversation: `general`, a group's name, `@bob`.
     public let name: String
     /// The lowest seq that the server still had when the replica began.
     public let first: Seq
     /// The highest seq that the replica has, or knows to be missing.
     public let head: Seq
-    /// The chain at the head; nil while the messages just before are missing.
+    /// The hash chain at the head; nil while the messages just before the head are missing.
     public let hash: Digest?
-    /// Head and chain as the server said last; ahead of `head` while a sync is not complete.
+    /// The head in the server's last answer, ahead of `head` while a sync is incomplete, and the hash chain there.
     public let serverHead: Seq
     public let serverHash: Digest?
-    /// Up to where it has been read, on any device.
+    /// The last message that the user has read, on any device.
     public let read: Seq
-    /// Messages after `read` that are not the reader's own, as of the last sync.
+    /// How many messages after `read` are not the user's own, as of the last sync.
     public let unread: UInt64
-    /// `removed`, `left`, `deleted`, or `missing` where a restored server does not know it; nil while one belongs to it.
+    /// `removed`, `left`, `deleted`, or `missing` if a restored server does not know the conversation; nil while the user
+    /// belongs to it.
     public let goneReason: String?
     /// The highest time of any message.
     public let latestTime: Timestamp
-    /// How many ranges are missing; see `Replica.gaps`.
+    /// How many gaps there are; see `Replica.gaps`.
     public let gapCount: Int
     let sealedSeq: Seq
 
@@ -37,13 +38,13 @@ public struct ReplicaConversation: Sendable, Hashable {
 }
 
 extension ReplicaConversation {
-    /// What `init(_:)` reads, in order.
+    /// The columns that `init(_:)` reads, in order.
     static let columns = """
         number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq
         """
 
     /// From a row of a statement that selects `columns`.
-    /// - Throws: `corrupt` for what no natter writes.
+    /// - Throws: `corrupt` for values that natter never writes.
     init(_ row: borrowing Statement, path: String) throws(SQLiteError) {
         guard let id = ConversationID(bytes: row.blob(1)),
             let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2)))

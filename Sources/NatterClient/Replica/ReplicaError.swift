@@ -5,15 +5,15 @@ internal import NatterSQLite
 internal import NatterLog
 internal import NatterSystem
 
-/// Why the replica did not do what it was asked for.
+/// A failure of the replica.
 public enum ReplicaError: Error, Equatable, PhraseConvertible {
-    /// Another process is changing the replica; try again later.
+    /// Another process is writing to the replica; try again later.
     case locked(path: String)
     /// The disk, the database or a log file failed.
     case storage(ArchiveError)
-    /// The server sent what breaks a rule of the form; nothing of it from there on was kept.
+    /// The server's answer is malformed. Nothing from that point on was kept.
     case malformedAnswer(Phrase)
-    /// The server left out messages without saying so.
+    /// The server left out messages without saying that they are damaged.
     case hole(conversation: String, from: Seq, to: Seq)
 
     public var phrase: Phrase {
@@ -26,7 +26,7 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Brings what the rooms below throw into this type.
+    /// Converts the errors of the rooms below.
     init(_ error: any Error) {
         switch error {
         case let error as ReplicaError: self = error

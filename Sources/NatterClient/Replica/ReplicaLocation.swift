@@ -12,21 +12,21 @@ public struct ReplicaLocation: Sendable, Equatable {
     public init(home: String, store: StoreID, user: String) {
         self.store = store
         self.user = user
-        // A hash, since a name may hold what a file system takes for something else.
+        // A hash, because a name may contain characters that mean something to the file system.
         let hash = Hex.encode(Digest(of: Array(user.utf8)).bytes.prefix(8))
         directory = "\(home)/replicas/\(store)-\(hash)"
     }
 
-    /// What stands for the user of the store where there may be others beside them.
+    /// The directory's name, which is unique to store and user.
     var directoryName: String { Path.name(of: directory) }
 
     public var databasePath: String { directory + "/replica.db" }
-    /// Held around every change of what is in the directory, never while waiting for the network.
+    /// The lock around every change in the directory. It is never held while waiting for the network.
     public var lockPath: String { directory + "/replica.lock" }
     public var searchPath: String { directory + "/search.db" }
-    /// When the last complete sync was, as a line of text.
+    /// The time of the last complete sync, as a line of text.
     var lastSyncPath: String { directory + "/last-sync" }
-    /// The number of the last commit that is known to be on the disk, as a line of text.
+    /// The number of the last commit that is known to be durable, as a line of text.
     var durableCommitPath: String { directory + "/last-commit" }
     var quarantineDirectory: String { directory + "/quarantine" }
     var divergedDirectory: String { directory + "/diverged" }

@@ -1,16 +1,21 @@
-internal import NatterArchive
-internal import NatterSearch
-internal import NatterLanguage
+public import NatterArchive
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
-internal import NatterSystem
+public import NatterPattern
+internal import NatterSearch
 
-/// A search in a replica: by the index where it reaches, by looking through the messages where it does not, so that it is
-/// never wrong. To be used once.
+/// Messages that a search could not look through.
+public struct UnsearchedRun: Sendable {
+    public let conversation: ConversationLog
+    public let seqs: ClosedRange<Seq>
+}
+
+/// A full-text search in a replica. It uses the index as far as the index reaches and reads the messages themselves beyond
+/// that, so that the result never depends on the index. To be used once.
 public final class ReplicaSearch {
-    /// What a search could not look through: the ranges, by conversation.
-    public private(set) var missing: [(conversation: ReplicaConversation, range: ClosedRange<Seq>)] = []
-    /// How many messages were looked through because the index does not have them: `index` is due.
+    public private(set) var missing: [UnsearchedRun] = []
+    /// How many messages were read because the index does not have them: `ReplicaIndexing` is due.
     public private(set) var scannedCount = 0
 
     private let replica: Replica
@@ -19,20 +24,19 @@ public final class ReplicaSearch {
     private let matcher: MessageMatcher
     private let limit: Int
     private let visit: (MessageRun) throws -> Bool
-    private var conversations: [ConversationID: ReplicaConversation] = [:]
+    private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
-    /// Results that were given out, and those to be passed over because they were given out before.
-    private var givenCount = 0
+    /// How many results were visited, and how many of them to pass over because they were visited before.
+    private var visitedCount = 0
     private var passOver = 0
     private var isStopped = false
 
     /// Runs a search and visits what it finds, newest first: by falling time, in one conversation by falling seq.
     ///
     /// - Parameters:
-    ///   - conversation: nil for all, those included that one does not belong to any more.
+    ///   - conversation: nil for all, also those that the user has left.
     ///   - filter: its seqs count in a search of one conversation only.
     ///   - visit: gets each message as a run of one; false ends the search.
-    /// - Returns: what is to be known about it.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     @discardableResult
     public static func run(
@@ -41,15 +45,19 @@ public final class ReplicaSearch {
     ) throws -> ReplicaSearch {
         let search = ReplicaSearch(replica, query.query, filter, limit: limit, visit: visit)
         guard limit > 0 else { return search }
-        let index = SearchIndex.openForReading(path: replica.location.searchPath, disk: replica.disk)
         do {
-            guard let index else { throw SearchIndexError.corrupt(path: "", message: "") }
-            try index.snapshot { try search.look(in: conversation, index) }
-        } catch is SearchIndexError {
-            // Its order is the same without the index, so what was given out already is only passed over.
-            (search.passOver, search.givenCount) = (search.givenCount, 0)
-            search.missing = []
-            try search.look(in: conversation, nil)
+            let index = SearchIndex.openForReading(path: replica.location.searchPath, disk: replica.disk)
+            do {
+                guard let index else { throw SearchIndexError.corrupt(path: "", message: "") }
+                try index.snapshot { try search.look(in: conversation, index) }
+            } catch is SearchIndexError {
+                // The order is the same without the index, so results that were visited before are passed over.
+                (search.passOver, search.visitedCount) = (search.visitedCount, 0)
+                search.missing = []
+                try search.look(in: conversation, nil)
+            }
+        } catch let error as ArchiveError {
+            throw ReplicaError(error)
         }
         return search
     }
@@ -63,14 +71,16 @@ public final class ReplicaSearch {
     }
 
     private func look(in conversation: ReplicaConversation?, _ index: SearchIndex?) throws {
-        // After the index's state was fixed, so that the index has nothing that is not in the conversations.
+        // Looked up after the index's state was fixed, so that the index has nothing that the conversations lack.
         let coverage = try index?.coverage() ?? [:]
         if let conversation {
-            let current = try replica.conversation(conversation.id) ?? conversation
-            conversations = [current.id: current]
-            try lookInOne(current, index, coverage[current.id])
+            let reader = replica.reader(of: try replica.conversation(conversation.id) ?? conversation)
+            readers = [conversation.id: reader]
+            try lookInOne(reader, index, coverage[conversation.id])
         } else {
-            for known in try replica.conversations(includingGone: true) { conversations[known.id] = known }
+            for known in try replica.conversations(includingGone: true) {
+                readers[known.id] = replica.reader(of: known)
+            }
             try lookInAll(index, coverage)
         }
     }
@@ -78,56 +88,52 @@ public final class ReplicaSearch {
     // MARK: One conversation
 
     private func lookInOne(
-        _ conversation: ReplicaConversation, _ index: SearchIndex?, _ covered: SearchIndex.Coverage?
+        _ reader: LogReader, _ index: SearchIndex?, _ covered: SearchIndex.Coverage?
     ) throws {
-        let units = try self.units(of: conversation, covered)
-        let (newer, older) = (
-            units.filter { $0.range.lowerBound > covered?.upperBound ?? .zero },
-            units.filter { $0.range.upperBound < covered?.lowerBound ?? .zero }
-        )
-        for unit in newer.reversed() where try !giveAll(unit) { return }
+        let runs = try unindexedRuns(of: reader, covered)
+        let newer = runs.filter { $0.seqs.lowerBound > covered?.upperBound ?? .zero }
+        let older = runs.filter { $0.seqs.upperBound < covered?.lowerBound ?? .zero }
+        for run in newer.reversed() where try !visitAll(run) { return }
         if let index, covered != nil {
-            try index.search(query, in: conversation.id, since: filter.since, until: filter.until) { hit in
+            try index.search(query, in: reader.log.id, since: filter.since, until: filter.until) { hit in
                 guard let found = try self.found(hit), isWanted(found) else { return .next }
                 return try give(found) ? .next : .enough
             }
         }
         guard !isStopped else { return }
-        for unit in older.reversed() where try !giveAll(unit) { return }
+        for run in older.reversed() where try !visitAll(run) { return }
     }
 
-    private func giveAll(_ unit: Unit) throws -> Bool {
-        for found in try matches(in: unit) where isWanted(found) { if try !give(found) { return false } }
+    private func visitAll(_ run: UnindexedRun) throws -> Bool {
+        for found in try matches(in: run) where isWanted(found) { if try !give(found) { return false } }
         return true
     }
 
     private func isWanted(_ found: Found) -> Bool {
-        found.seq > filter.after && found.seq <= filter.last(found.conversation.head)
+        found.seq > filter.after && found.seq <= filter.last(found.reader.log.head)
     }
 
     // MARK: All conversations
 
     private func lookInAll(_ index: SearchIndex?, _ coverage: [ConversationID: SearchIndex.Coverage]) throws {
-        var units: [Unit] = []
-        for conversation in conversations.values {
-            units += try self.units(of: conversation, coverage[conversation.id])
-        }
-        units.sort { $0.high > $1.high }
+        var runs: [UnindexedRun] = []
+        for reader in readers.values { runs += try unindexedRuns(of: reader, coverage[reader.log.id]) }
+        runs.sort { $0.highTime > $1.highTime }
         var next = 0
         var newest = SearchNewest<Found>(limit: limit == .max ? .max : limit + passOver)
-        func nextHigh() -> Timestamp { next < units.count ? units[next].high : Timestamp(milliseconds: .min) }
+        func nextHigh() -> Timestamp { next < runs.count ? runs[next].highTime : Timestamp(milliseconds: .min) }
 
-        func offer(_ unit: Unit) throws {
-            for found in try matches(in: unit) {
-                newest.offer(found, conversation: found.conversation.id, seq: found.seq, time: found.time)
+        func offer(_ run: UnindexedRun) throws {
+            for found in try matches(in: run) {
+                newest.offer(found, conversation: found.reader.log.id, seq: found.seq, time: found.time)
             }
         }
 
         if let index {
             try index.search(query, since: filter.since, until: filter.until) { hit in
-                while next < units.count, nextHigh() >= hit.noNewerThan {
+                while next < runs.count, nextHigh() >= hit.noNewerThan {
                     next += 1
-                    try offer(units[next - 1])
+                    try offer(runs[next - 1])
                 }
                 for found in newest.take(newerThan: max(hit.noNewerThan, nextHigh())) where try !give(found) {
                     return .enough
@@ -136,10 +142,10 @@ public final class ReplicaSearch {
                 return newest.offer(found, hit: hit, time: found.time)
             }
         }
-        while !isStopped, next < units.count, !newest.isComplete(before: nextHigh()) {
+        while !isStopped, next < runs.count, !newest.isComplete(before: nextHigh()) {
             for found in newest.take(newerThan: nextHigh()) where try !give(found) { return }
             next += 1
-            try offer(units[next - 1])
+            try offer(runs[next - 1])
         }
         guard !isStopped else { return }
         for found in newest.finish() where try !give(found) { return }
@@ -147,109 +153,167 @@ public final class ReplicaSearch {
 
     // MARK: Messages
 
-    /// A message that was found, without its text: how many of these wait does not matter.
+    /// A message that was found, without its text, so that many of these can wait.
     private struct Found {
-        let conversation: ReplicaConversation
+        let reader: LogReader
         let seq: Seq
         let time: Timestamp
     }
 
-    /// A stretch that the index does not have.
-    private struct Unit {
-        let conversation: ReplicaConversation
-        let range: ClosedRange<Seq>
-        let high: Timestamp
+    /// A run, or a part of one, that the index does not have.
+    private struct UnindexedRun {
+        let reader: LogReader
+        let seqs: ClosedRange<Seq>
+        let highTime: Timestamp
     }
 
-    private func units(
-        of conversation: ReplicaConversation, _ covered: SearchIndex.Coverage?
-    ) throws -> [Unit] {
-        for gap in try replica.gaps(of: conversation) { missing.append((conversation, gap)) }
-        if let covered, covered.lowerBound <= conversation.first, covered.upperBound >= conversation.head { return [] }
-        return try ReplicaSpan.all(of: conversation, in: replica).flatMap { span -> [Unit] in
-            guard !span.isMissing, filter.mayMatch(low: span.low, high: span.high) else { return [] }
-            guard let covered else { return [Unit(conversation: conversation, range: span.range, high: span.high)] }
-            var units: [Unit] = []
-            if span.range.lowerBound < covered.lowerBound {
-                let last = min(span.range.upperBound, covered.lowerBound.previous)
-                units.append(Unit(conversation: conversation, range: span.range.lowerBound...last, high: span.high))
+    private func unindexedRuns(
+        of reader: LogReader, _ covered: SearchIndex.Coverage?
+    ) throws -> [UnindexedRun] {
+        let log = reader.log
+        if log.mayHaveGaps, let conversation = try replica.conversation(log.id) {
+            for gap in try replica.gaps(of: conversation) {
+                missing.append(UnsearchedRun(conversation: log, seqs: gap))
             }
-            if span.range.upperBound > covered.upperBound {
-                let first = max(span.range.lowerBound, covered.upperBound.next)
-                units.append(Unit(conversation: conversation, range: first...span.range.upperBound, high: span.high))
-            }
-            return units
+        }
+        if let covered, covered.lowerBound <= log.first, covered.upperBound >= log.head { return [] }
+        return try reader.extents().flatMap { run -> [UnindexedRun] in
+            guard !run.isMissing, filter.mayMatch(low: run.lowTime, high: run.highTime) else { return [] }
+            let parts = covered.map { run.seqs.parts(outside: $0) } ?? [run.seqs]
+            return parts.map { UnindexedRun(reader: reader, seqs: $0, highTime: run.highTime) }
         }
     }
 
-    /// What matches in a stretch, newest first.
-    private func matches(in unit: Unit) throws -> [Found] {
+    /// The messages of a run that match, newest first.
+    private func matches(in run: UnindexedRun) throws -> [Found] {
         let scan = try self.scan ?? SearchScan(query)
         self.scan = scan
         var found: [Found] = []
-        var seq = unit.range.upperBound
-        // What was one block may be several now, or lie in another.
-        while seq >= unit.range.lowerBound, seq > .zero {
-            guard let block = try open(seq, of: unit.conversation) else { return found }
-            let records = block.records
-            let first = max(records.firstSeq, unit.range.lowerBound)
-            guard let start = records.index(of: first), let end = records.index(of: seq) else { return found }
-            scannedCount += end - start + 1
-            let places = try scan.matches(count: end - start + 1) { place, body in
-                guard ReplicaSearch.isSearchable(records.kind(at: start + place)) else { return }
-                try records.withText(at: start + place) { try body($0) }
-            }
-            for place in places where matcher.matches(records, start + place) {
+        scannedCount += try scan.scan(run.reader, run.seqs, unreadable: { note($0, run.reader.log) }) { matches in
+            let records = matches.records
+            for position in matches.positions where matcher.matches(records, position) {
                 found.append(
                     Found(
-                        conversation: unit.conversation, seq: first.advanced(by: place),
-                        time: records.time(at: start + place)))
+                        reader: run.reader, seq: records.firstSeq.advanced(by: position),
+                        time: records.time(at: position)))
             }
-            seq = first.previous
+            return true
         }
         return found
     }
 
     private func found(_ hit: SearchHit) throws -> Found? {
-        guard let conversation = conversations[hit.conversation],
-            let block = try open(hit.seq, of: conversation), let index = block.records.index(of: hit.seq),
-            matcher.matches(block.records, index)
+        guard let reader = readers[hit.conversation], let run = try open(hit.seq, reader),
+            let position = run.positions.first, matcher.matches(run.records, position),
+            SearchFeed.isSearchable(run.records.kind(at: position))
         else { return nil }
-        return Found(conversation: conversation, seq: hit.seq, time: block.records.time(at: index))
+        return Found(reader: reader, seq: hit.seq, time: run.records.time(at: position))
     }
 
-    /// nil for messages that can't be read, which are then noted.
-    private func open(_ seq: Seq, of conversation: ReplicaConversation) throws -> OpenBlock? {
-        do {
-            return try replica.block(containing: seq, of: conversation)
-        } catch ArchiveError.damaged(let from, let to, _) {
-            let range = min(from, seq)...max(to, seq)
-            if !missing.contains(where: { $0.conversation.id == conversation.id && $0.range == range }) {
-                missing.append((conversation, range))
-            }
+    /// The run of one message; nil if it can't be read, which is noted.
+    private func open(_ seq: Seq, _ reader: LogReader) throws -> MessageRun? {
+        do throws(ArchiveError) { return try reader.run(of: seq) } catch {
+            guard case .damaged(let from, let to, _) = error else { throw error }
+            note(min(from, seq)...max(to, seq), reader.log)
             return nil
         }
     }
 
-    /// - Returns: whether to go on.
-    private func give(_ found: Found) throws -> Bool {
-        guard let block = try open(found.seq, of: found.conversation), let index = block.records.index(of: found.seq)
-        else { return true }
-        givenCount += 1
-        guard givenCount > passOver else { return true }
-        isStopped = try !visit(MessageRun(conversation: found.conversation, block: block, positions: [index]))
-        if givenCount >= limit { isStopped = true }
-        return !isStopped
+    private func note(_ seqs: ClosedRange<Seq>, _ log: ConversationLog) {
+        if !missing.contains(where: { $0.conversation.id == log.id && $0.seqs == seqs }) {
+            missing.append(UnsearchedRun(conversation: log, seqs: seqs))
+        }
     }
 
-    /// Whether a message's text is looked through: not what tells of events, and not kinds that are not known.
-    static func isSearchable(_ kind: MessageKind) -> Bool { kind == .text || kind == .edit }
+    /// - Returns: false to end the search.
+    private func give(_ found: Found) throws -> Bool {
+        guard let run = try open(found.seq, found.reader) else { return true }
+        visitedCount += 1
+        guard visitedCount > passOver else { return true }
+        isStopped = try !visit(run) || visitedCount >= limit
+        return !isStopped
+    }
+}
 
-    // MARK: The index's file
+extension ClosedRange<Seq> {
+    /// What lies below and above another range.
+    fileprivate func parts(outside other: ClosedRange<Seq>) -> [ClosedRange<Seq>] {
+        var parts: [ClosedRange<Seq>] = []
+        if lowerBound < other.lowerBound { parts.append(lowerBound...Swift.min(upperBound, other.lowerBound.previous)) }
+        if upperBound > other.upperBound { parts.append(Swift.max(lowerBound, other.upperBound.next)...upperBound) }
+        return parts
+    }
+}
 
-    /// Deletes the index; it is made again by and by.
-    static func discard(at location: ReplicaLocation, disk: any Disk) throws {
-        try SearchIndex.discard(path: location.searchPath, disk: disk)
-        try disk.syncDirectory(location.directory)
+/// What to search for; natter-search(1) describes the language.
+public struct ReplicaQuery: Sendable {
+    let query: SearchQuery
+
+    /// - Parameter text: all arguments, joined by spaces.
+    public init(_ text: String) throws(ReplicaQueryError) {
+        do {
+            query = try SearchQuery(text)
+        } catch {
+            throw ReplicaQueryError(phrase: Phrase(describing: error))
+        }
+    }
+
+    /// Remarks on parts of the query that are ignored.
+    public var notes: [Phrase] { query.notes }
+
+    /// Finds the query's words in texts, to show them.
+    public func highlighter() -> (String) -> [Range<Int>] {
+        guard let highlighter = try? SearchHighlighter(query) else { return { _ in [] } }
+        return { highlighter.ranges(in: $0) }
+    }
+}
+
+/// A query that can't be answered: wrong usage.
+public struct ReplicaQueryError: Error, PhraseConvertible {
+    public let phrase: Phrase
+}
+
+/// A search for a pattern in a replica. It reads the messages themselves, because the index holds words only.
+public struct ReplicaPatternSearch: Sendable {
+    public private(set) var foundCount = 0
+    public private(set) var missing: [UnsearchedRun] = []
+
+    /// Visits the messages that have the pattern, newest first as `Replica.backward` and `merged` give them.
+    ///
+    /// - Parameters:
+    ///   - conversation: nil for all, also those that the user has left.
+    ///   - filter: its seqs count in a search of one conversation only.
+    ///   - limit: how many messages to find at most.
+    /// - Throws: `ReplicaError`, `PatternError` for a pattern that takes too long, and what `visit` throws.
+    public static func run(
+        _ pattern: Pattern, in replica: Replica, conversation: ReplicaConversation? = nil,
+        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: (MessageRun) throws -> Void
+    ) throws -> ReplicaPatternSearch {
+        var search = ReplicaPatternSearch()
+        guard limit > 0 else { return search }
+        func look(_ piece: LogPiece) throws -> Bool {
+            switch piece {
+            case .missing(let conversation, let seqs, _):
+                search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
+            case .messages(let run):
+                let records = run.records
+                var positions: [Int] = []
+                for position in run.positions where SearchFeed.isSearchable(records.kind(at: position)) {
+                    guard try records.withText(at: position, { try pattern.matches($0) }) else { continue }
+                    positions.append(position)
+                    search.foundCount += 1
+                    if search.foundCount == limit { break }
+                }
+                if !positions.isEmpty { try visit(run.only(positions)) }
+            }
+            return search.foundCount < limit
+        }
+        if let conversation {
+            try replica.backward(conversation, filter, visit: look)
+        } else {
+            let all = try replica.conversations(includingGone: true)
+            try replica.merged(all, filter, isNewestFirst: true, visit: look)
+        }
+        return search
     }
 }

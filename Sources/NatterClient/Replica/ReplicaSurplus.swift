@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLog
 public import NatterModel

@@ -1,13 +1,59 @@
-internal import NatterSQLite
 public import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
-/// The list of users as it was last fetched.
+/// Names for the shell's completion: those that begin with a word, in any case of its ASCII letters, in byte order.
+///
+/// The names come from a server, and a shell may interpret them. So anything that is not a valid name is left out.
+extension Replica {
+    /// - Parameter limit: how many names to return at most.
+    public func userNames(from start: String, limit: Int) throws(ReplicaError) -> [String] {
+        try names(
+            "SELECT name FROM user WHERE substr(name,1,length(?1))=?1 COLLATE NOCASE ORDER BY name LIMIT ?2",
+            start, limit)
+    }
+
+    /// The groups that the user belongs to.
+    public func groupNames(from start: String, limit: Int) throws(ReplicaError) -> [String] {
+        try names(
+            """
+            SELECT name FROM conversation WHERE gone IS NULL AND kind=\(ConversationKind.group.rawValue)
+            AND substr(name,1,length(?1))=?1 COLLATE NOCASE ORDER BY name LIMIT ?2
+            """, start, limit)
+    }
+
+    /// The users with whom the user has a personal conversation.
+    public func correspondents(from start: String, limit: Int) throws(ReplicaError) -> [String] {
+        try names(
+            """
+            SELECT substr(name,2) AS user FROM conversation WHERE gone IS NULL
+            AND kind=\(ConversationKind.personal.rawValue)
+            AND substr(name,2,length(?1))=?1 COLLATE NOCASE ORDER BY user LIMIT ?2
+            """, start, limit)
+    }
+
+    private func names(_ sql: String, _ start: String, _ limit: Int) throws(ReplicaError) -> [String] {
+        do {
+            let rows = try connection.statement(sql)
+            try rows.bind(start, Int64(limit))
+            var names: [String] = []
+            while try rows.step() {
+                let name = rows.text(0)
+                if (try? NameRule.check(name)) != nil { names.append(name) }
+            }
+            return names
+        } catch {
+            throw ReplicaError(error)
+        }
+    }
+}
+
+/// The list of users as of the last fetch.
 public struct ReplicaUsers: Sendable {
     public struct User: Sendable, Equatable {
         public let name: String
         public let isOnline: Bool
-        /// nil for one who was never seen.
+        /// nil if the user was never online.
         public let lastSeen: Timestamp?
 
         public init(name: String, isOnline: Bool, lastSeen: Timestamp?) {
@@ -15,7 +61,7 @@ public struct ReplicaUsers: Sendable {
         }
     }
 
-    /// In the order of their names, byte by byte.
+    /// In byte order of the names.
     public let users: [User]
     public let fetched: Timestamp
 
@@ -23,7 +69,7 @@ public struct ReplicaUsers: Sendable {
 }
 
 extension Replica {
-    /// When the list of users was fetched; nil if it never was.
+    /// The time of the last fetch; nil if the list was never fetched.
     public func usersFetched() throws(ReplicaError) -> Timestamp? {
         do {
             return try ReplicaMeta.text(ReplicaUsers.timeKey, on: connection).flatMap { Int64($0) }.map {

@@ -96,8 +96,9 @@ extension Replica {
     ) throws -> Seq {
         let block: Block
         let dictionary: LogDictionary
-        switch try place(of: seq, in: conversation) {
-        case .missing(let through):
+        switch try reader(of: conversation).place(of: seq) {
+        case .missing(let seqs):
+            let through = seqs.upperBound
             let known = try gaps(of: conversation).contains { $0.contains(seq) }
             if known {
                 result.note(missing: seq...through)
@@ -105,8 +106,11 @@ extension Replica {
                 result.note(damaged: seq...through, "no block holds them")
             }
             return through.next
-        case .tail(let row):
-            block = try row.block(conversation: conversation.id)
+        case .tail(let part):
+            guard let stored = try part.block(of: conversation.id) else {
+                throw ArchiveError.damaged(from: part.firstSeq, to: part.lastSeq, detail: "there is no block here")
+            }
+            block = stored
             dictionary = .none
         case .block(let row):
             let identity = conversation.identity(for: location.user)

@@ -63,7 +63,7 @@ private struct GapFilling {
         let rest = records.lastSeq < gap.upperBound ? records.lastSeq.next...gap.upperBound : nil
         let after = HashChain.advance(hashBefore, over: records)
         if rest == nil, gap.upperBound < stored.head {
-            let following = try session.replica.block(containing: gap.upperBound.next, of: stored)
+            let following = try session.replica.reader(of: stored).block(containing: gap.upperBound.next)
             guard following?.hashBefore ?? after == after else { return false }
         }
         let blocks = try session.logs.seal(
@@ -76,7 +76,7 @@ private struct GapFilling {
         if rest == nil, gap.upperBound == conversation.head { conversation.headHash = after }
         if rest == nil, gap.upperBound == conversation.sealedSeq { conversation.sealedHash = after }
         // The index has nothing for the messages of the hole, and can't take them in between.
-        try ReplicaSearch.discard(at: session.location, disk: session.disk)
+        try ReplicaIndexing.discard(at: session.location, disk: session.disk)
         let connection = session.connection
         try session.commit {
             let delete = try connection.statement("DELETE FROM gap WHERE conversation=? AND from_seq=?")

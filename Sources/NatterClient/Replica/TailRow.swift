@@ -1,59 +1,46 @@
 internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
+internal import NatterSQLite
 
-/// Messages that stand in no log file yet: one row for each piece that a sync brought, a whole block with its checksums.
+/// Messages that are in no log file yet: a whole block with its checksums, as a sync brought it.
 struct TailRow {
     let conversation: Int64
-    let firstSeq: Seq
-    let count: Int
-    let lowTime: Timestamp
-    let highTime: Timestamp
+    let part: TailPart
     let data: [UInt8]
 
-    var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
+    var firstSeq: Seq { part.firstSeq }
+    var lastSeq: Seq { part.lastSeq }
+    var highTime: Timestamp { part.highTime }
 
     init(_ block: Block, conversation: Int64) {
         self.conversation = conversation
-        firstSeq = block.header.firstSeq
-        count = block.header.count
-        lowTime = block.header.lowestTime
-        highTime = block.header.highestTime
         data = block.bytes
+        part = TailPart(
+            firstSeq: block.header.firstSeq, count: block.header.count, lowTime: block.header.lowestTime,
+            highTime: block.header.highestTime, content: .block(data))
     }
 
     private static let columns = "conversation,first_seq,count,low_time,high_time,data"
 
     private init(_ row: borrowing Statement) {
         conversation = row.int64(0)
-        firstSeq = Seq(row.uint64(1))
-        count = max(1, min(row.int(2), BlockHeader.maximumCount))
-        lowTime = Timestamp(milliseconds: row.int64(3))
-        highTime = Timestamp(milliseconds: row.int64(4))
         data = row.blob(5)
+        part = TailPart(
+            firstSeq: Seq(row.uint64(1)), count: max(1, min(row.int(2), BlockHeader.maximumCount)),
+            lowTime: Timestamp(milliseconds: row.int64(3)), highTime: Timestamp(milliseconds: row.int64(4)),
+            content: .block(data))
     }
 
-    static func containing(_ seq: Seq, of conversation: Int64, on connection: Connection) throws(SQLiteError)
-        -> TailRow?
-    {
+    static func containing(
+        _ seq: Seq, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> TailRow? {
         let statement = try connection.statement(
             "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
         try statement.bind(conversation, seq.rawValue)
         guard try statement.step() else { return nil }
         let row = TailRow(statement)
         return row.lastSeq >= seq ? row : nil
-    }
-
-    /// The first row that begins at `seq` or later.
-    static func first(from seq: Seq, of conversation: Int64, on connection: Connection) throws(SQLiteError) -> TailRow?
-    {
-        let statement = try connection.statement(
-            "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq>=? ORDER BY first_seq LIMIT 1")
-        try statement.bind(conversation, seq.rawValue)
-        return try statement.step() ? TailRow(statement) : nil
     }
 
     static func all(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [TailRow] {
@@ -67,34 +54,40 @@ struct TailRow {
     func insert(on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)")
         try statement.run(
-            conversation, firstSeq.rawValue, count, lowTime.milliseconds, highTime.milliseconds, data)
+            conversation, firstSeq.rawValue, part.count, part.lowTime.milliseconds, highTime.milliseconds, data)
     }
 
-    /// The block in the row, checked; it needs no dictionary.
-    ///
-    /// - Throws: `ArchiveError.damaged`.
-    func block(conversation id: ConversationID) throws(ArchiveError) -> Block {
-        do throws(FormatViolation) {
-            let header = try data.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                try BlockHeader(decoding: bytes)
-            }
-            guard header.firstSeq == firstSeq, header.count == count, header.conversationPrefix == id.high,
-                header.dictionary == .none
-            else { throw FormatViolation("a block is not the one that its row names") }
-            let block = Block(header: header, stored: Array(data[BlockHeader.byteCount...]))
-            try block.checkStored()
-            return block
-        } catch {
-            throw .damaged(from: firstSeq, to: lastSeq, detail: error.reason)
-        }
+    func open(conversation id: ConversationID) throws(ArchiveError) -> OpenBlock { try part.open(of: id) }
+}
+
+/// The tail of a conversation in a replica: the rows of its table `tail`.
+struct ReplicaTail: LogTail {
+    let conversation: Int64
+
+    func part(containing seq: Seq, on connection: Connection) throws(SQLiteError) -> TailPart? {
+        try TailRow.containing(seq, of: conversation, on: connection)?.part
     }
 
-    func open(conversation id: ConversationID) throws(ArchiveError) -> OpenBlock {
-        let block = try block(conversation: id)
-        do throws(FormatViolation) {
-            return OpenBlock(records: try block.open(with: .none), hashBefore: block.header.hashBefore)
-        } catch {
-            throw .damaged(from: firstSeq, to: lastSeq, detail: error.reason)
-        }
+    func neighbours(of seq: Seq, on connection: Connection) throws(SQLiteError) -> (below: Seq?, above: Seq?) {
+        let statement = try connection.statement(
+            """
+            SELECT (SELECT first_seq+count-1 FROM tail WHERE conversation=?1 AND first_seq<=?2
+                ORDER BY first_seq DESC LIMIT 1),
+            (SELECT min(first_seq) FROM tail WHERE conversation=?1 AND first_seq>?2)
+            """)
+        try statement.bind(conversation, seq.rawValue)
+        guard try statement.step() else { return (nil, nil) }
+        return (
+            statement.isNull(0) ? nil : Seq(statement.uint64(0)), statement.isNull(1) ? nil : Seq(statement.uint64(1))
+        )
+    }
+
+    func extents(on connection: Connection) throws(SQLiteError) -> [RunExtent] {
+        let statement = try connection.statement(
+            "SELECT first_seq,count,low_time,high_time FROM tail WHERE conversation=? ORDER BY first_seq")
+        try statement.bind(conversation)
+        var extents: [RunExtent] = []
+        while try statement.step() { extents.append(RunExtent(statement)) }
+        return extents
     }
 }

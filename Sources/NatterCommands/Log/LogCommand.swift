@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterLog

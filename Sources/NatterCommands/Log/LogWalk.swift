@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterLog
@@ -108,7 +109,7 @@ struct LogWalk {
     }
 
     /// - Returns: whether to go on.
-    private mutating func visit(_ piece: ReplicaPiece, _ left: inout Int) throws -> Bool {
+    private mutating func visit(_ piece: LogPiece, _ left: inout Int) throws -> Bool {
         switch piece {
         case .messages(let run):
             guard !stopped.contains(run.conversation.id) else { return true }
@@ -134,7 +135,7 @@ struct LogWalk {
         return true
     }
 
-    private mutating func stop(_ conversation: ReplicaConversation, before seq: Seq) {
+    private mutating func stop(_ conversation: ConversationLog, before seq: Seq) {
         stopped.insert(conversation.id)
         positions[conversation.id] = max(seq.previous, positions[conversation.id] ?? .zero)
     }
@@ -145,17 +146,17 @@ struct LogWalk {
     }
 
     private mutating func tell(
-        _ conversation: ReplicaConversation, _ range: ClosedRange<Seq>, _ reason: MissingReason
+        _ conversation: ConversationLog, _ range: ClosedRange<Seq>, _ reason: MissingReason
     ) {
         guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { return }
         let (from, to, name) = (range.lowerBound, range.upperBound, conversation.name)
         switch reason {
-        case .notSent:
+        case .notStored:
             note(
                 from == to
                     ? "message \(from) of '\(name)' is missing: the server could not read it"
                     : "messages \(from) to \(to) of '\(name)' are missing: the server could not read them")
-        case .damaged(let detail):
+        case .damaged(let detail, _):
             isDamaged = true
             note(
                 from == to

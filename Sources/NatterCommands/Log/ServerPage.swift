@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterLanguage

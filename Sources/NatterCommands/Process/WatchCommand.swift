@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient

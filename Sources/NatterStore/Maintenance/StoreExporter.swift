@@ -56,14 +56,14 @@ public final class StoreExporter {
     public func next() throws(StoreError) -> Piece? {
         guard let (identity, tail) = conversation, seq <= tail.head else { return nil }
         do {
-            let run = try store.withReader { reader in
-                try MessageReader(reader: reader, conversation: identity, name: name, tail: tail).run(containing: seq)
+            let block = try store.withReader { archive in
+                try LogReader(tail.log(of: identity, named: name), archive).storedBlock(containing: seq)
             }
-            guard let start = run.records.index(of: seq) else {
+            guard let start = block.records.index(of: seq) else {
                 throw ArchiveError.damaged(from: seq, to: seq, detail: "a block does not hold message \(seq)")
             }
-            seq = run.records.lastSeq.next
-            return .messages(ExportedMessages(records: run.records, start: start))
+            seq = block.records.lastSeq.next
+            return .messages(ExportedMessages(records: block.records, start: start))
         } catch {
             let error = StoreError(error)
             guard case .damaged(let from, let to, let detail) = error else { throw error }

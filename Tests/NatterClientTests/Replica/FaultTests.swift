@@ -1,3 +1,4 @@
+import NatterArchive
 import FaultSimulation
 @testable import NatterClient
 import NatterModel

@@ -1,3 +1,4 @@
+import NatterArchive
 @testable import NatterClient
 import NatterModel
 import NatterSystem
@@ -29,7 +30,7 @@ struct ReadingTests {
         return (server, home, replica, try server.export(for: "alice"))
     }
 
-    private func collect(_ walk: ((ReplicaPiece) throws -> Bool) throws -> Void) throws -> [Message] {
+    private func collect(_ walk: ((LogPiece) throws -> Bool) throws -> Void) throws -> [Message] {
         var messages: [Message] = []
         try walk { piece in
             guard case .messages(let run) = piece else { throw Failure("a hole") }

@@ -1,10 +1,13 @@
+import NatterArchive
 @testable import NatterClient
 import NatterModel
 import NatterSearch
+import NatterStore
 import NatterSystem
 import StoreSupport
-import Testing
+import SystemSupport
 import TestSupport
+import Testing
 
 @Suite("Searching a replica")
 struct ReplicaSearchTests {
@@ -70,5 +73,45 @@ struct ReplicaSearchTests {
         #expect(try search("plum", replica) == before)
         #expect(try ReplicaIndexing.run(at: location))
         #expect(try search("plum", replica) == before)
+    }
+
+    @Test(
+        "events are found by no search: on the server or in a replica, indexed, not indexed, or by an older version's index"
+    )
+    func events() throws {
+        // Given a group whose first event and first message have a word in common
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        let text = "the group was created"
+        let alice = try server.user("alice")
+        _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try server.mustPost([text], to: "team", by: "alice")
+        func onServer() throws -> [String] {
+            try server.store.search(SearchRequest(query: "created", limit: 10), for: server.user("alice"))
+                .messages.map(\.text)
+        }
+        // Then the message alone is found: scanned,
+        #expect(try onServer() == [text])
+        try server.sync("alice", location)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try search("created", replica).map(\.text) == [text])
+        // and indexed,
+        #expect(try ReplicaIndexing.run(at: location))
+        #expect(try search("created", replica).map(\.text) == [text])
+        // and by an index with the text of the event, as an older version made it
+        try server.seal("team")
+        let team = try #require(try replica.conversation(named: "team"))
+        #expect(team.head == Seq(2))
+        try server.reopen { directory in
+            let path = directory + "/search.db"
+            try SearchIndex.discard(path: path)
+            try SearchIndex.openForWriting(path: path).write { writer in
+                try writer.add(team.id, from: Seq(1)) { rows in
+                    for text in ["created", text] { try rows.append(time: Timestamp(milliseconds: 1), text: text) }
+                }
+            }
+        }
+        #expect(try onServer() == [text])
     }
 }

@@ -1,0 +1,154 @@
+public import NatterCrypto
+internal import NatterLanguage
+public import NatterLog
+public import NatterModel
+public import NatterSQLite
+
+/// One conversation's log as one reader sees it at one moment: the blocks in its segment files, then its tail.
+///
+/// Messages between `first` and `head` that neither of them holds are missing.
+public struct ConversationLog: Sendable {
+    public let identity: ConversationIdentity
+    /// What the reader calls the conversation: `general`, a group's name or `@bob`.
+    public let name: String
+    /// The lowest seq that the log holds, or knows to be missing.
+    public let first: Seq
+    /// The highest seq that the log holds, or knows to be missing; the one before `first` if the log is empty.
+    public let head: Seq
+    /// Messages up to this seq are in blocks, as of that moment.
+    public let sealedSeq: Seq
+    /// The hash chain at the head; nil if the messages just before the head are missing.
+    public let hash: Digest?
+    /// No message has a higher time.
+    public let latestTime: Timestamp
+    /// Whether messages may be missing.
+    public let mayHaveGaps: Bool
+    public let tail: any LogTail
+
+    public init(
+        identity: ConversationIdentity, name: String, first: Seq = Seq(1), head: Seq, sealedSeq: Seq, hash: Digest?,
+        latestTime: Timestamp = Timestamp(milliseconds: .max), mayHaveGaps: Bool = true, tail: any LogTail
+    ) {
+        (self.identity, self.name, self.first, self.head) = (identity, name, first, head)
+        (self.sealedSeq, self.hash, self.latestTime) = (sealedSeq, hash, latestTime)
+        (self.mayHaveGaps, self.tail) = (mayHaveGaps, tail)
+    }
+
+    public var id: ConversationID { identity.id }
+    /// The database's own number for the conversation.
+    public var number: Int64 { identity.number }
+}
+
+/// The messages of a conversation that are not in a log file yet: a server keeps them in memory, a client in rows of its
+/// database.
+///
+/// A tail is asked once for each of its parts, never for each message.
+public protocol LogTail: Sendable {
+    /// The part that holds a message.
+    ///
+    /// - Parameter connection: the reader's own, to the database of the index.
+    func part(containing seq: Seq, on connection: Connection) throws(SQLiteError) -> TailPart?
+    /// For a seq that no part holds, the nearest seqs below and above it that some part holds.
+    func neighbours(of seq: Seq, on connection: Connection) throws(SQLiteError) -> (below: Seq?, above: Seq?)
+    /// All parts, lowest first, without their messages.
+    func extents(on connection: Connection) throws(SQLiteError) -> [RunExtent]
+}
+
+/// Messages of a tail that lie together.
+public struct TailPart: Sendable {
+    public enum Content: Sendable {
+        case messages(OpenBlock)
+        /// The bytes of a block that needs no dictionary, checked when they are read.
+        case block([UInt8])
+    }
+
+    public let firstSeq: Seq
+    public let count: Int
+    public let lowTime: Timestamp
+    public let highTime: Timestamp
+    public let content: Content
+
+    public init(firstSeq: Seq, count: Int, lowTime: Timestamp, highTime: Timestamp, content: Content) {
+        (self.firstSeq, self.count, self.lowTime, self.highTime) = (firstSeq, count, lowTime, highTime)
+        self.content = content
+    }
+
+    /// A part in memory. Its times are not computed: no filter passes over it.
+    public init(_ messages: OpenBlock) {
+        self.init(
+            firstSeq: messages.records.firstSeq, count: messages.records.count,
+            lowTime: Timestamp(milliseconds: .min), highTime: Timestamp(milliseconds: .max),
+            content: .messages(messages))
+    }
+
+    public var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
+
+    /// The block that the part is stored as, with its checksum verified; nil for messages in memory.
+    ///
+    /// - Throws: `ArchiveError.damaged`.
+    public func block(of conversation: ConversationID) throws(ArchiveError) -> Block? {
+        guard case .block(let bytes) = content else { return nil }
+        do throws(FormatViolation) {
+            let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+                try BlockHeader(decoding: bytes)
+            }
+            guard header.firstSeq == firstSeq, header.count == count, header.conversationPrefix == conversation.high,
+                header.dictionary == .none
+            else { throw FormatViolation("a block is not the one that its row names") }
+            let block = Block(header: header, stored: Array(bytes[BlockHeader.byteCount...]))
+            try block.checkStored()
+            return block
+        } catch {
+            throw .damaged(from: firstSeq, to: lastSeq, detail: error.reason)
+        }
+    }
+
+    /// - Throws: `ArchiveError.damaged`.
+    public func open(of conversation: ConversationID) throws(ArchiveError) -> OpenBlock {
+        if case .messages(let messages) = content { return messages }
+        guard let block = try block(of: conversation) else {
+            throw .damaged(from: firstSeq, to: lastSeq, detail: "there is no block here")
+        }
+        do throws(FormatViolation) {
+            return OpenBlock(records: try block.open(with: .none), hashBefore: block.header.hashBefore)
+        } catch {
+            throw .damaged(from: firstSeq, to: lastSeq, detail: error.reason)
+        }
+    }
+}
+
+/// A run of messages as the index knows it, without the messages: a block, a part of the tail, or missing messages.
+public struct RunExtent: Sendable {
+    public let seqs: ClosedRange<Seq>
+    public let lowTime: Timestamp
+    public let highTime: Timestamp
+    /// The highest time of all messages before.
+    public internal(set) var highBefore: Timestamp
+    public let isMissing: Bool
+
+    /// From a row of a statement that selects first seq, count, lowest and highest time.
+    public init(_ row: borrowing Statement) {
+        let first = Seq(row.uint64(0))
+        let count = max(1, min(row.int(1), BlockHeader.maximumCount))
+        self.init(
+            seqs: first...first.advanced(by: count - 1), lowTime: Timestamp(milliseconds: row.int64(2)),
+            highTime: Timestamp(milliseconds: row.int64(3)))
+    }
+
+    public init(seqs: ClosedRange<Seq>, lowTime: Timestamp, highTime: Timestamp) {
+        self.init(seqs: seqs, lowTime: lowTime, highTime: highTime, highBefore: lowTime, isMissing: false)
+    }
+
+    init(seqs: ClosedRange<Seq>, lowTime: Timestamp, highTime: Timestamp, highBefore: Timestamp, isMissing: Bool) {
+        (self.seqs, self.lowTime, self.highTime) = (seqs, lowTime, highTime)
+        (self.highBefore, self.isMissing) = (highBefore, isMissing)
+    }
+}
+
+/// Where a message is stored.
+public enum LogPlace: Sendable {
+    case block(BlockRow)
+    case tail(TailPart)
+    /// No block and no tail holds these messages.
+    case missing(ClosedRange<Seq>)
+}

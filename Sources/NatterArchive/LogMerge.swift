@@ -1,0 +1,338 @@
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+
+/// Visits the messages of several conversations by time, each conversation's own in the order of their seqs.
+///
+/// An imported time that goes back counts as the highest time before it. A merge keeps about 32 MiB of messages at most, and
+/// for each block of these conversations some 50 bytes.
+public struct LogMerge {
+    /// Bytes of unpacked messages that a merge keeps, about.
+    private static let memoryBytes = 32 << 20
+
+    private let readers: [LogReader]
+    private let filter: MessageFilter
+
+    /// - Parameter filter: its `after` and `before` are ignored, because seqs are each conversation's own.
+    public init(_ readers: [LogReader], _ filter: MessageFilter) { (self.readers, self.filter) = (readers, filter) }
+
+    /// - Parameters:
+    ///   - after: exclusive, by conversation; a conversation without an entry begins at its first message.
+    ///   - isNewestFirst: exactly the reverse order.
+    ///   - visit: false ends the walk. Runs are as long as one conversation has the next messages.
+    /// - Throws: `ArchiveError`, and what `visit` throws. Damage is visited, not thrown.
+    public func walk(
+        after: [ConversationID: Seq] = [:], isNewestFirst: Bool = false, limit: Int = .max,
+        visit: (LogPiece) throws -> Bool
+    ) throws {
+        let order = MergeOrder(isNewestFirst: isNewestFirst)
+        var heap = Heap<MergeStream> { order.precedes($0, $1) }
+        for reader in readers where reader.log.head >= reader.log.first {
+            var own = filter
+            (own.after, own.before) = (after[reader.log.id] ?? .zero, nil)
+            guard own.after < reader.log.head else { continue }
+            heap.insert(MergeStream(reader, own, isNewestFirst: isNewestFirst))
+        }
+        var memory = MergeMemory(limit: LogMerge.memoryBytes)
+        var left = limit
+        while left > 0, let stream = heap.popFirst() {
+            if stream.isExact, stream.loadedBytes > 0 {
+                let rival = heap.first
+                let run = stream.take(limit: left) { key in
+                    rival.map { order.precedes(key, stream, $0) } ?? true
+                }
+                if let run {
+                    left -= run.positions.count
+                    if try !visit(.messages(run)) { return }
+                }
+                if !stream.isFinished { heap.insert(stream) }
+                continue
+            }
+            switch try stream.advance() {
+            case .ready, .moved:
+                memory.note(stream)
+                heap.insert(stream)
+            case .missing(let seqs, let reason):
+                if try !visit(.missing(stream.reader.log, seqs, reason)) { return }
+                if !stream.isFinished { heap.insert(stream) }
+            case .finished: break
+            }
+        }
+    }
+
+    /// After which seq of each conversation the newest `count` messages of all of them begin: what `walk` takes as `after`.
+    /// So the newest can be visited oldest first without keeping them.
+    public func starts(ofNewest count: Int, after: [ConversationID: Seq] = [:]) throws -> [ConversationID: Seq] {
+        var starts: [ConversationID: Seq] = [:]
+        for reader in readers { starts[reader.log.id] = reader.log.head }
+        try walk(after: after, isNewestFirst: true, limit: count) { piece in
+            if case .messages(let run) = piece, let last = run.positions.last {
+                starts[run.conversation.id] = run.records.firstSeq.advanced(by: last).previous
+            }
+            return true
+        }
+        return starts
+    }
+}
+
+/// By time, then by the conversations' ids.
+private struct MergeOrder {
+    let isNewestFirst: Bool
+
+    func precedes(_ one: MergeStream, _ other: MergeStream) -> Bool {
+        // A bound has to be looked into before a message of the same time can be given.
+        if one.key == other.key, one.isExact != other.isExact { return !one.isExact }
+        return precedes(one.key, one.id, other.key, other.id)
+    }
+
+    /// Whether a message of `stream` with this key comes before all of `rival`.
+    func precedes(_ key: Timestamp, _ stream: MergeStream, _ rival: MergeStream) -> Bool {
+        if key == rival.key, !rival.isExact { return false }
+        return precedes(key, stream.id, rival.key, rival.id)
+    }
+
+    private func precedes(
+        _ key: Timestamp, _ id: ConversationID, _ otherKey: Timestamp, _ otherID: ConversationID
+    ) -> Bool {
+        isNewestFirst ? (key, id) > (otherKey, otherID) : (key, id) < (otherKey, otherID)
+    }
+}
+
+/// Unloads the streams of a merge that were used least recently when all together keep too much.
+private struct MergeMemory {
+    let limit: Int
+    private var streams: [ObjectIdentifier: MergeStream] = [:]
+    private var clock = 0
+
+    init(limit: Int) { self.limit = limit }
+
+    mutating func note(_ stream: MergeStream) {
+        guard stream.loadedBytes > 0 else { return }
+        clock += 1
+        stream.lastUse = clock
+        streams[ObjectIdentifier(stream)] = stream
+        guard clock % 16 == 0, streams.values.reduce(0, { $0 + $1.loadedBytes }) > limit else { return }
+        // Half of them at once, so that this is not done for each.
+        for old in streams.values.sorted(by: { $0.lastUse < $1.lastUse }).prefix(streams.count / 2) { old.unload() }
+        streams = streams.filter { $0.value.loadedBytes > 0 }
+    }
+}
+
+/// One conversation in a merge: its position, and the place of its next message in the merge's order.
+///
+/// The order is by the highest time up to and with a message, so that imported times that go back never break a
+/// conversation's own order. A run that is not unpacked yet has a bound instead of that time, so that it is not unpacked
+/// before its turn.
+private final class MergeStream {
+    let reader: LogReader
+    let id: ConversationID
+    private let isNewestFirst: Bool
+    private let filter: MessageFilter
+    private let matcher: MessageMatcher
+    /// In the order of the walk.
+    private var runs: [RunExtent]?
+    private var index = 0
+    private var loaded: Loaded?
+    /// Where the walk resumes within the run; nil at its beginning.
+    private var resume: Seq?
+
+    /// The place in the order of what comes next, or a bound of it.
+    private(set) var key: Timestamp
+    /// Whether `key` is that of a message, not a bound.
+    private(set) var isExact = false
+    /// Bytes that are unpacked, about.
+    var loadedBytes: Int { loaded.map { $0.block.records.textBytes + $0.block.records.count * 48 } ?? 0 }
+    /// When `MergeMemory` noted it last.
+    var lastUse = 0
+
+    private struct Loaded {
+        let block: OpenBlock
+        /// The messages wanted, in the order of the walk, and the key of each.
+        let positions: [Int]
+        let keys: [Timestamp]
+        var next: Int
+    }
+
+    /// - Parameter filter: its seqs bound this conversation.
+    init(_ reader: LogReader, _ filter: MessageFilter, isNewestFirst: Bool) {
+        (self.reader, self.filter, self.isNewestFirst) = (reader, filter, isNewestFirst)
+        id = reader.log.id
+        matcher = MessageMatcher(filter)
+        key = isNewestFirst ? reader.log.latestTime : Timestamp(milliseconds: .min)
+    }
+
+    /// Forgets what is unpacked; it is unpacked again when its turn comes.
+    func unload() { loaded = nil }
+
+    enum Step {
+        /// It now has an exact key.
+        case ready
+        /// Its bound has moved: others may come first now.
+        case moved
+        case missing(ClosedRange<Seq>, MissingReason)
+        case finished
+    }
+
+    /// Comes one step nearer to the next message.
+    func advance() throws -> Step {
+        guard let runs else {
+            self.runs = try relevantRuns()
+            return bound()
+        }
+        guard index < runs.count else { return .finished }
+        let run = runs[index]
+        if run.isMissing {
+            index += 1
+            _ = bound()
+            return .missing(run.seqs, .notStored)
+        }
+        do {
+            guard try load(run) else {
+                index += 1
+                resume = nil
+                return bound()
+            }
+            return .ready
+        } catch ArchiveError.damaged(_, _, let detail) {
+            index += 1
+            resume = nil
+            _ = bound()
+            return .missing(run.seqs, .damaged(detail, block: run.seqs))
+        }
+    }
+
+    /// Takes the messages that come before `isBefore` says no, at least one and at most `limit`.
+    func take(limit: Int, while isBefore: (Timestamp) -> Bool) -> MessageRun? {
+        guard var current = loaded else { return nil }
+        var end = current.next + 1
+        while end < current.positions.count, end - current.next < limit, isBefore(current.keys[end]) { end += 1 }
+        let run = MessageRun(reader.log, current.block, positions: Array(current.positions[current.next..<end]))
+        current.next = end
+        if end < current.positions.count {
+            loaded = current
+            key = current.keys[end]
+            resume = current.block.records.firstSeq.advanced(by: current.positions[end])
+        } else {
+            loaded = nil
+            resume = nil
+            index += 1
+            isExact = false
+            _ = bound()
+        }
+        return run
+    }
+
+    /// Whether nothing comes any more.
+    var isFinished: Bool { runs.map { index >= $0.count } ?? false }
+
+    private func bound() -> Step {
+        isExact = false
+        guard let runs, index < runs.count else { return .finished }
+        let run = runs[index]
+        key = max(run.highBefore, isNewestFirst ? run.highTime : run.lowTime)
+        return .moved
+    }
+
+    private func relevantRuns() throws -> [RunExtent] {
+        let first = max(filter.after.next, reader.log.first)
+        let last = filter.last(reader.log.head)
+        guard first <= last else { return [] }
+        let runs = try reader.extents().filter { run in
+            run.seqs.upperBound >= first && run.seqs.lowerBound <= last
+                && (run.isMissing || filter.mayMatch(low: run.lowTime, high: run.highTime))
+        }
+        return isNewestFirst ? runs.reversed() : runs
+    }
+
+    /// - Returns: false if nothing of the run is wanted.
+    private func load(_ run: RunExtent) throws -> Bool {
+        if loaded == nil {
+            let block = try block(of: run)
+            let records = block.records
+            let first = max(run.seqs.lowerBound, filter.after.next)
+            let last = min(run.seqs.upperBound, filter.last(reader.log.head))
+            var positions: [Int] = []
+            var keys: [Timestamp] = []
+            var high = run.highBefore
+            let start = records.index(of: run.seqs.lowerBound) ?? 0
+            for position in start..<records.count {
+                let seq = records.firstSeq.advanced(by: position)
+                guard seq <= last else { break }
+                high = max(high, records.time(at: position))
+                guard seq >= first, filter.isPlain || matcher.matches(records, position) else { continue }
+                if let resume, isNewestFirst ? seq > resume : seq < resume { continue }
+                positions.append(position)
+                keys.append(high)
+            }
+            guard !positions.isEmpty else { return false }
+            if isNewestFirst {
+                positions.reverse()
+                keys.reverse()
+            }
+            loaded = Loaded(block: block, positions: positions, keys: keys, next: 0)
+        }
+        if let loaded { key = loaded.keys[loaded.next] }
+        isExact = true
+        return true
+    }
+
+    /// The messages of a run. They may have moved from the tail into a log file since, so that they now lie in another
+    /// block, or in several.
+    private func block(of run: RunExtent) throws -> OpenBlock {
+        var joined: OpenBlock?
+        var seq = run.seqs.lowerBound
+        while seq <= run.seqs.upperBound {
+            guard let block = try reader.block(containing: seq) else {
+                throw ArchiveError.damaged(from: seq, to: run.seqs.upperBound, detail: "they are no longer there")
+            }
+            if block.records.lastSeq >= run.seqs.upperBound, joined == nil { return block }
+            var records = joined?.records ?? Records(firstSeq: seq)
+            let start = block.records.index(of: seq) ?? 0
+            let hash = joined?.hashBefore ?? block.hash(after: start - 1)
+            records.append(contentsOf: block.records.slice(start..<block.records.count))
+            joined = OpenBlock(records: records, hashBefore: hash)
+            seq = block.records.lastSeq.next
+        }
+        guard let joined else { throw ArchiveError.damaged(from: seq, to: seq, detail: "an empty run") }
+        return joined
+    }
+}
+
+/// A binary heap: gives its elements in order, one after the other.
+private struct Heap<Element> {
+    private var elements: [Element] = []
+    private let precedes: (Element, Element) -> Bool
+
+    init(precedes: @escaping (Element, Element) -> Bool) { self.precedes = precedes }
+
+    var first: Element? { elements.first }
+
+    mutating func insert(_ element: Element) {
+        elements.append(element)
+        var index = elements.count - 1
+        while index > 0 {
+            let parent = (index - 1) / 2
+            guard precedes(elements[index], elements[parent]) else { return }
+            elements.swapAt(index, parent)
+            index = parent
+        }
+    }
+
+    mutating func popFirst() -> Element? {
+        guard let first = elements.first else { return nil }
+        let last = elements.removeLast()
+        guard !elements.isEmpty else { return first }
+        elements[0] = last
+        var index = 0
+        while true {
+            var least = index
+            for child in [2 * index + 1, 2 * index + 2] where child < elements.count {
+                if precedes(elements[child], elements[least]) { least = child }
+            }
+            if least == index { return first }
+            elements.swapAt(index, least)
+            index = least
+        }
+    }
+}

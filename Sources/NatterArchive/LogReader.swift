@@ -1,0 +1,315 @@
+public import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+internal import NatterSQLite
+
+/// How much one walk may read while a filter finds nothing.
+public struct ReadBudget: Sendable {
+    /// Blocks to unpack.
+    public var blocks: Int
+    /// Blocks to pass over because their times say that the filter wants none of their messages.
+    public var passedOver: Int
+
+    public init(blocks: Int, passedOver: Int) { (self.blocks, self.passedOver) = (blocks, passedOver) }
+
+    public static let unlimited = ReadBudget(blocks: .max, passedOver: .max)
+
+    var isSpent: Bool { blocks <= 0 || passedOver <= 0 }
+}
+
+/// What a message cursor means for a log.
+public enum CursorStanding: Sendable, Equatable {
+    /// It names this message of this history.
+    case good(Seq)
+    /// It belongs to another conversation, or to a former one of the same name.
+    case foreign
+    /// It is beyond the head. On a client, a sync may bring the message.
+    case ahead(Seq)
+    /// This history has another message at that seq: the server was restored from a backup.
+    case diverged(Seq)
+    /// The message at that seq is missing or damaged, so the log cannot tell.
+    case unknown(Seq)
+}
+
+/// Reads the messages of one conversation, sealed or not. For one thread at a time.
+public struct LogReader {
+    public let archive: ArchiveReader
+    public let log: ConversationLog
+
+    public init(_ log: ConversationLog, _ archive: ArchiveReader) { (self.log, self.archive) = (log, archive) }
+
+    private var connection: Connection { archive.connection }
+
+    // MARK: Places
+
+    /// Where a message is stored.
+    ///
+    /// Another process may move messages from the tail into a log file at any moment. So what is neither where it was when
+    /// the log was looked up nor in the other place is looked for once more in the first.
+    ///
+    /// - Parameter seq: 1 to the head.
+    public func place(of seq: Seq) throws(ArchiveError) -> LogPlace {
+        do throws(SQLiteError) {
+            let isSealed = seq <= log.sealedSeq
+            if !isSealed, let part = try log.tail.part(containing: seq, on: connection) { return .tail(part) }
+            let below = try ArchiveRows.block(atOrBefore: seq, of: log.number, on: connection)
+            if let below, below.lastSeq >= seq { return .block(below) }
+            if isSealed, let part = try log.tail.part(containing: seq, on: connection) { return .tail(part) }
+            return .missing(try missing(around: seq, blockBelow: below))
+        } catch {
+            throw .index(error)
+        }
+    }
+
+    private func missing(around seq: Seq, blockBelow: BlockRow?) throws(SQLiteError) -> ClosedRange<Seq> {
+        let next = try ArchiveRows.blocks(
+            seq...max(seq, log.head), of: log.number, limit: 1, on: connection
+        ).first
+        let tail = try log.tail.neighbours(of: seq, on: connection)
+        let below = max(blockBelow?.lastSeq ?? .zero, tail.below ?? .zero, log.first.previous)
+        let above = min(next?.firstSeq ?? Seq(.max), tail.above ?? Seq(.max), max(seq, log.head).next)
+        return min(seq, below.next)...max(seq, above.previous)
+    }
+
+    /// Unpacks what is stored at a place; nil for missing messages.
+    ///
+    /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
+    public func open(_ place: LogPlace) throws(ArchiveError) -> OpenBlock? {
+        switch place {
+        case .block(let row): try archive.open(row, of: log.identity)
+        case .tail(let part): try part.open(of: log.id)
+        case .missing: nil
+        }
+    }
+
+    /// The messages that are stored together with `seq`; nil if it is missing.
+    ///
+    /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
+    public func block(containing seq: Seq) throws(ArchiveError) -> OpenBlock? { try open(place(of: seq)) }
+
+    /// The messages that are stored together with `seq`.
+    ///
+    /// - Throws: `ArchiveError.damaged`, for missing messages too.
+    public func storedBlock(containing seq: Seq) throws(ArchiveError) -> OpenBlock {
+        let place = try place(of: seq)
+        if let block = try open(place) { return block }
+        guard case .missing(let seqs) = place else { throw .short(seq...seq) }
+        throw .missing(seq...seqs.upperBound, .notStored)
+    }
+
+    /// The run of one message; nil if it is missing.
+    ///
+    /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
+    public func run(of seq: Seq) throws(ArchiveError) -> MessageRun? {
+        guard let block = try block(containing: seq), let position = block.records.index(of: seq) else { return nil }
+        return MessageRun(log, block, positions: [position])
+    }
+
+    /// All runs from the first message to the head, lowest first. Nothing is unpacked.
+    public func extents() throws(ArchiveError) -> [RunExtent] {
+        do {
+            return try connection.snapshot {
+                let stored =
+                    try ArchiveRows.extents(of: log.number, on: connection) + log.tail.extents(on: connection)
+                var extents: [RunExtent] = []
+                var next = log.first
+                var high = Timestamp(milliseconds: .min)
+                for run in stored {
+                    guard next <= log.head else { break }
+                    let (first, last) = (run.seqs.lowerBound, min(run.seqs.upperBound, log.head))
+                    guard last >= next, first <= log.head else { continue }
+                    if first > next { extents.append(.missing(next...first.previous, after: high)) }
+                    extents.append(
+                        RunExtent(
+                            seqs: max(first, next)...last, lowTime: run.lowTime, highTime: run.highTime,
+                            highBefore: high, isMissing: false))
+                    high = max(high, run.highTime)
+                    next = last.next
+                }
+                if next <= log.head { extents.append(.missing(next...log.head, after: high)) }
+                return extents
+            }
+        } catch {
+            throw ArchiveError(error)
+        }
+    }
+
+    // MARK: Walks
+
+    /// Visits the messages that a filter wants, oldest first, one run at a time, and the missing ones among them.
+    ///
+    /// - Parameters:
+    ///   - limit: how many messages to visit at most, the oldest of them.
+    ///   - visit: false ends the walk before what it was given.
+    /// - Returns: the last seq that was looked at; `filter.after` or the one before the first message if none was.
+    /// - Throws: `ArchiveError`, and what `visit` throws. Damage is visited, not thrown.
+    @discardableResult
+    public func forward(
+        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
+        visit: (LogPiece) throws -> Bool
+    ) throws -> Seq {
+        try walk(filter, isNewestFirst: false, limit, budget, visit)
+    }
+
+    /// The same, newest first: runs fall, and so do the positions in each.
+    ///
+    /// - Returns: the last seq that was looked at, which is the lowest; the one after the newest if none was.
+    @discardableResult
+    public func backward(
+        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
+        visit: (LogPiece) throws -> Bool
+    ) throws -> Seq {
+        try walk(filter, isNewestFirst: true, limit, budget, visit)
+    }
+
+    private func walk(
+        _ filter: MessageFilter, isNewestFirst: Bool, _ limit: Int, _ budget: ReadBudget,
+        _ visit: (LogPiece) throws -> Bool
+    ) throws -> Seq {
+        let (first, last) = (max(filter.after.next, log.first), filter.last(log.head))
+        let matcher = MessageMatcher(filter)
+        var (left, budget) = (limit, budget)
+        var seq = isNewestFirst ? last : first
+        walk: while first <= seq, seq <= last, left > 0, !budget.isSpent {
+            let run = try read(at: seq, filter, &budget)
+            let part =
+                isNewestFirst ? max(run.seqs.lowerBound, first)...seq : seq...min(run.seqs.upperBound, last)
+            switch run.content {
+            case .passedOver: break
+            case .missing(let reason): guard try visit(.missing(log, part, reason)) else { break walk }
+            case .messages(let block):
+                let records = block.records
+                guard let lower = records.index(of: part.lowerBound), let upper = records.index(of: part.upperBound)
+                else { break }
+                let positions =
+                    isNewestFirst
+                    ? matcher.positions(in: records, (lower...upper).reversed(), limit: left)
+                    : matcher.positions(in: records, lower...upper, limit: left)
+                guard let lastPosition = positions.last else { break }
+                guard try visit(.messages(MessageRun(log, block, positions: positions))) else { break walk }
+                left -= positions.count
+                if left == 0 { return records.firstSeq.advanced(by: lastPosition) }
+            }
+            seq = isNewestFirst ? part.lowerBound.previous : part.upperBound.next
+        }
+        return isNewestFirst ? seq.next : seq.previous
+    }
+
+    /// The seq after which exactly the newest `count` messages that a filter wants come; `filter.after` if there are fewer.
+    /// So the newest can be visited oldest first without keeping them.
+    public func start(ofNewest count: Int, _ filter: MessageFilter) throws -> Seq {
+        let last = filter.last(log.head)
+        if filter.isPlain, !log.mayHaveGaps {
+            let start = last.rawValue > UInt64(max(0, count)) ? Seq(last.rawValue - UInt64(max(0, count))) : .zero
+            return max(filter.after, start)
+        }
+        guard count > 0 else { return last }
+        var left = count
+        var start = filter.after
+        try backward(filter, limit: count) { piece in
+            guard case .messages(let run) = piece, let lowest = run.positions.last else { return true }
+            left -= run.positions.count
+            if left == 0 { start = run.records.firstSeq.advanced(by: lowest).previous }
+            return true
+        }
+        return start
+    }
+
+    private struct RunRead {
+        enum Content {
+            case messages(OpenBlock)
+            /// By its times, the filter wants none of it.
+            case passedOver
+            case missing(MissingReason)
+        }
+
+        let seqs: ClosedRange<Seq>
+        let content: Content
+    }
+
+    private func read(
+        at seq: Seq, _ filter: MessageFilter, _ budget: inout ReadBudget
+    ) throws(ArchiveError) -> RunRead {
+        let place = try place(of: seq)
+        let seqs: ClosedRange<Seq>
+        let mayMatch: Bool
+        switch place {
+        case .missing(let seqs): return RunRead(seqs: seqs, content: .missing(.notStored))
+        case .block(let row):
+            seqs = row.firstSeq...row.lastSeq
+            mayMatch = filter.mayMatch(low: row.lowTime, high: row.highTime)
+        case .tail(let part):
+            seqs = part.firstSeq...part.lastSeq
+            mayMatch = filter.mayMatch(low: part.lowTime, high: part.highTime)
+        }
+        guard mayMatch else {
+            budget.passedOver -= 1
+            return RunRead(seqs: seqs, content: .passedOver)
+        }
+        budget.blocks -= 1
+        do throws(ArchiveError) {
+            guard let block = try open(place), block.records.firstSeq <= seqs.lowerBound,
+                block.records.lastSeq >= seqs.upperBound
+            else { throw .short(seqs) }
+            return RunRead(seqs: seqs, content: .messages(block))
+        } catch .damaged(let from, let to, let detail) {
+            let damaged = min(from, seq)...max(to, seq)
+            return RunRead(seqs: damaged, content: .missing(.damaged(detail, block: damaged)))
+        }
+    }
+
+    // MARK: The hash chain
+
+    /// The hash chain after a message, or at the start for `Seq.zero`; nil if missing or damaged messages hide it.
+    public func hash(at seq: Seq) throws(ArchiveError) -> Digest? {
+        if seq == .zero { return HashChain.start(of: log.id) }
+        if seq == log.head { return log.hash }
+        guard seq < log.head else { return nil }
+        if let block = try readableBlock(containing: seq), let index = block.records.index(of: seq) {
+            return block.hash(after: index)
+        }
+        // The chain after the last missing message is known to the block that follows.
+        guard let next = try readableBlock(containing: seq.next), next.records.firstSeq == seq.next else { return nil }
+        return next.hashBefore
+    }
+
+    private func readableBlock(containing seq: Seq) throws(ArchiveError) -> OpenBlock? {
+        do throws(ArchiveError) { return try block(containing: seq) } catch .damaged { return nil }
+    }
+
+    /// The cursor that stands for "everything up to this message has been seen"; nil if `hash(at:)` is.
+    public func cursor(at seq: Seq) throws(ArchiveError) -> MessageCursor? {
+        try hash(at: seq).map { MessageCursor(conversation: log.id, seq: seq, hashPrefix: $0.prefix) }
+    }
+
+    /// Whether a reader may continue from a cursor.
+    public func standing(of cursor: MessageCursor) throws(ArchiveError) -> CursorStanding {
+        guard cursor.isOf(log.id) else { return .foreign }
+        guard cursor.seq <= log.head else { return .ahead(cursor.seq) }
+        guard let hash = try hash(at: cursor.seq) else { return .unknown(cursor.seq) }
+        return hash.prefix == cursor.hashPrefix ? .good(cursor.seq) : .diverged(cursor.seq)
+    }
+}
+
+extension RunExtent {
+    fileprivate static func missing(_ seqs: ClosedRange<Seq>, after high: Timestamp) -> RunExtent {
+        RunExtent(seqs: seqs, lowTime: high, highTime: high, highBefore: high, isMissing: true)
+    }
+}
+
+extension ArchiveError {
+    /// A block that has fewer messages than its row says.
+    fileprivate static func short(_ seqs: ClosedRange<Seq>) -> ArchiveError {
+        .damaged(from: seqs.lowerBound, to: seqs.upperBound, detail: "a block does not hold its messages")
+    }
+
+    /// What a reader visited as missing.
+    public static func missing(_ seqs: ClosedRange<Seq>, _ reason: MissingReason) -> ArchiveError {
+        switch reason {
+        case .notStored:
+            .damaged(from: seqs.lowerBound, to: seqs.upperBound, detail: "no block holds message \(seqs.lowerBound)")
+        case .damaged(let detail, let block): .damaged(from: block.lowerBound, to: block.upperBound, detail: detail)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+internal import NatterLog
+public import NatterModel
+public import NatterSearch
+
+/// Brings messages of a log into the search index, and scans those that the index does not have yet.
+public enum SearchFeed {
+    /// Whether search looks through a message's text: not through events, nor through kinds that are not known.
+    public static func isSearchable(_ kind: MessageKind) -> Bool { kind == .text || kind == .edit }
+
+    /// Adds the messages of a log to the index, whole blocks at a time, oldest first.
+    ///
+    /// Missing messages and those without a searchable text take their numbers with no text. If they turn up later, the
+    /// index has to be made again.
+    ///
+    /// - Parameters:
+    ///   - next: the seq after the last that is indexed.
+    ///   - last: where to end.
+    ///   - limit: about how many messages to add.
+    ///   - skipsDamage: damaged messages take their numbers without a text, so that what follows is found. Otherwise they
+    ///     end the call, so that each search meets them.
+    ///   - isOver: asked after each block, whether to end early.
+    /// - Returns: the last seq that was added.
+    public static func add(
+        _ reader: LogReader, from next: Seq, through last: Seq, limit: Int, skipsDamage: Bool,
+        to writer: SearchWriter, isOver: () -> Bool = { false }
+    ) throws -> Seq {
+        let end = next.advanced(by: limit)
+        var seq = next
+        try writer.add(reader.log.id, from: next) { rows in
+            var time = Timestamp(milliseconds: 0)
+            while seq <= last, seq < end, seq == next || !isOver() {
+                let place = try reader.place(of: seq)
+                var block: OpenBlock?
+                do throws(ArchiveError) {
+                    block = try reader.open(place)
+                } catch {
+                    guard skipsDamage else { return }
+                    guard case .damaged = error else { throw error }
+                }
+                guard let block, let start = block.records.index(of: seq) else {
+                    if block != nil, !skipsDamage { return }
+                    if case .block(let row) = place { time = row.highTime }
+                    let through = min(place.lastSeq, last)
+                    while seq <= through, seq < end {
+                        try rows.append(time: time, text: [])
+                        seq = seq.next
+                    }
+                    continue
+                }
+                let records = block.records
+                for position in start..<records.count where seq <= last {
+                    time = records.time(at: position)
+                    if isSearchable(records.kind(at: position)) {
+                        try records.withText(at: position) { try rows.append(time: time, text: $0) }
+                    } else {
+                        try rows.append(time: time, text: [])
+                    }
+                    seq = seq.next
+                }
+            }
+        }
+        return seq.previous
+    }
+}
+
+extension SearchScan {
+    /// Finds the messages of a block that match, highest first.
+    public func matches(in block: OpenBlock, _ positions: ClosedRange<Int>) throws -> [Int] {
+        let records = block.records
+        return try matches(count: positions.count) { place, body in
+            let position = positions.lowerBound + place
+            guard SearchFeed.isSearchable(records.kind(at: position)) else { return }
+            try records.withText(at: position, body)
+        }.map { positions.lowerBound + $0 }
+    }
+
+    /// Finds the messages of a log that match, newest first, by reading all of them.
+    ///
+    /// - Parameters:
+    ///   - unreadable: called with damaged and missing messages, which the scan passes over.
+    ///   - visit: called with each block that has matches, its positions falling; false ends the scan.
+    /// - Returns: how many messages were read.
+    @discardableResult
+    public func scan(
+        _ reader: LogReader, _ seqs: ClosedRange<Seq>, unreadable: (ClosedRange<Seq>) -> Void = { _ in },
+        visit: (MessageRun) throws -> Bool
+    ) throws -> Int {
+        var count = 0
+        try reader.backward(MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound.next)) { piece in
+            switch piece {
+            case .missing(_, let seqs, _):
+                unreadable(seqs)
+                return true
+            case .messages(let run):
+                guard let last = run.positions.first, let first = run.positions.last else { return true }
+                count += run.positions.count
+                let positions = try matches(in: run.block, first...last)
+                return try positions.isEmpty || visit(run.only(positions))
+            }
+        }
+        return count
+    }
+}
+
+extension LogPlace {
+    fileprivate var lastSeq: Seq {
+        switch self {
+        case .block(let row): row.lastSeq
+        case .tail(let part): part.lastSeq
+        case .missing(let seqs): seqs.upperBound
+        }
+    }
+}

@@ -1,0 +1,116 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+internal import NatterSQLite
+internal import NatterSystem
+
+/// The unsealed end of a conversation as it was at one moment: the server's tail is in memory, over the journal.
+struct Tail: LogTail {
+    let sealedSeq: Seq
+    let sealedHash: Digest
+    /// The commit of the last sealed message.
+    let sealedCommit: Commit
+    let records: Records
+    private let hashes: [Digest]
+
+    init(_ conversation: ConversationState) {
+        (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
+        sealedCommit = conversation.sealedCommit
+        (records, hashes) = (conversation.tail, conversation.tailHashes)
+    }
+
+    var head: Seq { records.isEmpty ? sealedSeq : records.lastSeq }
+    /// The hash chain at the head.
+    var hash: Digest { hashes.last ?? sealedHash }
+    var block: OpenBlock { OpenBlock(records: records, hashBefore: sealedHash, hashes: hashes) }
+
+    /// - Parameter name: what the reader calls the conversation.
+    func log(of conversation: ConversationIdentity, named name: String) -> ConversationLog {
+        ConversationLog(
+            identity: conversation, name: name, head: head, sealedSeq: sealedSeq, hash: hash, tail: self)
+    }
+
+    func part(containing seq: Seq, on connection: Connection) -> TailPart? {
+        records.index(of: seq) == nil ? nil : TailPart(block)
+    }
+
+    func neighbours(of seq: Seq, on connection: Connection) -> (below: Seq?, above: Seq?) {
+        guard !records.isEmpty else { return (nil, nil) }
+        return seq < records.firstSeq ? (nil, records.firstSeq) : (records.lastSeq, nil)
+    }
+
+    func extents(on connection: Connection) -> [RunExtent] {
+        guard !records.isEmpty else { return [] }
+        return [
+            RunExtent(
+                seqs: records.firstSeq...records.lastSeq, lowTime: records.lowestTime, highTime: records.highestTime)
+        ]
+    }
+}
+
+extension Store {
+    /// What a request needs of a conversation, taken at one moment.
+    struct Snapshot {
+        let identity: ConversationIdentity
+        /// What the reader calls the conversation.
+        let name: String
+        let tail: Tail
+        let commit: Commit
+        var read: Seq = .zero
+        var unread: UInt64 = 0
+
+        func reader(_ archive: ArchiveReader) -> LogReader { LogReader(tail.log(of: identity, named: name), archive) }
+    }
+
+    func snapshot(_ name: String, for principal: Principal) throws(StoreError) -> Snapshot {
+        try state.withLock { state throws(StoreError) in
+            switch try state.resolve(name, for: principal.account) {
+            case .existing(let conversation):
+                try Authority.check(.read, of: principal.account, in: conversation, named: name, state)
+                return state.snapshot(of: conversation, for: principal.account)
+            case .unwritten(let own, let peer):
+                let empty = unwritten(own, peer)
+                return Snapshot(
+                    identity: empty.identity, name: "@" + peer.name.text, tail: Tail(empty), commit: state.commit)
+            }
+        }
+    }
+
+    /// A personal conversation that nobody has written to looks like an empty one.
+    private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
+        let users = [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
+        return ConversationState(
+            identity: ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users), isOpen: false,
+            accounts: nil, sealedSeq: .zero, sealedHash: HashChain.start(of: id), sealedCommit: .zero,
+            lastServerTime: .zero)
+    }
+
+    /// Lends the caller a reader of the conversation's messages.
+    func read<Result>(
+        _ snapshot: Snapshot, _ body: (LogReader) throws -> Result
+    ) throws(StoreError) -> Result {
+        do { return try withReader { try body(snapshot.reader($0)) } } catch { throw StoreError(error) }
+    }
+}
+
+extension StoreState {
+    /// What a request of this account needs of a conversation.
+    func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
+        var snapshot = Store.Snapshot(
+            identity: conversation.identity, name: displayName(of: conversation, for: account),
+            tail: Tail(conversation), commit: commit)
+        if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
+        return snapshot
+    }
+
+    /// How many messages after the mark are others'.
+    func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
+        let mark = account.reads[conversation.identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
+        let behind = UInt64(conversation.head.distance(after: mark.seq))
+        let total = conversation.sentCount(by: account.name)
+        let own = total >= mark.ownBefore ? total - mark.ownBefore : 0
+        return (mark.seq, behind >= own ? behind - own : 0)
+    }
+}
