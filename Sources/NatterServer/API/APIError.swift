@@ -3,16 +3,16 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Why a request was refused, in the words of the interface.
+/// Why a request was refused, with the code of the public interface.
 struct APIError: Error {
     let code: ErrorCode
     let message: Phrase
-    /// Seconds to wait, where waiting helps.
+    /// Seconds to wait before a retry, if a retry can help.
     var retryAfter: Int?
     var allow: String?
-    /// The range that can't be read, where the code is `damaged`.
+    /// The messages that can't be read, if the code is `damaged`.
     var range: ClosedRange<UInt64>?
-    /// What the operator's log says of it, and nobody else gets to see: files, and what the system said.
+    /// For the service log only: names of files, and errors of the system.
     var detail: String?
 
     init(_ code: ErrorCode, _ message: Phrase, retryAfter: Int? = nil, allow: String? = nil) {
@@ -55,12 +55,19 @@ struct APIError: Error {
         if code == .busy { retryAfter = 1 }
     }
 
+    init(_ failure: WireJSON.Failure) {
+        switch failure {
+        case .malformed: self.init(.badJSON, "the body is not JSON in UTF-8")
+        case .field(""): self.init(.badRequest, "the body must be a JSON object with fields of the right types")
+        case .field(let name): self.init(.badRequest, "'\(name)' is missing or of the wrong type")
+        }
+    }
+
     var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
 
-    func reply(note: String? = nil) -> Reply {
-        let notes = [note, detail].compactMap { $0 }
-        var reply = Reply.json(
-            body, status: code.status, note: notes.isEmpty ? nil : notes.joined(separator: ": "))
+    var reply: Reply {
+        var reply = Reply.json(body, status: code.status)
+        reply.note = detail
         if let retryAfter { reply.headers.append(("Retry-After", String(retryAfter))) }
         if let allow { reply.headers.append(("Allow", allow)) }
         if code == .unauthorized || code == .badCredentials {
@@ -70,16 +77,7 @@ struct APIError: Error {
     }
 }
 
-extension Reply {
-    static func json(_ value: some Encodable, status: Int = 200, note: String? = nil) -> Reply {
-        json(WireJSON.encode(value), status, note)
-    }
-
-    static func json(_ value: some JSONWritable, status: Int = 200, note: String? = nil) -> Reply {
-        json(WireJSON.encode(value), status, note)
-    }
-
-    private static func json(_ bytes: [UInt8], _ status: Int, _ note: String?) -> Reply {
-        Reply(status: status, headers: [("Content-Type", MediaType.json)], body: .bytes(bytes), note: note)
-    }
+/// Makes a call of the store, and turns its error into one of the API.
+func translate<Value>(_ call: @autoclosure () throws(StoreError) -> Value) throws(APIError) -> Value {
+    do throws(StoreError) { return try call() } catch { throw APIError(error) }
 }

@@ -6,163 +6,26 @@ internal import NatterWire
 
 /// Accounts and sessions.
 enum AccountRoutes {
-    static let all = [
-        Route("POST", "v1/register", on: .loop, register),
-        Route("GET", "v1/register", on: .loop, isFree),
-        Route("POST", "v1/login", on: .loop, login),
-        Route("POST", "v1/logout", on: .loop, isBodyOptional: true, logout),
-        Route("GET", "v1/whoami", on: .loop, whoami),
-        Route("POST", "v1/password", on: .loop, changePassword),
-    ]
-
-    private static func register(_ call: Call) throws(APIError) {
-        let request = try call.json(RegisterRequest.self)
-        let given = Normalization.formC(request.name)
-        let name: UserName
-        do throws(NameError) { name = try UserName(given) } catch {
-            throw APIError(.badName, "the name '\(given)' \(error)")
-        }
+    static func register(_ call: Call, _: Void, _ request: RegisterRequest) throws(APIError) {
+        let name = try userName(request.name)
         try checkLength(request.password)
         let invite = try invitation(request, call)
-        do throws(StoreError) {
-            guard try call.store.isNameFree(given) else { throw StoreError.nameTaken(given) }
-        } catch {
-            throw APIError(error)
-        }
-        let isQueued = call.server.hashers.submit {
-            guard let hash = PasswordHash(of: request.password) else {
-                return call.respond(APIError(StoreError.busy).reply())
-            }
+        guard try translate(call.store.isNameFree(name.text)) else { throw APIError(StoreError.nameTaken(name.text)) }
+        try hash(request.password, call) { hash in
             let token = Token.random()
-            call.store.register(name, password: hash, invite: invite, session: token) { result in
-                switch result {
-                case .success:
-                    call.server.events(
-                        Event(.info, "registered", [("user", name.text), ("address", call.head.remoteAddress)]))
-                    respond(with: token, of: name, call, status: 201)
-                case .failure(let error): call.respond(APIError(error).reply())
-                }
-            }
-        }
-        if !isQueued { throw APIError(StoreError.busy) }
-    }
-
-    /// What the server asks of whoever wants an account.
-    private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
-        switch call.server.registration {
-        case .open: return nil
-        case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
-        case .invite:
-            guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
-            return invite
+            call.store.register(
+                name, password: hash, invite: invite, session: token,
+                call.completion { _ in
+                    call.log("registered", [("user", name.text), ("address", call.head.remoteAddress)])
+                    return sessionReply(token, of: name, call, status: 201)
+                })
         }
     }
 
-    private static func isFree(_ call: Call) throws(APIError) {
-        guard let given = call.query["name"].map(Normalization.formC) else {
-            throw APIError(.badRequest, "'name' is missing")
-        }
-        let isFree: Bool
-        do throws(StoreError) { isFree = try call.store.isNameFree(given) } catch { throw APIError(error) }
-        call.respond(.json(NameAnswer(name: given, free: isFree)))
-    }
-
-    private static func login(_ call: Call) throws(APIError) {
-        let request = try call.json(LoginRequest.self)
-        let attempt = try call.server.logins.begin(name: request.name, address: call.head.remoteAddress)
-        let isQueued = call.server.hashers.submit {
-            let known = call.store.credentials(of: request.name)
-            // An unknown name costs what a known one costs, so that the time says nothing.
-            let isRight = (known?.password ?? PasswordHash.decoy)?.matches(request.password) ?? false
-            guard let known, isRight else {
-                call.server.logins.fail(attempt)
-                call.server.events(
-                    Event(
-                        .warning, "login_failed",
-                        [
-                            ("user", LoginLimiter.shortened(request.name)), ("address", call.head.remoteAddress),
-                        ]))
-                return call.respond(APIError(.badCredentials, "the name or the password is wrong").reply())
-            }
-            call.server.logins.takeBack(attempt)
-            let inCookie = request.cookie ?? false
-            call.store.addSession(of: known.account, verified: known.password, expires: nil) { result in
-                switch result {
-                case .success(let token): respond(with: token, of: known.name, call, status: 200, inCookie: inCookie)
-                case .failure(let error): call.respond(APIError(error).reply())
-                }
-            }
-        }
-        if !isQueued {
-            call.server.logins.takeBack(attempt)
-            throw APIError(StoreError.busy)
-        }
-    }
-
-    /// Gives somebody the token of the session that they have begun.
-    private static func respond(
-        with token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
-    ) {
-        call.server.events(Event(.info, "session_begun", [("user", name.text), ("address", call.head.remoteAddress)]))
-        var reply = Reply.json(
-            SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status, note: name.text)
-        if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000))) }
-        call.respond(reply)
-    }
-
-    private static func cookie(_ token: String, seconds: Int) -> String {
-        "natter=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)"
-    }
-
-    private static func logout(_ call: Call) throws(APIError) {
-        let request = try call.json(LogoutRequest.self)
-        let principal = try call.principal(request.all ?? false ? .all : .valid)
-        let done: Completion<Void> = { result in
-            switch result {
-            case .success:
-                var reply = Reply.json([String: String](), note: principal.name.text)
-                // A page can't take back by itself a cookie that scripts don't see.
-                if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0))) }
-                call.respond(reply)
-            case .failure(let error): call.respond(APIError(error).reply())
-            }
-        }
-        if request.all ?? false {
-            call.store.revokeSessions(of: principal.account, done)
-        } else {
-            call.store.revoke(principal.token, done)
-        }
-    }
-
-    /// The old password is asked for again, and counts as a login does: a stolen token alone must not lock its owner out.
-    private static func changePassword(_ call: Call) throws(APIError) {
-        let request = try call.json(PasswordRequest.self)
-        let principal = try call.principal(.all)
-        try checkLength(request.new)
-        let attempt = try call.server.logins.begin(name: principal.name.text, address: call.head.remoteAddress)
-        let isQueued = call.server.hashers.submit {
-            guard call.store.credentials(of: principal.name.text)?.password.matches(request.old) ?? false else {
-                call.server.logins.fail(attempt)
-                return call.respond(
-                    APIError(.badCredentials, "the old password is wrong").reply(note: principal.name.text))
-            }
-            call.server.logins.takeBack(attempt)
-            guard let hash = PasswordHash(of: request.new) else {
-                return call.respond(APIError(StoreError.busy).reply())
-            }
-            call.store.setPassword(hash, of: principal.account, keeping: principal.token) { result in
-                switch result {
-                case .success:
-                    call.server.events(Event(.info, "password_changed", [("user", principal.name.text)]))
-                    call.respond(.json([String: String](), note: principal.name.text))
-                case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
-                }
-            }
-        }
-        if !isQueued {
-            call.server.logins.takeBack(attempt)
-            throw APIError(StoreError.busy)
-        }
+    /// A name that an account may have, normalized.
+    static func userName(_ text: String) throws(APIError) -> UserName {
+        let text = Normalization.formC(text)
+        do throws(NameError) { return try UserName(text) } catch { throw APIError(StoreError.badName(text, error)) }
     }
 
     static func checkLength(_ password: String) throws(APIError) {
@@ -173,18 +36,137 @@ enum AccountRoutes {
         }
     }
 
-    private static func whoami(_ call: Call) throws(APIError) {
-        let principal = try call.principal(.valid)
+    /// The invitation that registering needs; nil if it needs none.
+    private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
+        switch call.server.registration {
+        case .open: return nil
+        case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
+        case .invite:
+            guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
+            return invite
+        }
+    }
+
+    /// Hashes a password on a thread for it, then calls `body`. 503 if too many hashes wait, or memory is short.
+    static func hash(
+        _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
+    ) throws(APIError) {
+        let isQueued = call.server.hashers.submit {
+            guard let hash = PasswordHash(of: password) else { return call.respond(APIError(StoreError.busy)) }
+            body(hash)
+        }
+        if !isQueued { throw APIError(StoreError.busy) }
+    }
+
+    static func name(_ call: Call) throws(APIError) -> String {
+        guard let name = call.query.name("name") else { throw APIError(.badRequest, "'name' is missing") }
+        return name
+    }
+
+    static func isFree(_ call: Call, _: Void, _ name: String) throws(APIError) {
+        call.respond(.json(NameAnswer(name: name, free: try translate(call.store.isNameFree(name)))))
+    }
+
+    // MARK: Passwords
+
+    static func login(_ call: Call, _: Void, _ request: LoginRequest) throws(APIError) {
+        try verify(request.password, of: request.name, call) { known in
+            let inCookie = request.cookie ?? false
+            call.store.addSession(
+                of: known.account, verified: known.password, expires: nil,
+                call.completion { sessionReply($0, of: known.name, call, status: 200, inCookie: inCookie) })
+        } orElse: {
+            call.log(
+                "login_failed", level: .warning,
+                [("user", LoginLimiter.shortened(request.name)), ("address", call.head.remoteAddress)])
+            call.respond(APIError(.badCredentials, "the name or the password is wrong"))
+        }
+    }
+
+    /// Asks for the old password again, and counts a wrong one like a failed login: a stolen token alone must not be enough
+    /// to lock its owner out.
+    static func changePassword(_ call: Call, _ principal: Principal, _ request: PasswordRequest) throws(APIError) {
+        try checkLength(request.new)
+        try verify(request.old, of: principal.name.text, call) { _ in
+            guard let hash = PasswordHash(of: request.new) else { return call.respond(APIError(StoreError.busy)) }
+            call.store.setPassword(
+                hash, of: principal.account, keeping: principal.token,
+                call.completion {
+                    call.log("password_changed", [("user", principal.name.text)])
+                    return .empty
+                })
+        } orElse: {
+            call.respond(APIError(.badCredentials, "the old password is wrong"))
+        }
+    }
+
+    /// Checks a password on a thread for hashing, then calls one of the two functions there.
+    ///
+    /// - Throws: 429 after too many wrong passwords, 503 if too many hashes wait.
+    private static func verify(
+        _ password: String, of name: String, _ call: Call, then succeed: @escaping @Sendable (Credentials) -> Void,
+        orElse fail: @escaping @Sendable () -> Void
+    ) throws(APIError) {
+        let logins = call.server.logins
+        let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
+        let isQueued = call.server.hashers.submit {
+            let known = call.store.credentials(of: name)
+            // An unknown name costs as much time as a known one, so that the time tells nothing.
+            let isRight = (known?.password ?? PasswordHash.decoy)?.matches(password) ?? false
+            guard let known, isRight else {
+                logins.fail(attempt)
+                return fail()
+            }
+            logins.cancel(attempt)
+            succeed(known)
+        }
+        if !isQueued {
+            logins.cancel(attempt)
+            throw APIError(StoreError.busy)
+        }
+    }
+
+    /// Makes the hash that passwords of unknown names are checked against.
+    static func prepareDecoy(_ hashers: WorkerPool) {
+        _ = hashers.submit { _ = PasswordHash.decoy }
+    }
+
+    // MARK: Sessions
+
+    /// Gives a new session's token to its user.
+    private static func sessionReply(
+        _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
+    ) -> Reply {
+        call.log("session_begun", [("user", name.text), ("address", call.head.remoteAddress)])
+        var reply = Reply.json(SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status)
+        reply.note = name.text
+        if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000))) }
+        return reply
+    }
+
+    private static func cookie(_ token: String, seconds: Int) -> String {
+        "natter=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)"
+    }
+
+    static func logout(_ call: Call, _ principal: Principal, _ request: LogoutRequest) {
+        let completion: Completion<Void> = call.completion {
+            var reply = Reply.empty
+            // Scripts don't see the cookie, so a page can't remove it by itself.
+            if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0))) }
+            return reply
+        }
+        if request.all ?? false {
+            call.store.revokeSessions(of: principal.account, completion)
+        } else {
+            call.store.revoke(principal.token, completion)
+        }
+    }
+
+    static func whoami(_ call: Call, _ principal: Principal) {
         call.respond(
             .json(
                 WhoamiAnswer(
                     name: principal.name.text, admin: principal.isAdmin, scope: principal.scope.description,
-                    created: principal.created.rfc3339, expires: principal.expires?.rfc3339),
-                note: principal.name.text))
-    }
-
-    /// Makes the hash that unknown names are checked against.
-    static func prepareDecoy(_ hashers: WorkerPool) {
-        _ = hashers.submit { _ = PasswordHash.decoy }
+                    created: principal.created.rfc3339, expires: principal.expires?.rfc3339)))
     }
 }

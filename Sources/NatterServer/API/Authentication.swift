@@ -4,14 +4,14 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Who asks, by token or cookie.
+/// Finds out who asks, by token or cookie.
 struct Authentication {
     private let head: RequestHead
     private let store: any ChatStore
 
     init(_ head: RequestHead, _ store: any ChatStore) { (self.head, self.store) = (head, store) }
 
-    /// - Throws: 401 without a valid token; 403 for a change by cookie that a page of another site could have sent.
+    /// - Throws: 401 without a valid token; 403 for a change by cookie that another site's page could have sent.
     func principal() throws(APIError) -> Principal {
         let token: Token
         var isByCookie = false
@@ -32,7 +32,7 @@ struct Authentication {
         guard let principal = store.principal(of: token, address: head.remoteAddress) else {
             throw APIError(.unauthorized, "the token is not valid; log in again")
         }
-        // A page of another site can make a browser send the cookie, but not this header.
+        // Another site's page can make a browser send the cookie, but not this header.
         guard !isByCookie || head.method == "GET" || head.method == "HEAD" || head.header("natter-request") == "1"
         else {
             throw APIError(.forbidden, "a request by cookie that changes something must carry 'Natter-Request: 1'")

@@ -3,49 +3,46 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Sealed blocks by addresses that never change, so that any cache may keep them.
+/// Sealed blocks at addresses whose content never changes, so that any cache may keep them.
 enum BlockRoutes {
-    static let all = [Route("GET", "v1/blocks/*/*", block)]
-
-    private static func block(_ call: Call) throws(APIError) {
-        guard let id = ConversationID(hex: call.parameters[0]), let (first, revision) = place(call.parameters[1]) else {
-            throw APIError(.badRequest, "a block's path is CONVERSATION_ID/FIRST-REVISION")
-        }
-        let principal = try call.principal(.readAny)
-        let found: StoredBlock?
-        do throws(StoreError) {
-            found = try call.store.block(of: id, firstSeq: first, revision: revision, for: principal)
-        } catch {
-            throw APIError(error)
-        }
-        guard let found else { throw APIError(.notFound, "no sealed block begins at message \(first)") }
-        let tag = "\"\(found.tag)\""
-        let headers = [
-            ("ETag", tag), ("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization"),
-        ]
-        if let known = call.head.header("if-none-match"), isMatch(known, tag) {
-            return call.respond(Reply(status: 304, headers: headers, note: principal.name.text))
-        }
-        call.respond(
-            Reply(
-                status: 200, headers: headers + [("Content-Type", "application/octet-stream")],
-                body: .bytes(found.bytes), note: principal.name.text))
+    struct Address {
+        let conversation: ConversationID
+        let first: Seq
+        let revision: UInt32
     }
 
-    /// `FIRST-REVISION`, both decimal.
-    private static func place(_ text: String) -> (Seq, UInt32)? {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let first = UInt64(parts[0]), first > 0, first <= UInt64(Int64.max),
-            let revision = UInt32(parts[1])
-        else { return nil }
-        return (Seq(first), revision)
+    /// `CONVERSATION_ID/FIRST-REVISION`, the last two in decimal.
+    static func address(_ call: Call) throws(APIError) -> Address {
+        let parts = call.parameters[1].split(separator: "-", omittingEmptySubsequences: false)
+        guard let id = ConversationID(hex: call.parameters[0]), parts.count == 2, let first = UInt64(parts[0]),
+            (1...UInt64(Int64.max)).contains(first), let revision = UInt32(parts[1])
+        else { throw APIError(.badRequest, "a block's path is CONVERSATION_ID/FIRST-REVISION") }
+        return Address(conversation: id, first: Seq(first), revision: revision)
+    }
+
+    static func block(_ call: Call, _ principal: Principal, _ address: Address) throws(APIError) {
+        let found = try translate(
+            call.store.block(
+                of: address.conversation, firstSeq: address.first, revision: address.revision, for: principal))
+        guard let found else { throw APIError(.notFound, "no sealed block begins at message \(address.first)") }
+        let tag = "\"\(found.tag)\""
+        var reply = Reply(
+            status: 304,
+            headers: [
+                ("ETag", tag), ("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization"),
+            ])
+        if let known = call.head.header("if-none-match"), isMatch(known, tag) { return call.respond(reply) }
+        reply.status = 200
+        reply.headers.append(("Content-Type", "application/octet-stream"))
+        reply.body = .bytes(found.bytes)
+        call.respond(reply)
     }
 
     /// The weak comparison of RFC 9110, section 13.1.2.
     private static func isMatch(_ header: String, _ tag: String) -> Bool {
         header.split(separator: ",").contains { part in
-            let one = part.drop { $0 == " " }.prefix { $0 != " " }
-            return one == "*" || one == tag || one == "W/" + tag
+            let candidate = part.drop { $0 == " " }.prefix { $0 != " " }
+            return candidate == "*" || candidate == tag || candidate == "W/" + tag
         }
     }
 }

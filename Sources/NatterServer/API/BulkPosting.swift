@@ -4,34 +4,38 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// A stream of messages in one request: NDJSON in, NDJSON out, a line for a line.
+/// A stream of messages in one request: NDJSON in, NDJSON out, one line for each line.
 ///
-/// Lines are taken in portions; while one is parsed, made durable and answered, nothing more is read, so a body of any length
-/// costs the memory of a portion. The answers wait in a spool until the request has been read, because none can begin before.
+/// It takes the lines in batches. While a batch is parsed, made durable and answered, it reads nothing more, so a body of any
+/// length costs the memory of one batch. The answers wait in a spool until the whole request is read, because the reply can't
+/// begin before.
 final class BulkPosting: BodySink {
-    /// Bytes after which what has come is handed on.
-    private static let portionBytes = 256 << 10
+    /// A batch is complete when it has this many bytes.
+    private static let batchBytes = 256 << 10
 
     private let server: ChatServer
     private let principal: Principal
     private let stopAtRefusal: Bool
-    private let spool: Spool
-    private let state = Monitor(State())
+    private let state: Monitor<State>
 
     private struct State {
-        /// Complete lines and the beginning of one.
+        /// Complete lines, and the beginning of the next.
         var pending: [UInt8] = []
-        /// How much of `pending` is complete lines; kept, so that a long line is not searched again with each piece of it.
+        /// How much of `pending` is complete lines. Kept, so that each piece of a long line is searched only once.
         var completeBytes = 0
         var lineNumber = 0
-        /// Within a line that is too long: its rest is thrown away.
+        /// Inside a line that is too long: its rest is discarded.
         var isSkipping = false
+        /// A line was refused, and the request said `stop`.
         var hasStopped = false
+        /// The spool could not be written.
         var isBroken = false
         var accepted = MessageTally()
+        /// The answers so far.
+        var spool: Spool
     }
 
-    /// One line of the request, read.
+    /// One parsed line of the request.
     private enum Line: Sendable {
         case message(NewMessage, number: Int)
         case refused(APIError, number: Int)
@@ -43,32 +47,25 @@ final class BulkPosting: BodySink {
         }
     }
 
-    static func isBulk(_ head: RequestHead, _ route: Route) -> Bool {
-        guard route.method == "POST", route.path == MessageRoutes.posting.path,
-            let type = head.header("content-type")
-        else { return false }
-        return MediaType.isNDJSON(type)
-    }
-
     /// - Throws: what is wrong with the request before its first line.
     init(_ head: RequestHead, _ server: ChatServer) throws(APIError) {
         try Query.check(head)
         stopAtRefusal = try Query(head).flag("stop")
         principal = try Authentication(head, server.store).principal()
         self.server = server
-        spool = Spool(directory: server.options.spoolDirectory)
+        state = Monitor(State(spool: Spool(directory: server.options.spoolDirectory)))
     }
 
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
-        let portion: [UInt8]? = state.withLock { state in
+        let batch: [UInt8]? = state.withLock { state in
             if let end = bytes.lastIndex(of: UInt8(ascii: "\n")) { state.completeBytes = state.pending.count + end + 1 }
             state.pending.append(contentsOf: bytes)
-            guard state.pending.count >= BulkPosting.portionBytes else { return nil }
+            guard state.pending.count >= BulkPosting.batchBytes else { return nil }
             return takeLines(&state)
         }
-        guard let portion else { return true }
-        server.workers.goOn { [self] in
-            work(portion) { exchange.resumeReading() }
+        guard let batch else { return true }
+        server.workers.submitAlways { [self] in
+            work(batch) { exchange.resume() }
         }
         return false
     }
@@ -78,26 +75,23 @@ final class BulkPosting: BodySink {
             defer { state.pending = [] }
             return state.pending
         }
-        server.workers.goOn { [self] in
+        server.workers.submitAlways { [self] in
             work(rest) { [self] in
-                let (isBroken, accepted) = state.withLock { ($0.isBroken, $0.accepted) }
-                if !accepted.isEmpty { exchange.tell("accepted", accepted.text) }
-                guard !isBroken else {
-                    return exchange.respond(server.dressed(APIError(StoreError.diskFull).reply()))
-                }
+                let (isBroken, accepted, spool) = state.withLock { ($0.isBroken, $0.accepted, $0.spool) }
+                if !accepted.isEmpty { exchange.addFact("accepted", accepted.text) }
+                if isBroken { return exchange.respond(APIError(StoreError.diskFull).reply) }
                 exchange.respond(
-                    server.dressed(
-                        Reply(
-                            status: 200, headers: [("Content-Type", MediaType.ndjson)],
-                            body: .producer(SpoolProducer(spool), length: spool.count), note: principal.name.text)))
+                    Reply(
+                        status: 200, headers: [("Content-Type", MediaType.ndjson)],
+                        body: .producer(SpoolProducer(spool), length: spool.count), note: principal.name.text))
             }
         }
     }
 
     func abandoned() {}
 
-    /// Takes the complete lines off what is pending; nil where there is none yet. A line beyond the limit is handed on cut
-    /// short, which refuses it, and the rest of it is not kept.
+    /// Removes the complete lines from what is pending; nil if there is none yet. A line beyond the limit is handed on cut
+    /// short, so that it is refused and its rest need not be kept.
     private func takeLines(_ state: inout State) -> [UInt8]? {
         if state.completeBytes > 0 {
             let lines = Array(state.pending[..<state.completeBytes])
@@ -111,11 +105,11 @@ final class BulkPosting: BodySink {
         return line
     }
 
-    /// Reads the lines of a portion, has their messages stored, and writes down the answers.
-    private func work(_ portion: [UInt8], _ completion: @escaping @Sendable () -> Void) {
-        let (lines, hadStopped) = state.withLock { state in (read(portion, &state), state.hasStopped) }
+    /// Parses the lines of a batch, has their messages stored, and spools the answers.
+    private func work(_ batch: [UInt8], _ completion: @escaping @Sendable () -> Void) {
+        let (lines, hadStopped) = state.withLock { state in (parse(batch, &state), state.hasStopped) }
         let refusal = stopAtRefusal ? lines.firstIndex { if case .refused = $0 { true } else { false } } : nil
-        // What a refused line would stop is not given to the store.
+        // With `stop`, the store gets no line after a refused one.
         let tried = hadStopped ? 0 : refusal ?? lines.count
         let messages = lines[..<tried].compactMap { line in
             if case .message(let message, _) = line { message } else { nil }
@@ -125,16 +119,16 @@ final class BulkPosting: BodySink {
             return completion()
         }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            server.workers.goOn { [self] in
+            server.workers.submitAlways { [self] in
                 answer(lines, outcomes, tried: tried)
                 completion()
             }
         }
     }
 
-    private func read(_ portion: [UInt8], _ state: inout State) -> [Line] {
+    private func parse(_ batch: [UInt8], _ state: inout State) -> [Line] {
         var lines: [Line] = []
-        var rest = portion[...]
+        var rest = batch[...]
         while !rest.isEmpty {
             let end = rest.firstIndex(of: UInt8(ascii: "\n"))
             var bytes = rest[..<(end ?? rest.endIndex)]
@@ -160,19 +154,15 @@ final class BulkPosting: BodySink {
 
     private func line(_ bytes: ArraySlice<UInt8>, _ number: Int) -> Line {
         do throws(APIError) {
-            let message = try MessageRoutes.newMessage(MessageRoutes.request(from: bytes))
-            do throws(StoreError) {
-                try server.store.checkScope(.send(conversation: message.conversation), of: principal)
-            } catch {
-                throw APIError(error)
-            }
-            return .message(message, number: number)
+            let request = try MessageRoutes.request(from: bytes)
+            try translate(server.store.checkScope(.send(conversation: request.conversation), of: principal))
+            return .message(try MessageRoutes.newMessage(request), number: number)
         } catch {
             return .refused(error, number: number)
         }
     }
 
-    /// Writes down one answer a line.
+    /// Spools one answer for each line.
     private func answer(_ lines: [Line], _ outcomes: [PostOutcome], tried: Int) {
         var bytes: [UInt8] = []
         var next = outcomes[...]
@@ -201,11 +191,10 @@ final class BulkPosting: BodySink {
             }
             bytes.append(UInt8(ascii: "\n"))
         }
-        let isWritten = (try? spool.append(bytes)) != nil
         state.withLock { state in
             state.hasStopped = hasStopped
             state.accepted = accepted
-            state.isBroken = state.isBroken || !isWritten
+            if (try? state.spool.append(bytes)) == nil { state.isBroken = true }
         }
     }
 }

@@ -4,49 +4,155 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// One request on its way through a handler.
-///
-/// What is wrong with a request is found in a fixed order, so that the answer does not depend on who wrote the handler: path,
-/// method, size and type of the body are checked before there is a call; then a handler reads query and body (400), asks
-/// `principal` (401), the token's scope (403), and goes to the store.
+/// One request on its way through its route.
 struct Call: Sendable {
     let head: RequestHead
-    /// The segments of the path that a route leaves open.
+    /// The segments of the path that match the route's `*`.
     let parameters: [String]
     let body: [UInt8]
     let exchange: Exchange
     let server: ChatServer
+    /// Who asks, for the log; nil until they are admitted.
+    var user: String?
 
     var store: any ChatStore { server.store }
-
-    func respond(_ reply: Reply) { exchange.respond(server.dressed(reply)) }
-
     var query: Query { Query(head) }
 
-    /// Who asks, by token or cookie, with a token that is good for this.
+    /// A segment of the path that is a name.
+    func name(_ index: Int) -> String { Normalization.formC(parameters[index]) }
+
+    /// The body as a JSON object of this shape.
+    func json<Value: Decodable>(_: Value.Type) throws(APIError) -> Value { try Call.json(Value.self, from: body) }
+
+    static func json<Value: Decodable>(_: Value.Type, from bytes: [UInt8]) throws(APIError) -> Value {
+        do throws(WireJSON.Failure) { return try WireJSON.decode(Value.self, from: bytes) } catch {
+            throw APIError(error)
+        }
+    }
+
+    // MARK: Who asks
+
+    /// The holder of the request's token or cookie, if the token's scope covers what is needed.
     func principal(_ need: ScopeNeed) throws(APIError) -> Principal {
         let principal = try Authentication(head, store).principal()
-        do throws(StoreError) { try store.checkScope(need, of: principal) } catch { throw APIError(error) }
+        try translate(store.checkScope(need, of: principal))
         return principal
     }
 
-    /// An open segment of the path that is a name.
-    func name(_ index: Int) -> String { Normalization.formC(parameters[index]) }
+    func admin() throws(APIError) -> Principal {
+        let principal = try principal(.all)
+        guard principal.isAdmin else { throw APIError(.forbidden, "only an admin of the server may do this") }
+        return principal
+    }
 
-    /// The body as JSON of this shape.
-    func json<Value: Decodable>(_: Value.Type = Value.self) throws(APIError) -> Value {
-        do throws(WireJSON.Failure) {
-            return try WireJSON.decode(Value.self, from: body)
-        } catch {
-            throw Call.describe(error)
+    /// Whether the request comes over loopback, and not through a proxy.
+    var isFromThisMachine: Bool {
+        let address = head.remoteAddress
+        guard !head.isProxied, head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else {
+            return false
+        }
+        return address.hasPrefix("127.") || address == "::1"
+    }
+
+    // MARK: Replies
+
+    func respond(_ reply: Reply) {
+        guard let user else { return exchange.respond(reply) }
+        var reply = reply
+        reply.note = reply.note.map { "\(user): \($0)" } ?? user
+        exchange.respond(reply)
+    }
+
+    func respond(_ error: APIError) { respond(error.reply) }
+
+    /// A completion for the store: responds with what `reply` makes of a success, or with the error.
+    func completion<Value>(_ reply: @escaping @Sendable (Value) -> Reply) -> Completion<Value> {
+        { result in
+            switch result {
+            case .success(let value): respond(reply(value))
+            case .failure(let error): respond(APIError(error))
+            }
         }
     }
 
-    static func describe(_ failure: WireJSON.Failure) -> APIError {
-        switch failure {
-        case .malformed: APIError(.badJSON, "the body is not JSON in UTF-8")
-        case .field(""): APIError(.badRequest, "the body must be a JSON object with fields of the right types")
-        case .field(let name): APIError(.badRequest, "'\(name)' is missing or of the wrong type")
+    /// A completion for a change that has nothing to report.
+    func done<Value>() -> Completion<Value> { completion { _ in .empty } }
+
+    /// Responds with a list: as one JSON object, or only the objects, one a line, if the client accepts NDJSON.
+    func respond(list objects: [some Encodable], _ list: @autoclosure () -> some Encodable) {
+        wantsLines ? respond(.lines(objects)) : respond(.json(list()))
+    }
+
+    func respond(list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable) {
+        wantsLines ? respond(.lines(objects)) : respond(.json(list()))
+    }
+
+    var wantsLines: Bool { MediaType.accepts(head.header("accept"), "application/x-ndjson") }
+
+    /// Writes an event about this request to the service log.
+    func log(_ event: String, level: Event.Level = .info, _ fields: [(key: String, value: String)]) {
+        server.events(Event(level, event, fields))
+    }
+
+    /// Adds the messages that were stored or sent to the log entry of this request.
+    func addFact(_ key: String, _ tally: MessageTally) {
+        if !tally.isEmpty { exchange.addFact(key, tally.text) }
+    }
+
+    // MARK: Waiting
+
+    /// Puts the request aside until there is news for the user, or the deadline. Then looks up the user again: meanwhile the
+    /// token may have been revoked, the account disabled, a membership ended.
+    ///
+    /// - Parameters:
+    ///   - seen: the state in which there was nothing new.
+    ///   - deadline: milliseconds on the monotonic clock.
+    ///   - again: looks again, on a worker; also at the deadline.
+    ///   - orElse: responds that there is nothing, because the server is about to stop.
+    func wait(
+        for principal: Principal, seen: Commit, deadline: Int64, _ again: @escaping @Sendable (Principal) -> Void,
+        orElse: @escaping @Sendable () -> Void
+    ) {
+        store.noteWaiting(principal.account, 1)
+        server.waiters.wait(principal.account, seen: seen, deadline: deadline) { wake in
+            store.noteWaiting(principal.account, -1)
+            server.workers.submitAlways {
+                do throws(APIError) {
+                    let principal = try self.principal(.valid)
+                    if wake == .stopping { orElse() } else { again(principal) }
+                } catch {
+                    respond(error)
+                }
+            }
         }
+    }
+}
+
+extension Reply {
+    /// The JSON object `{}`: done, and nothing to report.
+    static var empty: Reply { json(Array("{}".utf8), 200) }
+
+    static func json(_ value: some Encodable, status: Int = 200) -> Reply { json(WireJSON.encode(value), status) }
+    static func json(_ value: some JSONWritable, status: Int = 200) -> Reply { json(WireJSON.encode(value), status) }
+
+    private static func json(_ bytes: [UInt8], _ status: Int) -> Reply {
+        Reply(status: status, headers: [("Content-Type", MediaType.json)], body: .bytes(bytes))
+    }
+
+    static func lines(_ objects: [some Encodable]) -> Reply {
+        lines(objects) { object, bytes in bytes += WireJSON.encode(object) }
+    }
+
+    static func lines(_ objects: [some JSONWritable]) -> Reply {
+        lines(objects) { object, bytes in object.write(to: &bytes) }
+    }
+
+    private static func lines<Object>(_ objects: [Object], _ write: (Object, inout [UInt8]) -> Void) -> Reply {
+        var bytes: [UInt8] = []
+        for object in objects {
+            write(object, &bytes)
+            bytes.append(UInt8(ascii: "\n"))
+        }
+        return Reply(status: 200, headers: [("Content-Type", MediaType.ndjson)], body: .bytes(bytes))
     }
 }

@@ -5,118 +5,126 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Conversations and pages of their messages.
+/// Conversations, pages of their messages, and search.
 enum ConversationRoutes {
-    static let all = [
-        Route("GET", "v1/conversations", list),
-        Route("GET", "v1/conversations/*", one),
-        Route("GET", "v1/conversations/*/messages", messages),
-        Route("PUT", "v1/conversations/*/read", markRead),
-    ]
+    struct ListQuery {
+        let limit: Int
+        let after: String?
+    }
 
-    private static func list(_ call: Call) throws(APIError) {
-        let limit = try call.query.limit()
-        let after = call.query["after"].map(Normalization.formC)
-        let principal = try call.principal(.readAny)
-        let page: ConversationPage
-        do throws(StoreError) {
-            page = try call.store.conversations(of: principal, after: after, limit: limit)
-        } catch {
-            throw APIError(error)
-        }
+    static func listQuery(_ call: Call) throws(APIError) -> ListQuery {
+        ListQuery(limit: try call.query.limit(), after: call.query.name("after"))
+    }
+
+    static func list(_ call: Call, _ principal: Principal, _ query: ListQuery) throws(APIError) {
+        let page = try translate(call.store.conversations(of: principal, after: query.after, limit: query.limit))
         let objects = page.conversations.map { ConversationObject($0) }
-        if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
-        call.respond(
-            .json(
-                ConversationList(conversations: objects, more: page.more, next: page.next), note: principal.name.text))
+        call.respond(list: objects, ConversationList(conversations: objects, more: page.more, next: page.next))
     }
 
-    private static func one(_ call: Call) throws(APIError) {
-        let principal = try call.principal(.read(conversation: name(call)))
-        do throws(StoreError) {
-            let view = try call.store.conversation(name(call), for: principal)
-            call.respond(.json(ConversationObject(view), note: principal.name.text))
-        } catch {
-            throw APIError(error)
-        }
+    static func one(_ call: Call, _ principal: Principal) throws(APIError) {
+        call.respond(.json(ConversationObject(try translate(call.store.conversation(call.name(0), for: principal)))))
     }
 
-    private static func markRead(_ call: Call) throws(APIError) {
-        let request = try call.json(ReadRequest.self)
-        let principal = try call.principal(.all)
-        let seq = Seq(min(request.seq, UInt64(Int64.max)))
-        call.store.markRead(seq, in: name(call), for: principal) { result in
-            switch result {
-            case .success(let read): call.respond(.json(ReadAnswer(read: read.rawValue), note: principal.name.text))
-            case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
-            }
-        }
+    static func markRead(_ call: Call, _ principal: Principal, _ request: ReadRequest) {
+        call.store.markRead(
+            Seq(min(request.seq, UInt64(Int64.max))), in: call.name(0), for: principal,
+            call.completion { .json(ReadAnswer(read: $0.rawValue)) })
     }
 
-    /// The conversation that the path names.
-    private static func name(_ call: Call) -> String { call.name(0) }
+    // MARK: Pages of messages
 
-    private static func messages(_ call: Call) throws(APIError) {
-        var query = PageQuery(conversation: name(call), limit: try call.query.limit())
-        query.since = try call.query.time("since")
-        query.until = try call.query.time("until")
-        query.sender = call.query["from"].map(Normalization.formC)
-        let wait = try call.query.wait()
+    /// A page that a client asks for, before its cursors are checked.
+    struct Page {
+        var page: PageQuery
+        let waitSeconds: Int
+    }
+
+    static func pageQuery(_ call: Call) throws(APIError) -> Page {
+        var page = PageQuery(conversation: call.name(0), limit: try call.query.limit())
+        page.since = try call.query.time("since")
+        page.until = try call.query.time("until")
+        page.sender = call.query.name("from")
         if let around = call.query["around"] {
             guard let seq = Query.number(around), seq > 0 else {
                 throw APIError(.badRequest, "'around' must be a message's number")
             }
-            query.around = Seq(UInt64(seq))
+            page.around = Seq(UInt64(seq))
         }
-        let principal = try call.principal(.read(conversation: name(call)))
-        query.after = try place("after", call, principal, query.conversation)
-        query.before = try place("before", call, principal, query.conversation)
-        answer(query, call, principal, deadline: MonotonicClock.now() + Int64(wait) * 1_000, isWaiting: false)
+        return Page(page: page, waitSeconds: try call.query.wait())
     }
 
-    /// A seq, or the one that a cursor stands for.
+    static func messages(_ call: Call, _ principal: Principal, _ query: Page) throws(APIError) {
+        var page = query.page
+        page.after = try place("after", call, principal, page.conversation)
+        page.before = try place("before", call, principal, page.conversation)
+        answer(page, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
+    }
+
+    /// A seq, or the seq that a cursor stands for.
     private static func place(
         _ field: String, _ call: Call, _ principal: Principal, _ conversation: String
     ) throws(APIError) -> Seq? {
         guard let text = call.query[field] else { return nil }
         if let seq = Query.number(text) { return Seq(UInt64(seq)) }
-        do throws(StoreError) {
-            return try call.store.position(text, in: conversation, for: principal)
-        } catch {
-            throw APIError(error)
-        }
+        return try translate(call.store.position(text, in: conversation, for: principal))
     }
 
-    /// Answers with a page, or waits for one: only who asks for what comes after the newest message does.
-    private static func answer(
-        _ query: PageQuery, _ call: Call, _ principal: Principal, deadline: Int64, isWaiting: Bool
-    ) {
+    /// Responds with a page, or waits for one. Only a request for what comes after the newest message waits.
+    private static func answer(_ query: PageQuery, _ call: Call, _ principal: Principal, deadline: Int64) {
         let page: MessagePage
         do throws(StoreError) { page = try call.store.messages(query, for: principal) } catch {
-            return call.respond(APIError(error).reply(note: principal.name.text))
+            return call.respond(APIError(error))
         }
         let canWait = query.after != nil && query.before == nil && query.around == nil && !page.more
-        guard page.messages.isEmpty, canWait, MonotonicClock.now() < deadline else {
-            return respond(page, call, principal)
-        }
+        guard page.messages.isEmpty, canWait, MonotonicClock.now() < deadline else { return respond(page, call) }
         call.wait(for: principal, seen: page.commit, deadline: deadline) { principal in
-            answer(query, call, principal, deadline: deadline, isWaiting: true)
+            answer(query, call, principal, deadline: deadline)
         } orElse: {
-            respond(page, call, principal)
+            respond(page, call)
         }
     }
 
-    private static func respond(_ page: MessagePage, _ call: Call, _ principal: Principal) {
-        var tally = MessageTally()
-        for message in page.messages { tally.add(message.conversation, message.seq.rawValue, message.seq.rawValue) }
-        if !tally.isEmpty { call.exchange.tell("sent", tally.text) }
+    private static func respond(_ page: MessagePage, _ call: Call) {
+        var sent = MessageTally()
+        for message in page.messages { sent.add(message.conversation, message.seq.rawValue, message.seq.rawValue) }
+        call.addFact("sent", sent)
         let objects = page.messages.map { MessageObject($0) }
-        if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
         call.respond(
-            .json(
-                MessageList(
-                    messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue),
-                note: principal.name.text))
+            list: objects,
+            MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue))
+    }
+
+    // MARK: Search
+
+    private struct SearchList: Encodable {
+        var messages: [MessageObject]
+        var more: Bool
+        @OrNull var next: String?
+    }
+
+    static func searchQuery(_ call: Call) throws(APIError) -> SearchRequest {
+        guard let query = call.query["q"] else { throw APIError(.badRequest, "'q' is missing: what to search for") }
+        var request = SearchRequest(query: query, limit: try call.query.limit())
+        request.conversation = call.query.name("conversation")
+        request.sender = call.query.name("from")
+        request.since = try call.query.time("since")
+        request.until = try call.query.time("until")
+        if let before = call.query["before"] {
+            guard let place = SearchPlace(before) else {
+                throw APIError(.badRequest, "'before' must be the 'next' of an earlier page")
+            }
+            request.before = place
+        }
+        return request
+    }
+
+    /// For clients that keep no replica to search in.
+    static func search(_ call: Call, _ principal: Principal, _ request: SearchRequest) throws(APIError) {
+        let page = try translate(call.store.search(request, for: principal))
+        let objects = page.messages.map { MessageObject($0) }
+        if call.wantsLines { return call.respond(.lines(objects)) }
+        call.respond(.json(SearchList(messages: objects, more: page.more, next: page.next?.description)))
     }
 }
 

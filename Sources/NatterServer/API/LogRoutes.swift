@@ -4,23 +4,20 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// The service log from afar: what happened lately, and what happens.
+/// The service log for remote admins: recent events, and new ones as they happen.
 enum LogRoutes {
     static let path = "/v1/admin/log"
 
-    /// Which events somebody asks for.
-    private struct Request {
-        /// nil: the newest.
+    struct LogQuery {
+        /// nil for the newest events.
         let after: UInt64?
         let limit: Int
         let level: Event.Level
-        /// On the monotonic clock, in milliseconds.
-        let deadline: Int64
+        let waitSeconds: Int
     }
 
-    static func log(_ call: Call) throws(APIError) {
-        let limit = try call.query.limit()
-        let wait = try call.query.wait()
+    static func query(_ call: Call) throws(APIError) -> LogQuery {
+        let (limit, wait) = (try call.query.limit(), try call.query.wait())
         var after: UInt64?
         if let text = call.query["after"] {
             guard let number = Query.number(text) else { throw APIError(.badRequest, "'after' must be a number") }
@@ -34,43 +31,45 @@ enum LogRoutes {
             }
             level = known
         }
-        let principal = try AdminRoutes.admin(call)
-        let request = Request(
-            after: after, limit: limit, level: level, deadline: MonotonicClock.now() + Int64(wait) * 1_000)
-        answer(request, call, principal, mayWait: true)
+        return LogQuery(after: after, limit: limit, level: level, waitSeconds: wait)
     }
 
-    private static func answer(_ request: Request, _ call: Call, _ principal: Principal, mayWait: Bool) {
-        let (entries, last) = call.server.recent.entries(
-            after: request.after, limit: request.limit, level: request.level)
-        if entries.isEmpty, mayWait, request.after != nil, MonotonicClock.now() < request.deadline {
-            return wait(request, call, principal, seen: last)
+    static func log(_ call: Call, _ principal: Principal, _ query: LogQuery) {
+        answer(query, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
+    }
+
+    private static func answer(_ query: LogQuery, _ call: Call, _ principal: Principal, deadline: Int64) {
+        let (entries, last) = call.server.recent.entries(after: query.after, limit: query.limit, level: query.level)
+        if entries.isEmpty, query.after != nil, MonotonicClock.now() < deadline {
+            return wait(query, call, principal, seen: last, deadline: deadline)
         }
         call.respond(
-            lines: entries.map { entry in
-                LogObject(
-                    number: entry.number, time: entry.time.rfc3339, level: entry.event.level.name,
-                    event: entry.event.name, fields: Dictionary(entry.event.fields.map { ($0.key, $0.value) }) { $1 })
-            }, note: principal.name.text)
+            .lines(
+                entries.map { entry in
+                    LogObject(
+                        number: entry.number, time: entry.time.rfc3339, level: entry.event.level.name,
+                        event: entry.event.name,
+                        fields: Dictionary(entry.event.fields.map { ($0.key, $0.value) }) { $1 })
+                }))
     }
 
-    /// Puts the request aside until something happens. Then who asks is looked up again: they may be no admin any more.
-    private static func wait(_ request: Request, _ call: Call, _ principal: Principal, seen: UInt64) {
+    /// Puts the request aside until something happens. Then looks up the user again: they may not be an admin any more.
+    private static func wait(_ query: LogQuery, _ call: Call, _ principal: Principal, seen: UInt64, deadline: Int64) {
         let server = call.server
         server.recent.beginFollowing()
         call.store.noteWaiting(principal.account, 1)
-        server.waiters.wait(ServiceLog.reader, seen: Commit(rawValue: .max), deadline: request.deadline) { wake in
+        server.waiters.wait(ServiceLog.reader, seen: Commit(rawValue: .max), deadline: deadline) { wake in
             server.recent.endFollowing()
             call.store.noteWaiting(principal.account, -1)
-            server.workers.goOn {
+            server.workers.submitAlways {
                 do throws(APIError) {
-                    answer(request, call, try AdminRoutes.admin(call), mayWait: wake == .news)
+                    answer(query, call, try call.admin(), deadline: wake == .news ? deadline : 0)
                 } catch {
-                    call.respond(error.reply())
+                    call.respond(error)
                 }
             }
         }
-        // What happened between the look and the waiting woke nobody.
+        // An event between the look and the waiting woke nobody.
         if server.recent.last > seen { server.announceEvents() }
     }
 }

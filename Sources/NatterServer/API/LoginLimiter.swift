@@ -3,12 +3,11 @@ internal import NatterWire
 internal import NatterModel
 internal import NatterSystem
 
-/// Counts wrong passwords: 10 an account and 50 an address (of an IPv6 network of 64 bits) in 5 minutes, then nobody is let
-/// try for a while.
+/// Limits wrong passwords: 10 per account and 50 per address (for IPv6, per /64 network) in 5 minutes. Beyond that, further
+/// attempts are refused for a while.
 ///
-/// Attempts whose end is not known yet could all be failures, so that many at once don't slip through: no more run than there
-/// may be failures left. But only failures make anybody wait for long; who comes while others are still tried is only told to
-/// come again.
+/// Attempts that still run could all fail, so no more may run than failures are left; otherwise many at once would slip
+/// through. But only failures lead to a long wait. An attempt above the number that may run is told to retry soon.
 final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
@@ -19,9 +18,9 @@ final class LoginLimiter: Sendable {
         fileprivate let address: String
     }
 
-    /// What is known of one account or address.
+    /// The attempts of one account or address.
     private struct Record {
-        /// When its failures were, oldest first.
+        /// When attempts failed, oldest first.
         var failures: [Int64] = []
         var running = 0
     }
@@ -35,15 +34,15 @@ final class LoginLimiter: Sendable {
     private let state = Monitor(State())
     private let now: @Sendable () -> Int64
 
-    /// How many names and addresses are remembered.
+    /// The number of names and addresses remembered.
     var count: Int { state.withLock { $0.accounts.count + $0.addresses.count } }
 
-    /// - Parameter maximumEntries: names, and addresses, kept at most; beyond it the oldest go.
+    /// - Parameter maximumEntries: how many names, and how many addresses, are kept. The oldest go first.
     init(maximumEntries: Int = 100_000, now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) {
         (self.maximumEntries, self.now) = (maximumEntries, now)
     }
 
-    /// - Throws: `slow_down` with the seconds to wait; `busy` where it depends on attempts that are still running.
+    /// - Throws: `slow_down` with the seconds to wait; `busy` if it depends on attempts that still run.
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
         let address = LoginLimiter.network(of: address)
@@ -64,7 +63,7 @@ final class LoginLimiter: Sendable {
     }
 
     /// The password was right, or was never tried.
-    func takeBack(_ attempt: Attempt) { end(attempt, failedAt: nil) }
+    func cancel(_ attempt: Attempt) { end(attempt, failedAt: nil) }
 
     /// The name or the password was wrong.
     func fail(_ attempt: Attempt) { end(attempt, failedAt: now()) }
@@ -94,15 +93,15 @@ final class LoginLimiter: Sendable {
         }
     }
 
-    /// Names of any length may be tried; what is beyond the longest that anybody has tells them apart no further.
+    /// Clients may try names of any length. Only as much as a real name may have tells them apart.
     private static func key(_ name: String) -> String {
         NameRule.caseKey(shortened(name))
     }
 
-    /// Whoever has one IPv6 address has a network of them, and is counted once.
+    /// A client with one IPv6 address usually has a whole /64 network, which counts as one address.
     private static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
 
-    /// As much of a name as anybody's may have, and a little more, so that it is none of theirs.
+    /// Cuts a name to one more character than the longest real name may have, so that it matches no account.
     static func shortened(_ name: String) -> String {
         String(String.UnicodeScalarView(name.unicodeScalars.prefix(NameRule.maximumBytes + 1)))
     }
@@ -115,7 +114,7 @@ final class LoginLimiter: Sendable {
 
     private func bound(_ entries: inout [String: Record], _ now: Int64) {
         guard entries.count > maximumEntries else { return }
-        // Some more than is needed, so that this is not done again for each that comes.
+        // Remove more than necessary, so that not every new entry has to do this again.
         let ends = entries.values.map { $0.failures.last ?? now }.sorted()
         let oldest = max(now - LoginLimiter.window, ends[entries.count / 10])
         entries = entries.filter { $0.value.running > 0 || $0.value.failures.last ?? now > oldest }

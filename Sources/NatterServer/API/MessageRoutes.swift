@@ -3,42 +3,41 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Sending one message. Many at once come as a stream: see `BulkPosting`.
+/// Sending one message. Many messages come as a stream: see ``BulkPosting``.
 enum MessageRoutes {
-    static let posting = Route("POST", "v1/messages", on: .loop, post)
-    static let all = [posting]
-
-    private static func post(_ call: Call) throws(APIError) {
-        // Of no use to one message, but a wrong one is wrong.
-        _ = try call.query.flag("stop")
-        let request = try request(from: call.body)
-        let principal = try call.principal(.send(conversation: Normalization.formC(request.conversation)))
+    static func post(_ call: Call, _ principal: Principal, _ request: SendRequest) throws(APIError) {
         let message = try newMessage(request)
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
             switch outcomes.first {
             case .posted(let message):
-                call.exchange.tell("accepted", "\(message.conversation)/\(message.seq)")
+                call.exchange.addFact("accepted", "\(message.conversation)/\(message.seq)")
                 call.respond(reply(message, status: 201, call, principal))
             case .repeated(let message): call.respond(reply(message, status: 200, call, principal))
-            case .refused(let error): call.respond(APIError(error).reply(note: principal.name.text))
-            case nil: call.respond(APIError(StoreError.failed("no outcome")).reply())
+            case .refused(let error): call.respond(APIError(error))
+            case nil: call.respond(APIError(StoreError.failed("no outcome")))
             }
         }
     }
 
-    /// The message; and of a personal one whether its recipient is there, so that its sender need not ask.
+    /// The message. For a personal one also whether its recipient is online, so that the sender need not ask.
     private static func reply(_ message: Message, status: Int, _ call: Call, _ principal: Principal) -> Reply {
-        var reply = Reply.json(MessageObject(message), status: status, note: principal.name.text)
+        var reply = Reply.json(MessageObject(message), status: status)
+        guard message.conversation.utf8.first == UInt8(ascii: "@") else { return reply }
         let peer = String(message.conversation.dropFirst())
-        if message.conversation.first == "@", peer != principal.name.text, let isOnline = call.store.isOnline(peer) {
+        if peer != principal.name.text, let isOnline = call.store.isOnline(peer) {
             reply.headers.append((RecipientHeader.name, isOnline ? RecipientHeader.online : RecipientHeader.offline))
         }
         return reply
     }
 
+    /// Reads a message to send. The conversation's name is normalized.
     static func request(from bytes: some Collection<UInt8>) throws(APIError) -> SendRequest {
-        do throws(WireJSON.Failure) { return try WireJSON.decode(SendRequest.self, from: bytes) } catch {
-            throw Call.describe(error)
+        do throws(WireJSON.Failure) {
+            var request = try WireJSON.decode(SendRequest.self, from: bytes)
+            request.conversation = Normalization.formC(request.conversation)
+            return request
+        } catch {
+            throw APIError(error)
         }
     }
 
@@ -50,5 +49,35 @@ enum MessageRoutes {
             if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
         return NewMessage(conversation: request.conversation, text: request.text, key: key)
+    }
+}
+
+/// The messages that a request stored or sent, for the log: conversations and numbers, never texts.
+struct MessageTally {
+    /// More ranges than this would make a line that nobody reads.
+    private static let limit = 20
+
+    private var ranges: [(conversation: String, first: UInt64, last: UInt64)] = []
+    private var others = 0
+
+    var isEmpty: Bool { ranges.isEmpty }
+
+    mutating func add(_ conversation: String, _ first: UInt64, _ last: UInt64) {
+        if let latest = ranges.last, latest.conversation == conversation, first == latest.last &+ 1 {
+            ranges[ranges.count - 1].last = last
+        } else if ranges.count < MessageTally.limit {
+            ranges.append((conversation, first, last))
+        } else {
+            others += 1
+        }
+    }
+
+    /// `general/5,@bob/1-20`: names contain neither slash nor comma. Ranges beyond the limit are counted: `+3`.
+    var text: String {
+        let parts = ranges.map { range in
+            range.first == range.last
+                ? "\(range.conversation)/\(range.first)" : "\(range.conversation)/\(range.first)-\(range.last)"
+        }
+        return (others > 0 ? parts + ["+\(others)"] : parts).joined(separator: ",")
     }
 }

@@ -1,15 +1,17 @@
+// Full Foundation for one thing: Unicode normalization, which FoundationEssentials lacks.
+internal import Foundation
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterWire
 
-/// The fields of a request's query, read as what they mean.
+/// The fields of a request's query, parsed.
 struct Query {
     private let head: RequestHead
 
     init(_ head: RequestHead) { self.head = head }
 
-    /// - Throws: 400 for a query that can't be decoded, or that has a field twice: who reads the first and who reads the last
-    ///   would take it for different requests.
+    /// - Throws: 400 for a query that can't be decoded, or that has a field twice: a proxy that reads the first and a server
+    ///   that reads the last would see different requests.
     static func check(_ head: RequestHead) throws(APIError) {
         guard let fields = head.query else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
         var seen: Set<String> = []
@@ -18,13 +20,16 @@ struct Query {
         }
     }
 
-    /// The value of a field; nil without one, or where it is empty.
+    /// The value of a field; nil if it is missing or empty.
     subscript(name: String) -> String? {
         guard let value = head.query?.first(where: { $0.name == name })?.value, !value.isEmpty else { return nil }
         return value
     }
 
-    /// A page's size: 1 and more, above 1,000 taken as 1,000.
+    /// A field that is a name, in the form that the server keeps.
+    func name(_ field: String) -> String? { self[field].map(Normalization.formC) }
+
+    /// The size of a page, at least 1. More than 1,000 counts as 1,000.
     func limit() throws(APIError) -> Int {
         guard let text = self["limit"] else { return Limits.defaultPage }
         guard let limit = Query.number(text), limit > 0 else {
@@ -33,7 +38,7 @@ struct Query {
         return min(limit, Limits.pageLimit)
     }
 
-    /// Seconds to wait for news: 0 to 60, more taken as 60.
+    /// Seconds to wait for news, from 0. More than 60 counts as 60.
     func wait() throws(APIError) -> Int {
         guard let text = self["wait"] else { return 0 }
         guard let seconds = Query.number(text) else {
@@ -42,13 +47,13 @@ struct Query {
         return min(seconds, Limits.waitSeconds.upperBound)
     }
 
-    /// Digits alone; a number too large for us is still above every limit.
+    /// A number of digits only. One that is too large for `Int` is still above every limit.
     static func number(_ text: String) -> Int? {
         guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
         return Int(text) ?? .max
     }
 
-    /// A switch: `1` or `true`, `0` or `false`.
+    /// A flag: `1` or `true`, `0` or `false`.
     func flag(_ name: String) throws(APIError) -> Bool {
         switch self[name] {
         case nil, "0", "false": return false
@@ -57,15 +62,22 @@ struct Query {
         }
     }
 
-    /// A moment: RFC 3339, or Unix milliseconds.
+    /// A time: RFC 3339, or Unix milliseconds.
     func time(_ name: String) throws(APIError) -> Timestamp? {
         guard let text = self[name] else { return nil }
         if let milliseconds = Int64(text) { return Timestamp(milliseconds: milliseconds) }
-        // A plus sign in a query is a space unless it was escaped; in a time it can only be the offset's.
+        // An unescaped plus sign in a query means a space. In a time, it can only be the offset's sign.
         guard let time = Timestamp(rfc3339: text) ?? Timestamp(rfc3339: text.replacingLast(" ", with: "+")) else {
             throw APIError(.badRequest, "'\(name)' must be a time of RFC 3339 or Unix milliseconds")
         }
         return time
+    }
+}
+
+/// Unicode normalization form C, in which the server keeps names.
+public enum Normalization {
+    public static func formC(_ text: String) -> String {
+        text.utf8.allSatisfy { $0 < 0x80 } ? text : text.precomposedStringWithCanonicalMapping
     }
 }
 

@@ -1,49 +1,158 @@
 internal import NatterLanguage
+internal import NatterModel
+internal import NatterStore
 internal import NatterWire
 
-/// One request of the API: where it is found and what answers it.
+/// One row of the API: which requests it matches, and what answers them.
 struct Route: Sendable {
-    /// Where the work is done.
+    /// Where the request is answered.
     enum Place: Sendable {
-        /// On the loop's thread: nothing that blocks.
+        /// On the listener's thread. Nothing there may block.
         case loop
-        /// On a worker: may read from the disk.
+        /// On a worker thread, which may read from the disk.
         case worker
     }
 
     let method: String
-    /// `*` stands for any one segment.
+    /// `*` matches any one segment.
     let path: [String]
     let place: Place
-    /// Whether every field of the body is optional, so that it may be missing.
-    let isBodyOptional: Bool
+    /// Whether the route also takes a stream of messages as NDJSON.
+    let takesBulk: Bool
+    /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
     let answer: @Sendable (Call) throws(APIError) -> Void
 
-    init(
-        _ method: String, _ path: String, on place: Place = .worker, isBodyOptional: Bool = false,
-        _ answer: @escaping @Sendable (Call) throws(APIError) -> Void
+    /// - Parameters:
+    ///   - path: without the first slash.
+    ///   - access: who may ask.
+    ///   - form: what the query and the body must look like.
+    ///   - answer: gets the call, who asks, and what the form read.
+    init<Asker, Input>(
+        _ method: String, _ path: String, _ access: Access<Asker, Input>, _ form: Form<Input>,
+        on place: Place = .worker,
+        _ answer: @escaping @Sendable (Call, Asker, Input) throws(APIError) -> Void
     ) {
         self.method = method
         self.path = path.split(separator: "/").map(String.init)
-        (self.place, self.isBodyOptional, self.answer) = (place, isBodyOptional, answer)
+        (self.place, takesBulk) = (place, form.takesBulk)
+        self.answer = { given throws(APIError) in
+            var call = given
+            try Query.check(call.head)
+            let input = try form.read(call)
+            let asker = try access.admit(&call, input)
+            // Answered here and not by the caller, whose call has no user for the log.
+            do throws(APIError) { try answer(call, asker, input) } catch { call.respond(error) }
+        }
     }
 
-    /// The open segments of a path that this route's pattern fits.
-    func parameters(of path: [String]) -> [String]? {
+    /// A route that reads neither query nor body.
+    init<Asker>(
+        _ method: String, _ path: String, _ access: Access<Asker, Void>, on place: Place = .worker,
+        _ answer: @escaping @Sendable (Call, Asker) throws(APIError) -> Void
+    ) {
+        self.init(method, path, access, .nothing, on: place) { call, asker, _ throws(APIError) in
+            try answer(call, asker)
+        }
+    }
+
+    /// A body of GET is ignored.
+    var takesBody: Bool { method != "GET" }
+
+    /// The segments that match this route's `*`; nil if the path does not match.
+    fileprivate func parameters(of path: [String]) -> [String]? {
         guard path.count == self.path.count else { return nil }
-        var open: [String] = []
+        var parameters: [String] = []
         for (segment, pattern) in zip(path, self.path) {
             if pattern == "*" {
                 guard !segment.isEmpty else { return nil }
-                open.append(segment)
+                parameters.append(segment)
             } else if segment != pattern {
                 return nil
             }
         }
-        return open
+        return parameters
+    }
+}
+
+/// Who may ask. `Asker` is what the handler learns of them: a `Principal`, or nothing.
+struct Access<Asker, Input>: Sendable {
+    /// - Throws: 401 without a valid token, 403 if the token's scope or the account does not suffice.
+    let admit: @Sendable (inout Call, Input) throws(APIError) -> Asker
+}
+
+extension Access where Asker == Void {
+    /// With or without a token.
+    static var anyone: Access { Access { _, _ in } }
+
+    /// An admin of the server, or any process on this machine.
+    static var adminOrThisMachine: Access {
+        Access { call, _ throws(APIError) in
+            if !call.isFromThisMachine { _ = try call.admin() }
+        }
+    }
+}
+
+extension Access where Asker == Principal {
+    /// A valid token whose scope covers this.
+    static func token(_ need: ScopeNeed) -> Access { token { _, _ in need } }
+
+    /// The same, for a scope that depends on what the request says.
+    static func token(_ need: @escaping @Sendable (Call, Input) -> ScopeNeed) -> Access {
+        Access { call, input throws(APIError) in
+            let principal = try call.principal(need(call, input))
+            call.user = principal.name.text
+            return principal
+        }
     }
 
-    var takesBody: Bool { method != "GET" }
+    /// An admin of the server, with a token for everything.
+    static var admin: Access {
+        Access { call, _ throws(APIError) in
+            let principal = try call.admin()
+            call.user = principal.name.text
+            return principal
+        }
+    }
+}
+
+/// What a request must look like: reads the query and the body, before anyone is asked who they are.
+struct Form<Input>: Sendable {
+    var takesBulk = false
+    /// - Throws: 400.
+    let read: @Sendable (Call) throws(APIError) -> Input
+
+    /// Whatever this function reads.
+    static func read(_ read: @escaping @Sendable (Call) throws(APIError) -> Input) -> Form { Form(read: read) }
+}
+
+extension Form where Input == Void {
+    static var nothing: Form { Form { _ in } }
+
+    /// A list that is always given whole; a malformed `limit` is an error all the same.
+    static var list: Form { Form { call throws(APIError) in _ = try call.query.limit() } }
+}
+
+extension Form where Input: Decodable & Sendable {
+    /// A JSON object.
+    static func json(_: Input.Type) -> Form { Form { call throws(APIError) in try call.json(Input.self) } }
+
+    /// A JSON object whose fields are all optional, so that the body may be missing.
+    static func optionalJSON(_: Input.Type) -> Form {
+        Form { call throws(APIError) in
+            try call.body.isEmpty ? Call.json(Input.self, from: Array("{}".utf8)) : call.json(Input.self)
+        }
+    }
+}
+
+extension Form where Input == SendRequest {
+    /// A message to send, or a stream of them.
+    static var message: Form {
+        Form(takesBulk: true) { call throws(APIError) in
+            // A single message ignores `stop`, but a malformed value is still an error.
+            _ = try call.query.flag("stop")
+            return try MessageRoutes.request(from: call.body)
+        }
+    }
 }
 
 /// Finds the route of a request.

@@ -3,7 +3,7 @@ internal import NatterStore
 internal import NatterSystem
 internal import Synchronization
 
-/// The latest events of the service, of every level, in memory, for admins who look from afar. From any thread.
+/// The most recent events of every level, in memory, for remote admins. Thread-safe.
 public final class ServiceLog: Sendable {
     struct Entry: Sendable {
         let number: UInt64
@@ -11,13 +11,13 @@ public final class ServiceLog: Sendable {
         let event: Event
     }
 
-    /// Events that are kept: some hundred bytes each.
+    /// How many events are kept, some hundred bytes each.
     static let capacity = 4_096
-    /// Stands for whoever waits for events among those who wait for news; no account has it.
+    /// Among the waiting requests, stands for those that wait for events. No account has this id.
     static let reader = AccountID(rawValue: -1)
 
     private struct State {
-        /// Once full, a ring that begins at `start`.
+        /// Once full, a ring buffer that begins at `start`.
         var entries: [Entry] = []
         var start = 0
         var last: UInt64 = 0
@@ -32,14 +32,14 @@ public final class ServiceLog: Sendable {
     /// The number of the newest event; 0 before the first.
     var last: UInt64 { state.withLock { $0.last } }
 
-    /// Calls `body` behind each event while somebody follows. To be set once, before events come.
+    /// Calls `body` after each event while a request follows the log. Set it once, before the first event.
     func onEvent(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.onEvent = body } }
 
-    /// Keeps an event, unless it is that somebody has read this log: each who follows it would find it again and again.
+    /// Keeps an event, except requests for this log: a client that follows it would be woken by its own requests for ever.
     ///
-    /// - Parameter time: numbers begin with it, in microseconds, so that those of a restarted server are greater.
+    /// - Parameter time: numbers begin with the time in microseconds, so that they continue to rise after a restart.
     public func write(_ event: Event, at time: Timestamp) {
-        guard !event.fields.contains(where: { $0.key == "target" && $0.value == LogRoutes.path }) else { return }
+        if event.isRequest(for: LogRoutes.path) { return }
         let onEvent = state.withLock { state in
             let number =
                 state.last == 0 ? UInt64(clamping: max(1, time.milliseconds)) &* 1_000 : state.last + 1
@@ -59,9 +59,9 @@ public final class ServiceLog: Sendable {
     /// Oldest first.
     ///
     /// - Parameters:
-    ///   - number: nil for the newest events; else those behind this one, from the oldest that is kept.
-    ///   - level: the lowest one that counts.
-    /// - Returns: also the number of the newest event at this moment.
+    ///   - number: nil for the newest events; otherwise the events after this one, from the oldest that is kept.
+    ///   - level: the lowest level to include.
+    /// - Returns: the events, and the number of the newest event at this moment.
     func entries(after number: UInt64?, limit: Int, level: Event.Level) -> ([Entry], last: UInt64) {
         state.withLock { state in
             let all = state.entries[state.start...] + state.entries[..<state.start]

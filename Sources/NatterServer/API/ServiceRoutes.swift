@@ -1,34 +1,86 @@
 internal import NatterLanguage
 internal import NatterStore
+internal import NatterSystem
 internal import NatterWire
+internal import Synchronization
 
-/// What the machines around the server ask.
+/// For the machines that watch the server.
 enum ServiceRoutes {
-    static let all = [
-        Route("GET", "healthz", on: .loop, health),
-        Route("GET", "metrics", metrics),
-    ]
-
     private struct Health: Encodable {
         var status: String
     }
 
-    /// Alive, and able to write.
-    private static func health(_ call: Call) throws(APIError) {
+    /// Whether the server runs and can store messages.
+    static func health(_ call: Call, _: Void) throws(APIError) {
         if call.store.isFailed { throw APIError(.outcomeUnknown, "a write has failed; nothing more is written") }
         call.respond(.json(Health(status: "ok")))
     }
 
-    /// For this machine, or an admin: how many there are and when they write is nobody else's business.
-    private static func metrics(_ call: Call) throws(APIError) {
-        if !call.isFromThisMachine, try !call.principal(.all).isAdmin {
-            throw APIError(.forbidden, "only an admin may see the metrics")
-        }
+    /// Only for admins and for this machine: the counts tell how many users there are and when they write.
+    static func metrics(_ call: Call, _: Void) {
         let text = call.server.metrics.text(
             call.store.statistics(), connections: call.server.connectionCount, waiting: call.server.waiters.count)
         call.respond(
             Reply(
                 status: 200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
                 body: .bytes(Array(text.utf8))))
+    }
+}
+
+/// The server's own counters, in the text format of Prometheus.
+///
+/// - SeeAlso: "Exposition formats" in the documentation of Prometheus.
+final class Metrics: Sendable {
+    private let successes = Atomic<Int>(0)
+    private let redirections = Atomic<Int>(0)
+    private let refusals = Atomic<Int>(0)
+    private let failures = Atomic<Int>(0)
+    private let bytesIn = Atomic<Int>(0)
+    private let bytesOut = Atomic<Int>(0)
+    private let started = MonotonicClock.now()
+
+    func count(_ summary: RequestSummary) {
+        switch summary.status {
+        case 200..<300: successes.add(1, ordering: .relaxed)
+        case 300..<400: redirections.add(1, ordering: .relaxed)
+        case 400..<500: refusals.add(1, ordering: .relaxed)
+        default: failures.add(1, ordering: .relaxed)
+        }
+        bytesIn.add(summary.bytesIn, ordering: .relaxed)
+        bytesOut.add(summary.bytesOut, ordering: .relaxed)
+    }
+
+    func text(_ store: StoreStatistics, connections: Int, waiting: Int) -> String {
+        var text = ""
+        func put(_ name: String, _ type: String, _ help: String, _ values: [(labels: String, value: Int)]) {
+            text += "# HELP natter_\(name) \(help)\n# TYPE natter_\(name) \(type)\n"
+            for value in values { text += "natter_\(name)\(value.labels) \(value.value)\n" }
+        }
+        put(
+            "requests_total", "counter", "Requests answered, by class of status.",
+            [
+                ("{status=\"2xx\"}", successes.load(ordering: .relaxed)),
+                ("{status=\"3xx\"}", redirections.load(ordering: .relaxed)),
+                ("{status=\"4xx\"}", refusals.load(ordering: .relaxed)),
+                ("{status=\"5xx\"}", failures.load(ordering: .relaxed)),
+            ])
+        put("request_bytes_total", "counter", "Bytes of requests' bodies.", [("", bytesIn.load(ordering: .relaxed))])
+        put("response_bytes_total", "counter", "Bytes of answers' bodies.", [("", bytesOut.load(ordering: .relaxed))])
+        put("connections", "gauge", "Connections that are open.", [("", connections)])
+        put("waiting_requests", "gauge", "Requests that wait for news.", [("", waiting)])
+        put("messages", "gauge", "Messages of all conversations.", [("", Int(clamping: store.messages))])
+        put(
+            "unsealed_messages", "gauge", "Messages that are not in a log file yet.",
+            [("", Int(clamping: store.unsealedMessages))])
+        put("journal_bytes", "gauge", "Bytes of the journal.", [("", store.journalBytes)])
+        put("commits", "counter", "Durable batches so far.", [("", Int(clamping: store.commit))])
+        put("conversations", "gauge", "Conversations.", [("", store.conversations)])
+        put("accounts", "gauge", "Accounts.", [("", store.accounts)])
+        put("sessions", "gauge", "Sessions and tokens.", [("", store.sessions)])
+        put("online_users", "gauge", "Users who are online.", [("", store.online)])
+        put(
+            "uptime_seconds", "gauge", "Seconds since the server began.",
+            [("", Int(clamping: (MonotonicClock.now() - started) / 1_000))])
+        return text
     }
 }

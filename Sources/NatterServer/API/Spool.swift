@@ -1,9 +1,8 @@
 internal import NatterSystem
 
-/// Bytes kept until they are asked for: in memory while they are few, beyond that in a file that has no name.
-final class Spool: @unchecked Sendable {
-    // Unchecked: whoever has it writes it first and reads it afterwards, one thread at a time.
-    static let memoryBytes = 1 << 20
+/// Bytes that are written first and read afterwards: kept in memory up to 1 MiB, beyond that in a file without a name.
+struct Spool {
+    private static let memoryBytes = 1 << 20
 
     private let directory: String
     private var memory: [UInt8] = []
@@ -15,7 +14,7 @@ final class Spool: @unchecked Sendable {
 
     var count: Int { Int(clamping: fileBytes) + memory.count }
 
-    func append(_ bytes: [UInt8]) throws(DiskError) {
+    mutating func append(_ bytes: [UInt8]) throws(DiskError) {
         memory += bytes
         guard memory.count > Spool.memoryBytes else { return }
         if file == nil { file = try UnnamedFile(directory: directory) }
@@ -25,7 +24,7 @@ final class Spool: @unchecked Sendable {
     }
 
     /// The next bytes, at most `maximum`; empty at the end.
-    func read(maximum: Int) throws(DiskError) -> [UInt8] {
+    mutating func read(maximum: Int) throws(DiskError) -> [UInt8] {
         if let file, readOffset < fileBytes {
             let count = min(maximum, Int(clamping: fileBytes - readOffset))
             let bytes = try file.read(count: count, at: readOffset)
@@ -41,12 +40,13 @@ final class Spool: @unchecked Sendable {
 
 /// Sends what a spool holds.
 final class SpoolProducer: BodyProducer {
-    private let spool: Spool
+    private let spool: Monitor<Spool>
 
-    init(_ spool: Spool) { self.spool = spool }
+    init(_ spool: Spool) { self.spool = Monitor(spool) }
 
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
-        guard let bytes = try? spool.read(maximum: maximum) else { return .abort }
+        let bytes = spool.withLock { spool in try? spool.read(maximum: maximum) }
+        guard let bytes else { return .abort }
         return bytes.isEmpty ? .end : .bytes(bytes)
     }
 

@@ -4,24 +4,25 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Everything that is new since a cursor, in one answer.
+/// Everything that is new since a cursor, in one reply.
 enum SyncRoutes {
-    static let all = [Route("GET", "v1/sync", sync)]
-
-    private struct Request {
-        let position: SyncPosition
+    struct SyncQuery {
         let earliest: Timestamp?
         let form: SyncAnswer.Form
+        let waitSeconds: Int
     }
 
-    private static func sync(_ call: Call) throws(APIError) {
-        let wait = try call.query.wait()
-        let principal = try call.principal(.readAny)
+    static func query(_ call: Call) throws(APIError) -> SyncQuery {
+        let isBlocks = MediaType.accepts(call.head.header("accept"), SyncFrame.mediaType)
+        return SyncQuery(
+            earliest: try call.query.time("since"), form: isBlocks ? .blocks : .messages,
+            waitSeconds: try call.query.wait())
+    }
+
+    static func sync(_ call: Call, _ principal: Principal, _ query: SyncQuery) throws(APIError) {
         let position = try position(call)
-        let form: SyncAnswer.Form =
-            MediaType.accepts(call.head.header("accept"), SyncFrame.mediaType) ? .blocks : .messages
-        let request = Request(position: position, earliest: try call.query.time("since"), form: form)
-        answer(request, call, principal, deadline: MonotonicClock.now() + Int64(wait) * 1_000)
+        answer(
+            query, from: position, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
     }
 
     private static func position(_ call: Call) throws(APIError) -> SyncPosition {
@@ -37,39 +38,36 @@ enum SyncRoutes {
     }
 
     private static func answer(
-        _ request: Request, _ call: Call, _ principal: Principal, deadline: Int64
+        _ query: SyncQuery, from position: SyncPosition, _ call: Call, _ principal: Principal, deadline: Int64
     ) {
         let changes: SyncAnswer
         do throws(StoreError) {
             changes = try call.store.changes(
-                since: request.position, earliest: request.earliest, for: principal, form: request.form,
-                limitBytes: request.form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
+                since: position, earliest: query.earliest, for: principal, form: query.form,
+                limitBytes: query.form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
         } catch {
-            return call.respond(APIError(error).reply(note: principal.name.text))
+            return call.respond(APIError(error))
         }
         var mayWait = changes.isEmpty && !changes.more
-        if case .now = request.position { mayWait = false }
-        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, request.form, call, principal) }
+        if case .now = position { mayWait = false }
+        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, query.form, call) }
         call.wait(for: principal, seen: changes.commit, deadline: deadline) { principal in
-            answer(request, call, principal, deadline: deadline)
+            answer(query, from: position, call, principal, deadline: deadline)
         } orElse: {
-            respond(changes, request.form, call, principal)
+            respond(changes, query.form, call)
         }
     }
 
-    private static func respond(
-        _ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call, _ principal: Principal
-    ) {
+    private static func respond(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
         let producer = SyncProducer(changes, form, call)
-        let headers = [
-            ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
-            ("Natter-Cursor", changes.cursor.description),
-        ]
-        // What fits into one piece goes out with its length, and needs no second thread.
-        if let whole = producer.wholeIfSmall() {
-            return call.respond(Reply(status: 200, headers: headers, body: .bytes(whole), note: principal.name.text))
-        }
-        call.respond(
-            Reply(status: 200, headers: headers, body: .producer(producer, length: nil), note: principal.name.text))
+        var reply = Reply(
+            status: 200,
+            headers: [
+                ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
+                ("Natter-Cursor", changes.cursor.description),
+            ])
+        // An answer of one piece is sent with its length, and needs no second turn on a worker.
+        reply.body = producer.wholeIfSmall().map { .bytes($0) } ?? .producer(producer, length: nil)
+        call.respond(reply)
     }
 }

@@ -4,75 +4,79 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Tokens of robots, and sessions of people.
+/// Tokens for programs, and sessions of users.
 enum TokenRoutes {
-    static let all = [
-        Route("GET", "v1/tokens", on: .loop) { call throws(APIError) in try list(call, robots: true) },
-        Route("POST", "v1/tokens", create),
-        Route("DELETE", "v1/tokens/*", on: .loop) { call throws(APIError) in try revoke(call, robots: true) },
-        Route("GET", "v1/sessions", on: .loop) { call throws(APIError) in try list(call, robots: false) },
-        Route("DELETE", "v1/sessions/*", on: .loop) { call throws(APIError) in try revoke(call, robots: false) },
-    ]
-
     /// Longer than any label that a person reads.
     private static let labelBytes = 1...200
 
-    private static func create(_ call: Call) throws(APIError) {
+    struct NewToken {
+        let label: String
+        let scope: Scope
+        let expires: Timestamp?
+    }
+
+    static func newToken(_ call: Call) throws(APIError) -> NewToken {
         let request = try call.json(TokenRequest.self)
         guard let scope = Scope(Normalization.formC(request.scope)) else {
             throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
         }
-        var expires: Timestamp?
-        if let text = request.expires {
-            guard let time = Timestamp(rfc3339: text) else {
-                throw APIError(.badRequest, "'expires' must be a time of RFC 3339")
-            }
-            expires = time
-        }
+        let expires = try request.expires.map(expiry)
         guard labelBytes.contains(request.label.utf8.count) else {
             throw APIError(.badRequest, "'label' has 1 to \(labelBytes.upperBound) bytes")
         }
-        let principal = try call.principal(.all)
-        call.store.addToken(label: request.label, scope: scope, expires: expires, for: principal) { result in
-            switch result {
-            case .success(let made):
-                call.server.events(
-                    Event(.info, "token_made", [("user", principal.name.text), ("scope", scope.description)]))
+        return NewToken(label: request.label, scope: scope, expires: expires)
+    }
+
+    static func expiry(_ text: String) throws(APIError) -> Timestamp {
+        guard let time = Timestamp(rfc3339: text) else {
+            throw APIError(.badRequest, "'expires' must be a time of RFC 3339")
+        }
+        return time
+    }
+
+    static func create(_ call: Call, _ principal: Principal, _ request: NewToken) {
+        call.store.addToken(
+            label: request.label, scope: request.scope, expires: request.expires, for: principal,
+            call.completion { made in
+                call.log("token_made", [("user", principal.name.text), ("scope", request.scope.description)])
                 var object = TokenObject(made.view)
                 object.token = made.token.text
-                call.respond(.json(object, status: 201, note: principal.name.text))
-            case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
-            }
-        }
+                return .json(object, status: 201)
+            })
     }
 
-    private static func list(_ call: Call, robots: Bool) throws(APIError) {
-        _ = try call.query.limit()
-        let principal = try call.principal(.all)
-        let objects = call.store.tokens(of: principal.account, robots: robots, current: principal.token).map {
-            TokenObject($0)
-        }
-        if call.wantsLines { return call.respond(lines: objects, note: principal.name.text) }
-        call.respond(
-            .json(
-                TokenList(
-                    tokens: robots ? objects : nil, sessions: robots ? nil : objects, more: false,
-                    next: objects.last?.id), note: principal.name.text))
+    static func tokens(_ call: Call, _ principal: Principal, _: Void) {
+        let objects = objects(of: principal, robots: true, call)
+        call.respond(list: objects, TokenList(tokens: objects, sessions: nil, more: false, next: objects.last?.id))
     }
 
-    private static func revoke(_ call: Call, robots: Bool) throws(APIError) {
-        let principal = try call.principal(.all)
-        guard let id = Int64(call.parameters[0]) else { throw APIError(.notFound, "there is no such token") }
-        call.store.revokeToken(id, robots: robots, of: principal.account) { result in
-            switch result {
-            case .success(true):
-                call.server.events(Event(.info, "token_revoked", [("user", principal.name.text)]))
-                call.respondEmpty(.success(()), principal)
-            case .success(false):
-                call.respond(APIError(.notFound, "there is no such token").reply(note: principal.name.text))
-            case .failure(let error): call.respond(APIError(error).reply(note: principal.name.text))
-            }
-        }
+    static func sessions(_ call: Call, _ principal: Principal, _: Void) {
+        let objects = objects(of: principal, robots: false, call)
+        call.respond(list: objects, TokenList(tokens: nil, sessions: objects, more: false, next: objects.last?.id))
+    }
+
+    private static func objects(of principal: Principal, robots: Bool, _ call: Call) -> [TokenObject] {
+        call.store.tokens(of: principal.account, robots: robots, current: principal.token).map { TokenObject($0) }
+    }
+
+    static func revokeToken(_ call: Call, _ principal: Principal) throws(APIError) {
+        try revoke(call, principal, robots: true)
+    }
+
+    static func endSession(_ call: Call, _ principal: Principal) throws(APIError) {
+        try revoke(call, principal, robots: false)
+    }
+
+    private static func revoke(_ call: Call, _ principal: Principal, robots: Bool) throws(APIError) {
+        let noSuchToken = APIError(.notFound, "there is no such token")
+        guard let id = Int64(call.parameters[0]) else { throw noSuchToken }
+        call.store.revokeToken(
+            id, robots: robots, of: principal.account,
+            call.completion { wasThere in
+                guard wasThere else { return noSuchToken.reply }
+                call.log("token_revoked", [("user", principal.name.text)])
+                return .empty
+            })
     }
 }
 

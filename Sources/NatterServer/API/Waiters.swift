@@ -2,12 +2,12 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 
-/// Requests that wait for news: connections put aside, not threads.
+/// Requests that wait for news. Each costs a suspended connection, not a thread.
 final class Waiters: Sendable {
     enum Wake: Sendable {
         case news
         case timeout
-        /// The server is about to end.
+        /// The server is about to stop.
         case stopping
     }
 
@@ -22,7 +22,7 @@ final class Waiters: Sendable {
         var byAccount: [AccountID: Set<UInt64>] = [:]
         var nextNumber: UInt64 = 0
         var lastCommit: Commit = .zero
-        /// When the keeper of the time looks next.
+        /// When the timer thread looks next.
         var nextDeadline: Int64 = .max
         var isStopping = false
 
@@ -39,18 +39,18 @@ final class Waiters: Sendable {
 
     init() throws {
         let timer = try SystemThread(name: "natter-waiters") { [self] in
-            while keepTime() {}
+            while runTimer() {}
         }
         thread.signal { $0 = timer }
     }
 
     /// Calls `wake` once: when there is news for the account after the commit that it has seen, or at the deadline.
     ///
-    /// - Parameter deadline: on the monotonic clock, in milliseconds.
+    /// - Parameter deadline: milliseconds on the monotonic clock.
     func wait(_ account: AccountID, seen: Commit, deadline: Int64, _ wake: @escaping @Sendable (Wake) -> Void) {
         let (early, isNext) = state.withLock { state -> (Wake?, Bool) in
             if state.isStopping { return (.stopping, false) }
-            // Something was committed between the look and this: look again.
+            // Something was committed since the caller looked: look again.
             if state.lastCommit > seen { return (.news, false) }
             state.nextNumber += 1
             state.byNumber[state.nextNumber] = Waiter(account: account, deadline: deadline, wake: wake)
@@ -60,7 +60,7 @@ final class Waiters: Sendable {
             return (nil, true)
         }
         if let early { wake(early) }
-        // Only the one that is due first wakes the keeper of the time: ten thousand may come at once.
+        // Only the waiter that is due first wakes the timer thread: ten thousand may come at once.
         if isNext { state.signal { _ in } }
     }
 
@@ -77,8 +77,8 @@ final class Waiters: Sendable {
         for waiter in woken { waiter.wake(.news) }
     }
 
-    /// Wakes those whose time is up; waits for the next. False once it is to end.
-    private func keepTime() -> Bool {
+    /// Wakes the requests that are due, then waits for the next. False when the thread is to end.
+    private func runTimer() -> Bool {
         let now = MonotonicClock.now()
         let (late, next, isStopping) = state.withLock { state -> ([Waiter], Int64, Bool) in
             let numbers = state.byNumber.filter { state.isStopping || $0.value.deadline <= now }.keys
@@ -89,17 +89,17 @@ final class Waiters: Sendable {
         }
         for waiter in late { waiter.wake(isStopping ? .stopping : .timeout) }
         if isStopping { return false }
-        // A new waiter may be due sooner; it signals.
+        // A new waiter that is due sooner signals.
         _ = state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { state in
             state.isStopping || state.nextDeadline < next ? true : nil
         }
         return true
     }
 
-    /// Wakes all, and from now on those who come at once.
+    /// Wakes all waiting requests, and from now on new ones at once.
     func wakeAll() { state.signal { $0.isStopping = true } }
 
-    /// The same, and ends the thread.
+    /// Wakes all waiting requests and ends the thread.
     func stop() {
         wakeAll()
         thread.signal { thread in

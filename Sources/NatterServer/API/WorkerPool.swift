@@ -1,6 +1,6 @@
 internal import NatterSystem
 
-/// A few threads for work that may block or take long, and a queue with a bound.
+/// A few threads for work that may block or take long, with a bounded queue.
 final class WorkerPool: Sendable {
     private struct Queue {
         var jobs: [@Sendable () -> Void] = []
@@ -26,7 +26,7 @@ final class WorkerPool: Sendable {
     private let limit: Int
     private let threads: Monitor<[SystemThread]> = Monitor([])
 
-    /// - Parameter limit: jobs that may wait.
+    /// - Parameter limit: how many jobs may wait.
     init(name: String, threads count: Int, limit: Int) throws {
         self.limit = limit
         var started: [SystemThread] = []
@@ -45,7 +45,7 @@ final class WorkerPool: Sendable {
         self.threads.signal { $0 = threads }
     }
 
-    /// - Returns: false if too much is waiting; the job is not done then.
+    /// - Returns: false, without doing the job, if too many are waiting.
     func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         queue.signal { queue in
             guard queue.count < limit, !queue.isStopping else { return false }
@@ -54,8 +54,8 @@ final class WorkerPool: Sendable {
         }
     }
 
-    /// Does a job that belongs to something already begun, however much is waiting.
-    func goOn(_ job: @escaping @Sendable () -> Void) { queue.signal { $0.jobs.append(job) } }
+    /// Queues the next step of a request that is already being answered, however many jobs wait.
+    func submitAlways(_ job: @escaping @Sendable () -> Void) { queue.signal { $0.jobs.append(job) } }
 
     /// Finishes what is queued and ends the threads.
     func stop() {

@@ -1,42 +1,36 @@
 internal import CMicroHTTPD
 internal import NatterLanguage
 
-/// The steps of a request, from its head to the answer.
+/// The steps of a request, from its head to the reply.
 extension Connection {
     /// - Returns: false to close the connection, here and below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
         method = String(cString: text)
-        let raw: RawHead
-        do throws(HTTPViolation) {
-            raw = try readHead(method: text)
-        } catch {
-            return refuse(loop.handler.guardReply(error))
-        }
+        let parsed: HeadParser
+        do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
         let isProxied = loop.proxies.contains(address)
-        if isProxied, let violation = enter(ForwardedFor.client(raw.headers, peer: address, proxies: loop.proxies)) {
-            return refuse(loop.handler.guardReply(violation))
+        if isProxied, let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies)) {
+            return refuse(violation)
         }
         let head = RequestHead(
-            method: method, target: target.text, path: target.path, query: target.query, headers: raw.headers,
-            remoteAddress: clientText, isProxied: isProxied, contentLength: raw.contentLength,
-            isChunked: raw.isChunked)
+            method: method, target: target.text, path: target.path, query: target.query, headers: parsed.headers,
+            remoteAddress: clientText, isProxied: isProxied, contentLength: parsed.contentLength,
+            isChunked: parsed.isChunked)
         exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
-        progress = Progress()
+        progress = TransferProgress()
         switch loop.handler.plan(head) {
         case .refuse(let reply): return refuse(reply)
         case .stream(let sink): stage = .streaming(sink)
-        case .collect(let limit):
-            if let violation = head.violation(collecting: limit) {
-                return refuse(loop.handler.guardReply(violation))
-            }
-            // What is announced costs memory only as it arrives.
+        case .collect(let limit, let answer):
+            if let violation = head.violation(collecting: limit) { return refuse(violation) }
+            // Reserve little: an announced body costs memory only as it arrives.
             body.reserveCapacity(min(head.contentLength ?? 0, 16 << 10))
-            stage = .collecting
+            stage = .collecting(answer)
         }
         return true
     }
 
-    /// Counts a request that came by a proxy as a connection of its client would count.
+    /// Counts a request that came through a proxy as a connection of its client would count.
     private func enter(_ client: PeerAddress) -> HTTPViolation? {
         guard client != address else { return nil }
         guard loop.enter(client) else { return .tooManyRequests(limit: loop.limits.connectionsPerAddress) }
@@ -44,7 +38,7 @@ extension Connection {
         return nil
     }
 
-    private func readHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> RawHead {
+    private func parseHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> HeadParser {
         let size = natter_connection_head_size(handle)
         let start = target.address - Int(bitPattern: method)
         guard size > 0, start > 0, start <= size, target.count <= size - start else {
@@ -53,42 +47,42 @@ extension Connection {
         guard target.isPlain else {
             throw .malformed(reason: "the target of a request begins with '/' and has no spaces")
         }
-        return try RawHead(
+        return try HeadParser(
             UnsafeRawBufferPointer(start: method, count: size), targetRange: start..<(start + target.count),
             headerCount: Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)))
     }
 
-    /// The collected body is whole.
-    func handOver() -> Bool {
-        let whole = body
+    /// Hands over the collected body, which is complete.
+    func finishCollecting(_ answer: @Sendable ([UInt8], Exchange) -> Void) -> Bool {
+        let collected = body
         loop.release(body.count)
         body = []
-        return dispatch { head, exchange in loop.handler.handle(head, body: whole, exchange) }
+        return dispatch { answer(collected, $0) }
     }
 
-    /// The streamed body is whole.
-    func finish(_ sink: any BodySink) -> Bool {
-        dispatch { _, exchange in sink.finish(exchange) }
-    }
+    /// Tells the sink that the streamed body is complete.
+    func finishStreaming(_ sink: any BodySink) -> Bool { dispatch { sink.finish($0) } }
 
-    /// Lets a handler run, and takes its answer if it is there already.
-    private func dispatch(_ run: (RequestHead, Exchange) -> Void) -> Bool {
+    /// Runs a handler, and takes its reply if it gives one at once.
+    private func dispatch(_ run: (Exchange) -> Void) -> Bool {
         guard let exchange else { return false }
         stage = .answering
         isDispatching = true
-        run(exchange.head, exchange)
+        run(exchange)
         isDispatching = false
-        return answer()
+        return sendReplyOrSuspend()
     }
 
-    func answer() -> Bool {
+    func sendReplyOrSuspend() -> Bool {
         guard let reply else {
             suspend()
             return true
         }
-        // After a body in chunks the connection is not used again: the library is too lax about where one ends.
+        // After a chunked body the connection is not used again: the library is too lax about where the body ends.
         return send(reply, closing: loop.isStopping || exchange?.head.isChunked == true)
     }
+
+    private func refuse(_ violation: HTTPViolation) -> Bool { refuse(loop.handler.reply(to: violation)) }
 
     private func refuse(_ reply: Reply) -> Bool {
         mustLinger = true
@@ -99,15 +93,21 @@ extension Connection {
         self.reply = nil
         (status, note) = (reply.status, reply.note)
         stage = .replying
-        progress = Progress()
+        progress = TransferProgress()
         guard let response = makeResponse(reply) else { return false }
         defer { MHD_destroy_response(response) }
-        for (name, value) in reply.headers {
-            // Refused by the library if it holds a line break, which would make two headers of one.
-            MHD_add_response_header(response, name, value)
-        }
+        // The library refuses a header with a line break in it, which would make two headers of one.
+        forEachHeader(of: reply) { name, value in MHD_add_response_header(response, name, value) }
         if closing { MHD_add_response_header(response, "Connection", "close") }
         return MHD_queue_response(handle, UInt32(clamping: reply.status), response) == .YES
+    }
+
+    /// Calls `body` with the reply's own headers, then with the common ones that it does not replace.
+    func forEachHeader(of reply: Reply, _ body: (_ name: String, _ value: String) -> Void) {
+        for header in reply.headers { body(header.name, header.value) }
+        for common in loop.commonHeaders where !reply.headers.contains(where: { $0.name == common.name }) {
+            body(common.name, common.value)
+        }
     }
 
     private func makeResponse(_ reply: Reply) -> OpaquePointer? {
@@ -123,22 +123,12 @@ extension Connection {
                 producer.closed()
                 return nil
             }
-            let response = ReplyWriter.response(producer, length: length, connection: self, exchange: exchange)
-            // The library would send the last, empty chunk even where there must be no body at all.
+            let response = ReplyFeeder.response(producer, length: length, connection: self, exchange: exchange)
+            // The library would send the last, empty chunk even if there must be no body at all.
             if let response, length == nil, method == "HEAD" || reply.status == 304 {
                 natter_response_avoid_chunks(response)
             }
             return response
         }
-    }
-}
-
-extension RequestHead {
-    /// What forbids that the body be collected in memory.
-    fileprivate func violation(collecting limit: Int) -> HTTPViolation? {
-        if isChunked {
-            return .malformed(reason: "a body in chunks is taken only where bulk is; send a Content-Length")
-        }
-        return contentLength ?? 0 > limit ? .bodyTooLarge(limitBytes: limit) : nil
     }
 }

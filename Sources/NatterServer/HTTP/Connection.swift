@@ -3,17 +3,18 @@ internal import Glibc
 internal import NatterSystem
 internal import NatterTLS
 
-/// One connection and the request that is on it. The loop's thread only.
+/// One connection and its current request. Only the listener's thread uses it.
 ///
-/// libmicrohttpd calls for a request in this order: `begin` when its first line is complete, `access` with the head, with
-/// each piece of the body, and with nothing when the body is whole, then `ended`.
+/// For each request libmicrohttpd calls, in this order: `begin` when the first line is complete; `access` with the head, with
+/// each piece of the body, and with nothing once the body is complete; then `ended`.
 final class Connection {
     enum Stage {
         /// Waiting for a request, or reading its head.
         case head
-        case collecting
+        /// Collecting the body, for the function to answer.
+        case collecting(@Sendable ([UInt8], Exchange) -> Void)
         case streaming(any BodySink)
-        /// The request is whole, and the answer not there yet.
+        /// The request is complete, and the handler has not replied yet.
         case answering
         case replying
     }
@@ -22,23 +23,23 @@ final class Connection {
     let descriptor: Int32
     let address: PeerAddress
     let addressText: String
-    /// Who the request is from, where a proxy has said it.
+    /// The client that a trusted proxy named for the current request.
     var client: PeerAddress?
     unowned let loop: ListenerLoop
-    /// Gone before the library's session is, so not to be used once the connection is closed.
+    /// Released before the library's own session, so it must not be used once the connection is closed.
     private var tls: TLSSession?
-    /// Its place in the loop's list.
+    /// Its index in the loop's list.
     var index = 0
 
     var stage = Stage.head
     var exchange: Exchange?
     private(set) var isSuspended = false
     private(set) var isCut = false
-    /// Answered past the library, which is only to close it now.
+    /// The reply was written without the library, which only has to close the connection now.
     private(set) var isOver = false
-    /// True while a handler is inside `handle` or `finish`, so that an answer can be taken without a suspension.
+    /// True while a handler runs on this thread, so that its reply can be taken without suspending the connection.
     var isDispatching = false
-    /// Whether a closing of the connection must wait for what the client still sends.
+    /// Whether closing must wait for what the client still sends: see ``CloseLinger``.
     var mustLinger = false
 
     var reply: Reply?
@@ -47,7 +48,7 @@ final class Connection {
     var bytesOut = 0
 
     var method = ""
-    private(set) var target = RawTarget()
+    private(set) var target = RequestTarget()
     var body: [UInt8] = []
     private var bytesIn = 0
     private var began: Int64 = 0
@@ -55,7 +56,7 @@ final class Connection {
     private var requests = 0
     private var cutReason: String?
 
-    var progress = Progress()
+    var progress = TransferProgress()
     /// Milliseconds: when the head must be complete.
     private var headDeadline: Int64
     private var hasLookedForEnd = false
@@ -74,7 +75,7 @@ final class Connection {
             reason: reason)
     }
 
-    /// Gives the library's new session a certificate, and keeps an eye on its handshake.
+    /// Gives the library's new session a certificate, and watches its handshake.
     func beginTLS(_ session: OpaquePointer, _ identity: TLSIdentity) {
         tls = TLSSession(session, descriptor: descriptor, identity: identity) { [unowned self] in awaitHandshake() }
     }
@@ -85,24 +86,24 @@ final class Connection {
         MHD_suspend_connection(handle)
     }
 
-    /// The client has gone on with its handshake.
+    /// The client has continued its handshake.
     func resumeHandshake() {
         loop.handshakes.remove(self)
         resume()
     }
 
-    // MARK: What libmicrohttpd calls
+    // MARK: Called by libmicrohttpd
 
-    /// The request line is complete; the library will take `text` apart in place, so it is read now.
+    /// The request line is complete. The library will split `text` in place, so it must be read now.
     func begin(target text: UnsafePointer<CChar>) {
-        target = RawTarget(text)
+        target = RequestTarget(text)
         began = MonotonicClock.nanoseconds()
         headDeadline = min(headDeadline, loop.now + loop.limits.headMilliseconds)
     }
 
     /// - Parameters:
-    ///   - data: a piece of the body, if there is one.
-    ///   - count: its bytes; to be lowered by what was taken.
+    ///   - data: a piece of the body; nil at the head and at the end.
+    ///   - count: its length, to be lowered by what was taken.
     /// - Returns: false to close the connection.
     func access(
         method: UnsafePointer<CChar>, data: UnsafePointer<CChar>?, count: UnsafeMutablePointer<Int>
@@ -110,10 +111,10 @@ final class Connection {
         guard !isCut, !isOver else { return false }
         switch stage {
         case .head: return takeHead(method: method)
-        case .collecting:
-            guard let data, count.pointee > 0 else { return handOver() }
+        case .collecting(let answer):
+            guard let data, count.pointee > 0 else { return finishCollecting(answer) }
             guard loop.reserve(count.pointee) else {
-                answerPastLibrary(loop.handler.guardReply(.tooManyBodies))
+                sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
                 return false
             }
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
@@ -121,24 +122,24 @@ final class Connection {
             count.pointee = 0
             return true
         case .streaming(let sink):
-            // The library may go on to the next chunk of a connection that has just been suspended.
+            // The library may continue with the next chunk of a connection that was suspended just now.
             if isSuspended { return true }
             guard let exchange else { return false }
-            guard let data, count.pointee > 0 else { return finish(sink) }
+            guard let data, count.pointee > 0 else { return finishStreaming(sink) }
             bytesIn += count.pointee
-            let goesOn = sink.receive(UnsafeRawBufferPointer(start: data, count: count.pointee), exchange)
+            let wantsMore = sink.receive(UnsafeRawBufferPointer(start: data, count: count.pointee), exchange)
             count.pointee = 0
-            if !goesOn { suspend() }
+            if !wantsMore { suspend() }
             return true
-        case .answering: return answer()
+        case .answering: return sendReplyOrSuspend()
         case .replying: return true
         }
     }
 
-    /// The request is over, well or not.
+    /// The request is over, complete or not.
     func ended(isComplete: Bool) {
         if case .streaming(let sink) = stage { sink.abandoned() }
-        // Still here only if it was never handed to the library.
+        // Not nil only if it was never handed to the library.
         reply?.discard()
         exchange?.connection = nil
         loop.handler.finished(
@@ -150,7 +151,7 @@ final class Connection {
         if let client { loop.leave(client) }
         client = nil
         (exchange, reply, note) = (nil, nil, nil)
-        (method, target) = ("", RawTarget())
+        (method, target) = ("", RequestTarget())
         (bytesIn, bytesOut, status) = (0, 0, 0)
         loop.release(body.count)
         body = []
@@ -159,19 +160,19 @@ final class Connection {
         hasLookedForEnd = false
     }
 
-    // MARK: What the loop calls
+    // MARK: Called by the loop
 
-    /// An answer has come from another thread.
+    /// Takes a reply from another thread.
     func take(_ reply: Reply) {
         switch stage {
         case .answering:
             self.reply = reply
             resume()
         case .streaming(let sink):
-            // Before the body is whole the library takes no answer.
+            // The library takes no reply before the body is complete.
             stage = .replying
             sink.abandoned()
-            answerPastLibrary(reply)
+            sendPastLibrary(reply)
             resume()
         case .head, .collecting, .replying: reply.discard()
         }
@@ -186,17 +187,17 @@ final class Connection {
     private func resume() {
         guard isSuspended else { return }
         isSuspended = false
-        progress = Progress()
+        progress = TransferProgress()
         MHD_resume_connection(handle)
     }
 
-    /// Goes on with a body, the request's or the reply's, that had to wait.
+    /// Continues a body, of the request or of the reply, that had to wait.
     func resumeTransfer() {
         if case .answering = stage { return }
         resume()
     }
 
-    /// Ends the connection now; the library notices by itself.
+    /// Ends the connection now. The library notices by itself.
     func cut(_ reason: String) {
         isCut = true
         (note, cutReason) = (reason, reason)
@@ -204,7 +205,7 @@ final class Connection {
         resume()
     }
 
-    /// Cuts the connection if its time is over.
+    /// Cuts the connection if it missed its deadline.
     func checkDeadline() {
         let (now, limits) = (loop.now, loop.limits)
         switch stage {
@@ -212,13 +213,13 @@ final class Connection {
             if now > headDeadline {
                 return cut(isShakingHands ? "the TLS handshake took too long" : "the head of the request took too long")
             }
-            // The library overlooks an end that came together with the request; later ends it notices.
+            // The library misses an end of the stream that came together with the request; later ones it notices.
             if hasLookedForEnd { return }
             hasLookedForEnd = true
             if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
         case .collecting, .streaming:
             if isSuspended { return }
-            // Nor does it see that no more of a body will come.
+            // The library does not see either that no more of a body will come.
             if SocketStatistics.hasEnded(descriptor), SocketStatistics.unreadBytes(descriptor) == 0 {
                 return cut("the client has gone")
             }
@@ -227,14 +228,14 @@ final class Connection {
         case .replying:
             if isSuspended { return }
             let taken = SocketStatistics.bytesAcknowledged(descriptor)
-            if !progress.isEnough(total: taken, now: now, limits) { cut("the answer was read too slowly") }
+            if !progress.isEnough(total: taken, now: now, limits) { cut("the reply was read too slowly") }
         }
     }
 
-    /// Who a request is from, as far as it is known.
+    /// The client's address, as far as it is known.
     var clientText: String { client?.text ?? addressText }
 
-    /// Nothing is on it, nor on its way.
+    /// Whether it has no request, nor any bytes of one.
     var isIdle: Bool {
         if case .head = stage {
             return exchange == nil && SocketStatistics.unreadBytes(descriptor) == 0 && tls?.pendingBytes ?? 0 == 0
@@ -244,22 +245,22 @@ final class Connection {
 
     private var isShakingHands: Bool { tls.map { !$0.isEstablished } ?? false }
 
-    /// Whether the library has read a head whole that it has not shown us.
+    /// Whether the library has read a complete head that it has not shown us.
     var hasUnseenHead: Bool {
         if case .head = stage { return !isCut && !isOver && natter_connection_head_size(handle) > 0 }
         return false
     }
 
-    /// Writes an answer to the socket where the library does not take one, or would garble it, and leaves the library a
-    /// socket that it cannot write to. All earlier answers are with the kernel by then, else it would not be reading.
-    func answerPastLibrary(_ reply: Reply) {
+    /// Writes a reply directly to the socket, for when the library takes none or would garble it, and leaves the library a
+    /// socket that it cannot write to. All earlier replies are with the kernel by then, or the library would not be reading.
+    func sendPastLibrary(_ reply: Reply) {
         isOver = true
         mustLinger = true
         (status, note) = (reply.status, reply.note)
         guard case .bytes(let body) = reply.body else { return reply.discard() }
         bytesOut = body.count
         var bytes = Array("HTTP/1.1 \(reply.status) \(reply.reason)\r\nConnection: close\r\n".utf8)
-        for (name, value) in reply.headers { bytes += Array("\(name): \(value)\r\n".utf8) }
+        forEachHeader(of: reply) { name, value in bytes += Array("\(name): \(value)\r\n".utf8) }
         bytes += Array("Content-Length: \(body.count)\r\n\r\n".utf8) + body
         if let tls {
             tls.send(bytes)

@@ -1,10 +1,10 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// What libmicrohttpd calls, led to the loop and its connections.
+/// The callbacks of libmicrohttpd, which call the loop and its connections.
 enum DaemonCallbacks {
-    /// All but what differs from one listener to the next. The context is an unretained ``ListenerLoop``, a connection's
-    /// context an unretained ``Connection``, which the loop keeps until it is closed.
+    /// The settings that all listeners share. The daemon's context is an unretained ``ListenerLoop``; a connection's context
+    /// is an unretained ``Connection``, which the loop keeps until the connection is closed.
     static var settings: natter_daemon_settings {
         var settings = natter_daemon_settings()
         settings.accept = { context, address, _ in
@@ -31,10 +31,10 @@ enum DaemonCallbacks {
             guard let context, let connection = connection(context.pointee) else { return }
             connection.ended(isComplete: code == .REQUEST_TERMINATED_COMPLETED_OK)
         }
-        // Names are decoded by us, once; what the library decodes it would also cut at a NUL.
+        // We decode names ourselves, once. The library would also cut what it decodes at a NUL.
         settings.unescape = { _, _, text in text.map { strlen($0) } ?? 0 }
         settings.log = { context, format, _ in
-            // A quote that a cookie leaves open counts as one more header, of a length that no memory is enough for.
+            // The library counts a quote that a cookie leaves open as one more header, too long for any memory.
             let refusals = ["Content-Length", "cookies", "header record"]
             guard let format, refusals.contains(where: { strstr(format, $0) != nil }) else { return }
             loop(context)?.libraryRefusesHead()

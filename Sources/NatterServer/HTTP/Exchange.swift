@@ -1,23 +1,22 @@
 internal import Synchronization
 
-/// One request and its answer, as handlers see them. Every member may be called from any thread.
-///
-/// Unchecked because of `connection`, which only the loop's thread touches.
-public final class Exchange: @unchecked Sendable {
+/// One request and its reply, as handlers see them. Call any public member from any thread.
+public final class Exchange: Sendable {
     public let head: RequestHead
     private let mailbox: Mailbox
-    private let hasAnswered = Atomic<Bool>(false)
-    private let told = Mutex<[(key: String, value: String)]>([])
-    /// Where the answer goes; nil once the request is over. The loop's thread only.
-    var connection: Connection?
+    private let hasResponded = Atomic<Bool>(false)
+    private let recorded = Mutex<[(key: String, value: String)]>([])
+    /// The connection that sends the reply; nil once the request is over. Only the listener's thread may touch it, which the
+    /// compiler cannot check; a lock here would cost every request.
+    nonisolated(unsafe) var connection: Connection?
 
     init(head: RequestHead, mailbox: Mailbox, connection: Connection) {
         (self.head, self.mailbox, self.connection) = (head, mailbox, connection)
     }
 
-    /// Gives the answer, once; if the client is gone it is dropped.
+    /// Gives the reply, once. It is dropped if the client has gone.
     public func respond(_ reply: Reply) {
-        guard !hasAnswered.exchange(true, ordering: .acquiringAndReleasing) else {
+        guard !hasResponded.exchange(true, ordering: .acquiringAndReleasing) else {
             assertionFailure("'\(head.target)' was answered twice")
             reply.discard()
             return
@@ -29,15 +28,12 @@ public final class Exchange: @unchecked Sendable {
         }
     }
 
-    /// Adds to what the log says of this request, until it is over. Never a text, a token or a password.
-    public func tell(_ key: String, _ value: String) { told.withLock { $0.append((key, value)) } }
+    /// Adds a fact to the log entry of this request. Never a text, a token or a password.
+    public func addFact(_ key: String, _ value: String) { recorded.withLock { $0.append((key, value)) } }
 
-    /// All that was told.
-    var facts: [(key: String, value: String)] { told.withLock { $0 } }
+    var facts: [(key: String, value: String)] { recorded.withLock { $0 } }
 
-    /// Goes on reading a body that ``BodySink/receive(_:_:)`` has paused.
-    public func resumeReading() { mailbox.post(.resume(self)) }
-
-    /// Asks a ``BodyProducer`` again that had to wait.
-    public func resumeWriting() { mailbox.post(.resume(self)) }
+    /// Continues a transfer that waits: reading a body that ``BodySink/receive(_:_:)`` paused, or asking a ``BodyProducer``
+    /// for more.
+    public func resume() { mailbox.post(.resume(self)) }
 }

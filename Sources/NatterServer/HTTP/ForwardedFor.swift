@@ -1,14 +1,14 @@
-/// Who a request comes from where proxies stand between: what `X-Forwarded-For` says, as far as it can be believed.
+/// The client of a request that came through proxies: as much of `X-Forwarded-For` as can be trusted.
 ///
-/// Each proxy adds at the right whom it was asked by, so only what trusted ones have added says anything; what stands to
-/// the left of it may be the client's own invention.
+/// Each proxy appends at the right the address that asked it. Only what trusted proxies appended counts; the client may have
+/// invented everything to the left of that.
 enum ForwardedFor {
     /// - Parameters:
     ///   - headers: of the request, names in lower case, in the order in which they were sent.
     ///   - peer: the other end of the connection.
-    ///   - proxies: those that are believed.
-    /// - Returns: the rightmost hop that is not a trusted proxy; where all are, the leftmost; the peer if it is not
-    ///   trusted itself, if nothing is said, or if what must be read is no address.
+    ///   - proxies: the trusted ones.
+    /// - Returns: the rightmost hop that is not a trusted proxy; the leftmost hop if all are. The peer itself if it is not
+    ///   trusted, if there is no such header, or if a hop that must be read is not an address.
     static func client(
         _ headers: [(name: String, value: String)], peer: PeerAddress, proxies: Set<PeerAddress>
     ) -> PeerAddress {
@@ -34,7 +34,7 @@ enum ForwardedFor {
             let rest = text[text.index(after: end)...]
             guard rest.isEmpty || isPort(rest) else { return nil }
             let inner = text[text.index(after: text.startIndex)..<end]
-            // An IPv4 address stands in no brackets.
+            // An IPv4 address must not be in brackets.
             return inner.contains(":") ? PeerAddress(String(inner)) : nil
         }
         if let colon = text.firstIndex(of: ":"), text.lastIndex(of: ":") == colon {

@@ -1,28 +1,30 @@
 internal import CMicroHTTPD
 internal import Glibc
+public import NatterLanguage
+internal import NatterSystem
 public import NatterTLS
 internal import Synchronization
 
-/// An HTTP/1.1 server on one address: one thread, which waits for thousands of connections at once.
+/// An HTTP/1.1 server on one address: one thread that serves thousands of connections.
 ///
-/// What stands between the network and a ``HTTPHandler``: a guard against requests that two readers could take for
-/// different ones, deadlines for clients that do not go on, and limits of memory and connections.
-///
-/// Unchecked because of `loop`, which belongs to the thread that calls `run`; its counter may be read from any.
-public final class HTTPListener: @unchecked Sendable {
-    /// The port that it listens on.
+/// It stands between the network and an ``HTTPHandler``. It refuses requests that two readers could take for different
+/// ones, sets deadlines for slow clients, and limits memory and connections.
+public final class HTTPListener: Sendable {
+    /// The port it listens on.
     public let port: UInt16
     private let mailbox: Mailbox
-    private let loop: ListenerLoop
+    /// Belongs to the thread that calls `run`, which holds the lock as long as it serves.
+    private let loop: Monitor<ListenerLoop>
+    private let openConnections: ConnectionCount
 
-    /// Listens; what connects is served from `run` on. SIGPIPE is ignored by the whole process from now on, and its
-    /// limit of open files is raised as far as it may.
+    /// Starts to listen; `run` serves what connects. From now on the whole process ignores SIGPIPE, and its limit of open
+    /// files is raised as far as allowed.
     ///
     /// - Parameters:
-    ///   - address: an IPv4 or IPv6 address in numbers, or `localhost`.
-    ///   - port: 0 for any that is free.
-    ///   - proxies: whose `X-Forwarded-For` is believed.
-    ///   - identity: to speak TLS with; nil for plain HTTP.
+    ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
+    ///   - port: 0 for any free port.
+    ///   - proxies: addresses whose `X-Forwarded-For` is trusted.
+    ///   - identity: the certificate for TLS; nil for plain HTTP.
     public init(
         address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
         identity: TLSIdentity? = nil, handler: any HTTPHandler
@@ -33,24 +35,26 @@ public final class HTTPListener: @unchecked Sendable {
         let socket = try ListeningSocket(address: address, port: port)
         self.port = socket.port
         mailbox = try Mailbox()
-        loop = try ListenerLoop(
-            socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies,
-            identity: identity, handler: handler, mailbox: mailbox)
+        openConnections = ConnectionCount()
+        loop = Monitor(
+            try ListenerLoop(
+                socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies,
+                identity: identity, handler: handler, mailbox: mailbox, openConnections: openConnections))
     }
 
-    /// Serves on the calling thread until ``stop()``. To be called once.
-    public func run() { loop.run() }
+    /// Serves on the calling thread until ``stop()``. Call it once.
+    public func run() { loop.withLock { $0.run() } }
 
-    /// Accepts nothing more, has the handler answer what waits, lets requests in flight finish for a while, and ends
-    /// `run`. From any thread, but not from a signal handler.
+    /// Stops accepting, has the handler answer waiting requests, gives requests in flight a while to finish, and ends `run`.
+    /// Call it from any thread, but not from a signal handler.
     public func stop() { mailbox.post(.stop) }
 
-    /// Serves connections from now on with another certificate; those that are open go on with theirs. From any thread,
-    /// for a listener that speaks TLS.
+    /// Uses another certificate for new connections; open ones keep theirs. Call it from any thread, on a listener that
+    /// speaks TLS.
     public func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
 
-    /// Connections that are open.
-    public var connectionCount: Int { loop.count.load(ordering: .relaxed) }
+    /// The number of open connections.
+    public var connectionCount: Int { openConnections.value.load(ordering: .relaxed) }
 
     /// - Returns: how many files the process may have open.
     private static func raiseFileLimit() -> Int {
@@ -63,4 +67,59 @@ public final class HTTPListener: @unchecked Sendable {
         }
         return Int(clamping: limit.rlim_cur)
     }
+}
+
+/// Open connections: the listener's thread counts, any thread reads.
+final class ConnectionCount: Sendable {
+    let value = Atomic<Int>(0)
+}
+
+/// Why a listener could not start.
+public enum ListenerError: Error, Equatable, PhraseConvertible {
+    case notAnAddress(String)
+    case cannotListen(address: String, port: UInt16, code: Int32)
+    case cannotStart
+
+    public var phrase: Phrase {
+        switch self {
+        case .notAnAddress(let text):
+            "'\(text)' is not an address; write a numeric IPv4 or IPv6 address, or 'localhost'"
+        case .cannotListen(let address, let port, let code):
+            "cannot listen on '\(address)' port \(port): \(DiskError.text(of: code))"
+        case .cannotStart:
+            "cannot start the HTTP server; the limit of open files or the memory may be too small"
+        }
+    }
+}
+
+/// What one client, and all clients together, may cost.
+public struct ListenerLimits: Sendable {
+    /// Connections at once; nil: as many as the process's limit of open files allows.
+    public var connections: Int?
+    /// Open files kept in reserve for everything but connections.
+    public var reservedDescriptors = 768
+    /// Connections at once from one address (for IPv6, from one /64 network). Loopback is exempt.
+    public var connectionsPerAddress = 256
+    /// Memory for the head of a request and as a buffer for its body. A larger head is refused.
+    public var connectionMemoryBytes = 16 << 10
+    /// Bytes of bodies being collected on all connections together. Beyond it, clients that send more are refused.
+    public var collectedBytes = 256 << 20
+    /// From connecting, or from the request line, to the end of the head.
+    public var headMilliseconds: Int64 = 10_000
+    /// From the end of a request to the head of the next. Together with the reaper's period, a client that exceeds it is
+    /// gone within 30 s.
+    public var idleMilliseconds: Int64 = 28_000
+    /// A body that comes in, or a reply that goes out, must make `progressBytes` in this time, except while the server
+    /// itself pauses the transfer.
+    public var progressMilliseconds: Int64 = 20_000
+    public var progressBytes = 20 << 10
+    /// How often deadlines are checked.
+    public var reaperMilliseconds: Int64 = 1_000
+    /// How long a refused client may continue to send, so that it gets to read the reply.
+    public var lingerMilliseconds: Int64 = 3_000
+    public var lingerConnections = 512
+    /// How long requests in flight may take after ``HTTPListener/stop()``.
+    public var stopMilliseconds: Int64 = 5_000
+
+    public init() {}
 }

@@ -5,26 +5,26 @@ internal import NatterSystem
 internal import NatterTLS
 internal import Synchronization
 
-/// Drives libmicrohttpd. Everything but its making happens on one thread, the one that calls `run`.
+/// Drives libmicrohttpd. Everything except `init` happens on one thread, the one that calls `run`.
 ///
-/// The library's own epoll thread loses wake-ups when another thread resumes a connection (measured with 0.9.75), so
-/// this thread alone suspends and resumes, and others reach it by a ``Mailbox``.
+/// The library's own epoll thread loses wake-ups when another thread resumes a connection (measured with 0.9.75). So only
+/// this thread suspends and resumes connections, and others reach it through a ``Mailbox``.
 final class ListenerLoop {
     let limits: ListenerLimits
     let handler: any HTTPHandler
     let mailbox: Mailbox
     let proxies: Set<PeerAddress>
-    /// Milliseconds, as of the last wake-up; what a request needs to know of time is not worth a look each.
+    let commonHeaders: [(name: String, value: String)]
+    /// Milliseconds, as of the last wake-up: precise enough for deadlines, without a system call per request.
     private(set) var now = MonotonicClock.now()
     private(set) var isStopping = false
-    let count = Atomic<Int>(0)
 
+    private let openConnections: ConnectionCount
     private var socket: ListeningSocket
-    private let lingerer: Lingerer
-    let handshakes: HandshakeWatch
-    /// What connections speak TLS with from now on; nil where they don't.
+    private let linger: CloseLinger
+    let handshakes: PendingHandshakes
+    /// The certificate for new connections; nil for plain HTTP.
     private var identity: TLSIdentity?
-    private let connectionLimit: Int
     private var daemon: OpaquePointer?
     private var connections: [Connection] = []
     private var collectedBytes = 0
@@ -32,25 +32,25 @@ final class ListenerLoop {
     private var events: [LoopEvent] = []
     private var nextReaping: Int64
     private var reapingBegan: Int64
-    /// Connections before this one have not been looked at in this round.
+    /// Connections before this index have not been checked in this round.
     private var unreaped = 0
-    /// A round looks at the connections in so many parts, or in fewer where they are few: thousands that come together
-    /// are cut together, and would hold everybody up for as long as that takes.
+    /// A round checks the connections in this many parts, or in fewer if there are few connections. Thousands that connect
+    /// together miss their deadline together, and cutting them all at once would hold up everyone else.
     private static let partsOfRound = 50
     private static let leastPart = 64
 
-    /// Starts to listen; connections wait until `run`.
+    /// Starts to listen. Connections wait until `run`.
     init(
         socket: consuming ListeningSocket, limits: ListenerLimits, connectionLimit: Int, proxies: Set<PeerAddress>,
-        identity: TLSIdentity?, handler: any HTTPHandler, mailbox: Mailbox
+        identity: TLSIdentity?, handler: any HTTPHandler, mailbox: Mailbox, openConnections: ConnectionCount
     ) throws(ListenerError) {
         (self.limits, self.proxies, self.handler, self.mailbox) = (limits, proxies, handler, mailbox)
-        self.connectionLimit = connectionLimit
-        self.identity = identity
+        (self.identity, self.openConnections) = (identity, openConnections)
+        commonHeaders = handler.commonHeaders
         reapingBegan = now
         nextReaping = now + limits.reaperMilliseconds
-        lingerer = try Lingerer(limits: limits)
-        handshakes = try HandshakeWatch()
+        linger = try CloseLinger(limits: limits)
+        handshakes = try PendingHandshakes()
         self.socket = socket
         var settings = DaemonCallbacks.settings
         settings.listening_descriptor = self.socket.descriptor
@@ -65,13 +65,13 @@ final class ListenerLoop {
                 return natter_start_daemon(&settings)
             }
         guard let daemon = started else { throw .cannotStart }
-        // From here on the socket is ours again to close: the library is told so at the end.
+        // The socket stays ours to close: quiescing the daemon at the end tells the library so.
         self.daemon = daemon
     }
 
     deinit { closeDaemon() }
 
-    /// Serves until it is told to stop and nothing is left, or the time for that is over.
+    /// Serves until it is told to stop and either nothing is left or the time for that is over.
     func run() {
         guard let daemon else { return }
         mailbox.adoptThread()
@@ -85,7 +85,7 @@ final class ListenerLoop {
             guard isStopping else { continue }
             let deadline = stopDeadline ?? now + limits.stopMilliseconds
             stopDeadline = deadline
-            if (connections.isEmpty && lingerer.isEmpty) || now >= deadline { break }
+            if (connections.isEmpty && linger.isEmpty) || now >= deadline { break }
             closeIdle()
         }
         end(daemon)
@@ -95,16 +95,16 @@ final class ListenerLoop {
         var timeout = max(0, time - MonotonicClock.now())
         var wanted: UInt64 = 0
         if MHD_get_timeout(daemon, &wanted) == .YES { timeout = min(timeout, Int64(clamping: wanted)) }
-        // Idle connections are looked at more often while stopping: nothing tells when a request is over.
+        // While stopping, look for idle connections more often: nothing tells when a request is over.
         if isStopping { timeout = min(timeout, 20) }
         withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 4) { places in
             places[0] = pollfd(fd: natter_epoll_descriptor(daemon), events: Int16(POLLIN), revents: 0)
             places[1] = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
-            places[2] = pollfd(fd: lingerer.descriptor, events: Int16(POLLIN), revents: 0)
+            places[2] = pollfd(fd: linger.descriptor, events: Int16(POLLIN), revents: 0)
             places[3] = pollfd(fd: handshakes.descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(places.baseAddress, 4, Int32(clamping: timeout)) > 0 else { return }
             if places[1].revents != 0 { mailbox.acknowledge() }
-            if places[2].revents != 0 { lingerer.drain() }
+            if places[2].revents != 0 { linger.drain() }
             if places[3].revents != 0 { handshakes.resumeReady() }
         }
     }
@@ -127,11 +127,11 @@ final class ListenerLoop {
         events.removeAll(keepingCapacity: true)
     }
 
-    /// Looks at the deadlines of some connections, from the last to the first: what takes the place of one that ends is the
-    /// last, which was looked at.
+    /// Checks the deadlines of some connections, from the last to the first: a connection that ends is replaced by the last
+    /// one, which was checked already.
     private func reap() {
         if unreaped == 0 {
-            lingerer.reap(now: now)
+            linger.reap(now: now)
             (unreaped, reapingBegan) = (connections.count, now)
         }
         let part = max(ListenerLoop.leastPart, connections.count / ListenerLoop.partsOfRound)
@@ -144,7 +144,7 @@ final class ListenerLoop {
             ? max(reapingBegan + period, now + 1) : now + max(1, period / Int64(ListenerLoop.partsOfRound))
     }
 
-    // MARK: Connections come and go
+    // MARK: Opening and closing connections
 
     func accepts(_ address: UnsafePointer<sockaddr>?) -> Bool {
         guard let peer = PeerAddress(address) else { return false }
@@ -152,12 +152,12 @@ final class ListenerLoop {
         return perAddress[key, default: 0] < limits.connectionsPerAddress
     }
 
-    /// What the connections of an address are counted by; those of a proxy are many clients', whose requests are counted.
+    /// The key that connections of an address are counted by; nil for a proxy, whose requests are counted by client instead.
     private func key(of peer: PeerAddress) -> PeerAddress.Key? { proxies.contains(peer) ? nil : peer.key }
 
-    /// Counts a connection of an address, or a request that a proxy has brought from there.
+    /// Counts a connection from an address, or a request that a proxy forwarded from there.
     ///
-    /// - Returns: false, and nothing is counted, if it has as many as it may.
+    /// - Returns: false, without counting, if the address has as many as it may have.
     func enter(_ client: PeerAddress) -> Bool {
         guard let key = key(of: client) else { return true }
         guard perAddress[key, default: 0] < limits.connectionsPerAddress else { return false }
@@ -171,7 +171,7 @@ final class ListenerLoop {
         perAddress[key] = rest > 0 ? rest : nil
     }
 
-    /// - Returns: the connection's context, which lives until `closed`; nil if it could not be taken.
+    /// - Returns: the connection's context, which lives until `closed`; nil if its address is unknown.
     func opened(_ handle: OpaquePointer) -> UnsafeMutableRawPointer? {
         let descriptor = natter_connection_descriptor(handle)
         guard let address = PeerAddress(natter_connection_address(handle)) else { return nil }
@@ -182,9 +182,9 @@ final class ListenerLoop {
         connection.index = connections.count
         connections.append(connection)
         handler.connected(connection.addressText)
-        // Whoever is one too many was turned away before.
+        // A connection above the limit was refused before, by `accepts`.
         _ = enter(address)
-        count.store(connections.count, ordering: .relaxed)
+        openConnections.value.store(connections.count, ordering: .relaxed)
         return Unmanaged.passUnretained(connection).toOpaque()
     }
 
@@ -192,7 +192,7 @@ final class ListenerLoop {
         handshakes.remove(connection)
         handler.disconnected(connection.summary)
         if !connection.isCut, connection.mustLinger || SocketStatistics.unreadBytes(connection.descriptor) > 0 {
-            lingerer.keep(connection.descriptor, now: now)
+            linger.keep(connection.descriptor, now: now)
         }
         leave(connection.address)
         let last = connections.removeLast()
@@ -200,24 +200,24 @@ final class ListenerLoop {
             last.index = connection.index
             connections[connection.index] = last
         }
-        count.store(connections.count, ordering: .relaxed)
+        openConnections.value.store(connections.count, ordering: .relaxed)
     }
 
-    /// libmicrohttpd is about to answer 400 to a head that it has just read whole, and 0.9.75 would send that answer's
-    /// head twice, which is two answers. So the connection gets ours, and is closed before the library's.
+    /// libmicrohttpd is about to answer 400 to a head that it has just read, and 0.9.75 would send the head of that reply
+    /// twice, which makes two replies. So the connection gets our reply and is closed before the library's.
     ///
-    /// The library does not say which connection it is about: it is the one whose head is there, unseen by us.
+    /// The library does not say which connection it refuses: it is the one with a complete head that we have not seen.
     func libraryRefusesHead() {
         for connection in connections where connection.hasUnseenHead {
-            connection.answerPastLibrary(
-                handler.guardReply(
-                    .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")))
+            connection.sendPastLibrary(
+                handler.reply(
+                    to: .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")))
         }
     }
 
     // MARK: Memory
 
-    /// Counts bytes of a body that is being collected; false if there may be no more of them.
+    /// Reserves memory for a part of a body; false if all bodies together have as much as they may have.
     func reserve(_ count: Int) -> Bool {
         guard collectedBytes + count <= limits.collectedBytes else { return false }
         collectedBytes += count
@@ -242,7 +242,7 @@ final class ListenerLoop {
 
     private func end(_ daemon: OpaquePointer) {
         for connection in connections where !connection.isCut { connection.cut("stopping") }
-        // A suspended connection must be resumed, and its resumption carried out, before the daemon may be stopped.
+        // A suspended connection must be resumed, and run once more, before the daemon may be stopped.
         for _ in 0..<3 { MHD_run(daemon) }
         for event in mailbox.close() {
             if case .reply(_, let reply) = event { reply.discard() }
@@ -253,7 +253,7 @@ final class ListenerLoop {
     private func closeDaemon() {
         guard let daemon else { return }
         self.daemon = nil
-        // Quiesced, so that the library leaves the listening socket to its owner.
+        // A quiesced daemon leaves the listening socket to its owner.
         if !isStopping { MHD_quiesce_daemon(daemon) }
         MHD_stop_daemon(daemon)
     }

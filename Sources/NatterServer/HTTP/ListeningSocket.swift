@@ -1,14 +1,14 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// A TCP socket that listens; closed with its owner, or by ``close()``.
+/// A listening TCP socket, closed with its owner or by ``close()``.
 struct ListeningSocket: ~Copyable {
     private(set) var descriptor: Int32
     let port: UInt16
 
     /// - Parameters:
-    ///   - address: numeric, or `localhost`, which is 127.0.0.1. `::` takes IPv4 as well.
-    ///   - port: 0 for any that is free.
+    ///   - address: numeric, or `localhost`, which is 127.0.0.1. `::` accepts IPv4 as well.
+    ///   - port: 0 for any free port.
     init(address: String, port: UInt16) throws(ListenerError) {
         let failure = { ListenerError.cannotListen(address: address, port: port, code: errno) }
         guard let place = SocketAddress(address == "localhost" ? "127.0.0.1" : address, port: port) else {
@@ -35,7 +35,7 @@ struct ListeningSocket: ~Copyable {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
         }
         guard code == 0 else { throw failure() }
-        // The port lies at the same place in both families, in network order.
+        // The port has the same offset in both families, in network order.
         self.port = withUnsafeBytes(of: &bound) { UInt16($0[2]) << 8 | UInt16($0[3]) }
         self.descriptor = descriptor
         isListening = true
@@ -43,14 +43,14 @@ struct ListeningSocket: ~Copyable {
 
     deinit { if descriptor >= 0 { _ = Glibc.close(descriptor) } }
 
-    /// Refuses all that wants to connect from now on.
+    /// Refuses connections from now on.
     mutating func close() {
         if descriptor >= 0 { _ = Glibc.close(descriptor) }
         descriptor = -1
     }
 }
 
-/// An address to bind, made of its numeric form.
+/// An address to bind, parsed from its numeric form.
 struct SocketAddress {
     private var storage = sockaddr_storage()
     private let length: socklen_t

@@ -4,16 +4,16 @@ internal import NatterSystem
 internal import NatterTLS
 internal import Synchronization
 
-/// What other threads have for the loop.
+/// A message from another thread to the listener's thread.
 enum LoopEvent: Sendable {
     case reply(Exchange, Reply)
     case resume(Exchange)
-    /// What connections are to be served with from now on.
+    /// The certificate for new connections.
     case identity(TLSIdentity)
     case stop
 }
 
-/// The way into the loop's thread: a queue, and a descriptor that is readable when something is in it.
+/// A queue into the listener's thread, with a descriptor that is readable while the queue has something in it.
 final class Mailbox: Sendable {
     private struct State {
         var events: [LoopEvent] = []
@@ -25,7 +25,7 @@ final class Mailbox: Sendable {
     private let state = Monitor(State())
     private let thread = Atomic<pthread_t>(0)
 
-    /// - Throws: `.cannotStart` if no descriptor is left.
+    /// - Throws: `.cannotStart` if the process has no descriptor left.
     init() throws(ListenerError) {
         descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         guard descriptor >= 0 else { throw .cannotStart }
@@ -33,13 +33,13 @@ final class Mailbox: Sendable {
 
     deinit { _ = Glibc.close(descriptor) }
 
-    /// Whether the caller is the loop.
+    /// Whether the caller runs on the listener's thread.
     var isOnLoop: Bool { thread.load(ordering: .relaxed) == pthread_self() }
 
-    /// Makes the calling thread the loop's.
+    /// Makes the calling thread the listener's thread.
     func adoptThread() { thread.store(pthread_self(), ordering: .relaxed) }
 
-    /// - Returns: false if the loop has ended, and the event will not be seen.
+    /// - Returns: false if the listener has ended and will not see the event.
     @discardableResult
     func post(_ event: LoopEvent) -> Bool {
         let wasEmpty: Bool? = state.withLock { state in
@@ -47,25 +47,25 @@ final class Mailbox: Sendable {
             defer { state.events.append(event) }
             return state.events.isEmpty
         }
-        // The loop takes all that there is, so one wake-up serves until then.
+        // The loop takes everything that is queued, so one wake-up is enough until then.
         if wasEmpty == true { eventfd_write(descriptor, 1) }
         return wasEmpty != nil
     }
 
-    /// Takes what is there, leaving the (empty) array given in its place.
+    /// Swaps what is queued with the given (empty) array.
     func take(into events: inout [LoopEvent]) {
         state.withLock { state in swap(&state.events, &events) }
     }
 
-    /// Empties the descriptor; before `take`, or a wake-up could be lost.
+    /// Empties the descriptor. Call it before `take`, or a wake-up could be lost.
     func acknowledge() {
         var count: eventfd_t = 0
         eventfd_read(descriptor, &count)
     }
 
-    /// Takes nothing from now on.
+    /// Takes no events from now on.
     ///
-    /// - Returns: what nobody has seen.
+    /// - Returns: the events that the loop has not seen.
     func close() -> [LoopEvent] {
         state.withLock { state in
             state.isClosed = true

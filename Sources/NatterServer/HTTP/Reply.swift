@@ -1,52 +1,112 @@
 internal import CMicroHTTPD
 
-/// An answer to a request.
+/// The reply to a request.
 public struct Reply: Sendable {
     /// 200...599.
     public var status: Int
-    /// Sent as they are. `Date`, `Connection`, `Content-Length` and `Transfer-Encoding` are the listener's.
-    public var headers: [(String, String)]
-    /// Not sent in answer to HEAD, which gets the length alone.
+    /// Sent as they are. The listener adds `Date`, `Connection`, `Content-Length` and `Transfer-Encoding`.
+    public var headers: [(name: String, value: String)]
+    /// A reply to HEAD sends only its length.
     public var body: ReplyBody
     /// For the log.
     public var note: String?
 
-    public init(status: Int, headers: [(String, String)] = [], body: ReplyBody = .bytes([]), note: String? = nil) {
+    public init(
+        status: Int, headers: [(name: String, value: String)] = [], body: ReplyBody = .bytes([]), note: String? = nil
+    ) {
         (self.status, self.headers, self.body, self.note) = (status, headers, body, note)
+    }
+
+    /// The reason phrase of the status line.
+    var reason: String { MHD_get_reason_phrase_for(UInt32(clamping: status)).map { String(cString: $0) } ?? "Unknown" }
+
+    /// Releases a body that will not be sent.
+    func discard() {
+        if case .producer(let producer, _) = body { producer.closed() }
     }
 }
 
 public enum ReplyBody: Sendable {
     case bytes([UInt8])
-    /// Made while it is sent. Without a length in bytes it goes out in chunks.
+    /// Produced while it is sent. Without a length in bytes it is sent in chunks.
     case producer(any BodyProducer, length: Int?)
 }
 
 /// Makes a body piece by piece.
 public protocol BodyProducer: AnyObject, Sendable {
-    /// The next piece. On the loop's thread, so it must be quick and must not block.
+    /// The next piece. Runs on the listener's thread, so it must be quick and must not block.
     ///
-    /// - Parameter maximum: how many bytes can be sent now; the listener keeps what is above.
+    /// - Parameter maximum: how many bytes can be sent now. The listener keeps what exceeds it.
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep
-    /// Nothing more will be asked. Called exactly once, in the end, whatever happened; from any thread.
+    /// No more pieces will be asked for. Called exactly once, whatever happened, from any thread.
     func closed()
 }
 
 public enum ProducerStep: Sendable {
     case bytes([UInt8])
-    /// Nothing for now: asked again after ``Exchange/resumeWriting()``.
+    /// Nothing yet: the listener asks again after ``Exchange/resume()``.
     case wait
     case end
-    /// Cuts the connection, so that the reader sees that the body is not complete.
+    /// Cut the connection, so that the reader sees that the body is incomplete.
     case abort
 }
 
-extension Reply {
-    /// The words behind the number of the status line.
-    var reason: String { MHD_get_reason_phrase_for(UInt32(clamping: status)).map { String(cString: $0) } ?? "Unknown" }
+/// Feeds a produced body to libmicrohttpd, which owns the feeder as long as the response lives.
+final class ReplyFeeder {
+    private let producer: any BodyProducer
+    private let length: Int?
+    private let connection: Connection
+    private let exchange: Exchange
+    private var pending: ArraySlice<UInt8> = []
 
-    /// Lets go of a body that will not be sent.
-    func discard() {
-        if case .producer(let producer, _) = body { producer.closed() }
+    private init(_ producer: any BodyProducer, length: Int?, connection: Connection, exchange: Exchange) {
+        (self.producer, self.length) = (producer, length)
+        (self.connection, self.exchange) = (connection, exchange)
+    }
+
+    deinit { producer.closed() }
+
+    /// How much of a body of known length is sent at a time. A chunked body goes by the connection's memory.
+    private static let blockBytes = 32 << 10
+
+    /// - Returns: nil if memory is short.
+    static func response(
+        _ producer: any BodyProducer, length: Int?, connection: Connection, exchange: Exchange
+    ) -> OpaquePointer? {
+        let feeder = ReplyFeeder(producer, length: length, connection: connection, exchange: exchange)
+        let context = Unmanaged.passRetained(feeder)
+        let response = MHD_create_response_from_callback(
+            length.map { UInt64(clamping: $0) } ?? UInt64.max, blockBytes,
+            { context, _, buffer, maximum in
+                guard let context, let buffer else { return MHD_CONTENT_READER_END_WITH_ERROR }
+                let feeder = Unmanaged<ReplyFeeder>.fromOpaque(context).takeUnretainedValue()
+                return feeder.fill(UnsafeMutableRawBufferPointer(start: buffer, count: maximum))
+            }, context.toOpaque(),
+            { context in
+                if let context { Unmanaged<ReplyFeeder>.fromOpaque(context).release() }
+            })
+        if response == nil { context.release() }
+        return response
+    }
+
+    private func fill(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        while pending.isEmpty {
+            guard !connection.isCut else { return MHD_CONTENT_READER_END_WITH_ERROR }
+            switch producer.next(maximum: buffer.count, exchange) {
+            case .bytes(let bytes): pending = bytes[...]
+            case .wait:
+                connection.suspend()
+                return 0
+            case .end:
+                // Fewer bytes than announced are an incomplete body, so the connection must not end cleanly.
+                return length == nil ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR
+            case .abort: return MHD_CONTENT_READER_END_WITH_ERROR
+            }
+        }
+        let count = min(pending.count, buffer.count)
+        pending.prefix(count).withUnsafeBytes { buffer.copyMemory(from: $0) }
+        pending = pending.dropFirst(count)
+        connection.bytesOut += count
+        return count
     }
 }

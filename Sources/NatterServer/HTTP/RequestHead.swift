@@ -1,23 +1,25 @@
+internal import NatterLanguage
+
 /// What is known of a request before its body.
 public struct RequestHead: Sendable {
-    /// As sent, e.g. `GET`; letters' case counts.
+    /// As sent, such as `GET`. Case matters.
     public let method: String
     /// The request target as sent, with its query.
     public let target: String
-    /// The path split at `/`, each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has an
-    /// empty segment, and `.` and `..` are names like others. nil if malformed: a bad escape, `%2F` or `%00` in a
-    /// segment, or no UTF-8.
+    /// The path split at `/`, each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has an empty
+    /// segment, and `.` and `..` are ordinary names. nil if malformed: a bad escape, `%2F` or `%00` in a segment, or bytes
+    /// that are not UTF-8.
     public let path: [String]?
-    /// The query, names and values decoded once, `+` a space; nil if malformed.
+    /// The query, names and values decoded once, `+` as a space; nil if malformed.
     public let query: [(name: String, value: String)]?
-    /// Names in lower case, in the order in which they were sent; values without the white space around them.
+    /// In the order sent; names in lower case, values without surrounding white space.
     public let headers: [(name: String, value: String)]
-    /// The numeric address of the client, without a port: the other end of the connection, or whom a trusted proxy there
-    /// names. An IPv4 address also where it came by an IPv6 socket.
+    /// The client's numeric address without a port: the other end of the connection, or the client that a trusted proxy
+    /// there names. An IPv4 address even if it came over an IPv6 socket.
     public let remoteAddress: String
     /// Whether the other end of the connection is a trusted proxy.
     public let isProxied: Bool
-    /// Bytes of the body to come; nil if none is announced, or it comes in chunks.
+    /// Bytes of the body to come; nil if none is announced, or it is chunked.
     public let contentLength: Int?
     public let isChunked: Bool
 
@@ -27,5 +29,13 @@ public struct RequestHead: Sendable {
     public func header(_ name: String) -> String? {
         for header in headers where header.name == name { return header.value }
         return nil
+    }
+
+    /// Why the body must not be collected in memory; nil if it may be.
+    func violation(collecting limit: Int) -> HTTPViolation? {
+        if isChunked {
+            return .malformed(reason: "only bulk requests may be chunked; send a Content-Length")
+        }
+        return contentLength ?? 0 > limit ? .bodyTooLarge(limitBytes: limit) : nil
     }
 }

@@ -1,12 +1,36 @@
-/// Takes the target of a request apart, percent-decoding once; all else would let two names mean one thing.
-enum RequestTarget {
+internal import Glibc
+
+/// The target of a request, read while libmicrohttpd still holds it in one piece. Percent-decoding happens once, here:
+/// decoding twice would let two names mean one thing.
+struct RequestTarget {
+    let text: String
+    /// As in ``RequestHead/path`` and ``RequestHead/query``.
+    let path: [String]?
+    let query: [(name: String, value: String)]?
+    /// Where libmicrohttpd keeps it, and its length in bytes.
+    let address: Int
+    let count: Int
+    /// Whether it begins with a slash and has no spaces or control characters.
+    let isPlain: Bool
+
+    /// An empty target, for a connection without a request.
+    init() { (text, path, query, address, count, isPlain) = ("", nil, nil, 0, 0, false) }
+
+    init(_ pointer: UnsafePointer<CChar>) {
+        let bytes = UnsafeRawBufferPointer(start: pointer, count: strlen(pointer))
+        text = String(decoding: bytes, as: UTF8.self)
+        address = Int(bitPattern: pointer)
+        count = bytes.count
+        isPlain = bytes.first == UInt8(ascii: "/") && bytes.allSatisfy { $0 > 0x20 && $0 != 0x7F }
+        path = isPlain ? RequestTarget.path(of: bytes) : nil
+        query = isPlain ? RequestTarget.query(of: bytes) : nil
+    }
+
     private static let slash = UInt8(ascii: "/")
     private static let question = UInt8(ascii: "?")
 
-    /// The path's segments, as in ``RequestHead/path``; nil if malformed.
-    ///
     /// - Parameter target: begins with a slash.
-    static func path(of target: UnsafeRawBufferPointer) -> [String]? {
+    private static func path(of target: UnsafeRawBufferPointer) -> [String]? {
         var segments: [String] = []
         var start = 1
         let end = target.firstIndex(of: question) ?? target.count
@@ -24,8 +48,8 @@ enum RequestTarget {
         }
     }
 
-    /// The query's pairs, as in ``RequestHead/query``; nil if malformed. A name without `=` has an empty value.
-    static func query(of target: UnsafeRawBufferPointer) -> [(name: String, value: String)]? {
+    /// A name without `=` has an empty value.
+    private static func query(of target: UnsafeRawBufferPointer) -> [(name: String, value: String)]? {
         guard let mark = target.firstIndex(of: question) else { return [] }
         var pairs: [(name: String, value: String)] = []
         var start = mark + 1
@@ -50,7 +74,7 @@ enum RequestTarget {
 
     /// Decodes `%XX`, and in a query `+`, once.
     ///
-    /// - Returns: nil at a bad escape, or if the outcome is not UTF-8.
+    /// - Returns: nil for a bad escape, or if the result is not UTF-8.
     private static func decode(_ bytes: UnsafeRawBufferPointer, isQuery: Bool) -> String? {
         let needsDecoding = bytes.contains { $0 == UInt8(ascii: "%") || (isQuery && $0 == UInt8(ascii: "+")) }
         guard needsDecoding else { return String(validating: bytes, as: UTF8.self) }

@@ -88,7 +88,7 @@ struct DeadlineTests {
         let client = try RawClient(server, receiveBuffer: 4_096)
         client.sendRequest("GET", "/flood")
         #expect(server.handler.hasClosedProducers(1))
-        #expect(server.handler.summary(of: "/flood")?.note == "the answer was read too slowly")
+        #expect(server.handler.summary(of: "/flood")?.note == "the reply was read too slowly")
         try expectService(server)
     }
 

@@ -73,12 +73,13 @@ final class TestHandler: HTTPHandler {
         return switch head.path?.first {
         case "refuse": .refuse(Reply(status: 403, body: .bytes(Array("no".utf8))))
         case "upload": .stream(Upload(handler: self))
-        case "small": .collect(limit: 10)
-        default: .collect(limit: 1 << 20)
+        case "small": .collect(limit: 10, answer)
+        default: .collect(limit: 1 << 20, answer)
         }
     }
 
-    func handle(_ head: RequestHead, body: [UInt8], _ exchange: Exchange) {
+    @Sendable private func answer(body: [UInt8], _ exchange: Exchange) {
+        let head = exchange.head
         switch head.path?.first {
         case "echo", "small": exchange.respond(Reply(status: 200, body: .bytes(body)))
         case "later": run { exchange.respond(Reply(status: 200, body: .bytes(body))) }
@@ -110,7 +111,7 @@ final class TestHandler: HTTPHandler {
         }
     }
 
-    func guardReply(_ violation: HTTPViolation) -> Reply {
+    func reply(to violation: HTTPViolation) -> Reply {
         Reply(status: violation.status, body: .bytes(Array(violation.description.utf8)), note: "guard")
     }
 
@@ -201,7 +202,7 @@ private final class Upload: BodySink {
             return earlier > 0
         }
         if earlier / 50_000 == (earlier + bytes.count) / 50_000 { return true }
-        handler.run { exchange.resumeReading() }
+        handler.run { exchange.resume() }
         return false
     }
 
@@ -234,7 +235,7 @@ private final class Download: BodyProducer {
         if count > 0 { return .bytes([UInt8](repeating: UInt8(ascii: "d"), count: count)) }
         handler.run { [self] in
             state.withLock { $0.made = min(piece, $0.left) }
-            exchange.resumeWriting()
+            exchange.resume()
         }
         return .wait
     }

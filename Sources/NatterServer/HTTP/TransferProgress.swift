@@ -1,11 +1,11 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// Whether something that must go on does go on: at least so many bytes in so much time, counted anew after each.
-struct Progress {
+/// Whether a transfer is fast enough: at least `progressBytes` in each `progressMilliseconds`.
+struct TransferProgress {
     private var mark: (total: UInt64, time: Int64)?
 
-    /// - Parameter total: bytes that have passed since some fixed moment.
+    /// - Parameter total: bytes transferred since some fixed moment.
     mutating func isEnough(total: UInt64, now: Int64, _ limits: ListenerLimits) -> Bool {
         guard let mark, total &- mark.total < UInt64(limits.progressBytes) else {
             self.mark = (total, now)
@@ -17,7 +17,7 @@ struct Progress {
 
 /// What the kernel knows of a socket.
 enum SocketStatistics {
-    /// Bytes that the other side has taken since the connection began; 0 if unknown.
+    /// Bytes that the other side has acknowledged since the connection began; 0 if unknown.
     static func bytesAcknowledged(_ socket: Int32) -> UInt64 {
         // tcpi_bytes_acked of linux/tcp.h (Linux 4.1), which glibc's own structure lacks.
         let offset = 120
@@ -31,13 +31,13 @@ enum SocketStatistics {
         }
     }
 
-    /// Bytes that have arrived and were not read.
+    /// Bytes that have arrived and are not read yet.
     static func unreadBytes(_ socket: Int32) -> Int {
         var count: Int32 = 0
         return ioctl(socket, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
     }
 
-    /// Whether the other side has ended it, and all that came before was read.
+    /// Whether the other side has ended the connection and everything before the end is read.
     static func hasEnded(_ socket: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(socket, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0

@@ -1,14 +1,12 @@
-/// The page for whoever opens the server in a browser.
-enum PageRoutes {
-    static let all = [Route("GET", "", on: .loop, page)]
-
-    private static func page(_ call: Call) throws(APIError) { call.respond(reply) }
+/// The page that a browser gets at `/`.
+enum WebPage {
+    static func show(_ call: Call, _: Void) { call.respond(reply) }
 
     private static let reply = Reply(
         status: 200,
         headers: [
             ("Content-Type", "text/html; charset=utf-8"),
-            // The page is all there is: nothing is loaded, run, sent or framed.
+            // The page loads, runs and sends nothing, and nobody may frame it.
             (
                 "Content-Security-Policy",
                 "default-src 'none'; style-src '\(styleHash)'; base-uri 'none'; form-action 'none'; "
@@ -17,7 +15,7 @@ enum PageRoutes {
             ("Referrer-Policy", "no-referrer"), ("Cache-Control", "max-age=3600"),
         ], body: .bytes(Array(text.utf8)))
 
-    /// The SHA-256 of `style`, in Base64; a test makes it anew.
+    /// The SHA-256 of `style` in Base64. A test computes it again.
     private static let styleHash = "sha256-FsJEQcAg1+cl0l17v5LYeAFWd/aAvElIw5o6bx3Jja4="
 
     private static let style = """

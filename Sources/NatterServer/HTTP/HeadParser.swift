@@ -1,12 +1,12 @@
 internal import NatterLanguage
 
-/// Reads the head of a request out of libmicrohttpd's own buffer, byte by byte.
+/// Reads the head of a request byte by byte out of libmicrohttpd's own buffer.
 ///
-/// The library is lax: it takes bare line feeds, folded lines, names with spaces, text after a NUL. But it keeps the
-/// head in one piece, and in it has only put NULs in place of what it recognised: one after the method, the target and
-/// a header's name, two for each CR LF. So any head that does not look exactly so was not sent as RFC 9112 wants it.
-/// (A NUL just before a bare LF cannot be told from CR LF; nobody reads that as two different requests.)
-struct RawHead {
+/// The library is lax: it accepts bare line feeds, folded lines, names with spaces, text after a NUL. But it keeps the head in
+/// one piece, and has only put NULs in place of what it recognised: one after the method, the target and each header's name,
+/// two for each CR LF. A head that does not look exactly like that was not sent as RFC 9112 requires.
+/// (A NUL just before a bare LF looks like CR LF, but no reader takes that for two different requests.)
+struct HeadParser {
     private(set) var headers: [(name: String, value: String)] = []
     private(set) var contentLength: Int?
     private(set) var isChunked = false
@@ -14,26 +14,26 @@ struct RawHead {
 
     /// - Parameters:
     ///   - bytes: from the method to the end of the head.
-    ///   - targetRange: where the target lies in them, as the library saw it.
-    ///   - headerCount: how many headers the library has found.
+    ///   - targetRange: where the library found the target in them.
+    ///   - headerCount: how many headers the library found.
     init(_ bytes: UnsafeRawBufferPointer, targetRange: Range<Int>, headerCount: Int) throws(HTTPViolation) {
-        let isOld = try RawHead.checkRequestLine(bytes, targetRange: targetRange)
-        // Behind the target come its NUL, the version, and the NULs of its CR LF.
-        var index = targetRange.upperBound + RawHead.versionCount + 1
-        try RawHead.skipLineEnd(bytes, &index)
+        let isOld = try HeadParser.checkRequestLine(bytes, targetRange: targetRange)
+        // After the target come its NUL, the version, and the NULs of the CR LF.
+        var index = targetRange.upperBound + HeadParser.versionCount + 1
+        try HeadParser.skipLineEnd(bytes, &index)
         headers.reserveCapacity(headerCount)
         while index < bytes.count, bytes[index] != 0 {
             try takeHeader(bytes, &index)
         }
-        try RawHead.skipLineEnd(bytes, &index)
+        try HeadParser.skipLineEnd(bytes, &index)
         guard index == bytes.count, headers.count == headerCount else {
-            throw .malformed(reason: "the head of the request is not one that RFC 9112 allows")
+            throw .malformed(reason: "the head of the request is not what RFC 9112 allows")
         }
         guard hosts == 1 || (isOld && hosts == 0) else {
             throw .malformed(reason: "a request needs exactly one Host header")
         }
         if isChunked, contentLength != nil || isOld {
-            throw .malformed(reason: "Transfer-Encoding cannot stand beside Content-Length, nor in HTTP/1.0")
+            throw .malformed(reason: "Transfer-Encoding is not allowed together with Content-Length, nor in HTTP/1.0")
         }
     }
 
@@ -52,7 +52,7 @@ struct RawHead {
         else { throw .malformed(reason: "the request line is malformed") }
         if bytes[versionStart..<versionEnd].elementsEqual("HTTP/1.1".utf8) { return false }
         guard bytes[versionStart..<versionEnd].elementsEqual("HTTP/1.0".utf8) else {
-            throw .malformed(reason: "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            throw .malformed(reason: "this server speaks only HTTP/1.0 and HTTP/1.1")
         }
         return true
     }
@@ -66,7 +66,7 @@ struct RawHead {
 
     private mutating func takeHeader(_ bytes: UnsafeRawBufferPointer, _ index: inout Int) throws(HTTPViolation) {
         let nameStart = index
-        while index < bytes.count, RawHead.isToken(bytes[index]) { index += 1 }
+        while index < bytes.count, HeadParser.isToken(bytes[index]) { index += 1 }
         guard index > nameStart, index < bytes.count, bytes[index] == 0 else {
             throw .malformed(
                 reason: "a header's name has characters that RFC 9110 does not allow, or its line is folded")
@@ -81,9 +81,9 @@ struct RawHead {
             index += 1
         }
         var valueEnd = index
-        try RawHead.skipLineEnd(bytes, &index)
-        while valueStart < valueEnd, RawHead.isBlank(bytes[valueStart]) { valueStart += 1 }
-        while valueEnd > valueStart, RawHead.isBlank(bytes[valueEnd - 1]) { valueEnd -= 1 }
+        try HeadParser.skipLineEnd(bytes, &index)
+        while valueStart < valueEnd, HeadParser.isBlank(bytes[valueStart]) { valueStart += 1 }
+        while valueEnd > valueStart, HeadParser.isBlank(bytes[valueEnd - 1]) { valueEnd -= 1 }
         try take(name: name, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueEnd]))
     }
 
@@ -99,13 +99,13 @@ struct RawHead {
         switch lowered {
         case "host":
             hosts += 1
-            guard value.allSatisfy(RawHead.isHost) else { throw .malformed(reason: "the Host header is malformed") }
+            guard value.allSatisfy(HeadParser.isHost) else { throw .malformed(reason: "the Host header is malformed") }
         case "content-length":
             guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
-            contentLength = try RawHead.length(value)
+            contentLength = try HeadParser.length(value)
         case "transfer-encoding":
             guard !isChunked, value.elementsEqual("chunked".utf8) else {
-                throw .malformed(reason: "the only Transfer-Encoding known here is 'chunked'")
+                throw .malformed(reason: "the only supported Transfer-Encoding is 'chunked'")
             }
             isChunked = true
         default: break
@@ -113,7 +113,7 @@ struct RawHead {
         headers.append((lowered, String(decoding: value, as: UTF8.self)))
     }
 
-    /// Plain digits, few enough that they cannot overflow.
+    /// At most 18 digits, so that the number cannot overflow.
     private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
         guard (1...18).contains(value.count), value.allSatisfy({ (0x30...0x39).contains($0) }) else {
             throw .malformed(reason: "the Content-Length is not a number")

@@ -1,0 +1,96 @@
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+
+/// Users, contacts and groups.
+enum PeopleRoutes {
+    // MARK: Users
+
+    static func userQuery(_ call: Call) throws(APIError) -> UserQuery {
+        UserQuery(
+            pattern: call.query.name("q"), onlineOnly: try call.query.flag("online"), after: call.query.name("after"),
+            limit: try call.query.limit())
+    }
+
+    static func users(_ call: Call, _: Principal, _ query: UserQuery) {
+        let page = call.store.users(query)
+        let objects = page.users.map { UserObject($0) }
+        call.respond(list: objects, UserList(users: objects, more: page.more, next: page.next))
+    }
+
+    // MARK: Contacts and blocked users
+
+    static func contacts(_ call: Call, _ principal: Principal, _: Void) {
+        respond(call, call.store.contacts(of: principal))
+    }
+
+    static func blocked(_ call: Call, _ principal: Principal, _: Void) {
+        respond(call, call.store.blocked(by: principal))
+    }
+
+    private static func respond(_ call: Call, _ users: [UserView]) {
+        let objects = users.map { UserObject($0) }
+        call.respond(list: objects, UserList(users: objects, more: false, next: objects.last?.name))
+    }
+
+    static func addContact(_ call: Call, _ principal: Principal) {
+        call.store.setContact(call.name(0), true, for: principal, call.done())
+    }
+
+    static func removeContact(_ call: Call, _ principal: Principal) {
+        call.store.setContact(call.name(0), false, for: principal, call.done())
+    }
+
+    static func block(_ call: Call, _ principal: Principal) {
+        call.store.setBlocked(call.name(0), true, for: principal, call.done())
+    }
+
+    static func unblock(_ call: Call, _ principal: Principal) {
+        call.store.setBlocked(call.name(0), false, for: principal, call.done())
+    }
+
+    // MARK: Groups
+
+    struct NewGroup: Decodable {
+        var name: String
+        var open: Bool?
+    }
+
+    static func createGroup(_ call: Call, _ principal: Principal, _ request: NewGroup) {
+        call.store.createGroup(
+            Normalization.formC(request.name), isOpen: request.open ?? false, by: principal,
+            call.completion { .json(ConversationObject($0), status: 201) })
+    }
+
+    static func changeGroup(_ call: Call, _ principal: Principal, _ request: GroupRequest) {
+        call.store.changeGroup(
+            call.name(0), newName: request.name.map(Normalization.formC), isOpen: request.open, by: principal,
+            call.completion { .json(ConversationObject($0)) })
+    }
+
+    static func deleteGroup(_ call: Call, _ principal: Principal) {
+        call.store.deleteGroup(call.name(0), by: principal, call.done())
+    }
+
+    static func members(_ call: Call, _ principal: Principal, _: Void) throws(APIError) {
+        let objects = try translate(call.store.members(of: call.name(0), for: principal)).map {
+            MemberObject(
+                name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline, lastSeen: $0.user.lastSeen?.rfc3339)
+        }
+        call.respond(list: objects, MemberList(users: objects, more: false, next: objects.last?.name))
+    }
+
+    static func putMember(_ call: Call, _ principal: Principal, _ request: MemberRequest) {
+        call.store.putMember(
+            call.name(1), in: call.name(0), isAdmin: request.admin, mayAdd: request.existing != true, by: principal,
+            call.done())
+    }
+
+    static func removeMember(_ call: Call, _ principal: Principal) {
+        call.store.removeMember(call.name(1), from: call.name(0), by: principal, call.done())
+    }
+}
+
+extension UserObject {
+    init(_ view: UserView) { self.init(name: view.name, online: view.isOnline, lastSeen: view.lastSeen) }
+}

@@ -1,0 +1,87 @@
+internal import NatterStore
+internal import NatterWire
+
+/// The API: a row for each request, with its method and path, who may ask, what the request says, and what answers it.
+/// `man/natter.openapi.json` lists the same.
+enum Routes {
+    static let all = accounts + messages + people + tokens + administration + service
+
+    private static let accounts: [Route] = [
+        Route("POST", "v1/register", .anyone, .json(RegisterRequest.self), on: .loop, AccountRoutes.register),
+        Route("GET", "v1/register", .anyone, .read(AccountRoutes.name), on: .loop, AccountRoutes.isFree),
+        Route("POST", "v1/login", .anyone, .json(LoginRequest.self), on: .loop, AccountRoutes.login),
+        Route(
+            "POST", "v1/logout", .token { $1.all == true ? .all : .valid }, .optionalJSON(LogoutRequest.self),
+            on: .loop,
+            AccountRoutes.logout),
+        Route("GET", "v1/whoami", .token(.valid), on: .loop, AccountRoutes.whoami),
+        Route(
+            "POST", "v1/password", .token(.all), .json(PasswordRequest.self), on: .loop, AccountRoutes.changePassword),
+    ]
+
+    private static let messages: [Route] = [
+        Route(
+            "POST", "v1/messages", .token { .send(conversation: $1.conversation) }, .message, on: .loop,
+            MessageRoutes.post),
+        Route(
+            "GET", "v1/conversations", .token(.readAny), .read(ConversationRoutes.listQuery), ConversationRoutes.list),
+        Route(
+            "GET", "v1/conversations/*", .token { call, _ in .read(conversation: call.name(0)) }, ConversationRoutes.one
+        ),
+        Route(
+            "GET", "v1/conversations/*/messages", .token { .read(conversation: $1.page.conversation) },
+            .read(ConversationRoutes.pageQuery), ConversationRoutes.messages),
+        Route("PUT", "v1/conversations/*/read", .token(.all), .json(ReadRequest.self), ConversationRoutes.markRead),
+        Route("GET", "v1/sync", .token(.readAny), .read(SyncRoutes.query), SyncRoutes.sync),
+        Route("GET", "v1/blocks/*/*", .token(.readAny), .read(BlockRoutes.address), BlockRoutes.block),
+        Route("GET", "v1/search", .token(.all), .read(ConversationRoutes.searchQuery), ConversationRoutes.search),
+    ]
+
+    private static let people: [Route] = [
+        Route("GET", "v1/users", .token(.all), .read(PeopleRoutes.userQuery), PeopleRoutes.users),
+        Route("GET", "v1/contacts", .token(.all), .list, on: .loop, PeopleRoutes.contacts),
+        Route("PUT", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.addContact),
+        Route("DELETE", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.removeContact),
+        // Blocked users. A block of messages has a longer path, v1/blocks/ID/FIRST-REVISION.
+        Route("GET", "v1/blocks", .token(.all), .list, on: .loop, PeopleRoutes.blocked),
+        Route("PUT", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.block),
+        Route("DELETE", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.unblock),
+        Route(
+            "POST", "v1/groups", .token(.all), .json(PeopleRoutes.NewGroup.self), on: .loop, PeopleRoutes.createGroup),
+        Route(
+            "PATCH", "v1/groups/*", .token(.all), .optionalJSON(GroupRequest.self), on: .loop, PeopleRoutes.changeGroup),
+        Route("DELETE", "v1/groups/*", .token(.all), on: .loop, PeopleRoutes.deleteGroup),
+        Route("GET", "v1/groups/*/members", .token(.all), .list, on: .loop, PeopleRoutes.members),
+        Route(
+            "PUT", "v1/groups/*/members/*", .token(.all), .optionalJSON(MemberRequest.self), on: .loop,
+            PeopleRoutes.putMember),
+        Route("DELETE", "v1/groups/*/members/*", .token(.all), on: .loop, PeopleRoutes.removeMember),
+    ]
+
+    private static let tokens: [Route] = [
+        Route("GET", "v1/tokens", .token(.all), .list, on: .loop, TokenRoutes.tokens),
+        Route("POST", "v1/tokens", .token(.all), .read(TokenRoutes.newToken), TokenRoutes.create),
+        Route("DELETE", "v1/tokens/*", .token(.all), on: .loop, TokenRoutes.revokeToken),
+        Route("GET", "v1/sessions", .token(.all), .list, on: .loop, TokenRoutes.sessions),
+        Route("DELETE", "v1/sessions/*", .token(.all), on: .loop, TokenRoutes.endSession),
+    ]
+
+    private static let administration: [Route] = [
+        Route("GET", "v1/admin/users", .admin, .list, on: .loop, AdminRoutes.users),
+        Route("POST", "v1/admin/users", .admin, .json(AccountRequest.self), on: .loop, AdminRoutes.add),
+        Route(
+            "PATCH", "v1/admin/users/*", .admin, .optionalJSON(AccountChangeRequest.self), on: .loop, AdminRoutes.change
+        ),
+        Route("GET", "v1/admin/sessions", .admin, .list, on: .loop, AdminRoutes.sessions),
+        Route("GET", "v1/admin/stats", .admin, on: .loop, AdminRoutes.statistics),
+        Route("GET", "v1/admin/log", .admin, .read(LogRoutes.query), on: .loop, LogRoutes.log),
+        Route("GET", "v1/admin/audit", .admin, .read(AdminRoutes.limit), AdminRoutes.audit),
+        Route("POST", "v1/admin/invites", .admin, .read(AdminRoutes.inviteExpiry), on: .loop, AdminRoutes.invite),
+    ]
+
+    private static let service: [Route] = [
+        Route("GET", "healthz", .anyone, on: .loop, ServiceRoutes.health),
+        Route("GET", "metrics", .adminOrThisMachine, ServiceRoutes.metrics),
+        Route("GET", "", .anyone, on: .loop, WebPage.show),
+    ]
+}

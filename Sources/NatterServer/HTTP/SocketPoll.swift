@@ -1,0 +1,118 @@
+internal import CMicroHTTPD
+internal import Glibc
+
+/// A set of sockets to wait on with epoll(7).
+final class SocketPoll {
+    /// Readable while one of the sockets is.
+    let descriptor: Int32
+
+    init() throws(ListenerError) {
+        descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard descriptor >= 0 else { throw .cannotStart }
+    }
+
+    deinit { close(descriptor) }
+
+    /// - Returns: false if the kernel refuses to wait for it.
+    func add(_ socket: Int32) -> Bool {
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue | EPOLLRDHUP.rawValue
+        event.data.fd = socket
+        return epoll_ctl(descriptor, EPOLL_CTL_ADD, socket, &event) == 0
+    }
+
+    func remove(_ socket: Int32) { epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
+
+    /// Calls `body` with sockets that are readable, at most 256 of them, without waiting.
+    func forEachReady(_ body: (Int32) -> Void) {
+        withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 256) { events in
+            let count = epoll_wait(descriptor, events.baseAddress, Int32(events.count), 0)
+            for index in 0..<Int(max(0, count)) { body(events[index].data.fd) }
+        }
+    }
+}
+
+/// Closes sockets slowly: for a while it reads and discards what a refused client still sends.
+///
+/// Closing a socket with unread bytes in it resets the connection, and the reset discards the reply that the client has not
+/// read yet. So our side is shut down and the other side kept open.
+final class CloseLinger {
+    private let limits: ListenerLimits
+    private let poll: SocketPoll
+    private var deadlines: [Int32: Int64] = [:]
+
+    init(limits: ListenerLimits) throws(ListenerError) {
+        self.limits = limits
+        poll = try SocketPoll()
+    }
+
+    deinit { for socket in deadlines.keys { close(socket) } }
+
+    /// Readable while there is something to discard.
+    var descriptor: Int32 { poll.descriptor }
+
+    /// Keeps the connection behind `socket` open, even when its owner closes `socket`.
+    func keep(_ socket: Int32, now: Int64) {
+        guard deadlines.count < limits.lingerConnections else { return }
+        let copy = fcntl(socket, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { return }
+        // libmicrohttpd has done this by now, except when it ended TLS.
+        shutdown(copy, Int32(SHUT_WR))
+        guard poll.add(copy) else {
+            close(copy)
+            return
+        }
+        deadlines[copy] = now + limits.lingerMilliseconds
+    }
+
+    /// Reads what has arrived. Drops clients that closed their side.
+    func drain() {
+        withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { scratch in
+            poll.forEachReady { socket in
+                let received = recv(socket, scratch.baseAddress, scratch.count, Int32(MSG_DONTWAIT))
+                if received == 0 || (received < 0 && errno != EAGAIN && errno != EINTR) { drop(socket) }
+            }
+        }
+    }
+
+    /// Drops sockets whose time is over.
+    func reap(now: Int64) {
+        for (socket, deadline) in deadlines where now > deadline { drop(socket) }
+    }
+
+    var isEmpty: Bool { deadlines.isEmpty }
+
+    private func drop(_ socket: Int32) {
+        deadlines[socket] = nil
+        close(socket)
+    }
+}
+
+/// Connections in the middle of a TLS handshake, waiting for the client's next bytes.
+///
+/// libmicrohttpd 0.9.75 treats a connection whose handshake must wait as readable, and runs it again and again without a
+/// pause. So such a connection is suspended, and resumed when there is something to read.
+final class PendingHandshakes {
+    private let poll: SocketPoll
+    private var waiting: [Int32: Connection] = [:]
+
+    init() throws(ListenerError) { poll = try SocketPoll() }
+
+    /// Readable when a client has continued its handshake.
+    var descriptor: Int32 { poll.descriptor }
+
+    /// - Returns: false if the kernel refuses to wait for it.
+    func add(_ connection: Connection) -> Bool {
+        guard poll.add(connection.descriptor) else { return false }
+        waiting[connection.descriptor] = connection
+        return true
+    }
+
+    func remove(_ connection: Connection) {
+        guard waiting.removeValue(forKey: connection.descriptor) != nil else { return }
+        poll.remove(connection.descriptor)
+    }
+
+    /// Resumes the connections whose clients have continued.
+    func resumeReady() { poll.forEachReady { waiting[$0]?.resumeHandshake() } }
+}
