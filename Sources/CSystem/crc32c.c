@@ -1,10 +1,10 @@
-// CRC-32C by the SSE4.2 instruction where the processor has it, by a table of 8 x 256 words ("slicing by 8") elsewhere.
+// CRC-32C: by the SSE4.2 instruction if the processor has it, otherwise by a table of 8 x 256 words ("slicing by 8").
 #include "crc32c.h"
 #include <string.h>
 
 static uint32_t table[8][256];
 
-// Filled before main, so that no reader ever sees half of it.
+// Runs before main, so that no thread sees a half-filled table.
 __attribute__((constructor)) static void fill_table(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint32_t crc = byte;

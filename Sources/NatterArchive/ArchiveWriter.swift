@@ -94,7 +94,7 @@ public final class ArchiveWriter {
                 size: segment.bodyOffset, dictionary: dictionary.id, isClosed: false)
             return Target(segment: segment, row: row, isNew: true)
         }
-        throw DiskError(code: 17, operation: "create", path: Segment.directory(of: conversation.id))
+        throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
     }
 
     /// Writes the blocks and syncs the file.

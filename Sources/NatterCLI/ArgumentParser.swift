@@ -1,4 +1,5 @@
 internal import NatterLanguage
+internal import NatterModel
 
 /// What a command line asks for.
 public enum ParsedCommandLine: Sendable {
@@ -147,8 +148,8 @@ public struct ArgumentParser {
 
     private static func isNumber(_ word: String) -> Bool {
         let digits = word.dropFirst()
-        return digits.utf8.first.map { (0x30...0x39).contains($0) } == true
-            && digits.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+        return digits.utf8.first?.isASCIIDigit == true
+            && digits.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
     }
 
     private var remedy: Phrase { "see '\(program.name) help\(path.map { " " + $0.text } ?? "")'" }

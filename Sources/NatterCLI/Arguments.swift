@@ -123,7 +123,7 @@ extension Arguments {
     /// Seconds, with or without a fraction, as milliseconds.
     public func seconds(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }
-        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+        let isPlain = text.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
         guard isPlain, let number = Double(text), range.contains(number) else {
             let limits: Phrase = "\(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
             throw error("\(spelling(name)) takes seconds, \(limits), not '\(text)'")

@@ -12,7 +12,7 @@ public enum OutputError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .closedPipe: "the output was closed"
-        case .failed(let code, let name): "cannot write \(name): \(DiskError.text(of: code))"
+        case .failed(let code, let name): "cannot write \(name): \(Errno(rawValue: code).phrase)"
         }
     }
 }

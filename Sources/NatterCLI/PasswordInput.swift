@@ -92,18 +92,17 @@ public enum PasswordInput: Sendable, Equatable {
 
     private static func firstLine(of path: String) throws(CommandFailure) -> String {
         let descriptor = retrying { open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC) }
-        guard descriptor >= 0 else { throw failure(errno, "open", path) }
+        guard descriptor >= 0 else { throw failure(DiskError(operation: "open", path: path)) }
         defer { close(descriptor) }
         return try line(from: descriptor, name: "'\(path)'")
     }
 
-    private static func failure(_ code: Int32, _ operation: String, _ path: String) -> CommandFailure {
-        let text = DiskError(code: code, operation: operation, path: path)
-        return switch code {
-        case EACCES, EPERM: CommandFailure(.refused, code: "not_allowed", "\(text)")
-        case ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP:
-            CommandFailure(.invalidData, code: "bad_password_file", "\(text)")
-        default: CommandFailure(.inputOutput, code: "io_error", "\(text)")
+    private static func failure(_ error: DiskError) -> CommandFailure {
+        switch error.code {
+        case .permissionDenied, .notPermitted: CommandFailure(.refused, code: "not_allowed", "\(error)")
+        case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileNameTooLong, .tooManySymbolicLinkLevels:
+            CommandFailure(.invalidData, code: "bad_password_file", "\(error)")
+        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
 
@@ -119,7 +118,7 @@ public enum PasswordInput: Sendable, Equatable {
                     throw CommandFailure(.invalidData, code: "bad_password_file", "\(name) is a directory")
                 }
                 throw CommandFailure(
-                    .inputOutput, code: "io_error", "cannot read \(name): \(DiskError.text(of: errno))")
+                    .inputOutput, code: "io_error", "cannot read \(name): \(Errno.current.phrase)")
             }
             if count == 0, bytes.isEmpty {
                 throw CommandFailure(.invalidData, code: "no_password", "there is no password on \(name)")

@@ -35,11 +35,13 @@ public enum TimeExpression {
         }
         var milliseconds = Int64(seconds) * 1_000
         if parts.count == 2 {
-            guard parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let first = parts[1].utf8.first else {
+            guard parts[1].utf8.areASCIIDigits, let first = parts[1].utf8.first else {
                 return nil
             }
-            let thousandths = Array(parts[1].utf8.dropFirst().prefix(2)) + [0x30, 0x30]
-            milliseconds += Int64(first - 0x30) * 100 + Int64(thousandths[0] - 0x30) * 10 + Int64(thousandths[1] - 0x30)
+            let zero = UInt8(ascii: "0")
+            let thousandths = Array(parts[1].utf8.dropFirst().prefix(2)) + [zero, zero]
+            milliseconds += Int64(first - zero) * 100
+            milliseconds += Int64(thousandths[0] - zero) * 10 + Int64(thousandths[1] - zero)
         }
         return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
     }
@@ -65,7 +67,7 @@ public enum TimeExpression {
 
     private static func number(_ text: Substring, digits: Int? = nil) -> Int? {
         guard !text.isEmpty, digits == nil || text.utf8.count == digits,
-            text.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+            text.utf8.areASCIIDigits
         else { return nil }
         return Int(text)
     }

@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// Lengths of time as people write them: `45s`, `30m`, `2h`, `1d`, `1w`, and several in a row, `1h30m`.
 public enum TimeSpan {
     /// - Returns: milliseconds; nil for anything else, or more than 10,000 years.
@@ -6,8 +8,8 @@ public enum TimeSpan {
         var total: Int64 = 0
         var number: Int64?
         for byte in text.utf8 {
-            if (0x30...0x39).contains(byte) {
-                let next = (number ?? 0) * 10 + Int64(byte - 0x30)
+            if byte.isASCIIDigit {
+                let next = (number ?? 0) * 10 + Int64(byte - UInt8(ascii: "0"))
                 guard next <= limit else { return nil }
                 number = next
                 continue

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
+internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
@@ -67,10 +68,8 @@ struct Delivery {
     static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
             switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-                true
-            default: false
+            case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."): true
+            default: byte.isASCIILetter || byte.isASCIIDigit
             }
         }
         if isPlain { return id }

@@ -76,7 +76,7 @@ struct InputLines {
                 continue
             }
             buffer.removeLast(InputLines.chunkBytes - max(0, count))
-            if count < 0 { throw DiskError(code: code, operation: "read", path: "standard input") }
+            if count < 0 { throw DiskError(code: Errno(rawValue: code), operation: "read", path: "standard input") }
             isAtEnd = count == 0
             return
         }

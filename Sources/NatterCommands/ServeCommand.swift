@@ -18,7 +18,7 @@ enum ServeCommand {
             for path in candidates(console.environment) where access(path, X_OK) == 0 {
                 let code = execute(path, words)
                 if code != ENOENT, code != EACCES {
-                    throw DiskError(code: code, operation: "run", path: path)
+                    throw DiskError(code: Errno(rawValue: code), operation: "run", path: path)
                 }
             }
             throw CommandFailure(

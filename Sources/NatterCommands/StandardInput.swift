@@ -23,7 +23,7 @@ enum StandardInput {
                 count += got
             } else if errno != EINTR {
                 throw CommandFailure(
-                    .inputOutput, code: "io_error", "cannot read standard input: \(DiskError.text(of: errno))")
+                    .inputOutput, code: "io_error", "cannot read standard input: \(Errno.current.phrase)")
             }
         }
         let hasNewline = count > 0 && bytes[count - 1] == UInt8(ascii: "\n")

@@ -6,10 +6,10 @@ internal import NatterModel
 /// - SeeAlso: RFC 7693; libsodium's `crypto_generichash`.
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public static let byteCount = 32
-    // Four words rather than an array: a digest is kept for every message of a tail, and must not cost an allocation.
+    // Four words rather than an array: a tail holds a digest for every message, and none may cost an allocation.
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
-    /// All zeros: where a format has room for a digest and there is none.
+    /// All zeros: the value of a field that has no digest.
     public static let zero = Digest()
 
     private init() {}
@@ -25,7 +25,7 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
         self = digest
     }
 
-    /// Hashes bytes in one go.
+    /// Hashes bytes.
     public init(of bytes: UnsafeRawBufferPointer) {
         withUnsafeMutablePointer(to: &words) { words in
             words.withMemoryRebound(to: UInt8.self, capacity: Digest.byteCount) { output in
@@ -37,7 +37,7 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
     public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { Digest(of: $0) } }
 
-    /// The digest of one digest after the other: a step of a hash chain.
+    /// The digest of two digests, one after the other: a step of a hash chain.
     public init(of first: Digest, _ second: Digest) {
         var pair = (first.words, second.words)
         self = Swift.withUnsafeBytes(of: &pair) { Digest(of: $0) }
@@ -49,7 +49,7 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
     public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
 
-    /// The first eight bytes as a number: enough to tell histories apart in a cursor.
+    /// The first eight bytes as a number. In a cursor they are enough to distinguish two histories.
     public var prefix: UInt64 { UInt64(littleEndian: words.0) }
 
     /// 64 hexadecimal digits.

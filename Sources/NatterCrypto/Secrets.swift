@@ -1,7 +1,7 @@
 internal import CSodium
 internal import NatterModel
 
-/// Random numbers from the system, fit for keys.
+/// Random numbers from the system that are good enough for keys.
 public struct SecureRandom: RandomNumberGenerator, Sendable {
     public init() { Sodium.start() }
 
@@ -19,7 +19,7 @@ public struct SecureRandom: RandomNumberGenerator, Sendable {
     }
 }
 
-/// What a client shows to prove who it is: 256 random bits, in 43 characters of base64url. The server keeps a hash.
+/// A client's proof of identity: 256 random bits as 43 characters of base64url. The server stores only a hash of it.
 public struct Token: Sendable {
     public let text: String
 
@@ -27,17 +27,17 @@ public struct Token: Sendable {
 
     private init(text: String) { self.text = text }
 
-    /// nil for anything that no server has given out.
+    /// nil for any text that no server gives out.
     public init?(_ text: String) {
         guard text.utf8.count == 43, let bytes = Base64URL.decode(text), bytes.count == 32 else { return nil }
         self.text = text
     }
 
-    /// What the server looks a token up by. The token is random, so one round of a plain hash hides it.
+    /// The key by which the server finds the token. The token is random, so one round of a plain hash hides it.
     public var digest: Digest { Digest(of: Array(text.utf8)) }
 }
 
-/// A key of a store for its short hashes (SipHash-2-4), so that nobody outside can make two keys collide.
+/// A store's secret key for short hashes (SipHash-2-4). Without it nobody can construct two inputs that collide.
 public struct ShortHashKey: Sendable {
     public static let byteCount = 16
     public let bytes: [UInt8]
@@ -61,5 +61,48 @@ public struct ShortHashKey: Sendable {
     public func hash(_ message: some StringProtocol) -> UInt64 {
         var text = String(message)
         return text.withUTF8 { hash(UnsafeRawBufferPointer($0)) }
+    }
+}
+
+/// The stored form of a password: Argon2id at libsodium's interactive level (64 MiB, two passes), as the text
+/// `$argon2id$v=19$m=65536,t=2,p=1$…`. The text contains the cost, so that a later version can raise it.
+///
+/// - SeeAlso: RFC 9106; libsodium's `crypto_pwhash_str`.
+public struct PasswordHash: Sendable, Equatable {
+    public let text: String
+
+    public init(stored text: String) { self.text = text }
+
+    /// Hashes a password. That takes 64 MiB and about 50 ms.
+    ///
+    /// - Returns: nil if the memory is not available.
+    public init?(of password: String) {
+        Sodium.start()
+        var output = [CChar](repeating: 0, count: Int(crypto_pwhash_STRBYTES))
+        let code = crypto_pwhash_str(
+            &output, password, UInt64(password.utf8.count), UInt64(crypto_pwhash_OPSLIMIT_INTERACTIVE),
+            Int(crypto_pwhash_MEMLIMIT_INTERACTIVE))
+        guard code == 0 else { return nil }
+        text = String(decoding: output.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Whether this is the password. It compares in constant time and costs as much as hashing.
+    public func matches(_ password: String) -> Bool {
+        Sodium.start()
+        return crypto_pwhash_str_verify(text, password, UInt64(password.utf8.count)) == 0
+    }
+
+    /// The hash of an unknown password. Checking against it makes an unknown user name as slow as a known one.
+    public static let decoy: PasswordHash? = PasswordHash(of: Token.random().text)
+}
+
+/// Initializes libsodium once: it chooses code for this processor and opens its source of random bytes.
+enum Sodium {
+    static let isReady: Bool = sodium_init() >= 0
+
+    /// Every public function of this room calls it. libsodium fails to start only if the system has no random bytes; nothing
+    /// that needs a secret may continue then.
+    static func start() {
+        precondition(isReady, "libsodium found no source of random bytes")
     }
 }

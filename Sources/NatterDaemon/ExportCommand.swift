@@ -1,5 +1,5 @@
-internal import Foundation
 internal import NatterCLI
+internal import NatterServer
 
 extension CommandSpec {
     static let export = CommandSpec(
@@ -17,7 +17,7 @@ extension CommandSpec {
 
 enum ExportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let name = (arguments.operand("CONV") ?? "").precomposedStringWithCanonicalMapping
+        let name = Normalization.formC(arguments.operand("CONV") ?? "")
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")

@@ -1,5 +1,5 @@
-internal import Foundation
 internal import NatterCLI
+internal import NatterServer
 internal import NatterWire
 
 extension CommandSpec {
@@ -25,7 +25,7 @@ extension CommandSpec {
 
 enum ImportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let name = (arguments.operand("CONV") ?? "").precomposedStringWithCanonicalMapping
+        let name = Normalization.formC(arguments.operand("CONV") ?? "")
         let file = try InputFile(arguments.operand("FILE") ?? "-")
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }

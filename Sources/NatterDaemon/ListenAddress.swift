@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// Where to listen: `127.0.0.1:7117`, `[::1]:7117`, `localhost:0`.
 struct ListenAddress: Equatable, CustomStringConvertible {
     static let standard = ListenAddress(host: "127.0.0.1", port: 7_117)
@@ -13,7 +15,7 @@ struct ListenAddress: Equatable, CustomStringConvertible {
     init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
         let digits = text[text.index(after: colon)...]
-        guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+        guard (1...5).contains(digits.utf8.count), digits.utf8.areASCIIDigits,
             let port = UInt16(digits)
         else { return nil }
         var host = text[..<colon]
@@ -32,7 +34,7 @@ struct ListenAddress: Equatable, CustomStringConvertible {
         if host == "localhost" || host == "::1" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts[0] == "127"
-            && parts.allSatisfy { UInt8($0) != nil && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+            && parts.allSatisfy { UInt8($0) != nil && $0.utf8.areASCIIDigits }
     }
 
     func with(port: UInt16) -> ListenAddress { ListenAddress(host: host, port: port) }

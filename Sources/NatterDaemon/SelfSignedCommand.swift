@@ -89,12 +89,12 @@ enum SelfSignedCommand {
             }
             add(name)
         }
-        if names.isEmpty, let host = HostNames.name {
+        if names.isEmpty, let host = Host.name {
             add(SubjectName(host))
             // What it is called where names are found by multicast.
             if !host.contains(".") { add(SubjectName("\(host).local")) }
         }
-        if arguments.operands.isEmpty { HostNames.addresses.prefix(addressLimit).forEach { add(SubjectName($0)) } }
+        if arguments.operands.isEmpty { Host.addresses.prefix(addressLimit).forEach { add(SubjectName($0)) } }
         for own in ["localhost", "127.0.0.1", "::1"] { add(SubjectName(own)) }
         return names
     }

@@ -1,7 +1,7 @@
-internal import Foundation
 internal import NatterCLI
 internal import NatterCrypto
 internal import NatterModel
+internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -94,7 +94,7 @@ enum UserCommand {
 
     /// As the server keeps names.
     private static func name(_ arguments: Arguments) -> String {
-        (arguments.operand("NAME") ?? "").precomposedStringWithCanonicalMapping
+        Normalization.formC(arguments.operand("NAME") ?? "")
     }
 
     /// Its hash: the password itself never leaves this process.

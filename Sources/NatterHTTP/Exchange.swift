@@ -1,6 +1,7 @@
 internal import CEvent
 internal import Glibc
 internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// One request on one connection and what has come of it; evhttp's callbacks end here.
@@ -112,7 +113,7 @@ final class Exchange {
                 return refuse("its answer has no clear length")
             }
         } else if hasBody, let text = lengths.first {
-            guard lengths.allSatisfy({ $0 == text }), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            guard lengths.allSatisfy({ $0 == text }), text.utf8.areASCIIDigits,
                 let length = Int(text)
             else { return refuse("its answer has no clear length") }
             if length > bodyLimit {

@@ -187,7 +187,7 @@ final class HTTPConnection {
             exchange.fail(broken)
         } else {
             // evhttp reports a refused connection, and nothing else, without a word.
-            exchange.fail(handshakeFailure ?? .notReached(DiskError.text(of: ECONNREFUSED)))
+            exchange.fail(handshakeFailure ?? .notReached(Errno.connectionRefused.phrase))
         }
     }
 
@@ -198,7 +198,7 @@ final class HTTPConnection {
             let reason =
                 bufferevent_socket_get_dns_error(stream) != 0
                 ? "the address cannot be used"
-                : systemError == 0 ? "the connection was closed" : DiskError.text(of: systemError)
+                : systemError == 0 ? "the connection was closed" : Errno(rawValue: systemError).phrase
             return exchange.fail(handshakeFailure ?? .notReached(reason))
         }
         switch error {
@@ -214,7 +214,7 @@ final class HTTPConnection {
     }
 
     private var broken: TransportError {
-        let reason = systemError == 0 ? "it was closed" : DiskError.text(of: systemError)
+        let reason = systemError == 0 ? "it was closed" : Errno(rawValue: systemError).phrase
         guard let exchange, exchange.hasSent else { return .notReached(reason) }
         return .interrupted("the connection to '\(server)' broke before the answer was complete: \(reason)")
     }

@@ -1,3 +1,5 @@
+internal import NatterModel
+
 public enum HTTPMethod: String, Sendable {
     case get = "GET"
     case post = "POST"
@@ -59,7 +61,7 @@ public struct HTTPResponse: Sendable {
 
     /// Whether two words are the same without regard to the case of ASCII letters.
     static func isSame(_ one: some StringProtocol, _ other: some StringProtocol) -> Bool {
-        func lower(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
+        func lower(_ byte: UInt8) -> UInt8 { byte.asciiLowercased }
         return one.utf8.count == other.utf8.count
             && zip(one.utf8, other.utf8).allSatisfy { lower($0) == lower($1) }
     }

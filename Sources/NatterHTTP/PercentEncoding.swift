@@ -1,12 +1,11 @@
+internal import NatterModel
+
 /// The percent-encoding of RFC 3986.
 enum PercentEncoding {
     private static func isUnreserved(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
         case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"): true
-        default: false
+        default: byte.isASCIILetter || byte.isASCIIDigit
         }
     }
 
@@ -36,7 +35,7 @@ enum PercentEncoding {
         var digitsDue = 0
         for byte in bytes {
             if digitsDue > 0 {
-                guard isHexDigit(byte) else { return false }
+                guard byte.hexDigitValue != nil else { return false }
                 digitsDue -= 1
             } else if byte == UInt8(ascii: "%") {
                 digitsDue = 2
@@ -45,15 +44,6 @@ enum PercentEncoding {
             }
         }
         return digitsDue == 0
-    }
-
-    private static func isHexDigit(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
-            UInt8(ascii: "A")...UInt8(ascii: "F"):
-            true
-        default: false
-        }
     }
 
     private static func digit(_ value: UInt8) -> UInt8 {

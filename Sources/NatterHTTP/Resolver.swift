@@ -41,7 +41,7 @@ enum Resolver {
         switch code {
         case EAI_NONAME: "no host of that name is known"
         case EAI_AGAIN: "the name servers do not answer"
-        case EAI_SYSTEM: DiskError.text(of: errno)
+        case EAI_SYSTEM: Errno.current.phrase
         default: gai_strerror(code).map { Phrase(key: String(cString: $0).lowercased()) } ?? "error \(code)"
         }
     }

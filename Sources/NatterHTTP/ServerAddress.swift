@@ -1,5 +1,6 @@
 internal import Glibc
 public import NatterLanguage
+internal import NatterModel
 
 /// Why a server's address was not accepted; `address` is as it was given.
 public enum AddressError: Error, Equatable, PhraseConvertible {
@@ -58,7 +59,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         self.scheme = scheme
         self.host = host
         if let portBytes {
-            guard (1...5).contains(portBytes.count), portBytes.allSatisfy({ (0x30...0x39).contains($0) }),
+            guard (1...5).contains(portBytes.count), portBytes.areASCIIDigits,
                 let port = UInt16(String(decoding: portBytes, as: UTF8.self)), port > 0
             else { throw .badPort(address: url) }
             self.port = port
@@ -92,7 +93,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     private static func splitScheme(_ bytes: [UInt8]) -> (Scheme, ArraySlice<UInt8>)? {
         for scheme in [Scheme.http, .https] {
             let start = Array("\(scheme.rawValue)://".utf8)
-            let given = bytes.prefix(start.count).map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+            let given = bytes.prefix(start.count).map { $0.asciiLowercased }
             if given == start { return (scheme, bytes.dropFirst(start.count)) }
         }
         return nil
@@ -125,11 +126,11 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         let isWord = labels.allSatisfy { label in
             (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
                 && label.allSatisfy {
-                    (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-")
+                    $0.isASCIILowercase || $0.isASCIIDigit || $0 == UInt8(ascii: "-")
                         || $0 == UInt8(ascii: "_")
                 }
         }
-        let isNumber = last.allSatisfy { (0x30...0x39).contains($0) } || last.starts(with: "0x".utf8)
+        let isNumber = last.areASCIIDigits || last.starts(with: "0x".utf8)
         return isWord && !isNumber
     }
 }

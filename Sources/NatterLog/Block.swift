@@ -3,31 +3,32 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// Messages of one conversation, packed together; immutable once written.
+/// Messages of one conversation, compressed together. A block never changes once it is written.
 public struct Block: Sendable {
-    /// How many bytes of columns a block aims at. Larger gains little with a dictionary, and a page needs a whole block.
+    /// The bytes of columns that a block aims for. With a dictionary, larger blocks gain little, and a reader of one page must
+    /// unpack the whole block.
     public static let targetRawBytes = 64 << 10
 
     private static let leastBytesToPackLightly = 1_024
 
     public let header: BlockHeader
-    /// What follows the header on disk.
+    /// The bytes that follow the header on disk.
     public let stored: [UInt8]
 
     public init(header: BlockHeader, stored: [UInt8]) { (self.header, self.stored) = (header, stored) }
 
-    /// How hard to try.
+    /// How much time compression may take.
     public enum Effort: Sendable {
-        /// For a log: packed once, read for years.
+        /// For a log, which is compressed once and read for years.
         case best
-        /// For a log while more waits to be sealed than the best effort keeps up with.
+        /// For a log while the sealer has a backlog.
         case brisk
         /// For one answer over the network.
         case light
 
         var level: Int32 {
             switch self {
-            // One below LZ4's highest, which takes a quarter longer for a byte in a hundred messages.
+            // LZ4's highest level takes a quarter longer and saves one byte in a hundred messages.
             case .best: 11
             case .brisk: 9
             case .light: 3
@@ -35,11 +36,11 @@ public struct Block: Sendable {
         }
     }
 
-    /// Packs the records at `range` (1 to 65,535 of them, at most 1 MiB of columns).
+    /// Compresses the records at `range`: 1 to 65,535 of them, with at most 1 MiB of columns.
     ///
     /// - Parameters:
-    ///   - hashBefore: the chain before the first of them.
-    ///   - hashAfter: the chain after the last, where it is known; else it is computed.
+    ///   - hashBefore: the hash chain before the first record.
+    ///   - hashAfter: the hash chain after the last record; computed if nil.
     public init(
         sealing records: Records, _ range: Range<Int>? = nil, of conversation: ConversationID, hashBefore: Digest,
         hashAfter: Digest? = nil, dictionary: LogDictionary, isProvisional: Bool = false, effort: Effort = .best
@@ -49,7 +50,7 @@ public struct Block: Sendable {
         let baseTime = records.rows[range.lowerBound].time
         let raw = BlockPayload.encode(records, range, baseTime: baseTime)
         precondition(raw.count <= BlockHeader.maximumRawLength, "a block's columns take at most 1 MiB")
-        // What goes to one reader and is small costs more to pack than to send.
+        // A small block for one reader costs more to compress than to send.
         let isWorthPacking = effort != .light || raw.count >= Block.leastBytesToPackLightly
         let packed =
             isWorthPacking ? LZ4.compress(raw, dictionary: dictionary.bytes, level: effort.level) : nil
@@ -61,25 +62,25 @@ public struct Block: Sendable {
             storedLength: stored.count, storedChecksum: Checksum.crc32c(stored),
             baseTime: Timestamp(milliseconds: baseTime),
             lowestTime: Timestamp(milliseconds: times.min() ?? baseTime),
-            highestTime: Timestamp(milliseconds: times.max() ?? baseTime), conversation: conversation,
+            highestTime: Timestamp(milliseconds: times.max() ?? baseTime), conversationPrefix: conversation.high,
             dictionary: packed == nil ? .none : dictionary.id, hashBefore: hashBefore,
             hashAfter: hashAfter ?? HashChain.advance(hashBefore, over: records, range),
             lastCommit: Commit(records.rows[range.upperBound - 1].commit))
     }
 
-    /// Header and stored bytes, as they stand in a file and in an answer.
+    /// Header and stored bytes, as in a file and in an answer of sync.
     public var bytes: [UInt8] { header.encode() + stored }
 
-    /// Checks the stored bytes against the header's checksum; does not unpack.
+    /// Checks the stored bytes against the header's checksum without unpacking them.
     public func checkStored() throws(FormatViolation) {
         guard stored.count == header.storedLength, Checksum.crc32c(stored) == header.storedChecksum else {
             throw FormatViolation("the checksum of a block differs")
         }
     }
 
-    /// Unpacks and checks everything but the hash chain.
+    /// Unpacks the block and checks everything except the hash chain.
     ///
-    /// - Parameter dictionary: the one that the header names.
+    /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
         try checkStored()
         guard header.dictionary == .none || header.dictionary == dictionary.id else {
@@ -106,7 +107,7 @@ public struct Block: Sendable {
         return try result.get()
     }
 
-    /// Unpacks and checks everything, the hash chain included.
+    /// Unpacks the block and checks everything, including the hash chain.
     public func verify(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
         let records = try open(with: dictionary)
         guard HashChain.advance(header.hashBefore, over: records) == header.hashAfter else {

@@ -1,15 +1,41 @@
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
-internal import NatterSystem
 
-/// What stands before a block's compressed bytes; 160 bytes, little-endian. natter-log(5) has the table.
+/// The header of a block. The block's compressed bytes follow it.
+///
+/// On disk it has 160 bytes. Integers are little-endian; times are milliseconds since 1970. See natter-log(5).
+///
+///     offset  size  field
+///     ------  ----  -----------------------------------------------------------
+///          0     4  magic "NBLK"
+///          4     1  codec: 0 raw, 1 LZ4
+///          5     1  flags: bit 0 provisional
+///          6     2  count of messages
+///          8     8  first seq
+///         16     4  revision
+///         20     4  length of the columns before compression
+///         24     4  length of the stored bytes
+///         28     4  CRC-32C of the stored bytes
+///         32     8  base time, from which the column of times counts
+///         40     8  lowest time
+///         48     8  highest time
+///         56     8  first half of the conversation's id
+///         64    16  dictionary's id, most significant byte first
+///         80    32  hash chain before the first message
+///        112    32  hash chain after the last message
+///        144     8  commit of the last message
+///        152     4  reserved, zero
+///        156     4  CRC-32C of the 156 bytes above
 public struct BlockHeader: Equatable, Sendable {
     public static let byteCount = 160
     public static let maximumCount = 65_535
     public static let maximumRawLength = 1 << 20
-    /// "NBLK": where a scan past damage finds its feet again.
+    /// A scan past damage looks for these bytes to find the next block.
     static let magic: [UInt8] = Array("NBLK".utf8)
+    private static let provisionalFlag: UInt8 = 1
+    /// LZ4 cannot unpack n bytes to more than 255 n + 64.
+    private static let (expansion, expansionRest) = (255, 64)
 
     public enum Codec: UInt8, Sendable {
         case raw = 0
@@ -17,12 +43,12 @@ public struct BlockHeader: Equatable, Sendable {
     }
 
     public var codec: Codec
-    /// Made for one answer to one reader out of a tail; a log file that holds such a block is damaged.
+    /// The block was made from a tail for one answer to one reader. A log file that contains such a block is damaged.
     public var isProvisional: Bool
     /// 1...65,535 messages.
     public var count: Int
     public var firstSeq: Seq
-    /// 0 as first written; one more each time the block's content was rewritten (text erased).
+    /// 0 when the block is first written, one more each time its content is rewritten because text was erased.
     public var revision: UInt32
     public var rawLength: Int
     public var storedLength: Int
@@ -31,7 +57,7 @@ public struct BlockHeader: Equatable, Sendable {
     public var baseTime: Timestamp
     public var lowestTime: Timestamp
     public var highestTime: Timestamp
-    /// The first half of the conversation's id, so that a misdirected write shows.
+    /// The first half of the conversation's id. It reveals a misdirected write.
     public var conversationPrefix: UInt64
     /// The dictionary that the bytes were compressed with.
     public var dictionary: DictionaryID
@@ -41,14 +67,14 @@ public struct BlockHeader: Equatable, Sendable {
     public var lastCommit: Commit
 
     public var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
-    /// Header and stored bytes together.
+    /// The length of header and stored bytes together.
     public var totalLength: Int { BlockHeader.byteCount + storedLength }
 
     public func encode() -> [UInt8] {
         var bytes = BlockHeader.magic
         bytes.reserveCapacity(BlockHeader.byteCount)
         bytes.append(codec.rawValue)
-        bytes.append(isProvisional ? 1 : 0)
+        bytes.append(isProvisional ? BlockHeader.provisionalFlag : 0)
         bytes.append(littleEndian: UInt16(truncatingIfNeeded: count))
         bytes.append(littleEndian: firstSeq.rawValue)
         bytes.append(littleEndian: revision)
@@ -64,72 +90,61 @@ public struct BlockHeader: Equatable, Sendable {
         bytes += hashAfter.bytes
         bytes.append(littleEndian: lastCommit.rawValue)
         bytes.append(littleEndian: UInt32(0))
-        bytes.append(littleEndian: Checksum.crc32c(bytes))
+        bytes.appendChecksum()
         return bytes
     }
+}
 
-    /// Reads a header and checks each of its rules; nothing that it says is used before.
+// In an extension, so that the structure keeps its memberwise initializer.
+extension BlockHeader {
+    /// Reads a header and checks each rule of the format before any field is used.
     ///
     /// - Parameter bytes: at least 160.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(FormatViolation) {
-        guard bytes.count >= BlockHeader.byteCount else { throw FormatViolation("a block's header is cut short") }
-        let bytes = UnsafeRawBufferPointer(rebasing: bytes[..<BlockHeader.byteCount])
+        let cutShort = FormatViolation("a block's header is cut short")
+        let bytes = bytes.first(BlockHeader.byteCount)
+        guard bytes.count == BlockHeader.byteCount else { throw cutShort }
         guard bytes.starts(with: BlockHeader.magic) else { throw FormatViolation("there is no block here") }
-        let checked = UnsafeRawBufferPointer(rebasing: bytes[..<(BlockHeader.byteCount - 4)])
-        guard Checksum.crc32c(checked) == BlockHeader.load(bytes, at: 156, UInt32.self) else {
-            throw FormatViolation("the checksum of a block's header differs")
-        }
-        guard let codec = Codec(rawValue: bytes[4]) else { throw FormatViolation("codec \(bytes[4]) is unknown") }
-        guard bytes[5] & ~1 == 0, BlockHeader.load(bytes, at: 152, UInt32.self) == 0 else {
+        guard bytes.hasValidChecksum else { throw FormatViolation("the checksum of a block's header differs") }
+
+        var fields = HeaderFields(bytes, cutShort: cutShort)
+        _ = try fields.bytes(BlockHeader.magic.count)
+        let codecNumber = try fields.integer(UInt8.self)
+        guard let codec = Codec(rawValue: codecNumber) else { throw FormatViolation("codec \(codecNumber) is unknown") }
+        let flags = try fields.integer(UInt8.self)
+        self.init(
+            codec: codec,
+            isProvisional: flags == BlockHeader.provisionalFlag,
+            count: Int(try fields.integer(UInt16.self)),
+            firstSeq: Seq(try fields.integer(UInt64.self)),
+            revision: try fields.integer(UInt32.self),
+            rawLength: Int(try fields.integer(UInt32.self)),
+            storedLength: Int(try fields.integer(UInt32.self)),
+            storedChecksum: try fields.integer(UInt32.self),
+            baseTime: Timestamp(milliseconds: try fields.integer(Int64.self)),
+            lowestTime: Timestamp(milliseconds: try fields.integer(Int64.self)),
+            highestTime: Timestamp(milliseconds: try fields.integer(Int64.self)),
+            conversationPrefix: try fields.integer(UInt64.self),
+            dictionary: try fields.identifier(DictionaryID.self),
+            hashBefore: try fields.digest(),
+            hashAfter: try fields.digest(),
+            lastCommit: Commit(try fields.integer(UInt64.self)))
+        let reserved = try fields.integer(UInt32.self)
+        guard flags & ~BlockHeader.provisionalFlag == 0, reserved == 0 else {
             throw FormatViolation("a block has unknown flags")
         }
-        self.codec = codec
-        isProvisional = bytes[5] == 1
-        count = Int(BlockHeader.load(bytes, at: 6, UInt16.self))
-        firstSeq = Seq(BlockHeader.load(bytes, at: 8, UInt64.self))
-        revision = BlockHeader.load(bytes, at: 16, UInt32.self)
-        rawLength = Int(BlockHeader.load(bytes, at: 20, UInt32.self))
-        storedLength = Int(BlockHeader.load(bytes, at: 24, UInt32.self))
-        storedChecksum = BlockHeader.load(bytes, at: 28, UInt32.self)
-        baseTime = Timestamp(milliseconds: BlockHeader.load(bytes, at: 32, Int64.self))
-        lowestTime = Timestamp(milliseconds: BlockHeader.load(bytes, at: 40, Int64.self))
-        highestTime = Timestamp(milliseconds: BlockHeader.load(bytes, at: 48, Int64.self))
-        conversationPrefix = BlockHeader.load(bytes, at: 56, UInt64.self)
-        dictionary = DictionaryID(high: bytes, at: 64)
-        guard let before = Digest(bytes: UnsafeRawBufferPointer(rebasing: bytes[80..<112])),
-            let after = Digest(bytes: UnsafeRawBufferPointer(rebasing: bytes[112..<144]))
-        else { throw FormatViolation("a block's header is cut short") }
-        hashBefore = before
-        hashAfter = after
-        lastCommit = Commit(BlockHeader.load(bytes, at: 144, UInt64.self))
+        try checkRanges()
+    }
 
+    private func checkRanges() throws(FormatViolation) {
         guard count > 0, firstSeq > .zero, firstSeq.rawValue <= UInt64.max - UInt64(count) else {
             throw FormatViolation("a block's seqs are out of range")
         }
-        // An LZ4 block can't unpack to more than 255 times its length, so a false length is refused before any memory is
-        // taken for it.
+        // The bound on rawLength refuses a false length before memory is allocated for it.
         guard rawLength > 0, rawLength <= BlockHeader.maximumRawLength, storedLength > 0,
-            rawLength <= 255 * storedLength + 64,
+            rawLength <= BlockHeader.expansion * storedLength + BlockHeader.expansionRest,
             codec == .lz4 ? storedLength < rawLength : storedLength == rawLength
         else { throw FormatViolation("a block's lengths are out of range") }
         guard lowestTime <= highestTime else { throw FormatViolation("a block's times are out of order") }
     }
-
-    init(
-        codec: Codec, isProvisional: Bool, count: Int, firstSeq: Seq, revision: UInt32, rawLength: Int,
-        storedLength: Int, storedChecksum: UInt32, baseTime: Timestamp, lowestTime: Timestamp, highestTime: Timestamp,
-        conversation: ConversationID, dictionary: DictionaryID, hashBefore: Digest, hashAfter: Digest,
-        lastCommit: Commit
-    ) {
-        (self.codec, self.isProvisional, self.count, self.firstSeq) = (codec, isProvisional, count, firstSeq)
-        (self.revision, self.rawLength, self.storedLength) = (revision, rawLength, storedLength)
-        (self.storedChecksum, self.baseTime) = (storedChecksum, baseTime)
-        (self.lowestTime, self.highestTime) = (lowestTime, highestTime)
-        (conversationPrefix, self.dictionary) = (conversation.high, dictionary)
-        (self.hashBefore, self.hashAfter, self.lastCommit) = (hashBefore, hashAfter, lastCommit)
-    }
-
-    private static func load<Value: FixedWidthInteger>(
-        _ bytes: UnsafeRawBufferPointer, at offset: Int, _: Value.Type
-    ) -> Value { Value(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Value.self)) }
 }

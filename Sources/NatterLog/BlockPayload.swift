@@ -1,10 +1,24 @@
 internal import NatterLanguage
 internal import NatterModel
 
-/// The columns of a block before compression; natter-log(5) has them to the byte.
+/// The columns of a block before compression. See natter-log(5).
 ///
-/// Each column is an id (one byte), a length (LEB128) and that many bytes; ids rise. A reader skips an id of 128 and more
-/// that it does not know, and refuses a block with a lower one.
+/// Each column is an id (one byte), a length (LEB128) and that many bytes. The ids rise.
+///
+///      id  column          for each message                               left out if
+///     ---  --------------  ---------------------------------------------  ---------------
+///       1  senders         (each distinct name: LEB128 length, UTF-8)
+///       2  sender numbers  LEB128, index into the senders
+///       3  times           LEB128 zigzag, difference from the one before
+///       4  text lengths    LEB128
+///       5  text            UTF-8
+///       6  kinds           1 byte                                         all are text
+///       7  flags           1 byte, bit 0 imported                         all are 0
+///       8  abouts          LEB128, seq minus the seq it is about; 0 none  all are 0
+///     128  commits         LEB128, difference from the one before         all are 0
+///
+/// The column of commits is empty if all messages have the header's commit. A reader skips an unknown id of 128 or more and
+/// refuses a block with an unknown lower id.
 enum BlockPayload {
     enum Column {
         static let senders: UInt8 = 1
@@ -19,9 +33,9 @@ enum BlockPayload {
         static let required: ClosedRange<UInt8> = 0...127
     }
 
-    /// - Parameter baseTime: what the first time is a difference from.
+    /// - Parameter baseTime: the time that the first difference counts from.
     static func encode(_ records: Records, _ range: Range<Int>, baseTime: Int64) -> [UInt8] {
-        // Senders are numbered anew by their first appearance, so the same records give the same bytes wherever they lay.
+        // Senders are numbered by first appearance, so that the same records always give the same bytes.
         var numbers = [UInt32](repeating: .max, count: records.senders.count)
         var senders: [UInt8] = []
         var senderCount: UInt32 = 0
@@ -71,14 +85,14 @@ enum BlockPayload {
         if kinds.contains(where: { $0 != MessageKind.text.rawValue }) { put(Column.kinds, kinds) }
         if flags.contains(where: { $0 != 0 }) { put(Column.flags, flags) }
         if abouts.contains(where: { $0 != 0 }) { put(Column.abouts, abouts) }
-        // Where all are of one commit, the header says which: what an import packs before its commit is known stays valid.
+        // If all messages have the header's commit, the column is empty. An import compresses its blocks before it knows its
+        // commit, and this keeps them valid.
         let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
         if formerCommit != 0 { put(Column.commits, isOneCommit ? [] : commits) }
         return payload
     }
 
-    /// Reads columns back; every rule of the format is checked, and nothing is allocated beyond what the bytes themselves
-    /// can fill.
+    /// Decodes the columns. Checks every rule of the format, and allocates no more than the bytes themselves can fill.
     static func decode(_ payload: UnsafeRawBufferPointer, header: BlockHeader) throws(FormatViolation) -> Records {
         let count = header.count
         var columns: [UInt8: UnsafeRawBufferPointer] = [:]
@@ -115,7 +129,7 @@ enum BlockPayload {
 
         let text = try column(Column.text)
         var senderNumbers = ByteReader(try column(Column.senderNumbers))
-        // Each message has a byte there at least, so a false count takes no memory.
+        // Each message has at least one byte there, so a false count cannot allocate memory.
         guard senderNumbers.remaining >= count else { throw FormatViolation("the senders' numbers are cut short") }
         var rows: [Records.Row] = []
         rows.reserveCapacity(count)
@@ -196,7 +210,7 @@ enum BlockPayload {
         }
     }
 
-    /// Each text must be UTF-8 by itself: the whole is, and none begins inside a character.
+    /// Each text must be UTF-8 by itself: the whole column is UTF-8, and no text begins inside a character.
     private static func checkUTF8(_ text: UnsafeRawBufferPointer, _ rows: [Records.Row]) throws(FormatViolation) {
         guard text.count > 0 else { return }
         guard String(validating: text, as: UTF8.self) != nil else { throw FormatViolation("the text is not UTF-8") }

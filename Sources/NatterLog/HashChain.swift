@@ -1,15 +1,27 @@
 public import NatterCrypto
 public import NatterModel
 
-/// The hash chain over a conversation's messages: h(0) = BLAKE2b(conversation id), h(n) = BLAKE2b(h(n−1) ‖ H(record n)).
+/// The hash chain over a conversation's messages.
 ///
-/// It runs over uncompressed content, so two stores that agree on h at a number agree on all before it, however they cut
-/// or compressed their blocks. H is kept apart so that an erased record can leave its H behind.
+///     h(0) = BLAKE2b(conversation id)
+///     h(n) = BLAKE2b(h(n−1) ‖ H(record n))
+///
+///     H(record) = BLAKE2b of
+///         1 byte    kind
+///         1 byte    flags
+///         LEB128    the seq that the message is about; 0 for none
+///         8 bytes   time, little-endian
+///         LEB128    length of the sender's name
+///                   the sender's name
+///                   the text
+///
+/// The chain covers uncompressed content. Two stores with the same h(n) have the same messages up to n, however they divided
+/// and compressed them. The commit is not part of a record's hash: a restored server assigns its own. H is a separate step so
+/// that an erased record can leave its H behind.
 public enum HashChain {
     public static func start(of conversation: ConversationID) -> Digest { Digest(of: conversation.bytes) }
 
-    /// H of one record: BLAKE2b of kind, flags (one byte each), about (LEB128, 0 for none), time (8 bytes, little-endian),
-    /// sender (LEB128 length, then bytes) and text (the rest). The commit is not part of it: it is the server's own affair.
+    /// H of one record.
     public static func digest(of record: Record) -> Digest {
         record.sender.withUnsafeBytes { sender in
             record.text.withUnsafeBytes { text in
@@ -34,7 +46,10 @@ public enum HashChain {
         kind: UInt8, flags: UInt8, about: UInt64, time: Int64, sender: UnsafeRawBufferPointer,
         text: UnsafeRawBufferPointer
     ) -> Digest {
-        withUnsafeTemporaryAllocation(byteCount: 40 + sender.count + text.count, alignment: 8) { buffer in
+        // Kind, flags, about, time, the length of the sender's name.
+        let longestFields = 2 + LEB128.maximumBytes + MemoryLayout<Int64>.size + LEB128.maximumBytes
+        let capacity = longestFields + sender.count + text.count
+        return withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 8) { buffer in
             var length = 0
             func put(_ byte: UInt8) {
                 buffer[length] = byte
@@ -51,7 +66,7 @@ public enum HashChain {
             put(kind)
             put(flags)
             putLEB128(about)
-            for shift in stride(from: 0, to: 64, by: 8) { put(UInt8(truncatingIfNeeded: time >> Int64(shift))) }
+            for shift in stride(from: Int64(0), to: 64, by: 8) { put(UInt8(truncatingIfNeeded: time >> shift)) }
             putLEB128(UInt64(sender.count))
             UnsafeMutableRawBufferPointer(rebasing: buffer[length...]).copyMemory(from: sender)
             length += sender.count
@@ -61,7 +76,7 @@ public enum HashChain {
         }
     }
 
-    /// H of each record, to be chained once it is known what stands before the first.
+    /// H of each record, for a caller that chains them later, when it knows the hash before the first.
     public static func digests(of records: Records) -> [Digest] {
         (0..<records.count).map { digest(of: records, at: $0) }
     }
@@ -69,15 +84,15 @@ public enum HashChain {
     /// h after one more record, by its H.
     public static func advance(_ digest: Digest, by record: Digest) -> Digest { Digest(of: digest, record) }
 
-    /// Whether records are the same as those of a block under the same seqs; what the block does not hold is not looked at.
+    /// Whether the records that the block holds under the same seqs are the same. Records outside the block are ignored.
     public static func agree(_ block: Records, _ records: [Record]) -> Bool {
         records.allSatisfy { record in
             block.index(of: record.seq).map { digest(of: block, at: $0) == digest(of: record) } ?? true
         }
     }
 
-    /// h after messages that were lost before they were sealed: what their own chain was nobody knows, so it becomes another
-    /// one than that of any reader who has them.
+    /// h after messages that were lost before they were sealed. Their own chain is unknown, so the result differs from the
+    /// chain of every reader that has them.
     public static func advance(_ digest: Digest, overLost range: ClosedRange<Seq>) -> Digest {
         Digest(of: digest, Digest(of: Array("lost \(range.lowerBound) to \(range.upperBound)".utf8)))
     }
@@ -87,7 +102,7 @@ public enum HashChain {
         Digest(of: digest, self.digest(of: record))
     }
 
-    /// h after the records of `range`, h before its first being `digest`.
+    /// h after the records of `range`, with `digest` as h before the first.
     public static func advance(_ digest: Digest, over records: Records, _ range: Range<Int>? = nil) -> Digest {
         var h = digest
         for index in range ?? 0..<records.count { h = Digest(of: h, self.digest(of: records, at: index)) }

@@ -4,10 +4,10 @@ internal import CLZ4
 ///
 /// - SeeAlso: "LZ4 Block Format Description", doc/lz4_Block_format.md in the lz4 repository.
 enum LZ4 {
-    /// For what is packed once and read for years.
+    /// For data that is compressed once and read for years.
     static let bestLevel = Int32(LZ4HC_CLEVEL_MAX)
 
-    /// - Returns: nil where packing would not make it shorter.
+    /// - Returns: nil if compression does not make the bytes shorter.
     static func compress(_ bytes: [UInt8], dictionary: [UInt8], level: Int32) -> [UInt8]? {
         guard bytes.count > 1, bytes.count <= BlockHeader.maximumRawLength, let stream = LZ4_createStreamHC() else {
             return nil
@@ -34,8 +34,8 @@ enum LZ4 {
         }
     }
 
-    /// Unpacks to exactly `rawLength` bytes; nil for anything that does not. Both lengths are bounded before they get here:
-    /// LZ4 1.9 does not itself refuse a negative one.
+    /// Unpacks to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked first, because
+    /// LZ4 1.9 does not refuse a negative length.
     static func decompress(_ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8]) -> [UInt8]? {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength

@@ -3,24 +3,34 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// Names a dictionary by the first 16 bytes of the BLAKE2b-256 of its content; all zeros: none.
+/// The first 16 bytes of the BLAKE2b-256 of a dictionary's content. All zeros mean no dictionary.
 public struct DictionaryID: Identifier128 {
     public let high: UInt64
     public let low: UInt64
     public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 
     public static let none = DictionaryID(high: 0, low: 0)
-
-    init(high bytes: UnsafeRawBufferPointer, at offset: Int) {
-        high = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-        low = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
-    }
 }
 
-/// Up to 64 KiB of earlier text, known to both who pack and who unpack: it makes a small block as good as a large one.
+/// Up to 64 KiB of earlier text that both the compressor and the decompressor know. It makes small blocks as compact as large
+/// ones.
 ///
-/// Without it no block that names it can be read, so it is a record of its own at the start of each segment, with its own
-/// checksum, and the index keeps a second copy.
+/// A block cannot be read without the dictionary that it names. So the dictionary is a record of its own at the start of each
+/// segment, with its own checksum, and the index keeps a second copy.
+///
+/// The record, in a segment file and in an answer of sync, little-endian:
+///
+///     offset  size  field
+///     ------  ----  -----------------------------------------
+///          0     4  magic "NDIC"
+///          4     1  codec: 0 raw, 1 LZ4
+///          5     3  reserved, zero
+///          8     4  length of the content
+///         12     4  length of the stored bytes
+///         16    16  id, most significant byte first
+///         32     4  CRC-32C of the stored bytes
+///         36     4  CRC-32C of the 36 bytes above
+///         40        stored bytes
 public struct LogDictionary: Sendable, Equatable {
     /// LZ4 looks back no further.
     public static let maximumBytes = 65_536
@@ -34,7 +44,7 @@ public struct LogDictionary: Sendable, Equatable {
 
     private init() { (id, bytes) = (.none, []) }
 
-    /// - Parameter bytes: 1 to 65,536; more are cut from the front. None at all gives `none`.
+    /// - Parameter bytes: of more than 65,536 bytes, the last 65,536 are used. No bytes at all give `none`.
     public init(_ bytes: some Collection<UInt8>) {
         let kept = Array(bytes.suffix(LogDictionary.maximumBytes))
         self.bytes = kept
@@ -42,58 +52,78 @@ public struct LogDictionary: Sendable, Equatable {
     }
 
     private static func id(of bytes: [UInt8]) -> DictionaryID {
-        Digest(of: bytes).withUnsafeBytes { DictionaryID(high: $0, at: 0) }
+        DictionaryID(bytes: Digest(of: bytes).bytes.prefix(DictionaryID.byteCount)) ?? .none
     }
 
-    /// The record as it stands in a segment file and in an answer of sync: magic, codec, three zeros, raw length, stored
-    /// length, id, CRC-32C of the stored bytes, CRC-32C of the 36 bytes before; then the stored bytes.
+    /// The record, header and stored bytes.
     public func encode() -> [UInt8] {
         let packed = LZ4.compress(bytes, dictionary: [], level: LZ4.bestLevel)
         let stored = packed ?? bytes
+        let codec = packed == nil ? BlockHeader.Codec.raw : .lz4
         var record = LogDictionary.magic
-        record += [packed == nil ? 0 : 1, 0, 0, 0]
+        record += [codec.rawValue, 0, 0, 0]
         record.append(littleEndian: UInt32(truncatingIfNeeded: bytes.count))
         record.append(littleEndian: UInt32(truncatingIfNeeded: stored.count))
         record += id.bytes
         record.append(littleEndian: Checksum.crc32c(stored))
-        record.append(littleEndian: Checksum.crc32c(record))
+        record.appendChecksum()
         return record + stored
     }
 
-    /// How long the record is that begins with these 40 bytes.
-    public static func recordLength(header bytes: UnsafeRawBufferPointer) throws(FormatViolation) -> Int {
-        guard bytes.count >= headerBytes, bytes.starts(with: magic) else {
-            throw FormatViolation("there is no dictionary here")
+    private struct Header {
+        let codec: BlockHeader.Codec
+        let rawLength: Int
+        let storedLength: Int
+        let id: DictionaryID
+        let storedChecksum: UInt32
+
+        init(decoding bytes: UnsafeRawBufferPointer) throws(FormatViolation) {
+            let missing = FormatViolation("there is no dictionary here")
+            let outOfRange = FormatViolation("a dictionary's lengths are out of range")
+            let bytes = bytes.first(headerBytes)
+            guard bytes.count == headerBytes, bytes.starts(with: magic) else { throw missing }
+            guard bytes.hasValidChecksum else {
+                throw FormatViolation("the checksum of a dictionary's header differs")
+            }
+            var fields = HeaderFields(bytes, cutShort: missing)
+            _ = try fields.bytes(magic.count)
+            guard let codec = BlockHeader.Codec(rawValue: try fields.integer(UInt8.self)) else { throw outOfRange }
+            let reserved = try fields.bytes(3)
+            self.codec = codec
+            rawLength = Int(try fields.integer(UInt32.self))
+            storedLength = Int(try fields.integer(UInt32.self))
+            id = try fields.identifier(DictionaryID.self)
+            storedChecksum = try fields.integer(UInt32.self)
+            guard reserved.allSatisfy({ $0 == 0 }), rawLength > 0, rawLength <= maximumBytes, storedLength > 0,
+                codec == .lz4 ? storedLength < rawLength : storedLength == rawLength
+            else { throw outOfRange }
         }
-        let checked = UnsafeRawBufferPointer(rebasing: bytes[..<36])
-        guard Checksum.crc32c(checked) == UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 36, as: UInt32.self))
-        else { throw FormatViolation("the checksum of a dictionary's header differs") }
-        let raw = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
-        let stored = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self)))
-        guard bytes[4] <= 1, bytes[5] == 0, bytes[6] == 0, bytes[7] == 0, raw > 0, raw <= maximumBytes, stored > 0,
-            bytes[4] == 1 ? stored < raw : stored == raw
-        else { throw FormatViolation("a dictionary's lengths are out of range") }
-        return headerBytes + stored
+    }
+
+    /// The length of the record that begins with these 40 bytes.
+    public static func recordLength(header bytes: UnsafeRawBufferPointer) throws(FormatViolation) -> Int {
+        headerBytes + (try Header(decoding: bytes)).storedLength
     }
 
     /// Reads a whole record.
     public init(decoding record: UnsafeRawBufferPointer) throws(FormatViolation) {
-        let length = try LogDictionary.recordLength(header: record)
-        guard record.count == length else { throw FormatViolation("a dictionary is cut short") }
-        let raw = Int(UInt32(littleEndian: record.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
+        let header = try Header(decoding: record)
+        guard record.count == LogDictionary.headerBytes + header.storedLength else {
+            throw FormatViolation("a dictionary is cut short")
+        }
         let stored = UnsafeRawBufferPointer(rebasing: record[LogDictionary.headerBytes...])
-        guard
-            Checksum.crc32c(stored) == UInt32(littleEndian: record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
-        else { throw FormatViolation("the checksum of a dictionary differs") }
-        if record[4] == 1 {
-            guard let unpacked = LZ4.decompress(stored, rawLength: raw, dictionary: []) else {
+        guard Checksum.crc32c(stored) == header.storedChecksum else {
+            throw FormatViolation("the checksum of a dictionary differs")
+        }
+        switch header.codec {
+        case .raw: bytes = Array(stored)
+        case .lz4:
+            guard let unpacked = LZ4.decompress(stored, rawLength: header.rawLength, dictionary: []) else {
                 throw FormatViolation("a dictionary does not unpack")
             }
             bytes = unpacked
-        } else {
-            bytes = Array(stored)
         }
-        id = DictionaryID(high: record, at: 16)
+        id = header.id
         guard id == LogDictionary.id(of: bytes) else { throw FormatViolation("a dictionary is not what its id says") }
     }
 }

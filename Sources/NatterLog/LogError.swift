@@ -1,15 +1,15 @@
 public import NatterLanguage
 public import NatterSystem
 
-/// What can go wrong between a log and its reader.
+/// Why a log cannot be read or written.
 public enum LogError: Error, Equatable, PhraseConvertible {
-    /// A call to the system failed; what is on the disk may still be whole.
+    /// A call to the system failed. The file may still be whole.
     case disk(DiskError)
-    /// Bytes that are there are not what was written.
+    /// The file contains other bytes than were written.
     case damaged(path: String, offset: UInt64, reason: Phrase)
-    /// The file is whole, but of a format that this program does not know.
+    /// The file is whole, but its format is newer than this program.
     case newerFormat(path: String, major: UInt16)
-    /// A block that came over the network breaks a rule of the format.
+    /// A block from the network breaks a rule of the format.
     case malformed(reason: Phrase)
 
     public var phrase: Phrase {
@@ -23,8 +23,20 @@ public enum LogError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// A rule of the format that bytes break, in words; whoever knows the file adds path and offset.
+/// A rule of the format that some bytes break. The caller that knows the file adds path and offset.
 public struct FormatViolation: Error, Equatable {
     public let reason: Phrase
     public init(_ reason: Phrase) { self.reason = reason }
+}
+
+extension Array where Element == UInt8 {
+    /// `withUnsafeBytes` that keeps the type of the thrown error.
+    public func withUnsafeBytesTyped<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let result: Swift.Result<Result, Failure> = withUnsafeBytes { bytes in
+            do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
 }

@@ -1,10 +1,10 @@
 public import NatterModel
 
-/// One message as a log keeps it.
+/// One message as a log stores it.
 public struct Record: Equatable, Sendable {
     public var seq: Seq
     public var time: Timestamp
-    /// UTF-8. An account's name, or for an imported message any label.
+    /// UTF-8. The name of an account; any label for an imported message.
     public var sender: [UInt8]
     /// UTF-8.
     public var text: ArraySlice<UInt8>
@@ -12,7 +12,7 @@ public struct Record: Equatable, Sendable {
     public var isImported: Bool
     /// The message that an edit or a deletion is about.
     public var about: Seq?
-    /// The commit that made it durable, zero where that is not known.
+    /// The commit that made it durable; zero if unknown.
     public var commit: Commit
 
     public init(
@@ -24,17 +24,18 @@ public struct Record: Equatable, Sendable {
     }
 }
 
-/// A run of messages with consecutive seqs, kept by columns: what a block unpacks to, and what a tail is while it waits to
-/// be sealed. A message costs its text and 40 bytes; there is no object for each.
+/// Messages with consecutive seqs, stored by columns. A block unpacks to it, and a tail is one until it is sealed.
+///
+/// A message takes its text and 40 bytes; no message is an object of its own.
 public struct Records: Sendable {
-    /// What is kept of a message besides its text and its sender's name.
+    /// The fixed-width part of a message.
     struct Row: Equatable, Sendable {
         var time: Int64
         var commit: UInt64
         /// 0: none.
         var about: UInt64
         var sender: UInt32
-        /// Where its text ends in `text`; it begins where the one before ends.
+        /// The end of its text in `text`. Its text begins at the end of the text before.
         var textEnd: UInt32
         var kind: UInt8
         var flags: UInt8
@@ -49,7 +50,7 @@ public struct Records: Sendable {
     var rows: [Row] = []
     var text: [UInt8] = []
     var senders: [[UInt8]] = []
-    /// Senders by name; filled when the first record is appended, never for records that are only read.
+    /// Sender numbers by name. Filled when the first record is appended, never for records that are only read.
     private var senderNumbers: [[UInt8]: UInt32] = [:]
 
     public init(firstSeq: Seq) { self.firstSeq = firstSeq }
@@ -60,11 +61,13 @@ public struct Records: Sendable {
 
     public var count: Int { rows.count }
     public var isEmpty: Bool { rows.isEmpty }
-    /// The highest seq; the one before the first if there is no record.
+    /// The highest seq; the seq before the first if there is no record.
     public var lastSeq: Seq { rows.isEmpty ? firstSeq.previous : firstSeq.advanced(by: rows.count - 1) }
     public var textBytes: Int { text.count }
-    /// About how long the columns will be, uncompressed.
-    public var estimatedBytes: Int { text.count + rows.count * 8 }
+    /// The approximate length of the uncompressed columns.
+    public var estimatedBytes: Int { text.count + rows.count * Records.estimatedRowBytes }
+    /// What the columns other than the text take for a message, about.
+    private static let estimatedRowBytes = 8
 
     public mutating func append(
         time: Timestamp, sender: [UInt8], text bytes: some Collection<UInt8>, kind: MessageKind = .text,
@@ -110,7 +113,7 @@ public struct Records: Sendable {
             commit: Commit(row.commit))
     }
 
-    /// The record of a seq; nil if it is not among these.
+    /// The record with this seq; nil if it is not here.
     public subscript(seq: Seq) -> Record? { index(of: seq).map { self[$0] } }
 
     public func index(of seq: Seq) -> Int? {
@@ -129,7 +132,7 @@ public struct Records: Sendable {
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }
 
-    /// The bytes of a text in place, for the length of the call.
+    /// Passes the bytes of a text without copying them. They are valid during the call only.
     public func withText<Result>(
         at index: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
@@ -137,7 +140,7 @@ public struct Records: Sendable {
         return try text.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    /// The newest `limit` bytes of text, cut between messages: what a next segment takes as dictionary.
+    /// The texts of the newest messages, up to `limit` bytes in all. The next segment takes them as its dictionary.
     public func lastText(limit: Int) -> ArraySlice<UInt8> {
         var start = rows.count
         while start > 0 {
@@ -148,7 +151,7 @@ public struct Records: Sendable {
         return start == rows.count ? [] : text[textRange(start).lowerBound...]
     }
 
-    /// A part of them, as records of their own.
+    /// A copy of the records at `range`.
     public func slice(_ range: Range<Int>) -> Records {
         if range == 0..<count { return self }
         var part = Records(firstSeq: firstSeq.advanced(by: range.lowerBound))
@@ -157,20 +160,20 @@ public struct Records: Sendable {
         return part
     }
 
-    /// How many of the records, from `start` on, make one block of about `targetBytes` uncompressed: at least one, and never
-    /// more than a block can hold.
+    /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, at most what
+    /// a block can hold.
     public func blockCount(from start: Int, targetBytes: Int) -> Int {
         var bytes = 0
         var index = start
         while index < rows.count, index - start < BlockHeader.maximumCount {
-            bytes += textRange(index).count + 8
+            bytes += textRange(index).count + Records.estimatedRowBytes
             if bytes > targetBytes, index > start { break }
             index += 1
         }
         return index - start
     }
 
-    /// How many of these have a commit up to and with this one. Commits never fall within a conversation.
+    /// The number of records with this commit or an earlier one. Commits never decrease within a conversation.
     public func count(upTo commit: Commit) -> Int {
         var low = 0
         var high = rows.count
@@ -181,7 +184,7 @@ public struct Records: Sendable {
         return low
     }
 
-    /// How many of the messages with a seq in `range` this sender has sent; imported ones are nobody's.
+    /// The number of messages in `range` that this sender sent. Imported messages count for no sender.
     public func count(by sender: [UInt8], _ range: ClosedRange<Seq>) -> Int {
         guard let number = senders.firstIndex(of: sender) else { return 0 }
         let lower = range.lowerBound.distance(after: firstSeq)
@@ -192,7 +195,7 @@ public struct Records: Sendable {
 
     public var lowestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).min() ?? 0) }
     public var highestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).max() ?? 0) }
-    /// The highest time that a server gave; nil if all were imported.
+    /// The highest time that the server assigned; nil if all messages were imported.
     public var highestServerTime: Timestamp? {
         rows.lazy.filter { $0.flags & Flags.imported == 0 }.map(\.time).max().map { Timestamp(milliseconds: $0) }
     }

@@ -2,14 +2,14 @@ internal import NatterLanguage
 public import NatterModel
 public import NatterSystem
 
-/// One log file of one conversation: a header, perhaps a dictionary, then blocks without a gap. Only ever appended to.
+/// One log file of one conversation: a header, an optional dictionary, then blocks without gaps. It is append-only.
 public final class Segment: Sendable {
-    /// A new file is begun rather than let one grow beyond this.
+    /// A writer begins a new file rather than let one grow beyond this size.
     public static let maximumBytes: UInt64 = 8 << 20
 
     public let header: SegmentHeader
     public let dictionary: LogDictionary
-    /// Where the first block stands.
+    /// The offset of the first block.
     public let bodyOffset: UInt64
     public let file: any DiskFile
     public var path: String { file.path }
@@ -18,8 +18,8 @@ public final class Segment: Sendable {
         (self.header, self.dictionary, self.bodyOffset, self.file) = (header, dictionary, bodyOffset, file)
     }
 
-    /// `logs/<2 hex>/<conversation id>/<first seq, 16 hex>-<generation, 4 hex>.log`, below the data directory. The
-    /// generation tells apart files that begin with the same seq (a second one begun because the first is damaged).
+    /// `logs/<2 hex>/<conversation id>/<first seq, 16 hex>-<generation, 4 hex>.log`, below the data directory. Two files that
+    /// begin with the same seq differ in their generation; that happens when the first one is damaged.
     public static func name(of conversation: ConversationID, firstSeq: Seq, generation: Int) -> String {
         let generation = Hex.encode([UInt8(truncatingIfNeeded: generation >> 8), UInt8(truncatingIfNeeded: generation)])
         return "\(directory(of: conversation))/\(Hex.encode(firstSeq.rawValue))-\(generation).log"
@@ -30,7 +30,7 @@ public final class Segment: Sendable {
         return "logs/\(id.prefix(2))/\(id)"
     }
 
-    /// Makes a file with header and dictionary, durable with its directories when this returns.
+    /// Creates a file with header and dictionary. The file and its directories are durable when this returns.
     public static func create(
         at path: String, header: SegmentHeader, dictionary: LogDictionary, on disk: any Disk
     ) throws(LogError) -> Segment {
@@ -45,8 +45,8 @@ public final class Segment: Sendable {
                 try file.sync()
                 try disk.syncDirectory(directory)
             } catch {
-                // Nobody knows of it yet; left there, each further try would leave one more. Nor may it come back with a
-                // loss of power, after an orderly end that looks for nothing at the next start.
+                // Nothing refers to the file yet, and each retry would leave another one behind. Its removal must be durable,
+                // too: after an orderly shutdown, the next start does not look for files that a power loss brought back.
                 try? disk.remove(path)
                 try? disk.syncDirectory(directory)
                 throw error
@@ -59,7 +59,7 @@ public final class Segment: Sendable {
 
     /// Opens a file and checks header and dictionary.
     ///
-    /// - Parameter spare: the index's copy of the dictionary, for where the file's own is damaged.
+    /// - Parameter spare: the index's copy of the dictionary, in case the file's own is damaged.
     public static func open(
         at path: String, on disk: any Disk, mode: OpenMode = .read, spare: LogDictionary? = nil
     ) throws(LogError) -> Segment {
@@ -86,7 +86,7 @@ public final class Segment: Sendable {
                     try LogDictionary.recordLength(header: bytes)
                 }
             } catch {
-                // How long the record is can't be read either, but the copy's record is as long.
+                // The damaged record does not say how long it is, but the copy's record has the same length.
                 guard let spare, spare.id == header.dictionary else { throw error }
                 recordLength = spare.encode().count
             }
@@ -110,8 +110,8 @@ public final class Segment: Sendable {
         }
     }
 
-    /// Writes blocks one after the other from `offset` on; durable only after `sync`.
-    /// - Returns: where the next one will stand.
+    /// Writes blocks one after the other from `offset`. They are durable only after `sync`.
+    /// - Returns: the offset of the next block.
     public func append(_ blocks: [Block], at offset: UInt64) throws(LogError) -> UInt64 {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(blocks.reduce(0) { $0 + $1.header.totalLength })
@@ -123,16 +123,16 @@ public final class Segment: Sendable {
         return offset + UInt64(bytes.count)
     }
 
-    /// Puts another header in a block's place, in a file that nobody reads yet: what the block holds stays, its place in the
-    /// conversation is another.
+    /// Replaces the header of a block in a file that has no reader yet. The content of the block stays; its place in the
+    /// conversation changes.
     public func replaceHeader(_ header: BlockHeader, at offset: UInt64) throws(LogError) {
         do throws(DiskError) { try file.write(header.encode(), at: offset) } catch { throw .disk(error) }
     }
 
-    /// The same for the file's own header, which stays as long as it is.
+    /// Replaces the file's own header by one of the same length.
     public func replaceHeader(_ header: SegmentHeader) throws(LogError) {
         let bytes = header.encode()
-        precondition(bytes.count == self.header.encode().count, "what follows the header stays in its place")
+        precondition(bytes.count == self.header.encode().count, "the new header has another length")
         do throws(DiskError) { try file.write(bytes, at: 0) } catch { throw .disk(error) }
     }
 
@@ -140,9 +140,10 @@ public final class Segment: Sendable {
         do throws(DiskError) { try file.sync() } catch { throw .disk(error) }
     }
 
-    /// Reads the block at `offset` and checks that it is whole, of this conversation, and begins where it should.
+    /// Reads the block at `offset`. Checks that it is whole, that it belongs to this conversation, and that it begins with
+    /// `firstSeq`.
     ///
-    /// - Parameter length: header and stored bytes, as the index has it; nil to take the header's word.
+    /// - Parameter length: the length of header and stored bytes according to the index; nil to rely on the header.
     public func block(at offset: UInt64, length: Int? = nil, firstSeq: Seq? = nil) throws(LogError) -> Block {
         let bytes = try Segment.read(
             file,
@@ -180,17 +181,5 @@ public final class Segment: Sendable {
 
     private static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(LogError) -> [UInt8] {
         do throws(DiskError) { return try file.read(count: max(0, count), at: offset) } catch { throw .disk(error) }
-    }
-}
-
-extension Array where Element == UInt8 {
-    /// `withUnsafeBytes` that keeps the type of what is thrown.
-    public func withUnsafeBytesTyped<Result, Failure: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        let result: Swift.Result<Result, Failure> = withUnsafeBytes { bytes in
-            do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
-        }
-        return try result.get()
     }
 }

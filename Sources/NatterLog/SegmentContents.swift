@@ -1,21 +1,21 @@
 internal import NatterModel
 internal import NatterSystem
 
-/// What can be told of a log file by its bytes alone, whatever has happened to it: for making an index again, and for repair.
+/// What a log file's bytes alone say about it, however damaged it is. Rebuilding an index and repair use it.
 ///
-/// Reading a file goes by the index and stops at what it does not expect; this goes through all of it and takes each block
-/// that is whole, in whatever order they stand.
+/// A normal reader follows the index and stops at the first unexpected byte. This type goes through the whole file and takes
+/// every whole block, in any order.
 public struct SegmentContents: Sendable {
     public let bytes: [UInt8]
-    /// nil where it can't be read.
+    /// nil if it cannot be read.
     public let header: SegmentHeader?
-    /// The file's own dictionary; nil where it should have one that can't be read.
+    /// The file's own dictionary; nil if the file should have one and it cannot be read.
     public let dictionary: LogDictionary?
-    /// Where the first block should stand, as far as that can be told.
+    /// The offset of the first block, as far as the bytes show it.
     public let bodyOffset: Int
-    /// Whole blocks, of whatever conversation: their headers' checksums and those of their stored bytes are right.
+    /// Whole blocks of any conversation: the checksums of header and stored bytes are right.
     public let blocks: [BlockPlace]
-    /// Bytes behind the header that belong to none of it, in ascending order.
+    /// Ranges after the header that belong to no block, in ascending order.
     public let loose: [Range<Int>]
 
     public init(_ bytes: [UInt8], path: String) {
@@ -36,14 +36,14 @@ public struct SegmentContents: Sendable {
         (blocks, loose) = SegmentContents.blocks(in: bytes, from: start)
     }
 
-    /// The block that stands at a place.
+    /// The block at a place.
     public func block(_ place: BlockPlace) -> Block {
         let start = Int(place.offset) + BlockHeader.byteCount
         return Block(header: place.header, stored: Array(bytes[start..<start + place.header.storedLength]))
     }
 
-    /// The dictionary's record, which begins at `start`, or, where the header before it can't be read, somewhere behind it.
-    /// - Returns: nil where no record is found; a nil dictionary where its header is whole and its content is not.
+    /// Finds the dictionary's record. It begins at `start`; if the file's header cannot be read, it begins somewhere behind it.
+    /// - Returns: nil if there is no record; a nil dictionary if its header is whole but its content is not.
     private static func dictionary(
         in bytes: UnsafeRawBufferPointer, from start: Int
     ) -> (dictionary: LogDictionary?, end: Int)? {
@@ -89,7 +89,7 @@ public struct SegmentContents: Sendable {
         return Checksum.crc32c(stored) == header.storedChecksum ? header : nil
     }
 
-    /// Where the next block may begin.
+    /// The offset of the next possible block.
     private static func nextMagic(in bytes: UnsafeRawBufferPointer, after offset: Int) -> Int {
         var index = offset + 1
         let magic = BlockHeader.magic

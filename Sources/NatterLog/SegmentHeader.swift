@@ -1,35 +1,56 @@
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
-internal import NatterSystem
 
-/// What a segment file begins with: 128 bytes of fixed fields, three names, a checksum. natter-log(5) has the table.
+/// The header of a segment file. It says which conversation the messages belong to, so that the index can be rebuilt from the
+/// files alone.
 ///
-/// It says whose messages these are, so that the index can be made again from the files alone.
+/// On disk, integers are little-endian. See natter-log(5).
+///
+///     offset  size  field
+///     ------  ----  ---------------------------------------------------------------
+///          0     8  magic
+///          8     2  major version of the format
+///         10     2  minor version
+///         12     4  length of the header, from the magic to the checksum
+///         16    16  store's id
+///         32    16  conversation's id
+///         48     8  epoch
+///         56     8  first seq
+///         64    32  hash chain before the first message
+///         96     8  time of creation, milliseconds since 1970
+///        104    16  dictionary's id; zeros if no dictionary follows
+///        120     1  kind of conversation
+///        121     7  reserved, zero
+///        128        name, first user, second user: each a LEB128 length and UTF-8
+///          …     4  CRC-32C of all bytes above
 public struct SegmentHeader: Equatable, Sendable {
-    /// A reader refuses a major that it does not know.
+    /// A reader refuses a major version that it does not know.
     public static let major: UInt16 = 1
-    /// Moves until format 1 is frozen; says who wrote the file, and nobody refuses it.
+    /// Changes until format 1 is frozen. It says which program wrote the file; no reader refuses a file because of it.
     public static let minor: UInt16 = 0
-    /// First byte not ASCII, a CR LF, a Ctrl-Z: each kind of text-mode copying damages one of them.
+    /// A byte above ASCII, CR LF and Ctrl-Z: each kind of text-mode copying damages one of them.
     static let magic: [UInt8] = [0x89, 0x4E, 0x41, 0x54, 0x54, 0x0D, 0x0A, 0x1A]
     static let fixedBytes = 128
     public static let maximumBytes = 512
+    private static let reservedBytes = 7
+    /// Three empty names and the checksum.
+    private static let minimumBytes = fixedBytes + 3 + HeaderFields.checksumBytes
 
     public var store: StoreID
     public var conversation: ConversationID
     public var epoch: Epoch
-    /// The seq of the first block's first message.
+    /// The first seq of the first block.
     public var firstSeq: Seq
-    /// The chain before it.
+    /// The hash chain before it.
     public var hashBefore: Digest
     public var created: Timestamp
-    /// The dictionary of the record that follows; none: no record follows.
+    /// The dictionary in the record that follows; `.none` if no record follows.
     public var dictionary: DictionaryID
     public var kind: ConversationKind
-    /// The conversation's name when the file was made; empty for a personal one.
+    /// The conversation's name when the file was created; empty for a personal conversation.
     public var name: String
-    /// Both users of a personal conversation, in byte order; one of them twice for a notebook; none otherwise.
+    /// The two users of a personal conversation in byte order, the same user twice for a notebook; otherwise empty.
     public var users: [String]
 
     public init(
@@ -50,7 +71,7 @@ public struct SegmentHeader: Equatable, Sendable {
         var bytes = SegmentHeader.magic
         bytes.append(littleEndian: SegmentHeader.major)
         bytes.append(littleEndian: SegmentHeader.minor)
-        bytes.append(littleEndian: UInt32(SegmentHeader.fixedBytes + names.count + 4))
+        bytes.append(littleEndian: UInt32(SegmentHeader.fixedBytes + names.count + HeaderFields.checksumBytes))
         bytes += store.bytes
         bytes += conversation.bytes
         bytes.append(littleEndian: epoch.rawValue)
@@ -58,9 +79,10 @@ public struct SegmentHeader: Equatable, Sendable {
         bytes += hashBefore.bytes
         bytes.append(littleEndian: created.milliseconds)
         bytes += dictionary.bytes
-        bytes += [kind.rawValue, 0, 0, 0, 0, 0, 0, 0]
+        bytes.append(kind.rawValue)
+        bytes += repeatElement(0, count: SegmentHeader.reservedBytes)
         bytes += names
-        bytes.append(littleEndian: Checksum.crc32c(bytes))
+        bytes.appendChecksum()
         return bytes
     }
 
@@ -73,42 +95,62 @@ public struct SegmentHeader: Equatable, Sendable {
     public static func decode(
         _ bytes: UnsafeRawBufferPointer, path: String
     ) throws(LogError) -> (header: SegmentHeader, length: Int) {
-        func damaged(_ reason: Phrase) -> LogError { .damaged(path: path, offset: 0, reason: reason) }
-        guard bytes.starts(with: magic) else { throw damaged("this is no natter log") }
-        var reader = ByteReader(bytes)
-        _ = reader.slice(8)
-        guard let major = reader.integer(UInt16.self), reader.integer(UInt16.self) != nil,
-            let length = reader.integer(UInt32.self).map({ Int($0) })
-        else { throw damaged("the file's header is cut short") }
-        // Magic, major, length and the checksum at the end of it are the same in every format, so that a flipped bit does not
-        // pass for a newer one.
-        guard length >= fixedBytes + 7, length <= maximumBytes, length <= bytes.count else {
-            throw damaged("the length of the file's header is out of range")
+        let found: UInt16
+        do throws(FormatViolation) {
+            let whole = try checked(bytes)
+            found = whole.major
+            if found == major { return (try SegmentHeader(fields: whole.bytes), whole.bytes.count) }
+        } catch {
+            throw .damaged(path: path, offset: 0, reason: error.reason)
         }
-        let checked = UnsafeRawBufferPointer(rebasing: bytes[..<(length - 4)])
-        let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: length - 4, as: UInt32.self))
-        guard Checksum.crc32c(checked) == checksum else { throw damaged("the checksum of the file's header differs") }
-        guard major == SegmentHeader.major else { throw .newerFormat(path: path, major: major) }
-        guard let store = reader.slice(16).flatMap({ StoreID(bytes: $0) }),
-            let conversation = reader.slice(16).flatMap({ ConversationID(bytes: $0) }),
-            let epoch = reader.integer(UInt64.self), let firstSeq = reader.integer(UInt64.self), firstSeq > 0,
-            let hashBefore = reader.slice(32).flatMap({ Digest(bytes: $0) }), let created = reader.integer(Int64.self),
-            let dictionary = reader.slice(16).flatMap({ DictionaryID(bytes: $0) }),
-            let kind = reader.byte().flatMap({ ConversationKind(rawValue: $0) }),
-            let flags = reader.slice(7), flags.allSatisfy({ $0 == 0 })
-        else { throw damaged("a field of the file's header is out of range") }
-        var names: [String] = []
-        for _ in 0..<3 {
-            guard let count = reader.leb128(), let field = reader.slice(Int(clamping: count)),
-                let name = String(validating: field, as: UTF8.self)
-            else { throw damaged("a name in the file's header is malformed") }
-            names.append(name)
+        throw .newerFormat(path: path, major: found)
+    }
+
+    /// Magic, major version, length and the checksum at the end are the same in every format. They are checked first, so that
+    /// a flipped bit does not look like a newer format.
+    private static func checked(
+        _ bytes: UnsafeRawBufferPointer
+    ) throws(FormatViolation) -> (bytes: UnsafeRawBufferPointer, major: UInt16) {
+        guard bytes.starts(with: magic) else { throw FormatViolation("this is no natter log") }
+        var fields = HeaderFields(bytes, cutShort: FormatViolation("the file's header is cut short"))
+        _ = try fields.bytes(magic.count)
+        let major = try fields.integer(UInt16.self)
+        _ = try fields.integer(UInt16.self)
+        let length = Int(try fields.integer(UInt32.self))
+        guard length >= minimumBytes, length <= maximumBytes, length <= bytes.count else {
+            throw FormatViolation("the length of the file's header is out of range")
         }
-        guard reader.offset == length - 4 else { throw damaged("the file's header is longer than its fields") }
-        let header = SegmentHeader(
-            store: store, conversation: conversation, epoch: Epoch(rawValue: epoch), firstSeq: Seq(firstSeq),
-            hashBefore: hashBefore, created: Timestamp(milliseconds: created), dictionary: dictionary, kind: kind,
-            name: names[0], users: kind == .personal ? Array(names[1...]) : [])
-        return (header, length)
+        guard bytes.first(length).hasValidChecksum else {
+            throw FormatViolation("the checksum of the file's header differs")
+        }
+        return (bytes.first(length), major)
+    }
+
+    private init(fields bytes: UnsafeRawBufferPointer) throws(FormatViolation) {
+        let outOfRange = FormatViolation("a field of the file's header is out of range")
+        let end = bytes.count - HeaderFields.checksumBytes
+        var fields = HeaderFields(bytes.first(end), cutShort: outOfRange)
+        _ = try fields.bytes(SegmentHeader.magic.count)
+        _ = (try fields.integer(UInt16.self), try fields.integer(UInt16.self), try fields.integer(UInt32.self))
+        store = try fields.identifier(StoreID.self)
+        conversation = try fields.identifier(ConversationID.self)
+        epoch = Epoch(rawValue: try fields.integer(UInt64.self))
+        firstSeq = Seq(try fields.integer(UInt64.self))
+        hashBefore = try fields.digest()
+        created = Timestamp(milliseconds: try fields.integer(Int64.self))
+        dictionary = try fields.identifier(DictionaryID.self)
+        guard firstSeq > .zero, let kind = ConversationKind(rawValue: try fields.integer(UInt8.self)),
+            try fields.bytes(SegmentHeader.reservedBytes).allSatisfy({ $0 == 0 })
+        else { throw outOfRange }
+        self.kind = kind
+        var names = HeaderFields(
+            UnsafeRawBufferPointer(rebasing: bytes[fields.offset..<end]),
+            cutShort: FormatViolation("a name in the file's header is malformed"))
+        name = try names.text()
+        let pair = [try names.text(), try names.text()]
+        users = kind == .personal ? pair : []
+        guard fields.offset + names.offset == end else {
+            throw FormatViolation("the file's header is longer than its fields")
+        }
     }
 }

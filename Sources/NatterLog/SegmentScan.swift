@@ -3,7 +3,7 @@ public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// A block as it was found in a file: where, and what its header says.
+/// A block that was found in a file: its offset and its header.
 public struct BlockPlace: Sendable, Equatable {
     public let offset: UInt64
     public let header: BlockHeader
@@ -12,24 +12,24 @@ public struct BlockPlace: Sendable, Equatable {
     public var end: UInt64 { offset + UInt64(header.totalLength) }
 }
 
-/// How the bytes of a file end, from some offset on.
+/// How a file ends.
 public enum SegmentEnd: Sendable, Equatable {
     /// The last block ends with the file.
     case clean
-    /// What follows the last block is the beginning of another, or nothing but zeros: a write that a crash cut short.
+    /// After the last block comes the beginning of another one, or only zeros: a torn write.
     case torn(offset: UInt64, length: UInt64)
-    /// What follows is neither: somebody wrote over it, or bits fell.
+    /// After the last block come other bytes: bit rot, or a foreign write.
     case damaged(offset: UInt64, length: UInt64, reason: Phrase)
 }
 
 extension Segment {
-    /// Reads block after block from `offset` on, each checked as far as its checksums go and as the valid successor of
-    /// the one before: seq follows seq, hash follows hash.
+    /// Reads blocks one after the other from `offset`. Checks the checksums of each, and that seq and hash chain continue
+    /// those of the block before.
     ///
     /// - Parameters:
-    ///   - expectedSeq: what the first of them must begin with.
-    ///   - expectedHash: the chain before it, where that is known.
-    ///   - visit: gets each block; false stops the scan.
+    ///   - expectedSeq: the first seq of the first block.
+    ///   - expectedHash: the hash chain before it, if known.
+    ///   - visit: gets each block; it returns false to stop the scan.
     /// - Returns: how the file ends.
     public func scan(
         from offset: UInt64, expectedSeq: Seq, expectedHash: Digest? = nil,
@@ -62,14 +62,14 @@ extension Segment {
         return .clean
     }
 
-    /// Whether the rest of the file looks like a write that did not finish: a header with a part of what it promises, a
-    /// part of a header, or zeros (the size of a file may reach the disk before its content).
+    /// Whether the rest of the file looks like a torn write: a header with a part of its bytes, a part of a header, or zeros.
+    /// Zeros appear because the size of a file can reach the disk before its content.
     private func isTorn(from offset: UInt64, size: UInt64) -> Bool {
         let length = Int(clamping: min(size - offset, UInt64(BlockHeader.byteCount + BlockHeader.maximumRawLength)))
         guard let bytes = try? file.read(count: length, at: offset) else { return false }
         if bytes.allSatisfy({ $0 == 0 }) {
-            // No write is longer than a file may be, so more zeros than that have another cause. (And whoever moves them
-            // aside holds them in memory.)
+            // No write is longer than a whole file may be, so more zeros have another cause. Quarantine also holds these
+            // bytes in memory.
             return size - offset <= Segment.maximumBytes && isZeros(from: offset + UInt64(length), to: size)
         }
         guard size - offset == UInt64(length) else { return false }
@@ -78,7 +78,7 @@ extension Segment {
             try BlockHeader(decoding: bytes)
         }
         guard let header else { return false }
-        // All of it there and yet wrong: a torn write leaves zeros where pages did not arrive.
+        // The block is complete but wrong. A torn write leaves zeros in place of pages that did not reach the disk.
         return header.totalLength > bytes.count || bytes[BlockHeader.byteCount...].suffix(4_096).allSatisfy { $0 == 0 }
     }
 
@@ -94,7 +94,7 @@ extension Segment {
         return true
     }
 
-    /// The offset of the next thing after `offset` that is a whole, valid block header; for a scan past damage.
+    /// The next valid block header after `offset`. Lets a scan continue past damage.
     public func nextBlock(after offset: UInt64) throws(LogError) -> BlockPlace? {
         do throws(DiskError) {
             let size = try file.size()

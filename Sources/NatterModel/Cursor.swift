@@ -1,8 +1,15 @@
 /// A place in one conversation: "everything up to this message has been seen".
 ///
-/// Opaque to whoever holds it. Inside: a version, the first half of the conversation's id, the seq, the first eight bytes
-/// of the hash chain at that seq, a check value; in base64url. The hash is what makes it safe: a server that was put
-/// back to an earlier state and went on differently has another hash at the same seq.
+/// Clients treat it as opaque. On the wire it is the base64url of:
+///
+///     1 byte     version, 0x11
+///     8 bytes    first half of the conversation's id, little-endian
+///     LEB128     seq
+///     8 bytes    first eight bytes of the hash chain at that seq, little-endian
+///     4 bytes    check value
+///
+/// The hash makes the cursor safe: a server that was restored from a backup and then took other messages has another hash
+/// at the same seq.
 public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
     public let conversationPrefix: UInt64
     public let seq: Seq
@@ -12,7 +19,7 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
         (conversationPrefix, self.seq, self.hashPrefix) = (conversation.high, seq, hashPrefix)
     }
 
-    /// nil for anything that no server of this version has given out.
+    /// nil for any text that no server of this version gives out.
     public init?(_ text: some StringProtocol) {
         guard let fields = CursorText.decode(text, version: CursorText.message) else { return nil }
         let parsed: (UInt64, UInt64, UInt64)? = fields.withUnsafeBytes { bytes in
@@ -39,8 +46,19 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
 
 /// A place in the whole store, for `sync`: "everything up to this commit has been seen".
 ///
-/// While an answer that did not fit is being continued, it also says how far: towards `target`, conversations in the order
-/// of their ids, up to and with `seq` of `conversation`.
+/// Clients treat it as opaque. On the wire it is the base64url of:
+///
+///     1 byte     version, 0x21
+///     8 bytes    first half of the store's id, little-endian
+///     8 bytes    epoch, little-endian
+///     LEB128     commit
+///     LEB128     target commit           }  only while an answer that did not fit is continued
+///     16 bytes   conversation's id       }
+///     LEB128     seq                     }
+///     4 bytes    check value
+///
+/// A continuation says how far the client is towards `target`: conversations come in the order of their ids, and the client
+/// has everything up to and including `seq` of `conversation`.
 public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     public struct Continuation: Hashable, Sendable {
         public let target: Commit
@@ -61,7 +79,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
         (storePrefix, self.epoch, self.commit, self.continuation) = (store.high, epoch, commit, continuation)
     }
 
-    /// nil for anything that no server of this version has given out.
+    /// nil for any text that no server of this version gives out.
     public init?(_ text: some StringProtocol) {
         guard let fields = CursorText.decode(text, version: CursorText.store) else { return nil }
         let parsed: StoreCursor? = fields.withUnsafeBytes { bytes in
@@ -71,7 +89,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
             else { return nil }
             var continuation: Continuation?
             if !reader.isAtEnd {
-                guard let target = reader.leb128(), let id = reader.slice(16).flatMap({ ConversationID(bytes: $0) }),
+                guard let target = reader.leb128(), let id = reader.identifier(ConversationID.self),
                     let seq = reader.leb128(), reader.isAtEnd
                 else { return nil }
                 continuation = Continuation(target: Commit(target), conversation: id, seq: Seq(seq))
@@ -103,11 +121,13 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     public func isOf(_ store: StoreID) -> Bool { storePrefix == store.high }
 }
 
-/// The outer form that all cursors share: base64url of a version byte, the fields, and four bytes of FNV-1a over both, so
-/// that a cursor cut short or mistyped is told apart from a foreign one.
+/// The outer form of all cursors: base64url of a version byte, the fields, and a check value over both. The check value, a
+/// 32-bit FNV-1a, detects a cursor that was cut short or mistyped.
 private enum CursorText {
     static let message: UInt8 = 0x11
     static let store: UInt8 = 0x21
+    private static let checkBytes = 4
+    private static let longestText = 128
 
     static func encode(_ fields: [UInt8], version: UInt8) -> String {
         var bytes = [version] + fields
@@ -116,13 +136,13 @@ private enum CursorText {
     }
 
     static func decode(_ text: some StringProtocol, version: UInt8) -> [UInt8]? {
-        guard text.utf8.count <= 128, let bytes = Base64URL.decode(String(text)), bytes.count > 5, bytes[0] == version
-        else {
-            return nil
-        }
+        guard text.utf8.count <= longestText, let bytes = Base64URL.decode(String(text)),
+            bytes.count > 1 + checkBytes, bytes[0] == version
+        else { return nil }
+        let checked = bytes.dropLast(checkBytes)
         var expected: [UInt8] = []
-        expected.append(littleEndian: check(bytes.dropLast(4)))
-        return Array(bytes.suffix(4)) == expected ? Array(bytes[1..<bytes.count - 4]) : nil
+        expected.append(littleEndian: check(checked))
+        return bytes.suffix(checkBytes) == expected[...] ? Array(checked.dropFirst()) : nil
     }
 
     private static func check(_ bytes: some Sequence<UInt8>) -> UInt32 {

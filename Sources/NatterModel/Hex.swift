@@ -11,22 +11,17 @@ public enum Hex {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// All 16 digits of a number, so that names made of it sort as the numbers do.
+    /// All 16 digits of a number, so that these texts sort as the numbers do.
     public static func encode(_ value: UInt64) -> String {
         encode((0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64(56 - 8 * $0)) })
     }
 
-    /// - Returns: nil for an odd number of digits or anything that is not one of `0-9a-f`.
+    /// - Returns: nil for an odd number of digits, or for a character other than `0-9a-f`.
     public static func decode(_ text: some StringProtocol) -> [UInt8]? {
         var bytes: [UInt8] = []
         var upper: UInt8?
         for character in text.utf8 {
-            let digit: UInt8
-            switch character {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = character - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = character - UInt8(ascii: "a") + 10
-            default: return nil
-            }
+            guard let digit = character.hexDigitValue, !character.isASCIIUppercase else { return nil }
             if let high = upper {
                 bytes.append(high << 4 | digit)
                 upper = nil
@@ -65,8 +60,8 @@ public enum Base64URL {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// - Returns: nil for a foreign character, an impossible length, or bits left over that are not zero, so that two
-    ///   different strings never stand for the same bytes.
+    /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. Two
+    ///   different strings therefore never decode to the same bytes.
     public static func decode(_ text: String) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count * 3 / 4)

@@ -1,4 +1,4 @@
-/// 128 random bits that name a thing for ever; written as 32 hexadecimal digits.
+/// 128 random bits that identify a thing for ever, written as 32 hexadecimal digits.
 public protocol Identifier128: Hashable, Sendable, Comparable, CustomStringConvertible {
     var high: UInt64 { get }
     var low: UInt64 { get }
@@ -6,9 +6,11 @@ public protocol Identifier128: Hashable, Sendable, Comparable, CustomStringConve
 }
 
 extension Identifier128 {
+    public static var byteCount: Int { 16 }
+
     /// Exactly 16 bytes, most significant first; nil for any other count.
     public init?(bytes: some Collection<UInt8>) {
-        guard bytes.count == 16 else { return nil }
+        guard bytes.count == Self.byteCount else { return nil }
         var high: UInt64 = 0
         var low: UInt64 = 0
         for (index, byte) in bytes.enumerated() {
@@ -17,9 +19,9 @@ extension Identifier128 {
         self.init(high: high, low: low)
     }
 
-    /// Exactly 32 lower-case hexadecimal digits; nil for anything else, so that one thing has one name.
+    /// Exactly 32 lower-case hexadecimal digits; nil for anything else, so that an id has one form only.
     public init?(hex: some StringProtocol) {
-        guard let bytes = Hex.decode(hex), bytes.count == 16 else { return nil }
+        guard let bytes = Hex.decode(hex) else { return nil }
         self.init(bytes: bytes)
     }
 
@@ -29,13 +31,9 @@ extension Identifier128 {
 
     public var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(16)
-        for shift in stride(from: 56, through: 0, by: -8) {
-            bytes.append(UInt8(truncatingIfNeeded: high >> UInt64(shift)))
-        }
-        for shift in stride(from: 56, through: 0, by: -8) {
-            bytes.append(UInt8(truncatingIfNeeded: low >> UInt64(shift)))
-        }
+        bytes.reserveCapacity(Self.byteCount)
+        bytes.append(littleEndian: high.byteSwapped)
+        bytes.append(littleEndian: low.byteSwapped)
         return bytes
     }
 
@@ -43,14 +41,14 @@ extension Identifier128 {
     public var description: String { Hex.encode(bytes) }
 }
 
-/// Names one store: made when a data directory is made, kept by its backups and replicas.
+/// Identifies one store. It is made with the data directory, and the store's backups and replicas keep it.
 public struct StoreID: Identifier128 {
     public let high: UInt64
     public let low: UInt64
     public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 }
 
-/// Names one conversation for ever: files, cursors and keys go by it, never by the conversation's name.
+/// Identifies one conversation for ever. Files, cursors and keys use it, never the conversation's name.
 public struct ConversationID: Identifier128 {
     public let high: UInt64
     public let low: UInt64

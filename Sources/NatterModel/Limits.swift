@@ -10,21 +10,21 @@ public enum Limits {
     public static let passwordBytes = 8...1_024
     /// Bytes of a request's body, and of one line where lines are streamed.
     public static let bodyBytes = 1 << 20
-    /// Messages (users, conversations) on one page.
+    /// Messages, users or conversations on one page.
     public static let pageLimit = 1_000
     public static let defaultPage = 100
-    /// Seconds that a request may wait for news.
+    /// Seconds that a request may wait for new messages.
     public static let waitSeconds = 0...60
-    /// Bytes of one answer of `sync`, about; a whole block is never cut for it.
+    /// Approximate bytes of one answer of `sync`; a block is never split for it.
     public static let syncBytes = 16 << 20
-    /// The same where blocks are asked for: less, because only a whole answer moves a cursor, and a client that takes a few
-    /// MiB at a time must get ahead.
+    /// The same for a client that asks for blocks. It is smaller because only a complete answer moves a cursor, and a client
+    /// that reads a few MiB at a time must make progress.
     public static let syncBlockBytes = 4 << 20
     /// How far an imported time may lie ahead of the clock.
     public static let importAheadMilliseconds: Int64 = 86_400_000
 }
 
-/// A key that makes a repeated send harmless: 1–64 printable ASCII bytes, spaces included.
+/// A key that makes a repeated send harmless: 1 to 64 printable ASCII bytes, including spaces.
 public struct IdempotencyKey: Hashable, Sendable {
     public let text: String
 

@@ -11,22 +11,73 @@ public struct Message: Equatable, Sendable {
     public var kind: MessageKind
     /// The message that an edit or a deletion is about.
     public var about: Seq?
-    /// Whether it came by `natterd import`: then the sender is a label, not an account.
+    /// Whether `natterd import` brought it. The sender is then a label, not an account.
     public var isImported: Bool
 
     public init(
         conversation: String, conversationID: ConversationID, seq: Seq, cursor: MessageCursor, time: Timestamp,
         sender: String, text: String, kind: MessageKind = .text, about: Seq? = nil, isImported: Bool = false
     ) {
-        self.conversation = conversation
-        self.conversationID = conversationID
-        self.seq = seq
-        self.cursor = cursor
-        self.time = time
-        self.sender = sender
-        self.text = text
-        self.kind = kind
-        self.about = about
-        self.isImported = isImported
+        (self.conversation, self.conversationID) = (conversation, conversationID)
+        (self.seq, self.cursor, self.time) = (seq, cursor, time)
+        (self.sender, self.text, self.kind) = (sender, text, kind)
+        (self.about, self.isImported) = (about, isImported)
+    }
+}
+
+/// The kind of a conversation. Log files and the database store the numbers.
+public enum ConversationKind: UInt8, Sendable, CaseIterable {
+    /// Open to everyone; a store has exactly one.
+    case general = 0
+    case group = 1
+    /// Between two users, or one user's notebook.
+    case personal = 2
+
+    public var name: String {
+        switch self {
+        case .general: "general"
+        case .group: "group"
+        case .personal: "personal"
+        }
+    }
+
+    public init?(name: String) {
+        guard let kind = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = kind
+    }
+}
+
+/// The kind of a message. Later versions may add kinds: a reader counts and skips numbers that it does not know.
+public struct MessageKind: RawRepresentable, Hashable, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    public static let text = MessageKind(rawValue: 0)
+    /// A change of the conversation itself. Its text is `VERB` or `VERB NAME`, for example `added bob`.
+    public static let event = MessageKind(rawValue: 1)
+    /// Gives the message that it is about a new text.
+    public static let edit = MessageKind(rawValue: 2)
+    /// Deletes the message that it is about.
+    public static let delete = MessageKind(rawValue: 3)
+
+    public var name: String {
+        switch self {
+        case .text: "text"
+        case .event: "event"
+        case .edit: "edit"
+        case .delete: "delete"
+        default: "kind-\(rawValue)"
+        }
+    }
+
+    public init?(name: String) {
+        let known: [MessageKind] = [.text, .event, .edit, .delete]
+        if let kind = known.first(where: { $0.name == name }) {
+            self = kind
+        } else if name.hasPrefix("kind-"), let number = UInt8(name.dropFirst(5)) {
+            self.init(rawValue: number)
+        } else {
+            return nil
+        }
     }
 }

@@ -8,7 +8,7 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
     /// Before the first message.
     public static let zero = Seq(0)
 
-    /// The number that follows. Saturates, so that a number from outside can't overflow it.
+    /// The next number. It saturates, so that a number from outside cannot overflow it.
     public var next: Seq { advanced(by: 1) }
 
     /// The number before this one; zero stays zero.
@@ -19,7 +19,7 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
         return Seq(overflow ? .max : sum)
     }
 
-    /// How many numbers lie after `other` up to this one; 0 if none, and never more than `Int.max`.
+    /// The count of numbers after `other`, up to and including this one; 0 if there are none, at most `Int.max`.
     public func distance(after other: Seq) -> Int {
         rawValue > other.rawValue ? Int(clamping: rawValue - other.rawValue) : 0
     }
@@ -28,7 +28,7 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
     public var description: String { String(rawValue) }
 }
 
-/// A number of the store: every durable batch takes the next one, whatever conversations it touches.
+/// A store-wide number. Every durable batch takes the next one, whichever conversations it changes.
 public struct Commit: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 
@@ -44,9 +44,9 @@ public struct Commit: RawRepresentable, Hashable, Comparable, Sendable, CustomSt
 
 /// One run of a store: the upper 32 bits count the runs, the lower 32 are random.
 ///
-/// A new one begins whenever a server opens the store, because only then may a history that had been acknowledged be
-/// missing (a backup put back, by `restore` or by hand). A cursor whose commit belongs, by our own records, to another
-/// epoch than the cursor says comes from a history that we do not share.
+/// A new epoch begins each time a server opens the store, because acknowledged history can only be missing from then on: the
+/// store may have been restored from a backup. The store records the epoch of each commit. A cursor that names another epoch
+/// for its commit comes from a history that this store does not have.
 public struct Epoch: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 

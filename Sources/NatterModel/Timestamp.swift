@@ -12,14 +12,14 @@ public struct Timestamp: RawRepresentable, Hashable, Comparable, Sendable {
     public var milliseconds: Int64 { rawValue }
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.rawValue < right.rawValue }
 
-    /// Saturating, so that a span from outside can't overflow it.
+    /// Saturates, so that a duration from outside cannot overflow it.
     public func advanced(milliseconds: Int64) -> Timestamp {
         let (sum, overflow) = rawValue.addingReportingOverflow(milliseconds)
         return Timestamp(milliseconds: overflow ? (milliseconds < 0 ? .min : .max) : sum)
     }
 }
 
-/// A date and a time of day of the proleptic Gregorian calendar, without a time zone.
+/// A date and a time of day in the proleptic Gregorian calendar, without a time zone.
 public struct CivilTime: Equatable, Sendable {
     public var year: Int64
     public var month: Int
@@ -31,7 +31,7 @@ public struct CivilTime: Equatable, Sendable {
 
     public init(year: Int64, month: Int, day: Int) { (self.year, self.month, self.day) = (year, month, day) }
 
-    /// Splits milliseconds since the epoch; `days_from_civil` turned round.
+    /// Splits milliseconds since 1970 into fields (Hinnant's `civil_from_days`).
     ///
     /// - SeeAlso: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     public init(milliseconds: Int64) {
@@ -57,7 +57,7 @@ public struct CivilTime: Equatable, Sendable {
         hour = rest / 3_600_000
     }
 
-    /// Days since 1970-01-01 of this date. The year must lie within ±10,000 years or so: callers bound what they read.
+    /// Days from 1970-01-01 to this date. The caller has checked that the year is within about ±10,000.
     public var daysSinceEpoch: Int64 {
         let shiftedYear = month <= 2 ? year - 1 : year
         let era = (shiftedYear >= 0 ? shiftedYear : shiftedYear - 399) / 400
@@ -68,13 +68,13 @@ public struct CivilTime: Equatable, Sendable {
         return era * 146_097 + dayOfEra - 719_468
     }
 
-    /// The moment at which a clock of UTC shows this.
+    /// The moment at which a UTC clock shows this date and time.
     public var utc: Timestamp {
         let seconds = daysSinceEpoch * 86_400 + Int64(hour * 3_600 + minute * 60 + second)
         return Timestamp(milliseconds: seconds * 1_000 + Int64(millisecond))
     }
 
-    /// Whether every field is in its range, the day in its month.
+    /// Whether every field is in its range and the day exists in its month.
     public var isValid: Bool {
         guard (0...9_999).contains(year), (1...12).contains(month), day >= 1, (0...23).contains(hour),
             (0...59).contains(minute), (0...59).contains(second), (0...999).contains(millisecond)
@@ -86,7 +86,7 @@ public struct CivilTime: Equatable, Sendable {
 }
 
 extension Timestamp {
-    /// `2026-11-20T07:24:05.123Z`. A moment outside `range` is written as the nearest one inside.
+    /// `2026-11-20T07:24:05.123Z`. A moment outside `range` is written as the nearest moment inside it.
     public var rfc3339: String {
         let time = CivilTime(
             milliseconds: min(max(self, Timestamp.range.lowerBound), Timestamp.range.upperBound).rawValue)
@@ -117,17 +117,17 @@ extension Timestamp {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Reads the date-time of RFC 3339 section 5.6: `2026-11-20T07:24:05.123Z`, `2026-11-20t07:24:05+03:00`; a space
-    /// may stand for the `T`. Digits of the fraction after the third are dropped; second 60 counts as 59.
+    /// Reads a date-time of RFC 3339 section 5.6, such as `2026-11-20T07:24:05.123Z` or `2026-11-20t07:24:05+03:00`. A space
+    /// may replace the `T`. Digits of the fraction after the third are ignored; second 60 counts as 59.
     ///
-    /// - Returns: nil for anything else, or a moment outside `range`.
+    /// - Returns: nil for any other text, or for a moment outside `range`.
     public init?(rfc3339 text: some StringProtocol) {
         var bytes = Array(text.utf8)[...]
         func digits(_ count: Int) -> Int? {
             guard bytes.count >= count else { return nil }
             var value = 0
             for byte in bytes.prefix(count) {
-                guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+                guard byte.isASCIIDigit else { return nil }
                 value = value * 10 + Int(byte - UInt8(ascii: "0"))
             }
             bytes = bytes.dropFirst(count)

@@ -1,8 +1,8 @@
-/// Which letters count as the same in a search for a plain string.
+/// Which letters a search for a substring treats as the same.
 enum LetterFolding {
-    /// A regular expression that matches a string, whatever accents its Latin letters have on either side.
+    /// A regular expression that matches a string while ignoring the accents of Latin letters in both string and text.
     ///
-    /// It is for caseless matching: only small letters are named in it.
+    /// Use it with caseless matching: it contains lower-case letters only.
     static func pattern(for text: String) -> String {
         var pattern = ""
         var isAfterLatin = false
@@ -15,7 +15,7 @@ enum LetterFolding {
             } else if "еёЕЁ".unicodeScalars.contains(scalar) {
                 pattern += "[её]"
             } else {
-                // Digits and what is not ASCII have no meaning of their own; '\1' would have.
+                // Escape ASCII characters except digits: a digit has no meaning of its own, but '\1' has.
                 if scalar.isASCII, !("0"..."9").contains(scalar) { pattern += "\\" }
                 pattern.unicodeScalars.append(scalar)
             }
@@ -27,7 +27,7 @@ enum LetterFolding {
 
     private static func isMark(_ scalar: Unicode.Scalar) -> Bool { (0x300...0x36F).contains(scalar.value) }
 
-    /// The letter of a to z that a letter is with or without accents.
+    /// The letter a to z under the accents of a letter.
     private static func latinBase(of scalar: Unicode.Scalar) -> Unicode.Scalar? {
         if ("a"..."z").contains(scalar) { return scalar }
         if ("A"..."Z").contains(scalar) { return Unicode.Scalar(scalar.value | 0x20) }
@@ -41,7 +41,7 @@ enum LetterFolding {
         return nil
     }
 
-    /// The letters that are this one and a mark, as Unicode takes them apart.
+    /// The letters that Unicode decomposes into this letter and marks.
     private static func variants(of base: Unicode.Scalar) -> String {
         switch base {
         case "a": "àáâãäåāăąǎǟǡǻȁȃȧḁạảấầẩẫậắằẳẵặ"

@@ -1,20 +1,21 @@
 internal import CPCRE2
+public import NatterLanguage
 
-/// A regular expression, or a plain string, to be looked for in many texts. To be used by one thread at a time.
+/// A regular expression or a substring to search many texts for. It is not thread-safe.
 ///
-/// The case of letters does not count, in any script; `^` and `$` match at each line of a text. A regular expression can
-/// change both, by `(?-i)` and `(?-m)`. What one text may cost is limited, whatever the pattern is.
+/// Letter case is ignored in every script, and `^` and `$` match at each line of a text. A regular expression can change both
+/// with `(?-i)` and `(?-m)`. The cost for one text is limited, whatever the pattern.
 ///
 /// - SeeAlso: pcre2pattern(3).
 public final class Pattern {
-    /// What one attempt may cost. Texts have 64 KiB at most: a pattern that goes over one a few times stays far below.
+    /// The limits for one attempt. A text has at most 64 KiB, so a reasonable pattern stays far below them.
     private enum Limit {
         static let steps: UInt32 = 1_000_000
         static let depth: UInt32 = 250_000
         static let heapKiB: UInt32 = 65_536
         static let jitStackBytes = 8 << 20
         static let patternBytes = 65_536
-        /// More in one text help nobody to read it.
+        /// More matches than a reader can use in one text.
         static let ranges = 1_000
     }
 
@@ -22,16 +23,15 @@ public final class Pattern {
     private let code: OpaquePointer
     private let context: OpaquePointer
     private let data: OpaquePointer
-    /// nil: the library's own, which is small.
+    /// nil: the library's own stack, which is small.
     private let jitStack: OpaquePointer?
 
-    /// - Throws: `PatternError.invalid`, `.tooLong`, or `.failed` where there is no memory.
+    /// - Throws: `PatternError.invalid`, `.tooLong`, or `.failed` if there is no memory.
     public convenience init(regex: String) throws(PatternError) {
         try self.init(regex, source: regex)
     }
 
-    /// A string that is looked for anywhere in a text, within words too. Accents of Latin letters do not count, and ё is
-    /// the same as е.
+    /// Searches for a string anywhere in a text, also within words. Accents of Latin letters are ignored, and ё equals е.
     public convenience init(substring: String) throws(PatternError) {
         try self.init(LetterFolding.pattern(for: substring), source: substring)
     }
@@ -43,7 +43,7 @@ public final class Pattern {
             pcre2_code_free_8(code)
             throw noMemory
         }
-        // Groups do not matter: only where the whole match lies.
+        // One pair of offsets: only the whole match is needed, no groups.
         guard let data = pcre2_match_data_create_8(1, nil) else {
             pcre2_match_context_free_8(context)
             pcre2_code_free_8(code)
@@ -52,7 +52,7 @@ public final class Pattern {
         pcre2_set_match_limit_8(context, Limit.steps)
         pcre2_set_depth_limit_8(context, Limit.depth)
         pcre2_set_heap_limit_8(context, Limit.heapKiB)
-        // Where the system allows no code to be made, the pattern is interpreted.
+        // If the system forbids generated code, PCRE2 interprets the pattern.
         if pcre2_jit_compile_8(code, PCRE2_JIT_COMPLETE) == 0,
             let stack = pcre2_jit_stack_create_8(32 << 10, Limit.jitStackBytes, nil)
         {
@@ -71,18 +71,18 @@ public final class Pattern {
         pcre2_code_free_8(code)
     }
 
-    /// Whether the pattern is somewhere in a text.
+    /// Whether the text contains a match.
     ///
     /// - Parameter text: UTF-8.
-    /// - Throws: `PatternError.runaway`; `.failed` for what is not UTF-8.
+    /// - Throws: `PatternError.runaway`; `.failed` if the text is not UTF-8.
     public func matches(_ text: UnsafeRawBufferPointer) throws(PatternError) -> Bool {
         try find(in: text, from: 0, options: 0) != nil
     }
 
-    /// Where the pattern is in a text, to show it to the reader.
+    /// Finds the matches in a text, to highlight them.
     ///
-    /// - Returns: ranges of the bytes of its UTF-8, none empty, in order and apart from each other; the first thousand.
-    ///   None any more where looking for the next one would take too long.
+    /// - Returns: byte ranges of its UTF-8, in order, disjoint, not empty; at most a thousand. The list ends early if finding
+    ///   the next match would take too long.
     public func ranges(in text: String) -> [Range<Int>] {
         var text = text
         return text.withUTF8 { ranges(in: UnsafeRawBufferPointer($0)) }
@@ -92,7 +92,7 @@ public final class Pattern {
         var found: [Range<Int>] = []
         var start = 0
         while start <= text.count, found.count < Limit.ranges {
-            // The first search has checked the text.
+            // The first search has checked that the text is UTF-8.
             let options = start == 0 ? 0 : PCRE2_NO_UTF_CHECK
             guard let range = (try? find(in: text, from: start, options: options)) ?? nil else { break }
             if !range.isEmpty { found.append(range) }
@@ -139,6 +139,28 @@ public final class Pattern {
             let count = pcre2_get_error_message_8(code, buffer.baseAddress, buffer.count)
             guard count > 0 else { return "error \(code) of PCRE2" }
             return String(decoding: buffer.prefix(Int(count)), as: UTF8.self)
+        }
+    }
+}
+
+/// Why a search with a pattern fails.
+public enum PatternError: Error, Equatable, PhraseConvertible {
+    /// It is not a regular expression. The offset counts characters, from 0.
+    case invalid(pattern: String, offset: Int, reason: String)
+    case tooLong(beginning: String)
+    /// A text needed too many steps or too much memory.
+    case runaway(pattern: String)
+    /// There is no memory, or the library failed.
+    case failed(pattern: String, reason: String)
+
+    public var phrase: Phrase {
+        switch self {
+        case .invalid(let pattern, let offset, let reason):
+            "'\(pattern)' is not a regular expression: \(reason), at offset \(offset); see pcre2pattern(3)"
+        case .tooLong(let beginning): "what begins with '\(beginning)' is too long to be looked for"
+        case .runaway(let pattern):
+            "'\(pattern)' takes too many steps in one of the messages; repeat less inside of what is repeated itself"
+        case .failed(let pattern, let reason): "cannot look for '\(pattern)': \(reason)"
         }
     }
 }

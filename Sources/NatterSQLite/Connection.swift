@@ -103,7 +103,7 @@ public final class Connection {
         if descriptor >= 0 {
             close(descriptor)
         } else if errno != EEXIST {
-            throw SQLiteError(reason: .cannotOpen, message: DiskError.text(of: errno), path: path)
+            throw SQLiteError(reason: .cannotOpen, message: Errno.current.phrase, path: path)
         }
     }
 

@@ -1,4 +1,5 @@
 public import NatterLanguage
+internal import NatterModel
 internal import NatterSQLite
 
 /// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`). A `-` before any of them excludes
@@ -92,7 +93,7 @@ public struct SearchQuery: Sendable, Equatable {
     }
 
     private static func hasWord(_ bytes: UnsafeRawBufferPointer, _ tokenizer: inout WordTokenizer?) throws -> Bool {
-        if bytes.contains(where: isLetterOrDigit) { return true }
+        if bytes.contains(where: { $0.isASCIILetter || $0.isASCIIDigit }) { return true }
         guard bytes.contains(where: { $0 >= 0x80 }) else { return false }
         let made = try tokenizer ?? WordTokenizer()
         tokenizer = made
@@ -103,20 +104,11 @@ public struct SearchQuery: Sendable, Equatable {
     private static func wordBound(_ bytes: UnsafeRawBufferPointer) -> Int {
         var (count, isInside) = (0, false)
         for byte in bytes {
-            let isPart = byte >= 0x80 || isLetterOrDigit(byte)
+            let isPart = byte >= 0x80 || byte.isASCIILetter || byte.isASCIIDigit
             if isPart && !isInside { count += 1 }
             isInside = isPart
         }
         return count
-    }
-
-    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "a")...UInt8(ascii: "z"):
-            true
-        default: false
-        }
     }
 }
 

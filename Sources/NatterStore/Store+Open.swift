@@ -98,7 +98,7 @@ extension Store {
             throw StoreOpenError.damaged(error.phrase)
         } catch let error as SQLiteError where error.reason == .cannotOpen {
             throw StoreOpenError.cannotCreate(
-                DiskError(code: 13, operation: "open", path: databasePath(directory)))
+                DiskError(code: .permissionDenied, operation: "open", path: databasePath(directory)))
         }
     }
 

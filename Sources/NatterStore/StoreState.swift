@@ -119,14 +119,14 @@ struct StoreState {
 
     /// Finds the conversation that `account` calls `name`; whether they may use it is not asked here.
     func resolve(_ name: String, for account: AccountID) throws(StoreError) -> Target {
-        if name == "general" || name.lowercased() == "general" {
+        if NameRule.isGeneral(name) {
             guard let general = conversations[general] else { throw .noSuchConversation(name) }
             return .existing(general)
         }
         if name.hasPrefix("@") {
             guard let own = accounts[account] else { throw .noSuchUser(name) }
             let peerName = String(name.dropFirst())
-            guard let peer = NameRule.caseKey(peerName) == "me" ? own : self.account(named: peerName) else {
+            guard let peer = NameRule.isMe(peerName) ? own : self.account(named: peerName) else {
                 throw .noSuchUser(peerName)
             }
             if let number = personal[AccountPair(own.id, peer.id)], let conversation = conversations[number] {

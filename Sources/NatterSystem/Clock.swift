@@ -1,7 +1,7 @@
 internal import Glibc
 public import NatterModel
 
-/// The time of day, which people may set; for what is shown and stored.
+/// The time of day, which an administrator can change. For times that are shown or stored.
 public protocol WallClock: Sendable {
     func now() -> Timestamp
 }
@@ -16,9 +16,9 @@ public struct SystemClock: WallClock {
     }
 }
 
-/// Time that only ever goes forward at the pace of seconds; for time-outs and limits.
+/// Time that never goes back and that nobody can set. For timeouts and limits.
 public enum MonotonicClock {
-    /// Milliseconds since some fixed moment.
+    /// Milliseconds since an arbitrary fixed moment.
     public static func now() -> Int64 { nanoseconds() / 1_000_000 }
 
     public static func nanoseconds() -> Int64 {

@@ -1,37 +1,66 @@
 internal import CSystem
-public import Glibc
+internal import Glibc
 public import NatterLanguage
+
+/// An error number of the operating system, under the names that swift-system gives them. See errno(3).
+public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
+    public let rawValue: Int32
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// The number that the last failed call left on this thread.
+    public static var current: Errno { Errno(rawValue: errno) }
+
+    public static let notPermitted = Errno(rawValue: EPERM)
+    public static let noSuchFileOrDirectory = Errno(rawValue: ENOENT)
+    public static let interrupted = Errno(rawValue: EINTR)
+    public static let ioError = Errno(rawValue: EIO)
+    public static let badFileDescriptor = Errno(rawValue: EBADF)
+    public static let wouldBlock = Errno(rawValue: EAGAIN)
+    public static let permissionDenied = Errno(rawValue: EACCES)
+    public static let fileExists = Errno(rawValue: EEXIST)
+    public static let notDirectory = Errno(rawValue: ENOTDIR)
+    public static let isDirectory = Errno(rawValue: EISDIR)
+    public static let invalidArgument = Errno(rawValue: EINVAL)
+    public static let fileTooLarge = Errno(rawValue: EFBIG)
+    public static let noSpace = Errno(rawValue: ENOSPC)
+    public static let readOnlyFileSystem = Errno(rawValue: EROFS)
+    public static let brokenPipe = Errno(rawValue: EPIPE)
+    public static let fileNameTooLong = Errno(rawValue: ENAMETOOLONG)
+    public static let tooManySymbolicLinkLevels = Errno(rawValue: ELOOP)
+    public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
+    public static let diskQuotaExceeded = Errno(rawValue: EDQUOT)
+
+    /// The C library's description, such as "no space left on device". The first letter is small, as in all our messages. Our
+    /// catalogues translate it, because few machines have the C library's own.
+    public var phrase: Phrase {
+        guard let description = natter_error_text(rawValue) else { return "error \(rawValue)" }
+        let words = String(cString: description)
+        return Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
+    }
+}
 
 /// A call to the operating system that failed.
 public struct DiskError: Error, Equatable, PhraseConvertible {
-    public let code: Int32
+    public let code: Errno
     /// What was tried, as a verb: `open`, `write`, `sync` …
     public let operation: String
     public let path: String
 
-    public init(code: Int32 = errno, operation: String, path: String) {
+    public init(code: Errno = .current, operation: String, path: String) {
         (self.code, self.operation, self.path) = (code, operation, path)
     }
 
-    /// No room left: a clean refusal, nothing is wrong with the disk.
-    public var isFull: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
-    public var isMissing: Bool { code == ENOENT }
-    /// The disk could not give back what is there.
-    public var isUnreadable: Bool { code == EIO }
+    /// There is no room left. The disk is healthy, and nothing was written.
+    public var isFull: Bool { [.noSpace, .diskQuotaExceeded, .fileTooLarge].contains(code) }
+    public var isMissing: Bool { code == .noSuchFileOrDirectory }
+    /// The disk could not return what it holds.
+    public var isUnreadable: Bool { code == .ioError }
 
-    /// The disk did not do what it was told to, so what it holds is not known. A call that only looks leaves nothing open.
-    public var leavesUnknown: Bool { code == EIO && !DiskError.looks.contains(operation) }
+    /// Whether the content of the disk is unknown from now on. That is so after a failed change, not after a failed look.
+    public var leavesUnknown: Bool { code == .ioError && !DiskError.looks.contains(operation) }
     private static let looks: Set<String> = [
         "open", "open directory", "read", "list", "look at", "look at the file system of",
     ]
 
-    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(DiskError.text(of: code))" }
-
-    /// The C library's words for an error number, in lower case as our messages are. They are translated as ours are: the
-    /// C library's own catalogues are on few machines.
-    public static func text(of code: Int32) -> Phrase {
-        guard let description = natter_error_text(code) else { return "error \(code)" }
-        let words = String(cString: description)
-        return Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
-    }
+    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(code.phrase)" }
 }

@@ -1,15 +1,15 @@
 internal import Glibc
 
-/// A lock that belongs to this process and goes with it, on a file of its own: `flock(2)`.
+/// An exclusive lock on a file of its own, by `flock(2)`. The kernel releases it when the process ends.
 public final class FileLock: DiskLock {
     private let descriptor: Int32
 
     private init(descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Tries to take the lock, and waits up to `timeoutMilliseconds` for it. Makes the file if need be, but not its directory.
+    /// Takes the lock, waiting for it up to `timeoutMilliseconds`. Creates the file if necessary, but not its directory.
     ///
-    /// - Returns: nil if somebody else still holds it. Dropping the value lets the lock go.
-    /// - Throws: `DiskError`, with `isMissing` also where the directory was removed while this waited.
+    /// - Returns: nil if another process still holds it. The lock is released when the value is deallocated.
+    /// - Throws: `DiskError`; `isMissing` also if the directory was removed during the wait.
     public static func take(_ path: String, timeoutMilliseconds: Int = 0) throws(DiskError) -> FileLock? {
         var descriptor = try openFile(path)
         let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
@@ -17,7 +17,7 @@ public final class FileLock: DiskLock {
         while true {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
                 if isFile(descriptor, at: path) { return FileLock(descriptor: descriptor) }
-                // Its last holder has removed it: nobody else would meet us at this one.
+                // The last holder removed this file, so another process would lock a new one. Lock that one, too.
                 close(descriptor)
                 descriptor = try openFile(path)
                 continue
@@ -27,7 +27,7 @@ public final class FileLock: DiskLock {
                 close(descriptor)
                 throw error
             }
-            // flock has no time-out of its own; an alarm signal would be the process's, not ours.
+            // flock has no timeout, and an alarm signal would belong to the whole process.
             guard MonotonicClock.now() < deadline else {
                 close(descriptor)
                 return nil
@@ -43,7 +43,7 @@ public final class FileLock: DiskLock {
         return descriptor
     }
 
-    /// Whether what is open is what others find there.
+    /// Whether the open file is still the file at the path.
     private static func isFile(_ descriptor: Int32, at path: String) -> Bool {
         var (opened, found) = (stat(), stat())
         guard fstat(descriptor, &opened) == 0, lstat(path, &found) == 0 else { return false }
@@ -51,7 +51,7 @@ public final class FileLock: DiskLock {
     }
 
     deinit {
-        // Closing alone would leave it with a process that is being started just now, until that has closed its copy.
+        // A process that is just being started may hold a copy of the descriptor, so closing alone would not release it.
         flock(descriptor, LOCK_UN)
         close(descriptor)
     }

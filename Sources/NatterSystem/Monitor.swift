@@ -1,12 +1,12 @@
 internal import CSystem
 internal import Glibc
 
-/// A value behind a lock, with a condition to wait on: what `Synchronization.Mutex` is without the waiting.
+/// A value behind a lock, with a condition to wait for. `Synchronization.Mutex` has no condition.
 ///
-/// A function is kept in a structure of its own: Swift wraps one that is passed as a generic `inout` anew, and the wrapped one
-/// is what is put back, so each look at a bare function would make every later call a little deeper.
+/// Do not use a function as the value; put it in a structure. Swift wraps a function again each time it is passed as a generic
+/// `inout` and stores the wrapper, so each access to a bare function would make all later calls deeper.
 ///
-/// Unchecked because the compiler cannot see that `state` is touched only under `mutex`; every member takes it.
+/// `@unchecked Sendable`: the compiler cannot see that every member takes `mutex` before it touches `state`.
 public final class Monitor<State>: @unchecked Sendable {
     private var state: State
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -33,7 +33,7 @@ public final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` alone with the value. It must not take this lock again.
+    /// Runs `body` with exclusive access to the value. The lock is not reentrant.
     public func withLock<Result, Failure: Error>(_ body: (inout State) throws(Failure) -> Result) throws(Failure)
         -> Result
     {
@@ -42,7 +42,7 @@ public final class Monitor<State>: @unchecked Sendable {
         return try body(&state)
     }
 
-    /// Changes the value and wakes all who wait for it.
+    /// Changes the value and wakes every waiting thread.
     public func signal<Result>(_ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -51,9 +51,9 @@ public final class Monitor<State>: @unchecked Sendable {
         return result
     }
 
-    /// Waits until `body` gives something, asking again after each signal.
+    /// Waits until `body` returns a result. Calls it at once and again after each signal.
     ///
-    /// - Returns: nil if `timeoutMilliseconds` have passed without.
+    /// - Returns: nil after `timeoutMilliseconds` without a result.
     public func wait<Result>(timeoutMilliseconds: Int? = nil, until body: (inout State) -> Result?) -> Result? {
         var deadline = timespec()
         if let timeoutMilliseconds {
@@ -73,7 +73,7 @@ public final class Monitor<State>: @unchecked Sendable {
     }
 }
 
-/// A thread of the operating system that can be waited for.
+/// A thread of the operating system that another thread can join.
 public final class SystemThread: Sendable {
     private let handle: pthread_t
 
@@ -82,8 +82,8 @@ public final class SystemThread: Sendable {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Starts `body` on a thread of its own; `name` (at most 15 bytes) is what `top -H` shows. Signals are left to the
-    /// thread that the program began with.
+    /// Starts `body` on a new thread that blocks all signals, so that the main thread gets them. `top -H` shows `name`, of at
+    /// most 15 bytes.
     public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()
@@ -105,11 +105,11 @@ public final class SystemThread: Sendable {
             }, box.toOpaque())
         guard code == 0 else {
             box.release()
-            throw DiskError(code: code, operation: "start thread", path: name)
+            throw DiskError(code: Errno(rawValue: code), operation: "start thread", path: name)
         }
         handle = thread
     }
 
-    /// Waits for its end; to be called once.
+    /// Waits until the thread ends. Call it once.
     public func join() { pthread_join(handle, nil) }
 }

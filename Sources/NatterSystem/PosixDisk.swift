@@ -1,6 +1,7 @@
+internal import CSystem
 internal import Glibc
 
-/// The real disk. `pread` and `pwrite` throughout: a mapped file that is cut short would end the process with SIGBUS.
+/// The real disk. It uses `pread` and `pwrite` only: if a mapped file were truncated, SIGBUS would end the process.
 public struct PosixDisk: Disk {
     public init() {}
 
@@ -11,7 +12,7 @@ public struct PosixDisk: Disk {
             case .readWrite: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             }
-        // A pipe that stands in a file's place must be an error, not a wait for its other end; files know no such wait.
+        // O_NONBLOCK: a pipe in a file's place must be an error. Without it, the open would wait for the other end.
         let descriptor = retrying { Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600) }
         guard descriptor >= 0 else {
             throw DiskError(operation: mode == .create ? "create" : "open", path: path)
@@ -23,7 +24,8 @@ public struct PosixDisk: Disk {
         if mkdir(path, 0o700) == 0 { return }
         let error = DiskError(operation: "create directory", path: path)
         var status = stat()
-        guard error.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw error }
+        guard error.code == .fileExists, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR
+        else { throw error }
     }
 
     public func rename(_ path: String, to target: String) throws(DiskError) {
@@ -46,7 +48,7 @@ public struct PosixDisk: Disk {
         defer { closedir(directory) }
         var names: [String] = []
         while true {
-            // A list that ends early for an error must not pass for a whole one.
+            // readdir returns nil at the end and after an error. Only errno tells the two apart.
             errno = 0
             guard let entry = readdir(directory) else {
                 if errno != 0 { throw DiskError(operation: "list", path: path) }
@@ -81,7 +83,7 @@ public struct PosixDisk: Disk {
     }
 }
 
-/// A descriptor with one owner. Every member may be called from any thread: `pread` and `pwrite` carry their offsets.
+/// An open file that owns its descriptor. It is thread-safe, because `pread` and `pwrite` take the offset as an argument.
 final class PosixFile: DiskFile {
     let path: String
     private let descriptor: Int32
@@ -136,7 +138,24 @@ final class PosixFile: DiskFile {
     }
 }
 
-/// Repeats a call that a signal broke off.
+/// A temporary file without a name in any directory. It disappears with its last reference.
+public final class UnnamedFile: Sendable {
+    private let file: PosixFile
+
+    public init(directory: String) throws(DiskError) {
+        let descriptor = retrying { open(directory, O_RDWR | O_CLOEXEC | natter_o_tmpfile, 0o600) }
+        guard descriptor >= 0 else { throw DiskError(operation: "make a temporary file in", path: directory) }
+        file = PosixFile(descriptor: descriptor, path: directory)
+    }
+
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws(DiskError) { try file.write(bytes, at: offset) }
+
+    public func read(count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
+        try file.read(count: count, at: offset)
+    }
+}
+
+/// Repeats a call that a signal interrupted.
 @inline(__always)
 func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
     while true {

@@ -11,10 +11,10 @@ enum SecretFile {
     static func read(_ path: String, isKey: Bool) throws(TLSError) -> [UInt8] {
         // Of a pipe, which this is not, nobody waits for the other end.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+        guard descriptor >= 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+        guard fstat(descriptor, &status) == 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
         guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else { throw .noFile(path: path) }
         if isKey, isExposed(status) { throw .exposedKey(path: path, mode: status.st_mode & 0o777) }
         var bytes = [UInt8](repeating: 0, count: limit)
@@ -24,7 +24,7 @@ enum SecretFile {
                 Glibc.read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
             }
             if more < 0, errno == EINTR { continue }
-            guard more >= 0 else { throw .cannotRead(path: path, reason: DiskError.text(of: errno)) }
+            guard more >= 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
             if more == 0 { break }
             count += more
         }

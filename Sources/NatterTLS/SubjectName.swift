@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterModel
 
 /// What a certificate can be made out to: a host's name, or its address.
 public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
@@ -37,12 +38,12 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }
         // A last label of digits alone would be read as an address.
-        guard text.utf8.count <= 253, let last = labels.last, !last.allSatisfy(isDigit) else { return false }
+        guard text.utf8.count <= 253, let last = labels.last, !last.areASCIIDigits else { return false }
         return labels.allSatisfy { label in
             (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
-                && label.allSatisfy { isDigit($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x5F }
+                && label.allSatisfy {
+                    $0.isASCIIDigit || $0.isASCIILowercase || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+                }
         }
     }
-
-    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 }

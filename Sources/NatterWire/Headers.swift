@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// The content types of the API.
 public enum MediaType {
     public static let json = "application/json; charset=utf-8"
@@ -14,8 +16,7 @@ public enum MediaType {
         for byte in header {
             if byte == UInt8(ascii: ";") { break }
             if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") { continue }
-            let isCapital = (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
-            guard rest.popFirst() == (isCapital ? byte | 0x20 : byte) else { return false }
+            guard rest.popFirst() == byte.asciiLowercased else { return false }
         }
         return rest.isEmpty
     }

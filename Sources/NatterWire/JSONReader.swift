@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// Reads JSON strictly by RFC 8259, in which every string is valid Unicode (half a surrogate pair is not).
 ///
 /// Foundation's decoder accepts more (a comma before a closing bracket, `01`), and checks only the fields that it is asked
@@ -175,8 +177,8 @@ struct JSONReader {
     private mutating func takeHexDigits() -> UInt16? {
         var value: UInt16 = 0
         for _ in 0..<4 {
-            guard let digit = next.flatMap(JSONReader.hexDigit) else { return nil }
-            value = value << 4 | digit
+            guard let digit = next?.hexDigitValue else { return nil }
+            value = value << 4 | UInt16(digit)
             index += 1
         }
         return value
@@ -196,17 +198,8 @@ struct JSONReader {
 
     private mutating func takeDigits() -> Int {
         let start = index
-        while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { index += 1 }
+        while let byte = next, byte.isASCIIDigit { index += 1 }
         return index - start
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt16? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt16(byte - UInt8(ascii: "0"))
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt16(byte - UInt8(ascii: "a") + 10)
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt16(byte - UInt8(ascii: "A") + 10)
-        default: nil
-        }
     }
 }
 

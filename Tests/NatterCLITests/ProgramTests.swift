@@ -74,10 +74,10 @@ struct ProgramTests {
         #expect(code(Odd()) == 74)
         #expect(code(UsageError("m", remedy: "r")) == 64)
         #expect(code(ConfigError(path: "p", line: 1, problem: "x")) == 78)
-        #expect(code(DiskError(code: 13, operation: "create", path: "p")) == 73)
-        #expect(code(DiskError(code: 5, operation: "read", path: "p")) == 74)
-        #expect(code(DiskError(code: 27, operation: "read", path: "p")) == 74)
-        #expect(code(DiskError(code: 28, operation: "write", path: "p")) == 75)
+        #expect(code(DiskError(code: .permissionDenied, operation: "create", path: "p")) == 73)
+        #expect(code(DiskError(code: .ioError, operation: "read", path: "p")) == 74)
+        #expect(code(DiskError(code: .fileTooLarge, operation: "read", path: "p")) == 74)
+        #expect(code(DiskError(code: .noSpace, operation: "write", path: "p")) == 75)
         #expect(code(OutputError.failed(code: 5, name: "standard output")) == 74)
     }
 

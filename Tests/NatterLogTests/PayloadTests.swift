@@ -56,7 +56,7 @@ struct Payload {
                 codec: .raw, isProvisional: false, count: count, firstSeq: firstSeq, revision: 0, rawLength: raw.count,
                 storedLength: raw.count, storedChecksum: Checksum.crc32c(raw),
                 baseTime: Timestamp(milliseconds: 1_000), lowestTime: Timestamp(milliseconds: lowestTime),
-                highestTime: Timestamp(milliseconds: highestTime), conversation: Fixture.conversation,
+                highestTime: Timestamp(milliseconds: highestTime), conversationPrefix: Fixture.conversation.high,
                 dictionary: .none, hashBefore: .zero, hashAfter: .zero, lastCommit: lastCommit),
             stored: raw)
     }

@@ -144,7 +144,7 @@ struct SegmentTests {
         let again = failure { () throws(LogError) in
             _ = try Segment.create(at: path, header: header, dictionary: dictionary, on: disk)
         }
-        #expect(again == .disk(DiskError(code: 17, operation: "create", path: path)))
+        #expect(again == .disk(DiskError(code: .fileExists, operation: "create", path: path)))
     }
 
     @Test("is synced before its directory, and that before it is used")

@@ -25,7 +25,7 @@ struct DiskTests {
     func createIsExclusive() throws {
         try write("first", to: "a")
         let error = failure { () throws(DiskError) in _ = try disk.open(path("a"), .create) }
-        #expect(error == DiskError(code: EEXIST, operation: "create", path: path("a")))
+        #expect(error == DiskError(code: .fileExists, operation: "create", path: path("a")))
         #expect(error?.description == "cannot create '\(path("a"))': file exists")
         #expect(try text("a") == "first")
     }
@@ -46,7 +46,7 @@ struct DiskTests {
         #expect(symlink(path("nowhere"), path("dangling")) == 0)
         for name in ["link", "dangling"] {
             let error = failure { () throws(DiskError) in _ = try disk.open(path(name), mode) }
-            #expect(error?.code == (mode == .create ? EEXIST : ELOOP))
+            #expect(error?.code == (mode == .create ? .fileExists : .tooManySymbolicLinkLevels))
         }
         #expect(try disk.information(path("nowhere")) == nil)
         #expect(try disk.information(path("link"))?.isRegular == false)
@@ -89,7 +89,7 @@ struct DiskTests {
     @Test("does not take a file for a directory")
     func fileInTheWay() throws {
         try write("a", to: "file")
-        #expect(failure { () throws(DiskError) in try disk.makeDirectory(path("file")) }?.code == EEXIST)
+        #expect(failure { () throws(DiskError) in try disk.makeDirectory(path("file")) }?.code == .fileExists)
         #expect(failure { () throws(DiskError) in try disk.makeDirectories(path("file/x")) } != nil)
         #expect(failure { () throws(DiskError) in try disk.makeDirectory(path("no/where")) }?.isMissing == true)
     }
@@ -143,7 +143,7 @@ struct DiskTests {
         #expect(try disk.contents(of: path("a"), limit: 5) == Array("12345".utf8))
         #expect(
             failure { () throws(DiskError) in _ = try disk.contents(of: path("a"), limit: 4) }
-                == DiskError(code: EFBIG, operation: "read", path: path("a")))
+                == DiskError(code: .fileTooLarge, operation: "read", path: path("a")))
     }
 
     @Test("says what is where")
@@ -172,8 +172,11 @@ struct DiskTests {
 
     @Test(
         "a full disk is told apart",
-        arguments: [(ENOSPC, true), (EDQUOT, true), (EFBIG, true), (EIO, false), (EROFS, false)])
-    func fullness(code: Int32, isFull: Bool) {
+        arguments: [
+            (Errno.noSpace, true), (.diskQuotaExceeded, true), (.fileTooLarge, true), (.ioError, false),
+            (.readOnlyFileSystem, false),
+        ])
+    func fullness(code: Errno, isFull: Bool) {
         #expect(DiskError(code: code, operation: "write", path: "x").isFull == isFull)
     }
 }

@@ -50,7 +50,7 @@ struct MonitorTests {
         let monitor = Monitor(1)
         let error = failure { () throws(DiskError) in
             try monitor.withLock { (_: inout Int) throws(DiskError) in
-                throw DiskError(code: 5, operation: "a", path: "b")
+                throw DiskError(code: .ioError, operation: "a", path: "b")
             }
         }
         #expect(error?.code == 5)

@@ -30,7 +30,7 @@ final class Torture: Sendable {
 
     /// - Returns: whether nothing was found.
     func run() throws -> Bool {
-        let threads = try (0..<SystemInformation.processorCount).map { number in
+        let threads = try (0..<Host.processorCount).map { number in
             try SystemThread(name: "torture-\(number)") { [self] in
                 while let seed = take() { torment(seed) }
             }

@@ -1,9 +1,12 @@
-// What Swift cannot say itself: a processor's instruction, and calls that glibc hides behind _GNU_SOURCE.
+// What Swift cannot express: a processor instruction, and what glibc hides behind _GNU_SOURCE.
 #pragma once
 #include "crc32c.h"
+
+/// Open flags for a file without a name; see O_TMPFILE in open(2).
+extern const int natter_o_tmpfile;
 
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
 
-/// The C library's English words for an error number, whatever the locale; NULL for an unknown number.
+/// The C library's English description of an error number in any locale; NULL for an unknown number.
 const char *natter_error_text(int number);

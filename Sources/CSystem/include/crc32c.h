@@ -7,5 +7,5 @@
 /// polynomial 0x1EDC6F41, reflected, initial value and final XOR 0xFFFFFFFF. Check value of "123456789": 0xE3069283.
 uint32_t natter_crc32c(uint32_t crc, const void *bytes, size_t length);
 
-/// The same by the table alone, whatever the processor can do; for the tests of the two against each other.
+/// The same, always by the table. Tests compare the two.
 uint32_t natter_crc32c_table(uint32_t crc, const void *bytes, size_t length);

@@ -49,7 +49,7 @@ public enum PrivateFile {
                 remedy: "use 'chmod 600' on it")
         }
         guard status.st_size <= limitBytes else {
-            throw .failed(DiskError(code: EFBIG, operation: "read", path: path))
+            throw .failed(DiskError(code: .fileTooLarge, operation: "read", path: path))
         }
         var bytes = [UInt8](repeating: 0, count: limitBytes)
         var count = 0

@@ -1,6 +1,7 @@
-public import NatterCrypto
 internal import Glibc
+public import NatterCrypto
 internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// One of the accounts that a home keeps: `account` says where and who, `token` holds the session.
@@ -16,10 +17,8 @@ public struct Profile: Sendable {
     static func isName(_ name: String) -> Bool {
         func isPlain(_ byte: UInt8) -> Bool {
             switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
-                true
-            default: false
+            case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."): true
+            default: byte.isASCIILetter || byte.isASCIIDigit
             }
         }
         let first = name.utf8.first
@@ -63,7 +62,9 @@ public struct Profile: Sendable {
 
     /// The token in a file that the user has named.
     public static func token(fromFile path: String) throws -> Token {
-        guard let bytes = try read(path, .secret) else { throw DiskError(code: ENOENT, operation: "open", path: path) }
+        guard let bytes = try read(path, .secret) else {
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
+        }
         return try token(parsing: bytes, path: path)
     }
 

@@ -1,6 +1,7 @@
 internal import NatterHTTP
 internal import NatterCLI
 internal import NatterClient
+internal import NatterModel
 
 /// What `HOME/config` can say, and what it may be.
 enum Setting: String, CaseIterable {
@@ -46,7 +47,7 @@ enum Setting: String, CaseIterable {
 
     /// Seconds, with or without a fraction, as milliseconds.
     static func milliseconds(_ value: String) -> Int? {
-        let isPlain = value.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+        let isPlain = value.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
         guard isPlain, let seconds = Double(value), timeoutSeconds.contains(seconds) else { return nil }
         return Int((seconds * 1_000).rounded())
     }

@@ -44,7 +44,7 @@ struct CursorFile {
     private func lookUp() throws -> FileInformation? {
         let directory = Path.directory(of: path)
         if path.isEmpty || access(directory, W_OK | X_OK) != 0 {
-            let code = path.isEmpty ? ENOENT : errno
+            let code = path.isEmpty ? Errno.noSuchFileOrDirectory : .current
             throw DiskError(code: code, operation: "create", path: path)
         }
         return try PosixDisk().information(path)

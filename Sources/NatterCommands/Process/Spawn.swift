@@ -28,7 +28,7 @@ enum Spawn {
         let code = CoreFiles.allowed {
             posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
         }
-        guard code == 0 else { throw DiskError(code: code, operation: "run", path: words.first ?? "") }
+        guard code == 0 else { throw DiskError(code: Errno(rawValue: code), operation: "run", path: words.first ?? "") }
         return process
     }
 }

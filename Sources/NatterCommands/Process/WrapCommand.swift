@@ -43,10 +43,10 @@ enum WrapCommand {
             return ExitCode(rawValue: outcome.status)
         } catch {
             // Nobody may see the standard error of what cron starts, so it is told like any other failure.
-            let reason = DiskError.text(of: error.code)
+            let reason = error.code.phrase
             inform("\(name(words)): cannot be run: \(reason)")
             throw CommandFailure(
-                ExitCode(rawValue: error.code == ENOENT ? 127 : 126), code: "cannot_run",
+                ExitCode(rawValue: error.code == .noSuchFileOrDirectory ? 127 : 126), code: "cannot_run",
                 "cannot run '\(words[0])': \(reason)")
         }
     }

@@ -73,7 +73,7 @@ struct OperatorClient {
         guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
         do {
             try send(operation, frames)
-        } catch let error as DiskError where error.code == EPIPE {
+        } catch let error as DiskError where error.code == .brokenPipe {
             // It has stopped listening, and may have said why.
         }
         return try receive(frames)

@@ -77,7 +77,7 @@ struct OperatorSocket {
         switch code {
         case 0: break
         case ECONNREFUSED, ENOENT, EAGAIN: return nil
-        default: throw DiskError(code: code, operation: "connect to", path: path)
+        default: throw DiskError(code: Errno(rawValue: code), operation: "connect to", path: path)
         }
         let peer = try stream.peer(path)
         var owner = stat()

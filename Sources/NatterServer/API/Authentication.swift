@@ -17,7 +17,7 @@ struct Authentication {
         var isByCookie = false
         if let header = head.header("authorization") {
             let words = header.utf8.split(separator: UInt8(ascii: " "))
-            guard words.count == 2, words[0].elementsEqual("bearer".utf8, by: { $0 | 0x20 == $1 }),
+            guard words.count == 2, words[0].elementsEqual("bearer".utf8, by: { $0.asciiLowercased == $1 }),
                 let given = Token(String(Substring(words[1])))
             else {
                 throw APIError(.unauthorized, "the token is not valid; log in again")

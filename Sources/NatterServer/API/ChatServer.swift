@@ -62,7 +62,7 @@ public final class ChatServer: Sendable {
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
-        hashers = try WorkerPool(name: "natter-hasher", threads: SystemInformation.processorCount, limit: 32)
+        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
         waiters = try Waiters()
         currentRegistration = Monitor(options.registration)
         router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.path.isEmpty })

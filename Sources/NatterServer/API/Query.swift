@@ -49,7 +49,7 @@ struct Query {
 
     /// A number of digits only. One that is too large for `Int` is still above every limit.
     static func number(_ text: String) -> Int? {
-        guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+        guard text.utf8.areASCIIDigits else { return nil }
         return Int(text) ?? .max
     }
 

@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// The client of a request that came through proxies: as much of `X-Forwarded-For` as can be trusted.
 ///
 /// Each proxy appends at the right the address that asked it. Only what trusted proxies appended counts; the client may have
@@ -47,6 +49,6 @@ enum ForwardedFor {
     private static func isPort(_ text: Substring) -> Bool {
         let digits = text.dropFirst()
         return text.hasPrefix(":") && (1...5).contains(digits.utf8.count) && UInt16(digits) != nil
-            && digits.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            && digits.utf8.areASCIIDigits
     }
 }

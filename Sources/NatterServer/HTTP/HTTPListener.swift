@@ -85,7 +85,7 @@ public enum ListenerError: Error, Equatable, PhraseConvertible {
         case .notAnAddress(let text):
             "'\(text)' is not an address; write a numeric IPv4 or IPv6 address, or 'localhost'"
         case .cannotListen(let address, let port, let code):
-            "cannot listen on '\(address)' port \(port): \(DiskError.text(of: code))"
+            "cannot listen on '\(address)' port \(port): \(Errno(rawValue: code).phrase)"
         case .cannotStart:
             "cannot start the HTTP server; the limit of open files or the memory may be too small"
         }

@@ -1,4 +1,5 @@
 internal import NatterLanguage
+internal import NatterModel
 
 /// Reads the head of a request byte by byte out of libmicrohttpd's own buffer.
 ///
@@ -92,7 +93,7 @@ struct HeadParser {
     ) throws(HTTPViolation) {
         let lowered = String(unsafeUninitializedCapacity: name.count) { buffer in
             for (index, byte) in name.enumerated() {
-                buffer[index] = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+                buffer[index] = byte.asciiLowercased
             }
             return name.count
         }
@@ -115,10 +116,10 @@ struct HeadParser {
 
     /// At most 18 digits, so that the number cannot overflow.
     private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
-        guard (1...18).contains(value.count), value.allSatisfy({ (0x30...0x39).contains($0) }) else {
+        guard (1...18).contains(value.count), value.areASCIIDigits else {
             throw .malformed(reason: "the Content-Length is not a number")
         }
-        return value.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+        return value.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterModel
 
 /// The target of a request, read while libmicrohttpd still holds it in one piece. Percent-decoding happens once, here:
 /// decoding twice would let two names mean one thing.
@@ -86,7 +87,7 @@ struct RequestTarget {
             if byte == UInt8(ascii: "%") {
                 guard
                     index + 2 < bytes.count,
-                    let high = digit(bytes[index + 1]), let low = digit(bytes[index + 2])
+                    let high = bytes[index + 1].hexDigitValue, let low = bytes[index + 2].hexDigitValue
                 else { return nil }
                 decoded.append(high << 4 | low)
                 index += 3
@@ -96,14 +97,5 @@ struct RequestTarget {
             }
         }
         return String(validating: decoded, as: UTF8.self)
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }

@@ -61,7 +61,7 @@ public final class StoreBackup {
     ) throws -> Summary {
         // Only what is a store already: taking the lock would make the directory.
         guard try disk.information(Store.databasePath(directory)) != nil else {
-            throw DiskError(code: 2, operation: "open", path: Store.databasePath(directory))
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(directory))
         }
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
@@ -260,7 +260,7 @@ public final class StoreBackup {
         let file = try disk.open(stagedDatabase, .readWrite)
         try file.sync()
         guard let crc = try FileCopy(disk: disk, progress: { _ in }).checksum(stagedDatabase, size: size) else {
-            throw DiskError(code: 5, operation: "read", path: stagedDatabase)
+            throw DiskError(code: .ioError, operation: "read", path: stagedDatabase)
         }
         manifest.files.append(BackupManifest.File(path: Path.name(of: database), size: size, checksum: crc))
         summary.copiedBytes += size

@@ -197,7 +197,7 @@ final class StagedFiles {
                 let start = index * Digest.byteCount
                 guard start + Digest.byteCount <= bytes.count,
                     let next = Digest(bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<start + Digest.byteCount]))
-                else { throw DiskError(code: 5, operation: "read", path: digests.path) }
+                else { throw DiskError(code: .ioError, operation: "read", path: digests.path) }
                 hash = HashChain.advance(hash, by: next)
             }
             return hash
@@ -209,6 +209,6 @@ final class StagedFiles {
             let name = Segment.name(of: conversation.id, firstSeq: seq, generation: generation)
             if try staging.disk.information(staging.root + "/" + name) == nil { return (name, generation) }
         }
-        throw DiskError(code: 17, operation: "create", path: Segment.directory(of: conversation.id))
+        throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
     }
 }

@@ -46,7 +46,7 @@ public final class StoreExporter {
             number = state.personal[AccountPair(accounts[0], accounts[1])]
             if number == nil { return nil }
         } else {
-            number = name.lowercased() == "general" ? state.general : state.groups[NameRule.caseKey(name)]
+            number = NameRule.isGeneral(name) ? state.general : state.groups[NameRule.caseKey(name)]
         }
         guard let conversation = number.flatMap({ state.conversations[$0] }) else { throw .noSuchConversation(name) }
         return conversation

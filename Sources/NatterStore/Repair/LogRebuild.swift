@@ -196,7 +196,7 @@ struct LogRebuild {
                 dictionary: dictionary.id, isClosed: true)
             return Output(segment: segment, row: row, end: seq.previous, hash: hashBefore)
         }
-        throw DiskError(code: 17, operation: "create", path: Segment.directory(of: identity.id))
+        throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: identity.id))
     }
 
     private func close(_ output: inout Output?, _ log: inout RebuiltLog) throws {

@@ -100,7 +100,7 @@ public final class StoreRebuild {
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
         if database.isNew, survey.store == nil, survey.files.isEmpty {
-            throw DiskError(code: 2, operation: "open", path: Store.databasePath(root))
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
         }
         let store = try database.identify(survey.store)
         let known = try CheckedConversation.all(on: connection, directory: root)

@@ -72,7 +72,7 @@ final class DiskVFS: @unchecked Sendable {
     private func open(_ path: String, flags: Int32) throws(DiskError) -> DiskVFSFile {
         let isNew = try disk.information(path) == nil
         guard !isNew || flags & SQLITE_OPEN_CREATE != 0 else {
-            throw DiskError(code: ENOENT, operation: "open", path: path)
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
         }
         let mode: OpenMode = isNew ? .create : flags & SQLITE_OPEN_READWRITE != 0 ? .readWrite : .read
         let journals = SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL

@@ -43,7 +43,7 @@ package final class FaultyDisk: Disk {
             }
             return state.failures[call]
         }
-        if let code { throw DiskError(code: code, operation: call.rawValue, path: path) }
+        if let code { throw DiskError(code: Errno(rawValue: code), operation: call.rawValue, path: path) }
     }
 
     package func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {

@@ -83,7 +83,7 @@ package final class SimulatedDisk: Disk {
         state.matchingCalls += 1
         if state.matchingCalls == fault.number || fault.lasts && state.matchingCalls > fault.number {
             state.failedCall = state.failedCall ?? "\(call.rawValue) \(path)"
-            throw DiskError(code: fault.code, operation: call.rawValue, path: path)
+            throw DiskError(code: Errno(rawValue: fault.code), operation: call.rawValue, path: path)
         }
     }
 
@@ -102,7 +102,7 @@ package final class SimulatedDisk: Disk {
     }
 
     private static func missing(_ call: String, _ path: String) -> DiskError {
-        DiskError(code: ENOENT, operation: call, path: path)
+        DiskError(code: .noSuchFileOrDirectory, operation: call, path: path)
     }
 
     private static func directory(
@@ -119,7 +119,7 @@ package final class SimulatedDisk: Disk {
         try change(mode == .create ? .create : .open, path) { state throws(DiskError) in
             if mode == .create {
                 guard state.image.number(of: path) == nil else {
-                    throw DiskError(code: EEXIST, operation: "create", path: path)
+                    throw DiskError(code: .fileExists, operation: "create", path: path)
                 }
                 let directory = try SimulatedDisk.directory(of: path, "create", state)
                 let number = state.image.add(isDirectory: false)
@@ -129,7 +129,7 @@ package final class SimulatedDisk: Disk {
             }
             guard let number = state.image.number(of: path) else { throw SimulatedDisk.missing("open", path) }
             guard !state.image.nodes[number].isDirectory else {
-                throw DiskError(code: EISDIR, operation: "open", path: path)
+                throw DiskError(code: .isDirectory, operation: "open", path: path)
             }
             return SimulatedFile(disk: self, number: number, path: path)
         }
@@ -139,7 +139,7 @@ package final class SimulatedDisk: Disk {
         try change(.makeDirectory, path) { state throws(DiskError) in
             if let number = state.image.number(of: path) {
                 if state.image.nodes[number].isDirectory { return }
-                throw DiskError(code: EEXIST, operation: "create directory", path: path)
+                throw DiskError(code: .fileExists, operation: "create directory", path: path)
             }
             let directory = try SimulatedDisk.directory(of: path, "create directory", state)
             let number = state.image.add(isDirectory: true)
@@ -250,7 +250,7 @@ package final class SimulatedDisk: Disk {
                 let growth = max(0, start + bytes.count - size)
                 if growth > room {
                     put(max(0, bytes.count - (growth - room)))
-                    throw DiskError(code: ENOSPC, operation: "write", path: file.path)
+                    throw DiskError(code: .noSpace, operation: "write", path: file.path)
                 }
             }
             put(bytes.count)

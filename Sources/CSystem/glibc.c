@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "CSystem.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+
+const int natter_o_tmpfile = O_TMPFILE;
 
 void natter_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

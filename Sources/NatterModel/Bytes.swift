@@ -1,6 +1,34 @@
-/// Unsigned LEB128, the variable-length integers of logs, cursors and frames: seven bits a byte, least first, the top
-/// bit set on every byte but the last.
+/// ASCII letters and digits, whatever the locale says.
+extension UInt8 {
+    @inlinable public var isASCIIDigit: Bool { self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9") }
+    @inlinable public var isASCIIUppercase: Bool { self >= UInt8(ascii: "A") && self <= UInt8(ascii: "Z") }
+    @inlinable public var isASCIILowercase: Bool { self >= UInt8(ascii: "a") && self <= UInt8(ascii: "z") }
+    @inlinable public var isASCIILetter: Bool { isASCIIUppercase || isASCIILowercase }
+    /// `A` to `Z` become `a` to `z`; every other byte stays as it is.
+    @inlinable public var asciiLowercased: UInt8 { isASCIIUppercase ? self | 0x20 : self }
+
+    /// The value of a hexadecimal digit of either case; nil for any other byte.
+    @inlinable public var hexDigitValue: UInt8? {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): self - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): self - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}
+
+extension Sequence<UInt8> {
+    /// Whether every byte is an ASCII digit; true for no bytes at all.
+    @inlinable public var areASCIIDigits: Bool { allSatisfy { $0.isASCIIDigit } }
+}
+
+/// Unsigned LEB128, the variable-length integers of logs, cursors and frames: seven bits in each byte, least significant
+/// first. The top bit is set in every byte but the last.
 public enum LEB128 {
+    /// The longest form of a 64-bit number.
+    public static let maximumBytes = 10
+
     public static func append(_ value: UInt64, to bytes: inout [UInt8]) {
         var rest = value
         while rest >= 0x80 {
@@ -17,7 +45,7 @@ public enum LEB128 {
     }
 }
 
-/// Takes fields off the front of a run of bytes; each call answers nil rather than read past the end.
+/// Reads fields from the front of a run of bytes. Each call returns nil rather than read past the end.
 public struct ByteReader {
     @usableFromInline let bytes: UnsafeRawBufferPointer
     public private(set) var offset = 0
@@ -28,14 +56,14 @@ public struct ByteReader {
     public var isAtEnd: Bool { offset == bytes.count }
     public var remaining: Int { bytes.count - offset }
 
-    /// At most ten bytes, nothing overlong, nothing over 64 bits; nil for anything else.
+    /// At most ten bytes, not overlong, not over 64 bits; nil for anything else.
     public mutating func leb128() -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while offset < bytes.count, shift < 70 {
             let byte = bytes[offset]
             offset += 1
-            // The tenth byte has room for one bit, and a last byte of zero says nothing: both would give one number two forms.
+            // The tenth byte has room for one bit, and a last byte of zero adds nothing. Both would give a number two forms.
             if shift == 63, byte > 1 { return nil }
             value |= UInt64(byte & 0x7F) << shift
             if byte < 0x80 { return byte == 0 && shift > 0 ? nil : value }
@@ -61,6 +89,14 @@ public struct ByteReader {
     public mutating func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
         guard let field = slice(MemoryLayout<Value>.size) else { return nil }
         return Value(littleEndian: field.loadUnaligned(as: Value.self))
+    }
+
+    /// An id of 16 bytes, most significant first.
+    public mutating func identifier<ID: Identifier128>(_: ID.Type) -> ID? {
+        guard let field = slice(ID.byteCount) else { return nil }
+        return ID(
+            high: UInt64(bigEndian: field.loadUnaligned(as: UInt64.self)),
+            low: UInt64(bigEndian: field.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
     }
 }
 

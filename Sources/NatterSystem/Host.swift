@@ -1,0 +1,54 @@
+internal import Glibc
+
+/// The machine that the program runs on.
+public enum Host {
+    /// Processors that are online.
+    public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+    /// Its name; nil if it has none.
+    public static var name: String? {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return nil }
+        let name = text(buffer)
+        return name.isEmpty ? nil : name
+    }
+
+    /// The numeric addresses of its active interfaces, without loopback and link-local addresses.
+    public static var addresses: [String] {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return [] }
+        defer { freeifaddrs(list) }
+        var found: [String] = []
+        var next = list
+        while let entry = next {
+            next = entry.pointee.ifa_next
+            let flags = Int32(bitPattern: entry.pointee.ifa_flags)
+            guard flags & Int32(IFF_UP) != 0, flags & Int32(IFF_LOOPBACK) == 0,
+                let address = entry.pointee.ifa_addr, let text = numeric(address), !found.contains(text)
+            else { continue }
+            found.append(text)
+        }
+        return found
+    }
+
+    private static func numeric(_ address: UnsafePointer<sockaddr>) -> String? {
+        let family = Int32(address.pointee.sa_family)
+        let start = UnsafeRawPointer(address)
+        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        switch family {
+        case AF_INET:
+            var four = start.loadUnaligned(as: sockaddr_in.self).sin_addr
+            guard inet_ntop(family, &four, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+        case AF_INET6:
+            var six = start.loadUnaligned(as: sockaddr_in6.self).sin6_addr
+            let isLinkLocal = withUnsafeBytes(of: &six) { $0[0] == 0xFE && $0[1] & 0xC0 == 0x80 }
+            guard !isLinkLocal, inet_ntop(family, &six, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+        default: return nil
+        }
+        return text(buffer)
+    }
+
+    private static func text(_ buffer: [CChar]) -> String {
+        String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}
