@@ -7,7 +7,7 @@ import TestSupport
 
 @Suite("backups and the power")
 struct BackupTests {
-    @Test("what backup and restore have said is done is there after a loss of power", arguments: seeds(43...43))
+    @Test("a finished backup or restore survives a loss of power", arguments: seeds(43...43))
     func done(seed: UInt64) throws {
         // Given a backup of a running store, and one that was added to it
         let run = try StoreRun(seed: seed, hasClient: false)

@@ -20,7 +20,8 @@ struct DiskFaultTests {
     }
 
     @Test(
-        "a disk that is full at any write refuses, is read, and goes on when there is room", arguments: seeds(23...23))
+        "a disk full at any write: writes are refused, reads work, and writes resume with room",
+        arguments: seeds(23...23))
     func full(seed: UInt64) throws {
         let trial = DiskTrial(seed: seed, steps: DiskFaultTests.steps)
         let count = try trial.callCount([.write, .create, .makeDirectory])

@@ -56,7 +56,7 @@ struct PowerLossTests {
         print("power loss, client: seed \(seed), \(campaign.states) states")
     }
 
-    @Test("what was queued waits, once and in order, until it is settled", arguments: seeds(13...13))
+    @Test("queued messages wait, once and in order, until they are settled", arguments: seeds(13...13))
     func outbox(seed: UInt64) throws {
         // Given an outbox into which messages are put, and out of which they are taken
         let run = OutboxRun(seed: seed)

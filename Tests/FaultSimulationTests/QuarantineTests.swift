@@ -4,7 +4,7 @@ import NatterSystem
 import SystemSupport
 import Testing
 
-@Suite("what is set aside")
+@Suite("quarantined bytes")
 struct QuarantineTests {
     @Test("the torn end of a log is durable in quarantine before it is cut off")
     func torn() throws {

@@ -36,7 +36,7 @@ struct ArgumentParserTests {
         #expect(try Fixture.arguments(["log", "--from=a=b"]).value("from") == "a=b")
     }
 
-    @Test("short options take their value as a word of its own or right behind")
+    @Test("short options take their value as the next word or attached")
     func shortOptions() throws {
         #expect(try Fixture.arguments(["log", "-n", "5"]).value("limit") == "5")
         #expect(try Fixture.arguments(["log", "-n5"]).value("limit") == "5")

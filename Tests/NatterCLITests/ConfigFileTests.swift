@@ -19,7 +19,7 @@ struct ConfigFileTests {
         #expect(file.value("x") == nil)
     }
 
-    @Test("what is wrong is named with its line")
+    @Test("errors name their line")
     func errors() {
         func message(_ text: String, keys: [String]? = nil) -> String? {
             do throws(ConfigError) {

@@ -44,7 +44,7 @@ struct PasswordInputTests {
         #expect(failure { try read([0xFF, 0x0A]) } == .invalidData)
     }
 
-    @Test("what is too long stays too long, whatever it is cut in", arguments: 0...5)
+    @Test("an over-long body stays over-long, however it is chunked", arguments: 0...5)
     func limit(padding: Int) throws {
         let longest = String(repeating: "x", count: 1_024)
         #expect(try read(longest + "\n") == longest)
@@ -89,7 +89,7 @@ struct PasswordInputTests {
         #expect(throws: UsageError.self) { try source("--password-stdin", "--password-file", "f") }
     }
 
-    @Test("without a terminal nobody is asked")
+    @Test("without a terminal there is no prompt")
     func noTerminal() async {
         await #expect(processExitsWith: .exitCode(64)) {
             setsid()

@@ -60,7 +60,7 @@ struct ProgramTests {
         #expect(thrown.0 == .notFound)
     }
 
-    @Test("errors of every kind have their code, and what was found comes before them")
+    @Test("errors of every kind have their code, and findings are printed before them")
     func failures() {
         func code(_ error: any Error) -> Int32 {
             let (code, console) = run(["go"]) { _, console in

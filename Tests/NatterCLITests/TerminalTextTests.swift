@@ -2,10 +2,10 @@ import NatterCLI
 import Testing
 import TestSupport
 
-@Suite("escaping what others wrote")
+@Suite("escaping other people's text")
 struct TerminalTextTests {
     @Test(
-        "what could steer a terminal or hide is shown",
+        "control and invisible characters are made visible",
         arguments: [
             ("\u{1B}[31mred", "\\x1b[31mred"), ("bell\u{7}", "bell\\x07"), ("nul\u{0}", "nul\\x00"),
             ("del\u{7F}", "del\\x7f"), ("csi\u{9B}1m", "csi\\x9b1m"), ("\u{80}", "\\x80"), ("\u{A0}", "\u{A0}"),
@@ -19,7 +19,7 @@ struct TerminalTextTests {
         #expect(TerminalText.escaped(text, .line) == escaped)
     }
 
-    @Test("lines, tabs and joiners stay where the rule says so")
+    @Test("lines, tabs and joiners are kept if the rule says so")
     func rules() {
         let text = "a\n\tb👩‍👧 می‌خواهم"
         #expect(TerminalText.escaped(text, .text) == text)

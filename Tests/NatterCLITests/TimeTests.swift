@@ -71,7 +71,7 @@ struct TimeTests {
         #expect(LocalTime.text(Timestamp(milliseconds: .min)) == "0000-01-01 00:00:00")
     }
 
-    @Test("what the clock shows leads back to the moment", arguments: UInt64(1)...200)
+    @Test("local time converts back to the same moment", arguments: UInt64(1)...200)
     func roundTrip(seed: UInt64) {
         setenv("TZ", "EST5EDT,M3.2.0,M11.1.0", 1)
         var generator = SeededGenerator(seed: seed)

@@ -8,7 +8,7 @@ import TestSupport
 
 @Suite("config")
 struct ConfigCommandTests {
-    @Test("set keeps what is there, get prints it, an empty value removes it, and the file is the owner's alone")
+    @Test("set keeps other settings, get prints, an empty value removes, and only the owner can read the file")
     func setAndGet() throws {
         let person = try Person(server: "http://127.0.0.1:1")
         #expect(person("config", "get") == .silent)
@@ -40,7 +40,7 @@ struct ConfigCommandTests {
         #expect(Files.text("\(person.home)/config") == "timeout = 5\n")
     }
 
-    @Test("a setting counts where neither an option nor the environment nor the profile says otherwise")
+    @Test("a setting applies unless an option, the environment or the profile overrides it")
     func order() throws {
         // Given a setting that leads to a server, and none in the environment
         let server = try TestServer()
@@ -77,7 +77,7 @@ struct ConfigCommandTests {
         #expect(try !isPainted())
     }
 
-    @Test("a file that is not right is told where something depends on it, and set can repair it")
+    @Test("a bad file is reported when a command needs it, and set repairs it")
     func faulty() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

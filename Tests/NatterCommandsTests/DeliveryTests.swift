@@ -54,7 +54,7 @@ struct DeliveryTests {
     }
 
     @Test(
-        "answers that are none of ours are 76",
+        "answers of something else than natterd are 76",
         arguments: [("200 OK", "<html>"), ("404 Not Found", "<html>"), ("301 Moved Permanently", "")])
     func foreign(status: String, body: String) throws {
         let server = try answering((status, body))

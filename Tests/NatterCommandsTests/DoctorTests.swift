@@ -9,7 +9,7 @@ import TestSupport
 
 @Suite("doctor")
 struct DoctorCommandTests {
-    @Test("finds nothing where nothing is wrong, before and after the first sync")
+    @Test("reports nothing if nothing is wrong, before and after the first sync")
     func well() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -26,7 +26,7 @@ struct DoctorCommandTests {
         #expect(alice("doctor", "--offline").code == 0)
     }
 
-    @Test("without a server, and without a session: a line each, what is wrong and what to do")
+    @Test("without a server and without a session: a line for each problem and its solution")
     func nobody() throws {
         let server = try TestServer()
         let stranger = try Person(server: server.url)

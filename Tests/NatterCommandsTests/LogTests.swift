@@ -93,7 +93,7 @@ struct LogTests {
         #expect(person.run(["log"] + words).code == 64)
     }
 
-    @Test("who and what is not there is 67; what may be there and is empty is 0")
+    @Test("unknown users and conversations are 67; empty ones are 0")
     func names() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

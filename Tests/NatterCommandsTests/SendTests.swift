@@ -46,7 +46,7 @@ struct SendTests {
         (["send", "--timeout", "0", "x"], 64),
     ]
 
-    @Test("what cannot be sent is refused with its code", arguments: refusals)
+    @Test("invalid messages are refused with their code", arguments: refusals)
     func refused(words: [String], code: Int32) throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -76,19 +76,19 @@ struct SendTests {
         #expect(outcome.errors.contains("cannot reach '\(server.url)'"))
     }
 
-    @Test("standard input is one message, its final newline dropped", arguments: ["a\nb\n", "a\nb"])
+    @Test("standard input is one message, without its final newline", arguments: ["a\nb\n", "a\nb"])
     func standardInput(text: String) throws {
         #expect(try message(Array(text.utf8)) == "a\nb")
     }
 
-    @Test("of two final newlines one stays")
+    @Test("the second of two final newlines is kept")
     func newlines() throws {
         #expect(try message(Array("a\n\n".utf8)) == "a\n")
         #expect(try message(Array("\n".utf8)) == "")
         #expect(try message([]) == "")
     }
 
-    @Test("what is too long or not UTF-8 is refused")
+    @Test("text that is too long or not UTF-8 is refused")
     func badInput() throws {
         let full = [UInt8](repeating: 0x61, count: 65_536)
         #expect(try message(full).utf8.count == 65_536)

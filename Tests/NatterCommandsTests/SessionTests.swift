@@ -4,7 +4,7 @@ import ServerSupport
 import Testing
 import TestSupport
 
-@Suite("sessions and what a home keeps of them")
+@Suite("sessions and what a home stores")
 struct SessionTests {
     @Test("register logs in and keeps a token that only its owner can read")
     func register() throws {
@@ -117,7 +117,7 @@ struct SessionTests {
     }
 
     @Test(
-        "whoever is not logged in is refused",
+        "requests without a login are refused",
         arguments: [["whoami"], ["send", "x"], ["pm", "bob", "x"], ["log"], ["users"], ["search", "x"], ["sync"]])
     func notLoggedIn(words: [String]) throws {
         let person = try Person(server: "http://127.0.0.1:9")

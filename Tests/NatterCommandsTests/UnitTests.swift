@@ -93,7 +93,7 @@ struct MessageFormatTests {
         #expect(try print("") == "\n")
     }
 
-    @Test("what it does not know is refused", arguments: ["%", "%x", "\\", "\\x", "100%"])
+    @Test("unknown values are refused", arguments: ["%", "%x", "\\", "\\x", "100%"])
     func malformed(pattern: String) {
         #expect(throws: MessageFormat.Malformed.self) { try MessageFormat(pattern) }
     }
@@ -141,7 +141,7 @@ struct MessagePrinterTests {
         #expect(found.count == 3 && found[0].dropFirst(19) == " bob: one")
     }
 
-    @Test("colours add to a line and change nothing of it; one's own name looks otherwise")
+    @Test("colours change nothing else of a line; your own name looks different")
     func colours() throws {
         let messages = ["alice", "bob", "carol", "dave"].map { message($0, "a text", hours: 1) }
         for style in [MessagePrinter.Style.plain, .terminal] {
@@ -163,7 +163,7 @@ struct MessagePrinterTests {
 
 @Suite("cursor files")
 struct CursorFileTests {
-    @Test("what is written is read", arguments: UInt64(1)...20)
+    @Test("reads return what was written", arguments: UInt64(1)...20)
     func roundTrip(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         var cursors: [ConversationID: MessageCursor] = [:]

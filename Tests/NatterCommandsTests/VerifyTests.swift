@@ -5,7 +5,7 @@ import TestSupport
 
 @Suite("verify")
 struct VerifyCommandTests {
-    @Test("says nothing in a pipe where nothing is wrong, and a line for each conversation when asked")
+    @Test("prints nothing in a pipe if nothing is wrong, and a line for each conversation on request")
     func sound() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -25,7 +25,7 @@ struct VerifyCommandTests {
         #expect(alice("verify", "general").code == 0)
     }
 
-    @Test("without the server, compares with what it said last, and says so")
+    @Test("without the server, it compares with the server's last answer, and says so")
     func offline() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

@@ -12,7 +12,7 @@ struct ImportCommandTests {
         "plain", "", "a \"quoted\" \\ one", "new\nline\ttab\r\u{1}\u{1F}\u{7F}", "Маша 👩‍👩‍👧 e\u{301}", "</script>",
     ]
 
-    @Test("what is imported comes out as it went in, and in the form of an export line")
+    @Test("an import is exported unchanged, in the form of export lines")
     func roundTrip() throws {
         let directory = try TemporaryDirectory()
         let senders = ["|trey|", "Маша", "with space", String(repeating: "x", count: 64)]
@@ -94,7 +94,7 @@ struct ImportCommandTests {
         }
     }
 
-    @Test("names of groups are NFC, and one whatever their case")
+    @Test("names of groups are NFC, and case-insensitive")
     func names() throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
@@ -124,7 +124,7 @@ struct ImportCommandTests {
         #expect(natterd("export", "new", "--data", data).code == 67)
     }
 
-    @Test("export of a damaged conversation prints what is whole, names the rest, and is 74; fsck is 1")
+    @Test("export of a damaged conversation prints undamaged messages, names the rest, and is 74; fsck is 1")
     func damaged() throws {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"

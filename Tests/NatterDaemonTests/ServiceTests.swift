@@ -57,7 +57,7 @@ final class Service {
 
 @Suite("natterd serve")
 struct ServiceTests {
-    @Test("it says where it listens, answers, and ends with 0 when it is told to", arguments: [SIGTERM, SIGINT])
+    @Test("it prints its address, answers, and ends with 0 on a signal", arguments: [SIGTERM, SIGINT])
     func lifecycle(signal: Int32) throws {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"

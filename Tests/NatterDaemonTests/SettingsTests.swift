@@ -27,7 +27,7 @@ struct SettingsTests {
     }
 
     @Test(
-        "what is no address",
+        "invalid addresses",
         arguments: ["", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "a:+1", "a:1x"])
     func noAddresses(text: String) { #expect(ListenAddress(text) == nil) }
 
@@ -53,7 +53,7 @@ struct SettingsTests {
     }
 
     @Test(
-        "a file with an error is 78, and says where",
+        "an error in a file is 78, with its line",
         arguments: [
             "nonsense", "colour = red", "listen = here", "log-level = loud", "id-retention = 1", "data = /tmp",
             "listen = 0.0.0.0:1",
@@ -103,7 +103,7 @@ struct SettingsTests {
         }
     }
 
-    @Test("while somebody has the store open, the other commands are 75")
+    @Test("while the store is open, other commands are 75")
     func locked() throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
@@ -146,7 +146,7 @@ struct EventLogTests {
                 + "\n")
     }
 
-    @Test("what is below the level is left out, and the level can change")
+    @Test("events below the level are left out, and the level can change")
     func levels() {
         let output = Output.memory()
         let log = EventLog(output, settings: EventLog.Settings(), clock: TestClock(time))

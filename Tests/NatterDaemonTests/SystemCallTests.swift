@@ -5,7 +5,7 @@ import TestSupport
 
 @Suite("system calls that are broken off, or refused")
 struct SystemCallTests {
-    @Test("reads and writes that signals break off go on where they were")
+    @Test("interrupted reads and writes are continued")
     func interrupted() throws {
         guard access("/usr/bin/strace", X_OK) == 0 else {
             print("skipped: there is no strace to break calls off")
@@ -37,7 +37,7 @@ struct SystemCallTests {
         #expect(natterd("export", "general", "--data", data).lines.count == 60)
     }
 
-    @Test("with too many files open it refuses, loses nothing, and goes on when some are closed")
+    @Test("with too many open files it refuses, loses nothing, and recovers when some are closed")
     func tooManyFiles() throws {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"

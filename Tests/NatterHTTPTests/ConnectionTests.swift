@@ -35,7 +35,7 @@ struct ConnectionTests {
         #expect(server.connections == 3)
     }
 
-    @Test("bytes behind an answer do not become the next one")
+    @Test("bytes behind an answer are not taken for the next one")
     func surplus() throws {
         let server = try ScriptedServer { peer, number in
             peer.readRequest()
@@ -171,7 +171,7 @@ struct ConnectionTests {
         #expect(failed?.kind == .timedOut(sent: false))
     }
 
-    @Test("the time-out starts anew with each piece of a body, in one chunk too", arguments: [true, false])
+    @Test("the timeout restarts with each piece of a body, also within one chunk", arguments: [true, false])
     func slowBody(isOneChunk: Bool) throws {
         let server = try ScriptedServer { peer, _ in
             peer.readRequest()

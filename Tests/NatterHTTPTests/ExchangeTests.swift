@@ -5,7 +5,7 @@ internal import TestSupport
 
 @Suite("one request and its answer", .timeLimit(.minutes(5)))
 struct ExchangeTests {
-    @Test("a request goes out as it was meant and the answer comes back whole")
+    @Test("a request is sent as given and its answer returned complete")
     func roundTrip() throws {
         // Given a server behind a path
         let server = try ScriptedServer { peer, _ in
@@ -116,7 +116,7 @@ struct ExchangeTests {
     }
 
     @Test(
-        "what is not HTTP, or not clearly framed, is refused",
+        "an answer that is not HTTP, or not clearly framed, is refused",
         arguments: [
             "garbage\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n", "HTTP/1.1\r\n\r\n",
             "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -167,7 +167,7 @@ struct ExchangeTests {
         }
     }
 
-    @Test("what would fill the memory is refused", arguments: Flood.allCases, [true, false])
+    @Test("an answer that would fill memory is refused", arguments: Flood.allCases, [true, false])
     func tooLarge(flood: Flood, isStreamed: Bool) throws {
         let wire = Array(flood.wire.utf8)
         let server = try ScriptedServer { peer, _ in
@@ -197,7 +197,7 @@ struct ExchangeTests {
         #expect(text(response) == body)
     }
 
-    @Test("what the body's reader throws ends the request")
+    @Test("an error of the body's reader ends the request")
     func aborted() throws {
         struct Stop: Error {}
         let server = try ScriptedServer { peer, _ in
@@ -235,7 +235,7 @@ struct ExchangeTests {
     }
 
     @Test(
-        "what cannot stand in a request is not sent",
+        "characters that cannot be in a request are refused",
         arguments: [
             HTTPRequest(.get, ""), HTTPRequest(.get, "x"), HTTPRequest(.get, "/a b"), HTTPRequest(.get, "/é"),
             HTTPRequest(.get, "/\r\nX: y"), HTTPRequest(.get, "/#x"), HTTPRequest(.get, "/%4"),

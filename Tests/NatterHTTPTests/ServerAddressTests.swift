@@ -22,7 +22,7 @@ internal import Testing
     }
 
     @Test(
-        "what is not exactly an address is refused",
+        "anything but an exact address is refused",
         arguments: [
             "", "example.org", "example.org:80", "ftp://example.org", "http:/example.org", "http://", "http:///x",
             "http://:80", "http://user@example.org", "http://user:secret@example.org", "http://example.org?x=1",

@@ -131,7 +131,7 @@ struct TLSTests {
     }
 
     @Test(
-        "an answer that ends without TLS's own end is cut short, even where the end is the connection's",
+        "an answer without TLS's close_notify is truncated, even if the connection's end delimits it",
         arguments: [
             "HTTP/1.1 200 OK\r\n\r\nhalf of", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf of",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -157,7 +157,7 @@ struct TLSTests {
         #expect(String(decoding: body, as: UTF8.self).hasPrefix("half"))
     }
 
-    @Test("a large body comes through whole")
+    @Test("a large body arrives complete")
     func large() throws {
         let server = try TLSServer(.good, options: ["-HTTP"])
         let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)

@@ -37,7 +37,7 @@ struct BlockTests {
         #expect(header.dictionary == (header.codec == .raw ? .none : dictionary.id))
     }
 
-    @Test("is packed where that makes it shorter, and left as it is elsewhere")
+    @Test("is packed if that makes it shorter")
     func codecs() throws {
         var generator = SeededGenerator(seed: 1)
         var records = Records(firstSeq: Seq(1))

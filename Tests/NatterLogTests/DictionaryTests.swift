@@ -16,7 +16,7 @@ struct DictionaryTests {
         failure { () throws(FormatViolation) in _ = try decode(record) }?.reason.english
     }
 
-    @Test("comes back from its record, packed or not", arguments: UInt64(1)...30)
+    @Test("round-trips through its record, packed or not", arguments: UInt64(1)...30)
     func roundTrip(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let count = generator.once(in: 5) ? 65_536 : generator.int(1...3_000)

@@ -89,7 +89,7 @@ struct ScanTests {
         #expect(finding.places.last.map { Int($0.end) } == small.bytes.count)
     }
 
-    @Test("stops where its reader has enough")
+    @Test("stops when its reader has enough")
     func stop() throws {
         let segment = try Segment.open(at: "/x", on: small.disk)
         var count = 0
@@ -236,7 +236,7 @@ struct ScanTests {
         #expect(finding.end == .clean && !finding.isVerified)
     }
 
-    @Test("goes on behind damage", arguments: UInt64(1)...30)
+    @Test("continues behind damage", arguments: UInt64(1)...30)
     func nextBlock(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         var damaged = small.bytes

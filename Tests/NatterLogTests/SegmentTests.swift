@@ -31,7 +31,7 @@ struct SegmentTests {
 
     private func damaged(_ reason: Phrase) -> LogError { .damaged(path: "x", offset: 0, reason: reason) }
 
-    @Test("has a header that comes back", arguments: ConversationKind.allCases)
+    @Test("has a header that round-trips", arguments: ConversationKind.allCases)
     func roundTrip(kind: ConversationKind) throws {
         var header = Self.header
         header.kind = kind
@@ -163,7 +163,7 @@ struct SegmentTests {
             ])
     }
 
-    @Test("is read where its dictionary is damaged, by the index's copy")
+    @Test("is read by the index's copy if its dictionary is damaged")
     func spare() throws {
         var generator = SeededGenerator(seed: 2)
         let dictionary = LogDictionary(Fixture.text(300, using: &generator))

@@ -24,7 +24,7 @@ struct CursorTests {
             commit: Commit(generator.number()), continuation: continuation)
     }
 
-    @Test("gives back what it was made of", arguments: UInt64(1)...200)
+    @Test("returns what it was made of", arguments: UInt64(1)...200)
     func roundTrip(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let (message, store) = (Self.message(using: &generator), Self.store(using: &generator))

@@ -42,7 +42,7 @@ struct EncodingTests {
         #expect(Base64URL.decode("-__-") == [0xFB, 0xFF, 0xFE])
     }
 
-    @Test("base64url gives back what it was given", arguments: UInt64(1)...100)
+    @Test("base64url round-trips", arguments: UInt64(1)...100)
     func base64RoundTrip(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let bytes = generator.bytes(Int.random(in: 0...100, using: &generator))

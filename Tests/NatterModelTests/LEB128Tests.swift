@@ -29,7 +29,7 @@ struct LEB128Tests {
         #expect(read(bytes).value == value)
     }
 
-    @Test("a number comes back, and what follows it stays", arguments: UInt64(1)...200)
+    @Test("a number decodes to itself, and the bytes behind it stay", arguments: UInt64(1)...200)
     func roundTrip(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let value = generator.number()

@@ -57,7 +57,7 @@ struct LimitsTests {
         #expect(epoch.description == "00000007deadbeef")
     }
 
-    @Test("kinds have names, also those that nobody knows yet")
+    @Test("kinds have names, unknown ones too")
     func kinds() {
         for rawValue in UInt8.min...UInt8.max {
             let kind = MessageKind(rawValue: rawValue)

@@ -17,7 +17,9 @@ struct NameTests {
         #expect(failure { () throws(NameError) in try NameRule.check(name) } == nil)
     }
 
-    @Test("don't begin with what means something to us or to a shell", arguments: Array("-@#:.\"'`\\").map(String.init))
+    @Test(
+        "never begin with a character that is special to natter or a shell",
+        arguments: Array("-@#:.\"'`\\").map(String.init))
     func firstCharacter(character: String) {
         for name in [character, character + "bob"] {
             #expect(

@@ -96,7 +96,7 @@ struct TimestampTests {
         for count in 0..<text.count { #expect(Timestamp(rfc3339: text.prefix(count)) == nil) }
     }
 
-    @Test("that no calendar here can write are written as the nearest one that it can")
+    @Test("outside the calendar's range are written as the nearest one in it")
     func outOfRange() {
         #expect(Timestamp(milliseconds: .max).rfc3339 == "9999-12-31T23:59:59.999Z")
         #expect(Timestamp(milliseconds: 253_402_300_800_000).rfc3339 == "9999-12-31T23:59:59.999Z")

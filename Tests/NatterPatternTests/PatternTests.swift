@@ -34,7 +34,7 @@ struct PatternTests {
         #expect(try matches(Pattern(substring: needle), text) == isFound)
     }
 
-    @Test("a bad one is refused with the reason and the place, counted in characters")
+    @Test("an invalid one is refused with the reason and the position in characters")
     func invalid() {
         #expect(
             throws: PatternError.invalid(pattern: "ёё(", offset: 3, reason: "missing closing parenthesis")
@@ -60,13 +60,13 @@ struct PatternTests {
         #expect(pattern.ranges(in: text) == [])
     }
 
-    @Test("the longest text there is can be gone over", arguments: ["(.|\\n)*z", "(*NO_JIT)(?:.|\\n)*z", "^(\\w+ )*z"])
+    @Test("the longest text can be read", arguments: ["(.|\\n)*z", "(*NO_JIT)(?:.|\\n)*z", "^(\\w+ )*z"])
     func longest(regex: String) throws {
         let text = String(repeating: "word ", count: 13_107) + "z"
         #expect(try matches(Pattern(regex: regex), text))
     }
 
-    @Test("what is not UTF-8 is an error, not a match")
+    @Test("invalid UTF-8 is an error, not a match")
     func notUTF8() throws {
         let pattern = try Pattern(regex: ".")
         for bytes: [UInt8] in [[0xFF], [0x61, 0xC3], [0xED, 0xA0, 0x80]] {

@@ -118,7 +118,7 @@ struct DamageTests {
         try heal()
     }
 
-    @Test("a byte flipped in the WAL: what is still covered is right")
+    @Test("a byte flipped in the WAL: the remaining coverage is right")
     func walFlips() throws {
         // Given an index that is whole only together with its WAL
         let index = try build()

@@ -2,7 +2,7 @@ import NatterSearch
 import Testing
 import TestSupport
 
-@Suite("search: which parts of a text are meant")
+@Suite("search: which parts of a text are highlighted")
 struct HighlighterTests {
     private func marked(_ query: String, _ text: String) throws -> String {
         let bytes = Array(text.utf8)

@@ -16,7 +16,7 @@ struct IndexTests {
         index = try SearchIndex.openForWriting(path: directory.index)
     }
 
-    @Test("what was added is covered, also for others and after opening again")
+    @Test("added messages are covered, for other connections and after reopening")
     func coverage() throws {
         try index.add(["one", "two"], to: general)
         try index.add(["three"], to: general, from: 3)
@@ -122,7 +122,7 @@ struct IndexTests {
         try index.integrityCheck()
     }
 
-    @Test("in one conversation hits come by falling number, over many ranges")
+    @Test("hits of one conversation come in descending order over many ranges")
     func oneConversation() throws {
         // Given two conversations that were indexed in turns, so that their ranges lie between each other
         for turn in UInt64(0)..<100 {
@@ -143,7 +143,7 @@ struct IndexTests {
         try index.integrityCheck()
     }
 
-    @Test("a range ends where it is full, and goes on where the index goes on")
+    @Test("a full range ends, and the next continues it")
     func ranges() throws {
         let texts = (1...10_000).map { "common \($0 % 2_500 == 0 ? "rare" : "x")" }
         try index.add(Array(texts[..<100]), to: general)
@@ -159,7 +159,7 @@ struct IndexTests {
         #expect(bounds == [time(10_000), time(8_192), time(4_096)])
     }
 
-    @Test("a search goes on as it is told to")
+    @Test("the reader of a search decides how it continues")
     func steps() throws {
         try index.add((1...5_000).map { _ in "common" }, to: general)
         try index.add((1...10).map { _ in "common" }, to: random)
@@ -174,7 +174,7 @@ struct IndexTests {
         #expect(seen == expected)
     }
 
-    @Test("since and until leave out what lies outside")
+    @Test("since and until leave out messages outside")
     func times() throws {
         try index.add((1...20_000).map { _ in "common" }, to: general)
         var hits: Set<UInt64> = []
@@ -192,7 +192,7 @@ struct IndexTests {
         }
     }
 
-    @Test("a reader sees one state in a snapshot, whatever is written")
+    @Test("a snapshot shows a reader one state, whatever is written")
     func snapshot() throws {
         try index.add(["one"], to: general)
         let reader = try #require(SearchIndex.openForReading(path: directory.index))

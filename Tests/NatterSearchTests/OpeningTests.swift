@@ -5,7 +5,7 @@ import NatterSystem
 import Testing
 import TestSupport
 
-@Suite("search: files that are no index of ours")
+@Suite("search: files that are no index")
 struct OpeningTests {
     private let directory: TemporaryDirectory
 
@@ -61,7 +61,7 @@ struct OpeningTests {
         try expectHealed()
     }
 
-    @Test("what an earlier index left beside the file")
+    @Test("files that an earlier index left")
     func leftovers() throws {
         for suffix in ["-wal", "-shm"] {
             try PosixDisk().replaceContents(of: directory.index + suffix, with: [UInt8](repeating: 7, count: 40_000))
@@ -77,7 +77,7 @@ struct OpeningTests {
         try? PosixDisk().remove(directory.index)
     }
 
-    @Test("a reader of an index that was discarded goes on with it")
+    @Test("a reader keeps the discarded index that it has open")
     func discarded() throws {
         let index = try SearchIndex.openForWriting(path: directory.index)
         try index.add(["one"], to: general)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("search: reading a query")
 struct QueryTests {
-    @Test("words, phrases, beginnings and what is excluded")
+    @Test("words, phrases, prefixes and exclusions")
     func terms() throws {
         let query = try SearchQuery("  one -two \"three four\"  fiv* -\"six sev\"* -eig* foo-bar --nine ")
         let described = query.terms.map { term in
@@ -20,7 +20,7 @@ struct QueryTests {
         #expect(throws: SearchQueryError.empty) { try SearchQuery(text) }
     }
 
-    @Test("only what to leave out", arguments: ["-word", "-a -\"b c\"", "-a* -:)", ":) -word"])
+    @Test("exclusions only", arguments: ["-word", "-a -\"b c\"", "-a* -:)", ":) -word"])
     func onlyNegative(text: String) {
         #expect(throws: SearchQueryError.onlyNegative) { try SearchQuery(text) }
     }

@@ -109,7 +109,7 @@ struct SemanticsTests {
     func punctuationOrder(query: String, text: String) throws { try expect(query, finds: false, in: text) }
 
     @Test(
-        "what FTS5 takes for its language are words here",
+        "FTS5's operators are words here",
         arguments: [
             ("AND", "this and that"), ("NOT", "not so"), ("OR", "or so"), ("NEAR", "a near b"),
             ("NEAR(a b)", "near a b"),

@@ -18,7 +18,7 @@ struct BackupTests {
         return damages
     }
 
-    @Test("a backup taken while others write has all that was acknowledged before, and goes on after a restore")
+    @Test("a backup during writes has everything acknowledged before, and works after a restore")
     func whileWriting() throws {
         let (directory, target, restored) = (
             try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
@@ -76,7 +76,7 @@ struct BackupTests {
         #expect(try next.post(["goes on"]).first?.message?.seq == found.last?.seq.next)
     }
 
-    @Test("a second backup copies what has come since, and the first stays good until it is done")
+    @Test("a second backup copies only new data, and the first stays valid until it is done")
     func again() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
@@ -112,7 +112,7 @@ struct BackupTests {
         }
     }
 
-    @Test("what is no finished backup is refused, and so is a directory with something in it")
+    @Test("an unfinished backup is refused as a source, and a directory that is not empty as a target")
     func refused() throws {
         let (directory, target, restored) = (
             try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
@@ -148,7 +148,7 @@ struct BackupTests {
         #expect(try disk.list(restored.path).isEmpty)
     }
 
-    @Test("a restore that was killed is not served, and goes on when it is repeated")
+    @Test("a killed restore is not served, and continues when it is repeated")
     func killed() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
@@ -204,7 +204,7 @@ struct BackupTests {
         #expect(outcome.damages == 1 && outcome.messages == 200)
     }
 
-    @Test("a file of a backup that is not as it was written is refused, but for what logs can tell of themselves")
+    @Test("an altered file of a backup is refused, except logs that verify themselves")
     func altered() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)

@@ -29,7 +29,7 @@ struct FaultTests {
         #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
     }
 
-    @Test("a disk that fills while it seals costs no message, and sealing goes on later")
+    @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
         let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
@@ -78,7 +78,7 @@ struct FaultTests {
         #expect(try store.damages() == [])
     }
 
-    @Test("what a crash in the middle of sealing leaves is set aside, and sealed again")
+    @Test("an unfinished block of a crash is quarantined, and its messages are sealed again")
     func crashWhileSealing() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
         let disk = FaultyDisk()

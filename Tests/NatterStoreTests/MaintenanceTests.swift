@@ -76,7 +76,7 @@ struct ImportTests {
     }
 
     @Test(
-        "what is imported is exported again, also from a new group and behind what was there",
+        "imported messages are exported again, also from a new group and after existing messages",
         arguments: [0, 1, 100, 20_000])
     func roundTrip(count: Int) throws {
         let directory = try TemporaryDirectory()
@@ -104,7 +104,7 @@ struct ImportTests {
         #expect(try PosixDisk().list(directory.path + "/import") == [])
     }
 
-    @Test("imported messages are read and synced like others, and say what they are")
+    @Test("imported messages are read and synced like others, and are marked as imported")
     func visible() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -197,7 +197,7 @@ struct ImportTests {
     }
 
     @Test(
-        "an import goes behind what others write meanwhile, in one piece, and holds nobody up",
+        "an import is appended in one piece after concurrent messages, and delays nobody",
         arguments: [false, true])
     func importAmongOthers(isNew: Bool) throws {
         let directory = try TemporaryDirectory()
@@ -338,7 +338,7 @@ struct ImportTests {
         #expect(try store.damages() == [])
     }
 
-    @Test("export goes past damage and names what is missing")
+    @Test("export skips damage and names the missing range")
     func damaged() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -380,7 +380,7 @@ struct CheckTests {
         return (directory, store)
     }
 
-    @Test("finds nothing in a whole store, changes nothing, and lets nobody else in meanwhile")
+    @Test("finds nothing in an undamaged store, changes nothing, and holds the lock")
     func whole() throws {
         let (directory, store) = try sample()
         let before = try Files.contents(directory.path)

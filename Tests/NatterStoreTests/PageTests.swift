@@ -55,7 +55,7 @@ struct PageTests {
         #expect(between.messages == Array(all[20..<39]) && !between.more)
     }
 
-    @Test("around gives both sides, and more of one where the other ends", arguments: [1, 2, 7, 30, 31, 59, 60])
+    @Test("'around' returns both sides, and more of one if the other is short", arguments: [1, 2, 7, 30, 31, 59, 60])
     func around(seq: UInt64) throws {
         let (directory, store, all) = try conversation(60)
         defer { withExtendedLifetime(directory) {} }

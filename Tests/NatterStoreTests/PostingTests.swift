@@ -9,7 +9,7 @@ import TestSupport
 
 @Suite("posting")
 struct PostingTests {
-    @Test("numbers are dense, and what was acknowledged is there after the next start")
+    @Test("numbers are dense, and acknowledged messages survive a restart")
     func denseAndDurable() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -42,7 +42,7 @@ struct PostingTests {
         #expect(growth < 4_096, "the stack grew by \(growth) bytes")
     }
 
-    @Test("many who post at once get each number once")
+    @Test("concurrent posts get each number once")
     func concurrent() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -86,7 +86,7 @@ struct PostingTests {
         #expect([next.time, third.time, fourth.time] == [early.time, early.time, early.time])
     }
 
-    @Test("a personal conversation is one for both, and nobody else's")
+    @Test("a personal conversation is shared by two users, and closed to others")
     func personal() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -110,7 +110,7 @@ struct PostingTests {
             ])
     }
 
-    @Test("one's own name is a notebook")
+    @Test("a conversation with yourself is a notebook")
     func notebook() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -122,7 +122,7 @@ struct PostingTests {
         #expect(try store.all("@me").map(\.text) == ["remember", "this"])
     }
 
-    @Test("a refused message takes no number, and stops its request where that was asked")
+    @Test("a refused message takes no number, and stops its request on demand")
     func refusals() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -186,7 +186,7 @@ struct KeyTests {
         #expect(try store.post(["content"], by: "bob", key: "key").first?.message?.seq == Seq(2))
     }
 
-    @Test("a key that comes twice in one request counts once")
+    @Test("a key twice in one request counts once")
     func twiceInOne() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)

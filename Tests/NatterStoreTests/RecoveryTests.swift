@@ -114,7 +114,7 @@ struct RecoveryTests {
         #expect(next.store.state.withLock { $0.conversations[$0.general]?.sealedSeq } == Seq(300))
     }
 
-    @Test("blocks of another history are left alone: what was acknowledged counts")
+    @Test("blocks of another history are ignored: acknowledged messages count")
     func otherHistory() throws {
         let (directory, copy) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
@@ -142,7 +142,7 @@ struct RecoveryTests {
         #expect(try store.all() == all)
     }
 
-    @Test("of a log that is too short, or gone, the missing range is stated and the rest is served")
+    @Test("a truncated or missing log: the missing range is reported and the rest is served")
     func short() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)

@@ -44,7 +44,7 @@ struct ReindexTests {
         }
     }
 
-    @Test("from the logs alone: the same messages, names and people; numbers go on")
+    @Test("from the logs alone: the same messages, names and users; numbering continues")
     func logsAlone() throws {
         let directory = try TemporaryDirectory()
         let store = try Self.filled(directory.path)
@@ -76,7 +76,7 @@ struct ReindexTests {
         #expect(try next.post(["goes on"], to: "@bob").first?.message?.seq == Seq(2_401))
     }
 
-    @Test("rows that are wrong or missing are made again; what no log holds stays")
+    @Test("wrong and missing rows are rebuilt; rows that no log holds stay")
     func rows() throws {
         let directory = try TemporaryDirectory()
         let store = try Self.filled(directory.path, tail: true)
@@ -104,7 +104,7 @@ struct ReindexTests {
             ).isEmpty)
     }
 
-    @Test("an old index with newer logs: all of it is found by a start, conversations that it had never heard of too")
+    @Test("an old index with newer logs: a start finds everything, also conversations new to the index")
     func oldIndex() throws {
         let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
@@ -178,7 +178,7 @@ struct ReindexTests {
     }
 
     @Test(
-        "the database damaged anywhere: what can be read of it survives, and all that the logs hold", arguments: 1...24)
+        "the database damaged anywhere: readable rows survive, and everything in the logs", arguments: 1...24)
     func damagedDatabase(seed: UInt64) throws {
         let directory = try TemporaryDirectory()
         let store = try Self.filled(directory.path, tail: true)

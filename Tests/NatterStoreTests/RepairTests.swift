@@ -170,7 +170,7 @@ struct RepairTests {
         #expect(try TestStore(directory.path).exports() == before)
     }
 
-    @Test("a file that is gone is stated, and taken back when it turns up again")
+    @Test("a missing file is reported, and adopted when it reappears")
     func gone() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
@@ -195,7 +195,7 @@ struct RepairTests {
         #expect(try next.all().dropLast() == all[...])
     }
 
-    @Test("a damaged batch of the journal: its numbers are stated as lost, its bytes kept, and the rest goes on")
+    @Test("a damaged batch of the journal: its numbers are reported as lost, its bytes kept, and the rest works")
     func batch() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)

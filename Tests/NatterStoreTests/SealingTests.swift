@@ -10,7 +10,7 @@ import TestSupport
 
 @Suite("sealing")
 struct SealingTests {
-    @Test("what is read is the same before and after sealing, and after a start")
+    @Test("reads are the same before and after sealing, and after a restart")
     func sameEverywhere() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)

@@ -82,7 +82,7 @@ struct SyncModel {
 
 @Suite("sync")
 struct SyncTests {
-    @Test("who begins late gets all from then on, in answers of any size", arguments: [200, 5_000, 1_000_000])
+    @Test("a late start gets everything after it, in answers of any size", arguments: [200, 5_000, 1_000_000])
     func late(limitBytes: Int) throws {
         // Given sealed messages and a tail, an hour between one and the next
         let directory = try TemporaryDirectory()
@@ -196,7 +196,7 @@ struct SyncTests {
         #expect(store.reports.lines == [])
     }
 
-    @Test("what comes while an answer is being continued waits for the next sync")
+    @Test("messages during a continued answer wait for the next sync")
     func continuation() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)

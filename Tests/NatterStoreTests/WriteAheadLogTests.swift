@@ -63,7 +63,7 @@ struct WriteAheadLogTests {
         #expect(refused > 200, "\(refused) refused, \(whole) whole")
     }
 
-    @Test("a log that ends anywhere in its last commit is what a crash leaves: nothing is said of it")
+    @Test("a log that ends in its last commit is what a crash leaves: it is not reported")
     func torn() throws {
         let killed = try Killed(5)
         for cut in 1...20 {
@@ -73,7 +73,7 @@ struct WriteAheadLogTests {
         }
     }
 
-    @Test("a repair keeps the log as it was, says that commits are lost, and the store goes on")
+    @Test("a repair keeps a copy of the log, reports lost commits, and the store works again")
     func repair() throws {
         let killed = try Killed(40)
         var wal = killed.wal

@@ -21,7 +21,7 @@ struct DiskTests {
         String(decoding: try disk.contents(of: path(name), limit: 1_000), as: UTF8.self)
     }
 
-    @Test("makes a file only where nothing is")
+    @Test("creates a file only if none exists")
     func createIsExclusive() throws {
         try write("first", to: "a")
         let error = failure { () throws(DiskError) in _ = try disk.open(path("a"), .create) }
@@ -30,7 +30,7 @@ struct DiskTests {
         #expect(try text("a") == "first")
     }
 
-    @Test("makes no file where it opens one")
+    @Test("opening creates no file")
     func openFindsNothing() throws {
         for mode in [OpenMode.read, .readWrite] {
             let error = failure { () throws(DiskError) in _ = try disk.open(path("a"), mode) }
@@ -122,7 +122,7 @@ struct DiskTests {
         #expect(failure { () throws(DiskError) in _ = try disk.list(path("nowhere")) }?.isMissing == true)
     }
 
-    @Test("reads what is there, and no more")
+    @Test("reads to the end of the file")
     func reading() throws {
         let file = try disk.open(path("a"), .create)
         try file.write(Array("hello".utf8), at: 3)

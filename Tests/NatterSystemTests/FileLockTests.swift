@@ -71,7 +71,7 @@ struct FileLockTests {
         withExtendedLifetime(lock) {}
     }
 
-    @Test("comes to who waits once it is let go")
+    @Test("passes to the waiting holder when it is released")
     func handOver() throws {
         let held = Monitor<FileLock?>(try FileLock.take(path))
         let gotIt = Monitor<Bool?>(nil)

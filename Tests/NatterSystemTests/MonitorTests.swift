@@ -5,7 +5,7 @@ import TestSupport
 
 @Suite("a monitor")
 struct MonitorTests {
-    @Test("gives at once what is there")
+    @Test("returns what is there at once")
     func present() {
         let monitor = Monitor(5)
         #expect(monitor.wait(timeoutMilliseconds: 0) { $0 } == 5)
@@ -35,7 +35,7 @@ struct MonitorTests {
         #expect(done.withLock { $0 } == 8)
     }
 
-    @Test("lets one in at a time")
+    @Test("admits one thread at a time")
     func exclusion() throws {
         let monitor = Monitor(0)
         let threads = try (0..<4).map { _ in
@@ -45,7 +45,7 @@ struct MonitorTests {
         #expect(monitor.withLock { $0 } == 40_000)
     }
 
-    @Test("hands on what its body throws, and is free again")
+    @Test("rethrows its body's error, and is unlocked")
     func throwing() {
         let monitor = Monitor(1)
         let error = failure { () throws(DiskError) in

@@ -40,7 +40,7 @@ struct WireTests {
         return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
     }
 
-    @Test("what writes itself writes the same bytes as the encoder", arguments: UInt64(1)...200)
+    @Test("hand-written JSON has the same bytes as the encoder's", arguments: UInt64(1)...200)
     func sameAsEncoder(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let messages = (0..<Int.random(in: 0...3, using: &generator)).map { _ in message(&generator) }

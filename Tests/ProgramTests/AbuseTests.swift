@@ -59,7 +59,7 @@ struct AbuseTests {
         #expect(try world.bob.texts("log") == ["before"])
     }
 
-    @Test("clients that stand still or come byte by byte are cut, and keep nobody from being served")
+    @Test("stalled and slow clients are disconnected, and delay nobody else")
     func standstill() throws {
         let world = try World()
         let token = try world.alice.token()
@@ -131,7 +131,7 @@ struct AbuseTests {
         return user + system
     }
 
-    @Test("a wrong password costs as much for a name that nobody has, and an impossible one as any")
+    @Test("a wrong password takes as long for an unknown name and for an impossible one")
     func unknownNames() throws {
         let world = try World()
         _ = try world.person("carol").token()
@@ -179,7 +179,7 @@ struct AbuseTests {
         #expect(outcome.code == 0 && Files.text(report) == "unlimited\n", "\(outcome)")
     }
 
-    @Test("no token or password is on a command line or in the environment of what natter runs")
+    @Test("no token or password is on the command line or in the environment of a child process")
     func childEnvironment() throws {
         let world = try World()
         try world.alice.sends("one")

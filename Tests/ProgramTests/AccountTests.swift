@@ -67,7 +67,7 @@ struct AccountTests {
         #expect(try stranger(world)("whoami").output.hasPrefix("\(name)  \(world.url)  20"))
     }
 
-    @Test("logout ends the session on the server too, --all every one; login begins one; a wrong password is 77")
+    @Test("logout ends the session on the server too, --all ends every one; login begins one; a wrong password is 77")
     func sessions() throws {
         let world = try World()
         let alice = world.alice
@@ -94,7 +94,7 @@ struct AccountTests {
         #expect(try elsewhere("whoami").code == 77)
     }
 
-    @Test("too many wrong passwords: 75 and one line that says when to try again, for the right one too; others go on")
+    @Test("too many wrong passwords: 75 and when to try again, for the right password too; others are not affected")
     func slowDown() throws {
         let world = try World()
         for _ in 1...10 {
@@ -108,7 +108,7 @@ struct AccountTests {
         #expect(try world.bob.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
     }
 
-    @Test("logout forgets the token here even where the server is not reached, and says so with 69")
+    @Test("logout forgets the local token even if the server is unreachable, and exits with 69")
     func logoutAlone() throws {
         let world = try World()
         world.stopServing()
@@ -117,7 +117,7 @@ struct AccountTests {
         #expect(try world.alice("whoami").code == 77)
     }
 
-    @Test("another login never sees what the former had synced")
+    @Test("another account's login never sees earlier synced messages")
     func anotherLogin() throws {
         let world = try World()
         try world.alice.sends("a secret", to: "@me")
@@ -189,7 +189,7 @@ struct AccountTests {
         }
     }
 
-    @Test("whoami --offline tells what is remembered")
+    @Test("whoami --offline prints the remembered account")
     func whoamiOffline() throws {
         let world = try World()
         world.stopServing()

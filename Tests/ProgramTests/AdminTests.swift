@@ -40,7 +40,7 @@ struct AdminTests {
     }
 
     @Test(
-        "what can't be is refused, in one line",
+        "an impossible request is refused in one line",
         arguments: [
             (["admin", "user", "disable", "nix"], 67), (["admin", "user", "add", "bob", "--password-stdin"], 65),
             (["admin", "user", "add", "a b", "--password-stdin"], 65), (["admin", "user", "add", "eve"], 64),
@@ -57,7 +57,7 @@ struct AdminTests {
         #expect(try world.alice("admin", "users").lines.count == 3)
     }
 
-    @Test("an account is added, given another password, made an admin and no longer one")
+    @Test("an account is added, gets another password, becomes an admin and stops being one")
     func accounts() throws {
         let world = try administered()
         let eve = world.person("eve")
@@ -112,7 +112,7 @@ struct AdminTests {
         #expect(try world.bob("whoami").code == 0)
     }
 
-    @Test("the accounts, the one seen last first, with visit and address; and everybody's sessions")
+    @Test("all accounts, most recently seen first, with last visit and address; and everybody's sessions")
     func lists() throws {
         let world = try administered()
         for person in [world.carol, world.bob, world.alice] { _ = try person("whoami") }
@@ -128,7 +128,7 @@ struct AdminTests {
         #expect(try world.alice("admin", "sessions").lines.count == 3)
     }
 
-    @Test("an invitation lets one person register, once; without one nobody can where the server asks for it")
+    @Test("an invitation lets one person register, once; if the server requires one, nobody can without")
     func invitations() throws {
         let world = try administered(["--registration", "invite"])
         func register(_ name: String, _ words: String...) throws -> Outcome {
@@ -150,7 +150,7 @@ struct AdminTests {
     }
 
     @Test(
-        "the log tells of requests, messages by conversation and number, and of what admins did; never a text or secret"
+        "the log has requests, messages by conversation and number, and admins' actions, but no text or secret"
     )
     func log() throws {
         let world = try administered()

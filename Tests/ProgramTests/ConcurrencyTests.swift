@@ -1,7 +1,7 @@
 internal import Testing
 internal import TestSupport
 
-@Suite("several commands at once on one home")
+@Suite("concurrent commands on one home")
 struct ConcurrencyTests {
     @Test("32 sends and reads at the same moment: all done, each message once, every reading without a hole")
     func thirtyTwo() throws {
@@ -42,7 +42,7 @@ struct ConcurrencyTests {
         #expect(try world.natterd("export", "general").objects().map { $0[string: "text"] ?? "" } == texts)
     }
 
-    @Test("many readers of one cursor file print each message at least once, and it stays whole")
+    @Test("many readers of one cursor file print each message at least once, and the file stays valid")
     func cursorFile() throws {
         let world = try World()
         let file = world.directory("cursor")
@@ -60,7 +60,7 @@ struct ConcurrencyTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == [])
     }
 
-    @Test("several logins at once leave one session that works")
+    @Test("concurrent logins leave one working session")
     func logins() throws {
         let world = try World()
         let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))

@@ -1,7 +1,7 @@
 internal import Testing
 internal import TestSupport
 
-@Suite("contact, block, unblock, and sending to who is not there")
+@Suite("contact, block, unblock, and sending to users who are offline")
 struct ContactTests {
     /// Dora, who has an account and never came.
     private func addDora(to world: World) throws {
@@ -18,7 +18,7 @@ struct ContactTests {
         }
     }
 
-    @Test("contacts are kept on the server: added, listed with who is there, taken away")
+    @Test("contacts are kept on the server: add them, list them with presence, remove them")
     func contacts() throws {
         let world = try World()
         try addDora(to: world)
@@ -35,7 +35,7 @@ struct ContactTests {
         #expect(try listed(world.bob, "contact", "ls") == [])
     }
 
-    @Test("whoever writes one a personal message becomes a contact by that")
+    @Test("a personal message makes its sender a contact")
     func added() throws {
         let world = try World()
         try world.bob.sends("hello", to: "@alice")
@@ -45,7 +45,7 @@ struct ContactTests {
         #expect(try listed(world.alice, "contact", "ls") == ["bob online"])
     }
 
-    @Test("a message to who is not online says so on standard error, and is delivered when they sync")
+    @Test("a message to an offline user prints a note on standard error, and arrives with their next sync")
     func away() throws {
         let world = try World()
         try addDora(to: world)
@@ -71,7 +71,7 @@ struct ContactTests {
         try expect(world.alice("pm", "dora", "now you are"))
     }
 
-    @Test("who is blocked is told kindly, and all else goes on; unblocked, they write again")
+    @Test("a blocked user gets a kind refusal and can do everything else; after unblock they can write again")
     func block() throws {
         let world = try World()
         try world.bob.sends("before", to: "@alice")
@@ -94,7 +94,7 @@ struct ContactTests {
     }
 
     @Test(
-        "what can't be is refused, in one line",
+        "an impossible request is refused in one line",
         arguments: [
             (["contact", "add", "nix"], 67), (["contact", "remove", "nix"], 67), (["block", "nix"], 67),
             (["unblock", "nix"], 67), (["block", "alice"], 77), (["contact", "add"], 64), (["unblock"], 64),

@@ -50,7 +50,7 @@ struct ConversationsTests {
         #expect(line.hasSuffix(#"bob: bell \x07"#))
     }
 
-    @Test("ls reads the replica where the server is not reached, and says so; without a session it is 77")
+    @Test("ls reads the replica if the server is unreachable, and says so; without a session it is 77")
     func listAlone() throws {
         let world = try spoken()
         _ = try world.alice("sync")
@@ -81,7 +81,7 @@ struct ConversationsTests {
         #expect(try listed(world.bob) == ["general 2 later"])
     }
 
-    @Test("mark CONV SEQ: the mark only rises, and stops at the head; --json tells where it is")
+    @Test("mark CONV SEQ: the mark only rises, and stops at the head; --json prints it")
     func markOne() throws {
         let world = try spoken()
         _ = try world.alice("sync")
@@ -96,7 +96,7 @@ struct ConversationsTests {
     }
 
     @Test(
-        "mark of what is not there, or can't be, changes nothing",
+        "mark of an unknown or invalid conversation changes nothing",
         arguments: [
             (["mark", "nix"], 67), (["mark", "@nix"], 67), (["mark", "nix", "1"], 67), (["mark", "general", "0"], 64),
             (["mark", "general", "x"], 64), (["mark", "general", "1", "2"], 64), (["mark", "--offline"], 69),
@@ -109,7 +109,7 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "general 3 four"])
     }
 
-    @Test("mark where the server is not reached is 69, without a session 77")
+    @Test("mark is 69 if the server is unreachable, 77 without a session")
     func markAlone() throws {
         let world = try spoken()
         _ = try world.alice("sync")
@@ -122,7 +122,7 @@ struct ConversationsTests {
     }
 
     @Test(
-        "log --unread: what others wrote after the mark; -n counts from the oldest",
+        "log --unread: others' messages after the mark; -n counts from the oldest",
         arguments: [
             ([], "two four"), (["-n", "1"], "two"), (["--reverse"], "four two"), (["--reverse", "-n", "1"], "two"),
             (["--reverse", "-n", "2"], "four two"), (["--from", "bob"], "two"), (["--before", "4"], "two"),
@@ -140,7 +140,7 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "general 2 four"])
     }
 
-    @Test("log --unread where nothing is: 0, with --exit-code 1; offline as last synced")
+    @Test("log --unread without any: 0, with --exit-code 1; offline as last synced")
     func nothingUnread() throws {
         let world = try spoken()
         _ = try world.alice("sync")
@@ -173,7 +173,7 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "\(expected) four"])
     }
 
-    @Test("log --mark --all marks every conversation; with what was not written out nothing is marked")
+    @Test("log --mark --all marks every conversation; if output fails nothing is marked")
     func markEverything() throws {
         let world = try spoken()
         let full = try world.alice.run(["log", "--all", "--mark"], output: .path("/dev/full"))

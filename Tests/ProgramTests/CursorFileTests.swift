@@ -25,7 +25,7 @@ struct CursorFileTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["four"])
     }
 
-    @Test("the new file is on disk before it takes the old one's place, and then its name is")
+    @Test("the new file is synced before it replaces the old one, and its directory after")
     func durable() throws {
         guard access("/usr/bin/strace", X_OK) == 0 else {
             return print("skipped: there is no strace to watch the calls")
@@ -48,7 +48,7 @@ struct CursorFileTests {
         #expect(sync < rename && rename < directory ?? -1)
     }
 
-    @Test("-n counts from the oldest, and goes on from there")
+    @Test("-n counts from the oldest, and the next call continues there")
     func number() throws {
         let world = try World()
         let file = world.directory("cursor")
@@ -77,7 +77,7 @@ struct CursorFileTests {
         #expect(got == ["c1", "d1", "c2", "d2", "c3", "d3"])
     }
 
-    @Test("it is replaced also where there is nothing to print")
+    @Test("the file is replaced even if there is nothing to print")
     func replacedWhenEmpty() throws {
         let world = try World()
         let file = world.directory("cursor")
@@ -88,7 +88,7 @@ struct CursorFileTests {
     }
 
     @Test(
-        "what is no cursor, or one of another place, is 65 and stays",
+        "an invalid cursor, or one of another place, is 65 and the file stays",
         arguments: ["malformed", "control", "foreign", "all for one", "one for all", "other store"])
     func bad(kind: String) throws {
         let world = try World()
@@ -157,7 +157,7 @@ struct CursorFileTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["one"])
     }
 
-    @Test("a place where no file can be made is 73")
+    @Test("a directory that cannot hold the file is 73")
     func cannotCreate() throws {
         let world = try World()
         try world.alice.sends("one")

@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-@Suite("natterd fsck, and what is served of a damaged store")
+@Suite("natterd fsck, and what a server reads from a damaged store")
 struct DamageTests {
     private static let count = 30_000
 
@@ -21,7 +21,7 @@ struct DamageTests {
         return world
     }
 
-    @Test("0 where all is whole; nothing is changed by looking")
+    @Test("0 if nothing is damaged; checking changes nothing")
     func clean() throws {
         let world = try World()
         try world.alice.sends("one", "two")
@@ -33,7 +33,9 @@ struct DamageTests {
         #expect(try world.natterd("fsck", "--json").code == 0)
     }
 
-    @Test("a flipped byte is found and named; export prints what is whole and ends with 74; the rest is served")
+    @Test(
+        "a flipped byte is found and reported; export prints the undamaged messages and exits with 74; the server serves them"
+    )
     func flipped() throws {
         let world = try sealed()
         let whole = try world.natterd("export", "general").objects().map { Line($0) }
@@ -72,7 +74,7 @@ struct DamageTests {
         #expect(logged.errors.contains("\(from)") && logged.errors.contains("\(to)"))
     }
 
-    @Test("a log that is cut short, or gone, is damage like any other", arguments: ["cut", "gone"])
+    @Test("a truncated or missing log is reported like other damage", arguments: ["cut", "gone"])
     func lost(how: String) throws {
         let world = try sealed()
         let file = try #require(Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }.max())

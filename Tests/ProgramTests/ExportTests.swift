@@ -21,7 +21,7 @@ struct ExportTests {
         #expect(try copy.objects().map { Line($0) } == outcome.objects().map { Line($0) })
     }
 
-    @Test("export of one's own personal conversation, of nothing, of what is not there")
+    @Test("export of a personal conversation, of an empty one, of an unknown one")
     func kinds() throws {
         let world = try World()
         try world.alice.sends("for bob", to: "@bob")
@@ -40,7 +40,7 @@ struct ExportTests {
         #expect(try world.carol("export", "general", "--offline").code == 69)
     }
 
-    @Test("verify: nothing in a pipe where all is whole, with --json an object each, with --verbose a line each")
+    @Test("verify prints nothing in a pipe if all is well, an object each with --json, a line each with --verbose")
     func whole() throws {
         let world = try World()
         try world.bob.sends("one", "two")
@@ -60,7 +60,7 @@ struct ExportTests {
         #expect(alone.code == 0 && alone.bytes.isEmpty && isOneLine(alone.errors))
     }
 
-    @Test("verify names what is damaged and ends with 74; export prints the rest, names it, and ends with 74 too")
+    @Test("verify reports damage and exits with 74; export prints the rest, reports it, and exits with 74 too")
     func damaged() throws {
         let world = try World()
         var generator = SeededGenerator(seed: 11)

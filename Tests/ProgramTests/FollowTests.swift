@@ -4,7 +4,7 @@ internal import TestSupport
 
 @Suite("log -f")
 struct FollowTests {
-    @Test("prints what was there, then each message once as it comes; SIGINT ends it with 130")
+    @Test("prints existing messages, then each new one once; SIGINT ends it with 130")
     func follow() throws {
         let world = try World()
         try world.alice.sends("before")
@@ -19,7 +19,7 @@ struct FollowTests {
         #expect(end.code == 130 && end.bytes.isEmpty && end.errors.isEmpty)
     }
 
-    @Test("-n 0 -f prints only what comes; --from holds for it too; --json has its form")
+    @Test("-n 0 -f prints only new messages; --from and --json apply")
     func newOnly() throws {
         let world = try World()
         try world.alice.sends("before")
@@ -42,7 +42,7 @@ struct FollowTests {
         #expect(try following.line() == "@carol two")
     }
 
-    @Test("a server that goes away and comes back on the same address is followed on, with one note")
+    @Test("a restarted server on the same address is followed further, with one note")
     func comesBack() throws {
         let world = try World()
         let following = try world.bob.start(["log", "-f", "--format", "%m"])
@@ -59,7 +59,7 @@ struct FollowTests {
         #expect(end.code == 130 && isOneLine(end.errors))
     }
 
-    @Test("it ends, silently, once nobody reads it any more")
+    @Test("it ends silently when its reader closes the pipe")
     func closedPipe() throws {
         let world = try World()
         let following = try world.bob.start(["log", "-f"], output: .closedPipe)

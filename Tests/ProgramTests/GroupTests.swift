@@ -35,7 +35,7 @@ struct GroupTests {
         throw Failure("nobody waits")
     }
 
-    @Test("who makes a group is its first admin; members read all of it, others find it nowhere")
+    @Test("the creator of a group is its first admin; members read all of it, others cannot see it")
     func create() throws {
         let world = try World()
         let made = try world.alice("group", "create", "ops", "--json")
@@ -63,7 +63,7 @@ struct GroupTests {
     }
 
     @Test(
-        "only admins change a group, and what can't be says why",
+        "only admins change a group, and a refusal says why",
         arguments: [
             (["group", "create", "OPS"], "alice", 65, "name_taken"),
             (["group", "create", "general"], "alice", 65, "bad_name"),
@@ -109,7 +109,7 @@ struct GroupTests {
         #expect(outcome.code == 64 && outcome.errors.contains("'add'"))
     }
 
-    @Test("several users at once: those before the one who is refused are in, and the error says so")
+    @Test("several users at once: those before the refused one are added, and the error says so")
     func several() throws {
         let world = try grouped()
         let outcome = try world.alice("group", "add", "ops", "carol", "nix", "bob")
@@ -148,7 +148,7 @@ struct GroupTests {
         #expect(try said(world.alice, in: "lunch").last == "* carol left")
     }
 
-    @Test("renamed, it is the same conversation: history, cursor files and read marks go on")
+    @Test("a renamed group keeps its history, cursor files and read marks")
     func rename() throws {
         let world = try grouped()
         try world.alice.sends("one", to: "ops")
@@ -162,7 +162,7 @@ struct GroupTests {
         #expect(try world.bob("send", "-c", "ops", "x").code == 67)
     }
 
-    @Test("who is removed reads nothing after the removal, not by a request that waits either, and is told")
+    @Test("a removed member reads nothing later, not even by a waiting request, and is told")
     func removed() throws {
         let world = try grouped()
         try world.alice.sends("for both", to: "ops")
@@ -206,7 +206,7 @@ struct GroupTests {
         #expect(sync.status == 200 && !sync.text.contains("without-bob") && !sync.text.contains("secret"))
     }
 
-    @Test("deleted, it is gone at its members' next sync; a new one of that name starts empty everywhere")
+    @Test("a deleted group disappears at its members' next sync; a new one of that name starts empty")
     func deleted() throws {
         let world = try grouped()
         try world.alice.sends("one", to: "ops")
@@ -234,7 +234,7 @@ struct GroupTests {
         #expect(try world.alice("send", "-c", "ops", "x").code == 67)
     }
 
-    @Test("two admins who demote each other at once: one order, one admin left, and both are told the same")
+    @Test("two admins demote each other at once: one wins, and both are told the same")
     func opposite() throws {
         let world = try grouped()
         try expect(world.alice("group", "promote", "ops", "bob"))
@@ -258,7 +258,7 @@ struct GroupTests {
         }
     }
 
-    @Test("one admin adds while the other removes: the log's last word is what holds")
+    @Test("one admin adds while the other removes: the last entry of the log wins")
     func addAndRemove() throws {
         let world = try grouped()
         try expect(world.alice("group", "promote", "ops", "bob"))

@@ -61,7 +61,7 @@ struct HistoryTests {
     }
 
     @Test(
-        "16 writers and 16 readers: numbers are dense, one's writes are read, nothing read is unread",
+        "16 writers and 16 readers: numbers are dense, writers read their writes, no read is undone",
         arguments: [seed])
     func linearizable(seed: UInt64) throws {
         let world = try World()

@@ -62,7 +62,7 @@ struct HostileTextTests {
         return taking.map { $0 + [payload] + ($0.first == "pm" ? ["x"] : []) }
     }
 
-    @Test("what is looked for is found where it is")
+    @Test("the checker of hostile text finds each danger")
     func judge() {
         #expect(HostileText.dangers(in: Array("a\tb\n\u{1B}[2J\u{9B}\u{202E}Я".utf8)) == ["U+1b", "U+202e", "U+9b"])
         #expect(HostileText.dangers(in: [0x61, 0x9B]).count == 1)

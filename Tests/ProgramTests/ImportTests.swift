@@ -15,7 +15,7 @@ struct ImportTests {
 
     private func lines(_ outcome: Outcome) throws -> [Line] { try outcome.objects().map { Line($0) } }
 
-    @Test("what goes in comes out, from a file and from standard input, and a second time from its own export")
+    @Test("an import exports unchanged, from a file and from standard input, and again from its own export")
     func roundTrip() throws {
         let world = try World(isServing: false)
         let file = try world.directory.write("in", lines.joined())
@@ -128,7 +128,7 @@ struct ImportTests {
         }
     }
 
-    @Test("export of a personal conversation as '@alice,@bob'; what is not there is 67")
+    @Test("export of a personal conversation as '@alice,@bob'; an unknown one is 67")
     func personalExport() throws {
         let world = try World()
         try world.alice.sends("for bob", to: "@bob")
@@ -144,7 +144,7 @@ struct ImportTests {
         }
     }
 
-    @Test("what users sent comes out as well, sealed or not")
+    @Test("users' messages are exported too, sealed or not")
     func sent() throws {
         let world = try World()
         try world.alice.sends("one", "two\n\u{1B}lines")

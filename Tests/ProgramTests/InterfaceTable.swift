@@ -180,7 +180,7 @@ enum InterfaceTable {
         ("0600 and 0700 under any umask", "FileTests.modes FileTests.serverModes"),
         ("a token with wider modes, and links, are refused", "AccountTests.exposedToken"),
         (
-            "several commands at once on one home",
+            "concurrent commands on one home",
             "ConcurrencyTests.thirtyTwo ConcurrencyTests.cursorFile ConcurrencyTests.logins"
         ),
         (

@@ -61,7 +61,7 @@ struct LanguageTests {
         #expect(help.code == 0 && isRussian(help.output) == expected)
     }
 
-    @Test("an unknown language is refused with the known ones; one of the environment is English")
+    @Test("an unknown language is refused and the known ones listed; in the environment it means English")
     func unknown() throws {
         let person = try LanguageTests.nobody.get().person("nobody")
         let option = try person("--lang", "xx", "help")
@@ -136,7 +136,7 @@ struct LanguageTests {
         }
     }
 
-    @Test("what programs read, and exit codes, are the same in every language")
+    @Test("output for programs and exit codes are the same in every language")
     func stable() throws {
         let world = try World()
         try world.bob.sends("one", "two")
@@ -204,7 +204,7 @@ struct LanguageTests {
         #expect(error.code == 67 && error.errors == "natterd: беседы «nowhere» нет\n", "\(error.errors)")
     }
 
-    @Test("a running server tells natterd's own commands what is wrong in their language")
+    @Test("a running server answers natterd's commands in their language")
     func operators() throws {
         let world = try World()
         let error = try Daemon.run(

@@ -83,7 +83,7 @@ struct LogTests {
     }
 
     @Test(
-        "what is no number, time or selection is 64",
+        "an invalid number, time or selection is 64",
         arguments: [
             ["-n", "x"], ["-n", "-1"], ["--after", "-1"], ["--after", "x"], ["--since", "soon"], ["--since", ""],
             ["--until", "2023-13-01"], ["--since", "-2"], ["--all", "general"], ["--all", "--after", "1"],
@@ -166,7 +166,7 @@ struct LogTests {
         #expect(try world.alice("log", "@bob", "--offline").code == 0)
     }
 
-    @Test("where the server is not reached: the replica, one note with its age, status 0")
+    @Test("an unreachable server: the replica, a note of its age, status 0")
     func serverDown() throws {
         let world = try World()
         try world.alice.sends("kept")
@@ -186,7 +186,7 @@ struct LogTests {
         }
     }
 
-    @Test("--exit-code: 1 where nothing is new")
+    @Test("--exit-code: 1 if nothing is new")
     func exitCode() throws {
         let world = try World()
         #expect(try world.alice("log", "--exit-code").code == 1)
@@ -195,7 +195,7 @@ struct LogTests {
         #expect(try world.alice("log", "--exit-code", "--after", "1").code == 1)
     }
 
-    @Test("a newest page comes without a sync of all; what asks for all gets all")
+    @Test("the newest page needs no full sync; a request for everything gets everything")
     func manyMessages() throws {
         let world = try World()
         let text = String(repeating: "long text ", count: 20)

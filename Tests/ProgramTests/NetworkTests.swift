@@ -29,7 +29,7 @@ struct NetworkTests {
         #expect(outcome.code == 64 && isOneLine(outcome.errors))
     }
 
-    @Test("where a proxy is trusted, its client is who visits; else nobody can claim to be another")
+    @Test("a trusted proxy's client counts as the visitor; other clients cannot claim another address")
     func visits() throws {
         let world = try World(isServing: false)
         let token = try world.alice.token()
@@ -74,7 +74,7 @@ struct NetworkTests {
         #expect(try RawRequest.send("GET", "/metrics", to: world.url, token: token).status == 403)
     }
 
-    @Test("who may make an account: by option, by natterd.conf, and again at SIGHUP")
+    @Test("who may register: by option, by natterd.conf, and after SIGHUP")
     func registration() throws {
         let world = try World(isServing: false)
         let configuration = try world.directory.write("data/natterd.conf", "registration = closed\nno-web = yes\n")
@@ -101,7 +101,7 @@ struct NetworkTests {
         #expect(daemon.finish().code == 0)
     }
 
-    @Test("where an invitation is needed, none and one that nobody made are refused")
+    @Test("if an invitation is required, a missing or invented one is refused")
     func invite() throws {
         let world = try World(isServing: false)
         try world.serve(["--registration", "invite"])
@@ -116,7 +116,7 @@ struct NetworkTests {
         }
     }
 
-    @Test("the page for browsers runs and loads nothing, and its style is the one that its policy allows")
+    @Test("the page for browsers runs no script, loads nothing, and its policy allows its style only")
     func page() throws {
         let world = try World()
         let answer = try RawRequest.send("GET", "/", to: world.url)

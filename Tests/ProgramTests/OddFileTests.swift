@@ -99,7 +99,7 @@ struct OddFileTests {
         #expect(try alice("log").code == 0)
     }
 
-    @Test("where a command line names a file", arguments: Kind.allCases)
+    @Test("files named on a command line", arguments: Kind.allCases)
     func named(kind: Kind) throws {
         let world = try World()
         let outside = try Outside(world.directory)

@@ -20,7 +20,7 @@ struct OperateTests {
 
     private let secret = ChildProcess.Stream.bytes(Array("a new password\nanother line\n".utf8))
 
-    @Test("user add makes an account that can log in; --admin an admin; what can't be is refused")
+    @Test("user add makes an account that can log in; --admin makes an admin; invalid names are refused")
     func add() throws {
         try inBoth { world throws in
             let added = try world.natterd("user", "add", "dora", "--password-stdin", input: secret)
@@ -49,7 +49,7 @@ struct OperateTests {
         }
     }
 
-    @Test("user list has a line for each account, by name; clients those who were here, newest first")
+    @Test("user list has a line for each account, by name; clients lists recent clients, newest first")
     func lists() throws {
         let world = try World()
         _ = try world.natterd("user", "add", "zoe", "--password-stdin", input: secret)
@@ -102,7 +102,7 @@ struct OperateTests {
         }
     }
 
-    @Test("a waiting request of a user who is disabled ends at once")
+    @Test("a waiting request of a disabled user ends at once")
     func disabledWhileWaiting() throws {
         let world = try World()
         try world.bob.sends("one")
@@ -118,7 +118,7 @@ struct OperateTests {
         #expect(end.code == 77 && ContinuousClock.now - began < .seconds(20), "\(end)")
     }
 
-    @Test("promote and demote: the right of an admin, and the trail of who gave it")
+    @Test("promote and demote: an admin's rights, and the audit trail")
     func admins() throws {
         let world = try World()
         let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token"))
@@ -194,7 +194,7 @@ struct OperateTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
-    @Test("20,000 lines come in while others go on sending; nobody waits for them, and they stand together")
+    @Test("20,000 imported lines are contiguous, and others keep sending meanwhile")
     func importAmongOthers() throws {
         let world = try World()
         try world.alice.sends("before")
@@ -249,7 +249,7 @@ struct OperateTests {
         #expect(try world.alice("group", "add", "archive", "alice").code == 67)
     }
 
-    @Test("a command that is killed while it sends its file leaves nothing behind, and the server goes on")
+    @Test("a command killed while it sends its file leaves nothing behind, and the server keeps running")
     func killedCommand() throws {
         let world = try World()
         let process = try ChildProcess(
@@ -268,7 +268,7 @@ struct OperateTests {
         #expect(try world.bob.texts("log") == ["one", "y"])
     }
 
-    @Test("the socket is 0600, gone after a stop, left by a kill, and that is in nobody's way")
+    @Test("the socket is 0600, removed by a stop, left by a kill, and replaced by the next start")
     func socket() throws {
         let world = try World()
         let path = world.data + "/natterd.sock"
@@ -292,7 +292,7 @@ struct OperateTests {
         }
     }
 
-    @Test("whoever is neither the server's user nor root is refused, even where the modes would let them in")
+    @Test("users other than root and the server's are refused, even if the file modes allow them")
     func stranger() throws {
         let program = try Programs.path("natterd")
         func asNobody(_ words: [String]) throws -> Outcome {
@@ -341,7 +341,7 @@ struct OperateTests {
         }
     }
 
-    @Test("whatever is said to the socket, the server goes on", arguments: UInt64(1)...8)
+    @Test("the server survives any input on the socket", arguments: UInt64(1)...8)
     func noise(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let world = try World()

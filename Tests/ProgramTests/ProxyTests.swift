@@ -7,7 +7,7 @@ internal import TestSupport
     "nginx in front, by the file that README.md names",
     .enabled(if: Nginx.isInstalled, "nginx is not installed; 'apt-get install nginx-light' brings it"))
 struct ProxyTests {
-    @Test("everything works through it, and the client's address is seen behind it")
+    @Test("everything works through a proxy, and the server sees the client's address")
     func nginx() throws {
         let world = try World(isServing: false)
         let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)

@@ -21,7 +21,7 @@ struct QueueTests {
         #expect(try world.alice.run(["send", "--lines", "--ndjson"], input: bytes("x\n")).code == 64)
     }
 
-    @Test("--ndjson: each line names its conversation; the first refused one stops it, with its number and 65")
+    @Test("--ndjson: each line names its conversation; the first refused line stops it, with its number and 65")
     func objects() throws {
         let world = try World()
         let input = """
@@ -38,7 +38,7 @@ struct QueueTests {
         #expect(try world.bob.texts("log", "@alice") == ["to bob"])
     }
 
-    @Test("--queue: what can't be sent waits in the outbox, and any later command sends it, in order and once")
+    @Test("--queue: unsent messages wait in the outbox, and any later command sends them, in order and once")
     func queue() throws {
         let world = try World(isServing: false)
         let alice = world.alice.alone

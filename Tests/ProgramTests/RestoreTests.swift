@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-@Suite("clients of a server that was put back")
+@Suite("clients of a server that was restored from a backup")
 struct RestoreTests {
     /// The server's data as they were when `backup` was made, under the same path.
     private func putBack(_ world: World, byHand: Bool) throws {
@@ -17,7 +17,7 @@ struct RestoreTests {
     }
 
     @Test(
-        "ahead, equal and behind: all go on; what the server lost is kept aside, said, and offered for sending once",
+        "clients ahead, equal and behind: all continue; what the server lost is set aside, reported, and offered for resending once",
         arguments: [false, true])
     func clients(byHand: Bool) throws {
         let world = try World()
@@ -77,7 +77,7 @@ struct RestoreTests {
         }
     }
 
-    @Test("who has exactly what the backup has goes on without a word")
+    @Test("a client that has exactly the backup's messages continues silently")
     func equal() throws {
         let world = try World()
         try world.alice.sends("one", "two")

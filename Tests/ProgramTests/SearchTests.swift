@@ -21,7 +21,7 @@ struct SearchTests {
     }
 
     @Test(
-        "newest first: words, phrases, prefixes, negation, filters; 1 where nothing is found",
+        "newest first: words, phrases, prefixes, negation, filters; 1 if nothing is found",
         arguments: [
             (["disk"], "@bob/1 general/7 general/2 general/1"), (["disk", "full"], "general/2 general/1"),
             (["disk full"], "general/2 general/1"), (["FULL", "DiSk"], "general/2 general/1"),
@@ -79,7 +79,7 @@ struct SearchTests {
         #expect(outcome.code == 67 && isOneLine(outcome.errors))
     }
 
-    @Test("what came since the last search is found, indexed or not")
+    @Test("messages since the last search are found, indexed or not")
     func fresh() throws {
         let world = try World()
         for round in 1...4 {

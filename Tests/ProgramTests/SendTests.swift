@@ -17,7 +17,7 @@ struct SendTests {
     }
 
     @Test(
-        "standard input is one message, its final newline dropped",
+        "standard input is one message, without its final newline",
         arguments: [("a\nb\n", "a\nb"), ("a\n\n", "a\n"), ("a", "a"), (" \t ", " \t ")], [[], ["-"]])
     func standardInput(text: (String, String), words: [String]) throws {
         let world = try World()
@@ -72,7 +72,7 @@ struct SendTests {
     }
 
     @Test(
-        "what is no message is refused with 65, in one line, and nothing is sent",
+        "invalid messages are refused with 65, in one line, and nothing is sent",
         arguments: [
             [], [0x0A], [0xFF, 0x0A], [0x61, 0x00, 0x62], [0xC0, 0x80], [0xED, 0xA0, 0x80],
             [UInt8](repeating: 0x61, count: 65_537),
@@ -117,7 +117,7 @@ struct SendTests {
         }
     }
 
-    @Test("who is not logged in gets 77 before standard input is read")
+    @Test("without a login the status is 77, before standard input is read")
     func notLoggedIn() throws {
         let world = try World()
         // Nothing ever comes through this pipe.
@@ -126,7 +126,7 @@ struct SendTests {
         #expect(outcome.code == 77 && isOneLine(outcome.errors))
     }
 
-    @Test("where no server answers, the status is 69 and the line names it")
+    @Test("if no server answers, the status is 69 and the error names it")
     func noServer() throws {
         let world = try World()
         world.stopServing()

@@ -5,7 +5,7 @@ internal import TestSupport
 
 @Suite("natterd serve")
 struct ServeTests {
-    @Test("prints one line when it is ready; SIGTERM and SIGINT end it with 0", arguments: [SIGTERM, SIGINT])
+    @Test("prints a line when it is ready; SIGTERM and SIGINT end it with 0", arguments: [SIGTERM, SIGINT])
     func stop(signal: Int32) throws {
         let directory = try TemporaryDirectory()
         let daemon = try Daemon(data: directory("data"))
@@ -29,7 +29,7 @@ struct ServeTests {
         #expect(try world.alice.texts("log") == ["one"])
     }
 
-    @Test("a second server on a directory is 75; the first one goes on")
+    @Test("a second server on a directory exits with 75; the first one keeps running")
     func second() throws {
         let world = try World()
         let outcome = try world.natterd("serve", "--listen", "127.0.0.1:0")
@@ -57,7 +57,7 @@ struct ServeTests {
         #expect(Files.mode(directory("data")) == nil)
     }
 
-    @Test("a port that is taken is an error in one line")
+    @Test("an occupied port is an error in one line")
     func portTaken() throws {
         let world = try World()
         let outcome = try Daemon.run(
@@ -104,7 +104,7 @@ struct ServeTests {
         }
     }
 
-    @Test("natterd.conf has the same options; what is given goes before it; an unknown one is 78")
+    @Test("natterd.conf has the same options; the command line overrides it; an unknown option is 78")
     func configuration() throws {
         let world = try World(isServing: false)
         let path = world.directory("data/natterd.conf")
@@ -150,7 +150,7 @@ struct ServeTests {
         }
     }
 
-    @Test("SIGHUP reads the configuration again, and the server goes on")
+    @Test("SIGHUP reloads the configuration without a restart")
     func reload() throws {
         let world = try World(isServing: false)
         let daemon = try ChildProcess(

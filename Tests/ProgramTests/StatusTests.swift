@@ -7,7 +7,7 @@ struct StatusTests {
     private let oldPassword = World.password
     private let newPassword = "another horse altogether"
 
-    @Test("status tells account, server, last sync, unread and what waits, and asks nobody")
+    @Test("status prints account, server, last sync, unread and queued messages, without a request")
     func status() throws {
         let world = try World()
         try world.bob.sends("one", "two")
@@ -26,7 +26,7 @@ struct StatusTests {
         #expect(object[int: "unread"] == 2 && object[int: "waiting"] == 1 && object[int: "parked"] == 0)
     }
 
-    @Test("status --short: nothing where nothing waits, for one without a session too")
+    @Test("status --short prints nothing if nothing is unread or queued, also without a session")
     func short() throws {
         let world = try World()
         func short(_ person: Person) throws -> String {
@@ -51,7 +51,7 @@ struct StatusTests {
         #expect(try short(world.alice) == "")
     }
 
-    @Test("doctor: nothing and 0 where all is well, a line for each finding and 1 else")
+    @Test("doctor: no output and 0 if all is well, else a line for each finding and 1")
     func doctor() throws {
         let world = try World()
         _ = try world.alice("sync")
@@ -73,7 +73,7 @@ struct StatusTests {
         #expect(down.code == 1 && finding[string: "check"] == "server" && finding[string: "problem"] != nil)
     }
 
-    @Test("config: what is set is kept, counts for other commands, and goes with an empty value")
+    @Test("config: a setting is kept, applies to other commands, and an empty value removes it")
     func config() throws {
         let world = try World()
         let alice = world.alice
@@ -113,7 +113,7 @@ struct StatusTests {
         #expect(try world.alice.alone("sync").code == 78)
     }
 
-    @Test("passwd: the new password is the one, and every other session has ended")
+    @Test("passwd: only the new password works, and every other session has ended")
     func passwd() throws {
         let world = try World()
         let elsewhere = world.person("elsewhere")

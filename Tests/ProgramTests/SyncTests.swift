@@ -11,7 +11,7 @@ struct SyncTests {
         }
     }
 
-    @Test("pulls what is new, so that it can be read without the server; --exit-code is 1 where nothing is")
+    @Test("pulls new messages for reading offline; with --exit-code the status is 1 if there are none")
     func pull() throws {
         let world = try World()
         try world.alice.sends("one")
@@ -37,7 +37,7 @@ struct SyncTests {
         #expect(try world.bob.texts("log", "--offline") == ["one"])
     }
 
-    @Test("of named conversations only their news counts; an unknown one is 67")
+    @Test("only news of the named conversations counts; an unknown one is 67")
     func named() throws {
         let world = try World()
         try world.alice.sends("one")
@@ -119,7 +119,7 @@ struct SyncTests {
         #expect(Files.below("\(world.bob.natterHome)/replicas").filter { Files.isDirectory($0) } == before)
     }
 
-    @Test("a kill of sync at any moment leaves a replica that the next one completes", arguments: UInt64(1)...3)
+    @Test("a replica is completed by the next sync after a kill at any moment", arguments: UInt64(1)...3)
     func kills(seed: UInt64) throws {
         let world = try World()
         var generator = SeededGenerator(seed: seed)

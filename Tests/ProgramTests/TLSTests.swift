@@ -58,7 +58,7 @@ struct TLSTests {
         #expect(daemon.finish().code == 0)
     }
 
-    @Test("a name that the certificate is not made out to, and one that has expired, are refused: 69")
+    @Test("a certificate for another name, and an expired one, are refused: 69")
     func refused() throws {
         let world = try secureWorld()
         let port = try #require(world.url.split(separator: ":").last)
@@ -244,7 +244,7 @@ struct TLSTests {
         }
     }
 
-    @Test("the log tells who connects, what is asked, accepted and sent by conversation and number, and no secret")
+    @Test("the log has connections, requests, and messages by conversation and number, but no secret")
     func log() throws {
         let world = try secureWorld(["--log-level", "debug"])
         let trusting = ["--ca-file", world.certificate]

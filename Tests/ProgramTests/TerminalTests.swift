@@ -21,7 +21,7 @@ struct TerminalTests {
         return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
     }
 
-    @Test("log: the day, times of day, names in colours, one's own bold; through the pager")
+    @Test("log: the day, times of day, names in colours, your own bold; through the pager")
     func log() throws {
         let world = try World()
         try world.alice.sends("one \u{1B}[31mred")

@@ -26,7 +26,7 @@ struct TokenTests {
         try world.alice.run(["token", "ls", "--json"] + words).objects()
     }
 
-    @Test("a job's token sends to one conversation and does nothing else, without a login and almost no environment")
+    @Test("a job's token only sends to one conversation, without a login and with almost no environment")
     func send() throws {
         let world = try World()
         try expect(world.alice("group", "create", "ops"))
@@ -54,7 +54,7 @@ struct TokenTests {
         #expect(try robot(world, file, ["send", "-c", "ops", "x"]).code == 77)
     }
 
-    @Test("a token to read one conversation reads that one and does nothing else")
+    @Test("a token for reading one conversation does nothing else")
     func read() throws {
         let world = try World()
         try world.bob.sends("for all")
@@ -145,7 +145,7 @@ struct TokenTests {
     }
 
     @Test(
-        "what can't be is refused, in one line",
+        "an impossible request is refused in one line",
         arguments: [
             (["token", "create", "--scope", "nix"], 64), (["token", "create", "--scope", "send:"], 64),
             (["token", "create", "--expires", "yesterday"], 64), (["token", "create", "--expires", "x"], 64),

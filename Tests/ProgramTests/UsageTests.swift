@@ -76,7 +76,7 @@ struct UsageTests {
         #expect(outcome.output.wholeMatch(of: /natterd? \d+\.\d+\.\d+\n/) != nil)
     }
 
-    @Test("with --json an error is one object on standard error, wherever the option stands")
+    @Test("with --json an error is one object on standard error, wherever the option is")
     func jsonErrors() throws {
         let world = try World()
         let cases: [([String], Int32)] = [
@@ -150,7 +150,7 @@ struct UsageTests {
     }
 
     @Test(
-        "an address that is none is 64 as an option, 78 where it was configured",
+        "an invalid address is 64 as an option, 78 in the configuration",
         arguments: ["nonsense", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999"])
     func badServer(address: String) throws {
         let world = try World(isServing: false)

@@ -39,7 +39,7 @@ struct UsersTests {
     }
 
     @Test(
-        "PATTERN is a substring without regard to case, or a glob; 1 where nobody matches",
+        "PATTERN is a case-insensitive substring or a glob; 1 if nobody matches",
         arguments: [
             ("a", "alice carol"), ("LIC", "alice"), ("a*", "alice"), ("?ob", "bob"), ("*o*", "bob carol"),
             ("[bc]*", "bob carol"), ("x", ""), ("a?", ""), ("*", "alice bob carol"),
@@ -60,7 +60,7 @@ struct UsersTests {
     }
 
     @Test(
-        "--offline, and where the server is not reached: as last fetched, with a note of the age",
+        "--offline or an unreachable server: the last fetched list, with a note of its age",
         arguments: ["users", "sync"])
     func offline(fetched command: String) throws {
         let world = try World()

@@ -21,7 +21,7 @@ struct WatchTests {
         return Set(all.filter { $0.contains("/watches/") && !$0.contains("/watches/.") && !$0.hasSuffix(".start") })
     }
 
-    @Test("runs the command for what comes after its start: the text on standard input, the rest in variables")
+    @Test("runs the command for each later message: text on standard input, the other fields in variables")
     func fields() throws {
         // Given a message from before the first start
         let world = try World()
@@ -60,7 +60,7 @@ struct WatchTests {
         #expect(try world.bob("watch", "@nobody", "--exec", "true").code == 67)
     }
 
-    @Test("a message whose command fails is tried again, and what follows in its conversation waits")
+    @Test("a message whose command fails is retried, and later messages of its conversation wait")
     func again() throws {
         // Given a command that fails while a file is missing
         let world = try World()
@@ -75,7 +75,7 @@ struct WatchTests {
         #expect(try watching.line() == "two")
     }
 
-    @Test("goes on after the last message that was done, however it was ended; another command begins anew")
+    @Test("continues after the last finished message, however it ended; another command starts over")
     func goesOn() throws {
         let world = try World()
         let watching = try watch(world.bob, "cat; echo")
@@ -128,7 +128,7 @@ struct WrapTests {
         #expect(texts.last == "/: cannot be run: permission denied")
     }
 
-    @Test("what asks it to end asks the command, and how that ended is sent", arguments: [SIGTERM, SIGHUP])
+    @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
     func signals(_ number: Int32) throws {
         let world = try World()
         let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"

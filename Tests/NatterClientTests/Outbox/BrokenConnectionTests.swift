@@ -24,7 +24,9 @@ struct BrokenConnectionTests {
         #expect(proxy.cuts > 0)
     }
 
-    @Test("where it stays broken, the error names the line and the id to go on with", arguments: UInt64(1)...6)
+    @Test(
+        "if the connection stays broken, the error names the line and the id to continue with", arguments: UInt64(1)...6
+    )
     func resume(seed: UInt64) throws {
         let server = try TestServer()
         let alice = try server.user("alice")

@@ -91,7 +91,7 @@ struct LineTests {
         #expect(try alice.texts() == ["one", "two"])
     }
 
-    @Test("what is not UTF-8 is named, and an error is one object with --json")
+    @Test("lines that are not UTF-8 are named, and an error is one object with --json")
     func notUTF8() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -121,7 +121,7 @@ struct LineTests {
         (["--lines", "text"], 64),
     ]
 
-    @Test("what makes no sense is refused before anything is read", arguments: senseless)
+    @Test("contradictory options are refused before anything is read", arguments: senseless)
     func usage(words: [String], code: Int32) throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -138,7 +138,7 @@ struct LineTests {
         #expect(try alice.texts() == ["a", "b"])
     }
 
-    @Test("a line that comes slowly is sent when it comes, not when the input ends")
+    @Test("a line is sent when it arrives, not when the input ends")
     func slowInput() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

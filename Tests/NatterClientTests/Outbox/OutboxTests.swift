@@ -23,7 +23,7 @@ struct OutboxTests {
     }
 
     @Test(
-        "what was queued while the server was away comes in order with a later command",
+        "messages queued while the server was down are sent in order by a later command",
         arguments: [["sync"], ["log"], ["users"], ["whoami"], ["send", "last"], ["send", "--queue", "last"]])
     func later(command: [String]) throws {
         let server = try TestServer()
@@ -47,7 +47,7 @@ struct OutboxTests {
         #expect(alice("outbox", "ls").output.isEmpty)
     }
 
-    @Test("without --queue a server that is away is an error, and what waits goes first")
+    @Test("without --queue an unreachable server is an error, and queued messages go first")
     func withoutQueue() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -60,7 +60,7 @@ struct OutboxTests {
         #expect(try alice.texts() == ["one", "three"])
     }
 
-    @Test("log and users show the replica where what waits can't be sent")
+    @Test("log and users show the replica if queued messages cannot be sent")
     func readersGoOn() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -74,7 +74,7 @@ struct OutboxTests {
         #expect(alice("users").code == 0)
     }
 
-    @Test("what waits already stays where the same is sent again and the session has ended")
+    @Test("a queued message stays if it is sent again and the session has ended")
     func sessionEnded() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -93,7 +93,7 @@ struct OutboxTests {
         #expect(list.count == 1 && list[0].contains(#""id":"kept""#))
     }
 
-    @Test("what the server refuses is parked with its reason and blocks nothing")
+    @Test("a refused message is parked with its reason and blocks nothing")
     func parked() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -143,7 +143,7 @@ struct OutboxTests {
         #expect(try alice.texts().isEmpty)
     }
 
-    @Test("a refusal that comes at once is an error and leaves nothing behind", arguments: [false, true])
+    @Test("an immediate refusal is an error and leaves nothing behind", arguments: [false, true])
     func refusedAtOnce(behindAnother: Bool) throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -182,7 +182,7 @@ struct OutboxTests {
         #expect(!alice("outbox", "ls").output.contains("\u{1B}"))
     }
 
-    @Test("what one account has queued is not sent by another")
+    @Test("messages queued by one account are not sent by another")
     func accounts() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -196,7 +196,7 @@ struct OutboxTests {
         #expect(try bob.texts().isEmpty)
     }
 
-    @Test("a copied home sends what waits once, and what comes later as its own")
+    @Test("a copied home sends queued messages once, and later ones as its own")
     func copiedHome() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -212,7 +212,8 @@ struct OutboxTests {
         #expect(try alice.texts().sorted() == expected)
     }
 
-    @Test("sixteen senders at once on one home: all are there once, each in its order", arguments: [false, true])
+    @Test(
+        "sixteen concurrent senders on one home: all messages once, each sender's in order", arguments: [false, true])
     func concurrent(startsOffline: Bool) throws {
         let server = try TestServer()
         let alice = try server.user("alice")
@@ -241,7 +242,7 @@ struct OutboxTests {
         }
     }
 
-    @Test("--lines with --queue keeps what can't be sent, in order")
+    @Test("--lines with --queue keeps unsent messages, in order")
     func queuedLines() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

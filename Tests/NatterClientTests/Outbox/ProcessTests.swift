@@ -16,7 +16,7 @@ struct ProcessTests {
     }
 
     @Test(
-        "killed at any moment, send --queue has kept what it reported, and nothing is there twice",
+        "send --queue killed at any moment has kept what it reported, and nothing is sent twice",
         arguments: UInt64(1)...6)
     func killedQueueing(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
@@ -44,7 +44,7 @@ struct ProcessTests {
         #expect(texts.filter { reported.contains($0) } == reported)
     }
 
-    @Test("send --lines that is killed goes on with the same command", arguments: UInt64(1)...4)
+    @Test("a killed send --lines is continued by the same command", arguments: UInt64(1)...4)
     func killedLines(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let server = try TestServer()
@@ -61,7 +61,7 @@ struct ProcessTests {
         #expect(try difference(alice.texts(), lines) == nil)
     }
 
-    @Test("sixteen processes at once, with the server away: all is queued and comes once")
+    @Test("sixteen concurrent processes without a server: all messages are queued and sent once")
     func concurrent() throws {
         let server = try TestServer()
         let alice = try server.user("alice")

@@ -10,7 +10,7 @@ import TestSupport
 
 @Suite("Two processes that sync at once")
 struct ConcurrencyTests {
-    @Test("one that goes on from the other's cursor does not take for missing what it was not told")
+    @Test("a sync that continues from another's cursor does not remove what its answer left out")
     func missingAfterOther() throws {
         // Given a process that got the first page of everything
         let server = try TestStore(users: ["alice", "bob", "carol"])
@@ -35,7 +35,7 @@ struct ConcurrencyTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
-    @Test("what came while a whole answer was on its way is not missing")
+    @Test("messages that arrive during a full answer are not removed")
     func missingDuringAnswer() throws {
         // Given a whole answer that is not applied yet
         let server = try TestStore(users: ["alice", "bob"])
@@ -56,7 +56,7 @@ struct ConcurrencyTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
-    @Test("one that is alone takes for missing what no page of everything named")
+    @Test("a full sync removes conversations that no page named")
     func missing() throws {
         // Given a replica with a conversation of a history that the server lost, which it gives in pages
         let server = try TestStore(users: ["alice", "bob", "carol"])
@@ -93,7 +93,7 @@ struct ConcurrencyTests {
         #expect(writer.report.gone.map(\.name) == ["@carol"])
     }
 
-    @Test("an answer does not undo what a newer one said, and is asked for again", arguments: [false, true])
+    @Test("an old answer does not undo a newer one, and is fetched again", arguments: [false, true])
     func stale(isCursorMoved: Bool) throws {
         // Given a replica, and an answer by which one still belongs to a conversation
         let server = try TestStore(users: ["alice", "bob"])
@@ -131,7 +131,7 @@ struct ConcurrencyTests {
         #expect(try writer.start().cursor != start.cursor)
     }
 
-    @Test("one that has a deadline waits for the other no longer than that")
+    @Test("a sync with a deadline waits for another no longer than that")
     func deadline() throws {
         // Given a process that is at the replica, and an answer for another that has little time
         let server = try TestStore(users: ["alice"])
@@ -156,7 +156,7 @@ struct ConcurrencyTests {
         withExtendedLifetime(held) {}
     }
 
-    @Test("who waited for the lock of a replica that is removed meanwhile puts nothing into it")
+    @Test("after waiting for the lock of a removed replica, nothing is written to it")
     func removed() throws {
         // Given a sync that has an answer and a removal, which both wait for another process
         let server = try TestStore(users: ["alice"])
@@ -199,7 +199,7 @@ struct ConcurrencyTests {
         #expect(try PosixDisk().information(location.directory) == nil)
     }
 
-    @Test("a lock whose file was replaced is waited for at the new one")
+    @Test("a wait for a lock moves to the new file if the file was replaced")
     func replaced() throws {
         // Given one that waits for a lock
         let home = try TemporaryDirectory()

@@ -63,7 +63,9 @@ struct FaultTests {
         #expect(limit > 40)
     }
 
-    @Test("a server that was put back: what differs is set aside, and fetched anew", arguments: [false, true])
+    @Test(
+        "a server restored from a backup: differing messages are set aside, and fetched again",
+        arguments: [false, true])
     func restored(isSealed: Bool) throws {
         // Given a server of which a copy was made, and a replica that has what came after
         let server = try TestStore(users: ["alice", "bob"])
@@ -93,7 +95,7 @@ struct FaultTests {
         #expect(home.files().contains { $0.contains("/diverged/") })
     }
 
-    @Test("a server that was put back and has overtaken us")
+    @Test("a server restored from a backup that has overtaken the replica")
     func overtaken() throws {
         // Given a replica with messages that the server has lost
         let server = try TestStore(users: ["alice", "bob"])
@@ -116,7 +118,7 @@ struct FaultTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
-    @Test("a crash while what differs is set aside does not bring it back")
+    @Test("a crash while differing messages are set aside does not bring them back")
     func crashAside() throws {
         // Given a replica with log files of messages that the server has lost since
         let server = try TestStore(users: ["alice", "bob"])
@@ -202,7 +204,7 @@ struct FaultTests {
         #expect(try replica.conversation(named: "general")?.gapCount == 0)
     }
 
-    @Test("several at once on one replica")
+    @Test("concurrent syncs of one replica")
     func several() throws {
         // Given a server that goes on, and eight that sync and read
         let server = try TestStore(users: ["alice", "bob"])

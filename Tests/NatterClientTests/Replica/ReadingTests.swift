@@ -40,7 +40,7 @@ struct ReadingTests {
         return messages
     }
 
-    @Test("walks give what a plain filter of all messages gives", arguments: UInt64(1)...4)
+    @Test("reads return what a plain filter of all messages returns", arguments: UInt64(1)...4)
     func walks(seed: UInt64) throws {
         // Given a replica
         let (server, home, replica, all) = try made(seed: seed)

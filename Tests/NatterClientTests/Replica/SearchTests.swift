@@ -23,7 +23,7 @@ struct ReplicaSearchTests {
         return found
     }
 
-    @Test("what is found does not depend on how far the index has come", arguments: UInt64(1)...3)
+    @Test("results do not depend on the progress of the index", arguments: UInt64(1)...3)
     func partial(seed: UInt64) throws {
         // Given a replica that is indexed now and then, for a moment
         var random = SeededGenerator(seed: seed)

@@ -11,7 +11,7 @@ import TestSupport
 
 @Suite("Syncing a replica")
 struct SyncTests {
-    @Test("an answer that leaves a block out is refused, and nothing behind it is taken")
+    @Test("an answer with a missing block is refused, and nothing after it is applied")
     func hole() throws {
         // Given an answer of several blocks
         let server = try TestStore(users: ["alice"])
@@ -33,7 +33,7 @@ struct SyncTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
-    @Test("a block that does not go on where the replica ends is not joined to it")
+    @Test("a block that does not continue the replica's chain is not appended")
     func otherChain() throws {
         // Given a replica, and an answer whose next block follows another history, under the right numbers
         let server = try TestStore(users: ["alice"])
@@ -96,7 +96,7 @@ struct SyncTests {
         #expect(replica.lastSync() != nil)
     }
 
-    @Test("what comes bit by bit is the same as what comes at once", arguments: UInt64(1)...6)
+    @Test("small answers give the same replica as one large answer", arguments: UInt64(1)...6)
     func random(seed: UInt64) throws {
         // Given a server whose history grows at random, and two users' replicas
         var random = SeededGenerator(seed: seed)

@@ -44,7 +44,7 @@ struct AccountTests {
         #expect(try alice.get("/v1/whoami").status == 200)
     }
 
-    @Test("logout with all ends every session of the account, and nobody else's")
+    @Test("logout with 'all' ends every session of the account, and no other")
     func logoutAll() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -74,7 +74,7 @@ struct AccountTests {
     }
 
     @Test(
-        "whoami wants a token that is one",
+        "whoami requires a valid token",
         arguments: [
             [], ["Authorization: Bearer"], ["Authorization: Bearer x"], ["Authorization: Basic YTpi"],
             ["Authorization: Bearer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"], ["Cookie: natter=x"],

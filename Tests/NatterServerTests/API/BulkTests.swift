@@ -39,7 +39,7 @@ struct BulkTests {
         #expect(try alice.page().messages.map(\.text) == ["one", "three"])
     }
 
-    @Test("with stop=1 no line after a bad one is taken", arguments: ["?stop=1", "?stop=true", "?other=x&stop=1"])
+    @Test("with stop=1 no line after a bad one is accepted", arguments: ["?stop=1", "?stop=true", "?other=x&stop=1"])
     func stop(query: String) throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -57,7 +57,7 @@ struct BulkTests {
         #expect(try alice.page().messages.map(\.text) == ["one", "two", "one", "two", "one", "two"])
     }
 
-    @Test("repeating a whole request with its ids adds what was missing, and nothing twice")
+    @Test("repeating a whole request with its ids adds missing messages, and none twice")
     func repeatedRequest() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -88,7 +88,7 @@ struct BulkTests {
         #expect(answer.body.isEmpty)
     }
 
-    @Test("a line may have 1 MiB; a longer one is refused by itself, and the body may be longer than all")
+    @Test("a line may have 1 MiB; a longer one alone is refused, and the body has no limit")
     func longLines() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -108,7 +108,7 @@ struct BulkTests {
         #expect(lines.compactMap { $0["line"] } == [2, 4])
     }
 
-    @Test("a body in chunks, however they are cut, is the same as one with a length", arguments: UInt64(1)...4)
+    @Test("a chunked body is read like one with a length, however it is cut", arguments: UInt64(1)...4)
     func chunks(seed: UInt64) throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -133,7 +133,7 @@ struct BulkTests {
         #expect(try alice.page(["after": "0", "limit": "1000"]).messages.map(\.text) == (1...400).map { "text \($0)" })
     }
 
-    @Test("a connection that breaks off leaves whole lines or none, and the ids tell which")
+    @Test("a broken connection leaves whole lines or none, and the ids show which")
     func brokenOff() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -163,7 +163,7 @@ struct BulkTests {
         #expect(try answer.lines.count == 1)
     }
 
-    @Test("an answer longer than memory should hold comes whole")
+    @Test("an answer too long for memory arrives complete")
     func longAnswer() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

@@ -9,7 +9,7 @@ internal import TestSupport
 struct CursorTests {
     private static let page = "/v1/conversations/general/messages"
 
-    @Test("a message's cursor stands where its number does")
+    @Test("a message's cursor is accepted wherever its number is")
     func places() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

@@ -91,7 +91,7 @@ struct DamageTests {
         }
     }
 
-    @Test("a page that needs it is 500 with the range; what lies before and behind is served")
+    @Test("a page that needs it is 500 with the range; messages before and after it are served")
     func pages() throws {
         let damaged = try Damaged()
         let (first, last) = (damaged.range.lowerBound, damaged.range.upperBound)

@@ -34,7 +34,7 @@ struct LoginLimitTests {
         #expect(try alice.get("/v1/whoami").status == 200)
     }
 
-    @Test("a name that nobody has is limited like one that somebody has")
+    @Test("an unknown name is rate-limited like a known one")
     func unknownName() throws {
         let server = try TestServer()
         let stranger = server.stranger()
@@ -100,7 +100,7 @@ struct LoginLimitTests {
         #expect(crowd.filter { $0 == "401 bad_credentials" }.count <= 10)
     }
 
-    @Test("busy says when to come again, and the server goes on answering others meanwhile")
+    @Test("'busy' says when to retry, and the server keeps answering others")
     func busy() throws {
         let server = try TestServer()
         let bob = try server.account("bob")

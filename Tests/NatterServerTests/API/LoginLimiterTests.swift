@@ -2,7 +2,7 @@
 internal import NatterSystem
 internal import Testing
 
-@Suite("whom wrong passwords are counted for")
+@Suite("what the login limit counts by")
 struct LoginLimiterTests {
     /// How many wrong passwords for as many names pass, from addresses in turn.
     private func failures(from addresses: [String]) -> Int {
@@ -29,7 +29,7 @@ struct LoginLimiterTests {
         arguments: [["2001:db8::1", "2001:db8:0:1::1"], ["192.0.2.1", "192.0.2.2"], ["127.0.0.1", "::1"]])
     func apart(addresses: [String]) { #expect(failures(from: addresses) == 2 * LoginLimiter.perAddress) }
 
-    @Test("what is remembered has a bound, however many names and addresses there are")
+    @Test("memory is bounded, however many names and addresses there are")
     func bounded() throws {
         let clock = Monitor<Int64>(0)
         let limiter = LoginLimiter(

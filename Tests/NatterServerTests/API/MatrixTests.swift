@@ -155,7 +155,7 @@ struct MatrixTests {
         }
     }
 
-    @Test("each request has the status of the table, and no text reaches whom it is not for")
+    @Test("each request has the status in the table, and no text reaches the wrong reader")
     func matrix() throws {
         let (preface, rows) = try MatrixTests.table()
         let scene = try Scene()

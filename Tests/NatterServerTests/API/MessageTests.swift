@@ -205,7 +205,7 @@ struct MessageTests {
         #expect(zip(stored.messages, stored.messages.dropFirst()).allSatisfy { $0.ts <= $1.ts })
     }
 
-    @Test("time does not go back where the clock does")
+    @Test("times never decrease, even if the clock does")
     func clockGoesBack() throws {
         let clock = TestClock()
         let server = try TestServer(clock: clock)
@@ -238,7 +238,7 @@ struct MessageTests {
         #expect(try carol.get("/v1/sync").lines.map { $0["type"] } == ["end"])
     }
 
-    @Test("@ with one's own name is a notebook, and @me is short for it")
+    @Test("a conversation with yourself is a notebook, and @me is short for it")
     func notebook() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -263,7 +263,7 @@ struct MessageTests {
     }
 
     @Test(
-        "what is no conversation is 404",
+        "an unknown conversation is 404",
         arguments: [
             ("nowhere", "404 no_such_conversation"), ("", "404 no_such_conversation"), ("@", "404 no_such_user"),
             ("@nobody", "404 no_such_user"), ("@@bob", "404 no_such_user"), ("bob", "404 no_such_conversation"),

@@ -96,7 +96,7 @@ struct PageTests {
         }.joined()
     }
 
-    @Test("walking on from page to page finds what the filter lets through, once, in order", arguments: UInt64(1)...3)
+    @Test("pages in sequence return the filter's messages, once, in order", arguments: UInt64(1)...3)
     func walks(seed: UInt64) throws {
         let history = try History(seed: seed)
         var generator = SeededGenerator(seed: seed &* 7919)
@@ -159,7 +159,7 @@ struct PageTests {
         #expect(Array(pages.reversed().joined()) == expected.map(\.seq), "\(filter.items) before \(start)")
     }
 
-    @Test("around a message there are as many as may be, it among them, and what follows can be asked for")
+    @Test("'around' returns as many messages as allowed, the named one among them, and can be continued")
     func around() throws {
         let history = try History(seed: 4)
         var generator = SeededGenerator(seed: 4)
@@ -219,7 +219,7 @@ struct PageTests {
     }
 
     @Test(
-        "what is no time and no number is 400",
+        "an invalid time or number is 400",
         arguments: [
             "since=x", "until=2026-11-20", "since=2026-13-01T00:00:00Z", "since=2026-11-20T07:24:05", "around=0",
             "around=-1", "around=x", "after=-1", "after=x", "before=1.5", "after=1%20", "before=%2B1",

@@ -9,7 +9,7 @@ internal import Testing
 internal import TestSupport
 
 /// Groups, blocks, tokens and administration: who may do what, and what goes wrong where it is not looked at twice.
-@Suite("people and what they may do")
+@Suite("users and their permissions")
 struct PeopleTests {
     private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue = .object([:]), by client: Client) throws
         -> Answer
@@ -49,7 +49,7 @@ struct PeopleTests {
         #expect(try alice.say("three", to: "@bob").json["seq"] == 2)
     }
 
-    @Test("a token for one conversation learns nothing of others, by no request")
+    @Test("a token for one conversation learns nothing about others from any request")
     func readScope() throws {
         let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
@@ -118,7 +118,7 @@ struct PeopleTests {
         #expect(try alice.send(.patch, "/v1/admin/users/alice").status == 200)
     }
 
-    @Test("a group from beginning to end: who sees it, who changes it, and what stays behind")
+    @Test("a group's life: who sees it, who changes it, and what remains")
     func groups() throws {
         let server = try TestServer()
         let (alice, bob, carol) = (try server.account("alice"), try server.account("bob"), try server.account("carol"))

@@ -145,7 +145,7 @@ struct RequestFormTests {
         Array((String(repeating: "{\"a\":", count: 5_000) + "1" + String(repeating: "}", count: 5_000)).utf8),
     ]
 
-    @Test("what is not JSON in UTF-8 is 400 bad_json", arguments: RequestFormTests.brokenBodies)
+    @Test("anything but JSON in UTF-8 is 400 bad_json", arguments: RequestFormTests.brokenBodies)
     func notJSON(body: [UInt8]) throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -182,7 +182,7 @@ struct RequestFormTests {
         #expect(try answer.json["error"]?["message"]?.text?.isEmpty == false)
     }
 
-    @Test("fields that nobody knows, of whatever type, are ignored")
+    @Test("unknown fields of any type are ignored")
     func unknownFields() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -336,7 +336,7 @@ struct RequestFormTests {
         #expect(try connection.request("GET", "/healthz").status == 200)
     }
 
-    @Test("every answer names the store, says what it is, and is not to be kept")
+    @Test("every answer names the store, its type, and forbids caching")
     func commonHeaders() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

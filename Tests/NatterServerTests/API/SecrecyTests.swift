@@ -7,7 +7,7 @@ internal import ServerSupport
 internal import Testing
 internal import TestSupport
 
-@Suite("what the log does not say")
+@Suite("what the log leaves out")
 struct SecrecyTests {
     @Test("no event holds a password, a token or a text")
     func events() throws {
@@ -68,7 +68,7 @@ struct SecrecyTests {
         #expect(failures.allSatisfy { $0.fields.allSatisfy { $0.value.utf8.count < 500 } })
     }
 
-    @Test("nobody sees what two others write each other, in any answer")
+    @Test("no answer shows a third person a personal message")
     func personal() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

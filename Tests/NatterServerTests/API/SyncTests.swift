@@ -106,7 +106,7 @@ struct SyncTests {
         #expect(next.map { $0["text"] } == [nil, "more", nil])
     }
 
-    @Test("cursor=now is the end line alone, from which all that comes is new")
+    @Test("cursor=now returns the end line alone; everything after it is new")
     func now() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -120,7 +120,7 @@ struct SyncTests {
                 == ["new"])
     }
 
-    @Test("a reader that comes by at random misses nothing and sees nothing twice", arguments: UInt64(1)...3)
+    @Test("a reader at random times misses nothing and sees nothing twice", arguments: UInt64(1)...3)
     func followed(seed: UInt64) throws {
         let server = try TestServer()
         let clients = try ["alice", "bob", "carol"].map { try server.account($0) }
@@ -151,7 +151,7 @@ struct SyncTests {
         }
     }
 
-    @Test("what does not fit into one answer is continued, while more is being written")
+    @Test("an answer that is too long is continued, while more is being written")
     func continued() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -218,7 +218,7 @@ struct SyncTests {
         #expect(heads.sorted() == seen.values.map { UInt64($0.count) }.sorted())
     }
 
-    @Test("a body that was cut has no end line, and cannot be taken for a whole one")
+    @Test("a truncated body has no end line, so it is recognised")
     func cut() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

@@ -22,7 +22,7 @@ struct UserTests {
         #expect(list["users"] == [["name": "alice", "online": true, "last_seen": "2026-11-20T07:24:05.123Z"]])
     }
 
-    @Test("whoever asked in the last sixty seconds is online, and nobody else")
+    @Test("a user is online for sixty seconds after a request")
     func online() throws {
         let clock = TestClock()
         let server = try TestServer(clock: clock)
@@ -51,7 +51,7 @@ struct UserTests {
         #expect(try !isOnline("bob"))
     }
 
-    @Test("whose request waits is online, however long ago it came")
+    @Test("a user with a waiting request is online, however old it is")
     func waiting() throws {
         let clock = TestClock()
         let server = try TestServer(clock: clock)
@@ -70,7 +70,7 @@ struct UserTests {
         #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice"])
     }
 
-    @Test("when somebody was last seen outlives a restart")
+    @Test("'last seen' survives a restart")
     func lastSeen() throws {
         let clock = TestClock()
         let directory = try TemporaryDirectory()

@@ -35,7 +35,7 @@ struct WaitTests {
 
     private static let page = "/v1/conversations/general/messages"
 
-    @Test("who is behind is answered at once, whatever they would wait")
+    @Test("a request from behind is answered at once, despite its wait")
     func behind() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -67,7 +67,7 @@ struct WaitTests {
         #expect(time < .seconds(40))
     }
 
-    @Test("without news the answer comes when the time is over, and is an empty one")
+    @Test("without news an empty answer comes at the timeout")
     func timeout() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -87,7 +87,7 @@ struct WaitTests {
         #expect(answer?.header("Natter-Cursor") == cursor)
     }
 
-    @Test("a message wakes who waits for it, on a page and in sync")
+    @Test("a message wakes waiting requests for pages and sync")
     func news() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -110,7 +110,7 @@ struct WaitTests {
         #expect(try personal.answer().decode(MessageList.self).messages.map(\.text) == ["psst"])
     }
 
-    @Test("what others write each other wakes nobody else, who are then answered by their own news")
+    @Test("personal messages of others wake nobody; their own news does")
     func othersNews() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -133,7 +133,7 @@ struct WaitTests {
         }
     }
 
-    @Test("a filter that the news does not pass goes on waiting")
+    @Test("a wait continues if the news does not pass its filter")
     func filter() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
@@ -200,7 +200,7 @@ struct WaitTests {
         #expect(try alice.get(WaitTests.page, ["wait": wait, "after": "0"]).outcome == outcome)
     }
 
-    @Test("a server that ends answers those who wait")
+    @Test("a stopping server answers waiting requests")
     func stopping() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

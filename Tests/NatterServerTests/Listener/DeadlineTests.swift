@@ -5,7 +5,7 @@ import Testing
 import TestSupport
 
 /// Deadlines are made short; beside each offender an honest client is served.
-@Suite("clients that do not go on")
+@Suite("clients that stall")
 struct DeadlineTests {
     private func shortServer(_ wire: Wire) throws -> ListenerServer {
         try ListenerServer(wire) { limits in
@@ -31,7 +31,7 @@ struct DeadlineTests {
         throw Failure("the server serves nobody")
     }
 
-    @Test("a connection on which nothing is said is closed", arguments: Wire.allCases)
+    @Test("a silent connection is closed", arguments: Wire.allCases)
     func silent(wire: Wire) throws {
         let server = try shortServer(wire)
         let clients = try (0..<50).map { _ in try RawClient(server) }
@@ -40,7 +40,7 @@ struct DeadlineTests {
     }
 
     @Test(
-        "a head that comes byte by byte is cut, on a new connection and on a used one", arguments: [false, true],
+        "a slow head is cut off, on a new connection and on a used one", arguments: [false, true],
         Wire.allCases)
     func slowloris(isUsed: Bool, wire: Wire) throws {
         let server = try shortServer(wire)
@@ -56,7 +56,7 @@ struct DeadlineTests {
         try expectService(server)
     }
 
-    @Test("a body that comes byte by byte is cut", arguments: ["/echo", "/upload"], Wire.allCases)
+    @Test("a slow body is cut off", arguments: ["/echo", "/upload"], Wire.allCases)
     func slowBody(target: String, wire: Wire) throws {
         let server = try shortServer(wire)
         let client = try RawClient(server)
@@ -118,7 +118,7 @@ struct DeadlineTests {
     }
 
     @Test(
-        "bodies on their way have so much memory and no more; what is over makes room again", arguments: Wire.allCases)
+        "bodies in transit share a memory limit; a finished one makes room", arguments: Wire.allCases)
     func bodies(wire: Wire) throws {
         let server = try ListenerServer(wire) { limits in limits.collectedBytes = 10_000 }
         let half = [UInt8](repeating: 0x78, count: 4_000)
@@ -139,7 +139,7 @@ struct DeadlineTests {
         for _ in 0..<3 { #expect(try RawClient(server).request("POST", "/echo", body: half + half).status == 200) }
     }
 
-    @Test("5,000 connections on which nothing is said keep nobody from being served", .timeLimit(.minutes(5)))
+    @Test("5,000 silent connections delay nobody else", .timeLimit(.minutes(5)))
     func crowd() throws {
         let server = try ListenerServer { limits in limits.headMilliseconds = 4_000 }
         let clients = try (0..<5_000).map { _ in try RawClient(port: server.port) }
@@ -168,7 +168,7 @@ struct DeadlineTests {
 @Suite("the end of the listener")
 struct StopTests {
     @Test(
-        "a request that waits is answered, and what comes later is refused", .timeLimit(.minutes(2)),
+        "a waiting request is answered, and later ones are refused", .timeLimit(.minutes(2)),
         arguments: Wire.allCases)
     func graceful(wire: Wire) throws {
         let server = try ListenerServer(wire) { $0.stopMilliseconds = 240_000 }
@@ -186,7 +186,7 @@ struct StopTests {
         #expect(server.listener.connectionCount == 0)
     }
 
-    @Test("what does not come to an end is cut when the time is over", arguments: Wire.allCases)
+    @Test("unfinished requests are cut off at the deadline", arguments: Wire.allCases)
     func stubborn(wire: Wire) throws {
         let server = try ListenerServer(wire) { $0.stopMilliseconds = 300 }
         let deaf = try RawClient(server, receiveBuffer: 4_096)
@@ -212,7 +212,7 @@ struct StopTests {
         #expect(listener.connectionCount == 0)
     }
 
-    @Test("a listener that never ran lets go of its port")
+    @Test("a listener that never ran releases its port")
     func neverRun() throws {
         let handler = try TestHandler()
         var listener: HTTPListener? = try HTTPListener(address: "127.0.0.1", port: 0, handler: handler)

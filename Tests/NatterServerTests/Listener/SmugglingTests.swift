@@ -90,7 +90,7 @@ struct SmugglingTests {
     }
 
     @Test(
-        "what has no meaning as a request gets no second answer",
+        "an invalid request gets no second answer",
         arguments: ["GET /x\r\n\r\n", "GET\r\n\r\n", " GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "\u{1}\r\n\r\n"],
         Wire.allCases)
     func nonsense(request: String, wire: Wire) throws {

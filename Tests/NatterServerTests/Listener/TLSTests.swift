@@ -35,7 +35,7 @@ struct TLSTests {
         case inRecordHeader, inHello, afterHello
     }
 
-    @Test("a handshake that does not go on is cut, and costs no time while it lasts", arguments: Silence.allCases)
+    @Test("a stalled handshake is cut off, and delays nobody meanwhile", arguments: Silence.allCases)
     func silentHandshake(silence: Silence) throws {
         let server = try ListenerServer(.tls) { $0.headMilliseconds = 2_000 }
         let honest = try RawClient(server)
@@ -55,7 +55,7 @@ struct TLSTests {
         #expect(after - before < 1_000, "\(after - before) ms")
     }
 
-    @Test("a handshake that comes byte by byte is cut")
+    @Test("a slow handshake is cut off")
     func slowHandshake() throws {
         let server = try ListenerServer(.tls) { $0.headMilliseconds = 1_000 }
         let client = try RawClient(port: server.port)
@@ -78,7 +78,7 @@ struct TLSTests {
         #expect(try client.take(1) == [22])
     }
 
-    @Test("what is no TLS ends its own connection alone")
+    @Test("bytes other than TLS end their own connection only")
     func nonsense() throws {
         let server = try ListenerServer(.tls) { $0.headMilliseconds = 500 }
         var generator = SeededGenerator(seed: 5)
