@@ -4,7 +4,7 @@ package import NatterStore
 internal import NatterSystem
 package import NatterWire
 
-/// Waits for the answer to something that takes a completion.
+/// Waits for the value that a call gives to its completion.
 package func answer<Value: Sendable>(_ ask: (@escaping @Sendable (Value) -> Void) throws -> Void) rethrows -> Value {
     let result = Monitor<Value?>(nil)
     try ask { value in result.signal { $0 = value } }
@@ -12,7 +12,7 @@ package func answer<Value: Sendable>(_ ask: (@escaping @Sendable (Value) -> Void
 }
 
 extension SyncAnswer {
-    /// All frames of an answer, as the server's handler makes them.
+    /// All frames of an answer, as the server's handler encodes them.
     package func frames() throws -> [SyncFrame] {
         var frames: [SyncFrame] = []
         while let chunks = try next() { frames += chunks.map(SyncFrame.of) }

@@ -2,19 +2,19 @@ internal import NatterSystem
 internal import SystemSupport
 internal import TestSupport
 
-/// Looks at the states that a loss of power may leave of a run, one after the other.
+/// Judges, one after the other, the states that a loss of power may leave of a run.
 package struct Campaign: Sendable {
     package private(set) var states = 0
-    /// The first state that breaks a promise, in words with which it can be had again.
+    /// The first state that breaks a promise, with what it takes to reproduce it.
     package private(set) var failure: String?
 
     package init() {}
 
-    /// The server's disk at every operation.
+    /// Judges the server's disk at every operation.
     ///
     /// - Parameters:
     ///   - randomStates: see `PowerLoss.forEachState`.
-    ///   - again: of so many states one loses its power once more, while it is recovered.
+    ///   - again: one of so many states loses power again during recovery.
     ///   - deadline: on the monotonic clock.
     package mutating func loseServer(
         of run: StoreRun, randomStates: Int = 2, again: Int = 50, until deadline: Int64 = .max
@@ -49,7 +49,7 @@ package struct Campaign: Sendable {
         }
     }
 
-    /// The client's disk at every operation.
+    /// Judges the client's disk at every operation.
     package mutating func loseClient(of run: StoreRun, randomStates: Int = 2, until deadline: Int64 = .max) throws {
         let judge = try ClientJudge(run)
         PowerLoss(run.client.disk).forEachState(seed: run.seed, randomStates: randomStates) { state in

@@ -7,14 +7,14 @@ internal import NatterSystem
 internal import NatterWire
 package import SystemSupport
 
-/// The client's part of a run: a replica on a disk of its own, synced from a store by the frames of its answers.
+/// The client's part of a run: a replica on its own disk, synced from the frames of a store's answers.
 package final class ClientRun {
     package static let user = "alice"
 
     package let disk: SimulatedDisk
     package let location: ReplicaLocation
     private let clock: TestClock
-    /// How many messages of each conversation there were after each sync, by the operations that the disk had seen.
+    /// The message counts after each sync, by the number of disk operations so far.
     package private(set) var heads: [Promises.Dated<[String: Int]>] = []
 
     package init(store: StoreID, clock: TestClock) {
@@ -60,7 +60,7 @@ package final class ClientRun {
         }
     }
 
-    /// Everything that a replica holds, by conversation; nothing where nothing was ever synced.
+    /// All messages of a replica by conversation; empty before the first sync.
     package static func contents(_ location: ReplicaLocation, disk: SimulatedDisk) throws -> [String: [Message]] {
         guard let replica = try Replica.open(at: location, disk: disk) else { return [:] }
         var all: [String: [Message]] = [:]
@@ -80,13 +80,13 @@ package final class ClientRun {
     }
 }
 
-/// Looks at what a client's disk holds after a loss of power.
+/// Judges a client's disk after a loss of power.
 package struct ClientJudge {
     private let client: ClientRun
     private let driver: StoreDriver
     private let token: Token
     private let clock: TestClock
-    /// What the server has in the end.
+    /// The server's messages at the end.
     private let history: [String: [Message]]
 
     package init(_ run: StoreRun) throws {
@@ -95,10 +95,10 @@ package struct ClientJudge {
         history = try driver.export(as: token)
     }
 
-    /// - Throws: `Violation` where something is lost, shown twice or made up; whatever keeps the replica from going on.
+    /// - Throws: `Violation` if a message is lost, shown twice or invented; any error that stops the replica.
     package func judge(_ state: PowerLoss.State) throws {
         let disk = SimulatedDisk(state.image, clock: clock, records: false)
-        // What is there is a beginning of the server's history, and at least what a finished sync had brought.
+        // The replica holds a prefix of the server's history, and everything of finished syncs.
         let before = try ClientRun.contents(client.location, disk: disk)
         for (name, messages) in before {
             try demand(
@@ -108,7 +108,7 @@ package struct ClientJudge {
         for (name, count) in promised {
             try demand(before[name]?.count ?? 0 >= count, "'\(name)' has lost messages that a sync had brought")
         }
-        // It goes on from there, and nothing is new twice.
+        // The next sync completes it, and no message is new twice.
         let report = try ClientRun.sync(client.location, disk: disk, clock: clock, from: driver, as: token)
         try demand(
             try ClientRun.contents(client.location, disk: disk) == history, "a sync does not bring all that there is")

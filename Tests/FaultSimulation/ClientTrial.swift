@@ -1,8 +1,8 @@
 internal import NatterSystem
 package import SystemSupport
 
-/// A client whose process ends at a certain call, by a kill or by an error of the disk, and is followed by others on a machine
-/// that goes on, until the power goes. See `RestartTrial` for what that leaves.
+/// A client whose process ends at a chosen call, by a kill or a disk error. Others follow on the same machine until the power
+/// is lost. See `RestartTrial` for the resulting states.
 package struct ClientTrial: Sendable {
     package let seed: UInt64
     /// The calls at which it may end.
@@ -14,7 +14,7 @@ package struct ClientTrial: Sendable {
 
     // MARK: The replica
 
-    /// Three times there is something to sync.
+    /// Has new messages to sync three times.
     private func use(_ run: StoreRun) throws {
         for _ in 0..<3 {
             try run.run(steps: 5)
@@ -23,7 +23,7 @@ package struct ClientTrial: Sendable {
         }
     }
 
-    /// How many such calls there are of a client's disk.
+    /// The number of such calls on a client's disk.
     package func replicaCalls() throws -> Int {
         let run = try StoreRun(seed: seed)
         run.client.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
@@ -32,9 +32,9 @@ package struct ClientTrial: Sendable {
         return run.client.disk.matchingCalls
     }
 
-    /// Ends it, has others sync, and looks at what the power leaves at any operation since.
+    /// Ends the process, lets others sync, and judges a loss of power at each operation since.
     ///
-    /// - Returns: how many states of the disk were looked at.
+    /// - Returns: how many states of the disk were judged.
     /// - Throws: `Violation`.
     package func replica(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
@@ -45,7 +45,7 @@ package struct ClientTrial: Sendable {
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
-            // Half of the time there is nothing new at first.
+            // In half of the cases there is nothing new at first.
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
@@ -66,7 +66,7 @@ package struct ClientTrial: Sendable {
         return run.disk.matchingCalls
     }
 
-    /// The same of an outbox.
+    /// The same for an outbox.
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)

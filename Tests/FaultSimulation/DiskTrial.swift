@@ -2,7 +2,7 @@ internal import NatterStore
 internal import NatterSystem
 package import SystemSupport
 
-/// A run of a server on a disk that fails at a certain call.
+/// A run of a server on a disk that fails at a chosen call.
 package struct DiskTrial: Sendable {
     package let seed: UInt64
     package let steps: Int
@@ -12,7 +12,7 @@ package struct DiskTrial: Sendable {
     /// The code of an I/O error, and of a full disk.
     package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
 
-    /// How many calls of these kinds the steps make.
+    /// The number of calls of these kinds in the steps.
     package func callCount(_ calls: Set<DiskFault.Call>) throws -> Int {
         let run = try begin(DiskFault(calls, number: .max, code: 0, lasts: false))
         defer { run.driver.close() }
@@ -27,8 +27,8 @@ package struct DiskTrial: Sendable {
         return run
     }
 
-    /// An I/O error at a call that changes something, of whichever file. Nothing is acknowledged after it; and whether the
-    /// process or the machine ends then, nothing is lost that was acknowledged before.
+    /// An I/O error at a call that changes any file. Nothing is acknowledged after it. Whether the process or the machine ends
+    /// then, nothing acknowledged is lost.
     ///
     /// - Throws: `Violation`.
     package func failing(at number: Int, lasts: Bool) throws {
@@ -56,8 +56,8 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A disk that is full from a certain call on, and has room again later: refusals say so, what is there is read, and
-    /// everything goes on by itself.
+    /// A disk that is full from a chosen call on, and has room again later. Refusals say so, reads work, and writing resumes by
+    /// itself.
     ///
     /// - Throws: `Violation`.
     package func full(at number: Int) throws {
@@ -82,7 +82,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A call that only looks: it may cost an answer, never a message.
+    /// A failing read: it may cost an answer, never a message.
     ///
     /// - Throws: `Violation`.
     package func failingToLook(at number: Int, _ calls: Set<DiskFault.Call>, code: Int32) throws {
@@ -93,7 +93,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// What a run leaves, found by the next process and after a loss of power.
+    /// Judges what the next process finds, at once and after a loss of power.
     private func judge(_ run: StoreRun) throws {
         run.disk.set(fault: nil)
         let judge = StoreJudge(run.promises.withLock { $0 }, seed: seed)
@@ -107,7 +107,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A start that fails at a certain call; the next one finds everything.
+    /// A start that fails at a chosen call; the next start finds everything.
     ///
     /// - Returns: false if there is no such call.
     /// - Throws: `Violation`.

@@ -5,20 +5,20 @@ internal import NatterWire
 package import SystemSupport
 internal import TestSupport
 
-/// A seeded run of an outbox on a simulated disk: messages are put in, and taken out from the front. A call that fails ends
-/// its process, and the next one, on the same machine, does it again.
+/// A seeded run of an outbox on a simulated disk: messages are queued, and removed from the front. A failing call ends the
+/// process; the next one on the same machine repeats the step.
 package final class OutboxRun {
     package let seed: UInt64
     package let disk: SimulatedDisk
-    /// The operations before the process that failed had been followed by another; nil as long as none has failed.
+    /// How many operations there were before a new process replaced the failed one; nil if none has failed.
     package private(set) var secondStart: Int?
     private let clock = TestClock(stepMilliseconds: 1)
     private let location: OutboxLocation
     private var generator: SeededGenerator
     private var tried: [String] = []
-    /// How many were put in and taken out, by the operations before which that was certain.
+    /// How many were certainly queued and removed, by the number of operations so far.
     private var certain = [(operations: 0, added: 0, settled: 0)]
-    /// How many may be out, by the operations before which that had not even begun.
+    /// How many may have been removed, by the number of operations before the removal began.
     private var begun = [(operations: 0, settled: 0)]
 
     package init(seed: UInt64) {
@@ -51,7 +51,7 @@ package final class OutboxRun {
         }
     }
 
-    /// Does it, and where it fails does it once more when the disk is well again.
+    /// Runs a step, and repeats it on a repaired disk if it fails.
     @discardableResult
     private func surely<Result>(_ body: (Outbox) throws -> Result) throws -> Result {
         do { return try body(Outbox(location, disk: disk)) } catch {
@@ -62,8 +62,8 @@ package final class OutboxRun {
         }
     }
 
-    /// - Throws: `Violation` where what is there is no stretch of what was put in, from what may be out on to what was
-    ///   certainly in; an error where it can't be read.
+    /// - Throws: `Violation` if the outbox is not a contiguous part of what was queued, from the possible removals to the
+    ///   certain additions; an error if it cannot be read.
     package func judge(_ state: PowerLoss.State) throws {
         let promised = certain.last { $0.operations <= state.operations } ?? (0, 0, 0)
         let mayBeSettled = begun.last { $0.operations <= state.operations }?.settled ?? 0

@@ -1,10 +1,10 @@
 package import SystemSupport
 internal import TestSupport
 
-/// What may be on a disk when the power goes: what was synced, and of the rest anything. Content of a file is durable after
-/// a sync of the file, a name after a sync of its directory, and neither by the other.
+/// The possible states of a disk after a loss of power: everything synced, and any part of the rest. A file's content is
+/// durable after a sync of the file, its name after a sync of the directory; neither sync covers the other.
 package struct PowerLoss: Sendable {
-    /// The disk that is lost.
+    /// The disk that loses its power.
     package let start: DiskImage
     package let operations: [DiskImage.Operation]
     private let last: DiskImage
@@ -16,29 +16,29 @@ package struct PowerLoss: Sendable {
     /// One state of a disk after a loss of power.
     package struct State: Sendable {
         package let image: DiskImage
-        /// How many operations were begun before.
+        /// How many operations had begun.
         package let operations: Int
-        /// What became of those that were not synced.
+        /// Which of the unsynced operations survived.
         package let story: String
     }
 
     private struct Pending {
         let operation: DiskImage.Operation
-        /// What a failed sync was for, and no later one makes durable.
+        /// Operations that a failed sync covered. No later sync makes them durable.
         var isLost = false
     }
 
-    /// The size of what a disk writes whole or not at all.
+    /// The size of a sector, which a disk writes entirely or not at all.
     private static let sectors = [512, 4_096]
 
-    /// Goes through states at every operation: all unsynced lost, all there, each lost alone, random parts, the last write
-    /// torn. The same seed gives the same; states that were there before are left out.
+    /// Visits states at every operation: all unsynced lost, all kept, each lost alone, random parts, the last write torn. The
+    /// same seed gives the same states. Repeated states are left out.
     ///
     /// - Parameters:
     ///   - first: the operations before the first state.
-    ///   - singleStates: how many unsynced operations are lost alone, at most, at each operation.
+    ///   - singleStates: at most so many unsynced operations are lost alone at each operation.
     ///   - randomStates: parts chosen at random, at each operation.
-    ///   - visit: gets each state; false ends it.
+    ///   - visit: called with each state; returns false to stop.
     package func forEachState(
         seed: UInt64, from first: Int = 0, singleStates: Int = 8, randomStates: Int = 2, _ visit: (State) throws -> Bool
     ) rethrows {
@@ -80,10 +80,10 @@ package struct PowerLoss: Sendable {
         }
     }
 
-    /// Has some states at every operation from `first` on judged.
+    /// Judges some states at every operation from `first` on.
     ///
     /// - Returns: how many there were.
-    /// - Throws: `Violation` with the state's place and story, where `judge` throws.
+    /// - Throws: `Violation` with the state's place and history if `judge` throws.
     package func judgeStates(
         seed: UInt64, from first: Int, singleStates: Int = 2, _ judge: (State) throws -> Void
     ) throws -> Int {
@@ -114,7 +114,7 @@ package struct PowerLoss: Sendable {
             guard case .write(let number, let offset, let bytes) = operation else { return }
             image.apply(.write(number, offset: 0, []), from: last)
             var generator = SeededGenerator(seed: choice)
-            // Half of the time a beginning of it, else any of its sectors; the file may be longer than what has arrived.
+            // Half of the time a prefix, else any sectors. The file may be longer than the sectors that arrived.
             var goesOn = true
             let isPrefix = choice % 2 == 0
             var start = offset
@@ -132,7 +132,7 @@ package struct PowerLoss: Sendable {
         }
     }
 
-    /// What one more operation makes durable, or leaves open.
+    /// Takes note of what one more operation makes durable, or leaves unsynced.
     private func advance(
         _ operation: DiskImage.Operation, _ durable: inout DiskImage, _ pending: inout [Pending]
     ) {
@@ -151,7 +151,7 @@ package struct PowerLoss: Sendable {
 
     private func settle(_ pending: inout [Pending], _ durable: inout DiskImage, _ isDurable: (Pending) -> Bool) {
         var isSettled = pending.map(isDurable)
-        // A name goes through what was done to it in order: whoever makes a later step durable has the earlier ones with it.
+        // Operations on one name are ordered: if a later one is durable, so are the earlier ones.
         for (index, later) in pending.enumerated().reversed() where isSettled[index] {
             let names = PowerLoss.names(in: later.operation)
             for earlier in 0..<index where !names.isDisjoint(with: PowerLoss.names(in: pending[earlier].operation)) {
@@ -165,7 +165,7 @@ package struct PowerLoss: Sendable {
                 continue
             }
             durable.apply(one.operation, from: last)
-            // What stood there before, and was lost by a failed sync, can't come back over it.
+            // Older content that a failed sync lost cannot come back over it.
             kept.removeAll { $0.isLost && PowerLoss.covers(one.operation, $0.operation) }
         }
         pending = kept
@@ -176,7 +176,7 @@ package struct PowerLoss: Sendable {
         let name: String
     }
 
-    /// The names that an operation makes or takes away.
+    /// The names that an operation adds or removes.
     private static func names(in operation: DiskImage.Operation) -> Set<Name> {
         switch operation {
         case .link(_, let directory, let name), .unlink(let directory, let name):
@@ -187,7 +187,7 @@ package struct PowerLoss: Sendable {
         }
     }
 
-    /// Whether an operation leaves nothing, or not the same, of what an earlier one wrote.
+    /// Whether an operation overwrites or removes some of what an earlier one wrote.
     private static func covers(_ later: DiskImage.Operation, _ earlier: DiskImage.Operation) -> Bool {
         guard let file = file(of: later), file == self.file(of: earlier) else { return false }
         switch (later, earlier) {

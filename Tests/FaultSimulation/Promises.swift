@@ -2,7 +2,7 @@ package import NatterCrypto
 package import NatterModel
 package import NatterStore
 
-/// A message that somebody has tried to send. No two have the same text.
+/// A message that a user has tried to send. Texts are unique.
 package struct Sending: Sendable {
     package let sender: String
     package let conversation: String
@@ -18,7 +18,7 @@ package struct Sending: Sendable {
     }
 }
 
-/// What was tried, and what a store has promised, each with the number of operations that its disk had seen by then.
+/// Attempts, and a store's promises, each with the number of disk operations so far.
 package struct Promises: Sendable {
     package struct Dated<Value: Sendable>: Sendable {
         package let operations: Int
@@ -26,19 +26,19 @@ package struct Promises: Sendable {
     }
 
     package var sendings: [Dated<Sending>] = []
-    /// Where messages stand, by text.
+    /// The seqs of messages, by text.
     package var messages: [Dated<Message>] = []
     package var sessions: [Dated<(name: String, token: Token)>] = []
     package var reads: [Dated<(name: String, conversation: String, seq: Seq)>] = []
-    /// Who is in a group, or no longer.
+    /// Members of a group, and former ones.
     package var memberships: [Dated<(name: String, group: String, isMember: Bool)>] = []
 
-    /// What was begun to be changed of who is in a group.
+    /// Changes of a group's members that have begun.
     package var membershipChanges: [Dated<(name: String, group: String)>] = []
 
     package init() {}
 
-    /// What had been promised when the disk had seen so many operations; what was tried by then, and whatever followed.
+    /// The promises when the disk had seen so many operations, with the attempts until then and all that followed.
     package func upTo(_ operations: Int) -> Promises {
         var earlier = Promises()
         earlier.sendings = sendings.filter { $0.operations <= operations }

@@ -1,18 +1,18 @@
 internal import NatterSystem
 internal import SystemSupport
 
-/// A server whose process ends at a certain call, and is started again on a machine that goes on: what was never synced is
-/// there to be read until the power goes, and what a failed sync was for is there, too, and never on the disk.
+/// A server whose process ends at a chosen call and is restarted on the same machine. Until the power is lost, the new
+/// process reads everything unsynced, including what a failed sync covered and what therefore never reaches the disk.
 package struct RestartTrial: Sendable {
     package enum End: Sendable, CaseIterable {
         /// It is killed.
         case kill
-        /// One write or sync fails; it stops by itself.
+        /// One write or sync fails; the server stops by itself.
         case error
-        /// All fail from there on, so that nothing of it is taken back.
+        /// All calls fail from there on, so that the server cannot undo anything.
         case errors
 
-        /// What a disk does for it at the N-th of these calls.
+        /// The disk's fault at the N-th of these calls.
         func fault(_ calls: Set<DiskFault.Call>, at number: Int) -> DiskFault {
             var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: self != .error)
             fault.isKill = self == .kill
@@ -25,12 +25,12 @@ package struct RestartTrial: Sendable {
 
     package init(seed: UInt64, steps: Int) { (self.seed, self.steps) = (seed, steps) }
 
-    /// How many calls the steps make at which it may end.
+    /// The number of calls in the steps at which the process may end.
     package func callCount() throws -> Int { try DiskTrial(seed: seed, steps: steps).callCount(DiskFault.changes) }
 
-    /// Has it end, start again and go on for a while; then the power goes, at any operation since the start.
+    /// Ends it, restarts it and runs it for a while. Then the power is lost, at any operation since the restart.
     ///
-    /// - Returns: how many states of the disk were looked at.
+    /// - Returns: how many states of the disk were judged.
     /// - Throws: `Violation`.
     package func run(_ end: End, at number: Int) throws -> Int {
         do {

@@ -5,17 +5,17 @@ package import NatterStore
 package import NatterSystem
 package import SystemSupport
 
-/// A store on a disk, and calls that wait for their answer. Which users there are, it knows from their tokens.
+/// A store on a disk, with calls that wait for their answer. Users are known by their tokens.
 package final class StoreDriver {
     package static let directory = "/data"
 
     package let disk: any Disk
     package let clock: TestClock
     package let store: Store
-    /// What the store reported, and why it stopped writing if it did.
+    /// The store's reports, and the reason why it stopped writing.
     package let reports = Monitor<[String]>([])
 
-    /// - Parameter isSmall: whether the bounds are so small that a short run meets them.
+    /// - Parameter isSmall: whether to set limits so low that a short run reaches them.
     /// - Throws: what `Store.open` throws.
     package init(
         _ disk: any Disk, clock: TestClock, isSmall: Bool = true, keepsSearchIndex: Bool = false
@@ -38,7 +38,7 @@ package final class StoreDriver {
         return token
     }
 
-    /// - Throws: `Violation` where the token is not good.
+    /// - Throws: `Violation` if the token is invalid.
     package func principal(_ token: Token) throws -> Principal {
         guard let principal = store.principal(of: token, address: "127.0.0.1") else {
             throw Violation("a session is lost")
@@ -72,7 +72,7 @@ package final class StoreDriver {
         }
     }
 
-    /// Every conversation that somebody sees and that has messages.
+    /// Every visible conversation that has messages.
     package func export(as token: Token) throws -> [String: [Message]] {
         var all: [String: [Message]] = [:]
         for view in try store.conversations(of: principal(token), after: nil, limit: 1_000).conversations

@@ -5,18 +5,18 @@ internal import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// Looks at what a server's disk holds after a fault: whether all that was promised is there, once, under its number, and
-/// nothing that nobody sent; whether ids are still known; whether the store goes on; and whether fsck finds it sound.
+/// Judges a server's disk after a fault. Every promised message is there once, under its seq, and nothing else. Ids are
+/// still known, the store accepts messages, and fsck finds no damage.
 package struct StoreJudge {
     private let promises: Promises
     private let seed: UInt64
 
     /// - Parameters:
-    ///   - promises: what had been promised, and what was tried, by the time of the fault.
-    ///   - seed: chooses which ids are tried again.
+    ///   - promises: the promises and attempts until the fault.
+    ///   - seed: chooses which ids are sent again.
     package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
 
-    /// - Throws: `Violation`; whatever keeps the store from opening or reading.
+    /// - Throws: `Violation`; any error of opening or reading.
     package func judge(_ disk: SimulatedDisk, clock: TestClock) throws {
         let driver = try StoreDriver(disk, clock: clock)
         do {
@@ -35,7 +35,7 @@ package struct StoreJudge {
         try demand(damages.isEmpty, "fsck finds: \(damages.joined(separator: "; "))")
     }
 
-    /// Who was in a group, and who was not, by the last promise.
+    /// Members and non-members of a group by the last promise.
     private func judgeMemberships(_ driver: StoreDriver, _ tokens: [String: Token]) throws {
         var last: [String: Promises.Dated<(name: String, group: String, isMember: Bool)>] = [:]
         for promise in promises.memberships { last["\(promise.value.name) \(promise.value.group)"] = promise }
@@ -44,7 +44,7 @@ package struct StoreJudge {
             guard let token = tokens[name] else { continue }
             let principal = try driver.principal(token)
             let isThere = (try? driver.store.conversation(group, for: principal)) != nil
-            // What was begun after the last promise was perhaps done, perhaps not.
+            // A change that began after the last promise may be done or not.
             let isOpen = promises.membershipChanges.contains {
                 $0.value == (name, group) && $0.operations >= promise.operations
             }
@@ -53,7 +53,7 @@ package struct StoreJudge {
         }
     }
 
-    /// - Returns: where each text stands.
+    /// - Returns: the seq of each text.
     private func judgeMessages(_ driver: StoreDriver, _ tokens: [String: Token]) throws -> [String: Message] {
         let sent = Dictionary(promises.sendings.map { ($0.value.text, $0.value) }, uniquingKeysWith: { $1 })
         var found: [String: Message] = [:]
@@ -102,7 +102,7 @@ package struct StoreJudge {
         }
     }
 
-    /// Sends again what was under way, and some of what was acknowledged.
+    /// Sends the unanswered messages again, and some acknowledged ones.
     private func judgeIDs(_ driver: StoreDriver, _ tokens: [String: Token], _ found: [String: Message]) throws {
         var generator = SeededGenerator(seed: seed)
         let acknowledged = Set(promises.messages.map(\.value.text))
@@ -111,7 +111,7 @@ package struct StoreJudge {
         for sending in known.suffix(1) + [known.randomElement(using: &generator)].compactMap(\.self) + open {
             guard let token = tokens[sending.value.sender] else { continue }
             let outcome = try driver.post([sending.value.message], by: token).first
-            // Who was taken out of a group since is told nothing of it.
+            // A user removed from the group since then learns nothing about it.
             if case .noSuchConversation? = outcome?.refusal, sending.value.conversation.hasPrefix("group") { continue }
             if let former = found[sending.value.text] {
                 try demand(

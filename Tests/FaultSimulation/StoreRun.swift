@@ -5,12 +5,12 @@ package import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// One seeded run of a server's store, and of a client that syncs from it, on a simulated disk each: registering, posting in
-/// several conversations, groups, read marks, sealing, tidying, checkpoints, indexing, and starting again. What was promised
-/// when is kept beside, for `StoreJudge`.
+/// A seeded run of a server's store and of a client that syncs from it, each on a simulated disk. It registers users, posts
+/// in several conversations, changes groups and read marks, seals, tidies, checkpoints, indexes and restarts. It records the
+/// promises for `StoreJudge`.
 ///
-/// The seed decides all that is done, and in which order. Ids and secrets stay the operating system's random numbers: they
-/// stand in the files, but nothing that is done depends on them.
+/// The seed decides all steps and their order. Ids and secrets are still random numbers of the operating system. They are in
+/// the files, but no step depends on them.
 package final class StoreRun {
     package let seed: UInt64
     package let disk: SimulatedDisk
@@ -25,9 +25,9 @@ package final class StoreRun {
     private var groups: [(name: String, members: Set<String>)] = []
     private var sendingCount = 0
     private var registrationCount = 0
-    /// What the store would not do: for want of room, or after its disk has failed.
+    /// Steps that the store refused, for lack of room or after a disk error.
     package private(set) var refusals: [StoreError] = []
-    /// Whether a step that is refused is passed over; and then the store is not started again between them.
+    /// Whether to skip refused steps. If so, the store is not restarted between steps.
     package var goesOnRefused = false
     private let hasClient: Bool
 
@@ -53,7 +53,7 @@ package final class StoreRun {
 
     // MARK: Steps
 
-    /// Takes steps chosen by the seed.
+    /// Runs steps chosen by the seed.
     package func run(steps: Int) throws {
         for _ in 0..<steps { try step() }
     }
@@ -105,7 +105,7 @@ package final class StoreRun {
         try send((0..<count).map { _ in newSending(by: sender) })
     }
 
-    /// One text of a size that makes its conversation ripe now and then.
+    /// A text of a size that makes its conversation ripe for sealing now and then.
     private func postLong() throws {
         let words = (0..<Int.random(in: 500...3_000, using: &generator)).map { _ in
             String(UInt16.random(in: 0 ... .max, using: &generator), radix: 36)
@@ -122,7 +122,7 @@ package final class StoreRun {
         let outcomes: [PostOutcome] = answer { done in
             driver.store.post(sendings.map(\.message), by: principal, stopAtRefusal: false) {
                 [disk, promises] outcomes in
-                // On the store's own thread, so that nothing that it does afterwards counts as done before.
+                // On the store's own thread, so that its later operations do not count as earlier ones.
                 let count = disk.operationCount
                 promises.withLock { promises in
                     promises.messages += outcomes.compactMap(\.message).map { .init(operations: count, value: $0) }
@@ -133,7 +133,7 @@ package final class StoreRun {
         refusals += outcomes.compactMap(\.refusal)
     }
 
-    /// Brings in messages of somebody who has no account.
+    /// Imports messages of a sender without an account.
     package func importSome() throws {
         let importer = try StoreImporter(into: "general", of: driver.store)
         let texts = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
@@ -151,7 +151,7 @@ package final class StoreRun {
             try importer.append(time: clock.now(), sender: Array("somebody".utf8), text: Array(text.utf8))
         }
         do { _ = try importer.finish() } catch {
-            // An operator is told what has failed, not only that the outcome is unknown.
+            // The operator learns the cause, not only that the outcome is unknown.
             if case .store(let refusal) = error, !driver.store.isFailed { refusals.append(refusal) }
             return
         }
@@ -162,7 +162,7 @@ package final class StoreRun {
         }
     }
 
-    /// Sends something once more that was sent, or refused, before.
+    /// Repeats a message that was sent or refused before.
     private func repeatEarlier() throws {
         guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
         let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
@@ -225,7 +225,7 @@ package final class StoreRun {
         try client.sync(from: driver, as: try token("alice"))
     }
 
-    /// Starts again after the process has ended somewhere, and repeats what had no answer, as those would who had sent it.
+    /// Restarts after the process has ended, and repeats unanswered requests as their senders would.
     package func startAfterEnd() throws {
         driver.close()
         disk.set(fault: nil)
@@ -243,13 +243,13 @@ package final class StoreRun {
         }
     }
 
-    /// Ends in order and starts again.
+    /// Stops in an orderly way and restarts.
     package func restart() throws {
         driver.close()
         driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
     }
 
-    /// Returns once the sealer has nothing left to do, so that the next step finds the same whoever is quicker. What the writer
-    /// does after its answer, a checkpoint, is done when the next one returns.
+    /// Returns when the sealer is idle, so that the next step does not depend on timing. The writer's work after its answer, a
+    /// checkpoint, is done when the next call returns.
     package func settle() { _ = answer { driver.store.settle($0) } as StoreError? }
 }

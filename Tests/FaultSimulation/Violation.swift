@@ -1,4 +1,4 @@
-/// Something that must never be: a promise that was broken.
+/// A broken promise.
 package struct Violation: Error, CustomStringConvertible {
     package let description: String
     package init(_ description: String) { self.description = description }

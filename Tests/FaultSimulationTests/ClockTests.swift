@@ -48,7 +48,7 @@ struct ClockTests {
         let expires = clock.now().advanced(milliseconds: 3_600_000)
         let short = try answer { driver.store.addSession(of: account, expires: expires, $0) }.get()
         #expect(driver.store.principal(of: short, address: "") != nil)
-        // When the hour is over, and somebody tries it, or nobody does for a minute
+        // When the hour is over, and the token is tried, or not for a minute
         clock.advance(milliseconds: 3_700_000)
         if isUsed {
             #expect(driver.store.principal(of: short, address: "") == nil)

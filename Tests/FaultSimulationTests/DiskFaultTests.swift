@@ -59,7 +59,7 @@ struct DiskFaultTests {
         "a client that ended anywhere, and others after it on the same machine, lose nothing when the power goes then",
         arguments: seeds(28...28), RestartTrial.End.allCases)
     func clientAgain(seed: UInt64, end: RestartTrial.End) throws {
-        // What is written and not synced is what it is about; an outbox takes little time.
+        // This is about unsynced writes; an outbox takes little time.
         let trial = ClientTrial(seed: seed, calls: [.sync])
         let replica = try trial.replicaCalls()
         var states = 0
@@ -75,7 +75,7 @@ struct DiskFaultTests {
 
     @Test("a start that fails at any call harms nothing", arguments: seeds(26...26))
     func starting(seed: UInt64) throws {
-        // Given what a killed server leaves, and what a loss of power leaves in the middle of sealing
+        // Given the states after a kill, and after a loss of power during sealing
         let run = try StoreRun(seed: seed, hasClient: false)
         try run.run(steps: 40)
         let image = run.disk.image

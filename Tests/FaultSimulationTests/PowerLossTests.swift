@@ -12,10 +12,10 @@ struct PowerLossTests {
         let run = try StoreRun(seed: seed)
         try run.run(steps: 40)
         run.driver.close()
-        // When the power goes at any operation, with any part of what was not synced
+        // When the power is lost at any operation, with any part of the unsynced data
         var campaign = Campaign()
         campaign.loseServer(of: run)
-        // Then nothing that was acknowledged is lost, and everything goes on
+        // Then nothing acknowledged is lost, and the store works
         #expect(campaign.failure == nil)
         #expect(campaign.states > 1_700)
         print("power loss, server: seed \(seed), \(campaign.states) states")
@@ -50,7 +50,7 @@ struct PowerLossTests {
         var campaign = Campaign()
         try campaign.loseClient(of: run)
         run.driver.close()
-        // Then it has what syncs had brought, and goes on
+        // Then it has the synced messages, and continues
         #expect(campaign.failure == nil)
         #expect(campaign.states > 500)
         print("power loss, client: seed \(seed), \(campaign.states) states")
@@ -61,7 +61,7 @@ struct PowerLossTests {
         // Given an outbox into which messages are put, and out of which they are taken
         let run = OutboxRun(seed: seed)
         try run.run(steps: 18)
-        // When the power goes at any operation, then what is there is what was put in and not taken out
+        // When the power is lost at any operation, then the outbox has the queued messages that were not removed
         var states = 0
         PowerLoss(run.disk).forEachState(seed: seed) { state in
             states += 1

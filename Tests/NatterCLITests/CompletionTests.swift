@@ -38,7 +38,7 @@ struct CompletionTests {
         ])
 
     private func follow(_ shell: Shell) throws {
-        // Given keys, and what the program is to be called with
+        // Given keys, and the expected arguments
         let lines = [
             ("sea\t", "search"),
             ("--jso\tlo\t", "--json log"),
@@ -72,7 +72,7 @@ struct CompletionTests {
         #expect(calls.map(plain) == lines.map { plain($0.1) })
     }
 
-    /// Without what depends on the place, and without the slash behind a directory, which zsh takes back.
+    /// Without the temporary path, and without the slash behind a directory, which zsh removes.
     private func plain(_ call: String) -> String {
         var words: [Substring] = []
         for word in call.split(separator: " ") {

@@ -110,7 +110,7 @@ extension Output {
     var text: String { String(decoding: collected, as: UTF8.self) }
 }
 
-/// Undoes what the one who runs the tests has done to SIGINT, which a child inherits.
+/// Resets SIGINT, whose disposition a child inherits from the test runner.
 func receiveInterrupts() {
     _ = signal(SIGINT, SIG_DFL)
     var all = sigset_t()

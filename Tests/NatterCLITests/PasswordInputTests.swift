@@ -6,7 +6,7 @@ import TestSupport
 
 @Suite("reading passwords")
 struct PasswordInputTests {
-    /// A file of its own, gone with the value.
+    /// A temporary file, removed with the value.
     private final class Scratch {
         let path = "/tmp/natter-password-\(getpid())-\(UInt64.random(in: 0...(.max)))"
         init(_ bytes: [UInt8]) throws {
@@ -106,7 +106,7 @@ struct PasswordInputTests {
     @Test("a terminal asks twice and shows nothing of the answer", .timeLimit(.minutes(5)))
     func terminal() throws {
         for (second, isSame) in [("s3cret", true), ("other", false)] {
-            // Given a person who waits for each prompt
+            // Given a user who waits for each prompt
             let terminal = try PseudoTerminal()
             let person = terminal.person
             final class Shown: @unchecked Sendable { var text = "" }

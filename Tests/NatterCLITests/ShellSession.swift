@@ -3,7 +3,7 @@ import NatterCLI
 import NatterSystem
 import Testing
 
-/// Lines typed into a real shell on a terminal of its own, with a program `natter` that notes what it was called with.
+/// Lines typed into a real shell on a terminal, with a program `natter` that records its arguments.
 struct ShellSession {
     let shell: Shell
     /// What the program `natter` does when it is asked for names: lines of sh, with `$kind` and `$home`.
@@ -14,7 +14,7 @@ struct ShellSession {
     /// - Parameters:
     ///   - lines: keys as they are pressed; a tab completes. Each line is then entered.
     ///   - files: an empty one is made for each; a directory if it ends with a slash.
-    /// - Returns: the words of each call, joined by spaces, and what lies in the directory afterwards.
+    /// - Returns: the words of each call, joined by spaces, and the files in the directory afterwards.
     func run(
         _ completion: Completion, lines: [String], files: [String] = []
     ) throws -> (calls: [String], files: [String]) {
@@ -44,7 +44,7 @@ struct ShellSession {
         }
         let source = "\(start.source). \(directory)/completion"
         try write(([source] + lines + ["exit"]).map { $0 + "\r" }.joined(), to: directory + "/keys")
-        // Other shells than these get nothing of the environment of whoever runs the tests.
+        // The shells inherit nothing of the test runner's environment.
         let command = """
             cd \(directory)/here && env -i PATH=\(directory):/usr/bin:/bin HOME=\(directory)/here TERM=dumb LC_ALL=C.UTF-8 \
             timeout 100 script -qec '\(start.command)' /dev/null <\(directory)/keys >\(directory)/screen 2>&1

@@ -59,7 +59,7 @@ struct TerminalTextTests {
 
     @Test("no byte that steers a terminal ever comes out", arguments: UInt64(1)...60)
     func random(seed: UInt64) {
-        // Given random bytes, dense in lead bytes and in what is to be escaped
+        // Given random bytes, with many lead bytes and bytes to escape
         var generator = SeededGenerator(seed: seed)
         let pieces: [[UInt8]] = [
             [0x1B], [0xC2, 0x9B], [0xE2, 0x80, 0xAE], [0xF3, 0xA0, 0x81, 0x81], [0xEF, 0xBB, 0xBF], [0xE2], [0x80],

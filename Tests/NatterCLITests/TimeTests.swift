@@ -56,7 +56,7 @@ struct TimeTests {
         #expect(parse("-1d", zone: berlin) == "2026-11-19T07:24:05.123Z")
         #expect(parse("2026-11-20T07:24:05Z", zone: berlin) == "2026-11-20T07:24:05.000Z")
         #expect(parse("today", zone: "NZST-12NZDT,M9.5.0,M4.1.0/3") == "2026-11-19T11:00:00.000Z")
-        // Before midnight of 0000-01-01 UTC lies outside what can be written.
+        // Times before midnight of 0000-01-01 UTC cannot be written.
         #expect(parse("0000-01-01", zone: berlin) == nil)
     }
 

@@ -12,7 +12,7 @@ struct PatternSearchTests {
         _ = (alice("send", "mount /dev/SDA1"), bob("send", "Ёлка\nsdb2"), alice("pm", "me", "sdc"), bob("send", "café"))
         #expect(alice("sync").code == 0)
         func found(_ words: String...) -> [Substring] { alice.run(["search"] + words).lines.map { $0.dropFirst(25) } }
-        // When they are searched, then what matches is found, whatever its case
+        // When they are searched, then matches are found in any case
         let both: [Substring] = ["general bob: Ёлка", "", "general alice: mount /dev/SDA1"]
         #expect(found("--regex", "sd[a-z]\\d").map { $0.hasPrefix("general") ? $0 : "" } == both)
         #expect(found("--regex", "(?-i)sd[a-z]$", "--json").count == 1)

@@ -8,7 +8,7 @@ import TestSupport
 struct SessionTests {
     @Test("register logs in and keeps a token that only its owner can read")
     func register() throws {
-        // Given a server and somebody new, whatever the umask is
+        // Given a server and a new user, with any umask
         let server = try TestServer()
         let alice = try Person(server: server.url)
         let password = try alice.directory.write("pw", "a password of alice\nignored\n")

@@ -20,7 +20,7 @@ struct VerifyCommandTests {
             ])
         #expect(alice("verify", "@me", "--json").output.contains(#""server":"same""#))
         #expect(alice("verify", "@nobody").code == 67)
-        // And what the server has since is no damage
+        // And newer messages on the server are no damage
         #expect(alice("send", "four").code == 0)
         #expect(alice("verify", "general").code == 0)
     }

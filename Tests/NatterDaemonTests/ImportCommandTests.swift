@@ -28,7 +28,7 @@ struct ImportCommandTests {
         #expect(natterd("import", "copy", again, "--data", directory.path + "/data").code == 0)
         // Then both exports are the same
         #expect(natterd("export", "copy", "--data", directory.path + "/data").bytes == first.bytes)
-        // and each line is what the encoder makes of the message
+        // and each line is the encoder's output for the message
         #expect(first.lines.count == texts.count)
         for (index, exported) in first.lines.enumerated() {
             let parsed = try WireJSON.decode(ExportLine.self, from: Array(exported.utf8))

@@ -146,7 +146,7 @@ struct ServiceTests {
         #expect(first.post("kept", key: "kept", token: token) == 201)
         first.send(SIGTERM)
         #expect(first.wait() == 0)
-        // When each fsync fails from the fortieth on, which is some way into what is posted
+        // When each fsync fails from the fortieth on, in the middle of the posts
         let strace = [
             "strace", "-f", "-qq", "-o", directory.path + "/trace", "-e", "trace=fdatasync,fsync", "-e",
             "inject=fdatasync,fsync:error=EIO:when=40+",
@@ -169,7 +169,7 @@ struct ServiceTests {
         // Then that one is 503, and the service ends
         #expect(acknowledged.count > 1 && refused == 1)
         #expect(service.wait() == 74)
-        // and what was acknowledged is there at the next start
+        // and acknowledged messages are there at the next start
         let texts = natterd("export", "general", "--data", data).lines.compactMap {
             $0.split(separator: "\"text\":\"").last.map { String($0.prefix { $0 != "\"" }) }
         }
@@ -186,7 +186,7 @@ struct ServiceTests {
         let directory = try TemporaryDirectory()
         let (data, done) = (directory.path + "/data", directory.path + "/done")
         try PosixDisk().makeDirectories(data)
-        // A file on the small file system is what fills it; the shell makes room once it sees `done`.
+        // A large file fills the small file system; the shell removes it when `done` exists.
         let script = """
             mount -t tmpfs -o size=8m tmpfs '\(data)' && head -c 5000000 /dev/zero >'\(data)/ballast' || exit 99
             (while ! test -e '\(done)'; do sleep 0.05; done; rm '\(data)/ballast') &

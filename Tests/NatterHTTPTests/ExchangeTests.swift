@@ -17,7 +17,7 @@ struct ExchangeTests {
         let response = try client.perform(
             HTTPRequest(
                 .post, "/v1/messages?a=%20", headers: [("Authorization", "Bearer x")], body: Array("hello".utf8)))
-        // Then both sides have seen what was sent
+        // Then both sides have received everything
         #expect(response.status == 201)
         #expect(text(response) == "{\"é\":1}")
         #expect(response.header("X-ONE") == "first")
@@ -77,7 +77,7 @@ struct ExchangeTests {
             var streamed: [UInt8] = []
             let response = try makeClient(server.url).perform(
                 HTTPRequest(.get, "/"), onBody: isStreamed ? { streamed.append(contentsOf: $0) } : nil)
-            // Then the body is there, once; that of a refusal is never streamed, since it is not what was asked for
+            // Then the body is there once. A refusal's body is never streamed, because the caller did not ask for it
             let goesOut = isStreamed && (200...299).contains(response.status)
             #expect(text(response) == (goesOut ? "" : body))
             #expect(String(decoding: streamed, as: UTF8.self) == (goesOut ? body : ""))

@@ -9,7 +9,7 @@ func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String
         userAgent: "natter-test")
 }
 
-/// A transport error without what it carries, so that tests can compare.
+/// A transport error without its values, so that tests can compare.
 enum Kind: Equatable {
     case notReached, certificate, timedOut(sent: Bool), interrupted, protocolError, aborted
 

@@ -71,7 +71,7 @@ final class TLSServer {
 
     private var seen = ""
 
-    /// - Returns: what stands between `text` and the end of its line.
+    /// - Returns: the text between `text` and the end of its line.
     private func waitForOutput(_ text: String, thenLine: Bool) throws -> String {
         while true {
             if let found = seen.range(of: text) {

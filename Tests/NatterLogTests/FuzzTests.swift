@@ -128,7 +128,7 @@ struct FuzzTests {
             header.storedChecksum = Checksum.crc32c(stored)
             let block = Block(header: header, stored: stored)
             if let records = try? block.open(with: .none) { try checkWellFormed(records, header) }
-            // Whatever passes the rules is not what was hashed.
+            // Bytes that pass the rules are not the hashed ones.
             #expect(failure { () throws(FormatViolation) in _ = try block.verify(with: .none) } != nil, "bit \(bit)")
         }
     }

@@ -37,7 +37,7 @@ struct HashChainTests {
             { $0.text = Array("ho".utf8)[...] },
             { $0.text = [] }, { $0.kind = .delete }, { $0.isImported = true }, { $0.about = nil },
             { $0.about = Seq(4) },
-            // One field's bytes can't pass for the next one's.
+            // Bytes of one field cannot be taken for the next field's.
             {
                 $0.sender = Array("bobh".utf8)
                 $0.text = Array("i".utf8)[...]

@@ -7,7 +7,7 @@ import SystemSupport
 import Testing
 import TestSupport
 
-/// A small file of header, dictionary and three blocks, and what was put into it.
+/// A small file of header, dictionary and three blocks, and its messages.
 struct SmallSegment {
     let disk = SimulatedDisk(records: false)
     let records: Records

@@ -140,7 +140,7 @@ struct SegmentTests {
         #expect(try disk.information(Path.directory(of: path))?.mode == 0o700)
         let opened = try Segment.open(at: path, on: disk)
         #expect(opened.header == header && opened.dictionary == dictionary && opened.bodyOffset == segment.bodyOffset)
-        // And nobody makes it twice
+        // And it cannot be created twice
         let again = failure { () throws(LogError) in
             _ = try Segment.create(at: path, header: header, dictionary: dictionary, on: disk)
         }
@@ -155,7 +155,7 @@ struct SegmentTests {
         _ = try Segment.create(
             at: "/logs/a/file", header: Fixture.header(firstSeq: Seq(1), hashBefore: .zero), dictionary: .none, on: disk
         )
-        // The directory itself may be new, or left by somebody who did not come to sync its name
+        // The directory itself may be new, or left by a process that did not sync its name
         #expect(
             disk.calls == [
                 "syncDirectory /logs", "create /logs/a/file", "write /logs/a/file", "sync /logs/a/file",

@@ -3,7 +3,7 @@ import NatterSearch
 import Testing
 import TestSupport
 
-/// What finds what. Each case is asked of the index and of the scan.
+/// Queries and their matches, by the index and by the scan.
 @Suite("search: what a query finds")
 struct SemanticsTests {
     private func expect(

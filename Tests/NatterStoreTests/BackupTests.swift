@@ -64,7 +64,7 @@ struct BackupTests {
         for path in try Files.contents(target.path).keys {
             #expect(try disk.information(target.path + "/" + path)?.mode == 0o600)
         }
-        // and what is restored from it is a beginning of what the store holds
+        // and a restore from it has a prefix of the store's messages
         let all = try store.all()
         store.store.close()
         let outcome = try StoreRestore.run(target.path, into: restored.path)

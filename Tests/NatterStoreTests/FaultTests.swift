@@ -20,7 +20,7 @@ struct FaultTests {
         disk.set(freeBytes: StoreWriter.reservedBytes)
         #expect(try store.post(["b"], key: "b").first?.refusal == .diskFull)
         #expect(!store.store.isFailed)
-        // Then what is there can be read, and later posts go on without a gap
+        // Then existing messages can be read, and later posts continue without a gap
         #expect(try store.all().map(\.text) == ["a"])
         disk.set(freeBytes: nil)
         let later = try store.post(["b"], key: "b").first
@@ -50,7 +50,7 @@ struct FaultTests {
         try store.reopen()
         #expect(try store.all() == all)
         #expect(store.store.state.withLock { $0.journalBytes } == 0)
-        // and what was written in vain is gone
+        // and the unfinished write is gone
         store.store.close()
         #expect(try store.damages() == [])
     }

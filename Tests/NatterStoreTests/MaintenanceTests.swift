@@ -33,7 +33,7 @@ extension TestStore {
         return try importer.finish()
     }
 
-    /// What export gives, and what it names as missing.
+    /// The messages of an export, and the ranges that it reports as missing.
     func exporting(_ name: String = "general") throws -> (messages: [PlainMessage], missing: [ClosedRange<Seq>]) {
         let exporter = try StoreExporter(name, of: store)
         var messages: [PlainMessage] = []
@@ -220,7 +220,7 @@ struct ImportTests {
         let before = try store.all().map(\.text)
         let summary = try importer.finish()
         try store.post(["the first after it"])
-        // Then all of it stands behind what was there, with numbers and times of its own
+        // Then all of it follows the existing messages, with its own seqs and times
         let texts = imported.map(\.text)
         #expect(summary.count == 20_000)
         #expect(summary.first == Seq(isNew ? 1 : UInt64(before.count + 1)))
@@ -231,7 +231,7 @@ struct ImportTests {
             #expect(
                 try store.all().map(\.text)
                     == before + (isNew ? [] : texts) + ["the first after it"])
-            // and a reader who had all before it gets it, and no more, also after a start
+            // and a reader who was up to date gets exactly it, also after a restart
             try store.reopen()
         }
         store.store.close()
@@ -244,7 +244,7 @@ struct ImportTests {
         let store = try TestStore(directory.path)
         let importer = try StoreImporter(into: "general", of: store.store)
         try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("imported".utf8))
-        // Given a reader who is up to date, after commits that came while the import was packed
+        // Given a reader who is up to date with commits made while the import was packed
         try store.fill(20)
         let reader = try store.user("alice")
         let now = try store.store.changes(since: .start, for: reader, form: .messages, limitBytes: 1 << 20)
@@ -310,7 +310,7 @@ struct ImportTests {
         importer.abandon()
         // When the store is opened
         let next = try TestStore(crashed.path)
-        // Then all is as it was, nothing is in the way, and the index knows each file
+        // Then nothing has changed, no file is left over, and the index knows each file
         #expect(try next.all() == all)
         #expect((try? PosixDisk().list(crashed.path + "/import")) ?? [] == [])
         #expect(try next.importing(messages(3_000)).first == Seq(51))
@@ -498,7 +498,7 @@ struct CheckTests {
         try store.seal()
         let log = try #require(try store.logs().first)
         store.store.close()
-        // When one's log is put in the other's place
+        // When the logs of two conversations are swapped
         let bytes = try disk.contents(of: foreign, limit: 1 << 20)
         try disk.remove(log)
         try disk.open(log, .create).write(bytes, at: 0)

@@ -7,7 +7,7 @@ import TestSupport
 
 @testable import NatterStore
 
-/// Pages of a conversation, half of which is sealed, compared with what a plain list would give.
+/// Pages of a half-sealed conversation, compared with a plain list.
 @Suite("pages")
 struct PageTests {
     /// Messages by alice and bob in turn, a second apart.
@@ -29,7 +29,7 @@ struct PageTests {
     func selectors() throws {
         let (directory, store, all) = try conversation(60)
         defer { withExtendedLifetime(directory) {} }
-        // Neither: the newest, and what follows is what will come
+        // Neither: the newest, and later ones are still to come
         let newest = try store.page { $0.limit = 10 }
         #expect(newest.messages == Array(all.suffix(10)))
         #expect(newest.head == Seq(60) && !newest.more && newest.next == Seq(60))
@@ -50,7 +50,7 @@ struct PageTests {
         let start = try store.page { ($0.before, $0.limit) = (Seq(6), 10) }
         #expect(start.messages == Array(all.prefix(5)) && !start.more)
         #expect(try store.page { $0.before = Seq(1) }.messages.isEmpty)
-        // Both: what lies between
+        // Both: the messages between
         let between = try store.page { ($0.after, $0.before) = (Seq(20), Seq(40)) }
         #expect(between.messages == Array(all[20..<39]) && !between.more)
     }
@@ -107,7 +107,7 @@ struct PageTests {
                 before = page.next
                 if !page.more { break }
             }
-            // Then both find what a list finds
+            // Then both find the same as a list
             #expect(forwards == expected)
             if since == nil { #expect(backwards == expected) }
         }

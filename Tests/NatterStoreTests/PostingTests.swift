@@ -91,7 +91,7 @@ struct PostingTests {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
         _ = try store.user("bob")
-        // Given one that nobody has written to: it is there, and empty
+        // Given a conversation without messages: it exists, and is empty
         #expect(try store.store.conversation("@bob", for: store.user("alice")).head == .zero)
         // When both write, and after a start
         try store.post(["hello"], to: "@bob")

@@ -27,7 +27,7 @@ struct RecoveryTests {
         let all = try store.all()
         let log = try #require(try store.logs().last)
         store.store.close()
-        // Given a log that somebody wrote to
+        // Given a log with foreign bytes
         try append(Array("what is this doing here?".utf8), to: log)
         let size = try disk.information(log)?.size
         // When the store is opened, written to and sealed
@@ -35,7 +35,7 @@ struct RecoveryTests {
         #expect(store.reports.contains("left as they are"))
         try store.post(["after"])
         try store.seal()
-        // Then the file is as it was, and everything is there
+        // Then the file is unchanged, and everything is there
         #expect(try disk.information(log)?.size == size)
         #expect(try store.all().map(\.text) == all.map(\.text) + ["after"])
         #expect(try store.logs().count == 2)
@@ -88,7 +88,7 @@ struct RecoveryTests {
         // When the old database is opened with the new logs
         try Files.copy(directory.path + "/logs", to: earlier.path + "/logs")
         let restored = try TestStore(earlier.path)
-        // Then all that the logs hold is there again, and goes on
+        // Then all messages of the logs are back, and the store works
         #expect(try restored.all() == all)
         #expect(restored.reports.contains("adopted"))
         #expect(try restored.post(["next"]).first?.message?.seq == Seq(2_311))
@@ -179,7 +179,7 @@ struct RecoveryTests {
         try model.syncWithDamage(store, as: "alice")
         #expect(model.damaged == missing)
         #expect(model.messages.values.first == all.filter { message in !missing.contains { $0.contains(message.seq) } })
-        // and what comes goes into a new file
+        // and new messages go to a new file
         try store.post(["after"])
         try store.seal()
         #expect(try store.page { $0.limit = 1 }.messages.map(\.text) == ["after"])
@@ -238,7 +238,7 @@ struct RecoveryTests {
         try Files.copy(directory.path, to: crashed.path)
         store.store.close()
         var damages: [StoreDamage] = []
-        // Given a file that nobody knows, beside a store that was closed and one that was not
+        // Given an unknown file beside a closed store and beside a killed one
         for path in [directory.path, crashed.path] {
             let id = try disk.list(path + "/logs").first { $0 != "epoch" } ?? ""
             let inner = try disk.list(path + "/logs/" + id).first ?? ""

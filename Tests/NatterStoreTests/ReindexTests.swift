@@ -64,7 +64,7 @@ struct ReindexTests {
         #expect(lines.contains { $0.contains("without a password") && $0.contains("alice") && $0.contains("bob") })
         let next = try TestStore(directory.path)
         #expect(try next.exports() == before)
-        // and names are nobody else's, and members are who the log says they are
+        // and names are unique, and members are those in the log
         let name = try UserName("BOB")
         #expect(throws: StoreError.self) {
             try waitFor {
@@ -134,7 +134,7 @@ struct ReindexTests {
         // Then all is there
         #expect(try next.exports() == before)
         #expect(next.reports.contains("older than the logs"))
-        // and a reader that knows more finds out, one that does not goes on
+        // and a reader that is ahead is told, another one continues
         let alice = try next.user("alice")
         _ = try next.store.changes(since: .cursor(cursor), for: alice, form: .messages, limitBytes: .max)
         #expect(throws: StoreError.self) {
@@ -165,7 +165,7 @@ struct ReindexTests {
         let summary = try StoreRepair.run(directory.path) { found.append($0) }
         #expect(summary.newlyLostMessages == 500 && summary.left.damages == 0)
         #expect(found.contains { $0.range?.upperBound == Seq(800) })
-        // Then what is there is served, the loss stated, and the number after the last is the next
+        // Then existing messages are served, the loss is reported, and numbering continues
         try store.reopen()
         #expect(try store.page { ($0.after, $0.limit) = (.zero, 1_000) }.messages == Array(all.prefix(300)))
         #expect(try store.damage(after: Seq(300)) == Seq(301)...Seq(800))

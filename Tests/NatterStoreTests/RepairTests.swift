@@ -15,7 +15,7 @@ import TestSupport
 struct RepairTests {
     private let disk = PosixDisk()
 
-    /// Three blocks in one file of `general`, and what they hold.
+    /// Three blocks in one file of `general`, and their messages.
     private func small(_ directory: String, count: Int = 60) throws -> (
         all: [Message], rows: [BlockRow], log: String, store: TestStore
     ) {
@@ -69,7 +69,7 @@ struct RepairTests {
         let (all, rows, log, _) = try small(whole.path, count: 12)
         let original = try disk.contents(of: log, limit: 1 << 20)
         let name = String(log.dropFirst(whole.path.utf8.count))
-        // Some bytes of the headers, fewer of what is stored; or every bit.
+        // Some bytes of the headers, fewer of the stored bytes; or every bit.
         var bits = Array(0..<Int(rows[0].offset)).filter { $0 % 5 == 0 }.map { $0 * 8 + $0 % 8 }
         for row in rows {
             bits += stride(from: Int(row.offset), to: Int(row.offset) + row.length, by: 13).map { $0 * 8 + $0 % 8 }
@@ -88,7 +88,7 @@ struct RepairTests {
             let lost = hit.map { [$0.firstSeq...$0.lastSeq] } ?? []
             #expect(!found.isEmpty && summary.newlyLostMessages == UInt64(hit?.count ?? 0), "byte \(place)")
             try expectServed(all, but: lost, directory.path)
-            // The file is aside as it was found, or, where the rest of it stays, its end.
+            // The file is quarantined as it was found, or only its end if the rest stays.
             let end = rows.last.map { Array(bytes[Int($0.offset)...]) }
             let aside = try quarantined(directory.path)
             #expect(aside.contains(bytes) || hit == rows.last && aside == [end], "byte \(place)")
@@ -227,7 +227,7 @@ struct RepairTests {
             }
         }
         #expect(blobs.count == 2)
-        // Then the store does not open, for to go on would give numbers again
+        // Then the store does not open, because it would reuse seqs
         #expect(throws: StoreOpenError.self) { _ = try TestStore(directory.path) }
         // When it is repaired
         var found: [StoreDamage] = []

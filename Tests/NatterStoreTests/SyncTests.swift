@@ -55,7 +55,7 @@ struct SyncModel {
                     for index in 0..<records.count {
                         let record = records[index]
                         hash = HashChain.advance(hash, over: record)
-                        // A block may hold more than is new; what is known already is passed over.
+                        // A block may hold known messages; those are skipped.
                         if record.seq <= (messages[view.id]?.last?.seq ?? .zero) { continue }
                         add(
                             Message(
@@ -97,7 +97,7 @@ struct SyncTests {
         }
         for hoursBack in [0, 5, 12, 30, 100] {
             let earliest = clock.now().advanced(milliseconds: Int64(-hoursBack) * 3_600_000 + 1_800_000)
-            // When somebody begins some hours ago
+            // When a sync begins some hours ago
             var first: [String: Seq] = [:]
             var seqs: [String: [Seq]] = [:]
             var position = SyncPosition.start
@@ -182,7 +182,7 @@ struct SyncTests {
                 models[name] = model
             }
         }
-        // Then at the end each has what is there, no more and no less
+        // Then at the end each has exactly the existing messages
         for name in names {
             var model = models[name] ?? SyncModel()
             try model.sync(store, as: name, limitBytes: 50_000)
@@ -209,7 +209,7 @@ struct SyncTests {
         // When more is posted and sealed
         try store.fill(500, label: "later")
         try store.seal()
-        // Then reading goes on to the end, first of what was asked for, then of the rest
+        // Then reading continues to the end, first of the requested part, then of the rest
         var model = SyncModel()
         try model.sync(store, as: "alice", limitBytes: 10_000)
         #expect(model.messages.values.reduce(0) { $0 + $1.count } == 3_501)
@@ -251,7 +251,7 @@ struct SyncTests {
         try store.reopen()
         try store.post(["lost"])
         let late = try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1).cursor
-        // When the copy is put in its place and goes on differently
+        // When the copy is restored and gets other messages
         let restored = try TestStore(copy.path)
         try restored.post(["another", "history"])
         // Then the cursor of the shared part is good, and the later one is not

@@ -99,7 +99,7 @@ struct DiskTests {
         try disk.replaceContents(of: path("a"), with: Array("first".utf8))
         let old = try disk.open(path("a"), .read)
         try disk.replaceContents(of: path("a"), with: Array("second".utf8))
-        // Whoever has the old file open goes on with the old content; nothing else is left behind.
+        // A reader of the old file keeps the old content; nothing else is left behind.
         #expect(try old.read(count: 10, at: 0) == Array("first".utf8))
         #expect(try text("a") == "second")
         #expect(try disk.list(home.path) == ["a"])

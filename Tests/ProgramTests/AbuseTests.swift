@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// A real server, what it costs to be rude to it, and what others notice.
+/// A real server under abuse: its cost, and its effect on other clients.
 @Suite("abuse of a running server")
 struct AbuseTests {
     /// Bytes of memory that a process has had at most so far.
@@ -135,7 +135,7 @@ struct AbuseTests {
     func unknownNames() throws {
         let world = try World()
         _ = try world.person("carol").token()
-        // The server's own processor time is what a guess takes, whatever else the machine does.
+        // A guess is measured by the server's own processor time, independent of the machine's load.
         func cost(_ name: String, _ password: String = "a guess") throws -> Int {
             let before = try processorTicks(world.daemon)
             let answer = try RawRequest.send(

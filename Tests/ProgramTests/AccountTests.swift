@@ -79,7 +79,7 @@ struct AccountTests {
         #expect(try alice("whoami").code == 77)
         #expect(try alice("send", "x").code == 77)
         #expect(try alice("logout").code == 77)
-        // When the password is wrong, or nobody has that name
+        // When the password is wrong, or the name is unknown
         for name in ["alice", "nobody"] {
             let outcome = try alice.run(["login", name, "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
             #expect(outcome.code == 77 && isOneLine(outcome.errors))
@@ -199,7 +199,7 @@ struct AccountTests {
     }
 }
 
-/// What an error is: one line that says who speaks.
+/// An error is one line that begins with the program's name.
 func isOneLine(_ errors: String) -> Bool {
     errors.hasPrefix("natter") && errors.hasSuffix("\n") && errors.dropLast().allSatisfy { $0 != "\n" }
         && errors.count > "natter: ".count + 8

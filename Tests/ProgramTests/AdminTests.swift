@@ -71,7 +71,7 @@ struct AdminTests {
         #expect(stats[int: "accounts"] == 4)
         try expect(world.alice("admin", "user", "demote", "eve"))
         #expect(try eve("admin", "stats").code == 77)
-        // A new password ends what the old one began
+        // A new password ends the old one's sessions
         let other = ChildProcess.Stream.bytes(Array("quite another one\n".utf8))
         try expect(world.alice.run(["admin", "user", "passwd", "@eve", "--password-stdin"], input: other))
         #expect(try eve("whoami").code == 77)

@@ -30,7 +30,7 @@ struct BackupTests {
         #expect(try world.natterd("fsck").code == 0)
         #expect(try world.natterd("fsck", "--repair").code == 75)
         #expect(try world.natterd("reindex").code == 75)
-        // Then the backup can be put back, and is whole
+        // Then the backup can be restored, and is complete
         let restored = world.directory("restored")
         let restore = try Daemon.run(["--data", restored, "restore", world.directory("backup")], home: restored)
         #expect(restore.code == 0, "\(restore)")

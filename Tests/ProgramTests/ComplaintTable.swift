@@ -1,14 +1,14 @@
 internal import Testing
 internal import TestSupport
 
-/// What users of like tools complain about, and what keeps it from happening here: tests, or why it cannot.
+/// Complaints of users of similar tools, and what prevents them here: tests, or a reason.
 ///
 /// Gathered from the issue trackers of ntfy, signal-cli, matrix-commander, wacli, journalctl, zulip, kcat and others.
 enum ComplaintTable {
     enum Answer {
         case tests(String)
         case cannotHappen(String)
-        /// What of it is tested, and what not.
+        /// Which parts are tested.
         case partly(String, String)
     }
 

@@ -3,7 +3,7 @@ internal import TestSupport
 
 @Suite("contact, block, unblock, and sending to users who are offline")
 struct ContactTests {
-    /// Dora, who has an account and never came.
+    /// Dora, who has an account and has never synced.
     private func addDora(to world: World) throws {
         let password = Array("\(World.password)\n".utf8)
         try expect(world.natterd("user", "add", "dora", "--password-stdin", input: .bytes(password)), hasNotes: true)
@@ -28,7 +28,7 @@ struct ContactTests {
         #expect(try world.alice("contact", "ls").lines.last?.hasSuffix("-") == true)
         let objects = try world.alice("contact", "ls", "--json").objects()
         #expect(objects.map(\.names) == Array(repeating: ["last_seen", "name", "online"], count: 2))
-        // Adding again and taking away what is not there are no errors
+        // Adding twice and removing a missing contact are no errors
         try expect(world.alice("contact", "add", "bob"))
         try expect(world.alice("contact", "remove", "bob", "carol"))
         #expect(try listed(world.alice, "contact", "ls") == ["dora offline"])

@@ -32,7 +32,7 @@ struct ConversationsTests {
                 .joined(separator: " ")
         }
         #expect(shown == ["@carol 1 TIME carol: for alice", "general 3 TIME carol: four"])
-        // Others see what is theirs
+        // Others see their own state
         #expect(try listed(world.bob) == ["general 2 four"])
         #expect(try listed(world.carol) == ["@alice 0 for alice", "general 3 four"])
     }

@@ -19,7 +19,7 @@ struct CrashTests {
         var acknowledged: Set<String> = []
         var unknown: [(name: String, text: String)] = []
         for round in 0..<4 {
-            // Given three who send
+            // Given three senders
             let processes = try names.map { name in
                 try ChildProcess(
                     "/bin/sh", ["-c", CrashTests.sendUntilFailure, Programs.path("natter"), "\(name)-\(round)"],
@@ -48,7 +48,7 @@ struct CrashTests {
         #expect(acknowledged.subtracting(texts).isEmpty)
         #expect(Set(texts).subtracting(acknowledged).subtracting(unknown.map(\.text)).isEmpty)
         #expect(try world.alice("log", "--format", "%n").lines == (1...texts.count).map { "\($0)" })
-        // and to repeat with its id what is unknown makes it known.
+        // and repeating a message of unknown outcome with its id settles it.
         for (name, text) in unknown {
             #expect(try world.person(name)("send", "--id", text, "--", text).code == 0)
         }
@@ -94,7 +94,7 @@ struct CrashTests {
             usleep(UInt32.random(in: 0...200_000, using: &generator))
             process.signal(SIGKILL)
             _ = process.finish()
-            // The server may still be at it, or never have heard of it: either way the name is this one's.
+            // The server may still be busy with the request, or have never received it. Either way the name is this user's.
             let again = try dora.run(["register", dora.name, "--password-stdin"], input: password)
             #expect([0, 65].contains(again.code), "\(again.errors)")
             let login = try dora.run(["login", dora.name, "--password-stdin"], input: password)

@@ -150,7 +150,7 @@ struct CursorFileTests {
         let outcome = try world.bob.run(["log", "--cursor-file", file], output: .path("/dev/full"))
         #expect(outcome.code == 74 && isOneLine(outcome.errors))
         #expect(Files.bytes(file) == before)
-        // A pipe that nobody reads is silent, and no reason to go on either.
+        // A pipe without a reader is no error, but ends the command.
         let closed = try world.bob.run(["log", "--cursor-file", file], output: .closedPipe)
         #expect(closed.errors.isEmpty && closed.code != 0)
         #expect(Files.bytes(file) == before)
@@ -193,7 +193,7 @@ struct CursorFileTests {
             usleep(UInt32.random(in: 0...12_000, using: &generator))
             process.signal(SIGKILL)
             let outcome = process.finish()
-            // Then what is in the file is the old or the new cursor, whole.
+            // Then the file holds the old or the new cursor, complete.
             let rest = try world.bob.texts("log", "--cursor-file", file)
             #expect(rest == ["\(round)"] || rest == [] && outcome.lines == ["\(round)"])
         }

@@ -34,7 +34,7 @@ struct ExportTests {
         }
         #expect(try world.alice("export").code == 64)
         #expect(try world.person("nobody")("export", "general").code == 77)
-        // Offline, what was synced
+        // Offline, the synced messages
         world.stopServing()
         #expect(try world.bob("export", "@alice", "--offline").lines.count == 1)
         #expect(try world.carol("export", "general", "--offline").code == 69)
@@ -54,7 +54,7 @@ struct ExportTests {
         #expect(objects.allSatisfy { $0[string: "server"] == "same" })
         #expect(try world.alice("verify", "general", "--verbose").lines.count == 1)
         #expect(try world.alice("verify", "nix").code == 67)
-        // Without the server, by what it said last, and that is told
+        // Without the server, by its last answer, with a note
         world.stopServing()
         let alone = try world.alice("verify")
         #expect(alone.code == 0 && alone.bytes.isEmpty && isOneLine(alone.errors))

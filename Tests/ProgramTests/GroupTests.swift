@@ -129,7 +129,7 @@ struct GroupTests {
                 "* alice created the group", "* alice added bob", "* alice made bob an admin",
                 "* bob made alice a plain member again", "* alice left",
             ])
-        // Who has left is told so by the next sync, and keeps what was there
+        // A user who has left learns so from the next sync, and keeps the old messages
         let synced = try world.alice("sync")
         #expect(synced.code == 0 && synced.errors.isEmpty)
     }

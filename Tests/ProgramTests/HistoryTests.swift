@@ -36,7 +36,7 @@ struct HistoryTests {
         var history: [Int: String] { locked { texts } }
         var count: Int { locked { acknowledged } }
 
-        /// Notes that a message stands at a number, for who wrote it or reads it.
+        /// Records a message's seq, as its writer or a reader sees it.
         func note(_ seq: Int, _ text: String, isAcknowledgement: Bool = false) {
             locked {
                 if isAcknowledgement { acknowledged += 1 }
@@ -68,7 +68,7 @@ struct HistoryTests {
         let tokens = try ["alice", "bob", "carol"].map { try world.person($0).token() }
         let ledger = Ledger(url: world.url)
         let group = DispatchGroup()
-        // Threads of their own: what waits for the network must not wait for a pool.
+        // Threads of their own: waiting for the network must not wait for a pool.
         func start(_ body: @escaping @Sendable () -> Void) {
             group.enter()
             Thread.detachNewThread {
@@ -101,7 +101,7 @@ struct HistoryTests {
         let exported = try world.natterd("export", "general").objects().map { $0[string: "text"] ?? "" }
         #expect(Set(exported).count == exported.count)
         for (seq, text) in ledger.history { #expect(seq <= exported.count && exported[seq - 1] == text) }
-        // A start reads what is not sealed yet, not the history.
+        // A start reads the unsealed messages, not the history.
         #expect(slowest < 10)
         print(
             "kills: seed \(seed), \(HistoryTests.kills) kills, \(ledger.count) acknowledged of \(exported.count) messages, slowest "
@@ -158,7 +158,7 @@ struct HistoryTests {
         }
     }
 
-    /// - Returns: nil where there is no server just now.
+    /// - Returns: nil if the server is down.
     private static func page(
         after seq: Int, _ token: String, _ ledger: Ledger
     ) -> (messages: [(seq: Int, text: String)], head: Int)? {

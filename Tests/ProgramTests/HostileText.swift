@@ -1,14 +1,14 @@
 internal import Foundation
 internal import TestSupport
 
-/// What somebody who means ill would write wherever they may write something, and what must never come of it.
+/// Hostile texts for every field, and effects that they must never have.
 enum HostileText {
     static let payloads: [String] = [
         "..", "../../../../tmp/natter-escaped", "%2e%2e%2f%2e%2e%2fnatter-escaped", "/etc/passwd", "a/../../b",
         "~root/x",
         "$(touch natter-escaped)", "`touch natter-escaped`", "; touch natter-escaped", "%n%s%x%%", "-rf", "--help",
         String(repeating: "A", count: 4_096), String(repeating: "\u{1F469}\u{200D}", count: 600),
-        // Marks that turn the direction of writing, that nobody sees, or that end a line for some.
+        // Characters that change the direction of writing, that are invisible, or that end a line for some programs.
         "\u{202E}gnp.exe\u{202C}", "\u{2066}\u{2067}\u{2068}\u{2069}\u{200E}\u{200F}\u{061C}", "al\u{200B}ice",
         "\u{FEFF}x",
         "x\u{2028}y\u{2029}z", "\u{E0041}\u{E007F}tag", "\u{180E}\u{2060}\u{00AD}", "a\u{0300}\u{0301}\u{0302}\u{0303}",

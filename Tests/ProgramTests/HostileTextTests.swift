@@ -40,7 +40,7 @@ struct HostileTextTests {
         try ask("GET", "/v1/whoami", [:], ["User-Agent: \(payload)", "X-Forwarded-For: \(payload)"])
     }
 
-    /// Every command that prints for people what others wrote.
+    /// Every command that prints other people's text.
     private let plainCommands: [[String]] = [
         ["log"], ["log", "--all"], ["log", "@alice"], ["ls"], ["users"], ["status"], ["status", "--short"],
         ["outbox", "ls"], ["contact", "ls"], ["token", "ls"], ["verify"], ["doctor"], ["whoami"],

@@ -103,7 +103,7 @@ struct ImportTests {
         let world = try World(isServing: false)
         let line = JSON.line(ts: Int(Date().timeIntervalSince1970 * 1_000) + 80_000_000, sender: "a", text: "x")
         #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
-        // And what is sent afterwards has the server's time, not a later one.
+        // And later messages have the server's time, not a later one.
         try world.serve()
         let now = Int(Date().timeIntervalSince1970 * 1_000)
         let message = try #require(try world.alice("send", "x", "--json").objects().first)

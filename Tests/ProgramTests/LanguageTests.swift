@@ -84,7 +84,7 @@ struct LanguageTests {
         let directory = try TemporaryDirectory()
         try FileManager.default.createDirectory(atPath: directory("bin"), withIntermediateDirectories: false)
         try FileManager.default.createDirectory(atPath: directory("share"), withIntermediateDirectories: false)
-        // Not by this process: what it has open for writing while another test forks could not be run.
+        // Not by this process: a file that it has open for writing while another test forks cannot be executed.
         let copy = try ChildProcess(
             "/bin/cp", [try Programs.path(program), directory("bin/\(program)")], environment: [:]
         ).finish()
@@ -214,7 +214,7 @@ struct LanguageTests {
 
     // MARK: - What is left
 
-    /// Sentences of English in what should be Russian: three words of it or more, outside quotation marks.
+    /// English sentences in Russian text: three words or more, outside quotation marks.
     private func english(in text: String) -> [String] {
         // Quotation marks may stand on two lines.
         text.replacing(/«[^»]*»/, with: "").split(separator: "\n").compactMap { line in
@@ -223,7 +223,7 @@ struct LanguageTests {
         }
     }
 
-    /// A page without what is to be typed: usage and examples.
+    /// A page without the parts to type: usage and examples.
     private func prose(_ page: String) -> String {
         var isExample = false
         var isUsage = false
@@ -289,7 +289,7 @@ struct LanguageTests {
         #expect(outcome.code != 0 && isRussian(text), "\(text)")
         #expect(english(in: text).isEmpty, "\(text)")
         #expect(try person.run(words).code == outcome.code)
-        // The same as somebody who is logged in, without the server.
+        // The same for a logged-in user, without the server.
         let alice = try LanguageTests.nobody.get().alice.alone
         let second = try alice.run(words, environment: try variables())
         #expect(english(in: second.errors).isEmpty, "\(second.errors)")

@@ -11,7 +11,7 @@ struct OddFileTests {
         case link, danglingLink, pipe, directory
     }
 
-    /// A file of somebody else's, and one that is not there yet.
+    /// Another user's file, and a missing one.
     private struct Outside {
         let victim: String
         let missing: String
@@ -39,7 +39,7 @@ struct OddFileTests {
         }
     }
 
-    /// One line that says what is wrong, and the code that goes with it.
+    /// One line with the problem, and its exit code.
     private func expectRefusal(_ outcome: Outcome, _ what: String) {
         #expect([65, 69, 73, 74, 75, 77, 78].contains(outcome.code), "\(what): \(outcome)")
         #expect(isOneLine(outcome.errors), "\(what): \(outcome)")
@@ -104,7 +104,7 @@ struct OddFileTests {
         let world = try World()
         let outside = try Outside(world.directory)
         try world.alice.sends("one")
-        // A pipe is a file that many a script names, so a password may come out of one; nobody writes to this one.
+        // Scripts pass passwords through pipes, so a pipe is read. This one has no writer.
         for words in [["log", "--cursor-file"], ["log", "--all", "--cursor-file"], ["whoami", "--token-file"]] {
             let path = world.directory("odd")
             try outside.place(kind, at: path)

@@ -66,7 +66,7 @@ struct OperateTests {
         #expect(table.errors.isEmpty)
         let users = try world.natterd("user", "list")
         world.stopServing()
-        // What the server knew is what it wrote down in the end.
+        // The server wrote its state at the end.
         #expect(try world.natterd("clients").bytes == table.bytes)
         #expect(users.lines.map { $0.prefix { $0 != " " } } == ["alice", "bob", "carol", "zoe"])
         #expect(try world.natterd("user", "list").lines.count == 4)
@@ -281,7 +281,7 @@ struct OperateTests {
         #expect(try world.natterd("user", "list").lines.count == 3)
         try world.serve()
         #expect(try world.natterd("status", "--json").objects().first?[bool: "running"] == true)
-        // What somebody put there is not removed.
+        // A file of another origin is not removed.
         world.stopServing()
         for make in ["mkfifo '\(path)'", "ln -s /tmp/elsewhere '\(path)'", "touch '\(path)'"] {
             #expect(try ChildProcess("/bin/sh", ["-c", make], environment: [:]).finish().code == 0)

@@ -60,7 +60,7 @@ struct ProxyTests {
     }
 }
 
-/// nginx with the file of `examples/`, in which only what belongs to a machine is another: address, name, certificate.
+/// nginx with the file of `examples/`, in which only address, name and certificate are changed.
 private final class Nginx {
     private static let path = "/usr/sbin/nginx"
     static var isInstalled: Bool { access(path, X_OK) == 0 }

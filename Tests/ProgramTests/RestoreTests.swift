@@ -39,13 +39,13 @@ struct RestoreTests {
         #expect(try world.alice.token() == token)
         // and somebody who writes before they come back
         try world.carol.sends("carol was first")
-        // When alice, who is ahead, verifies and syncs
+        // When alice is ahead, verifies and syncs
         let verify = try world.alice("verify")
         #expect(verify.code == 74 && verify.lines.contains { $0.contains("natter sync") })
         let sync = try world.alice("sync")
         #expect(sync.code == 0)
         #expect(sync.errors.contains("put back") && sync.errors.contains("natter outbox retry"))
-        // Then she has what the server has, and what it lost is aside, to be read
+        // Then she has the server's messages, and the lost ones are set aside, readable
         #expect(try world.alice.texts("log", "--offline") == ["one", "two", "three", "carol was first"])
         let list = try #require(
             Files.below("\(world.alice.natterHome)/replicas").first { $0.hasSuffix("/messages.ndjson") })

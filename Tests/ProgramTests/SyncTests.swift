@@ -83,7 +83,7 @@ struct SyncTests {
         // And the newest that it is too short for come from the server
         let page = try world.bob("log", "-n", "5002")
         #expect(page.errors.isEmpty && texts(page.output).first?.hasPrefix("old 1 ") == true)
-        // And it goes on from there, with all that is new
+        // And it continues from there with all new messages
         try world.alice.sends("new three")
         let next = try world.bob("sync", "--since", "-2d")
         #expect(next.code == 0 && next.errors.contains("the replica begins on"))
@@ -91,7 +91,7 @@ struct SyncTests {
         try world.alice.sends("hello", to: "@bob")
         _ = try world.bob("sync")
         #expect(try world.bob.texts("log", "@alice", "--offline") == ["hello"])
-        // And whoever begins at the beginning has everything
+        // And a full sync has everything
         #expect(try world.carol.texts("log").count == 5_003)
         #expect(try world.carol("sync", "--since", "nonsense").code == 64)
     }

@@ -43,7 +43,7 @@ struct TokenTests {
             #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words): \(outcome)")
         }
         #expect(try world.alice.texts("log", "ops") == ["created", "The backup is done"])
-        // Its owner sees what became of it
+        // Its owner sees its state
         let listed = try #require(try tokens(world).first)
         #expect(listed[string: "label"] == "cron job" && listed[string: "scope"] == "send:ops")
         #expect(listed[string: "address"] == "127.0.0.1" && listed[string: "last_used"] != nil)

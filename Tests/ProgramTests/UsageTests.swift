@@ -138,7 +138,7 @@ struct UsageTests {
         let world = try World()
         let nowhere = "http://127.0.0.1:1"
         let profile = world.alice
-        // What the profile remembers is where alice registered, where nobody listens any more.
+        // The profile remembers alice's server, which is stopped.
         #expect(try profile.run(["whoami"], environment: ["NATTER_SERVER": ""]).code == 69)
         #expect(try profile.run(["whoami", "--server", world.url], environment: ["NATTER_SERVER": nowhere]).code == 0)
         #expect(try profile.run(["whoami", "--server", nowhere]).code == 69)

@@ -5,11 +5,11 @@ internal import TestSupport
 
 @Suite("watch")
 struct WatchTests {
-    /// A watch that has begun: what is sent from now on is new to it.
+    /// A running watch: messages sent from now on are new to it.
     private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> ChildProcess {
         let before = cursorFiles(of: person)
         let process = try person.start(["watch", "--exec", command] + conversations)
-        // Its place is written down when it has seen what there is.
+        // It records its position when it has read the existing messages.
         let end = Deadline()
         while cursorFiles(of: person) == before, end.leftMilliseconds > 0 { usleep(2_000) }
         return process

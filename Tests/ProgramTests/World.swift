@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// A server, and people who know it, each with a home directory of their own.
+/// A server and its users, each with a home directory.
 ///
 /// Where tests share one, none of them stops its server.
 final class World: @unchecked Sendable {
@@ -74,7 +74,7 @@ final class World: @unchecked Sendable {
         try Daemon.run(["--data", data] + words, home: directory.path, input: input)
     }
 
-    /// Imports into `general` and goes on serving.
+    /// Imports into `general` and restarts the server.
     func importGeneral(_ lines: String) throws {
         stopServing()
         let outcome = try natterd("import", "general", "-", input: .bytes(Array(lines.utf8)))
@@ -118,7 +118,7 @@ final class Daemon {
     }
 }
 
-/// Somebody with a home directory who types commands, without a terminal.
+/// A user with a home directory who types commands, without a terminal.
 struct Person: Sendable {
     let name: String
     let home: String
@@ -154,7 +154,7 @@ struct Person: Sendable {
 
     func callAsFunction(_ words: String...) throws -> Outcome { try run(words) }
 
-    /// Sends each text to `general`, or where else, without a note on who is away.
+    /// Sends each text, without notes about offline recipients.
     func sends(_ texts: String..., to conversation: String = "general") throws {
         for text in texts {
             let outcome = try run(["send", "--quiet", "-c", conversation, "--", text])

@@ -95,7 +95,7 @@ final class Torture: Sendable {
         }
     }
 
-    /// Has processes end at some of so many calls, and others go on.
+    /// Ends processes at some of so many calls, and restarts them.
     ///
     /// - Parameter trial: gives how many states were looked at.
     private func startAgain(

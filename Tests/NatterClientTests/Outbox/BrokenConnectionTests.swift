@@ -49,7 +49,7 @@ struct BrokenConnectionTests {
         try server.start()
         let again = try alice.send("--lines", "--id", key, input: input)
         #expect(again.code == 0, "\(again.errors)")
-        // Then each line is there once, and what was reported as sent is
+        // Then each line is there once, and every reported one is there
         #expect(try difference(alice.texts(), lines) == nil)
         #expect(difference(outcome.messages.map(\.text), Array(lines.prefix(outcome.messages.count))) == nil)
     }
@@ -111,7 +111,7 @@ struct BrokenConnectionTests {
         }
         for thread in threads { thread.join() }
         #expect(failures.withLock { $0 } == [])
-        // Then each of them is there once, each one's in order
+        // Then each message is there once, each sender's in order
         let all = try people[0].texts()
         #expect(all.count == 240)
         for name in names {

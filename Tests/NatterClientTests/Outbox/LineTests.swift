@@ -57,7 +57,7 @@ struct LineTests {
         #expect(outcome.messages.map(\.conversation) == ["general", "@bob", "general", "general"])
         #expect(outcome.messages.map(\.seq) == [1, 1, 2, 2])
         #expect(try alice.texts() == ["to general", "mine"])
-        // And what has no conversation goes where the command says
+        // And a line without a conversation goes to the command's
         #expect(try alice.send("--ndjson", "-c", "@me", input: bytes([#"{"text":"note"}"#])).code == 0)
         #expect(try alice.texts("log", "@me") == ["note"])
     }
@@ -177,7 +177,7 @@ struct LineTests {
         let count = 50_000
         let input = bytes(
             (1...count).map { "line \($0) with about as much text as a line of a log may have on average" })
-        // Given a run before, so that what server and client set up once does not count
+        // Given an earlier run, so that one-time setup does not count
         #expect(try alice.send("--lines", "--id", "warm", input: Array(input.prefix(1 << 20))).code == 0)
         let before = try peakBytes()
         #expect(try alice.send("--lines", "--id", "job", "-c", "@me", input: input).code == 0)

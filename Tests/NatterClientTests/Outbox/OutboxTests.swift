@@ -84,11 +84,11 @@ struct OutboxTests {
         let text = String(
             decoding: try PosixDisk().contents(of: "\(alice.home)/\(token)", limit: 1_000), as: UTF8.self
         ).filter { $0 != "\n" }
-        // The last character has two bits that must be zero, so it stays: a token still, but nobody's.
+        // The last character has two bits that must be zero, so it stays. The token is well-formed, but unknown.
         try alice.directory.write("home/\(token)", String(text.dropLast().reversed()) + text.suffix(1) + "\n")
         #expect(alice("send", "--queue", "--id", "kept", "one").code == 77)
         #expect(alice("send", "--queue", "--id", "fresh", "two").code == 77)
-        // Then only what was reported as an error is not kept
+        // Then only messages reported as errors are not kept
         let list = alice("outbox", "ls", "--json").lines
         #expect(list.count == 1 && list[0].contains(#""id":"kept""#))
     }
@@ -115,13 +115,13 @@ struct OutboxTests {
         #expect(list[1].contains(#""code":"id_reused""#) && list[1].contains(#""id":"used""#))
         // They are not tried again by themselves, and said only once
         #expect(alice("sync").errors.isEmpty)
-        // When the reason is gone, a retry sends it
+        // When the reason no longer holds, a retry sends it
         _ = try server.user("nobody")
         #expect(alice("outbox", "retry", "2").code == 0)
         #expect(try alice.texts("log", "@nobody") == ["into the void"])
         #expect(alice("outbox", "retry").code == 65)
         #expect(alice("outbox", "ls").lines.count == 1)
-        // And what nobody wants can be dropped
+        // And unwanted messages can be dropped
         #expect(alice("outbox", "drop", "7").code == 67)
         #expect(alice("outbox", "drop").code == 64)
         #expect(alice("outbox", "drop", "--all", "3").code == 64)

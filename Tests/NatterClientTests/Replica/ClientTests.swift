@@ -61,7 +61,7 @@ struct ClientTests {
         #expect(second.isComplete && first.messageCount + second.messageCount == 2_000)
         #expect(bytes > 0 || first.isComplete)
         #expect(try contents(location) == server.export(for: "alice"))
-        // Then there is nothing, until somebody writes
+        // Then there is nothing until a message is sent
         #expect(try client.sync().messageCount == 0)
         try server.mustPost(["hello"], to: "@alice", by: "bob")
         let third = try client.sync(SyncClient.Limits(waitSeconds: 10))

@@ -124,7 +124,7 @@ struct ConcurrencyTests {
         #expect(try replica.conversation(named: "general")?.head == Seq(2))
         #expect(writer.end?.more == true && !writer.report.isComplete)
         #expect(try writer.start().cursor == (isCursorMoved ? "newer" : start.cursor))
-        // When it is asked for again, and nobody comes between, then it counts
+        // When it is fetched again without interference, then it counts
         guard !isCursorMoved else { return }
         try server.sync("alice", location)
         #expect(try replica.conversation(named: "general")?.isGone == false)
@@ -212,7 +212,7 @@ struct ConcurrencyTests {
             taken.signal { $0.append(lock != nil) }
         }
         awaitOpening(of: path, count: 2)
-        // When the file is removed, another takes the new one, and the first lets go
+        // When the file is removed, another process locks the new one, and the first releases its lock
         try PosixDisk().remove(path)
         let second = try FileLock.take(path)
         withExtendedLifetime(first) {}

@@ -57,7 +57,7 @@ struct FaultTests {
             let expected = try server.export(for: "alice")
             #expect(try contents(location, disk: disk) == expected, "after \(limit) calls")
             #expect(count <= before && news == number(expected) - before, "after \(limit) calls")
-            // And it goes on
+            // And it continues
             limit += 4
         }
         #expect(limit > 40)
@@ -67,7 +67,7 @@ struct FaultTests {
         "a server restored from a backup: differing messages are set aside, and fetched again",
         arguments: [false, true])
     func restored(isSealed: Bool) throws {
-        // Given a server of which a copy was made, and a replica that has what came after
+        // Given a backup of a server, and a replica with later messages
         let server = try TestStore(users: ["alice", "bob"])
         let home = try TemporaryDirectory()
         let location = server.location(home, "alice")
@@ -79,7 +79,7 @@ struct FaultTests {
         if isSealed { try server.seal("general", as: "alice") }
         try server.sync("alice", location)
         let lost = try contents(location)["general"]
-        // When it is put back and goes on differently, behind or beyond
+        // When the backup is restored and the server gets other messages
         try server.reopen { path in
             Files.remove(path)
             try Files.copy(copy.path + "/data", to: path)
@@ -89,7 +89,7 @@ struct FaultTests {
         #expect(behind.diverged.first?.head == lost?.last?.seq)
         #expect(try contents(location) == server.export(for: "alice"))
         try server.mustPost((1...500).map { "anew \($0)" }, to: "general", by: "bob")
-        // Then the replica has what the server has, and the rest lies aside
+        // Then the replica has the server's messages, and the rest is set aside
         #expect(try server.sync("alice", location).diverged.isEmpty)
         #expect(try contents(location) == server.export(for: "alice"))
         #expect(home.files().contains { $0.contains("/diverged/") })
@@ -145,7 +145,7 @@ struct FaultTests {
             hasCrashed = disk.hasFailed
             disk.set(fault: nil)
             try server.sync("alice", location, disk: disk)
-            // Then the replica has what the server has, and the rest lies aside
+            // Then the replica has the server's messages, and the rest is set aside
             #expect(try contents(location, disk: disk) == server.export(for: "alice"), "after \(limit) calls")
             #expect(
                 disk.image.files().keys.contains { $0.contains("/diverged/") && $0.hasSuffix(".log") },
@@ -206,7 +206,7 @@ struct FaultTests {
 
     @Test("concurrent syncs of one replica")
     func several() throws {
-        // Given a server that goes on, and eight that sync and read
+        // Given a server with new messages, and eight clients that sync and read
         let server = try TestStore(users: ["alice", "bob"])
         let home = try TemporaryDirectory()
         let location = server.location(home, "alice")
@@ -239,7 +239,7 @@ struct FaultTests {
             if round % 7 == 0 { try server.seal("general", as: "alice") }
         }
         for thread in threads { thread.join() }
-        // Then nobody met anything but a beginning of the server's history, and in the end all is there once
+        // Then each read was a prefix of the server's history, and at the end all messages are there once
         #expect(failures.withLock { $0 } == [])
         let last = try server.sync("alice", location)
         let expected = try server.export(for: "alice")

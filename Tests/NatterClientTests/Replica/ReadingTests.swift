@@ -67,7 +67,7 @@ struct ReadingTests {
                         && (filter.sender.map { message.sender == $0 } ?? true)
                         && message.sender != filter.excludedSender
                 }
-                // Then it gives what was to be expected, either way
+                // Then it returns the expected messages, either way
                 #expect(
                     try collect { try replica.forward(conversation, filter, limit: limit, visit: $0) }
                         == Array(expected.prefix(limit)))

@@ -64,7 +64,7 @@ struct SyncTests {
         }
         // When it is applied
         for frame in frames { try writer.apply(frame) }
-        // Then what the replica had lies aside, and the next syncs bring the server's history
+        // Then the replica's messages are set aside, and the next syncs fetch the server's history
         #expect(writer.report.diverged.map(\.name) == ["general"])
         try server.sync("alice", location)
         #expect(try contents(location) == server.export(for: "alice"))
@@ -85,7 +85,7 @@ struct SyncTests {
         // When it is synced twice
         let first = try server.sync("alice", location)
         let second = try server.sync("alice", location)
-        // Then the replica has what the server has, with the same cursors
+        // Then the replica has the server's messages, with the same cursors
         #expect(try contents(location) == server.export(for: "alice"))
         #expect(first.isComplete && first.messageCount == 3_004)
         #expect(second.isComplete && second.messageCount == 0)
@@ -135,7 +135,7 @@ struct SyncTests {
                 #expect(try contents(server.location(home, user)) == server.export(for: user))
             }
         }
-        // Then in the end they have what the server has, and every message was new once
+        // Then at the end they have the server's messages, and every message was new once
         for user in users {
             let location = server.location(home, user)
             counts[user, default: 0] += try server.sync(user, location).messageCount

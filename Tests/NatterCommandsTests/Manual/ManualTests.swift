@@ -4,7 +4,7 @@ import NatterDaemon
 import Testing
 import TestSupport
 
-/// The manual says what the tables of commands say.
+/// The manual agrees with the tables of commands.
 @Suite("the manual and the tables of commands")
 struct ManualTests {
     private static let commands = NatterProgram.spec.commands.filter { !$0.isHidden }.map(\.name)

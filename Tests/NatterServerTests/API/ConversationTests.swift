@@ -90,7 +90,7 @@ struct ConversationTests {
             #expect(MessageCursor(message.cursor)?.hashPrefix == hash.prefix)
         }
         #expect(object.hash == hash.description)
-        // It is the same from the other side; what is not one's own is unread
+        // It is the same from the other side; messages of others are unread
         let other = try bob.get("/v1/conversations/@alice").decode(ConversationObject.self)
         #expect(other.hash == object.hash)
         #expect(other.id == object.id)

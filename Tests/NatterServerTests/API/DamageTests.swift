@@ -46,7 +46,7 @@ struct DamageTests {
             }
             let object = try alice.get("/v1/conversations/general").decode(ConversationObject.self)
             let id = try #require(ConversationID(hex: object.id))
-            // Sealing goes on behind; two blocks are wanted.
+            // Sealing happens in the background; the test needs two blocks.
             for _ in 0..<2_000 {
                 if blocks(directory, id).count >= 2 { break }
                 _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
@@ -105,7 +105,7 @@ struct DamageTests {
             let error = try answer.json["error"]
             #expect(error?["from"]?.int == Int(first))
             #expect(error?["to"]?.int == Int(last))
-            // Where the server keeps its files is nobody's business
+            // The paths of the server's files are not revealed
             #expect(error?["message"]?.text?.contains(damaged.server.directory.path) == false)
         }
         // but the operator's

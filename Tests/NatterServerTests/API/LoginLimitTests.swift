@@ -55,7 +55,7 @@ struct LoginLimitTests {
         for _ in 0..<5 { #expect(try change("wrong") == "401 bad_credentials") }
         #expect(try alice.post("/v1/password", ["old": "wrong", "new": "short"]).outcome != "200")
         #expect(try change(TestServer.password) == "200")
-        // Other sessions have ended, this one goes on
+        // Other sessions have ended, this one still works
         #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
         #expect(try alice.get("/v1/whoami").status == 200)
         #expect(try login(server.stranger(), "alice").outcome == "401 bad_credentials")
@@ -85,7 +85,7 @@ struct LoginLimitTests {
         try server.account("alice")
         // Given more logins at once than there may be failures
         let crowd = try concurrently(200) { _ in try login(server.stranger(), "alice").outcome }
-        // Then each is in, or told to come again soon; nobody is told that the password was wrong too often
+        // Then each is logged in, or told to retry soon; none gets the answer for too many wrong passwords
         #expect(Set(crowd).isSubset(of: ["200", "503 busy"]))
         #expect(crowd.contains("200"))
         for _ in 0..<12 { #expect(try login(server.stranger(), "alice").outcome == "200") }

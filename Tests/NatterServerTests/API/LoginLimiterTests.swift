@@ -44,7 +44,7 @@ struct LoginLimiterTests {
             limiter.fail(try limiter.begin(name: "u\(index)", address: "10.0.\(index >> 8).\(index & 255)"))
             #expect(limiter.count <= 2_000)
         }
-        // The oldest have gone, not the newest.
+        // The oldest are dropped, not the newest.
         for _ in 0..<9 { limiter.fail(try limiter.begin(name: "u19999", address: "10.1.0.0")) }
         #expect(throws: APIError.self) { try limiter.begin(name: "U19999", address: "10.1.0.0") }
     }

@@ -11,7 +11,7 @@ internal import SystemSupport
 internal import Testing
 internal import TestSupport
 
-/// Who may do what: every request of the API by everybody whom the server tells apart, with the status that the table
+/// Who may do what: every request of the API by every role, with the status that the table
 /// `Tests/AuthorityMatrix.txt` has for it.
 ///
 /// With `NATTER_MATRIX=write` the table is written anew from what the server does, to be read line by line before it is
@@ -22,15 +22,15 @@ struct MatrixTests {
     private enum Role: String, CaseIterable {
         /// No token.
         case anonymous
-        /// Sam, who is in no group.
+        /// Sam is in no group.
         case stranger
         /// Mia, of the groups 'ops' and 'club'.
         case member
-        /// Rex, who was in both.
+        /// Rex was in both.
         case removed
-        /// Ada, who made both.
+        /// Ada created both.
         case admin
-        /// An admin of the server who is in no group.
+        /// An admin of the server, in no group.
         case root
         /// Dan, a member whose account was disabled.
         case disabled
@@ -176,7 +176,7 @@ struct MatrixTests {
                 let text = String(decoding: answer.body, as: UTF8.self)
                 let readsGroup: Set<Role> = [.member, .admin, .all, .read]
                 let readsPersonal: Set<Role> = [.member, .admin, .all]
-                // What one is told of in one's own request is no news
+                // The result of a user's own request is no news
                 if !row.request.contains("secret") {
                     #expect(readsGroup.contains(role) || !text.contains("secret-ops"), "\(row.request) by \(role)")
                     #expect(readsPersonal.contains(role) || !text.contains("secret-pm"), "\(row.request) by \(role)")
@@ -204,7 +204,7 @@ struct MatrixTests {
 
     private static let path = "\(Programs.packageRoot)/Tests/AuthorityMatrix.txt"
 
-    /// The lines before the first row, and the rows: what is asked for, in quotes, then a status for each role.
+    /// The lines before the first row, and the rows: a quoted request, then a status for each role.
     private static func table() throws -> (preface: [Substring], rows: [Row]) {
         let text = String(decoding: try PosixDisk().contents(of: path, limit: 1 << 20), as: UTF8.self)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)

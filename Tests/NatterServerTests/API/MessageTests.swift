@@ -232,7 +232,7 @@ struct MessageTests {
         #expect(two["seq"] == 2)
         #expect(try alice.page(of: "@Bob").messages.map(\.conversation) == ["@Bob", "@Bob"])
         #expect(try bob.page(of: "@alice").messages.map(\.text) == ["one", "two"])
-        // Of this nobody else sees anything
+        // Nobody else sees this
         let carol = try server.account("carol")
         #expect(try carol.page(of: "@Bob").head == 0)
         #expect(try carol.get("/v1/sync").lines.map { $0["type"] } == ["end"])

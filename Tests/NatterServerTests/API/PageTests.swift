@@ -172,7 +172,7 @@ struct PageTests {
             #expect(seqs.count == min(limit, head))
             #expect(seqs == Array((seqs.first ?? 0)..<(seqs.first ?? 0) + seqs.count))
             #expect(seqs.contains(seq))
-            // Half of them before it, where there are as many on both sides
+            // Half of them before it, if there are enough on both sides
             if seq > limit, seq + limit < head { #expect(abs(seq - (seqs.first ?? 0) - limit / 2) <= 1) }
             #expect(page.next == page.messages.last?.seq)
             #expect(page.more == (Int(page.next) < head))
@@ -192,7 +192,7 @@ struct PageTests {
         #expect(try history.clients[0].page(["limit": "2000"]).messages.count == 1_000)
         #expect(try history.clients[0].page(["after": "0"]).messages.map(\.seq) == Array(1...100))
         #expect(try history.clients[0].page(["from": "alice", "limit": "1"]).messages.first?.sender == "alice")
-        // After the end there is nothing, and one can go on from there
+        // After the end there is nothing, and the reader can continue from there
         let end = try history.clients[0].page(["after": String(head)])
         #expect(end.messages.isEmpty && !end.more && end.next == head)
     }

@@ -8,7 +8,7 @@ internal import ServerSupport
 internal import Testing
 internal import TestSupport
 
-/// Groups, blocks, tokens and administration: who may do what, and what goes wrong where it is not looked at twice.
+/// Groups, blocks, tokens and administration: permissions, and their corner cases.
 @Suite("users and their permissions")
 struct PeopleTests {
     private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue = .object([:]), by client: Client) throws
@@ -69,7 +69,7 @@ struct PeopleTests {
         let text = String(decoding: sync.body, as: UTF8.self)
         #expect(text.contains("for all"))
         #expect(!text.contains("board") && !text.contains("secret") && !text.contains("bob"))
-        // And what is not reading that conversation is refused
+        // And everything except reading that conversation is refused
         #expect(try robot.say("hello").outcome == "403 forbidden")
         #expect(try robot.get("/v1/users").outcome == "403 forbidden")
         #expect(try robot.get("/v1/search", ["q": "secret"]).outcome == "403 forbidden")

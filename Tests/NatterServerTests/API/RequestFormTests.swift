@@ -99,7 +99,7 @@ struct RequestFormTests {
         let answer = try RawClient(port: server.port).request("GET", path, headers: [authorization])
         #expect(answer.outcome == outcome)
         if outcome == "400 bad_request" {
-            // That is so whoever asks.
+            // That holds for every user.
             #expect(try RawClient(port: server.port).request("GET", path).outcome == outcome)
         }
     }
@@ -286,7 +286,7 @@ struct RequestFormTests {
             ("GET /v1/conversations/general/messages?limit=x&after=y", [], nil, "400 bad_request"),
             ("GET /v1/conversations/general/messages?since=x", [], nil, "400 bad_request"),
             ("GET /v1/conversations/general/messages?around=x", [], nil, "400 bad_request"),
-            // then who asks
+            // then the user
             ("POST /v1/messages", [], #"{"conversation":"nowhere","text":"","id":""}"#, "401 unauthorized"),
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "{\n{}\n", "401 unauthorized"),
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "", "401 unauthorized"),
@@ -297,14 +297,14 @@ struct RequestFormTests {
             ("GET /v1/conversations/nowhere/messages?after=x", ["ALICE"], nil, "400 bad_cursor"),
             ("GET /v1/conversations/@nobody/messages?before=x", ["ALICE"], nil, "400 bad_cursor"),
             ("GET /v1/sync?cursor=x", ["ALICE"], nil, "400 bad_cursor"),
-            // then what it says
+            // then the body
             ("POST /v1/messages", ["ALICE"], #"{"conversation":"nowhere","text":""}"#, "422 bad_text"),
             ("POST /v1/messages", ["ALICE"], #"{"conversation":"@nobody","text":"a","id":""}"#, "422 bad_id"),
             // then whether it is there
             ("POST /v1/messages", ["ALICE"], #"{"conversation":"nowhere","text":"a"}"#, "404 no_such_conversation"),
             ("POST /v1/messages", ["ALICE"], #"{"conversation":"@nobody","text":"a"}"#, "404 no_such_user"),
             ("GET /v1/conversations/nowhere/messages?after=1", ["ALICE"], nil, "404 no_such_conversation"),
-            // and register, which nobody has a token for
+            // and register, which needs no token
             ("POST /v1/register", [], #"{"name":"","password":"x"}"#, "422 bad_name"),
             ("POST /v1/register", [], #"{"name":"alice","password":"x"}"#, "422 weak_password"),
             ("POST /v1/register", [], #"{"name":"ALICE","password":"long enough"}"#, "409 name_taken"),

@@ -97,7 +97,7 @@ struct SyncTests {
             if name == "general" { #expect(.object(message) == first) }
         }
         #expect(lines.last?["type"] == "end")
-        // What follows is only what is new
+        // Later answers have only news
         let cursor = answer.header("Natter-Cursor") ?? ""
         #expect(try alice.get("/v1/sync", ["cursor": cursor]).lines.count == 1)
         _ = try bob.say("more", to: "@alice")

@@ -43,7 +43,7 @@ struct WaitTests {
         let time = try ContinuousClock().measure { () throws in
             #expect(try alice.get(WaitTests.page, ["after": "0", "wait": "60"]).decode(MessageList.self).head == 1)
             #expect(try alice.get("/v1/sync", ["wait": "60"]).lines.count == 3)
-            // Only who asks for what comes next has anything to wait for.
+            // Only a request for later messages can wait.
             #expect(try alice.get(WaitTests.page, ["wait": "60"]).decode(MessageList.self).messages.count == 1)
             #expect(try alice.get(WaitTests.page, ["wait": "60", "before": "1"]).decode(MessageList.self).head == 1)
             #expect(try alice.get("/v1/sync", ["wait": "60", "cursor": "now"]).lines.count == 1)
@@ -103,7 +103,7 @@ struct WaitTests {
         _ = try alice.say("hello")
         #expect(try onPage.answer().decode(MessageList.self).messages.map(\.text) == ["hello"])
         #expect(try inSync.answer().lines.map { $0["type"] } == ["conversation", "message", "end"])
-        // What is not in the conversation answers nobody who waits for that.
+        // Messages of other conversations do not end a wait.
         try server.untilWaiting(1)
         #expect(!personal.isAnswered)
         _ = try alice.say("psst", to: "@bob")

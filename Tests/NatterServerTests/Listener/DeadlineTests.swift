@@ -111,7 +111,7 @@ struct DeadlineTests {
         let waiting = try RawClient(server)
         waiting.sendRequest("GET", "/hang")
         #expect(server.handler.hasBegun(1))
-        // An offender who comes later goes first, and with it the time after which the waiting one would have.
+        // A later offender is closed first, which also resets the deadline of the waiting one.
         for _ in 0..<3 { #expect(try RawClient(server).isClosedByPeer()) }
         server.listener.stop()
         #expect(try waiting.answer().text == "stopping")

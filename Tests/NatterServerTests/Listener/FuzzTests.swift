@@ -42,7 +42,7 @@ struct FuzzTests {
             limits.progressMilliseconds = 500
         }
         var sent = 0
-        // A handshake costs as much as many requests, and what is read is the same behind it.
+        // A handshake costs as much as many requests, and the same reader is behind it.
         while sent < Self.requests / Int(Self.streams) / (wire == .tls ? 50 : 1) {
             var bytes: [UInt8] = []
             let count = Int.random(in: 1...6, using: &generator)
@@ -70,7 +70,7 @@ struct FuzzTests {
         client.finishSending()
         let text = { "seed \(seed): \(String(decoding: bytes, as: UTF8.self).debugDescription)" }
         var answers = Answers(client.readToEnd())
-        // Each request that is understood may be answered, in order. A refusal may come for what is not, and ends it all.
+        // Each understood request may be answered, in order. A refusal may follow, and ends the connection.
         for request in reading.requests {
             let before = answers
             guard var answer = answers.next(toHead: request.method == "HEAD") else { break }

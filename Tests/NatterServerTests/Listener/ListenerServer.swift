@@ -121,7 +121,7 @@ final class TestHandler: HTTPHandler {
 
     // MARK: For the tests
 
-    /// Answers what hangs.
+    /// Answers the hanging requests.
     func answerWaiting(_ text: String = "") {
         let waiting = state.withLock { state in
             defer { state.waiting = [] }
@@ -196,7 +196,7 @@ private final class Upload: BodySink {
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
         let earlier = count.wrappingAdd(bytes.count, ordering: .relaxed).oldValue
         sum.wrappingAdd(bytes.reduce(0) { $0 + Int($1) }, ordering: .relaxed)
-        // Every so often another thread has to say that it goes on.
+        // Now and then another thread must resume it.
         if exchange.head.path?.last == "early" {
             if earlier == 0 { exchange.respond(Reply(status: 422, body: .bytes(Array("enough".utf8)))) }
             return earlier > 0

@@ -18,7 +18,7 @@ struct TLSTests {
         for name in ["second.example", "third.example"] {
             let identity = try Wire.identity(for: name)
             server.listener.use(identity)
-            // Each connection after the change has it: what is posted is done before the next connection is accepted.
+            // Each later connection has it: posted work is done before the next connection is accepted.
             let fresh = try RawClient(server)
             #expect(fresh.tls?.fingerprint == identity.fingerprint)
             #expect(try fresh.request("GET", "/fresh").status == 200)
@@ -74,7 +74,7 @@ struct TLSTests {
         let server = try ListenerServer(.tls)
         let client = try RawClient(port: server.port)
         for byte in try TLSClient.hello() { client.send([byte]) }
-        // The answer of a handshake that goes on: a record of type 22.
+        // The answer of a handshake in progress: a record of type 22.
         #expect(try client.take(1) == [22])
     }
 

@@ -16,7 +16,7 @@ enum Wire: CaseIterable, Sendable {
 
     private static let made = Result { try identity(for: "localhost") }
 
-    /// A new certificate and its key, out of files that are gone again.
+    /// A new certificate and its key, read from temporary files.
     static func identity(for name: String, days: Int64 = 2) throws -> TLSIdentity {
         let names = [name, "127.0.0.1"].compactMap { SubjectName($0) }
         var time = timespec()

@@ -7,12 +7,12 @@ package final class ChildProcess {
     package enum Stream {
         case nothing
         case bytes([UInt8])
-        /// A pipe: of the input, an end to write to stays here; of an output, what comes is collected.
+        /// A pipe. The test writes to an input's; an output is collected.
         case pipe
         case path(String)
         /// Added to the end of a file.
         case end(String)
-        /// A pipe that nobody reads.
+        /// A pipe without a reader.
         case closedPipe
         case descriptor(Int32)
     }
@@ -81,7 +81,7 @@ package final class ChildProcess {
         for descriptor in [input, output, errors] where descriptor >= 0 { close(descriptor) }
     }
 
-    /// - Returns: the end for the program, and that for us, -1 where there is none.
+    /// - Returns: the program's end, and ours, -1 if there is none.
     private static func open(_ stream: Stream, isInput: Bool, _ opened: inout [Int32]) throws -> (Int32, Int32) {
         func opening(_ path: String, _ flags: Int32) throws -> Int32 {
             let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o600)
@@ -95,7 +95,7 @@ package final class ChildProcess {
         case .end(let path): return (try opening(path, O_WRONLY | O_CREAT | O_APPEND), -1)
         case .descriptor(let descriptor): return (descriptor, -1)
         case .bytes(let bytes):
-            // A file without a name: nobody has to write while the program reads.
+            // A file without a name, so that no thread must write while the program reads.
             var template = Array("/tmp/natter-programs-XXXXXX".utf8CString)
             let descriptor = mkstemp(&template)
             guard descriptor >= 0 else { throw Failure("mkstemp: \(errno)") }
@@ -156,7 +156,7 @@ package final class ChildProcess {
         }
     }
 
-    /// Waits until what it wrote on standard error holds `text`.
+    /// Waits until its standard error contains `text`.
     package func waitForErrors(_ text: String) throws {
         let deadline = Deadline()
         while !String(decoding: reported, as: UTF8.self).contains(text) {

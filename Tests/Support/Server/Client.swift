@@ -27,7 +27,7 @@ extension Answer {
     }
 }
 
-/// Somebody who speaks to a server, over one connection. For one thread at a time; `another` gives one more.
+/// A user of the HTTP API, over one connection. For one thread at a time.
 package final class Client {
     package let server: TestServer
     package let token: String?

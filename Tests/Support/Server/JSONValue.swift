@@ -1,4 +1,4 @@
-/// Any JSON, so that a test can look at what is really there rather than at what a type would take of it.
+/// Any JSON, so that a test sees all fields rather than those that a type decodes.
 package enum JSONValue: Codable, Equatable, Sendable {
     case null
     case bool(Bool)

@@ -9,7 +9,7 @@ package import TestSupport
 
 @testable internal import NatterCommands
 
-/// Somebody with a home directory who types commands in this process, without a terminal.
+/// A user with a home directory who types commands in this process, without a terminal.
 package struct Person: Sendable {
     package let directory: TemporaryDirectory
     package let server: String

@@ -6,7 +6,7 @@ package import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// What a store has reported so far.
+/// A store's reports so far.
 package final class Reports: Sendable {
     private let all = Monitor<[String]>([])
 
@@ -17,7 +17,7 @@ package final class Reports: Sendable {
 
 /// A store with users who need no password, and calls that wait for their answer.
 package final class TestStore: Sendable {
-    /// Where the data is.
+    /// The directory of the data.
     package let directory: String
     package let disk: any Disk
     package let clock: TestClock

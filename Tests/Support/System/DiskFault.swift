@@ -1,22 +1,22 @@
 import TestSupport
 
-/// A trouble of a disk: from a certain call on, or at it alone.
+/// A fault of a disk: at one call, or from one call on.
 package struct DiskFault: Sendable {
     package enum Call: String, Sendable, CaseIterable {
         case open, create, makeDirectory, write, truncate, sync, syncDirectory, rename, remove, read, list
     }
 
-    /// The calls that it is about, counted together from 1.
+    /// The affected calls, counted together from 1.
     package var calls: Set<Call>
-    /// Files and directories that it is about; nil for all.
+    /// A part of the paths of affected files and directories; nil for all.
     package var pathPart: String?
     package var number: Int
     package var code: Int32
-    /// Whether all later ones fail, too.
+    /// Whether all later calls fail, too.
     package var lasts: Bool
     /// Whether a part of a write arrives before it fails.
     package var isPartial = true
-    /// Whether it is the process that ends there: what was written before stays as it is, and may be synced later.
+    /// Whether the process ends there: earlier writes stay, and may be synced later.
     package var isKill = false
 
     package init(
@@ -25,7 +25,7 @@ package struct DiskFault: Sendable {
         (self.calls, self.pathPart, self.number, self.code, self.lasts) = (calls, pathPart, number, code, lasts)
     }
 
-    /// All that changes something.
+    /// All calls that change something.
     package static let changes: Set<Call> = [
         .create, .makeDirectory, .write, .truncate, .sync, .syncDirectory, .rename, .remove,
     ]

@@ -1,8 +1,8 @@
 internal import Glibc
 internal import NatterSystem
 
-/// What a disk holds: files and directories by number, the root first. A file keeps its number whatever it is called, so that
-/// a name that was lost and content that was not can be told apart.
+/// The content of a disk: files and directories by number, the root first. A file keeps its number when it is renamed, so
+/// that a lost name and lost content can be told apart.
 package struct DiskImage: Sendable {
     package typealias Number = Int
 
@@ -18,7 +18,7 @@ package struct DiskImage: Sendable {
 
     package init() {}
 
-    /// One thing that was done to a disk.
+    /// One change of a disk.
     package enum Operation: Sendable {
         case write(Number, offset: Int, [UInt8])
         case truncate(Number, size: Int)
@@ -27,7 +27,7 @@ package struct DiskImage: Sendable {
         case rename(Number, directory: Number, name: String, toDirectory: Number, toName: String)
         case unlink(directory: Number, name: String)
         case sync(Number)
-        /// One that failed: what it was to make durable never will be, whatever is synced later.
+        /// A failed sync: the writes that it covered never become durable, not even by a later sync.
         case failedSync(Number)
         case syncDirectory(Number)
     }
@@ -40,7 +40,7 @@ package struct DiskImage: Sendable {
 
     package mutating func touch(_ number: Number, _ milliseconds: Int64) { nodes[number].modified = milliseconds }
 
-    /// Does it; files that another image has made are made here, too.
+    /// Applies an operation. Files that another image has created are created here, too.
     package mutating func apply(_ operation: Operation, from other: DiskImage? = nil) {
         if let other {
             while nodes.count < other.nodes.count {
@@ -70,7 +70,7 @@ package struct DiskImage: Sendable {
 
     package mutating func resize(_ number: Number, _ size: Int) {
         let old = nodes[number].bytes
-        // By hand, since a debug build appends and removes byte by byte.
+        // By hand, because a debug build appends and removes byte by byte.
         nodes[number].bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             let kept = min(size, old.count)
             let target = UnsafeMutableRawBufferPointer(buffer)
@@ -97,7 +97,7 @@ package struct DiskImage: Sendable {
         return found
     }
 
-    /// The same for the same names and contents.
+    /// Equal for equal names and contents.
     package func fingerprint() -> UInt64 {
         var hash: UInt64 = 0
         walk { path, node in
@@ -105,7 +105,7 @@ package struct DiskImage: Sendable {
             for byte in path.utf8 { part = (part ^ UInt64(byte)) &* 0x100_0000_01B3 }
             part = (part ^ UInt64(Checksum.crc32c(node.bytes))) &* 0x100_0000_01B3
             part = (part ^ UInt64(node.bytes.count)) &* 0x9E37_79B9_7F4A_7C15
-            // A sum, since a directory has no order.
+            // A sum, because a directory has no order.
             hash &+= part ^ (part >> 29)
         }
         return hash

@@ -34,7 +34,7 @@ final class DiskVFS: @unchecked Sendable {
         guard let system = sqlite3_vfs_find(nil), let nameBytes = strdup(name) else { return nil }
         (self.name, self.disk, self.nameBytes) = (name, disk, nameBytes)
         vfs = .allocate(capacity: 1)
-        // Random bytes, sleep and the time of day stay the operating system's.
+        // Random bytes, sleep and the time of day come from the operating system.
         vfs.initialize(to: system.pointee)
         vfs.pointee.iVersion = 2
         vfs.pointee.pNext = nil
@@ -54,9 +54,9 @@ final class DiskVFS: @unchecked Sendable {
         free(nameBytes)
     }
 
-    /// What all connections to a database have in common.
+    /// The state that all connections to a database share.
     ///
-    /// - Parameter isNew: whether the file has just been made: another of that name is another database.
+    /// - Parameter isNew: whether the file has just been created. Then it is another database than a former one of that name.
     private func database(_ path: String, isNew: Bool) -> SharedDatabase {
         databases.withLock { databases in
             if let shared = databases[path]?.object {
@@ -80,7 +80,7 @@ final class DiskVFS: @unchecked Sendable {
         return DiskVFSFile(
             file: file, disk: disk,
             database: flags & SQLITE_OPEN_MAIN_DB != 0 ? database(path, isNew: isNew) : nil,
-            // As "unix" does: also where it was there, since nobody may have synced its name yet.
+            // As "unix" does: also for an existing file, whose name may not be synced yet.
             syncsDirectory: flags & SQLITE_OPEN_CREATE != 0 && flags & journals != 0,
             goesWithClose: flags & SQLITE_OPEN_DELETEONCLOSE != 0)
     }
@@ -98,7 +98,7 @@ final class DiskVFS: @unchecked Sendable {
         ) -> Int32 = { vfs, path, file, flags, grantedFlags in
             file?.pointee.pMethods = nil
             guard let own = own(vfs), let file else { return SQLITE_CANTOPEN }
-            // Without a name it is SQLite's own scratch space: nothing of it has to last.
+            // A file without a name is SQLite's scratch space, which need not be durable.
             guard let path else {
                 guard let system = sqlite3_vfs_find(nil), let open = system.pointee.xOpen else {
                     return SQLITE_CANTOPEN

@@ -1,11 +1,11 @@
 internal import CSQLite
 internal import NatterSystem
 
-/// One file that SQLite has open on a `Disk`. For one thread at a time, as its connection is.
+/// A file that SQLite has open on a `Disk`. Like its connection, it is for one thread at a time.
 final class DiskVFSFile {
-    /// What SQLite has room for: its own part, then a reference to ours.
+    /// What SQLite allocates: its own part, then a reference to ours.
     private struct Record {
-        // First, as SQLite takes a pointer to the whole for one to this.
+        // First, because SQLite takes a pointer to the record for a pointer to this.
         var base: sqlite3_file
         var object: Unmanaged<DiskVFSFile>
     }
@@ -16,7 +16,7 @@ final class DiskVFSFile {
     let disk: any Disk
     /// nil for a journal.
     let database: SharedDatabase?
-    /// Whether the next sync has to make the file's name durable, too: it may be new, and a commit depend on it.
+    /// Whether the next sync must also make the file's name durable: the file may be new, and a commit may depend on it.
     var syncsDirectory: Bool
     private let goesWithClose: Bool
 
@@ -25,7 +25,7 @@ final class DiskVFSFile {
         (self.syncsDirectory, self.goesWithClose) = (syncsDirectory, goesWithClose)
     }
 
-    /// Gives SQLite a file that it has made room for.
+    /// Initializes a file in memory that SQLite has allocated.
     static func place(_ object: DiskVFSFile, in file: UnsafeMutablePointer<sqlite3_file>) {
         UnsafeMutableRawPointer(file).assumingMemoryBound(to: Record.self).initialize(
             to: Record(base: sqlite3_file(pMethods: DiskVFSFile.methods), object: Unmanaged.passRetained(object)))
@@ -53,7 +53,7 @@ final class DiskVFSFile {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int32 {
         let count = try file.read(into: buffer, at: offset)
         if count == buffer.count { return SQLITE_OK }
-        // SQLite wants zeros there, and to be told.
+        // SQLite requires zeros there, and this result code.
         UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).initializeMemory(as: UInt8.self, repeating: 0)
         return IOErrorCode.shortRead
     }
@@ -65,7 +65,7 @@ final class DiskVFSFile {
         syncsDirectory = false
     }
 
-    /// Runs `body` on the file, and turns what it throws into a code of SQLite's.
+    /// Runs `body` on the file and translates its error to a result code of SQLite.
     private static func attempt(
         _ file: UnsafeMutablePointer<sqlite3_file>?, _ failure: Int32, _ body: (DiskVFSFile) throws(DiskError) -> Int32
     ) -> Int32 {
@@ -75,7 +75,7 @@ final class DiskVFSFile {
         }
     }
 
-    /// Made once, never freed.
+    /// Allocated once, never freed.
     nonisolated(unsafe) private static let methods: UnsafePointer<sqlite3_io_methods> = {
         var methods = sqlite3_io_methods()
         methods.iVersion = 2
@@ -157,7 +157,7 @@ final class DiskVFSFile {
         return UnsafePointer(place)
     }()
 
-    /// Whether the file's name does not stand for it any more.
+    /// Whether the file's name refers to another file, or to none.
     private var hasMoved: Bool {
         database?.isReplaced == true || (try? disk.information(file.path)) == .some(nil)
     }

@@ -1,7 +1,7 @@
 internal import Glibc
 package import NatterSystem
 
-/// Another disk, with calls that fail as a test says, and a record of those that change something.
+/// Wraps a disk, lets calls fail as a test says, and records the calls that change something.
 package final class FaultyDisk: Disk {
     private struct State {
         var failures: [DiskFault.Call: Int32] = [:]
@@ -23,7 +23,7 @@ package final class FaultyDisk: Disk {
 
     /// Makes these calls fail with these errors, and no others. Half of a failing write arrives.
     package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
-    /// Sets how much room the file system reports; nil for the truth.
+    /// Sets the free space that the disk reports; nil for the real one.
     package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
     /// All changes and syncs so far, in order.
     package var calls: [String] { state.withLock { $0.calls } }

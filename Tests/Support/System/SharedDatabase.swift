@@ -1,8 +1,8 @@
 internal import CSQLite
 internal import NatterSystem
 
-/// What the connections of this process to one database on a `Disk` share: the locks on the file, and the index of the WAL
-/// with the locks on its parts. Gone with the last connection; SQLite makes the index of a WAL again from the WAL.
+/// The state that this process's connections to one database on a `Disk` share: locks on the file, the index of the WAL, and
+/// locks on its parts. It ends with the last connection. SQLite rebuilds the index from the WAL.
 final class SharedDatabase: Sendable {
     /// Locks on parts of a WAL's index, in SQLite's file format.
     static let slotCount = Int(SQLITE_SHM_NLOCK)
@@ -13,14 +13,14 @@ final class SharedDatabase: Sendable {
     }
 
     private struct State {
-        /// Who holds which of SQLite's five levels.
+        /// The holders of SQLite's five lock levels.
         var levels: [ObjectIdentifier: Int32] = [:]
         var slots = [Slot](repeating: Slot(), count: slotCount)
         var regions: [UnsafeMutableRawPointer] = []
         var isReplaced = false
     }
 
-    // A class's own lock around pointers that only this touches.
+    // Its lock guards pointers that only this class uses.
     private final class Box: @unchecked Sendable {
         let state = Monitor(State())
     }
@@ -30,7 +30,7 @@ final class SharedDatabase: Sendable {
 
     deinit { state.withLock { for region in $0.regions { region.deallocate() } } }
 
-    /// Whether the file was removed and another made of its name.
+    /// Whether the file was removed and another created under its name.
     var isReplaced: Bool {
         get { state.withLock { $0.isReplaced } }
         set { state.withLock { $0.isReplaced = newValue } }
@@ -38,7 +38,7 @@ final class SharedDatabase: Sendable {
 
     // MARK: The file
 
-    /// - Returns: false if somebody else's lock is in the way.
+    /// - Returns: false if another connection's lock conflicts.
     func lock(_ file: ObjectIdentifier, to level: Int32) -> Bool {
         state.withLock { state in
             let others = state.levels.filter { $0.key != file }.values.max() ?? SQLITE_LOCK_NONE
@@ -48,7 +48,7 @@ final class SharedDatabase: Sendable {
             case SQLITE_LOCK_RESERVED: if others >= SQLITE_LOCK_RESERVED { return false }
             default:
                 if others >= SQLITE_LOCK_RESERVED { return false }
-                // No new readers while it waits for the last to go.
+                // No new readers while it waits for the last one to finish.
                 state.levels[file] = SQLITE_LOCK_PENDING
                 if others >= SQLITE_LOCK_SHARED { return false }
             }
@@ -66,7 +66,7 @@ final class SharedDatabase: Sendable {
 
     var isReserved: Bool { state.withLock { $0.levels.values.contains { $0 >= SQLITE_LOCK_RESERVED } } }
 
-    /// Lets go of everything that a file holds.
+    /// Releases all locks of a file.
     func release(_ file: ObjectIdentifier) {
         unlock(file, to: SQLITE_LOCK_NONE)
         unlock(0..<SharedDatabase.slotCount, of: file)
@@ -74,7 +74,7 @@ final class SharedDatabase: Sendable {
 
     // MARK: The index of the WAL
 
-    /// - Returns: nil if there is no such region and none is to be made.
+    /// - Returns: nil if there is no such region and none is to be created.
     func region(_ number: Int, bytes: Int, makes: Bool) -> UnsafeMutableRawPointer? {
         state.withLock { state in
             while makes, state.regions.count <= number {
@@ -113,6 +113,6 @@ final class SharedDatabase: Sendable {
         }
     }
 
-    /// What was written before is seen by whoever reads after.
+    /// Earlier writes are visible to later reads.
     func barrier() { state.withLock { _ in } }
 }

@@ -3,8 +3,8 @@ internal import NatterModel
 package import NatterSystem
 internal import TestSupport
 
-/// A disk in memory that writes down all that is done to it, so that what a loss of power may leave can be told
-/// (`PowerLoss`), and on which a test can have calls fail. SQLite's files are on it, too.
+/// A disk in memory that records all operations, from which `PowerLoss` derives the possible states after a loss of power.
+/// A test can make calls fail. SQLite's files are on it, too.
 package final class SimulatedDisk: Disk {
     private struct State {
         var image: DiskImage
@@ -13,7 +13,7 @@ package final class SimulatedDisk: Disk {
         var fault: DiskFault?
         var matchingCalls = 0
         var failedCall: String?
-        /// Bytes of all files together that there is room for.
+        /// The room for all files together, in bytes.
         var capacity: Int?
         var usedBytes = 0
         var unsyncedPart: String?
@@ -23,10 +23,10 @@ package final class SimulatedDisk: Disk {
     private let vfs = Monitor<DiskVFS?>(nil)
     private let clock: any WallClock
     private let records: Bool
-    /// What was on it at first.
+    /// The initial content.
     package let start: DiskImage
 
-    /// - Parameter records: whether to write down what is done.
+    /// - Parameter records: whether to record operations.
     package init(_ image: DiskImage = DiskImage(), clock: any WallClock = TestClock(), records: Bool = true) {
         (start, self.clock, self.records) = (image, clock, records)
         var state = State(image: image)
@@ -41,9 +41,9 @@ package final class SimulatedDisk: Disk {
         }
     }
 
-    /// What a process that was killed just now leaves: all that was written.
+    /// The current content, which a killed process leaves.
     package var image: DiskImage { state.withLock { $0.image } }
-    /// What was done so far.
+    /// The operations so far.
     package var operations: [DiskImage.Operation] { state.withLock { $0.operations } }
     /// The content of a file, empty if there is none. Setting it is no operation.
     package subscript(path: String) -> [UInt8] {
@@ -60,21 +60,21 @@ package final class SimulatedDisk: Disk {
     package var usedBytes: Int { state.withLock { $0.usedBytes } }
 
     package func set(capacity: Int?) { state.withLock { $0.capacity = capacity } }
-    /// Sets the trouble, and begins to count calls anew.
+    /// Sets the fault, and starts to count calls anew.
     package func set(fault: DiskFault?) {
         state.withLock { ($0.fault, $0.matchingCalls, $0.failedCall) = (fault, 0, nil) }
     }
-    /// Has the syncs of files, or of directories, whose path has this part do nothing, and say nothing of it.
+    /// Makes syncs of files and directories whose path has this part do nothing, silently.
     package func set(unsyncedPart: String?) { state.withLock { $0.unsyncedPart = unsyncedPart } }
-    /// How many calls a fault has looked at, whether they failed or not.
+    /// How many calls the fault has counted, failed or not.
     package var matchingCalls: Int { state.withLock { $0.matchingCalls } }
-    /// At which call the fault came about, and where; nil as long as it has not.
+    /// The call at which the fault occurred; nil before.
     package var failedCall: String? { state.withLock { $0.failedCall } }
     package var hasFailed: Bool { failedCall != nil }
 
     // MARK: Faults
 
-    /// Throws where this call is to fail.
+    /// Throws if this call is to fail.
     private static func check(
         _ call: DiskFault.Call, _ path: String, _ state: inout State
     ) throws(DiskError) {

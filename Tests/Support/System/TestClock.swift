@@ -18,6 +18,6 @@ package final class TestClock: WallClock {
         }
     }
 
-    /// Moves it, also back.
+    /// Moves it forward, or back.
     package func advance(milliseconds: Int64) { time.withLock { $0 = $0.advanced(milliseconds: milliseconds) } }
 }
