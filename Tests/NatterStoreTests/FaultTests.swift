@@ -12,9 +12,8 @@ import TestSupport
 struct FaultTests {
     @Test("a full disk refuses messages and nothing else, until there is room again")
     func diskFull() throws {
-        let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
-        let store = try TestStore(directory.path, disk: disk)
+        let store = try TestStore(disk: disk)
         let first = try store.post(["a"], key: "a")
         // When there is no room
         disk.set(freeBytes: StoreWriter.reservedBytes)
@@ -31,9 +30,8 @@ struct FaultTests {
 
     @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
-        let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
-        let store = try TestStore(directory.path, disk: disk)
+        let store = try TestStore(disk: disk)
         try store.fill(300)
         try store.seal()
         try store.fill(300, label: "second")
@@ -57,9 +55,8 @@ struct FaultTests {
 
     @Test("a log file that can't be synced costs no message, and ends all writing")
     func sealingUnsynced() throws {
-        let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
-        let store = try TestStore(directory.path, disk: disk)
+        let store = try TestStore(disk: disk)
         try store.fill(300)
         disk.set(failures: [.sync: EIO])
         #expect(throws: StoreError.self) { try store.seal() }

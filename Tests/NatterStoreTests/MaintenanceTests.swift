@@ -79,8 +79,7 @@ struct ImportTests {
         "imported messages are exported again, also from a new group and after existing messages",
         arguments: [0, 1, 100, 20_000])
     func roundTrip(count: Int) throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.post(["before"])
         let input = count == 0 ? [] : messages(count)
         // When they are imported into a conversation with a tail, and into a new group
@@ -101,13 +100,12 @@ struct ImportTests {
         if count > 1_000 { #expect(try store.logs().count > 2) }
         store.store.close()
         #expect(try store.damages() == [])
-        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        #expect(try PosixDisk().list(store.directory + "/import") == [])
     }
 
     @Test("imported messages are read and synced like others, and are marked as imported")
     func visible() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let alice = try store.user("alice")
         let cursor = try store.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1).cursor
         let input = messages(3_000)
@@ -133,8 +131,7 @@ struct ImportTests {
 
     @Test("an imported time ahead of the clock does not move the clock, also after a start")
     func ahead() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let tomorrow = store.clock.now().milliseconds + 86_000_000
         try store.importing([PlainMessage(time: tomorrow, sender: "a", text: "b")])
         #expect(try store.post(["x"]).first?.message?.time.milliseconds ?? 0 < tomorrow)
@@ -144,8 +141,7 @@ struct ImportTests {
 
     @Test("a bad message leaves no trace of an import")
     func badMessage() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.post(["before"])
         let good = PlainMessage(time: 0, sender: "a", text: "b")
         let bad: [(PlainMessage, ImportedMessageError)] = [
@@ -173,15 +169,14 @@ struct ImportTests {
         // Nothing is left of them, not even the group
         #expect(throws: StoreError.noSuchConversation("new")) { try store.exporting("new") }
         #expect(try store.exporting().messages.map(\.text) == ["before"])
-        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        #expect(try PosixDisk().list(store.directory + "/import") == [])
         store.store.close()
         #expect(try store.damages() == [])
     }
 
     @Test("names that no group can have, and personal conversations, are refused")
     func names() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         #expect(throws: ImportError.personal("@alice,@bob")) { try store.importing([], into: "@alice,@bob") }
         #expect(throws: ImportError.badName("a b", .forbiddenCharacter("white space"))) {
             try store.importing([], into: "a b")
@@ -200,8 +195,7 @@ struct ImportTests {
         "an import is appended in one piece after concurrent messages, and delays nobody",
         arguments: [false, true])
     func importAmongOthers(isNew: Bool) throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(50)
         // Given an import that has begun, and whose files are written
         let name = isNew ? "new" : "general"
@@ -240,8 +234,7 @@ struct ImportTests {
 
     @Test("a sync from before an import brings it, whatever was committed while it was packed")
     func importAndSync() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let importer = try StoreImporter(into: "general", of: store.store)
         try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("imported".utf8))
         // Given a reader who is up to date with commits made while the import was packed
@@ -261,8 +254,7 @@ struct ImportTests {
 
     @Test("of two imports at once the second waits; a group that others made meanwhile is not made again")
     func importConflicts() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let importer = try StoreImporter(into: "new", of: store.store)
         try importer.append(time: Timestamp(milliseconds: 1), sender: Array("x".utf8), text: Array("one".utf8))
         let alice = try store.user("alice")
@@ -271,7 +263,7 @@ struct ImportTests {
         _ = try made.wait { $0 }?.get()
         #expect(throws: ImportError.store(.nameTaken("new"))) { try importer.finish() }
         // And nothing of it is left, nor in the way of the next
-        #expect(try PosixDisk().list(directory.path + "/import") == [])
+        #expect(try PosixDisk().list(store.directory + "/import") == [])
         #expect(try store.importing(messages(10), into: "new").count == 10)
         store.store.close()
         #expect(try store.damages() == [])
@@ -320,9 +312,8 @@ struct ImportTests {
 
     @Test("a disk that is full keeps nothing of an import", arguments: [false, true])
     func diskFull(late: Bool) throws {
-        let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
-        let store = try TestStore(directory.path, disk: disk)
+        let store = try TestStore(disk: disk)
         try store.fill(10)
         // When it is full for the files, or only at the end, for their rows
         if late { disk.set(freeBytes: 0) } else { disk.set(failures: [.write: ENOSPC]) }
@@ -340,8 +331,7 @@ struct ImportTests {
 
     @Test("export skips damage and names the missing range")
     func damaged() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let input = messages(20_000)
         try store.importing(input)
         let rows = try store.blocks()

@@ -11,8 +11,7 @@ import TestSupport
 struct PostingTests {
     @Test("numbers are dense, and acknowledged messages survive a restart")
     func denseAndDurable() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         // Given messages of several requests
         let first = try store.post(["one", "two"]).compactMap(\.message)
         let second = try store.post(["three"], by: "bob").compactMap(\.message)
@@ -26,8 +25,7 @@ struct PostingTests {
 
     @Test("the thousandth commit is told of as directly as the first")
     func announced() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let depths = Monitor<[UInt]>([])
         store.store.onNews { _ in
             var here: UInt8 = 0
@@ -44,8 +42,7 @@ struct PostingTests {
 
     @Test("concurrent posts get each number once")
     func concurrent() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let names = (1...4).map { "user\($0)" }
         let users = try names.map { try store.user($0) }
         let waiting = Monitor((left: 4 * 100, seqs: [UInt64]()))
@@ -70,9 +67,8 @@ struct PostingTests {
 
     @Test("time never goes back in a conversation, whatever the clock does")
     func timeHolds() throws {
-        let directory = try TemporaryDirectory()
         let clock = TestClock(stepMilliseconds: 1)
-        let store = try TestStore(directory.path, clock: clock)
+        let store = try TestStore(clock: clock)
         let early = try #require(try store.post(["a"]).first?.message)
         // When the clock is set back by a day, before and after a start, and after sealing
         clock.advance(milliseconds: -86_400_000)
@@ -88,8 +84,7 @@ struct PostingTests {
 
     @Test("a personal conversation is shared by two users, and closed to others")
     func personal() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         _ = try store.user("bob")
         // Given a conversation without messages: it exists, and is empty
         #expect(try store.store.conversation("@bob", for: store.user("alice")).head == .zero)
@@ -112,8 +107,7 @@ struct PostingTests {
 
     @Test("a conversation with yourself is a notebook")
     func notebook() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.post(["remember"], to: "@me")
         try store.post(["this"], to: "@alice")
         #expect(try store.all("@alice").map(\.text) == ["remember", "this"])
@@ -124,8 +118,7 @@ struct PostingTests {
 
     @Test("a refused message takes no number, and stops its request on demand")
     func refusals() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let alice = try store.user("alice")
         let messages = [
             NewMessage(conversation: "general", text: "a", key: nil),
@@ -160,8 +153,7 @@ struct KeyTests {
 
     @Test("a key is known from the journal, after a start, and from the tables")
     func everywhere() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let posted = try #require(try store.post(["content"], key: "key").first?.message)
         // In the journal
         try check(store, posted)
@@ -180,16 +172,14 @@ struct KeyTests {
 
     @Test("the same key of another user is another key")
     func perUser() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.post(["content"], key: "key")
         #expect(try store.post(["content"], by: "bob", key: "key").first?.message?.seq == Seq(2))
     }
 
     @Test("a key twice in one request counts once")
     func twiceInOne() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         let message = NewMessage(conversation: "general", text: "content", key: IdempotencyKey("key"))
         let outcomes = store.post([message, message], by: try store.user("alice"))
         #expect(outcomes.map(\.isRepeated) == [false, true])
@@ -198,9 +188,8 @@ struct KeyTests {
 
     @Test("a key is forgotten only after 30 days")
     func retention() throws {
-        let directory = try TemporaryDirectory()
         let clock = TestClock(stepMilliseconds: 1)
-        let store = try TestStore(directory.path, clock: clock)
+        let store = try TestStore(clock: clock)
         try store.post(["content"], key: "key")
         try store.seal()
         // When other keys come day after day

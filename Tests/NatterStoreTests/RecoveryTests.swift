@@ -20,8 +20,7 @@ struct RecoveryTests {
 
     @Test("bytes behind the last block that are no block are left, reported, and never appended to")
     func garbage() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(200)
         try store.seal()
         let all = try store.all()
@@ -144,8 +143,7 @@ struct RecoveryTests {
 
     @Test("a truncated or missing log: the missing range is reported and the rest is served")
     func short() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         // Given two files: 600 messages in one, then others
         for label in ["a", "b", "c"] {
             try store.fill(200, label: label)
@@ -193,8 +191,7 @@ struct RecoveryTests {
 
     @Test("a flipped bit anywhere in a log is found, and only its block is lost", arguments: UInt64(1)...30)
     func flippedBit(seed: UInt64) throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         var generator = SeededGenerator(seed: seed)
         for label in ["a", "b", "c"] {
             try store.fill(60, label: label)
@@ -224,7 +221,7 @@ struct RecoveryTests {
         // And fsck names the place
         store.store.close()
         var damages: [StoreDamage] = []
-        _ = try StoreCheck.run(directory.path) { damages.append($0) }
+        _ = try StoreCheck.run(store.directory) { damages.append($0) }
         #expect(damages.contains { $0.file == log && ($0.offset ?? .max) <= UInt64(place) })
         #expect(damages.compactMap(\.range).first == (hit.map { $0.firstSeq...$0.lastSeq } ?? Seq(1)...Seq(180)))
     }

@@ -172,8 +172,7 @@ struct RepairTests {
 
     @Test("a missing file is reported, and adopted when it reappears")
     func gone() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         for (label, count) in [("a", 200), ("b", 200), ("c", 200), ("d", 1_500), ("e", 300)] {
             try store.fill(count, label: label)
             try store.seal()
@@ -187,18 +186,17 @@ struct RepairTests {
         let bytes = try disk.contents(of: logs[0], limit: 1 << 24)
         try disk.remove(logs[0])
         var found: [StoreDamage] = []
-        #expect(try repair(directory.path, &found).newlyLostMessages == lost.upperBound.rawValue)
-        try expectServed(all, but: [lost], directory.path)
+        #expect(try repair(store.directory, &found).newlyLostMessages == lost.upperBound.rawValue)
+        try expectServed(all, but: [lost], store.directory)
         try disk.open(logs[0], .create).write(bytes, at: 0)
-        _ = try repair(directory.path, &found)
-        let next = try TestStore(directory.path)
+        _ = try repair(store.directory, &found)
+        let next = try TestStore(store.directory)
         #expect(try next.all().dropLast() == all[...])
     }
 
     @Test("a damaged batch of the journal: its numbers are reported as lost, its bytes kept, and the rest works")
     func batch() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         _ = try store.user("bob")
         try store.fill(10)
         try store.seal()
@@ -212,7 +210,7 @@ struct RepairTests {
         // Given a bit that fell in the batch of message 15, and in the last one of all
         var blobs: [[UInt8]] = []
         do {
-            let connection = try Connection(path: directory.path + "/store.db", role: .writer)
+            let connection = try Connection(path: store.directory + "/store.db", role: .writer)
             var rows: [(Int64, [UInt8])] = []
             let select = try connection.statement("SELECT number,data FROM batch ORDER BY number")
             while try select.step() { rows.append((select.int64(0), select.blob(1))) }
@@ -228,15 +226,15 @@ struct RepairTests {
         }
         #expect(blobs.count == 2)
         // Then the store does not open, because it would reuse seqs
-        #expect(throws: StoreOpenError.self) { _ = try TestStore(directory.path) }
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(store.directory) }
         // When it is repaired
         var found: [StoreDamage] = []
-        let summary = try repair(directory.path, &found)
+        let summary = try repair(store.directory, &found)
         #expect(summary.newlyLostMessages == 2)
-        let aside = try quarantined(directory.path)
+        let aside = try quarantined(store.directory)
         #expect(blobs.allSatisfy { aside.contains($0) })
         // Then exactly these are lost
-        let next = try TestStore(directory.path)
+        let next = try TestStore(store.directory)
         #expect(try next.damage(after: Seq(14)) == Seq(15)...Seq(15))
         #expect(
             try next.page { ($0.after, $0.before) = (.zero, Seq(15)) }.messages.map(\.text)
@@ -246,24 +244,23 @@ struct RepairTests {
         #expect(try next.post(["next"], to: "@bob").first?.message?.seq == Seq(3))
         #expect(try next.post(["next"]).first?.message?.seq == Seq(23))
         next.store.close()
-        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+        #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
     }
 
     @Test("a hole in the journal: the missing numbers are stated")
     func hole() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         for number in 1...9 { try store.post(["message \(number)"]) }
         store.store.close()
         do {
-            let connection = try Connection(path: directory.path + "/store.db", role: .writer)
+            let connection = try Connection(path: store.directory + "/store.db", role: .writer)
             try connection.execute(
                 "DELETE FROM batch WHERE number IN (SELECT number FROM batch ORDER BY number LIMIT 2 OFFSET 3)")
         }
-        #expect(throws: StoreOpenError.self) { _ = try TestStore(directory.path) }
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(store.directory) }
         var found: [StoreDamage] = []
-        #expect(try repair(directory.path, &found).newlyLostMessages == 2)
-        let next = try TestStore(directory.path)
+        #expect(try repair(store.directory, &found).newlyLostMessages == 2)
+        let next = try TestStore(store.directory)
         #expect(try next.export("general").count == 8)
         #expect(try next.damage(after: Seq(3)) == Seq(4)...Seq(5))
         #expect(try next.post(["next"]).first?.message?.seq == Seq(10))

@@ -12,8 +12,7 @@ import TestSupport
 struct SealingTests {
     @Test("reads are the same before and after sealing, and after a restart")
     func sameEverywhere() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         // Given a conversation that is worth many blocks
         try store.fill(5_000)
         let before = try store.all()
@@ -33,8 +32,7 @@ struct SealingTests {
 
     @Test("large tails are sealed by themselves, and the journal is cut")
     func byItself() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(6_000)
         try store.seal()
         let (tail, journal) = store.store.state.withLock { state in
@@ -48,8 +46,7 @@ struct SealingTests {
 
     @Test("the hash of a conversation does not depend on how it was cut into blocks")
     func hashIsOfContent() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(300)
         let hash = try store.store.conversation("general", for: store.user("alice")).hash
         try store.seal()
@@ -63,8 +60,7 @@ struct SealingTests {
 
     @Test("many small conversations do not pin the journal for ever")
     func bounds() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        let store = try TestStore(journalBytes: SealingTests.bound)
         // Given a small old tail in each of 40 personal conversations
         for number in 1...40 {
             _ = try store.user("user\(number)")
@@ -93,8 +89,7 @@ struct SealingTests {
 
     @Test("small tails are moved up, not sealed, while large ones still wait for their turn")
     func besideLargeOnes() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        let store = try TestStore(journalBytes: SealingTests.bound)
         // Given a small old tail in each of 10 conversations
         for number in 1...10 {
             _ = try store.user("small\(number)")
@@ -119,8 +114,7 @@ struct SealingTests {
 
     @Test("when small tails alone fill the journal, they are sealed without anything else happening")
     func smallOnesAlone() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path, journalBytes: SealingTests.bound)
+        let store = try TestStore(journalBytes: SealingTests.bound)
         let users = 200
         for number in 1...users { _ = try store.user("user\(number)") }
         // When 200 conversations, none of which is worth a block, are together more than the bound

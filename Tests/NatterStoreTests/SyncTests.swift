@@ -85,9 +85,8 @@ struct SyncTests {
     @Test("a late start gets everything after it, in answers of any size", arguments: [200, 5_000, 1_000_000])
     func late(limitBytes: Int) throws {
         // Given sealed messages and a tail, an hour between one and the next
-        let directory = try TemporaryDirectory()
         let clock = TestClock(stepMilliseconds: 1)
-        let store = try TestStore(directory.path, clock: clock)
+        let store = try TestStore(clock: clock)
         let alice = try store.user("alice")
         _ = try store.user("bob")
         for number in 1...60 {
@@ -133,8 +132,7 @@ struct SyncTests {
 
     @Test("a reader without a cursor gets all, and then nothing")
     func fromStart() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(3_000)
         try store.seal()
         try store.post(["tail"])
@@ -153,8 +151,7 @@ struct SyncTests {
         "readers with small answers see everything once while others post and the sealer seals",
         arguments: UInt64(1)...12)
     func property(seed: UInt64) throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         var generator = SeededGenerator(seed: seed)
         let names = ["alice", "bob", "carol"]
         for name in names { _ = try store.user(name) }
@@ -198,8 +195,7 @@ struct SyncTests {
 
     @Test("messages during a continued answer wait for the next sync")
     func continuation() throws {
-        let directory = try TemporaryDirectory()
-        let store = try TestStore(directory.path)
+        let store = try TestStore()
         try store.fill(3_000)
         try store.post(["x"], to: "@me")
         let alice = try store.user("alice")

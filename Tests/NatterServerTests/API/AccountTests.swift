@@ -67,8 +67,7 @@ struct AccountTests {
             ("{", "400 bad_json"), ("[]", "400 bad_request"),
         ] as [(String?, String)])
     func logoutBody(body: String?, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         #expect(try alice.send(.post, "/v1/logout", body: body.map { Array($0.utf8) }).outcome == outcome)
         #expect(try alice.get("/v1/whoami").status == (outcome == "200" ? 401 : 200))
     }

@@ -41,8 +41,7 @@ struct BulkTests {
 
     @Test("with stop=1 no line after a bad one is accepted", arguments: ["?stop=1", "?stop=true", "?other=x&stop=1"])
     func stop(query: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         // Given lines that are refused by their form, by their text, and by the store alone
         for bad in ["nonsense", line(""), line("x", to: "@nobody")] {
             let answer = try alice.bulk(
@@ -59,8 +58,7 @@ struct BulkTests {
 
     @Test("repeating a whole request with its ids adds missing messages, and none twice")
     func repeatedRequest() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let lines = (1...300).map { line("text \($0)", id: "key:\($0)") }
         let first = try alice.bulk(Array(lines[..<200]))
         let second = try alice.bulk(lines)
@@ -70,8 +68,7 @@ struct BulkTests {
 
     @Test("line ends of any kind, and none at the end, make the same messages")
     func lineEnds() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let body = line("one") + "\r\n" + line("two") + "\n\n\r\n" + line("three")
         let answer = try alice.send(
             .post, "/v1/messages", body: Array(body.utf8), headers: [("Content-Type", "application/x-ndjson")])
@@ -80,8 +77,7 @@ struct BulkTests {
 
     @Test("nothing sent is nothing answered", arguments: ["", "\n", "\n\n  \n"])
     func empty(body: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let answer = try alice.send(
             .post, "/v1/messages", body: Array(body.utf8), headers: [("Content-Type", "application/x-ndjson")])
         #expect(answer.status == 200)
@@ -90,8 +86,7 @@ struct BulkTests {
 
     @Test("a line may have 1 MiB; a longer one alone is refused, and the body has no limit")
     func longLines() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         func padded(_ text: String, _ count: Int) -> String {
             let start = "{\"conversation\":\"general\",\"text\":\"\(text)\",\"x\":\""
             return start + String(repeating: "y", count: count - start.utf8.count - 2) + "\"}"
@@ -156,8 +151,7 @@ struct BulkTests {
 
     @Test("one line of NDJSON is bulk too")
     func single() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let answer = try alice.bulk([line("one")])
         #expect(answer.status == 200)
         #expect(try answer.lines.count == 1)
@@ -165,8 +159,7 @@ struct BulkTests {
 
     @Test("an answer too long for memory arrives complete")
     func longAnswer() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let count = 600
         let text = String(repeating: "long ", count: 800)
         let answer = try alice.bulk((1...count).map { _ in line(text) })

@@ -15,8 +15,7 @@ struct ConversationTests {
 
     @Test("general is there from the start, empty")
     func emptyGeneral() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let object = try alice.get("/v1/conversations/general").json
         #expect(object.keys == ConversationTests.fields)
         #expect(object["name"] == "general")
@@ -165,8 +164,7 @@ struct ConversationTests {
             ("0x10", "400 bad_request"),
         ])
     func limits(limit: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         for path in ["/v1/conversations", "/v1/conversations/general/messages", "/v1/users"] {
             #expect(try alice.get(path, ["limit": limit]).outcome == outcome, "\(path)")
         }

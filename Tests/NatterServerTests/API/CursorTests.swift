@@ -11,8 +11,7 @@ struct CursorTests {
 
     @Test("a message's cursor is accepted wherever its number is")
     func places() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let cursors = try (1...9).map { try alice.say("text \($0)").json["cursor"]?.text ?? "" }
         for (index, cursor) in cursors.enumerated() {
             let seq = String(index + 1)
@@ -45,8 +44,7 @@ struct CursorTests {
 
     @Test("no flipped character makes another cursor of one", arguments: [false, true])
     func flipped(isSync: Bool) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let message = try alice.say("one").json["cursor"]?.text ?? ""
         let cursor = isSync ? try alice.get("/v1/sync").header("Natter-Cursor") ?? "" : message
         for index in cursor.indices {

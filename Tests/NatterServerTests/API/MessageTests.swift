@@ -36,8 +36,7 @@ struct MessageTests {
 
     @Test("a cursor is printable and safe in a URL")
     func cursorCharacters() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         for index in 0..<20 {
             let cursor = try alice.say("\(index)").json["cursor"]?.text ?? ""
             #expect(!cursor.isEmpty && cursor.utf8.allSatisfy { isUnreserved($0) })
@@ -55,8 +54,7 @@ struct MessageTests {
         "a text is not normalized, trimmed or otherwise changed",
         arguments: [" ", "\n", "e\u{301}", "\u{E9}", "\u{FEFF}a", "\u{202E}x", "\u{7F}\u{1B}[31m", "\r\n"])
     func exactText(text: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         #expect(try Array((alice.say(text).json["text"]?.text ?? "").utf8) == Array(text.utf8))
         #expect(try alice.page().messages.map { Array($0.text.utf8) } == [Array(text.utf8)])
     }
@@ -72,8 +70,7 @@ struct MessageTests {
             ("\u{0}", "422 bad_text"),
         ])
     func textLimits(text: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let answer = try alice.say(text)
         #expect(answer.outcome == outcome)
         if outcome == "201" { #expect(try answer.json["text"] == .string(text)) }
@@ -82,8 +79,7 @@ struct MessageTests {
 
     @Test("the largest text comes through when each of its bytes is escaped in six")
     func escapedText() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let escaped = String(repeating: "\\u0001", count: 65_536)
         let body = Array("{\"conversation\":\"general\",\"text\":\"\(escaped)\"}".utf8)
         #expect(try alice.send(.post, "/v1/messages", body: body).status == 201)
@@ -98,16 +94,14 @@ struct MessageTests {
             ("a\tb", "422 bad_id"), ("a\u{7F}", "422 bad_id"), ("a\u{0}", "422 bad_id"), ("a\n", "422 bad_id"),
         ])
     func idLimits(id: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         #expect(try alice.say("text", id: id).outcome == outcome)
         if outcome == "201" { #expect(try alice.say("text", id: id).outcome == "200") }
     }
 
     @Test("null for an id is none")
     func nullID() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let body: JSONValue = ["conversation": "general", "text": "a", "id": nil]
         #expect(try alice.post("/v1/messages", body).status == 201)
         #expect(try alice.post("/v1/messages", body).status == 201)
@@ -240,8 +234,7 @@ struct MessageTests {
 
     @Test("a conversation with yourself is a notebook, and @me is short for it")
     func notebook() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         for name in ["@me", "@alice", "@Alice", "@ME"] {
             #expect(try alice.say("note", to: name).json["conversation"] == "@alice")
         }

@@ -225,8 +225,7 @@ struct PageTests {
             "around=-1", "around=x", "after=-1", "after=x", "before=1.5", "after=1%20", "before=%2B1",
         ])
     func badQuery(query: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let answer = try alice.send(.get, "/v1/conversations/general/messages?" + query)
         #expect(answer.status == 400)
         #expect(answer.code == (query.hasPrefix("after") || query.hasPrefix("before") ? "bad_cursor" : "bad_request"))
@@ -234,8 +233,7 @@ struct PageTests {
 
     @Test("the page of a list has exactly its fields")
     func fields() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         #expect(try alice.get("/v1/conversations/general/messages").json.keys == ["messages", "head", "more", "next"])
     }
 }

@@ -147,8 +147,7 @@ struct RequestFormTests {
 
     @Test("anything but JSON in UTF-8 is 400 bad_json", arguments: RequestFormTests.brokenBodies)
     func notJSON(body: [UInt8]) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         for path in ["/v1/register", "/v1/login", "/v1/messages"] {
             #expect(try alice.send(.post, path, body: body).outcome == "400 bad_json", "\(path)")
         }
@@ -175,8 +174,7 @@ struct RequestFormTests {
             ("/v1/messages", #"{"Conversation":"general","Text":"a"}"#),
         ])
     func wrongTypes(path: String, body: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let answer = try alice.send(.post, path, body: Array(body.utf8))
         #expect(answer.outcome == "400 bad_request")
         #expect(try answer.json["error"]?["message"]?.text?.isEmpty == false)
@@ -184,8 +182,7 @@ struct RequestFormTests {
 
     @Test("unknown fields of any type are ignored")
     func unknownFields() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let nested = String(repeating: "[", count: 100) + String(repeating: "]", count: 100)
         let body =
             #"{"conversation":"general","text":"a","seq":"x","colour":{"deep":\#(nested)},"":null,"sender":"bob"}"#
@@ -209,8 +206,7 @@ struct RequestFormTests {
             ("multipart/form-data; boundary=x", 415),
         ] as [(String?, Int)])
     func contentType(type: String?, status: Int) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         let body = Array(#"{"conversation":"general","text":"a"}"#.utf8)
         let answer = try alice.send(
             .post, "/v1/messages", body: body, headers: type.map { [("Content-Type", $0)] } ?? [])

@@ -113,8 +113,7 @@ struct SyncBlockTests {
 
     @Test("with nothing new it costs a few bytes")
     func empty() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         _ = try alice.say("one")
         let first = try alice.get("/v1/sync", accept: "application/vnd.natter.blocks")
         let cursor = first.header("Natter-Cursor") ?? ""

@@ -108,8 +108,7 @@ struct SyncTests {
 
     @Test("cursor=now returns the end line alone; everything after it is new")
     func now() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         _ = try alice.say("old")
         let answer = try alice.get("/v1/sync", ["cursor": "now"])
         #expect(try answer.lines.map { $0["type"] } == ["end"])

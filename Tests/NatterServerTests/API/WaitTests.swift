@@ -37,8 +37,7 @@ struct WaitTests {
 
     @Test("a request from behind is answered at once, despite its wait")
     func behind() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         _ = try alice.say("one")
         let time = try ContinuousClock().measure { () throws in
             #expect(try alice.get(WaitTests.page, ["after": "0", "wait": "60"]).decode(MessageList.self).head == 1)
@@ -69,8 +68,7 @@ struct WaitTests {
 
     @Test("without news an empty answer comes at the timeout")
     func timeout() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         _ = try alice.say("one")
         let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
         let clock = ContinuousClock()
@@ -193,8 +191,7 @@ struct WaitTests {
             ("1s", "400 bad_request"), ("61", "200"), ("99999999999999999999", "200"),
         ])
     func form(wait: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
+        let alice = try TestServer().account("alice")
         _ = try alice.say("one")
         #expect(try alice.get("/v1/sync", ["wait": wait]).outcome == outcome)
         #expect(try alice.get(WaitTests.page, ["wait": wait, "after": "0"]).outcome == outcome)

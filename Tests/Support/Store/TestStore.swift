@@ -31,26 +31,19 @@ package final class TestStore: Sendable {
 
     package var store: Store { opened.withLock { $0 } }
 
-    package convenience init(
-        _ directory: String, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
-        journalBytes: Int? = nil
+    /// - Parameters:
+    ///   - directory: nil for a temporary directory of its own.
+    ///   - users: registered at once; others are registered when they are first named.
+    package init(
+        _ directory: String? = nil, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
+        journalBytes: Int? = nil, users: [String] = []
     ) throws {
-        try self.init(directory, disk, clock, journalBytes, own: nil)
-    }
-
-    /// In a temporary directory of its own, with these users.
-    package convenience init(users: [String]) throws {
-        let own = try TemporaryDirectory()
-        try self.init(own("data"), PosixDisk(), TestClock(stepMilliseconds: 1), nil, own: own)
+        let own = directory == nil ? try TemporaryDirectory() : nil
+        self.own = own
+        self.directory = directory ?? own?("data") ?? ""
+        (self.disk, self.clock, self.journalBytes) = (disk, clock, journalBytes)
+        opened = Monitor(try TestStore.open(self.directory, disk, clock, journalBytes, reports))
         for name in users { _ = try user(name) }
-    }
-
-    private init(
-        _ directory: String, _ disk: any Disk, _ clock: TestClock, _ journalBytes: Int?, own: TemporaryDirectory?
-    ) throws {
-        (self.directory, self.disk, self.clock, self.journalBytes, self.own) =
-            (directory, disk, clock, journalBytes, own)
-        opened = Monitor(try TestStore.open(directory, disk, clock, journalBytes, reports))
     }
 
     private static func open(
