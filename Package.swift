@@ -176,8 +176,7 @@ let testTargets = [
         "FaultSimulationTests",
         of: [
             "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterArchive", "NatterStore",
-            "NatterClient",
-            "TestSupport", "SystemSupport", "FaultSimulation",
+            "NatterClient", "TestSupport", "SystemSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
     tests("ProgramTests", of: ["TestSupport"]),

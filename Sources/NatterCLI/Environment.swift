@@ -39,10 +39,6 @@ public struct Environment: Sendable {
 
     /// `$XDG_DATA_HOME`, else `~/.local/share`.
     public func dataHome() throws(CommandFailure) -> String { try directory("XDG_DATA_HOME", else: ".local/share") }
-    /// `$XDG_CONFIG_HOME`, else `~/.config`.
-    public func configHome() throws(CommandFailure) -> String { try directory("XDG_CONFIG_HOME", else: ".config") }
-    /// `$XDG_RUNTIME_DIR`, if the session has one.
-    public var runtimeDirectory: String? { absolute("XDG_RUNTIME_DIR") }
 
     /// The XDG Base Directory Specification asks to ignore paths that are not absolute.
     private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }

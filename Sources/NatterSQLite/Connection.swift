@@ -179,9 +179,6 @@ public final class Connection {
 
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
-    /// How many rows were changed since the connection was opened.
-    public var totalChangedRows: Int { Int(sqlite3_total_changes(handle)) }
-
     /// Checkpoints: moves the write-ahead log's content into the database file.
     ///
     /// - Parameter truncating: also wait for readers and truncate the log.

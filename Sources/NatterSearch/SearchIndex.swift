@@ -67,17 +67,10 @@ public final class SearchIndex {
     /// The seqs that are indexed, by conversation.
     public func coverage() throws -> [ConversationID: Coverage] { try SearchIndexError.translate(readCoverage) }
 
-    /// The highest seq that is indexed of each conversation.
-    public func heads() throws -> [ConversationID: Seq] { try coverage().mapValues(\.upperBound) }
-
     /// The highest seq that is indexed of a conversation; `Seq.zero` if none is.
     public func indexedUpTo(_ conversation: ConversationID) throws -> Seq {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
-
-    /// How many messages are indexed, and how many more rows take room although their conversation was forgotten. Only a new
-    /// index frees that room and removes the words of erased messages from the disk.
-    public func messageCounts() throws -> (live: Int, forgotten: Int) { try SearchIndexError.translate(countMessages) }
 
     /// Runs `body` on one state of the index, whatever is written meanwhile, so that a search and the coverage it relies on
     /// agree. Keep it short: no checkpoint can pass it.
@@ -141,14 +134,6 @@ extension SearchIndex {
         return coverage
     }
 
-    private func countMessages() throws -> (live: Int, forgotten: Int) {
-        let statement = try connection.statement(
-            "SELECT (SELECT coalesce(sum(count), 0) FROM range), (SELECT row - 1 FROM next)")
-        guard try statement.step() else { return (0, 0) }
-        let (live, rows) = (statement.int(0), statement.int(1))
-        return (live, max(0, rows - live))
-    }
-
     private static func isEmpty(_ connection: Connection) throws(SQLiteError) -> Bool {
         let statement = try connection.statement("SELECT 1 FROM sqlite_schema LIMIT 1")
         return try !statement.step()
@@ -166,20 +151,6 @@ extension SearchIndex {
 }
 
 extension SearchIndex {
-    /// Joins some parts of the index, which makes searches faster and the file smaller. Optional: additions join as many as
-    /// necessary.
-    ///
-    /// - Parameter pages: about how many pages of 4 KiB to write.
-    /// - Returns: whether there may be more to join.
-    public func mergeStep(pages: Int = 256) throws -> Bool {
-        try SearchIndexError.translate {
-            let before = connection.totalChangedRows
-            let merge = try connection.statement("INSERT INTO posting(posting, rank) VALUES('merge', ?1)")
-            try merge.run(max(1, pages))
-            return connection.totalChangedRows &- before >= 2
-        }
-    }
-
     /// Joins all parts. That takes time and, until the next checkpoint, as much room again.
     public func optimize() throws {
         try SearchIndexError.translate {
@@ -190,26 +161,5 @@ extension SearchIndex {
     /// Checkpoints the write-ahead log. A large one makes the next opening slow.
     public func checkpoint(truncating: Bool = false) throws {
         try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
-    }
-
-    /// Reads and checks the whole file. Only for an index that is open for writing.
-    ///
-    /// - Throws: `corrupt`.
-    public func integrityCheck() throws {
-        try SearchIndexError.translate {
-            let check = try connection.statement("PRAGMA integrity_check(1)")
-            guard try check.step(), check.text(0) == "ok" else {
-                throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
-            }
-            try connection.execute("INSERT INTO posting(posting) VALUES('integrity-check')")
-            let ranges = try connection.statement(
-                """
-                SELECT count(*) FROM conversation WHERE head - first + 1 IS NOT
-                    (SELECT sum(count) FROM range WHERE conversation = conversation.id)
-                """)
-            guard try ranges.step(), ranges.int(0) == 0 else {
-                throw SQLiteError(reason: .corrupt, message: "ranges with holes", path: path)
-            }
-        }
     }
 }

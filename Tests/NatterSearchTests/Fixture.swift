@@ -1,8 +1,11 @@
 import Glibc
+import NatterLanguage
 import NatterModel
-import NatterSearch
+import NatterSQLite
 import NatterSystem
 import TestSupport
+
+@testable import NatterSearch
 
 extension TemporaryDirectory {
     var index: String { self("search.db") }
@@ -40,5 +43,54 @@ extension SearchIndex {
 
     func seqs(_ query: String, in conversation: ConversationID? = nil) throws -> [UInt64] {
         try hits(query, in: conversation).map(\.seq)
+    }
+}
+
+/// Calls that natter itself does not need.
+extension SearchIndex {
+    /// The highest seq that is indexed of each conversation.
+    func heads() throws -> [ConversationID: Seq] { try coverage().mapValues(\.upperBound) }
+
+    /// How many messages are indexed, and how many more rows take room although their conversation was forgotten.
+    func messageCounts() throws -> (live: Int, forgotten: Int) {
+        let statement = try connection.statement(
+            "SELECT (SELECT coalesce(sum(count), 0) FROM range), (SELECT row - 1 FROM next)")
+        guard try statement.step() else { throw Failure("the index has no counts") }
+        return (statement.int(0), statement.int(1) - statement.int(0))
+    }
+
+    /// Joins some parts of the index.
+    ///
+    /// - Returns: whether there may be more to join.
+    func mergeStep(pages: Int) throws -> Bool {
+        func changes() throws -> Int {
+            let statement = try connection.statement("SELECT total_changes()")
+            return try statement.step() ? statement.int(0) : 0
+        }
+        let before = try changes()
+        let merge = try connection.statement("INSERT INTO posting(posting, rank) VALUES('merge', ?1)")
+        try merge.run(pages)
+        return try changes() - before >= 2
+    }
+
+    /// Reads and checks the whole file. Only for an index that is open for writing.
+    ///
+    /// - Throws: `corrupt`.
+    func integrityCheck() throws {
+        try SearchIndexError.translate {
+            let check = try connection.statement("PRAGMA integrity_check(1)")
+            guard try check.step(), check.text(0) == "ok" else {
+                throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: check.text(0)), path: path)
+            }
+            try connection.execute("INSERT INTO posting(posting) VALUES('integrity-check')")
+            let ranges = try connection.statement(
+                """
+                SELECT count(*) FROM conversation WHERE head - first + 1 IS NOT
+                    (SELECT sum(count) FROM range WHERE conversation = conversation.id)
+                """)
+            guard try ranges.step(), ranges.int(0) == 0 else {
+                throw SQLiteError(reason: .corrupt, message: "ranges with holes", path: path)
+            }
+        }
     }
 }
