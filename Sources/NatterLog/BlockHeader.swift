@@ -31,7 +31,6 @@ public struct BlockHeader: Equatable, Sendable {
     public static let byteCount = 160
     public static let maximumCount = 65_535
     public static let maximumRawLength = 1 << 20
-    /// A scan past damage looks for these bytes to find the next block.
     static let magic: [UInt8] = Array("NBLK".utf8)
     private static let provisionalFlag: UInt8 = 1
     /// LZ4 cannot unpack n bytes to more than 255 n + 64.

@@ -93,30 +93,4 @@ extension Segment {
         }
         return true
     }
-
-    /// The next valid block header after `offset`. Lets a scan continue past damage.
-    public func nextBlock(after offset: UInt64) throws(LogError) -> BlockPlace? {
-        do throws(DiskError) {
-            let size = try file.size()
-            var position = offset + 1
-            while position + UInt64(BlockHeader.byteCount) <= size {
-                let chunk = try file.read(count: 1 << 20, at: position)
-                var index = 0
-                while index + BlockHeader.byteCount <= chunk.count {
-                    if chunk[index] == BlockHeader.magic[0], chunk[index...].starts(with: BlockHeader.magic),
-                        let header = try? chunk.withUnsafeBytesTyped({ bytes throws(FormatViolation) in
-                            try BlockHeader(decoding: UnsafeRawBufferPointer(rebasing: bytes[index...]))
-                        }), header.conversationPrefix == self.header.conversation.high
-                    {
-                        return BlockPlace(offset: position + UInt64(index), header: header)
-                    }
-                    index += 1
-                }
-                position += UInt64(max(1, chunk.count - BlockHeader.byteCount + 1))
-            }
-            return nil
-        } catch {
-            throw .disk(error)
-        }
-    }
 }

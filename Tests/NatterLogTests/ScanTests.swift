@@ -235,41 +235,4 @@ struct ScanTests {
         let finding = try small.scan(small.joined([small.blocks[0], block, small.blocks[2]]))
         #expect(finding.end == .clean && !finding.isVerified)
     }
-
-    @Test("continues behind damage", arguments: UInt64(1)...30)
-    func nextBlock(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        var damaged = small.bytes
-        let place = generator.int(small.edges[1]...(small.edges[2] - 1))
-        damaged[place] ^= 1 << UInt8(generator.int(0...7))
-        small.disk["/x"] = damaged
-        let segment = try Segment.open(at: "/x", on: small.disk)
-        let next = try #require(try segment.nextBlock(after: UInt64(small.edges[1])))
-        #expect(next == BlockPlace(offset: UInt64(small.edges[2]), header: small.blocks[2].header))
-        #expect(try segment.block(at: next.offset).bytes == small.blocks[2].bytes)
-        #expect(try segment.nextBlock(after: next.offset) == nil)
-    }
-
-    @Test(
-        "finds a block behind rubbish of any length",
-        arguments: [1, 3, 159, 160, 1 << 20 - 160, 1 << 20 - 159, 1 << 20 - 1, 1 << 20, 1 << 20 + 1])
-    func rubbish(count: Int) throws {
-        // Rubbish that begins like a block at every step.
-        let pattern = Array("NBLNBLK".utf8)
-        let rubbish = (0..<count).map { pattern[$0 % pattern.count] }
-        small.disk["/x"] = small.bytes[..<small.edges[1]] + rubbish + small.blocks[2].bytes + [78]
-        let segment = try Segment.open(at: "/x", on: small.disk)
-        let next = try segment.nextBlock(after: UInt64(small.edges[1] - 1))
-        #expect(next?.offset == UInt64(small.edges[1] + count) && next?.header == small.blocks[2].header)
-    }
-
-    @Test("does not take another conversation's block for one behind damage")
-    func strangersBehindDamage() throws {
-        let other = Block(sealing: small.records, of: Fixture.stranger, hashBefore: .zero, dictionary: .none)
-        small.disk["/x"] = small.bytes[..<small.edges[1]] + other.bytes + small.blocks[2].bytes
-        let segment = try Segment.open(at: "/x", on: small.disk)
-        #expect(
-            try segment.nextBlock(after: UInt64(small.edges[1] - 1))?.offset
-                == UInt64(small.edges[1] + other.header.totalLength))
-    }
 }
