@@ -96,7 +96,7 @@ private final class FaultyFile: DiskFile {
         do throws(DiskError) {
             try disk.check(.write, path)
         } catch {
-            if error.code == ENOSPC {
+            if error.code == .noSpace {
                 try real.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
             }
             throw error
