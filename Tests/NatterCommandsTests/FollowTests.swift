@@ -27,15 +27,8 @@ struct FollowTests {
         }
     }
 
-    /// Until the first messages are out.
-    private func waitForFile(_ path: String) throws {
-        for _ in 0..<5_000 {
-            if Files.text(path) != nil { return }
-            // Nothing tells when a file appears; looking again soon is all there is.
-            _ = Monitor(()).wait(timeoutMilliseconds: 3) { _ in nil as Void? }
-        }
-        throw Failure("the file never came")
-    }
+    /// Waits until the first messages are printed.
+    private func waitForFile(_ path: String) throws { try eventually("the cursor file") { Files.text(path) != nil } }
 
     @Test("prints what comes, counts from the oldest with a cursor file, and moves the file as it goes")
     func follow() throws {

@@ -84,22 +84,15 @@ struct ServiceTests {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"
         let service = try Service(data)
-        func logged(_ word: String) throws -> Bool {
-            let deadline = MonotonicClock.now() + 20_000
-            while MonotonicClock.now() < deadline {
-                if try service.log(data).contains(word) { return true }
-                usleep(2_000)
-            }
-            return false
-        }
+        func expectLogged(_ text: String) throws { try eventually(text) { try service.log(data).contains(text) } }
         try PosixDisk().replaceContents(of: data + "/natterd.conf", with: Array("log-level = loud\n".utf8))
         service.send(SIGHUP)
-        #expect(try logged(" error not_reloaded reason="))
+        try expectLogged(" error not_reloaded reason=")
         try PosixDisk().replaceContents(of: data + "/natterd.conf", with: Array("log-level = debug\n".utf8))
         service.send(SIGHUP)
-        #expect(try logged(" info reloaded"))
+        try expectLogged(" info reloaded")
         _ = service.request("GET", "/healthz")
-        #expect(try logged(" debug request method=GET"))
+        try expectLogged(" debug request method=GET")
         service.send(SIGTERM)
         #expect(service.wait() == 0)
     }
@@ -206,11 +199,9 @@ struct ServiceTests {
         #expect(status == 507 && taken > 0)
         // With room again the same id is taken, and the service is well
         try PosixDisk().open(done, .create).sync()
-        let deadline = MonotonicClock.now() + 20_000
-        while MonotonicClock.now() < deadline {
+        try eventually("room on the file system") {
             status = service.post(text, key: "\(taken)", token: token)
-            if status != 507 { break }
-            usleep(10_000)
+            return status != 507
         }
         #expect(status == 201)
         service.send(SIGTERM)

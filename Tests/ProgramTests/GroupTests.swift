@@ -24,15 +24,12 @@ struct GroupTests {
         }
     }
 
-    /// Waits until so many requests are put aside at the server.
+    /// Waits until so many requests wait at the server.
     private func untilSomebodyWaits(_ count: Int, at world: World) throws {
-        let end = Deadline(milliseconds: ChildProcess.patienceMilliseconds)
-        repeat {
-            let metrics = try RawRequest.send("GET", "/metrics", to: world.url).text
-            if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
-            usleep(5_000)
-        } while end.leftMilliseconds > 0
-        throw Failure("nobody waits")
+        try eventually("\(count) waiting requests") {
+            try RawRequest.send("GET", "/metrics", to: world.url).text
+                .contains("\nnatter_waiting_requests \(count)\n")
+        }
     }
 
     @Test("the creator of a group is its first admin; members read all of it, others cannot see it")

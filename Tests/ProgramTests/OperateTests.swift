@@ -109,8 +109,8 @@ struct OperateTests {
         let waiting = try world.alice.start(["log", "-f", "--format", "%m"])
         #expect(try waiting.line() == "one")
         // It waits with the server from now on, for up to a minute at a time.
-        while try world.natterd("status", "--json").objects().first?[object: "server"]?[int: "waiting"] != 1 {
-            usleep(2_000)
+        try eventually("a waiting request") {
+            try world.natterd("status", "--json").objects().first?[object: "server"]?[int: "waiting"] == 1
         }
         let began = ContinuousClock.now
         #expect(try world.natterd("user", "disable", "alice").code == 0)

@@ -10,8 +10,7 @@ struct WatchTests {
         let before = cursorFiles(of: person)
         let process = try person.start(["watch", "--exec", command] + conversations)
         // It records its position when it has read the existing messages.
-        let end = Deadline()
-        while cursorFiles(of: person) == before, end.leftMilliseconds > 0 { usleep(2_000) }
+        try eventually("a cursor file of watch") { cursorFiles(of: person) != before }
         return process
     }
 

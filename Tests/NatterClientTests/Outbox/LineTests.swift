@@ -151,9 +151,9 @@ struct LineTests {
             done.signal { $0 = outcome }
         }
         #expect(write(output, "first\nha", 8) == 8)
-        while try alice.texts().count < 1 { usleep(2_000) }
+        try eventually("the first line") { try alice.texts().count == 1 }
         #expect(write(output, "lf\n", 3) == 3)
-        while try alice.texts().count < 2 { usleep(2_000) }
+        try eventually("the second line") { try alice.texts().count == 2 }
         close(output)
         thread.join()
         close(input)

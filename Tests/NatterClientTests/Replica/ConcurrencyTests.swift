@@ -187,7 +187,7 @@ struct ConcurrencyTests {
                 results.signal { $0.append("removal failed") }
             }
         }
-        awaitOpening(of: location.lockPath, count: 3)
+        try awaitOpening(of: location.lockPath, count: 3)
         // When that one moves the replica away, and lets the lock go
         try PosixDisk().rename(location.directory, to: location.directory + ".removed")
         withExtendedLifetime(held) {}
@@ -211,7 +211,7 @@ struct ConcurrencyTests {
             let lock = try? FileLock.take(path, timeoutMilliseconds: 300)
             taken.signal { $0.append(lock != nil) }
         }
-        awaitOpening(of: path, count: 2)
+        try awaitOpening(of: path, count: 2)
         // When the file is removed, another process locks the new one, and the first releases its lock
         try PosixDisk().remove(path)
         let second = try FileLock.take(path)
@@ -224,10 +224,9 @@ struct ConcurrencyTests {
         withExtendedLifetime(second) {}
     }
 
-    /// Returns once this process has a file open that often, or after a minute.
-    private func awaitOpening(of path: String, count: Int) {
-        let deadline = MonotonicClock.now() + 60_000
-        while openCount(of: path) < count, MonotonicClock.now() < deadline { usleep(1_000) }
+    /// Returns when this process has a file open that often.
+    private func awaitOpening(of path: String, count: Int) throws {
+        try eventually("a file opened \(count) times") { openCount(of: path) >= count }
     }
 
     /// How often this process has a file open.

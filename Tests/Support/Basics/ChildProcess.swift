@@ -212,16 +212,3 @@ package final class ChildProcess {
         return count > 0
     }
 }
-
-/// When to stop waiting.
-package struct Deadline {
-    private let end: Int
-    package init(milliseconds: Int = ChildProcess.patienceMilliseconds) { end = Deadline.now() + milliseconds }
-    package var leftMilliseconds: Int32 { Int32(clamping: max(0, end - Deadline.now())) }
-
-    private static func now() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
-    }
-}

@@ -102,13 +102,9 @@ package final class TestServer: Sendable {
     /// Waits until this many requests wait for news.
     package func untilWaiting(_ count: Int) throws {
         let client = stranger()
-        for _ in 0..<2_000 {
-            let metrics = String(decoding: try client.get("/metrics").body, as: UTF8.self)
-            if metrics.contains("\nnatter_waiting_requests \(count)\n") { return }
-            // Nothing tells when a request begins to wait; asking again soon is all there is.
-            _ = Monitor(()).wait(timeoutMilliseconds: 3) { _ in nil as Void? }
+        try eventually("\(count) waiting requests") {
+            try client.get("/metrics").text.contains("\nnatter_waiting_requests \(count)\n")
         }
-        throw Failure("there were never \(count) requests waiting")
     }
 
     /// Posts many messages at once without HTTP, for tests that need a long history.
