@@ -1,11 +1,10 @@
-internal import Foundation
+internal import Glibc
+internal import TestSupport
 
 /// An authority, certificates of its making and the `openssl s_server` that shows them, in a directory of their own.
 ///
 /// What is written to the server goes out through TLS as it is, so an answer can be cut or odd there too.
 final class TLSServer {
-    struct Missing: Error {}
-
     /// What the server shows.
     enum Certificate: String, CaseIterable {
         /// For `localhost` and 127.0.0.1, by the authority.
@@ -16,114 +15,75 @@ final class TLSServer {
         case selfSigned
     }
 
-    let directory: URL
-    private(set) var port: UInt16 = 0
-    private let server = Process()
-    private let input = Pipe()
-    private let output = Pipe()
+    let port: UInt16
+    private let directory: TemporaryDirectory
+    private let server: ChildProcess
 
     /// Whether the tests can be run at all.
-    static let isAvailable = (try? run(["version"], in: URL(fileURLWithPath: "/tmp"))) != nil
+    static let isAvailable = (try? run(["version"], in: "/tmp")) != nil
 
     init(_ certificate: Certificate, options: [String] = []) throws {
-        directory = FileManager.default.temporaryDirectory.appendingPathComponent("natter-tls-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        try makeCertificates(certificate)
-
-        server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        server.arguments =
-            ["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + options
-        server.currentDirectoryURL = directory
-        server.standardInput = input
-        server.standardOutput = output
-        server.standardError = FileHandle.nullDevice
-        try server.run()
-        let words = try waitForOutput("ACCEPT 127.0.0.1:", thenLine: true)
-        guard let port = UInt16(words) else { throw Missing() }
+        directory = try TemporaryDirectory()
+        try TLSServer.makeCertificates(certificate, in: directory)
+        server = try TLSServer.start(
+            ["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + options,
+            in: directory.path)
+        var line = ""
+        while !line.hasPrefix("ACCEPT 127.0.0.1:") { line = try server.line() }
+        guard let port = UInt16(line.dropFirst("ACCEPT 127.0.0.1:".count)) else { throw Failure("no port: \(line)") }
         self.port = port
     }
 
-    deinit {
-        stop()
-        try? FileManager.default.removeItem(at: directory)
-    }
-
-    var caFile: String { directory.appendingPathComponent("ca.pem").path }
+    var caFile: String { directory("ca.pem") }
 
     /// Writes to the connection that is open. The first byte may not be one of the tool's own commands, which are
     /// single letters other than `H`.
-    func send(_ text: String) { try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8)) }
+    func send(_ text: String) { server.type(text) }
 
-    func waitForRequest() throws { _ = try waitForOutput("\r\n\r\n", thenLine: false) }
+    func waitForRequest() throws { while try server.line() != "\r" {} }
 
     /// Makes a file for `-HTTP`, which sends a file as it is, its head included.
     func write(file: String, bytes: [UInt8]) throws {
-        var answer = Data("HTTP/1.1 200 OK\r\nContent-Length: \(bytes.count)\r\n\r\n".utf8)
-        answer.append(contentsOf: bytes)
-        try answer.write(to: directory.appendingPathComponent(file))
+        try directory.write(file, Array("HTTP/1.1 200 OK\r\nContent-Length: \(bytes.count)\r\n\r\n".utf8) + bytes)
     }
 
-    /// Ends the process, and with it the connection without a word of TLS.
+    /// Kills the process, which ends the connection without TLS's close_notify.
     func stop() {
-        if server.isRunning { kill(server.processIdentifier, SIGKILL) }
-        server.waitUntilExit()
+        server.signal(SIGKILL)
+        _ = server.finish()
     }
 
-    private var seen = ""
-
-    /// - Returns: the text between `text` and the end of its line.
-    private func waitForOutput(_ text: String, thenLine: Bool) throws -> String {
-        while true {
-            if let found = seen.range(of: text) {
-                let rest = seen[found.upperBound...]
-                if !thenLine {
-                    seen = String(rest)
-                    return ""
-                }
-                if let end = rest.firstIndex(where: \.isNewline) {
-                    defer { seen = String(rest[end...]) }
-                    return String(rest[..<end])
-                }
-            }
-            let data = output.fileHandleForReading.availableData
-            guard !data.isEmpty else { throw Missing() }
-            seen += String(decoding: data, as: UTF8.self)
-        }
-    }
-
-    private func makeCertificates(_ certificate: Certificate) throws {
+    private static func makeCertificates(_ certificate: Certificate, in directory: TemporaryDirectory) throws {
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         let names = certificate == .otherName ? "DNS:elsewhere.example,IP:127.0.0.2" : "DNS:localhost,IP:127.0.0.1"
-        try TLSServer.run(
+        try run(
             ["req", "-x509"] + key + ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test-ca", "-days", "2"],
-            in: directory)
+            in: directory.path)
         if certificate == .selfSigned {
-            try TLSServer.run(
+            try run(
                 ["req", "-x509"] + key
                     + ["-keyout", "leaf.key", "-out", "leaf.pem", "-subj", "/CN=leaf", "-days", "2"]
                     + ["-addext", "subjectAltName=\(names)"],
-                in: directory)
+                in: directory.path)
             return
         }
-        try Data("subjectAltName=\(names)".utf8).write(to: directory.appendingPathComponent("extensions"))
-        try TLSServer.run(
-            ["req"] + key + ["-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf"], in: directory)
-        try TLSServer.run(
+        try directory.write("extensions", "subjectAltName=\(names)")
+        try run(
+            ["req"] + key + ["-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf"], in: directory.path)
+        try run(
             ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
                 + ["-days", certificate == .expired ? "-1" : "2", "-extfile", "extensions", "-out", "leaf.pem"],
-            in: directory)
+            in: directory.path)
     }
 
-    private static func run(_ arguments: [String], in directory: URL) throws {
-        let tool = Process()
-        tool.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        tool.arguments = ["openssl"] + arguments
-        tool.currentDirectoryURL = directory
-        tool.standardInput = FileHandle.nullDevice
-        tool.standardOutput = FileHandle.nullDevice
-        tool.standardError = FileHandle.nullDevice
-        try tool.run()
-        tool.waitUntilExit()
-        guard tool.terminationStatus == 0 else { throw Missing() }
+    private static func run(_ words: [String], in directory: String) throws {
+        let outcome = try start(words, in: directory).finish()
+        guard outcome.code == 0 else { throw Failure("openssl: \(outcome.errors)") }
+    }
+
+    private static func start(_ words: [String], in directory: String) throws -> ChildProcess {
+        try ChildProcess(
+            "/bin/sh", ["-c", "cd \"$0\" && exec openssl \"$@\"", directory] + words,
+            environment: ["PATH": "/usr/bin:/bin"], input: words[0] == "s_server" ? .pipe : .nothing)
     }
 }
