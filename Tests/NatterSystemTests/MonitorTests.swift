@@ -53,7 +53,7 @@ struct MonitorTests {
                 throw DiskError(code: .ioError, operation: "a", path: "b")
             }
         }
-        #expect(error?.code == 5)
+        #expect(error?.code == .ioError)
         #expect(monitor.signal { $0 } == 1)
     }
 
