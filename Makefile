@@ -26,25 +26,25 @@ endif
 
 help:
 	@echo "make build    .build/release/natter and .build/release/natterd"
-	@echo "make demo     build, then a narrated tour with a server of its own"
+	@echo "make demo     build, then run a narrated tour with a temporary server"
 	@echo "make test     packages, lint, build and all tests; FILTER=NAME for some of them; NATTER_CORPUS=FILE, an NDJSON"
 	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
-	@echo "make fuzz     libFuzzer over all that reads bytes of others: FUZZ_SECONDS=60 each, 0 only tries the kept inputs"
-	@echo "              again; as many at once as there are processors; NAMES=... for some; a part of 'make test'"
+	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=60 each, 0 only repeats the kept inputs; as"
+	@echo "              many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts, translations"
-	@echo "make phrases  bring po/ up to date with what the sources say; then translate what is new in po/*.po"
-	@echo "make serve    build, then a server in the foreground; ARGS=... for its options"
+	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
+	@echo "make serve    build, then run a server in the foreground; ARGS=... for its options"
 	@echo "make bench    build, then measure"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
-	@echo "              libFuzzer by the same measure, two hours in all; PARTS='disks kills bits requests fuzz' for some"
-	@echo "make mutants  takes safeguards away one at a time: do the tests notice? NAMES=... for some of them"
+	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests fuzz' for some"
+	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
-	@echo "make uninstall  takes them away again"
-	@echo "make deb      Debian packages of both, in .build/deb; as root, 'make check-deb' tries them"
-	@echo "make packages install what is missing of the Debian packages that all this needs"
-	@echo "make clean    remove what was built"
+	@echo "make uninstall  remove them"
+	@echo "make deb      Debian packages of both, in .build/deb; as root, 'make check-deb' tests them"
+	@echo "make packages install missing Debian packages that all this needs"
+	@echo "make clean    remove everything built"
 	@echo "SHARED=1      (with any of these) link natter to shared libraries, for packagers"
 
 packages:
@@ -123,7 +123,7 @@ ifneq ($(wildcard bench/run),)
 	bench/run
 endif
 
-# Builds only where nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
+# Builds only if nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
 install:
 	@test -x $(programs)/natter && test -x $(programs)/natterd || $(MAKE) build
 	scripts/release/install $(programs)
