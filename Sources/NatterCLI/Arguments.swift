@@ -163,7 +163,8 @@ extension Arguments {
             if given.contains(where: { $0.name == option.name }) { continue }
             if option.takesValue {
                 guard option.choices.isEmpty || option.choices.contains(entry.value) else {
-                    throw file.error(entry, "'\(entry.key)' takes \(option.choices.joined(separator: ", "))")
+                    throw file.error(
+                        entry, "'\(entry.key)' takes \(option.choices.joined(separator: ", ")), not '\(entry.value)'")
                 }
                 filled.given.append(GivenOption(name: option.name, value: entry.value))
             } else if try file.boolean(entry) {

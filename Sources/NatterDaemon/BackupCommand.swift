@@ -3,24 +3,39 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
 
 extension CommandSpec {
     static let backup = CommandSpec(
         "backup", "copy everything as it is at one moment", group: "Maintenance",
         options: [.flag("json", "print what was done as one JSON object")],
-        operands: [.required("DEST", "a directory that is empty, does not exist, or holds a former backup")],
+        operands: [.required("DEST", "a directory that is empty, does not exist, or holds an earlier backup")],
         description: [
-            "Every message that was acknowledged before it began is in it. The copy is synced and then checked as fsck "
-                + "does it; only then it is a backup, and before that 'natterd restore' refuses it.",
-            "Into a former backup of the same store, only what has come since is copied.",
-            "The status is 1 if something of the store is damaged, which is named; all else is in the backup.",
+            "The backup has every message that was acknowledged before it began. The copy is synced and then checked like "
+                + "fsck does. Until that is done, 'natterd restore' refuses it.",
+            "An earlier backup of the same store is brought up to date: only what is new is copied.",
+            "The status is 1 if something in the store is damaged. The damage is named, and everything else is in the "
+                + "backup.",
         ],
         examples: [
             Example("natterd backup /srv/backup/natter", "make a backup, or bring it up to date"),
-            Example("natterd --data /tmp/trial restore /srv/backup/natter", "try whether it can be put back"),
+            Example("natterd --data /tmp/trial restore /srv/backup/natter", "test whether it can be restored"),
         ],
         run: BackupCommand.run)
+
+    static let restore = CommandSpec(
+        "restore", "restore a backup into an empty data directory", group: "Maintenance",
+        options: [.flag("json", "print what was done as one JSON object")],
+        operands: [.required("SRC", "a directory that 'natterd backup' has made")],
+        description: [
+            "The data directory must be empty or not exist: nothing is ever overwritten. Everything is checked like fsck "
+                + "does. The status is 1 if something is damaged, and the damage is named.",
+            "A new epoch begins. Clients that have seen more than the backup has notice it, set that aside, and offer "
+                + "their own messages for sending again.",
+        ],
+        examples: [
+            Example("natterd --data /srv/chat restore /srv/backup/natter", "restore a backup into a new directory")
+        ],
+        run: RestoreCommand.run)
 }
 
 enum BackupCommand {
@@ -43,58 +58,95 @@ enum BackupCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let dest = DataDirectory.absolute(arguments.operand("DEST") ?? "")
-        let line = ProgressLine(console)
+        let display = CopyDisplay(console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {
-            case .progress(let bytes, let total): line.show(bytes, of: total)
-            case .damage(let damage):
-                line.clear()
-                console.note(damage)
+            case .progress(let bytes, let total): display.line.show(bytes, of: total)
+            case .damage(let damage): display.note(damage)
             case .backedUp(let report):
-                line.clear()
-                try tell(report, arguments, console)
+                display.line.clear()
+                try console.report(
+                    report, arguments,
+                    "backed up \(report.messages) messages of \(report.conversations) conversations to "
+                        + "'\(report.dest)', \(report.copied >> 10) KiB of \(report.bytes >> 10) copied; "
+                        + "\(FsckCommand.damages(report.damages))")
             default: break
             }
         }
-        // Without a server the store is not even opened: one that can't be is what most needs a copy.
+        // Without a server the store is not even opened: one that can't be opened needs a copy most.
         return try client.perform(.backup(dest: dest)) { channel in
-            let summary = try StoreBackup.run(
-                try DataDirectory.path(arguments, console), to: dest, clock: console.clock,
-                progress: { (try? channel.reply(.progress(bytes: $0.bytes, total: $0.totalBytes))) != nil },
-                { try? channel.reply(.damage(DamageReport($0))) })
-            return try end(summary, dest, channel)
+            let directory = try DataDirectory.path(arguments, console)
+            return try run(to: dest, channel) { progress, damage in
+                try StoreBackup.run(directory, to: dest, clock: console.clock, progress: progress, damage)
+            }
         }
     }
 
-    /// For a store that is open.
-    static func run(_ store: Store, to dest: String, _ channel: some OperationChannel) throws -> ExitCode {
+    /// Makes a backup and replies with its progress, each damage, and the report.
+    static func run(
+        to dest: String, _ channel: any OperationChannel,
+        _ backup: (@escaping (StoreBackup.Progress) -> Bool, @escaping (StoreDamage) -> Void) throws
+            -> StoreBackup.Summary
+    ) throws -> ExitCode {
         var next = MonotonicClock.now()
-        let summary = try store.backup(
-            to: dest,
-            progress: { progress in
+        let summary = try backup(
+            { progress in
                 let now = MonotonicClock.now()
                 guard now >= next else { return true }
                 next = now + ProgressLine.stepMilliseconds
-                // Where nobody listens any more, nobody wants the rest.
+                // Stop if the command has gone.
                 return (try? channel.reply(.progress(bytes: progress.bytes, total: progress.totalBytes))) != nil
             }, { try? channel.reply(.damage(DamageReport($0))) })
-        return try end(summary, dest, channel)
-    }
-
-    private static func end(
-        _ summary: StoreBackup.Summary, _ dest: String, _ channel: some OperationChannel
-    ) throws -> ExitCode {
         try channel.reply(.backedUp(Report(summary, dest: dest)))
         return summary.damages == 0 ? .success : .nothingFound
     }
+}
 
-    /// Says what was done.
-    private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) throws {
-        guard !arguments.flag("json") else {
-            return try console.output.write(WireJSON.encode(report) + [0x0A])
-        }
-        console.note(
-            "backed up \(report.messages) messages of \(report.conversations) conversations to '\(report.dest)', "
-                + "\(report.copied >> 10) KiB of \(report.bytes >> 10) copied; \(FsckCommand.damages(report.damages))")
+enum RestoreCommand {
+    private struct Report: Encodable {
+        let data: String
+        let taken: String
+        let conversations: Int
+        let messages: UInt64
+        let files: Int
+        let bytes: UInt64
+        let damages: Int
+    }
+
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let source = DataDirectory.trimmed(arguments.operand("SRC") ?? "")
+        let directory = try DataDirectory.path(arguments, console)
+        let display = CopyDisplay(console)
+        let notes = Monitor(console)
+        let summary = try StoreRestore.run(
+            source, into: directory, clock: console.clock,
+            progress: { progress in
+                display.line.show(progress.bytes, of: progress.totalBytes)
+                return true
+            },
+            report: { line in notes.withLock { $0.note(line) } }
+        ) { display.note(DamageReport($0)) }
+        display.line.clear()
+        let report = Report(
+            data: directory, taken: summary.taken.rfc3339, conversations: summary.conversations,
+            messages: summary.messages, files: summary.files, bytes: summary.bytes, damages: summary.damages)
+        try console.report(
+            report, arguments,
+            "restored \(report.messages) messages of \(report.conversations) conversations to '\(directory)', as they "
+                + "were at \(report.taken); \(FsckCommand.damages(report.damages))")
+        return summary.damages == 0 ? .success : .nothingFound
+    }
+}
+
+/// What a command shows while it copies files: a line of progress, and each damage.
+private struct CopyDisplay {
+    let line: ProgressLine
+    private let console: Console
+
+    init(_ console: Console) { (self.console, line) = (console, ProgressLine(console)) }
+
+    func note(_ damage: DamageReport) {
+        line.clear()
+        console.note(damage)
     }
 }

@@ -5,9 +5,9 @@ internal import NatterSystem
 internal import NatterTLS
 internal import NatterWire
 
-/// Exit codes for what the rooms below can throw.
+/// Exit codes for the errors of the rooms below.
 enum DaemonFailure {
-    /// Of any error, those included that every program knows.
+    /// For any error, including those that all programs share.
     static func failure(_ error: any Error) -> CommandFailure {
         switch error {
         case let failure as CommandFailure: failure
@@ -51,7 +51,7 @@ enum DaemonFailure {
     private static func of(_ error: ListenerError) -> CommandFailure {
         switch error {
         case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.phrase)
-        // Another program has the port, and may let go of it.
+        // Another program has the port, and may release it.
         case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.phrase)
         case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.phrase)
         }

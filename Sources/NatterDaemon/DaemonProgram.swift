@@ -16,13 +16,13 @@ public enum DaemonProgram {
             .completion(program: "natterd", isHidden: true) { completion },
         ])
 
-    /// The names that the server keeps are not for whoever types its commands.
+    /// Completion offers no names of users or conversations: whoever types the commands may not know them.
     private static var completion: Completion {
         Completion(spec) { _, placeholder in ["SRC", "DEST"].contains(placeholder) ? .directory : .usual(placeholder) }
     }
 
     public static func main() -> Never {
-        // Whatever is made here is its owner's alone, files of SQLite included.
+        // All files are private to their owner, those of SQLite included.
         umask(0o077)
         Program.main(spec, explain: DaemonFailure.explain)
     }

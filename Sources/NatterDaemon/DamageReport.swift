@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Damage as commands print it, a line each.
+/// A damage as commands print it, on a line of its own.
 struct DamageReport: Codable, Sendable {
     let file: String
     let offset: UInt64?
@@ -30,7 +30,7 @@ struct DamageReport: Codable, Sendable {
     /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
     var phrase: Phrase {
         let place: Phrase = offset.map { "'\(file)' at byte \($0)" } ?? "'\(file)'"
-        // It has come through a socket, perhaps; most have no values, and can be translated all the same.
+        // It may have come through a socket as a string. Most problems have no values and can be translated all the same.
         let problem = Phrase(key: problem)
         guard let from, let to else {
             return conversation.map { "\(place): '\($0)': \(problem)" } ?? "\(place): \(problem)"
@@ -43,4 +43,11 @@ struct DamageReport: Codable, Sendable {
 extension Console {
     /// Names a damage on standard error.
     func note(_ damage: DamageReport) { note(damage.phrase) }
+
+    /// Says what a command has done: with `--json` as one JSON object, otherwise as a note.
+    func report(_ report: some Encodable, _ arguments: Arguments, _ phrase: @autoclosure () -> Phrase) throws {
+        guard arguments.flag("json") else { return note(phrase()) }
+        try output.write(WireJSON.encode(report) + [0x0A])
+        try output.flush()
+    }
 }

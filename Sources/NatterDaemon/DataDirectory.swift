@@ -3,9 +3,9 @@ internal import NatterCLI
 internal import NatterStore
 internal import NatterSystem
 
-/// Where a server keeps everything, and the store in it.
+/// The directory that holds all data of a server, and the store in it.
 enum DataDirectory {
-    /// `--data`, `NATTERD_DATA`, what systemd gives a unit, else below the user's data directory.
+    /// `--data`, `NATTERD_DATA`, the state directory that systemd gives a unit, else a directory below the user's data.
     static func path(_ arguments: Arguments, _ console: Console) throws -> String {
         let environment = console.environment
         if let given = arguments.value("data") {
@@ -13,19 +13,19 @@ enum DataDirectory {
             return trimmed(given)
         }
         if let path = environment["NATTERD_DATA"] { return trimmed(path) }
-        // systemd separates several directories by colons; the first is the one that is ours.
+        // systemd separates several directories by colons. The first one is ours.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
         return trimmed(try environment.dataHome()) + "/natterd"
     }
 
-    /// Without slashes at the end.
+    /// The path without slashes at the end.
     static func trimmed(_ path: String) -> String {
         var path = path
         while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
         return path
     }
 
-    /// The same path for a process that works in another directory.
+    /// The path for a process with another working directory.
     static func absolute(_ path: String) -> String {
         let path = trimmed(path)
         guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
@@ -33,7 +33,7 @@ enum DataDirectory {
         return String(cString: current) + "/" + path
     }
 
-    /// Opens the store for a command that runs while no server does. What recovery has to say goes to standard error.
+    /// Opens the store for a command while no server runs. Reports of recovery go to standard error.
     static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()

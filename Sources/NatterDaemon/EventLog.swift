@@ -4,8 +4,8 @@ internal import NatterServer
 internal import NatterSystem
 internal import NatterWire
 
-/// The service's log on standard error: a line for each event, as text for people and journals or as JSON for programs.
-/// From any thread.
+/// The service log on standard error: one line per event, as text for people and journals or as JSON for programs.
+/// Thread-safe.
 final class EventLog: Sendable {
     enum Format: String, Sendable, CaseIterable {
         case text, json
@@ -21,7 +21,7 @@ final class EventLog: Sendable {
         var settings: Settings
     }
 
-    /// What admins read from afar, whatever the level.
+    /// Recent events of every level, for remote admins.
     let recent = ServiceLog()
     private let state: Monitor<State>
     private let clock: any WallClock
@@ -39,7 +39,7 @@ final class EventLog: Sendable {
         let settings = state.withLock { $0.settings }
         guard event.level >= settings.level else { return }
         let line = EventLog.line(event, at: now, settings.format)
-        // A log that nobody takes any more must not end the service.
+        // A closed standard error must not end the service.
         state.withLock { state in
             try? state.output.write(line)
             try? state.output.flush()

@@ -8,31 +8,44 @@ extension CommandSpec {
     static let fsck = CommandSpec(
         "fsck", "check all data, down to each byte", group: "Maintenance",
         options: [
-            .flag("repair", "put right what can be put right, and state what is lost"),
+            .flag("repair", "repair what can be repaired, and record what is lost"),
             .flag("json", "print each damage as a JSON object"),
         ],
         description: [
-            "Reads everything: the database, the headers, checksums and messages of all log files, the chain of hashes, "
-                + "and whether logs and database agree. Without --repair nothing is changed.",
-            "Prints a line for each damage, with file, offset and the range of messages that are lost by it. The status "
-                + "is 1 if there is any, else 0.",
-            "With --repair, blocks that are whole are taken out of files that are not, the index is made again from them, "
-                + "and what might be a message and can't be placed is moved to 'quarantine/', never deleted. What was done "
-                + "stands on standard error. The status is 1 if messages turned out to be lost, whose ranges are named, "
-                + "or something could not be put right; else 0. A loss that was stated once is damage no more: it is "
-                + "named, and the status is 0.",
+            "Reads everything: the database; headers, checksums and messages of all log files; the hash chain. Checks "
+                + "also that logs and database agree. Without --repair it changes nothing.",
+            "Prints a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
+                + "any, otherwise 0.",
+            "With --repair it copies whole blocks out of damaged files and rebuilds the index from them. Bytes that might "
+                + "be a message but have no place are moved to 'quarantine/', never deleted. Standard error says what was "
+                + "done. The status is 1 if messages are lost, whose ranges are named, or if something could not be "
+                + "repaired; otherwise 0. A loss that was recorded before is no longer damage: it is named, and the "
+                + "status is 0.",
         ],
         run: FsckCommand.run)
+
+    static let reindex = CommandSpec(
+        "reindex", "rebuild the index from the logs", group: "Maintenance",
+        options: [.flag("json", "print what was done as one JSON object")],
+        description: [
+            "Reads all log files and rebuilds what the database knows of them. As far as the database can be read, "
+                + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "
+                + "all of it if the database is gone, is rebuilt from the logs: conversations, and accounts of those who "
+                + "wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one), and groups have no "
+                + "members.",
+            "No log file is changed. The status is 1 if messages are missing, whose ranges are named.",
+        ],
+        run: ReindexCommand.run)
 }
 
 enum FsckCommand {
-    /// How a check ended.
+    /// The result of a check.
     struct Report: Codable, Sendable {
         let conversations: Int
         let messages: UInt64
         let files: Int
         let damages: Int
-        /// Losses that a repair has stated before.
+        /// Losses that an earlier repair recorded.
         let stated: [DamageReport]
 
         init(_ summary: StoreCheck.Summary) {
@@ -52,53 +65,75 @@ enum FsckCommand {
             }
         }
         if arguments.flag("repair") { return try repair(directory, client) }
-        return try client.perform(.check) { channel in
-            var failure: (any Error)?
-            let summary = try StoreCheck.run(directory) { damage in
-                do { try channel.reply(.damage(DamageReport(damage))) } catch { failure = error }
-            }
-            if let failure { throw failure }
-            try channel.reply(.checked(Report(summary)))
-            return summary.damages == 0 ? .success : .nothingFound
-        }
+        // Without a server the store is not opened: a check must not change anything.
+        return try client.perform(.check) { channel in try run(channel) { try StoreCheck.run(directory, $0) } }
     }
 
-    /// For a store that is open.
-    static func run(_ store: Store, _ channel: some OperationChannel) throws -> ExitCode {
-        var failure: (any Error)?
-        let summary = try store.check { damage in
-            do { try channel.reply(.damage(DamageReport(damage))) } catch { failure = error }
-        }
-        if let failure { throw failure }
+    /// Checks, and replies with each damage and the report.
+    static func run(
+        _ channel: any OperationChannel, _ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary
+    ) throws -> ExitCode {
+        let summary = try withDamages(channel.reply) { try check($0) }
         try channel.reply(.checked(Report(summary)))
         return summary.damages == 0 ? .success : .nothingFound
     }
 
-    /// Never while somebody else has the directory.
+    /// Repairs, which no other process may use the directory for.
     private static func repair(_ directory: String, _ client: OperatorClient) throws -> ExitCode {
-        var failure: (any Error)?
-        let repair = try StoreRepair.run(
-            directory, clock: client.console.clock, report: { client.console.note($0) }
-        ) { damage in
-            do { try client.present(.damage(DamageReport(damage))) } catch { failure = error }
+        let console = client.console
+        let repair = try withDamages(client.present) { visit in
+            try StoreRepair.run(directory, clock: console.clock, report: { console.note($0) }, visit)
         }
-        if let failure { throw failure }
-        try client.console.output.flush()
+        try console.output.flush()
         try client.present(.checked(Report(repair.left)))
         let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss
         return repair.left.damages == 0 && isLossless ? .success : .nothingFound
+    }
+
+    /// Replies with each damage that `body` visits. A reply that fails does not stop it, but is thrown at the end.
+    private static func withDamages<Result>(
+        _ reply: @escaping (OperationReply) throws -> Void, _ body: (@escaping (StoreDamage) -> Void) throws -> Result
+    ) throws -> Result {
+        var failure: (any Error)?
+        let result = try body { damage in
+            do { try reply(.damage(DamageReport(damage))) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return result
     }
 
     private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) {
         for loss in report.stated { console.note(loss) }
         if arguments.flag("json") { return }
         console.note(
-            "checked \(report.messages) messages of \(report.conversations) conversations in \(report.files) files; \(damages(report.damages))"
-        )
+            "checked \(report.messages) messages of \(report.conversations) conversations in \(report.files) files; "
+                + "\(damages(report.damages))")
     }
 
-    /// How much damage there is, to end a sentence.
+    /// The number of damaged places, as the end of a sentence.
     static func damages(_ count: Int) -> Phrase {
         count == 0 ? "no damage" : .plural(count, "\(count) damaged place", "\(count) damaged places")
+    }
+}
+
+enum ReindexCommand {
+    private struct Report: Encodable {
+        let conversations: Int
+        let messages: UInt64
+        let files: Int
+        let lost: UInt64
+    }
+
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let directory = try DataDirectory.path(arguments, console)
+        let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })
+        let lost: Phrase = summary.lostMessages == 0 ? "none is missing" : "\(summary.lostMessages) are missing"
+        try console.report(
+            Report(
+                conversations: summary.conversations, messages: summary.messages, files: summary.files,
+                lost: summary.lostMessages), arguments,
+            "indexed \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
+                + "\(lost)")
+        return summary.lostMessages == 0 ? .success : .nothingFound
     }
 }

@@ -1,9 +1,9 @@
 internal import Glibc
 
-/// Lines of a file or a pipe, one at a time, in bounded memory. For one thread.
+/// Reads lines of a file or a pipe, one at a time, in bounded memory.
 struct LineReader: ~Copyable {
     enum Failure: Error {
-        /// The line that began is longer than the limit.
+        /// The next line is longer than the limit.
         case tooLong
     }
 
@@ -14,12 +14,12 @@ struct LineReader: ~Copyable {
     private var buffer: [UInt8] = []
     private var start = 0
     private var isAtEnd = false
-    /// The number of the line that was given last, counted from 1.
+    /// The number of the last line, counted from 1.
     private(set) var number = 0
 
     /// - Parameters:
-    ///   - limit: bytes that a line may have without its newline.
-    ///   - source: fills a buffer as far as it can, and says how far; 0 at the end.
+    ///   - limit: bytes that a line may have, without its newline.
+    ///   - source: fills a buffer as far as it can and returns the number of bytes; 0 at the end.
     init(limit: Int, source: @escaping (UnsafeMutableRawBufferPointer) throws -> Int) {
         (self.limit, self.source) = (limit, source)
     }

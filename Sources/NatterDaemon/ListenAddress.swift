@@ -6,12 +6,12 @@ struct ListenAddress: Equatable, CustomStringConvertible {
 
     /// Without brackets.
     let host: String
-    /// 0: any that is free.
+    /// 0 for any free port.
     let port: UInt16
 
     init(host: String, port: UInt16) { (self.host, self.port) = (host, port) }
 
-    /// nil for anything else; whether the host is an address shows when the socket is made.
+    /// nil if it has no such form. Whether the host is an address shows when the socket is created.
     init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
         let digits = text[text.index(after: colon)...]
@@ -22,14 +22,14 @@ struct ListenAddress: Equatable, CustomStringConvertible {
         if host.hasPrefix("["), host.hasSuffix("]") {
             host = host.dropFirst().dropLast()
         } else if host.utf8.contains(UInt8(ascii: ":")) {
-            // Without brackets nobody can tell the port from the last part of an IPv6 address.
+            // Without brackets the port can't be told from the last part of an IPv6 address.
             return nil
         }
         guard !host.isEmpty else { return nil }
         self.init(host: String(host), port: port)
     }
 
-    /// Whether nobody but this machine reaches it.
+    /// Whether only this machine can reach it.
     var isLoopback: Bool {
         if host == "localhost" || host == "::1" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)

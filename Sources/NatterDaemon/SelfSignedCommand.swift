@@ -6,7 +6,7 @@ internal import NatterWire
 
 extension CommandSpec {
     static let selfSigned = CommandSpec(
-        "tls-self-signed", "make a certificate for a household, to give to its clients", group: "Service",
+        "tls-self-signed", "make a TLS certificate to give to clients yourself", group: "Service",
         options: [
             .option("days", value: "DAYS", "how long it is valid, 3650 by default"),
             .flag("json", "print what was made as a JSON object"),
@@ -14,13 +14,12 @@ extension CommandSpec {
         operands: [
             .optional(
                 "NAME", isRepeating: true,
-                "what clients call the server: a host's name or an address; those of this machine unless given")
+                "what clients call the server, a host name or an address; by default those of this machine")
         ],
         description: [
-            "Makes a private key and a certificate that is signed by itself, 'tls-cert.pem' and 'tls-key.pem' in the data "
-                + "directory, and prints how to serve with them and what to give to clients. Nothing that is there is "
-                + "overwritten.",
-            "Clients that are given the certificate with --ca-file trust this server and no other by it.",
+            "Makes a private key and a self-signed certificate, 'tls-key.pem' and 'tls-cert.pem' in the data directory. "
+                + "Prints how to serve with them and what to give to clients. It overwrites nothing.",
+            "Clients that get the certificate with --ca-file trust this server, and no other server.",
         ],
         examples: [
             Example("natterd tls-self-signed", "for all names and addresses of this machine"),
@@ -34,7 +33,7 @@ enum SelfSignedCommand {
     static let keyName = "tls-key.pem"
     private static let days: ClosedRange<Int64> = 1...36_500
     private static let defaultDays: Int64 = 3_650
-    /// Of a machine with very many addresses, such as a router.
+    /// For a machine with very many addresses, such as a router.
     private static let addressLimit = 32
 
     private struct Made: Encodable {
@@ -54,7 +53,7 @@ enum SelfSignedCommand {
         for path in [certificatePath, keyPath] where try disk.information(path) != nil {
             throw CommandFailure(
                 .cannotCreate, code: "exists",
-                "'\(path)' is there already; move it away first if clients are to trust another one")
+                "'\(path)' exists already; move it away first if clients should trust another one")
         }
         let made = try SelfSignedCertificate(for: names, now: console.clock.now(), days: days)
         try disk.makeDirectories(directory)
@@ -79,19 +78,19 @@ enum SelfSignedCommand {
         try file.sync()
     }
 
-    /// Those that were asked for, else all that this machine has. It can always be reached from itself.
+    /// The given names, otherwise all of this machine. The machine can always reach itself.
     private static func names(_ arguments: Arguments) throws(UsageError) -> [SubjectName] {
         var names: [SubjectName] = []
         func add(_ name: SubjectName?) { if let name, !names.contains(name) { names.append(name) } }
         for text in arguments.operands {
             guard let name = SubjectName(text) else {
-                throw arguments.error("'\(text)' is neither the name of a host nor an address in numbers")
+                throw arguments.error("'\(text)' is neither a host name nor a numeric address")
             }
             add(name)
         }
         if names.isEmpty, let host = Host.name {
             add(SubjectName(host))
-            // What it is called where names are found by multicast.
+            // Its name in multicast DNS.
             if !host.contains(".") { add(SubjectName("\(host).local")) }
         }
         if arguments.operands.isEmpty { Host.addresses.prefix(addressLimit).forEach { add(SubjectName($0)) } }
@@ -107,7 +106,7 @@ enum SelfSignedCommand {
         let list = names.map(\.description).joined(separator: ", ")
         func say(_ phrase: Phrase) throws(OutputError) { try output.writeLine(phrase.text) }
         try say("made '\(certificate)' and '\(key)', valid until \(String(made.expires.rfc3339.prefix(10)))")
-        try say("made out to: \(list)")
+        try say("names: \(list)")
         try say("fingerprint: \(made.fingerprint)")
         try output.writeLine("")
         try say("to serve with it, put into 'natterd.conf' beside it:")

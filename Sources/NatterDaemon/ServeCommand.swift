@@ -13,24 +13,24 @@ extension CommandSpec {
                 "listen", value: "ADDR:PORT", "where to listen, 127.0.0.1:7117 by default; port 0 takes a free one"),
             .option(
                 "registration", oneOf: ChatServer.Registration.allCases.map(\.rawValue),
-                "who may make an account, open by default; with invite, whoever has a code of an admin's"),
+                "who may create an account, open by default; 'invite' needs a code from an admin"),
             .option(
-                "tls-cert", value: "F", "speak TLS, with this certificate and those that lead to its authority, as PEM"),
-            .option("tls-key", value: "F", "the certificate's private key, as PEM, which its owner alone may read"),
+                "tls-cert", value: "F", "serve TLS with this certificate and its chain, as PEM"),
+            .option("tls-key", value: "F", "the certificate's private key as PEM; only its owner may read it"),
             .option(
                 "behind-proxy", value: "ADDR[,ADDR]",
-                "believe the X-Forwarded-For of these proxies, which speak TLS to the network"),
+                "trust X-Forwarded-For from these proxies, which serve TLS to the network"),
             .flag("no-web", "no page for browsers at /"),
-            .option("id-retention", value: "DAYS", "days that the ids of messages are remembered, 30 by default"),
+            .option("id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default"),
             .option("log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default"),
             .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
         ],
         description: [
-            "Prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, a line "
-                + "an event. SIGTERM and SIGINT let it finish what is in flight; SIGHUP has it read DIR/natterd.conf "
-                + "again, where the same options may stand, such as 'log-level = debug'.",
-            "An address that is not of this machine alone is refused without a certificate or --behind-proxy: passwords "
-                + "would cross the network unencrypted.",
+            "Prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, one line "
+                + "per event. On SIGTERM or SIGINT it finishes requests in flight and ends. On SIGHUP it reads "
+                + "DIR/natterd.conf again, which may set the same options, such as 'log-level = debug'.",
+            "An address that other machines can reach needs a certificate or --behind-proxy. Otherwise passwords would "
+                + "cross the network unencrypted.",
         ],
         examples: [
             Example("natterd serve", "serve this machine"),
@@ -41,7 +41,7 @@ extension CommandSpec {
 }
 
 enum ServeCommand {
-    /// How often what is known of visits is written down.
+    /// How often the last visits of users are saved.
     private static let presenceMilliseconds: Int64 = 60_000
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
@@ -51,7 +51,7 @@ enum ServeCommand {
         let log = EventLog(console.errors, settings: settings.log, clock: console.clock)
         let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
         let store = try open(directory, settings, log, console)
-        // Also where the server can't start: what was opened is closed in order.
+        // Also if the server can't start: the store must be closed in order.
         defer { store.close() }
         let server = try makeServer(store, directory, settings, identity, log)
         let address = settings.listen.with(port: server.port)
@@ -99,7 +99,7 @@ enum ServeCommand {
         _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog
     ) throws -> ChatServer {
         var options = ChatServer.Options()
-        // Texts stay where all others are, and nobody else can look.
+        // Texts must not leave the data directory, which is private.
         options.spoolDirectory = directory
         options.recent = log.recent
         options.registration = settings.registration
@@ -111,7 +111,7 @@ enum ServeCommand {
             events: { log.write($0) })
     }
 
-    /// How long before its end a certificate is called old.
+    /// How long before it expires a certificate is reported.
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
     private static func load(
@@ -129,7 +129,7 @@ enum ServeCommand {
         return identity
     }
 
-    /// Returns once the service is to end.
+    /// Returns when the service must end.
     private static func wait(
         _ signals: inout ServiceSignals, _ store: Store, isOver: () -> Bool, reload: () -> Void
     ) {
@@ -146,14 +146,14 @@ enum ServeCommand {
         }
     }
 
-    /// A file with an error in it changes nothing.
+    /// Reads the settings again. A file with an error changes nothing.
     private static func reload(
         _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ server: ChatServer,
         _ log: EventLog, _ clock: any WallClock
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
-            // First what can fail.
+            // First the step that can fail.
             if old.tls != nil, let files = settings.tls { server.use(try load(files, log, clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)

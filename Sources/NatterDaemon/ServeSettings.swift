@@ -2,21 +2,21 @@ internal import NatterCLI
 internal import NatterServer
 internal import NatterSystem
 
-/// What `serve` was asked for, on the command line and in `DIR/natterd.conf`.
+/// The settings of `serve`, from the command line and `DIR/natterd.conf`.
 struct ServeSettings: Equatable {
     static let configurationName = "natterd.conf"
     private static let configurationLimit = 64 << 10
-    /// The interface promises 30 days; ten years of keys are enough for anybody.
+    /// The interface promises at least 30 days; ten years are enough for anyone.
     private static let retentionDays: ClosedRange<Int64> = 30...3_650
 
     var listen = ListenAddress.standard
     var log = EventLog.Settings()
     var retentionDays = 30
     var registration = ChatServer.Registration.open
-    /// Whose `X-Forwarded-For` is believed.
+    /// Addresses whose `X-Forwarded-For` is trusted.
     var proxies: Set<PeerAddress> = []
     var servesPage = true
-    /// Where the certificate and its key lie; nil for plain HTTP.
+    /// nil for plain HTTP.
     var tls: CertificateFiles?
 
     struct CertificateFiles: Equatable {
@@ -24,14 +24,14 @@ struct ServeSettings: Equatable {
         var key: String
     }
 
-    /// - Throws: `UsageError` for what the command line says, `ConfigError` for the file, `CommandFailure` 78 for an
-    ///   address that would expose passwords.
+    /// - Throws: `UsageError` for the command line, `ConfigError` for the file, `CommandFailure` 78 for an address that would
+    ///   expose passwords.
     init(_ arguments: Arguments, directory: String) throws {
         let filled = try ServeSettings.filled(arguments, directory: directory)
         do throws(UsageError) {
             try read(filled)
         } catch {
-            // What the command line says wins, so where it alone has no error the file has it.
+            // The command line wins over the file. If it has no error by itself, the error is in the file.
             guard (try? read(arguments)) != nil else { throw error }
             throw CommandFailure(
                 .configuration, code: "bad_configuration",
@@ -41,20 +41,20 @@ struct ServeSettings: Equatable {
         guard listen.isLoopback || tls != nil || !proxies.isEmpty else {
             throw CommandFailure(
                 .configuration, code: "not_loopback",
-                "'\(listen.host)' can be reached from other machines, and passwords would cross the network unencrypted; "
-                    + "give a certificate with --tls-cert and --tls-key ('natterd tls-self-signed' makes one), name a "
-                    + "proxy that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
+                "other machines can reach '\(listen.host)', and passwords would cross the network unencrypted; give a "
+                    + "certificate with --tls-cert and --tls-key ('natterd tls-self-signed' makes one), name a proxy "
+                    + "that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
         }
     }
 
-    /// The options, by name, in which other settings differ and that count from the next start only.
+    /// The names of options that differ from other settings and take effect only at the next start.
     func namesOfFixed(differingFrom other: ServeSettings) -> [String] {
         var names: [String] = []
         if listen != other.listen { names.append("listen") }
         if retentionDays != other.retentionDays { names.append("id-retention") }
         if proxies != other.proxies { names.append("behind-proxy") }
         if servesPage != other.servesPage { names.append("no-web") }
-        // From one certificate to another it can go while it runs.
+        // One certificate can replace another while the server runs.
         if (tls == nil) != (other.tls == nil) { names += ["tls-cert", "tls-key"] }
         return names
     }
@@ -77,7 +77,7 @@ struct ServeSettings: Equatable {
                     let text = part.filter { $0 != " " }
                     guard let address = PeerAddress(text) else {
                         throw filled.error(
-                            "--behind-proxy takes addresses in numbers, such as 127.0.0.1,2001:db8::1, not '\(text)'")
+                            "--behind-proxy takes numeric addresses, such as 127.0.0.1,2001:db8::1, not '\(text)'")
                     }
                     return address
                 })
@@ -86,8 +86,8 @@ struct ServeSettings: Equatable {
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
     }
 
-    /// What the file says is relative to the data directory that it lies in, as its reader would think; what the command
-    /// line says, to the current one.
+    /// Paths in the file are relative to the data directory, where the file is; paths on the command line to the current
+    /// directory.
     private static func certificate(
         _ filled: Arguments, given: Arguments, directory: String
     ) throws(UsageError) -> CertificateFiles? {
@@ -98,8 +98,10 @@ struct ServeSettings: Equatable {
         switch (path("tls-cert"), path("tls-key")) {
         case (let certificate?, let key?): return CertificateFiles(certificate: certificate, key: key)
         case (nil, nil): return nil
-        case (_?, nil): throw filled.error("--tls-cert needs --tls-key as well: the key of that certificate")
-        case (nil, _?): throw filled.error("--tls-key needs --tls-cert as well: the certificate of that key")
+        case (let certificate?, nil):
+            throw filled.error("--tls-cert '\(certificate)' needs --tls-key, too: the key of that certificate")
+        case (nil, let key?):
+            throw filled.error("--tls-key '\(key)' needs --tls-cert, too: the certificate of that key")
         }
     }
 
@@ -113,7 +115,7 @@ struct ServeSettings: Equatable {
         }
         let file = try ConfigFile(parsing: text, path: path)
         if let entry = file.entries.first(where: { $0.key == "data" }) {
-            throw file.error(entry, "'data' cannot be set here, in the data directory itself")
+            throw file.error(entry, "'data' can't be set to '\(entry.value)' here, in the data directory itself")
         }
         return try arguments.filled(from: file)
     }

@@ -1,27 +1,27 @@
 internal import Glibc
 internal import NatterSystem
 
-/// The signals of a service, taken one at a time by the thread that the program began with instead of interrupting any.
+/// The signals of a service. The main thread takes them one at a time, so that they interrupt no thread.
 struct ServiceSignals {
     enum Signal: Equatable {
         /// SIGTERM or SIGINT.
         case stop
         /// SIGHUP.
         case reload
-        /// Another thread asks the first to look what has happened.
+        /// Another thread asks the main thread to look at the state.
         case wake
     }
 
     private var set = sigset_t()
 
-    /// Blocks them in this thread, and so in all that it starts from now on.
+    /// Blocks the signals in this thread, and so in all threads that it starts.
     init() {
         sigemptyset(&set)
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { sigaddset(&set, signal) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    /// - Returns: nil if none came in this time.
+    /// - Returns: nil if none came in time.
     mutating func next(timeoutMilliseconds: Int64) -> Signal? {
         let deadline = MonotonicClock.now() + timeoutMilliseconds
         while true {
@@ -32,12 +32,12 @@ struct ServiceSignals {
             case SIGHUP: return .reload
             case SIGUSR1: return .wake
             default:
-                // EINTR: a signal that is not ours, such as a debugger's.
+                // EINTR: another signal, such as a debugger's.
                 guard errno == EINTR, rest > 0 else { return nil }
             }
         }
     }
 
-    /// Has `next` return `wake`. From any thread.
+    /// Makes `next` return `wake`. Thread-safe.
     static func wake() { _ = kill(getpid(), SIGUSR1) }
 }

@@ -1,17 +1,20 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterModel
+internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
 extension CommandSpec {
     static let status = CommandSpec(
-        "status", "tell how the server and its data are", group: "Administration",
+        "status", "show the state of the server and its data", group: "Administration",
         options: [.flag("json", "print it as one JSON object")],
         description: [
-            "Tells whether a server runs on the data directory, since when and where, who is there, how much there is, and "
-                + "what takes how much room. Without a server it opens the store and tells what that holds.",
-            "The status is 0, with or without a server; 74 where a write has failed, so that the server takes nothing "
-                + "more, or the store can't be opened; and 75 where another process has the store and does not answer.",
+            "Shows whether a server runs on the data directory, since when and where, its users, how much it stores, and "
+                + "how much space that takes. Without a server it opens the store to find out.",
+            "The status is 0, with or without a server. It is 74 if a write has failed, so that the server accepts "
+                + "nothing more, or if the store can't be opened; and 75 if another process uses the store and does not "
+                + "answer.",
         ],
         examples: [Example("natterd status --json", "for a monitoring program")],
         run: StatusCommand.run)
@@ -64,7 +67,7 @@ enum StatusCommand {
         return table
     }
 
-    /// `512 bytes`, `1.5 MiB`: one digit behind the point, rounded down.
+    /// `512 bytes`, `1.5 MiB`: one digit after the point, rounded down.
     static func size(_ bytes: UInt64) -> String {
         var tenths = bytes
         var unit = ""
@@ -75,5 +78,98 @@ enum StatusCommand {
             unit = next
         }
         return unit.isEmpty ? "\(bytes) bytes" : "\(tenths / 10).\(tenths % 10) \(unit)"
+    }
+}
+
+/// The state of a data directory and its server, as `natterd status --json` prints it.
+struct ServiceStatus: Codable, Sendable, Equatable {
+    /// Whether a server runs on the directory.
+    var running: Bool
+    @OrNull var server: Service?
+    /// The version of the program that has the store open.
+    var version: String
+    var directory: String
+    var store: String
+    /// The run of the server that writes, or wrote last, with its random half.
+    var epoch: String
+    /// Why the server has stopped writing; null if it has not.
+    @OrNull var failure: String?
+    var users: Users
+    var sessions: Int
+    var conversations: Int
+    var messages: UInt64
+    /// Messages that are not in a log file yet.
+    var unsealedMessages: UInt64
+    var commits: UInt64
+    var bytes: Bytes
+
+    struct Service: Codable, Sendable, Equatable {
+        var pid: Int32
+        /// RFC 3339.
+        var since: String
+        /// The address that clients use.
+        var address: String
+        var connections: Int
+        /// Requests that wait for news.
+        var waiting: Int
+    }
+
+    struct Users: Codable, Sendable, Equatable {
+        var all: Int
+        var online: Int
+        var admins: Int
+        var disabled: Int
+    }
+
+    struct Bytes: Codable, Sendable, Equatable {
+        /// The log files.
+        var logs: UInt64
+        /// `store.db` and its write-ahead log, the journal included.
+        var database: UInt64
+        /// Messages that are durable but not in a log file yet.
+        var journal: Int
+        /// `search.db`, which can be rebuilt.
+        var search: UInt64
+        /// Free space of the file system.
+        var free: UInt64
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case running, server, version, directory, store, epoch, failure, users, sessions, conversations, messages,
+            commits, bytes
+        case unsealedMessages = "unsealed_messages"
+    }
+}
+
+extension ServiceStatus {
+    /// The path for a reader in another directory; unchanged if the system can't resolve it.
+    private static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    init(of store: Store, server: Service?) throws {
+        let counts = store.statistics()
+        let accounts = store.accountViews()
+        let sizes = try store.sizes()
+        running = server != nil
+        _server = OrNull(wrappedValue: server)
+        version = Release.version
+        directory = ServiceStatus.absolute(store.directory)
+        self.store = store.id.description
+        epoch = counts.epoch
+        _failure = OrNull(wrappedValue: store.failure)
+        users = Users(
+            all: accounts.count, online: accounts.count { $0.isOnline }, admins: accounts.count { $0.isAdmin },
+            disabled: accounts.count { $0.isDisabled })
+        sessions = counts.sessions
+        conversations = counts.conversations
+        messages = counts.messages
+        unsealedMessages = counts.unsealedMessages
+        commits = counts.commit
+        bytes = Bytes(
+            logs: sizes.logs, database: sizes.database, journal: counts.journalBytes, search: sizes.search,
+            free: sizes.free)
     }
 }

@@ -11,18 +11,29 @@ extension CommandSpec {
         "user", "add, list and change accounts", group: "Administration",
         subcommands: UserCommand.all,
         description: [
-            "Works with and without a running server, where it takes effect at once: whoever is disabled, or given another "
-                + "password, is logged out everywhere, requests that wait included. Enabling brings no session back.",
-            "Nobody is an admin by himself: 'promote' makes one, who can then use 'natter admin' from afar. What is done "
-                + "here goes into the audit trail, as 'operator'.",
+            "Works with and without a running server, and takes effect at once. A user who is disabled or gets another "
+                + "password is logged out everywhere, and requests that wait end, too. Enabling an account brings no "
+                + "session back.",
+            "A new account is never an admin. Promote one here; after that, admins can use 'natter admin' from anywhere. "
+                + "The audit trail records what is done here, as 'operator'.",
         ],
         examples: [
             Example("natterd user list", "see who has an account"),
-            Example("natterd user promote alice", "make an admin of alice"),
+            Example("natterd user promote alice", "make alice an admin"),
         ])
+
+    static let clients = CommandSpec(
+        "clients", "list who visited the server, when and from where", group: "Administration",
+        options: [.flag("json", "print each account as a JSON object")],
+        description: [
+            "Prints login, last visit and last address of each user who was ever here, newest first. A running server "
+                + "reports what it knows at this moment; without one, the data is at most a minute older."
+        ],
+        examples: [Example("natterd clients", "see who was here last")],
+        run: UserCommand.clients)
 }
 
-/// `user …`: accounts, by whoever has the data directory.
+/// `user …` and `clients`: the accounts, for the operator of the data directory.
 enum UserCommand {
     private static let json = OptionSpec.flag("json", "print the account as a JSON object")
     private static let name = OperandSpec.required("NAME", "a user")
@@ -30,7 +41,7 @@ enum UserCommand {
     static var all: [CommandSpec] {
         [
             CommandSpec(
-                "add", "make an account",
+                "add", "create an account",
                 options: [json, .flag("admin", "make it an admin of the server")] + PasswordInput.options,
                 operands: [.required("NAME", "the new user's name")], run: add),
             CommandSpec(
@@ -39,65 +50,54 @@ enum UserCommand {
             CommandSpec(
                 "passwd", "give an account another password", options: [json] + PasswordInput.options,
                 operands: [name], run: passwd),
-            CommandSpec(
-                "disable", "end an account's sessions and tokens, and let nobody log in with it", options: [json],
-                operands: [name], run: disable),
-            CommandSpec(
-                "enable", "let a disabled account log in again", options: [json], operands: [name], run: enable),
-            CommandSpec(
-                "promote", "make an account an admin of the server", options: [json], operands: [name], run: promote),
-            CommandSpec(
-                "demote", "make an account no admin any more", options: [json], operands: [name], run: demote),
+            change("disable", "end an account's sessions and tokens, and refuse its logins") {
+                (.setDisabled(name: $0, true), "'\($0)' is disabled and logged out everywhere")
+            },
+            change("enable", "let a disabled account log in again") {
+                (.setDisabled(name: $0, false), "'\($0)' is enabled and can log in")
+            },
+            change("promote", "make an account an admin of the server") {
+                (.setAdmin(name: $0, true), "'\($0)' is an admin of the server")
+            },
+            change("demote", "make an account an ordinary user again") {
+                (.setAdmin(name: $0, false), "'\($0)' is no longer an admin of the server")
+            },
         ]
+    }
+
+    /// A command that makes one change to one account.
+    private static func change(
+        _ command: String, _ summary: Phrase, _ change: @escaping @Sendable (String) -> (Operation, Phrase)
+    ) -> CommandSpec {
+        CommandSpec(command, summary, options: [json], operands: [name]) { arguments, console in
+            let (operation, _) = change(name(arguments))
+            return try perform(operation, arguments, console) { change($0.name).1 }
+        }
     }
 
     private static let add: CommandBody = { arguments, console in
         let name = name(arguments)
-        // Before a password is asked for and hashed.
+        // Checked before the command asks for a password and hashes it.
         do throws(NameError) { _ = try UserName(name) } catch { throw StoreError.badName(name, error) }
         let password = try password(arguments, of: name)
         let operation = Operation.addUser(name: name, password: password, isAdmin: arguments.flag("admin"))
-        return try perform(operation, arguments, console) { console.note("added '\($0.name)'") }
+        return try perform(operation, arguments, console) { "added '\($0.name)'" }
     }
 
     private static let passwd: CommandBody = { arguments, console in
         let name = name(arguments)
         let operation = Operation.setPassword(name: name, password: try password(arguments, of: name))
         return try perform(operation, arguments, console) {
-            console.note("'\($0.name)' has another password and is logged out everywhere")
+            "'\($0.name)' has another password and is logged out everywhere"
         }
     }
 
-    private static let disable: CommandBody = { arguments, console in
-        try perform(.setDisabled(name: name(arguments), true), arguments, console) {
-            console.note("'\($0.name)' is disabled and logged out everywhere")
-        }
-    }
-
-    private static let enable: CommandBody = { arguments, console in
-        try perform(.setDisabled(name: name(arguments), false), arguments, console) {
-            console.note("'\($0.name)' is enabled and can log in")
-        }
-    }
-
-    private static let promote: CommandBody = { arguments, console in
-        try perform(.setAdmin(name: name(arguments), true), arguments, console) {
-            console.note("'\($0.name)' is an admin of the server")
-        }
-    }
-
-    private static let demote: CommandBody = { arguments, console in
-        try perform(.setAdmin(name: name(arguments), false), arguments, console) {
-            console.note("'\($0.name)' is no admin of the server")
-        }
-    }
-
-    /// As the server keeps names.
+    /// In the form that the server keeps.
     private static func name(_ arguments: Arguments) -> String {
         Normalization.formC(arguments.operand("NAME") ?? "")
     }
 
-    /// Its hash: the password itself never leaves this process.
+    /// Reads a password and hashes it. The password itself never leaves this process.
     private static func password(_ arguments: Arguments, of name: String) throws -> String {
         let password = try PasswordInput(arguments).read(prompt: "Password of \(name)", again: "Once more")
         guard Limits.passwordBytes.contains(password.utf8.count) else {
@@ -112,55 +112,53 @@ enum UserCommand {
     }
 
     private static func perform(
-        _ operation: Operation, _ arguments: Arguments, _ console: Console, _ tell: @escaping (AdminUserObject) -> Void
+        _ operation: Operation, _ arguments: Arguments, _ console: Console,
+        _ phrase: @escaping (AdminUserObject) -> Phrase
     ) throws -> ExitCode {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .user(let user) = reply else { return }
-            guard arguments.flag("json") else { return tell(user) }
-            try console.output.write(WireJSON.encode(user) + [0x0A])
+            try console.report(user, arguments, phrase(user))
         }
         return try client.perform(operation)
     }
 
+    // MARK: Lists
+
     private static let list: CommandBody = { arguments, console in
-        let isTerminal = console.output.isTerminal
-        let users = try UserList(arguments, console).perform(.listUsers)
-        guard !arguments.flag("json") else { return .success }
-        var table = Table(
-            [.left, .left, .left, .left, .left],
-            header: isTerminal ? ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"] : nil)
-        for user in users {
-            table.add([
+        try list(.listUsers, ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"], arguments, console) { user in
+            [
                 user.name, console.output.word(user.admin ? "admin" : "user"),
                 console.output.word(user.disabled ? "disabled" : user.online ? "online" : "offline"),
-                UserList.time(user.created, console), UserList.time(user.lastSeen, console),
-            ])
+                time(user.created, console), time(user.lastSeen, console),
+            ]
         }
-        try table.write(to: console.output, paint: console.paint(arguments))
-        return .success
     }
-}
 
-/// Accounts as they come, printed at once where programs want them, collected for a table otherwise.
-struct UserList {
-    private let arguments: Arguments
-    private let console: Console
+    fileprivate static let clients: CommandBody = { arguments, console in
+        try list(.listClients, ["LOGIN", "LAST VISIT", "ADDRESS"], arguments, console) { user in
+            [user.name, time(user.lastSeen, console), user.address ?? ""]
+        }
+    }
 
-    init(_ arguments: Arguments, _ console: Console) { (self.arguments, self.console) = (arguments, console) }
-
-    func perform(_ operation: Operation) throws -> [AdminUserObject] {
-        var users: [AdminUserObject] = []
+    /// Prints accounts: as JSON objects as they come, or as a table.
+    private static func list(
+        _ operation: Operation, _ header: [String], _ arguments: Arguments, _ console: Console,
+        _ cells: @escaping (AdminUserObject) -> [String]
+    ) throws -> ExitCode {
+        let asJSON = arguments.flag("json")
+        var table = Table(header.map { _ in .left }, header: console.output.isTerminal ? header : nil)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .user(let user) = reply else { return }
-            guard arguments.flag("json") else { return users.append(user) }
+            guard asJSON else { return table.add(cells(user)) }
             try console.output.append { TerminalText.append(escaping: WireJSON.encode(user) + [0x0A], .json, to: &$0) }
         }
         _ = try client.perform(operation)
-        return users
+        if !asJSON { try table.write(to: console.output, paint: console.paint(arguments)) }
+        return .success
     }
 
-    /// How long ago on a terminal, the moment itself in a pipe.
-    static func time(_ text: String?, _ console: Console) -> String {
+    /// How long ago, on a terminal; the time itself in a pipe.
+    private static func time(_ text: String?, _ console: Console) -> String {
         guard let text, console.output.isTerminal, let time = Timestamp(rfc3339: text) else { return text ?? "" }
         return Age.text(of: time, now: console.clock.now()).text
     }

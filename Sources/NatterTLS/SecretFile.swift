@@ -2,14 +2,15 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// Reads the files of a certificate and its key. Links are followed: those who renew certificates change links.
+/// Reads the files of a certificate and its key. It follows symbolic links, because tools that renew certificates replace
+/// links.
 enum SecretFile {
     private static let limit = 1 << 20
-    /// Debian's group of those who may read the keys in `/etc/ssl/private`.
+    /// Debian's group for programs that may read the keys in `/etc/ssl/private`.
     private static let keyGroup = "ssl-cert"
 
     static func read(_ path: String, isKey: Bool) throws(TLSError) -> [UInt8] {
-        // Of a pipe, which this is not, nobody waits for the other end.
+        // Non-blocking, so that opening a pipe by mistake does not hang.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
         defer { close(descriptor) }
@@ -31,8 +32,8 @@ enum SecretFile {
         return Array(bytes.prefix(count))
     }
 
-    /// Whether others than the owner can read or write it. Groups that are there to read keys may read: root's, by which
-    /// systemd hands out credentials, and Debian's ssl-cert.
+    /// Whether users other than the owner can read or write it. Two groups may read keys: root's, through which systemd passes
+    /// credentials, and Debian's ssl-cert.
     private static func isExposed(_ status: stat) -> Bool {
         if status.st_mode & 0o037 != 0 { return true }
         return status.st_mode & 0o040 != 0 && status.st_gid != 0 && status.st_gid != groupNumber(keyGroup)

@@ -2,9 +2,9 @@ internal import CGnuTLS
 internal import NatterLanguage
 public import NatterModel
 
-/// A certificate that no authority stands behind: clients are given the certificate itself to trust.
+/// A certificate without an authority: clients are given the certificate itself to trust.
 ///
-/// It is good for a server and for nothing else; it is no authority, so who trusts it trusts no other certificate by that.
+/// It is valid for a TLS server only. It is not an authority, so clients that trust it trust no other certificate through it.
 public struct SelfSignedCertificate: Sendable {
     /// As PEM.
     public let certificate: [UInt8]
@@ -17,11 +17,11 @@ public struct SelfSignedCertificate: Sendable {
     private static let dayMilliseconds: Int64 = 86_400_000
 
     /// - Parameters:
-    ///   - names: what clients may call the server; at least one.
-    ///   - now: it is valid from a day before, for clocks that are behind.
-    ///   - days: how long it is valid from now on.
+    ///   - names: the names and addresses of the server; at least one.
+    ///   - now: the certificate is valid from a day earlier, for clients whose clocks are slow.
+    ///   - days: how long it is valid from now.
     public init(for names: [SubjectName], now: Timestamp, days: Int64) throws(TLSError) {
-        guard let first = names.first else { throw .cannotMake(reason: "there is no name to make it out to") }
+        guard let first = names.first else { throw .cannotMake(reason: "it needs at least one name") }
         expires = now.advanced(milliseconds: days * Self.dayMilliseconds)
         let key = try NewKey()
         let certificate = try NewCertificate()
@@ -30,7 +30,7 @@ public struct SelfSignedCertificate: Sendable {
         try certificate.sign(with: key)
         self.certificate = try certificate.pem()
         self.key = try key.pem()
-        fingerprint = Fingerprint.text(of: certificate.handle)
+        fingerprint = GnuTLS.fingerprint(of: certificate.handle)
     }
 }
 
@@ -38,7 +38,7 @@ private func check(_ code: Int32) throws(TLSError) {
     if code < 0 { throw .cannotMake(reason: GnuTLS.reason(code)) }
 }
 
-/// Takes over what the library has allocated.
+/// Takes ownership of what the library allocated.
 private func take(_ datum: gnutls_datum_t) -> [UInt8] {
     defer { natter_gnutls_free(datum.data) }
     return [UInt8](UnsafeBufferPointer(start: datum.data, count: Int(datum.size)))
@@ -86,12 +86,12 @@ private struct NewCertificate: ~Copyable {
         try check(gnutls_x509_crt_set_version(handle, 3))
         var serial = [UInt8](repeating: 0, count: 16)
         try check(gnutls_rnd(GNUTLS_RND_RANDOM, &serial, serial.count))
-        // A positive number of its full length.
+        // A positive number that uses all bytes.
         serial[0] = serial[0] & 0x7F | 0x40
         try check(gnutls_x509_crt_set_serial(handle, serial, serial.count))
         try check(gnutls_x509_crt_set_activation_time(handle, time_t(from.milliseconds / 1_000)))
         try check(gnutls_x509_crt_set_expiration_time(handle, time_t(until.milliseconds / 1_000)))
-        // Longer ones are not allowed there; clients go by the alternative names anyway.
+        // A common name has at most 64 bytes. Clients check the alternative names anyway.
         let common = Array(first.description.utf8.prefix(64))
         try check(
             gnutls_x509_crt_set_dn_by_oid(handle, GNUTLS_OID_X520_COMMON_NAME, 0, common, UInt32(common.count)))

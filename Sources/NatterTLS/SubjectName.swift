@@ -1,7 +1,7 @@
 internal import Glibc
 internal import NatterModel
 
-/// What a certificate can be made out to: a host's name, or its address.
+/// A name that a certificate is valid for: a host name or an IP address.
 public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
     enum Form: Hashable {
         case name(String)
@@ -12,8 +12,7 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
     let form: Form
     public let description: String
 
-    /// A DNS name, in lower case, the first label perhaps `*`; or an IPv4 or IPv6 address in numbers. nil for anything
-    /// else.
+    /// Parses a DNS name, whose first label may be `*`, or a numeric IPv4 or IPv6 address; nil for anything else.
     public init?(_ text: String) {
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 {
@@ -37,7 +36,7 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
     private static func isHostName(_ text: String) -> Bool {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }
-        // A last label of digits alone would be read as an address.
+        // A last label of digits only would be read as an address.
         guard text.utf8.count <= 253, let last = labels.last, !last.areASCIIDigits else { return false }
         return labels.allSatisfy { label in
             (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")

@@ -1,13 +1,13 @@
 public import NatterLanguage
 
-/// Why there is no certificate, or no key, to serve with.
+/// Why a certificate or its key can't be used.
 public enum TLSError: Error, Equatable, PhraseConvertible {
     case cannotRead(path: String, reason: Phrase)
     case noFile(path: String)
     case notCertificates(path: String, reason: Phrase)
     case notAKey(path: String, reason: Phrase)
     case encryptedKey(path: String)
-    /// Others than its owner can read the key; `mode` has the permission bits.
+    /// Users other than its owner can read the key. `mode` has the permission bits.
     case exposedKey(path: String, mode: UInt32)
     case mismatch(certificate: String, key: String)
     case refused(certificate: String, reason: Phrase)
@@ -18,15 +18,15 @@ public enum TLSError: Error, Equatable, PhraseConvertible {
         case .cannotRead(let path, let reason): "cannot read '\(path)': \(reason)"
         case .noFile(let path): "'\(path)' is not a file of at most 1 MiB"
         case .notCertificates(let path, let reason):
-            "'\(path)' does not hold certificates as PEM, the server's own first: \(reason)"
-        case .notAKey(let path, let reason): "'\(path)' does not hold a private key as PEM: \(reason)"
+            "'\(path)' does not contain certificates as PEM, the server's own first: \(reason)"
+        case .notAKey(let path, let reason): "'\(path)' does not contain a private key as PEM: \(reason)"
         case .encryptedKey(let path):
-            "the key in '\(path)' is encrypted with a passphrase, which nobody is there to type; store it without one"
+            "the key in '\(path)' is encrypted with a passphrase, which a server can't type; store it without one"
         case .exposedKey(let path, let mode):
-            "the key in '\(path)' has mode 0\(String(mode, radix: 8)) and may be read by others; "
-                + "allow it to its owner alone with 'chmod 600'"
+            "the key in '\(path)' has mode 0\(String(mode, radix: 8)), so other users can read it; restrict it to its owner "
+                + "with 'chmod 600'"
         case .mismatch(let certificate, let key):
-            "the key in '\(key)' is not that of the certificate in '\(certificate)'"
+            "the key in '\(key)' does not belong to the certificate in '\(certificate)'"
         case .refused(let certificate, let reason): "cannot serve with the certificate in '\(certificate)': \(reason)"
         case .cannotMake(let reason): "cannot make a certificate: \(reason)"
         }

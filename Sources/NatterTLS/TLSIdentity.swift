@@ -2,30 +2,30 @@ internal import CGnuTLS
 internal import NatterLanguage
 public import NatterModel
 
-/// What a server proves itself by: a certificate, those that lead to its authority, and the key.
+/// What a server authenticates with: a certificate, the chain to its authority, and the key.
 ///
-/// Never changes, so that connections can go on with the one that they began with while later ones get another.
+/// It never changes, so open connections keep theirs while new connections get another one.
 ///
 /// Unchecked because of the library's handle, which is only read after `init`.
 public final class TLSIdentity: @unchecked Sendable {
-    /// What is spoken: TLS 1.3 and 1.2, with forward secrecy and authenticated encryption alone, and no group that makes a
-    /// handshake cost milliseconds.
+    /// TLS 1.3 and 1.2 only, with forward secrecy and authenticated encryption, and without groups that make a handshake cost
+    /// milliseconds.
     public static let priorities =
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
         + ":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:-MAC-ALL:+AEAD"
         + ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%SERVER_PRECEDENCE"
 
     let credentials: OpaquePointer
-    /// Until when the server's own certificate is valid.
+    /// When the server's own certificate expires.
     public let expires: Timestamp
     /// Its SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
     public let fingerprint: String
 
-    /// Reads the files; they are not looked at again.
+    /// Reads the files, once.
     ///
     /// - Parameters:
-    ///   - certificate: the server's own, then those of the authorities between it and one that clients know, as PEM.
-    ///   - key: its private key as PEM, without a passphrase, in a file that only its owner may read.
+    ///   - certificate: a PEM file with the server's own certificate, then the intermediate authorities'.
+    ///   - key: a PEM file with its private key, without a passphrase, that only its owner may read.
     public init(certificate: String, key: String) throws(TLSError) {
         let certificateBytes = try SecretFile.read(certificate, isKey: false)
         let keyBytes = try SecretFile.read(key, isKey: true)
@@ -33,7 +33,7 @@ public final class TLSIdentity: @unchecked Sendable {
         let privateKey = try PrivateKey(keyBytes, path: key)
         guard let own = chain.first else { throw .notCertificates(path: certificate, reason: "there is none") }
         expires = Timestamp(milliseconds: Int64(gnutls_x509_crt_get_expiration_time(own)) * 1_000)
-        fingerprint = Fingerprint.text(of: own)
+        fingerprint = GnuTLS.fingerprint(of: own)
 
         var made: OpaquePointer?
         guard gnutls_certificate_allocate_credentials(&made) == GNUTLS_E_SUCCESS, let made else {
@@ -41,7 +41,7 @@ public final class TLSIdentity: @unchecked Sendable {
         }
         credentials = made
         let code = chain.give(to: made, key: privateKey)
-        // Copied by now, or refused; what is freed here on a refusal is `credentials`, by deinit.
+        // The library has copied or refused them. If it refused, deinit frees `credentials`.
         if code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH { throw .mismatch(certificate: certificate, key: key) }
         if code < 0 { throw .refused(certificate: certificate, reason: GnuTLS.reason(code)) }
     }
@@ -49,7 +49,7 @@ public final class TLSIdentity: @unchecked Sendable {
     deinit { gnutls_certificate_free_credentials(credentials) }
 }
 
-/// Certificates out of a file.
+/// Certificates from a file.
 private struct CertificateList: ~Copyable {
     private let handles: UnsafeMutablePointer<gnutls_x509_crt_t?>
     private let count: UInt32
@@ -77,7 +77,7 @@ private struct CertificateList: ~Copyable {
     }
 }
 
-/// A private key out of a file.
+/// A private key from a file.
 private struct PrivateKey: ~Copyable {
     let handle: OpaquePointer
 

@@ -1,22 +1,22 @@
 internal import CGnuTLS
 internal import Glibc
 
-/// The TLS of one connection, whose session libmicrohttpd makes, drives and ends. One thread only.
+/// The TLS session of one connection, which libmicrohttpd creates, drives and ends. Not thread-safe.
 ///
-/// The session gets the identity of the moment instead of one for the life of the listener, and tells when its handshake
-/// must wait for the client: libmicrohttpd 0.9.75 would ask again without a pause until more has come.
+/// This class gives the session the current certificate instead of one for the life of the listener, and reports when the
+/// handshake must wait for the client: libmicrohttpd 0.9.75 would retry without a pause until more bytes arrive.
 public final class TLSSession {
     private let handle: OpaquePointer
     private let descriptor: Int32
     /// The library does not keep it alive.
     private let identity: TLSIdentity
     private let handshakeMustWait: () -> Void
-    /// Whether the client has said all that the handshake wants of it.
+    /// Whether the client has completed its part of the handshake.
     public private(set) var isEstablished = false
 
     /// - Parameters:
-    ///   - handle: a session on which no byte has been received yet; must not be used once this is gone.
-    ///   - handshakeMustWait: called within the handshake, each time that the client has not sent enough for it.
+    ///   - handle: a session that has not received any byte yet. It must not be used after this object is gone.
+    ///   - handshakeMustWait: called during the handshake, each time it needs more bytes from the client.
     public init(
         _ handle: OpaquePointer, descriptor: Int32, identity: TLSIdentity, handshakeMustWait: @escaping () -> Void
     ) {
@@ -39,7 +39,7 @@ public final class TLSSession {
         }
     }
 
-    /// Bytes that were received and deciphered, but not read yet.
+    /// Bytes that are received and decrypted, but not read yet.
     public var pendingBytes: Int { gnutls_record_check_pending(handle) }
 
     /// Sends as much as the socket takes without waiting.
@@ -55,10 +55,10 @@ public final class TLSSession {
         }
     }
 
-    /// Tells the client that nothing more will come.
+    /// Tells the client that no more data will follow.
     public func finishSending() { gnutls_bye(handle, GNUTLS_SHUT_WR) }
 
-    /// What the library reads by.
+    /// Reads from the socket for the library.
     private func pull(_ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
         let received = recv(descriptor, buffer, count, 0)
         guard received < 0 else { return received }

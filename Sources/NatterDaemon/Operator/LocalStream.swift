@@ -1,7 +1,7 @@
 internal import Glibc
 internal import NatterSystem
 
-/// A socket of this machine, closed with its last reference. Reading and writing may be done by two threads.
+/// A Unix socket, closed with its last reference. One thread may read while another one writes.
 final class LocalStream: Sendable {
     let descriptor: Int32
 
@@ -15,28 +15,28 @@ final class LocalStream: Sendable {
         return LocalStream(descriptor: descriptor)
     }
 
-    /// The next who connects; nil once the socket was shut down.
+    /// The next connection; nil once the socket was shut down.
     func accept() -> LocalStream? {
         while true {
             let taken = Glibc.accept(descriptor, nil, nil)
             if taken >= 0 {
-                // The server starts no other programs, so nothing can come between.
+                // The server starts no other programs, so no child can inherit it in between.
                 _ = fcntl(taken, F_SETFD, FD_CLOEXEC)
                 return LocalStream(descriptor: taken)
             }
             switch errno {
             case EINTR, ECONNABORTED: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-                // Others will close something; whoever waits here meanwhile is not turned away.
+                // Other connections will close; until then clients wait instead of being refused.
                 usleep(100_000)
             default: return nil
             }
         }
     }
 
-    /// The user whose process is at the other end, as the kernel says.
+    /// The user of the process at the other end, according to the kernel.
     func peer(_ path: String) throws(DiskError) -> UInt32 {
-        // struct ucred: process, user, group; glibc shows it to those alone who define _GNU_SOURCE.
+        // struct ucred: process, user, group. glibc declares it only with _GNU_SOURCE.
         var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, UInt32.max, UInt32.max)
         var length = socklen_t(MemoryLayout.size(ofValue: credentials))
         guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else {
@@ -45,33 +45,33 @@ final class LocalStream: Sendable {
         return credentials.uid
     }
 
-    /// How long a read waits for the next byte; 0 for ever.
+    /// Limits how long a read waits for the next byte; 0 is no limit.
     func limitReading(toMilliseconds milliseconds: Int) {
         var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
-    /// Ends what waits to read from it, in this process and, with `SHUT_RDWR`, what writes.
+    /// Ends reads that wait in this process; with `SHUT_RDWR` also writes.
     func shutDown(_ how: Int) { shutdown(descriptor, Int32(how)) }
 
-    /// Whether something can be read, the end included, without waiting.
+    /// Whether a read would return at once, with data or at the end.
     var hasInput: Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return poll(&request, 1, 0) > 0
     }
 
-    /// - Returns: how many bytes there were; 0 at the end.
+    /// - Returns: the number of bytes read; 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count >= 0 { return count }
-            // A peer that went away with something unread is as gone as one that closed.
+            // A peer that left data unread is as gone as one that closed.
             if errno == ECONNRESET { return 0 }
             if errno != EINTR { throw DiskError(operation: "read", path: OperatorSocket.name) }
         }
     }
 
-    /// Writes all of it. A peer that is gone is an error, and no signal.
+    /// Writes all bytes. A peer that is gone is an error, not a signal.
     func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
         var rest = bytes
         while !rest.isEmpty {

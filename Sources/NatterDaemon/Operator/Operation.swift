@@ -1,12 +1,12 @@
 internal import NatterLanguage
 internal import NatterWire
 
-/// What one of natterd's own commands wants done on a store, by whichever process has it open.
+/// What one of natterd's own commands wants done on a store, by the process that has the store open.
 enum Operation: Codable, Sendable, Equatable {
     case listUsers
-    /// Those who were ever here, newest first.
+    /// Users who were ever here, newest first.
     case listClients
-    /// - Parameter password: its hash; the password itself stays with the command.
+    /// - Parameter password: the hash. The password itself stays with the command.
     case addUser(name: String, password: String, isAdmin: Bool)
     case setPassword(name: String, password: String)
     case setDisabled(name: String, Bool)
@@ -19,7 +19,7 @@ enum Operation: Codable, Sendable, Equatable {
     case backup(dest: String)
     case check
 
-    /// One word for the service's log.
+    /// For the service log.
     var name: String {
         switch self {
         case .listUsers: "user_list"
@@ -37,36 +37,27 @@ enum Operation: Codable, Sendable, Equatable {
     }
 }
 
-/// What an operation has to say, besides data. The command alone makes words of it.
+/// What an operation reports, besides data. Only the command turns it into words.
 enum OperationReply: Codable, Sendable {
     case user(AdminUserObject)
     case status(ServiceStatus)
     /// Messages that exist and can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
-    case imported(ImportReport)
-    /// How many bytes of how many are done.
+    case imported(ImportCommand.Report)
+    /// How many bytes of how many are copied.
     case progress(bytes: UInt64, total: UInt64)
     case damage(DamageReport)
     case backedUp(BackupCommand.Report)
     case checked(FsckCommand.Report)
 }
 
-/// What an import has done, as `--json` prints it.
-struct ImportReport: Codable, Sendable {
-    let conversation: String
-    let count: UInt64
-    /// The numbers that the messages got; 0 where there was none.
-    let first: UInt64
-    let last: UInt64
-}
-
-/// The two ends of an operation: where its data comes from, and where what it finds goes.
+/// Connects an operation to its command: where its data comes from, and where its results go.
 protocol OperationChannel {
     func reply(_ reply: OperationReply) throws
     /// Bytes for standard output.
     func data(_ bytes: [UInt8]) throws
-    /// What the operation takes; for operations that do.
+    /// Reads the data of an operation that takes some.
     ///
-    /// - Returns: how many bytes there were, 0 at the end.
+    /// - Returns: the number of bytes read; 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }

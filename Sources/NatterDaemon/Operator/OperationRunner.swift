@@ -6,15 +6,15 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Does what an operation asks for, on a store that this process has open: a server's, or a command's own.
+/// Performs operations on a store that this process has open: a server's, or a command's own.
 struct OperationRunner {
     let store: Store
-    /// The user whose command it is.
+    /// The user who runs the command.
     let uid: UInt32
-    /// What there is to say of the server, where one runs in this process.
+    /// The state of the server, if one runs in this process.
     var service: () -> ServiceStatus.Service? = { nil }
 
-    /// How the audit trail names who did it.
+    /// How the audit trail names the user.
     private var actor: String { "operator (uid \(uid))" }
 
     /// - Throws: what `DaemonFailure.explain` knows; what the channel throws.
@@ -39,14 +39,16 @@ struct OperationRunner {
             let status = try ServiceStatus(of: store, server: service())
             try channel.reply(.status(status))
             return status.failure == nil ? .success : .inputOutput
-        case .export(let conversation): return try export(conversation, channel)
+        case .export(let conversation):
+            let exporter = try StoreExporter(conversation, of: store)
+            store.recordAudit(by: actor, "exported", exporter.name)
+            return try ExportCommand.run(exporter, channel)
         case .importing(let conversation, let file):
-            let report = try ImportOperation(file: file).run(conversation, store, channel)
-            try channel.reply(.imported(report))
+            try channel.reply(.imported(try ImportCommand.run(conversation, file: file, store, channel)))
         case .backup(let dest):
             store.recordAudit(by: actor, "backed up", dest)
-            return try BackupCommand.run(store, to: dest, channel)
-        case .check: return try FsckCommand.run(store, channel)
+            return try BackupCommand.run(to: dest, channel) { try store.backup(to: dest, progress: $0, $1) }
+        case .check: return try FsckCommand.run(channel) { try store.check($0) }
         }
         return .success
     }
@@ -68,7 +70,7 @@ struct OperationRunner {
         try channel.reply(.user(AdminUserObject(account)))
     }
 
-    /// Whatever else is kept as a password's hash lets nobody in, but it is no hash of a password.
+    /// Refuses a string that is not a hash of ours. It would let nobody in, but it does not belong in the store.
     private static func hash(_ text: String) throws(CommandFailure) -> PasswordHash {
         guard text.hasPrefix("$argon2id$"), text.utf8.count <= 128, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
         else {
@@ -77,7 +79,7 @@ struct OperationRunner {
         return PasswordHash(stored: text)
     }
 
-    /// Waits for what the store answers.
+    /// Waits for the store's answer.
     private func answer<Value: Sendable>(_ body: (@escaping NatterStore.Completion<Value>) -> Void) throws(StoreError)
         -> Value
     {
@@ -85,32 +87,5 @@ struct OperationRunner {
         body { answer in result.signal { $0 = answer } }
         guard let answer = result.wait(until: { $0 }) else { throw .failed("the store gave no answer") }
         return try answer.get()
-    }
-
-    // MARK: Conversations
-
-    private func export(_ conversation: String, _ channel: some OperationChannel) throws -> ExitCode {
-        let exporter = try StoreExporter(conversation, of: store)
-        store.recordAudit(by: actor, "exported", exporter.name)
-        var isWhole = true
-        var bytes: [UInt8] = []
-        while let piece = try exporter.next() {
-            switch piece {
-            case .messages(let messages):
-                ExportLines.append(messages, to: &bytes)
-                guard bytes.count >= OperatorFrame.chunkBytes else { continue }
-                try channel.data(bytes)
-                bytes.removeAll(keepingCapacity: true)
-            case .damaged(let from, let to, let detail):
-                isWhole = false
-                try channel.data(bytes)
-                bytes.removeAll(keepingCapacity: true)
-                try channel.reply(
-                    .damagedRange(
-                        conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: PhraseParts(detail)))
-            }
-        }
-        try channel.data(bytes)
-        return isWhole ? .success : .inputOutput
     }
 }

@@ -5,22 +5,22 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// What a command of natterd does to have an operation done: by the server, if one has the directory, else on the store
-/// that it opens itself.
+/// Has an operation done for a command: by the server if one runs on the directory, otherwise on a store that the command
+/// opens itself.
 struct OperatorClient {
-    /// How long a command waits for another to let go of the store, or for a server that starts or stops.
+    /// How long a command waits for another one to release the store, or for a server that starts or stops.
     private static let patienceMilliseconds: Int64 = 10_000
     private static let pauseMicroseconds: UInt32 = 20_000
 
     let arguments: Arguments
     let console: Console
-    /// What the operation takes, if it takes something.
+    /// The data of the operation, if it takes some.
     var input: InputFile?
-    /// Makes of a reply what the command prints.
+    /// Prints a reply.
     let present: (OperationReply) throws -> Void
 
-    /// - Parameter alone: does it where no server has the directory; nil to open the store for it.
-    /// - Throws: what went wrong, wherever the operation was done.
+    /// - Parameter alone: performs the operation if no server runs on the directory; nil to open the store for it.
+    /// - Throws: what went wrong, in either process.
     func perform(
         _ operation: Operation, alone: ((any OperationChannel) throws -> ExitCode)? = nil
     ) throws -> ExitCode {
@@ -28,7 +28,7 @@ struct OperatorClient {
         let socket = OperatorSocket(of: directory)
         let deadline = MonotonicClock.now() + OperatorClient.patienceMilliseconds
         while true {
-            // The server first: the lock, taken for a moment, could keep one from starting.
+            // Ask the server first: even a lock that is held for a moment could keep a server from starting.
             if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
             do {
                 if let alone {
@@ -42,14 +42,14 @@ struct OperatorClient {
                 try console.output.flush()
                 return code
             } catch StoreOpenError.locked(let directory) {
-                // Somebody has it and does not answer: another command, or a server that starts or stops.
+                // Another command has the store, or a server that starts or stops.
                 guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
                 usleep(OperatorClient.pauseMicroseconds)
             }
         }
     }
 
-    /// Opens the store for a server. A command that has it is waited for, since it ends soon; another server is not.
+    /// Opens the store for a server. Waits for a command that has it, which ends soon, but not for another server.
     static func waitingForOthers(_ directory: String, _ open: () throws -> Store) throws -> Store {
         let socket = OperatorSocket(of: directory)
         let deadline = MonotonicClock.now() + patienceMilliseconds
@@ -74,7 +74,7 @@ struct OperatorClient {
         do {
             try send(operation, frames)
         } catch let error as DiskError where error.code == .brokenPipe {
-            // It has stopped listening, and may have said why.
+            // The server stopped reading, and may have said why.
         }
         return try receive(frames)
     }
@@ -85,7 +85,7 @@ struct OperatorClient {
         var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
         while true {
             let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
-            // The server has no question to ask: what comes now is how it ended.
+            // The server asks no questions, so what arrives now is how the operation ended.
             if frames.stream.hasInput { return }
             if count == 0 { return try frames.write(.endOfData, []) }
             try frames.write(.data, buffer[..<count])
@@ -98,7 +98,7 @@ struct OperatorClient {
             do { frame = try frames.next() } catch OperatorStreamError.ended {
                 throw CommandFailure(
                     .unavailable, code: "outcome_unknown",
-                    "the server ended before it answered; look whether it was done, and repeat the command if not")
+                    "the server ended before it answered; check whether it was done, and repeat the command if not")
             }
             switch frame.kind {
             case .reply: try present(try WireJSON.decode(OperationReply.self, from: frame.body))
@@ -111,7 +111,7 @@ struct OperatorClient {
     private func end(_ frame: (kind: OperatorFrame.Kind, body: [UInt8])) throws -> ExitCode {
         guard frame.kind == .exit else { throw OperatorClient.otherVersion }
         let exit = try WireJSON.decode(OperatorFrame.Exit.self, from: frame.body)
-        // What was found before it ended comes before what is wrong.
+        // Results come before the error.
         try console.output.flush()
         if let message = exit.message {
             throw CommandFailure(

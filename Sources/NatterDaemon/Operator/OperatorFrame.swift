@@ -2,12 +2,12 @@ internal import NatterLanguage
 internal import NatterSystem
 internal import NatterWire
 
-/// What goes over `DIR/natterd.sock`, in both directions: a kind (one byte), a length (four bytes, little-endian), and so
-/// many bytes, at most 1 MiB. Bodies other than data are JSON objects.
+/// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body of that
+/// length, at most 1 MiB. Bodies other than data are JSON objects.
 ///
-/// The server greets. The command then asks for one operation, and sends the data that the operation takes, with an
-/// `endOfData` behind the last: a connection that ends without it is a command that was killed, and nothing of its data
-/// counts. The server answers with replies and data, and with one exit at the end.
+/// The server greets. The command then requests one operation and sends the operation's data, followed by `endOfData`. A
+/// connection that ends without `endOfData` is a command that was killed, and none of its data counts. The server answers
+/// with replies and data, and at the end with one exit.
 enum OperatorFrame {
     enum Kind: UInt8 {
         case greeting = 0x47
@@ -18,7 +18,7 @@ enum OperatorFrame {
         case exit = 0x58
     }
 
-    /// Changes with each change that an older program would take for another one.
+    /// Raised with each change that an older program would misread.
     static let version = 1
     static let headerBytes = 5
     static let bodyLimit = 1 << 20
@@ -31,7 +31,7 @@ enum OperatorFrame {
 
     struct Exit: Codable {
         var status: Int32
-        /// Set where the operation ended early: one word, and one line.
+        /// Set if the operation failed: one word, and one line.
         var code: String?
         var message: PhraseParts?
 
@@ -41,15 +41,15 @@ enum OperatorFrame {
     }
 }
 
-/// Why a conversation over the socket ended before its end.
+/// Why the exchange over the socket broke off.
 enum OperatorStreamError: Error {
-    /// The other one went away.
+    /// The other side closed the connection.
     case ended
-    /// Something that this version does not know.
+    /// The other side sent something that this version does not know.
     case malformed(String)
 }
 
-/// Frames over one connection. Reading is for one thread, writing too.
+/// Frames over one connection. One thread may read while another one writes.
 final class FrameStream {
     let stream: LocalStream
     private var header = [UInt8](repeating: 0, count: OperatorFrame.headerBytes)
@@ -58,7 +58,7 @@ final class FrameStream {
 
     /// The next frame.
     ///
-    /// - Throws: `OperatorStreamError.ended` also in the middle of one.
+    /// - Throws: `OperatorStreamError.ended`, also in the middle of a frame.
     func next() throws -> (kind: OperatorFrame.Kind, body: [UInt8]) {
         try fill(&header)
         guard let kind = OperatorFrame.Kind(rawValue: header[0]) else {

@@ -6,20 +6,20 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// The server's end of `DIR/natterd.sock`: a thread that accepts, and one for each command that is connected. None of them
-/// is the one that serves HTTP or the one that writes; what a command asks for is put before the store as a request is.
+/// The server's end of `DIR/natterd.sock`: one thread that accepts, and one for each connected command. They use the store
+/// like a request of the HTTP API does, so neither the listener's thread nor the writer's waits for a command.
 final class OperatorService: Sendable {
-    /// Commands at a time; what comes on top is told to come back.
+    /// Commands at a time. Further ones are told to try again.
     private static let commandLimit = 32
-    /// How long a command may take to say what it wants.
+    /// How long a command may take to send its request.
     private static let requestMilliseconds = 10_000
-    /// How long commands in flight may take to end once the server is to stop.
+    /// How long commands in flight may take to end when the server stops.
     private static let stopMilliseconds = 5_000
 
     private struct State {
         var threads: [Int: SystemThread] = [:]
         var streams: [Int: LocalStream] = [:]
-        /// Threads that have ended and are to be joined.
+        /// Threads that have ended and must be joined.
         var ended: [SystemThread] = []
         var nextNumber = 0
         var isStopping = false
@@ -33,7 +33,7 @@ final class OperatorService: Sendable {
     private let state = Monitor(State())
     private let acceptor = Monitor<SystemThread?>(nil)
 
-    /// Makes the socket and begins to answer on it. To be called by the process that has the store open.
+    /// Creates the socket and starts to answer on it. Only for the process that has the store open.
     ///
     /// - Parameter address: where clients reach the server.
     /// - Throws: `OperatorSocketError`, `DiskError`.
@@ -54,7 +54,7 @@ final class OperatorService: Sendable {
         acceptor.signal { $0 = thread }
     }
 
-    /// Takes no more commands, lets those in flight come to an end, and removes the socket.
+    /// Accepts no more commands, lets those in flight end, and removes the socket.
     func stop() {
         state.signal { $0.isStopping = true }
         listener.shutDown(Int(SHUT_RDWR))
@@ -63,7 +63,8 @@ final class OperatorService: Sendable {
             return thread
         }?.join()
         socket.remove()
-        // What still sends its data will not have sent all of it; the rest may finish, but not wait for a reader for ever.
+        // A command that still sends data can't finish, so stop reading. The others may, but must not wait for a reader
+        // for ever.
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
         _ = state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil }
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
@@ -95,7 +96,7 @@ final class OperatorService: Sendable {
                 continue
             }
             do throws(DiskError) {
-                // Its end must not come before it is known here.
+                // The thread must not end before it is registered here.
                 let isKnown = Monitor(false)
                 let thread = try SystemThread(name: "natter-command") { [self] in
                     _ = isKnown.wait { $0 ? true : nil }
@@ -137,7 +138,7 @@ final class OperatorService: Sendable {
                     .exit,
                     json: OperatorFrame.Exit(
                         status: ExitCode.refused.rawValue, code: "not_allowed",
-                        message: "only the server's own user and root may command it"))
+                        message: "only the server's own user and root may use its socket"))
             }
             try frames.write(.greeting, json: OperatorFrame.Greeting(version: OperatorFrame.version))
             stream.limitReading(toMilliseconds: OperatorService.requestMilliseconds)
@@ -146,7 +147,7 @@ final class OperatorService: Sendable {
             let exit = perform(request.kind, request.body, uid, frames)
             try frames.write(.exit, json: exit)
         } catch {
-            // A command that was killed, or said nothing: nobody is there to be told.
+            // A command that was killed or sent nothing: there is nobody to tell.
             events(Event(.debug, "command_ended", [("reason", "\(error)")]))
         }
     }

@@ -1,15 +1,15 @@
 internal import Glibc
 internal import NatterSystem
 
-/// Why there is no talking over the socket of a data directory.
+/// Why the socket of a data directory can't be used.
 enum OperatorSocketError: Error {
-    /// Something that is no socket lies in its place.
+    /// Something that is not a socket has its name.
     case inTheWay(String)
-    /// Who answers there is neither the directory's owner nor root.
+    /// The process that answers belongs to neither the directory's owner nor root.
     case stranger(path: String, uid: UInt32)
 }
 
-/// `DIR/natterd.sock`, by which natterd's own commands reach the server that has the directory.
+/// `DIR/natterd.sock`, through which natterd's own commands reach the server on the directory.
 struct OperatorSocket {
     static let name = "natterd.sock"
     private static let backlog: Int32 = 64
@@ -22,14 +22,14 @@ struct OperatorSocket {
 
     // MARK: The server's end
 
-    /// Makes the socket, mode 0600, in the place of one that a killed server has left. To be called by whoever holds the
-    /// store's lock, so that nobody can be listening there.
+    /// Creates the socket with mode 0600, replacing one that a killed server left. The caller must hold the store's lock, so
+    /// that no server can be listening there.
     ///
     /// - Throws: `OperatorSocketError.inTheWay`, `DiskError`.
     func listen() throws -> LocalStream {
         try removeStale()
         let stream = try LocalStream.make(path)
-        // Before it has a name: there is no moment at which others could connect.
+        // Before it has a name, so that others can't connect at any moment.
         guard fchmod(stream.descriptor, 0o600) == 0 else {
             throw DiskError(operation: "change the mode of", path: path)
         }
@@ -41,7 +41,7 @@ struct OperatorSocket {
         return stream
     }
 
-    /// Takes the socket's name away, if it still is one.
+    /// Removes the socket's name, if it is still a socket.
     func remove() { try? removeStale() }
 
     private func removeStale() throws {
@@ -50,7 +50,7 @@ struct OperatorSocket {
             if errno == ENOENT { return }
             throw DiskError(operation: "look at", path: path)
         }
-        // What somebody put there may be worth something, or lead elsewhere: it is not ours to remove.
+        // Another kind of file may be valuable, or a link elsewhere, so it is not ours to remove.
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw OperatorSocketError.inTheWay(path) }
         guard unlink(path) == 0 else { throw DiskError(operation: "remove", path: path) }
     }
@@ -59,18 +59,18 @@ struct OperatorSocket {
 
     /// Connects to the server.
     ///
-    /// - Returns: nil if none listens there.
-    /// - Throws: `OperatorSocketError.stranger` where another user than the directory's owner does: passwords' hashes and
-    ///   conversations are not for just anybody. `DiskError`.
+    /// - Returns: nil if no server listens there.
+    /// - Throws: `DiskError`; `OperatorSocketError.stranger` if the server belongs to another user than the directory, who
+    ///   must not get password hashes and conversations.
     func connect() throws -> LocalStream? {
         var status = stat()
-        // A link would lead out of the directory, where another's socket may be.
+        // A symbolic link could lead out of the directory, to another user's socket.
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
         let stream = try LocalStream.make(path)
         let code = try withAddress { address, length -> Int32 in
             while true {
                 if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
-                // It goes on by itself, but a local connection is made at once or not at all: ask again.
+                // An interrupted connect continues by itself, but a local one succeeds at once or fails: try again.
                 if errno != EINTR { return errno }
             }
         }
@@ -90,8 +90,8 @@ struct OperatorSocket {
 
     // MARK: The address
 
-    /// Calls `body` with the socket's address. Where the path is longer than an address holds, it goes by way of the
-    /// directory's own descriptor, which `body` finds open.
+    /// Calls `body` with the socket's address. A path that is too long for an address goes through a descriptor of the
+    /// directory, which stays open during `body`.
     private func withAddress<Result>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
     ) throws -> Result {

@@ -5,7 +5,9 @@ public struct Event: Sendable {
 
         public static func < (left: Level, right: Level) -> Bool { left.rawValue < right.rawValue }
 
-        public var name: String { "\(self)" }
+        private static let names = ["debug", "info", "warning", "error"]
+
+        public var name: String { Level.names[rawValue] }
 
         public init?(name: String) {
             guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
