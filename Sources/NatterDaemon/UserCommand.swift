@@ -125,7 +125,7 @@ enum UserCommand {
     // MARK: Lists
 
     private static let list: CommandBody = { arguments, console in
-        try list(.listUsers, ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"], arguments, console) { user in
+        try printAccounts(.listUsers, ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"], arguments, console) { user in
             [
                 user.name, console.output.word(user.admin ? "admin" : "user"),
                 console.output.word(user.disabled ? "disabled" : user.online ? "online" : "offline"),
@@ -135,18 +135,18 @@ enum UserCommand {
     }
 
     fileprivate static let clients: CommandBody = { arguments, console in
-        try list(.listClients, ["LOGIN", "LAST VISIT", "ADDRESS"], arguments, console) { user in
+        try printAccounts(.listClients, ["LOGIN", "LAST VISIT", "ADDRESS"], arguments, console) { user in
             [user.name, time(user.lastSeen, console), user.address ?? ""]
         }
     }
 
     /// Prints accounts: as JSON objects as they come, or as a table.
-    private static func list(
-        _ operation: Operation, _ header: [String], _ arguments: Arguments, _ console: Console,
+    private static func printAccounts(
+        _ operation: Operation, _ header: [Phrase], _ arguments: Arguments, _ console: Console,
         _ cells: @escaping (AdminUserObject) -> [String]
     ) throws -> ExitCode {
         let asJSON = arguments.flag("json")
-        var table = Table(header.map { _ in .left }, header: console.output.isTerminal ? header : nil)
+        var table = Table(header.map { _ in Table.Column.left }, header: console.output.isTerminal ? header : nil)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .user(let user) = reply else { return }
             guard asJSON else { return table.add(cells(user)) }

@@ -31,8 +31,6 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
         description = name
     }
 
-    public var isAddress: Bool { if case .address = form { true } else { false } }
-
     private static func isHostName(_ text: String) -> Bool {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }

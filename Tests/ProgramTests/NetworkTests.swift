@@ -21,7 +21,7 @@ struct NetworkTests {
     }
 
     @Test(
-        "--behind-proxy takes addresses in numbers", arguments: ["localhost", "", "127.0.0.1,", "127.0.0.1:80", "a,b"])
+        "--behind-proxy takes numeric addresses", arguments: ["localhost", "", "127.0.0.1,", "127.0.0.1:80", "a,b"])
     func badProxy(value: String) throws {
         let directory = try TemporaryDirectory()
         let outcome = try Daemon.run(
