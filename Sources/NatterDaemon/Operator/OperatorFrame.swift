@@ -1,5 +1,4 @@
 internal import NatterLanguage
-internal import NatterSystem
 internal import NatterWire
 
 /// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body of that
@@ -84,27 +83,15 @@ final class FrameStream {
         }
     }
 
-    func write(_ kind: OperatorFrame.Kind, _ body: some Collection<UInt8>) throws(DiskError) {
+    func write(_ kind: OperatorFrame.Kind, _ body: some Collection<UInt8>) throws {
         var frame = [kind.rawValue]
         frame.reserveCapacity(OperatorFrame.headerBytes + body.count)
         for shift in stride(from: 0, to: 32, by: 8) { frame.append(UInt8(truncatingIfNeeded: body.count >> shift)) }
         frame += body
-        try frame.withUnsafeBytesTyped { bytes throws(DiskError) in try stream.write(bytes) }
+        try frame.withUnsafeBytes { try stream.write($0) }
     }
 
-    func write(_ kind: OperatorFrame.Kind, json value: some Encodable) throws(DiskError) {
+    func write(_ kind: OperatorFrame.Kind, json value: some Encodable) throws {
         try write(kind, WireJSON.encode(value))
-    }
-}
-
-extension [UInt8] {
-    /// `withUnsafeBytes` that keeps the type of what is thrown.
-    fileprivate func withUnsafeBytesTyped<Failure: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
-    ) throws(Failure) {
-        let result: Result<Void, Failure> = withUnsafeBytes { bytes in
-            do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
-        }
-        try result.get()
     }
 }

@@ -4,7 +4,8 @@ internal import NatterWire
 /// The API: a row for each request, with its method and path, who may ask, what the request says, and what answers it.
 /// `man/natter.openapi.json` lists the same.
 enum Routes {
-    static let all = accounts + messages + people + tokens + administration + service
+    /// Searched in this order, so the most frequent requests come first.
+    static let all = messages + accounts + people + tokens + administration + service
 
     private static let accounts: [Route] = [
         Route("POST", "v1/register", .anyone, .json(RegisterRequest.self), on: .loop, AccountRoutes.register),
