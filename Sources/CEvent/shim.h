@@ -1,6 +1,6 @@
 // libevent 2.1 with its OpenSSL bufferevent, and OpenSSL 3 (Debian 12).
 #pragma once
-// First, because libevent defines _GNU_SOURCE, and the C library's types must be the same here as in Swift's Glibc.
+// This comes first: libevent defines _GNU_SOURCE, and the C library's types must be the same here as in Swift's Glibc.
 #include <features.h>
 #include <event2/event.h>
 #include <event2/buffer.h>

@@ -1,3 +1,3 @@
-// The gettext of glibc itself: nothing is linked. LGPL 2.1.
+// glibc's own gettext, LGPL 2.1. Nothing more is linked.
 #pragma once
 #include <libintl.h>

@@ -1,10 +1,10 @@
-// GnuTLS 3.7 (Debian 12), the library that libmicrohttpd speaks TLS by.
+// GnuTLS 3.7 (Debian 12), which libmicrohttpd uses for TLS.
 #pragma once
 #include <gnutls/gnutls.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 
-/// Frees what the library has allocated; its own `gnutls_free` is a variable.
+/// Frees memory of the library. Its own `gnutls_free` is a variable, which Swift cannot call.
 static inline void natter_gnutls_free(void *memory) { gnutls_free(memory); }
 
 // A macro with a cast, which Swift cannot import.

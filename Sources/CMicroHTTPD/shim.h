@@ -1,5 +1,5 @@
-// GNU libmicrohttpd 0.9.75 (Debian 12), its variadic functions in a form that Swift can call, and the system's means of
-// waiting that Swift's Glibc leaves out.
+// GNU libmicrohttpd 0.9.75 (Debian 12). Wraps its variadic functions for Swift, and adds epoll and eventfd, which Swift's
+// Glibc module lacks.
 #pragma once
 #include <sys/types.h>
 #include <sys/epoll.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <microhttpd.h>
 
-/// Everything that a daemon is told at its start; `context` is the first argument of each callback.
+/// The options of a daemon. Each callback gets `context` as its first argument.
 struct natter_daemon_settings {
     int listening_descriptor;
     unsigned int connection_limit;
@@ -20,14 +20,14 @@ struct natter_daemon_settings {
     void *(*target)(void *context, const char *target, struct MHD_Connection *connection);
     size_t (*unescape)(void *context, struct MHD_Connection *connection, char *text);
     MHD_LogCallback log;
-    /// GnuTLS's words for what TLS may be; NULL to speak none. Each session is given its certificate when it begins.
+    /// GnuTLS's priority string; NULL for no TLS. The callback for new connections gives each session its certificate.
     const char *tls_priorities;
 };
 
-/// The certificate of a session that was given none: there is none, and the handshake fails.
+/// Called for a session without a certificate: the handshake fails.
 static inline int natter_no_certificate(void) { return -1; }
 
-/// Starts a daemon without a thread of its own, on a socket that already listens. NULL if it cannot.
+/// Starts a daemon without its own thread on a listening socket. NULL if that fails.
 static inline struct MHD_Daemon *natter_start_daemon(const struct natter_daemon_settings *s) {
     struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem tls[] = {
@@ -51,13 +51,13 @@ static inline struct MHD_Daemon *natter_start_daemon(const struct natter_daemon_
         MHD_OPTION_END);
 }
 
-/// The descriptor to wait on between two calls of MHD_run; -1 if there is none.
+/// The descriptor to wait for between two calls of MHD_run; -1 if there is none.
 static inline int natter_epoll_descriptor(struct MHD_Daemon *daemon) {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     return info ? info->epoll_fd : -1;
 }
 
-/// What the callback of new connections has put into their socket context.
+/// The socket context, which the callback for new connections has set.
 static inline void *natter_connection_context(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
@@ -69,26 +69,26 @@ static inline int natter_connection_descriptor(struct MHD_Connection *connection
     return info ? info->connect_fd : -1;
 }
 
-/// The connection's session of GnuTLS; NULL if it has none.
+/// The connection's GnuTLS session; NULL without TLS.
 static inline void *natter_connection_tls(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     return info ? info->tls_session : NULL;
 }
 
-/// The other side's address; NULL if it is not known.
+/// The peer's address; NULL if it is unknown.
 static inline const struct sockaddr *natter_connection_address(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     return info ? info->client_addr : NULL;
 }
 
-/// Bytes from the first of the method to the empty line's last; 0 before the head is complete.
+/// The length of the request's head, from the method to the end of the empty line; 0 before the head is complete.
 static inline size_t natter_connection_head_size(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     return info ? info->header_size : 0;
 }
 
-/// Keeps a reply out of chunks; the connection is closed after it.
+/// Sends a reply without chunks. The connection closes after it.
 static inline void natter_response_avoid_chunks(struct MHD_Response *response) {
     MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
 }

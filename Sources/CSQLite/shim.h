@@ -1,4 +1,4 @@
-// SQLite 3.40.1 (Debian 12), public domain; and what Swift cannot call: variadic functions and casts of constants.
+// SQLite 3.40.1 (Debian 12), public domain. Wraps variadic functions and casts of constants, which Swift cannot call.
 #pragma once
 #include <sqlite3.h>
 
