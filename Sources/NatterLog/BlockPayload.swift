@@ -125,7 +125,7 @@ enum BlockPayload {
         guard senders.allSatisfy({ String(validating: $0, as: UTF8.self) != nil }) else {
             throw FormatViolation("a sender is not UTF-8")
         }
-        guard Set(senders).count == senders.count else { throw FormatViolation("a sender is there twice") }
+        guard Set(senders).count == senders.count else { throw FormatViolation("a sender occurs twice") }
 
         let text = try column(Column.text)
         var senderNumbers = ByteReader(try column(Column.senderNumbers))
@@ -185,7 +185,7 @@ enum BlockPayload {
             for index in rows.indices {
                 let seq = header.firstSeq.advanced(by: index).rawValue
                 guard let distance = reader.leb128(), distance < seq else {
-                    throw FormatViolation("what a message is about is out of range")
+                    throw FormatViolation("a message is about a seq that is out of range")
                 }
                 if distance > 0 { rows[index].about = seq - distance }
             }

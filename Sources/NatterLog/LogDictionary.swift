@@ -124,6 +124,8 @@ public struct LogDictionary: Sendable, Equatable {
             bytes = unpacked
         }
         id = header.id
-        guard id == LogDictionary.id(of: bytes) else { throw FormatViolation("a dictionary is not what its id says") }
+        guard id == LogDictionary.id(of: bytes) else {
+            throw FormatViolation("a dictionary's content does not match its id")
+        }
     }
 }

@@ -111,7 +111,7 @@ public struct SegmentHeader: Equatable, Sendable {
     private static func checked(
         _ bytes: UnsafeRawBufferPointer
     ) throws(FormatViolation) -> (bytes: UnsafeRawBufferPointer, major: UInt16) {
-        guard bytes.starts(with: magic) else { throw FormatViolation("this is no natter log") }
+        guard bytes.starts(with: magic) else { throw FormatViolation("this is not a natter log") }
         var fields = HeaderFields(bytes, cutShort: FormatViolation("the file's header is cut short"))
         _ = try fields.bytes(magic.count)
         let major = try fields.integer(UInt16.self)

@@ -157,10 +157,10 @@ public enum PatternError: Error, Equatable, PhraseConvertible {
         switch self {
         case .invalid(let pattern, let offset, let reason):
             "'\(pattern)' is not a regular expression: \(reason), at offset \(offset); see pcre2pattern(3)"
-        case .tooLong(let beginning): "what begins with '\(beginning)' is too long to be looked for"
+        case .tooLong(let beginning): "the pattern that begins with '\(beginning)' is too long"
         case .runaway(let pattern):
-            "'\(pattern)' takes too many steps in one of the messages; repeat less inside of what is repeated itself"
-        case .failed(let pattern, let reason): "cannot look for '\(pattern)': \(reason)"
+            "'\(pattern)' takes too many steps in one of the messages; avoid a repetition inside a repetition"
+        case .failed(let pattern, let reason): "cannot search for '\(pattern)': \(reason)"
         }
     }
 }

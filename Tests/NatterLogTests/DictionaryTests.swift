@@ -76,7 +76,7 @@ struct DictionaryTests {
                 $0[4] = 1
                 $0[8] = 200
             } == "a dictionary does not unpack")
-        #expect(changed { $0[16] ^= 1 } == "a dictionary is not what its id says")
-        #expect(changed { $0 += Array("abcdefgH".utf8) } == "a dictionary is not what its id says")
+        #expect(changed { $0[16] ^= 1 } == "a dictionary's content does not match its id")
+        #expect(changed { $0 += Array("abcdefgH".utf8) } == "a dictionary's content does not match its id")
     }
 }

@@ -154,7 +154,7 @@ struct PayloadTests {
         #expect(valid.with(2, overlong + [1, 0]).violation == "a sender's number is out of range")
         #expect(valid.with(3, overlong + [2, 1]).violation == "the times are cut short")
         #expect(valid.with(4, [1] + overlong + [3]).violation == "a text's length is out of range")
-        #expect(valid.with(8, overlong + [0, 0]).violation == "what a message is about is out of range")
+        #expect(valid.with(8, overlong + [0, 0]).violation == "a message is about a seq that is out of range")
         #expect(valid.with(128, overlong + [0, 0]).violation == "the commits are cut short")
         var raw = valid.raw
         raw.replaceSubrange(1...1, with: [0x85, 0x00])
@@ -174,7 +174,7 @@ struct PayloadTests {
         #expect(valid.with(1, [1, 65, 1, 66, 1, 67]).violation == "a column is longer than its messages")
         #expect(valid.with(1, [1, 65, 1, 66, 1, 67, 1, 68]).violation == "the senders are malformed")
         #expect(valid.with(1, [1, 65, 3, 66, 67]).violation == "the senders are malformed")
-        #expect(valid.with(1, [1, 65, 1, 65]).violation == "a sender is there twice")
+        #expect(valid.with(1, [1, 65, 1, 65]).violation == "a sender occurs twice")
         #expect(valid.with(1, [1, 65, 2, 0xC3, 0x28]).violation == "a sender is not UTF-8")
         #expect(valid.with(1, [1, 0xFF, 1, 66]).violation == "a sender is not UTF-8")
     }
@@ -229,8 +229,8 @@ struct PayloadTests {
     @Test("say that a message is about an earlier one")
     func abouts() {
         #expect(valid.with(8, [9, 10, 11]).violation == nil)
-        #expect(valid.with(8, [10, 0, 0]).violation == "what a message is about is out of range")
-        #expect(valid.with(8, [0, 0, 12]).violation == "what a message is about is out of range")
+        #expect(valid.with(8, [10, 0, 0]).violation == "a message is about a seq that is out of range")
+        #expect(valid.with(8, [0, 0, 12]).violation == "a message is about a seq that is out of range")
     }
 
     @Test("hold commits that rise to the header's")

@@ -112,7 +112,7 @@ struct SegmentTests {
             Array(String(decoding: bytes, as: UTF8.self).utf8), [0xEF, 0xBB, 0xBF] + bytes,
             Array(String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) })).utf8),
         ]
-        for copy in copies { #expect(error(copy) == damaged("this is no natter log")) }
+        for copy in copies { #expect(error(copy) == damaged("this is not a natter log")) }
     }
 
     @Test("has a name made of its conversation and its first seq")
