@@ -137,6 +137,12 @@ let testTargets = [
     tests("NatterLogTests", of: basics + ["NatterCrypto", "NatterLog", "TestSupport", "SystemSupport"]),
     tests("NatterSearchTests", of: basics + ["NatterSQLite", "NatterSearch", "TestSupport"]),
     tests(
+        "NatterArchiveTests",
+        of: basics + [
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "TestSupport",
+            "SystemSupport",
+        ]),
+    tests(
         "NatterStoreTests",
         of: basics + [
             "NatterCrypto", "NatterLog", "NatterSQLite", "NatterArchive", "NatterStore", "TestSupport", "SystemSupport",

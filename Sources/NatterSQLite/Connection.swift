@@ -179,6 +179,7 @@ public final class Connection {
 
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
+
     /// Checkpoints: moves the write-ahead log's content into the database file.
     ///
     /// - Parameter truncating: also wait for readers and truncate the log.

@@ -60,7 +60,6 @@ public struct Statement: ~Copyable {
     public borrowing func int(_ column: Int) -> Int { Int(clamping: int64(column)) }
     /// Numbers that we store as the bits of an Int64.
     public borrowing func uint64(_ column: Int) -> UInt64 { UInt64(bitPattern: int64(column)) }
-    public borrowing func double(_ column: Int) -> Double { sqlite3_column_double(handle, Int32(column)) }
     public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
     public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
 

@@ -72,6 +72,11 @@ public final class SearchIndex {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
 
+    /// Checkpoints the write-ahead log. A large one makes the next opening slow.
+    public func checkpoint(truncating: Bool = false) throws {
+        try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
+    }
+
     /// Runs `body` on one state of the index, whatever is written meanwhile, so that a search and the coverage it relies on
     /// agree. Keep it short: no checkpoint can pass it.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
@@ -147,19 +152,5 @@ extension SearchIndex {
         }
         let hits = try connection.statement(SearchIndex.hits)
         hits.reset()
-    }
-}
-
-extension SearchIndex {
-    /// Joins all parts. That takes time and, until the next checkpoint, as much room again.
-    public func optimize() throws {
-        try SearchIndexError.translate {
-            try connection.execute("INSERT INTO posting(posting) VALUES('optimize')")
-        }
-    }
-
-    /// Checkpoints the write-ahead log. A large one makes the next opening slow.
-    public func checkpoint(truncating: Bool = false) throws {
-        try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
     }
 }

@@ -41,12 +41,4 @@ public final class SearchScan {
         while try hits.step() { places.append(hits.int(0)) }
         return places
     }
-
-    /// The same with strings.
-    public func matches(_ texts: [String]) throws -> [Int] {
-        try matches(count: texts.count) { place, body in
-            var text = texts[place]
-            try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
-        }
-    }
 }

@@ -73,6 +73,9 @@ extension SearchIndex {
         return try changes() - before >= 2
     }
 
+    /// Joins all parts of the index.
+    func optimize() throws { try connection.execute("INSERT INTO posting(posting) VALUES('optimize')") }
+
     /// Reads and checks the whole file. Only for an index that is open for writing.
     ///
     /// - Throws: `corrupt`.
@@ -91,6 +94,16 @@ extension SearchIndex {
             guard try ranges.step(), ranges.int(0) == 0 else {
                 throw SQLiteError(reason: .corrupt, message: "ranges with holes", path: path)
             }
+        }
+    }
+}
+
+extension SearchScan {
+    /// The indices of the texts that match, highest first.
+    func matches(_ texts: [String]) throws -> [Int] {
+        try matches(count: texts.count) { place, body in
+            var text = texts[place]
+            try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
         }
     }
 }

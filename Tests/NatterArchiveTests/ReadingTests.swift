@@ -1,0 +1,195 @@
+import NatterArchive
+import NatterCrypto
+import NatterLog
+import NatterModel
+import NatterSearch
+import TestSupport
+import Testing
+
+/// What a walk has visited.
+private struct Visited {
+    var messages: [Message] = []
+    var absent: [ClosedRange<Seq>] = []
+    var damaged: [ClosedRange<Seq>] = []
+
+    init(_ walk: ((LogPiece) throws -> Bool) throws -> Void) throws {
+        var visited = (messages: [Message](), absent: [ClosedRange<Seq>](), damaged: [ClosedRange<Seq>]())
+        try walk { piece in
+            switch piece {
+            case .messages(let run): visited.messages += run.messages()
+            case .missing(_, let seqs, .notStored): visited.absent.append(seqs)
+            case .missing(_, let seqs, .damaged): visited.damaged.append(seqs)
+            }
+            return true
+        }
+        (messages, absent, damaged) = visited
+    }
+}
+
+@Suite("reading a log of sealed blocks, gaps, damage and a tail")
+struct ReadingTests {
+    private func filter(for log: TestLog, _ random: inout SeededGenerator) -> MessageFilter {
+        let head = log.reader.log.head.rawValue
+        var filter = MessageFilter()
+        if Bool.random(using: &random) { filter.after = Seq(UInt64.random(in: 0...head, using: &random)) }
+        if Bool.random(using: &random) { filter.before = Seq(UInt64.random(in: 1...head + 5, using: &random)) }
+        if random.once(in: 3) { filter.since = log.messages.randomElement(using: &random)?.time }
+        if random.once(in: 3) { filter.until = log.messages.randomElement(using: &random)?.time }
+        if random.once(in: 3) { filter.sender = "bob" }
+        if random.once(in: 3) { filter.excludedSender = "alice" }
+        return filter
+    }
+
+    private func wants(_ filter: MessageFilter, _ message: Message) -> Bool {
+        message.seq > filter.after && message.seq < filter.before ?? Seq(.max)
+            && message.time >= filter.since ?? message.time && (filter.until.map { message.time < $0 } ?? true)
+            && message.sender == filter.sender ?? message.sender && message.sender != filter.excludedSender
+    }
+
+    @Test("walks give what a plain filter of all messages gives, and all that is missing", arguments: seeds(1...12))
+    func walks(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let log = try TestLog(1, in: archive, &random)
+        let reader = log.reader
+        for _ in 0..<12 {
+            // Given some filter
+            let filter = filter(for: log, &random)
+            let limit = [0, 1, 7, 300, .max].randomElement(using: &random) ?? .max
+            let expected = log.messages.filter { wants(filter, $0) }
+            let seqs = (first: filter.after.next, last: filter.last(reader.log.head))
+            func clipped(_ runs: [ClosedRange<Seq>]) -> [ClosedRange<Seq>] {
+                runs.filter { $0.upperBound >= seqs.first && $0.lowerBound <= seqs.last }
+                    .map { max($0.lowerBound, seqs.first)...min($0.upperBound, seqs.last) }
+            }
+            let absent = seqs.first <= seqs.last ? clipped(log.absent) : []
+            // A damaged block whose times the filter does not want is passed over unread.
+            let damaged =
+                seqs.first <= seqs.last
+                ? clipped(
+                    log.damaged.filter { filter.mayMatch(low: $0.lowTime, high: $0.highTime) }.map(\.seqs)) : []
+            // When the log is walked through, then each message comes in order
+            let forward = try Visited { try reader.forward(filter, visit: $0) }
+            #expect(forward.messages == expected)
+            #expect(forward.absent == absent)
+            #expect(forward.damaged == damaged)
+            let backward = try Visited { try reader.backward(filter, visit: $0) }
+            #expect(backward.messages == expected.reversed())
+            #expect(backward.absent == absent.reversed())
+            #expect(backward.damaged == damaged.reversed())
+            // and a limit ends the walk
+            #expect(
+                try Visited { try reader.forward(filter, limit: limit, visit: $0) }.messages
+                    == Array(expected.prefix(limit)))
+            #expect(
+                try Visited { try reader.backward(filter, limit: limit, visit: $0) }.messages
+                    == Array(expected.reversed().prefix(limit)))
+            // and the newest can be found first
+            var newest = filter
+            newest.after = try reader.start(ofNewest: limit, filter)
+            #expect(try Visited { try reader.forward(newest, visit: $0) }.messages == Array(expected.suffix(limit)))
+            // and a walk with a small budget continues where it ended
+            let budget = ReadBudget(blocks: 1, passedOver: 1)
+            var (rest, pages) = (filter, [Message]())
+            while true {
+                var scanned = Seq.zero
+                pages += try Visited { scanned = try reader.forward(rest, limit: 5, budget: budget, visit: $0) }
+                    .messages
+                guard scanned > rest.after else { break }
+                rest.after = scanned
+            }
+            #expect(pages == expected)
+            (rest, pages) = (filter, [])
+            while true {
+                var scanned = Seq.zero
+                pages += try Visited { scanned = try reader.backward(rest, limit: 5, budget: budget, visit: $0) }
+                    .messages
+                guard scanned != rest.before else { break }
+                rest.before = scanned
+            }
+            #expect(pages == expected.reversed())
+        }
+    }
+
+    @Test("a merge gives all conversations by time, either way", arguments: seeds(1...6))
+    func merge(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let logs = try (1...4).map { try TestLog($0, in: archive, &random) }
+        let keyed = logs.flatMap { zip($0.keys, $0.messages) }.sorted {
+            ($0.0, $0.1.conversationID, $0.1.seq) < ($1.0, $1.1.conversationID, $1.1.seq)
+        }
+        let expected = keyed.map(\.1)
+        let merge = LogMerge(logs.map(\.reader), MessageFilter())
+        let forward = try Visited { try merge.walk(visit: $0) }
+        #expect(forward.messages == expected)
+        #expect(forward.absent.count == logs.reduce(0) { $0 + $1.absent.count })
+        #expect(forward.damaged.count == logs.reduce(0) { $0 + $1.damaged.count })
+        #expect(try Visited { try merge.walk(isNewestFirst: true, visit: $0) }.messages == expected.reversed())
+        for limit in [0, 1, 20, 333] {
+            #expect(
+                try Visited { try merge.walk(isNewestFirst: true, limit: limit, visit: $0) }.messages
+                    == Array(expected.reversed().prefix(limit)))
+            let starts = try merge.starts(ofNewest: limit)
+            #expect(try Visited { try merge.walk(after: starts, visit: $0) }.messages == Array(expected.suffix(limit)))
+        }
+    }
+
+    @Test("the chain at a seq is known if its message, or the one after it, can be read", arguments: seeds(1...6))
+    func hashes(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let log = try TestLog(1, in: archive, &random)
+        let head = log.reader.log.head
+        let readable = Set(log.messages.map(\.seq))
+        for (place, hash) in log.chain.enumerated() {
+            let seq = Seq(UInt64(place))
+            let isKnown = seq == .zero || readable.contains(seq) || log.starts.contains(seq.next)
+            let expected = seq == head ? log.reader.log.hash : isKnown ? hash : nil
+            #expect(try log.reader.hash(at: seq) == expected)
+            let cursor = MessageCursor(conversation: log.reader.log.id, seq: seq, hashPrefix: hash.prefix)
+            #expect(try log.reader.standing(of: cursor) == (expected == nil ? .unknown(seq) : .good(seq)))
+        }
+        #expect(try log.reader.hash(at: head.next) == nil)
+    }
+
+    @Test("the feed indexes texts alone, and damage either takes its numbers or ends it", arguments: seeds(1...6))
+    func feed(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let log = try TestLog(1, in: archive, &random)
+        let (reader, head) = (log.reader, log.reader.log.head)
+        let query = try SearchQuery("word")
+        let expected = Array(log.messages.filter { $0.kind == .text }.map(\.seq).reversed())
+        // When an index is fed in steps, then it finds the texts
+        let index = try SearchIndex.openForWriting(path: archive.directory("search.db"))
+        var next = Seq(1)
+        while next <= head {
+            try index.write { writer in
+                next = try SearchFeed.add(reader, from: next, through: head, limit: 50, skipsDamage: true, to: writer)
+                    .next
+            }
+        }
+        var found: [Seq] = []
+        try index.search(query, in: reader.log.id) { hit in
+            found.append(hit.seq)
+            return .next
+        }
+        #expect(found == expected)
+        #expect(try index.indexedUpTo(reader.log.id) == head)
+        // as a scan does
+        var scanned: [Seq] = []
+        try SearchScan(query).scan(reader, Seq(1)...head) { run in
+            scanned += run.messages().map(\.seq)
+            return true
+        }
+        #expect(scanned == expected)
+        // and one that stops at damage stops before it
+        let strict = try SearchIndex.openForWriting(path: archive.directory("strict.db"))
+        try strict.write { writer in
+            let reached = try SearchFeed.add(
+                reader, from: Seq(1), through: head, limit: .max, skipsDamage: false, to: writer)
+            #expect(reached == log.damaged.first?.seqs.lowerBound.previous ?? head)
+        }
+    }
+}
