@@ -54,7 +54,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     var dictionary = LogDictionary.none
     for frame in whole.frames {
         switch frame.kind {
-        case .line: _ = try? SyncLine(frame.payload)
+        case .line: _ = try? SyncItem(line: frame.payload)
         case .dictionary:
             if let read = try? frame.payload.withUnsafeBytes({ try LogDictionary(decoding: $0) }) {
                 require(read.bytes.count <= LogDictionary.maximumBytes, "a dictionary is too long")

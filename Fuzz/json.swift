@@ -43,7 +43,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     case 9: _ = tryOut(UserObject.self, bytes)
     case 10: _ = tryOut(SyncGone.self, bytes)
     case 11: _ = tryOut(SyncDamage.self, bytes)
-    case 12: _ = try? SyncLine(bytes)
+    case 12: _ = try? SyncItem(line: bytes)
     case 13:
         let message = tryOut(MessageObject.self, bytes)
         sameWriters(message)

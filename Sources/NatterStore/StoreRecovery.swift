@@ -53,7 +53,7 @@ struct StoreRecovery {
         var row = row
         do {
             let segment = try Segment.open(at: path, on: store.disk, mode: .readWrite)
-            try adopt(segment, &row, conversation, isRecorded: true)
+            try adopt(segment, row, conversation, isRecorded: true)
         } catch let error as LogError {
             store.report("\(error); the file is left as it is")
             row.isClosed = true
@@ -61,55 +61,41 @@ struct StoreRecovery {
         }
     }
 
-    /// Adopts the valid blocks behind what is recorded of a file, and deals with what follows them.
+    /// Adopts the valid blocks behind the recorded end of a file, and deals with what follows them.
     ///
-    /// - Parameter isRecorded: whether the index had the file already, so that its beginning is durable.
+    /// - Parameter isRecorded: the index had the file already, so that its beginning is durable.
     private func adopt(
-        _ segment: Segment, _ row: inout SegmentRow, _ conversation: ConversationState, isRecorded: Bool
+        _ segment: Segment, _ recorded: SegmentRow, _ conversation: ConversationState, isRecorded: Bool
     ) throws {
-        let offset = row.size
-        var rows: [BlockRow] = []
-        var hash = conversation.sealedHash
         var content = SealedContent()
-        var isForeign = false
-        let end = try segment.scan(
-            from: offset, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
-        ) { place, block in
-            // All of it must be readable before the journal's copy may go.
-            guard let records = try? block.verify(with: segment.dictionary),
-                HashChain.agree(records, journal[conversation.identity.number] ?? [])
-            else {
-                isForeign = true
-                return false
-            }
-            rows.append(BlockRow(place.header, at: place.offset, in: row))
-            hash = place.header.hashAfter
-            row.size = place.end
+        let acknowledged = journal[conversation.identity.number] ?? []
+        let found = try recovery(conversation).adopt(
+            segment, recorded, isRecorded: isRecorded, seq: conversation.sealedSeq.next, hash: conversation.sealedHash
+        ) { _, records in
+            guard HashChain.agree(records, acknowledged) else { return false }
             content.add(records)
             return true
         }
-        // The journal's copy goes for it; and what is only begun is written behind.
-        if !isRecorded || !rows.isEmpty {
-            try store.disk.makeDurable(segment.path, (isRecorded ? offset : 0)..<row.size)
-        }
-        if let last = rows.last {
-            let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: rows, hashAfter: hash)
-            for block in rows { try ArchiveRows.insert(block, on: connection) }
+        var row = found.row
+        if let last = found.blocks.last, let hash = found.hashAfter {
+            let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: found.blocks, hashAfter: hash)
+            for block in found.blocks { try ArchiveRows.insert(block, on: connection) }
             try Store.recordSealed(written, content, on: connection)
             conversation.lastServerTime = max(conversation.lastServerTime, content.serverTime ?? .zero)
             conversation.noteSealed(content)
             conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
-            store.report("adopted messages \(rows[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
+            store.report("adopted messages \(found.blocks[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
         }
-        switch end {
-        case .clean where isForeign:
+        switch found.end {
+        case .clean where found.isForeign:
             store.report(
                 "'\(segment.path)' has other messages at byte \(row.size) than were acknowledged; it is left as it is")
             row.isClosed = true
         case .clean: break
         case .torn(let offset, let length): try quarantine(segment, offset: offset, length: length)
-        // A loss of power may leave any sectors of a write, not only the first. What was written there is still pending.
-        case .damaged(let offset, let length, _) where isPending(conversation.sealedSeq.next, conversation):
+        // A loss of power may leave any sectors of a write, not only the first ones. If the journal has the next message, these
+        // bytes are such a write.
+        case .damaged(let offset, let length, _) where acknowledged.contains { $0.seq == conversation.sealedSeq.next }:
             try quarantine(segment, offset: offset, length: length)
         case .damaged(let offset, let length, let reason):
             store.report(
@@ -121,9 +107,9 @@ struct StoreRecovery {
         try ArchiveRows.put(row, on: connection)
     }
 
-    /// Whether the journal has this message.
-    private func isPending(_ seq: Seq, _ conversation: ConversationState) -> Bool {
-        journal[conversation.identity.number]?.contains { $0.seq == seq } ?? false
+    private func recovery(_ conversation: ConversationState) -> LogRecovery {
+        LogRecovery(
+            directory: store.directory, store: store.id, conversation: conversation.identity.id, disk: store.disk)
     }
 
     /// Moves the torn end of a file to `quarantine/`.
@@ -177,19 +163,14 @@ struct StoreRecovery {
 
     private func adoptFile(_ path: String, _ conversation: ConversationState) throws {
         do {
-            let segment = try Segment.open(at: path, on: store.disk, mode: .readWrite)
-            guard segment.header.store == store.id, segment.header.conversation == conversation.identity.id,
-                segment.header.firstSeq == conversation.sealedSeq.next,
-                segment.header.hashBefore == conversation.sealedHash,
-                let generation = StoreRecovery.generation(path)
-            else {
+            let found = try recovery(conversation).openUnrecorded(
+                path, generation: StoreRecovery.generation(path), seq: conversation.sealedSeq.next,
+                hash: conversation.sealedHash, number: conversation.identity.number)
+            guard let (segment, row) = found else {
                 return store.report("the log '\(path)' does not follow what the index knows; it is left as it is")
             }
-            var row = SegmentRow(
-                conversation: conversation.identity.number, firstSeq: segment.header.firstSeq, generation: generation,
-                size: segment.bodyOffset, dictionary: segment.dictionary.id, isClosed: false)
             try ArchiveRows.put(segment.dictionary, on: connection)
-            try adopt(segment, &row, conversation, isRecorded: false)
+            try adopt(segment, row, conversation, isRecorded: false)
         } catch let error as LogError {
             if case .damaged = error, try isBegun(path, conversation) { return try setAside(path, conversation) }
             store.report("\(error); the file is left as it is")

@@ -1,5 +1,5 @@
-public import NatterHTTP
 public import NatterCrypto
+public import NatterHTTP
 internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
@@ -196,5 +196,17 @@ public final class ServerAPI {
                 .notReached("cannot reach '\(address)': a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
+    }
+}
+
+/// What a server answers to a message that it took.
+public struct SentMessage: Sendable {
+    /// The message, in JSON.
+    public let object: [UInt8]
+    /// Whether it is a personal one whose recipient is not online.
+    public let isRecipientAway: Bool
+
+    public init(object: [UInt8], isRecipientAway: Bool = false) {
+        (self.object, self.isRecipientAway) = (object, isRecipientAway)
     }
 }

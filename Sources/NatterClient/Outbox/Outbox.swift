@@ -1,5 +1,7 @@
-internal import NatterSQLite
+public import NatterCrypto
+public import NatterLanguage
 public import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 public import NatterWire
 
@@ -269,5 +271,112 @@ extension OutboxEntry {
         queued = Timestamp(milliseconds: row.int64(1))
         request = SendRequest(conversation: row.text(2), text: row.text(4), id: row.text(3))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
+    }
+}
+
+/// A message that has not been sent yet.
+public struct OutboxEntry: Sendable {
+    public enum State: Sendable, Equatable {
+        /// To be sent as soon as the server is reached and all before it are.
+        case waiting
+        /// The server won't have it: it is parked until somebody decides, and nothing waits behind it.
+        case refused(code: String, reason: String)
+    }
+
+    /// Its place in the order, counted from 1, never used twice.
+    public let number: Int64
+    public let queued: Timestamp
+    /// With an id.
+    public let request: SendRequest
+    public let state: State
+}
+
+/// An entry as `--json` shows it.
+public struct OutboxObject: Encodable, Sendable {
+    private struct Reason: Encodable {
+        let code: String
+        let message: String
+    }
+
+    private let entry: OutboxEntry
+
+    public init(_ entry: OutboxEntry) { self.entry = entry }
+
+    private enum CodingKeys: String, CodingKey { case number, id, conversation, text, queued, state, error }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(entry.number, forKey: .number)
+        try container.encodeIfPresent(entry.request.id, forKey: .id)
+        try container.encode(entry.request.conversation, forKey: .conversation)
+        try container.encode(entry.request.text, forKey: .text)
+        try container.encode(entry.queued.rfc3339, forKey: .queued)
+        switch entry.state {
+        case .waiting: try container.encode("waiting", forKey: .state)
+        case .refused(let code, let reason):
+            try container.encode("refused", forKey: .state)
+            try container.encode(Reason(code: code, message: reason), forKey: .error)
+        }
+    }
+}
+
+/// Why the outbox did not do what it was asked for.
+public enum OutboxError: Error, Equatable, PhraseConvertible {
+    /// Another process is at work on it for longer than it should take.
+    case locked(path: String)
+    /// The disk is full; nothing was changed.
+    case full(Phrase)
+    /// The disk or the database failed.
+    case storage(Phrase)
+    /// An id that waits there already, with other content.
+    case idReused(String)
+    /// Neither a number nor an id of anything that is there.
+    case noEntry(String)
+
+    public var phrase: Phrase {
+        switch self {
+        case .locked(let path): "another natter is using '\(path)'; try again later"
+        case .full(let what), .storage(let what): what
+        case .idReused(let id):
+            "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
+        case .noEntry(let what): "nothing in the outbox is called '\(what)'; 'natter outbox ls' lists what waits"
+        }
+    }
+
+    /// Brings what the rooms below throw into this type.
+    init(_ error: any Error) {
+        self =
+            switch error {
+            case let error as OutboxError: error
+            case let error as DiskError where error.isFull: .full("\(error)")
+            case let error as SQLiteError where error.reason == .full: .full("\(error)")
+            case let error as SQLiteError where error.reason == .busy: .locked(path: error.path)
+            default: .storage(Phrase(describing: error))
+            }
+    }
+}
+
+/// Where the messages wait that one account, or one token, has to send: `HOME/outbox/…/`. What one login has queued is
+/// never sent by another.
+public struct OutboxLocation: Sendable, Equatable {
+    public let directory: String
+
+    var databasePath: String { directory + "/outbox.db" }
+    /// Held around each change of the database, never while waiting for the network.
+    var lockPath: String { directory + "/outbox.lock" }
+    /// Held by the one process that delivers, so that what waits goes out in order.
+    var deliveryLockPath: String { directory + "/delivery.lock" }
+}
+
+extension ClientHome {
+    /// The outbox of a user of a store. As with the replica, a new address of the store leads to the same one.
+    public func outbox(store: StoreID, user: String) -> OutboxLocation {
+        let replica = replica(store: store, user: user)
+        return OutboxLocation(directory: "\(path)/outbox/\(replica.directoryName)")
+    }
+
+    /// The outbox of a token that was given as a file: whose it is need not be known, and what it may do is its own.
+    public func outbox(of token: Token) -> OutboxLocation {
+        OutboxLocation(directory: "\(path)/outbox/token-\(tokenAccount(token).fingerprint)")
     }
 }

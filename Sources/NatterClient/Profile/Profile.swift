@@ -1,7 +1,8 @@
 internal import Glibc
 public import NatterCrypto
-internal import NatterLanguage
-internal import NatterModel
+internal import NatterHTTP
+public import NatterLanguage
+public import NatterModel
 internal import NatterSystem
 
 /// One of the accounts that a home keeps: `account` says where and who, `token` holds the session.
@@ -135,5 +136,80 @@ public struct Profile: Sendable {
             throw ProfileError.malformed(path: path, problem: "holds no token")
         }
         return token
+    }
+}
+
+/// Where a profile's server is, and as whom.
+public struct Account: Equatable, Sendable {
+    /// The address, as `ServerAddress` writes it.
+    public var server: String
+    /// nil once it has logged out.
+    public var name: String?
+    /// The server's store when it logged in; what a replica belongs to, together with the name.
+    public var store: StoreID?
+
+    public init(server: String, name: String?, store: StoreID?) {
+        (self.server, self.name, self.store) = (server, name, store)
+    }
+
+    /// The file: a line `key=value` for each field that is there.
+    var text: String {
+        var text = "server=\(server)\n"
+        if let name { text += "name=\(name)\n" }
+        if let store { text += "store=\(store)\n" }
+        return text
+    }
+
+    /// nil where a line has another form or the server is missing. Keys that are not known are skipped, so that an
+    /// older natter can read what a newer one wrote.
+    init?(parsing bytes: [UInt8]) {
+        var server: String?
+        var start = 0
+        while start < bytes.count {
+            // By hand: to split strings costs a start of the program more than to read the file.
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+            let line = bytes[start..<end]
+            start = end + 1
+            if line.isEmpty { continue }
+            guard let equals = line.firstIndex(of: UInt8(ascii: "=")),
+                let value = String(validating: line[(equals + 1)...], as: UTF8.self)
+            else { return nil }
+            switch String(decoding: line[..<equals], as: UTF8.self) {
+            case "server": server = value
+            case "name": name = value
+            case "store":
+                guard let id = StoreID(hex: value) else { return nil }
+                store = id
+            default: break
+            }
+        }
+        guard let server else { return nil }
+        self.server = server
+    }
+}
+
+/// Why what a home keeps of an account can't be used.
+public enum ProfileError: Error, Equatable, PhraseConvertible {
+    case notLoggedIn(profile: String)
+    /// A token, or its account, that others could have read or changed.
+    case unsafe(path: String, problem: Phrase, remedy: Phrase)
+    case badName(String)
+    case malformed(path: String, problem: Phrase)
+    /// Another command holds the profile for longer than one that goes well.
+    case locked(path: String)
+
+    public var phrase: Phrase {
+        switch self {
+        case .notLoggedIn(let profile):
+            return profile == Profile.defaultName
+                ? "not logged in; use 'natter login NAME', or 'natter register NAME' for a new account"
+                : "not logged in in the profile '\(profile)'; use 'natter login NAME', or 'natter register NAME' for a new "
+                    + "account"
+        case .unsafe(let path, let problem, let remedy): return "'\(path)' \(problem); \(remedy)"
+        case .badName(let name):
+            return "'\(name)' cannot be the name of a profile; use 1 to 64 letters, digits, '.', '_' and '-'"
+        case .malformed(let path, let problem): return "'\(path)' \(problem); use 'natter login NAME' again"
+        case .locked(let path): return "'\(path)' is held by another command; try again"
+        }
     }
 }

@@ -26,6 +26,11 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Runs `body` and turns what it throws into this type.
+    static func translate<Result>(_ body: () throws -> Result) throws(ReplicaError) -> Result {
+        do { return try body() } catch { throw ReplicaError(error) }
+    }
+
     /// Converts the errors of the rooms below.
     init(_ error: any Error) {
         switch error {

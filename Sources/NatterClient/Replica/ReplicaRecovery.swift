@@ -1,64 +1,61 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// Brings a conversation's log files and the database into step after a process was killed between writing the one and the
-/// other. Valid next blocks are adopted, everything else is moved to `quarantine/`: nothing that might be a message is lost.
+/// Brings one conversation's log files and the database into step after a process was killed between writing the files and
+/// recording them.
 ///
-/// Only what lies behind the recorded end is looked at, never the history.
+/// Recovery looks only behind the recorded end, never at the history. It adopts valid next blocks and moves everything else to
+/// `quarantine/`, so that nothing that might be a message is lost.
 struct ReplicaRecovery {
-    let session: ReplicaSession
-    let conversation: WritableConversation
+    private let session: ReplicaSession
+    private let conversation: ConversationChange
+    private let log: LogRecovery
 
-    private var disk: any Disk { session.disk }
+    init(session: ReplicaSession, conversation: ConversationChange) {
+        (self.session, self.conversation) = (session, conversation)
+        log = LogRecovery(
+            directory: session.location.directory, store: session.location.store, conversation: conversation.id,
+            disk: session.disk)
+    }
 
     func run() throws {
-        if var row = conversation.lastSegment, !row.isClosed {
-            let path = session.location.directory + "/" + row.name(of: conversation.id)
-            if let found = try disk.information(path), found.isRegular, found.size >= row.size {
-                if found.size > row.size { try adopt(path, row, dictionary: nil) }
-            } else {
-                // Missing or too short is damage like any other; nothing is appended to it.
-                row.isClosed = true
-                conversation.lastSegment = row
-                conversation.segmentUpdates.append(row)
-            }
-        }
+        try recoverLastSegment()
         // Files that were begun and never recorded.
         var generation = 0
-        var attempts = 0
-        while attempts < 0xFFFF {
-            attempts += 1
-            let firstSeq = conversation.sealedSeq.next
-            let name = Segment.name(of: conversation.id, firstSeq: firstSeq, generation: generation)
+        for _ in 0..<0xFFFF {
+            let seq = conversation.sealedSeq.next
+            let name = Segment.name(of: conversation.id, firstSeq: seq, generation: generation)
             let path = session.location.directory + "/" + name
-            guard try disk.information(path) != nil else { return }
-            if try isRecorded(firstSeq, generation) {
+            guard try session.disk.information(path) != nil else { return }
+            if try isRecorded(seq, generation) {
                 generation += 1
                 continue
             }
-            let former = conversation.sealedSeq
-            guard let segment = try? Segment.open(at: path, on: disk, mode: .readWrite),
-                segment.header.store == session.location.store, segment.header.conversation == conversation.id,
-                segment.header.firstSeq == firstSeq,
-                segment.header.hashBefore == conversation.sealedHash ?? segment.header.hashBefore
-            else {
-                try quarantine(file: path)
-                continue
-            }
-            let row = SegmentRow(
-                conversation: conversation.number, firstSeq: firstSeq, generation: generation,
-                size: segment.bodyOffset, dictionary: segment.dictionary.id, isClosed: false)
-            try adopt(path, row, dictionary: segment.dictionary)
-            if conversation.sealedSeq == former {
-                try quarantine(file: path)
-            } else {
+            let found = try? log.openUnrecorded(
+                path, generation: generation, seq: seq, hash: conversation.sealedHash, number: conversation.number)
+            if let (segment, row) = found ?? nil, try adopt(segment, row, isRecorded: false) {
                 generation = 0
+            } else {
+                _ = try log.quarantine.move(path, label: "\(conversation.id)")
             }
         }
+    }
+
+    private func recoverLastSegment() throws {
+        guard var row = conversation.lastSegment, !row.isClosed else { return }
+        let path = session.location.directory + "/" + row.name(of: conversation.id)
+        guard let found = try session.disk.information(path), found.isRegular, found.size >= row.size else {
+            // A missing or short file is damage like any other. Nothing is appended to it.
+            row.isClosed = true
+            conversation.lastSegment = row
+            return conversation.segmentUpdates.append(row)
+        }
+        guard found.size > row.size, let segment = try? Segment.open(at: path, on: session.disk, mode: .readWrite)
+        else { return }
+        try adopt(segment, row, isRecorded: true)
     }
 
     private func isRecorded(_ firstSeq: Seq, _ generation: Int) throws -> Bool {
@@ -68,109 +65,65 @@ struct ReplicaRecovery {
         }
     }
 
-    /// Takes over the valid blocks behind what is recorded of a file.
+    /// Adopts the valid blocks behind the recorded end of a file, and moves what follows them to quarantine.
     ///
-    /// - Parameter dictionary: of a file that is not recorded at all.
-    private func adopt(_ path: String, _ recorded: SegmentRow, dictionary: LogDictionary?) throws {
-        guard let segment = try? Segment.open(at: path, on: disk, mode: .readWrite) else { return }
-        var row = recorded
-        var rows: [BlockRow] = []
-        var blocks: [Block] = []
-        let end = try segment.scan(
-            from: row.size, expectedSeq: conversation.sealedSeq.next, expectedHash: conversation.sealedHash
-        ) { place, block in
-            rows.append(BlockRow(place.header, at: place.offset, in: row))
-            blocks.append(block)
-            return true
+    /// - Returns: whether there were any. If an unrecorded file has none, it stays as it is.
+    @discardableResult
+    private func adopt(_ segment: Segment, _ recorded: SegmentRow, isRecorded: Bool) throws -> Bool {
+        let tail = try? ReplicaSession.Tail(conversation, on: session.connection)
+        let found = try log.adopt(
+            segment, recorded, isRecorded: isRecorded, seq: conversation.sealedSeq.next, hash: conversation.sealedHash
+        ) { header, records in agrees(header, records, with: tail) }
+        // If the tail cannot be read, only a block that reaches the head can be compared.
+        guard let last = found.blocks.last, let hash = found.hashAfter,
+            !conversation.hasTail || tail != nil || last.lastSeq >= conversation.head
+        else {
+            if isRecorded { try quarantineEnd(of: segment, from: recorded.size) }
+            return false
         }
-        guard let last = blocks.last, try agrees(blocks, segment.dictionary) else {
-            if dictionary == nil { try quarantine(segment, from: recorded.size) }
-            return
-        }
-        row.size = rows.reduce(row.size) { max($0, $1.offset + UInt64($1.length)) }
+        var row = found.row
         row.isClosed = row.size >= Segment.maximumBytes
-        if end != .clean { try quarantine(segment, from: row.size) }
-        // The tail goes for it.
-        try disk.makeDurable(path, (dictionary == nil ? recorded.size : 0)..<row.size)
+        try quarantineEnd(of: segment, from: row.size)
         conversation.written.append(
-            WrittenBlocks(segment: row, newDictionary: dictionary, blocks: rows, hashAfter: last.header.hashAfter))
+            WrittenBlocks(
+                segment: row, newDictionary: isRecorded ? nil : segment.dictionary, blocks: found.blocks,
+                hashAfter: hash))
         conversation.lastSegment = row
-        try takeOver(last.header, highTime: rows.map(\.highTime).max() ?? last.header.highestTime)
+        takeOver(last.lastSeq, hash, highTime: found.blocks.map(\.highTime).max() ?? last.highTime, tail)
+        return true
     }
 
-    /// Whether blocks hold the messages that the tail has under the same seqs.
-    private func agrees(_ blocks: [Block], _ dictionary: LogDictionary) throws -> Bool {
-        guard conversation.hasTail else { return true }
-        for block in blocks where block.header.lastSeq >= conversation.head {
-            guard let records = try? block.open(with: dictionary), let index = records.index(of: conversation.head)
-            else { return false }
-            return HashChain.advance(block.header.hashBefore, over: records, 0..<index + 1) == conversation.headHash
+    /// Whether a block holds the messages that the tail has under the same seqs, as far as the tail can be read.
+    private func agrees(_ block: BlockHeader, _ records: Records, with tail: ReplicaSession.Tail?) -> Bool {
+        guard conversation.hasTail, block.firstSeq <= conversation.head else { return true }
+        if let index = records.index(of: conversation.head) {
+            return HashChain.advance(block.hashBefore, over: records, 0..<index + 1) == conversation.headHash
         }
-        guard let last = blocks.last, let tail = try? ReplicaSession.Tail(conversation, on: session.connection),
-            let index = tail.records.index(of: last.header.lastSeq)
-        else { return false }
-        return HashChain.advance(tail.hashBefore, over: tail.records, 0..<index + 1) == last.header.hashAfter
+        guard let tail else { return true }
+        guard let index = tail.records.index(of: block.lastSeq) else { return false }
+        return HashChain.advance(tail.hashBefore, over: tail.records, 0..<index + 1) == block.hashAfter
     }
 
-    /// Moves the end of what is sealed; what the tail has beyond stays in it.
-    private func takeOver(_ last: BlockHeader, highTime: Timestamp) throws {
-        guard last.lastSeq < conversation.head else {
-            conversation.dropsStoredTail = true
-            conversation.newTail = []
-            conversation.tailBytes = 0
-            conversation.advance(to: last.lastSeq, hash: last.hashAfter, highTime: highTime, isSealed: true)
-            return
+    /// Moves the sealed end to `seq`; the tail keeps what it has beyond.
+    private func takeOver(_ seq: Seq, _ hash: Digest, highTime: Timestamp, _ tail: ReplicaSession.Tail?) {
+        guard seq < conversation.head else {
+            conversation.dropTail()
+            return conversation.advance(to: seq, hash: hash, highTime: highTime, isSealed: true)
         }
-        if let tail = try ReplicaSession.Tail(conversation, on: session.connection),
-            let index = tail.records.index(of: last.lastSeq)
-        {
+        if let tail, let index = tail.records.index(of: seq) {
             let rest = Block(
-                sealing: tail.records, index + 1..<tail.records.count, of: conversation.id, hashBefore: last.hashAfter,
+                sealing: tail.records, index + 1..<tail.records.count, of: conversation.id, hashBefore: hash,
                 dictionary: .none, isProvisional: true, effort: .light)
+            conversation.dropTail()
             conversation.newTail = [TailRow(rest, conversation: conversation.number)]
             conversation.tailBytes = rest.header.rawLength
-            conversation.dropsStoredTail = true
         }
-        (conversation.sealedSeq, conversation.sealedHash) = (last.lastSeq, last.hashAfter)
+        (conversation.sealedSeq, conversation.sealedHash) = (seq, hash)
     }
 
-    // MARK: Quarantine
-
-    private func quarantinePath(_ path: String, at offset: UInt64) throws -> String {
-        try disk.makeDirectories(session.location.quarantineDirectory)
-        let stem = "\(session.location.quarantineDirectory)/\(conversation.id)-\(Path.name(of: path))-at-\(offset)"
-        var free = stem
-        var attempt = 1
-        while try disk.information(free) != nil {
-            free = "\(stem).\(attempt)"
-            attempt += 1
-        }
-        return free
-    }
-
-    /// Copies the end of a file, durably, and only then cuts it off.
-    private func quarantine(_ segment: Segment, from offset: UInt64) throws {
+    private func quarantineEnd(of segment: Segment, from offset: UInt64) throws {
         let size = try segment.file.size()
         guard size > offset else { return }
-        let path = try quarantinePath(segment.path, at: offset)
-        let copy = try disk.open(path, .create)
-        var position = offset
-        while position < size {
-            let bytes = try segment.file.read(count: Int(clamping: min(size - position, 1 << 20)), at: position)
-            if bytes.isEmpty { break }
-            try copy.write(bytes, at: position - offset)
-            position += UInt64(bytes.count)
-        }
-        try copy.sync()
-        try disk.syncDirectory(session.location.quarantineDirectory)
-        try segment.file.truncate(to: offset)
-        try segment.file.sync()
-    }
-
-    private func quarantine(file path: String) throws {
-        let target = try quarantinePath(path, at: 0)
-        try disk.rename(path, to: target)
-        try disk.syncDirectory(session.location.quarantineDirectory)
-        try disk.syncDirectory(Path.directory(of: path))
+        _ = try log.quarantine.cut(segment.path, from: offset, length: size - offset, label: "\(conversation.id)")
     }
 }

@@ -1,19 +1,19 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
-/// What a process may do while it holds the replica's lock: the one connection that writes, and the log files.
+/// What a process can do while it holds the replica's lock: use the one connection that writes, and append to log files.
 ///
-/// Log files are written and synced first, then everything is recorded in one transaction. A crash between the two leaves
-/// bytes that no row names; `recover` deals with them the next time.
+/// Log files are written and synced first, then everything is recorded in one transaction. A crash in between leaves bytes
+/// that no row names; `ReplicaRecovery` handles them in the next session.
 final class ReplicaSession {
-    /// How long to wait for another process; each holds the lock for a few megabytes' work at most.
+    /// How long to wait for another process. Each holds the lock for a few megabytes of work at most.
     static let lockMilliseconds = 10_000
-    /// Beyond this, what is in the WAL is moved into the database.
+    /// A larger write-ahead log is moved into the database, because it makes every opening slow.
     private static let walBytes: UInt64 = 128 << 10
 
     let location: ReplicaLocation
@@ -22,12 +22,12 @@ final class ReplicaSession {
     let connection: Connection
     /// Reads what was recorded before this session.
     let replica: Replica
-    let logs: ArchiveWriter
-    /// The dictionaries of the answer that is being applied.
+    private let logs: ArchiveWriter
+    /// The dictionaries of the answer that is being recorded.
     var received = ReceivedDictionaries()
-    private(set) var conversations: [ConversationID: WritableConversation] = [:]
+    private(set) var conversations: [ConversationID: ConversationChange] = [:]
     private var nextNumber: Int64?
-    /// How many commits there were, by whatever process.
+    /// How many commits any process has made.
     private var commits: UInt64 = 0
 
     private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
@@ -41,62 +41,55 @@ final class ReplicaSession {
         try ReplicaSchema.current.migrate(connection)
     }
 
-    /// Has on the disk what the last process left, before anything is written behind it.
+    /// Makes the commits of an earlier process durable before anything relies on them or is written behind them.
     private func makeDurable() throws {
         let version = try ReplicaSchema.current.check(connection)
         let isCurrent = version == ReplicaSchema.current.steps.count
         if version > 0 { commits = try ReplicaMeta.number(DurableCommit.key, on: connection) }
         if isCurrent, commits == DurableCommit.read(location, on: disk) { return }
         try Connection.makeLogDurable(of: location.databasePath, on: disk)
-        // What brings the schema up to date is a commit without a number; and a note that can't be read is made anew.
+        // A migration is a commit without a number, so its note is removed first. A note that cannot be read is replaced.
         try DurableCommit.forget(location, on: disk)
         if isCurrent { DurableCommit.write(commits, location, on: disk) }
     }
 
-    /// Takes the lock, runs `body` and lets the lock go; the session must not leave it.
+    /// Takes the lock, runs `body` and releases the lock. The session must not escape from `body`.
     ///
     /// - Parameter timeoutMilliseconds: how long to wait for another process.
-    /// - Throws: `ReplicaError.locked`; what `body` throws, as a `ReplicaError`.
+    /// - Throws: `ReplicaError.locked`; errors of `body` as a `ReplicaError`.
     static func run<Result>(
         at location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch = Epoch(rawValue: 0),
         timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
-        do {
-            // Where the database is, its directory is; to make sure costs a sync.
+        try ReplicaError.translate {
+            // If the database exists, its directory does too; making sure of that costs a sync.
             if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
                 throw ReplicaError.locked(path: location.lockPath)
             }
-            // Closing the connection may checkpoint, so it has to come before the lock goes.
+            // Closing the connection may checkpoint, so it has to happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
             return try body(ReplicaSession(location, disk: disk, clock: clock, epoch: epoch))
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
     // MARK: Conversations
 
     /// The conversation of that id; nil if the replica does not know it.
-    func conversation(_ id: ConversationID) throws -> WritableConversation? {
+    func conversation(_ id: ConversationID) throws -> ConversationChange? {
         if let known = conversations[id] { return known }
-        let found = try WritableConversation.find(id, on: connection)
+        let found = try ConversationChange.find(id, on: connection)
         conversations[id] = found
         return found
     }
 
-    /// The same, made if need be.
-    func conversation(for line: SyncedConversation) throws -> WritableConversation {
+    /// The conversation of a line, new if the replica does not know it.
+    func conversation(for line: SyncedConversation) throws -> ConversationChange {
         if let known = try conversation(line.id) { return known }
-        // Numbers are never used twice: readers keep blocks by them.
-        let number: Int64
-        if let nextNumber {
-            number = nextNumber
-        } else {
-            number = try ReplicaMeta.text("next_number", on: connection).flatMap { Int64($0) } ?? 1
-        }
+        // A number is never used twice: readers cache blocks by it.
+        let number = try nextNumber ?? ReplicaMeta.text("next_number", on: connection).flatMap { Int64($0) } ?? 1
         nextNumber = number + 1
-        let made = WritableConversation(new: number, line)
+        let made = ConversationChange(new: number, line)
         conversations[line.id] = made
         return made
     }
@@ -105,7 +98,7 @@ final class ReplicaSession {
 
     // MARK: Recording
 
-    /// Records everything in one transaction; `also` gets its part of it.
+    /// Records all changes in one transaction, together with what `also` writes.
     func commit(_ also: () throws -> Void) throws {
         for conversation in conversations.values { try writeWaiting(conversation) }
         try connection.transaction { () throws -> Void in
@@ -116,15 +109,15 @@ final class ReplicaSession {
         }
         commits &+= 1
         DurableCommit.write(commits, location, on: disk)
-        // A large one makes every opening slow; a failure only leaves it for the next time.
+        // If the checkpoint fails, the next session tries again.
         let wal = try disk.information(location.databasePath + "-wal")
         if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(truncating: true) }
     }
 
     // MARK: Log files
 
-    /// Looks at the end of the log files, once.
-    func prepare(_ conversation: WritableConversation) throws {
+    /// Recovers the end of the log files, once a session.
+    func prepare(_ conversation: ConversationChange) throws {
         guard !conversation.isRecovered else { return }
         conversation.isRecovered = true
         if !conversation.isNew {
@@ -133,28 +126,24 @@ final class ReplicaSession {
         try ReplicaRecovery(session: self, conversation: conversation).run()
     }
 
-    /// Writes the blocks that wait, several with the same dictionary in one go.
-    ///
-    /// - Parameter dictionary: finds the one of an id; only for blocks that wait.
-    func writeWaiting(_ conversation: WritableConversation) throws {
+    /// Writes the waiting blocks. They share one dictionary, apart from blocks without any, which can be in every file.
+    func writeWaiting(_ conversation: ConversationChange) throws {
         guard let first = conversation.waiting.first, let last = conversation.waiting.last else { return }
         let dictionary = conversation.waiting.lazy.map(\.header.dictionary).first { $0 != .none } ?? .none
         let target = try logs.target(
             for: conversation.identity(for: location.user), last: conversation.lastSegment,
             firstSeq: first.header.firstSeq, hashBefore: first.header.hashBefore,
-            // What was packed without a dictionary can stand in any file.
             wanted: dictionary == .none ? nil : dictionary, dictionary: { try self.dictionary(dictionary) })
         let size = conversation.waiting.reduce(Int(clamping: target.row.size)) { $0 + $1.header.rawLength }
-        let written = try logs.write(
-            conversation.waiting, to: target, hashAfter: last.header.hashAfter,
-            closing: target.row.dictionary == .none && size >= LogDictionary.maximumBytes)
-        conversation.written.append(written)
-        conversation.lastSegment = written.segment
+        conversation.add(
+            try logs.write(
+                conversation.waiting, to: target, hashAfter: last.header.hashAfter,
+                closing: target.row.dictionary == .none && size >= LogDictionary.maximumBytes))
         conversation.waiting = []
     }
 
     /// Packs the tail into blocks of the log.
-    func sealTail(_ conversation: WritableConversation) throws {
+    func sealTail(_ conversation: ConversationChange) throws {
         guard conversation.hasTail else { return }
         try writeWaiting(conversation)
         let identity = conversation.identity(for: location.user)
@@ -165,11 +154,8 @@ final class ReplicaSession {
             tail.records, of: identity, last: conversation.lastSegment, hashBefore: tail.hashBefore, effort: .brisk,
             earlierText: { try replica.archive.textBefore(tail.records.firstSeq, of: identity) })
         guard blocks.hashAfter == conversation.headHash ?? blocks.hashAfter else { throw TailDamage() }
-        conversation.written.append(blocks)
-        conversation.lastSegment = blocks.segment
-        conversation.dropsStoredTail = true
-        conversation.newTail = []
-        conversation.tailBytes = 0
+        conversation.add(blocks)
+        conversation.dropTail()
         (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, blocks.hashAfter)
     }
 
@@ -189,25 +175,101 @@ final class ReplicaSession {
         let hashBefore: Digest
 
         /// - Returns: nil if there are none.
-        /// - Throws: `TailDamage` where they can't be read, or don't follow each other.
-        init?(_ conversation: WritableConversation, on connection: Connection) throws {
-            var joined: OpenBlock?
+        /// - Throws: `TailDamage` if they cannot be read or do not follow each other.
+        init?(_ conversation: ConversationChange, on connection: Connection) throws {
+            var hashBefore: Digest?
             var seq = conversation.sealedSeq.next
             var records = Records(firstSeq: seq)
             for row in try conversation.tailRows(on: connection) {
                 guard let block = try? row.open(conversation: conversation.id), block.records.firstSeq == seq else {
                     throw TailDamage()
                 }
-                if joined == nil { joined = block }
+                hashBefore = hashBefore ?? block.hashBefore
                 records.append(contentsOf: block.records)
                 seq = records.lastSeq.next
             }
-            guard let joined else { return nil }
-            self.records = records
-            hashBefore = joined.hashBefore
+            guard let hashBefore else { return nil }
+            (self.records, self.hashBefore) = (records, hashBefore)
         }
     }
 }
 
-/// The tail in the database can't be read: it has to be fetched again.
+/// The tail in the database cannot be read: it has to be fetched again.
 struct TailDamage: Error {}
+
+// MARK: - Filling gaps
+
+extension ReplicaWriter {
+    /// Puts messages into the beginning of a gap, checked against the hash chain before and behind it.
+    ///
+    /// - Returns: how many fitted; 0 if the gap no longer exists, or they do not belong to this history.
+    func fill(
+        _ gap: ClosedRange<Seq>, of known: ReplicaConversation, with messages: [Message]
+    ) throws(ReplicaError) -> Int {
+        guard let first = messages.first, first.seq == gap.lowerBound else { return 0 }
+        return try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) {
+            session in
+            guard let stored = try session.replica.conversation(known.id),
+                try session.replica.gaps(of: stored).contains(gap),
+                let before = try session.replica.hash(at: gap.lowerBound.previous, of: stored),
+                let records = ReplicaWriter.records(messages, in: gap, of: known.id, hashBefore: before)
+            else { return 0 }
+            return try session.fill(gap, of: stored, with: records, hashBefore: before) ? records.count : 0
+        }
+    }
+
+    /// - Returns: nil if they do not follow each other, or their cursors are of another history.
+    private static func records(
+        _ messages: [Message], in gap: ClosedRange<Seq>, of id: ConversationID, hashBefore: Digest
+    ) -> Records? {
+        var records = Records(firstSeq: gap.lowerBound)
+        var hash = hashBefore
+        for message in messages {
+            guard message.seq == records.lastSeq.next || records.isEmpty, message.seq <= gap.upperBound else {
+                return nil
+            }
+            records.append(
+                time: message.time, sender: Array(message.sender.utf8), text: Array(message.text.utf8),
+                kind: message.kind, isImported: message.isImported, about: message.about, commit: .zero)
+            let index = records.count - 1
+            hash = HashChain.advance(hash, over: records, index..<index + 1)
+            guard message.cursor.isOf(id), message.cursor.hashPrefix == hash.prefix else { return nil }
+        }
+        return records.isEmpty ? nil : records
+    }
+}
+
+extension ReplicaSession {
+    /// - Returns: false if the messages do not lead to those behind the gap.
+    fileprivate func fill(
+        _ gap: ClosedRange<Seq>, of stored: ReplicaConversation, with records: Records, hashBefore: Digest
+    ) throws -> Bool {
+        guard let conversation = try conversation(stored.id) else { return false }
+        let rest = records.lastSeq < gap.upperBound ? records.lastSeq.next...gap.upperBound : nil
+        let after = HashChain.advance(hashBefore, over: records)
+        if rest == nil, gap.upperBound < stored.head {
+            let following = try replica.reader(of: stored).block(containing: gap.upperBound.next)
+            guard following?.hashBefore ?? after == after else { return false }
+        }
+        var written = try logs.seal(
+            records, of: conversation.identity(for: location.user), last: nil, hashBefore: hashBefore,
+            effort: .brisk, earlierText: { [] })
+        // No block may follow these in their file.
+        written.segment.isClosed = true
+        conversation.written.append(written)
+        if rest == nil, gap.upperBound == conversation.head { conversation.headHash = after }
+        if rest == nil, gap.upperBound == conversation.sealedSeq { conversation.sealedHash = after }
+        // The search index lacks the messages of the gap and cannot insert them between others.
+        try ReplicaIndexing.discard(at: location, disk: disk)
+        try commit {
+            let delete = try connection.statement("DELETE FROM gap WHERE conversation=? AND from_seq=?")
+            try delete.run(conversation.number, gap.lowerBound.rawValue)
+            if let rest {
+                let insert = try connection.statement("INSERT INTO gap VALUES (?,?,?)")
+                try insert.run(conversation.number, rest.lowerBound.rawValue, rest.upperBound.rawValue)
+            }
+            try ConversationChange.countGaps(of: conversation.number, on: connection)
+        }
+        return true
+    }
+}

@@ -42,3 +42,34 @@ enum LastSync {
         try UnsyncedNote(path: location.lastSyncPath, disk: disk).write(time.rfc3339)
     }
 }
+
+/// Which commit of a replica's database is known to be on the disk, by its number.
+///
+/// A process that was killed, or whose disk failed it, before a commit was synced leaves one that the next process reads
+/// like any other. But it may be on the disk never: after a failed sync the kernel takes the pages for clean, and what is
+/// written behind them in the log is cut off with them when the power goes. The number tells: it is written after the sync,
+/// and where a loss of power takes it back, that has decided about the commit, too.
+///
+/// - SeeAlso: `Disk.makeDurable`.
+enum DurableCommit {
+    /// The number of the newest commit, under this key of `ReplicaMeta`.
+    static let key = "commits"
+
+    /// nil where none is known.
+    static func read(_ location: ReplicaLocation, on disk: any Disk) -> UInt64? {
+        UnsyncedNote(path: location.durableCommitPath, disk: disk).read().flatMap { UInt64($0) }
+    }
+
+    /// To be called once the commit is synced. Without it the next process makes it durable once more.
+    static func write(_ number: UInt64, _ location: ReplicaLocation, on disk: any Disk) {
+        let digits = String(number)
+        let text = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
+        try? UnsyncedNote(path: location.durableCommitPath, disk: disk).write(text)
+    }
+
+    /// Takes the note away, whatever is in it and whoever has made it.
+    static func forget(_ location: ReplicaLocation, on disk: any Disk) throws(DiskError) {
+        guard let found = try disk.information(location.durableCommitPath), !found.isDirectory else { return }
+        try disk.remove(location.durableCommitPath)
+    }
+}

@@ -191,7 +191,7 @@ public final class StoreBackup {
 
     /// Counts as progress what need not be copied.
     private func checksum(_ path: String, size: UInt64) throws -> UInt32? {
-        let crc = try FileCopy(disk: disk, progress: { _ in }).checksum(path, size: size)
+        let crc = try FileCopy(disk: disk).checksum(path, size: size)
         if crc != nil { advance(size) }
         return crc
     }
@@ -259,7 +259,7 @@ public final class StoreBackup {
         let size = try disk.information(stagedDatabase)?.size ?? 0
         let file = try disk.open(stagedDatabase, .readWrite)
         try file.sync()
-        guard let crc = try FileCopy(disk: disk, progress: { _ in }).checksum(stagedDatabase, size: size) else {
+        guard let crc = try FileCopy(disk: disk).checksum(stagedDatabase, size: size) else {
             throw DiskError(code: .ioError, operation: "read", path: stagedDatabase)
         }
         manifest.files.append(BackupManifest.File(path: Path.name(of: database), size: size, checksum: crc))

@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterSQLite
 public import NatterLanguage
 public import NatterModel

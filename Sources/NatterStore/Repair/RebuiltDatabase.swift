@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterLanguage
@@ -158,7 +159,7 @@ final class RebuiltDatabase {
     ) throws {
         let path = Store.databasePath(root)
         for name in [path + "-wal", path + "-shm", path] where try disk.information(name) != nil {
-            let target = try quarantine.move(name, label: "")
+            let target = try quarantine.move(name)
             if name == path { report("moved the damaged database to '\(target)'") }
         }
         try disk.rename(path + ".rebuilt", to: path)

@@ -1,8 +1,8 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLog
-internal import NatterSQLite
 internal import NatterModel
+internal import NatterSQLite
 
 /// Accounts and conversations that only the logs still know, made again.
 final class RebuiltPeople {
@@ -78,6 +78,56 @@ final class RebuiltPeople {
         let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
         for (name, member) in history.members.sorted(by: { $0.key < $1.key }) {
             try insert.run(group, try account(name), member.isAdmin, member.since.rawValue)
+        }
+    }
+}
+
+/// What the events in a group's log say of its members, its name and whether it is open.
+struct GroupHistory {
+    struct Event {
+        let seq: Seq
+        let commit: Commit
+        let actor: String
+        let text: String
+    }
+
+    private(set) var members: [String: (isAdmin: Bool, since: Commit)] = [:]
+    private(set) var name: String?
+    private(set) var isOpen = false
+    private(set) var isDeleted = false
+
+    /// The events among some records.
+    static func events(in records: Records) -> [Event] {
+        (0..<records.count).compactMap { index in
+            guard records.kind(at: index) == .event else { return nil }
+            let record = records[index]
+            return Event(
+                seq: record.seq, commit: record.commit, actor: String(decoding: record.sender, as: UTF8.self),
+                text: String(decoding: record.text, as: UTF8.self))
+        }
+    }
+
+    /// - Parameter events: in the order of their seqs.
+    init(_ events: [Event]) {
+        for event in events { apply(event) }
+    }
+
+    private mutating func apply(_ event: Event) {
+        let words = event.text.split(separator: " ").map(String.init)
+        let subject = words.dropFirst().first
+        switch (words.first, subject) {
+        case ("created", _): members[event.actor] = (true, event.commit)
+        case ("joined", _): members[event.actor] = (false, event.commit)
+        case ("left", _): members[event.actor] = nil
+        case ("opened", _): isOpen = true
+        case ("closed", _): isOpen = false
+        case ("deleted", _): isDeleted = true
+        case ("added", let subject?): members[subject] = (false, event.commit)
+        case ("removed", let subject?): members[subject] = nil
+        case ("promoted", let subject?): members[subject]?.isAdmin = true
+        case ("demoted", let subject?): members[subject]?.isAdmin = false
+        case ("renamed", _): name = words.last
+        default: break
         }
     }
 }

@@ -1,9 +1,9 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
+public import NatterLanguage
 internal import NatterLog
-internal import NatterModel
+public import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 
 /// Reads all of a data directory and checks it: each page of the database, each byte of the log files, each message, the
@@ -267,5 +267,58 @@ private struct SideFiles {
     func remove() throws(DiskError) {
         guard !paths.isEmpty, (try disk.information(wal)?.size ?? 0) == 0 else { return }
         for path in paths where try disk.information(path) != nil { try disk.remove(path) }
+    }
+}
+
+extension Store {
+    /// Checks all data while the store is in use: a copy of the database, as it is at one moment, against the log files.
+    ///
+    /// Files that appear meanwhile are not looked at: who writes them has not recorded them yet.
+    ///
+    /// - Parameter visit: gets each damage as it is found.
+    public func check(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
+        var random = SystemRandomNumberGenerator()
+        let copy = Store.databasePath(directory) + ".check-\(random.next() as UInt32)"
+        defer {
+            for end in ["", "-wal", "-shm"] where (try? disk.information(copy + end)) != .some(nil) {
+                try? disk.remove(copy + end)
+            }
+        }
+        let files = try StoreCheck.logFiles(directory, disk)
+        do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as SQLiteError
+            where error.reason == .corrupt
+        {
+            visit(
+                StoreDamage(
+                    file: Store.databasePath(directory), problem: "the database can't be read: \(error.message)"))
+            return StoreCheck.Summary(damages: 1)
+        }
+        return try StoreCheck.check(directory, database: copy, files: files, disk: disk) { damage in
+            var damage = damage
+            if damage.file == copy { damage.file = Store.databasePath(self.directory) }
+            visit(damage)
+        }
+    }
+}
+
+/// Something in a data directory that is not as it was written.
+public struct StoreDamage: Sendable, Equatable {
+    /// The path of the file.
+    public var file: String
+    /// Bytes from the start of the file; nil where it is all of it, or nobody can tell.
+    public var offset: UInt64?
+    /// `general`, a group's name, `@alice,@bob`, or the id where there is no name.
+    public var conversation: String?
+    /// The messages that are lost by it; nil if none are.
+    public var range: ClosedRange<Seq>?
+    /// What is wrong, in words.
+    public var problem: Phrase
+
+    public init(
+        file: String, offset: UInt64? = nil, conversation: String? = nil, range: ClosedRange<Seq>? = nil,
+        problem: Phrase
+    ) {
+        (self.file, self.offset, self.conversation) = (file, offset, conversation)
+        (self.range, self.problem) = (range, problem)
     }
 }

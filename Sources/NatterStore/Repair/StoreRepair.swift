@@ -1,3 +1,4 @@
+internal import NatterArchive
 public import NatterLanguage
 public import NatterSystem
 

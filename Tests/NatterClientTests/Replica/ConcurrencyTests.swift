@@ -69,7 +69,7 @@ struct ConcurrencyTests {
         let lost = try #require(try Replica.open(at: location)?.conversation(named: "@carol")?.id)
         func isLost(_ frame: SyncFrame) -> Bool {
             guard frame.kind == .line else { return false }
-            if case .conversation(let line)? = try? SyncLine(frame.payload) { return line.id == lost }
+            if case .conversation(let line)? = try? SyncItem(line: frame.payload) { return line.id == lost }
             return false
         }
         // When everything is asked for again, page by page

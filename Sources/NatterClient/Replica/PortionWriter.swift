@@ -7,52 +7,49 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// Applies one portion of an answer while the lock is held. What another process has brought meanwhile is skipped.
-struct ReplicaApplier {
-    struct Outcome {
-        var answer: AnswerState
-        var report = SyncReport()
-        var mustRestart = false
-        var end: SyncEnd?
-    }
-
-    /// A sealed block of less goes to the tail as long as that stays small too: a file of its own for each small
+/// Records one portion of an answer while the lock is held. It skips what another process has recorded meanwhile.
+struct PortionWriter {
+    /// A smaller sealed block goes to the tail, as long as the tail stays small too: a file of its own for each small
     /// conversation would cost three syncs.
     static let leastLogBytes = 16 << 10
+    /// Why a conversation is gone that a whole answer did not name.
+    static let missing = "missing"
 
     let session: ReplicaSession
-    private(set) var outcome: Outcome
-    private var asides: [ReplicaAside] = []
+    private(set) var state: SyncState
+    /// Something in this portion has to be fetched again from the beginning.
+    private var restarts = false
+    /// Conversations whose history is not the server's: they move to `diverged/`.
+    private var diverged: [DivergedConversation] = []
 
-    init(session: ReplicaSession, answer: AnswerState) {
-        self.session = session
-        outcome = Outcome(answer: answer)
-    }
+    init(session: ReplicaSession, state: SyncState) { (self.session, self.state) = (session, state) }
 
-    mutating func apply(_ items: [ReplicaItem]) throws {
+    mutating func apply(_ items: [SyncItem]) throws {
         for item in items {
             switch item {
             case .conversation(let line): try take(line)
             case .block(let id, let block): try take(block, of: id)
             case .damaged(let id, let name, let range): try take(range, of: id, named: name)
-            case .gone(let id, _, let reason): try take(gone: id, reason: reason)
+            case .gone(let id, let reason): try take(gone: id, reason: reason)
             case .read(let id, let seq): try take(read: seq, of: id)
-            case .end(let line): outcome.end = line
+            case .end(let line): state.end = line
+            case .unknown: break
             }
         }
-        if let end = outcome.end {
-            // What was left out comes with the next answer, which begins where this one did or further on.
-            if outcome.answer.isOutdated { outcome.end = SyncEnd(cursor: end.cursor, more: true) }
+        if let end = state.end {
+            // The next answer has what was skipped here: it begins where this one did, or later.
+            if state.isOutdated { state.end = SyncEnd(cursor: end.cursor, more: true) }
             try compareHeads()
         }
         try record()
+        if restarts { state.mustRestart = true }
     }
 
     // MARK: Lines
 
     private mutating func take(_ line: SyncedConversation) throws {
-        if outcome.answer.findsMissing { outcome.answer.named.insert(line.id) }
-        guard !outcome.answer.ignored.contains(line.id) else { return }
+        if state.findsMissing { state.named.insert(line.id) }
+        guard !state.ignored.contains(line.id) else { return }
         let conversation = try session.conversation(for: line)
         if try isDiverged(conversation, line) { return try setAside(conversation) }
         try set(conversation, kind: line.kind, name: line.name, gone: nil)
@@ -62,7 +59,7 @@ struct ReplicaApplier {
         }
         conversation.read = max(conversation.read, line.read)
         guard line.first > conversation.head.next else { return }
-        // What the server no longer keeps: before our first message it is not missed, after it it is a hole.
+        // The server no longer has these messages. Before our first message that is no gap; after it, it is.
         if conversation.head == .zero {
             conversation.first = line.first
             (conversation.head, conversation.headHash) = (line.first.previous, nil)
@@ -73,11 +70,11 @@ struct ReplicaApplier {
         }
     }
 
-    /// Whether what is here is not a beginning of what the server has, as far as can be told without its blocks.
+    /// Whether the replica's history is no prefix of the server's, as far as heads and hashes show.
     ///
-    /// More messages than the server has are those of a history that it lost, unless another process has brought them from
-    /// an answer newer than this one.
-    private func isDiverged(_ conversation: WritableConversation, _ line: SyncedConversation) throws -> Bool {
+    /// If the replica has more messages than the server, the server lost them, unless another process recorded them from a
+    /// newer answer than this one.
+    private func isDiverged(_ conversation: ConversationChange, _ line: SyncedConversation) throws -> Bool {
         if line.head == conversation.head { return conversation.headHash ?? line.hash != line.hash }
         guard line.head < conversation.head else { return false }
         if let stored = try session.replica.conversation(conversation.id),
@@ -88,9 +85,9 @@ struct ReplicaApplier {
         return try isCurrent()
     }
 
-    /// Whether nobody else has recorded anything since the request.
+    /// Whether no other process has recorded anything since the request.
     private func isCurrent() throws -> Bool {
-        try ReplicaMeta.number("portions", on: session.connection) == outcome.answer.portions
+        try ReplicaMeta.number("portions", on: session.connection) == state.portions
     }
 
     private mutating func take(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {
@@ -98,26 +95,25 @@ struct ReplicaApplier {
         guard range.lowerBound <= conversation.head.next else { return try miss(range.lowerBound, conversation) }
         let missing = max(range.lowerBound, conversation.head.next)...range.upperBound
         try addGap(missing, to: conversation)
-        outcome.report.damaged.append(SyncReport.Damage(name: name, range: missing))
+        state.report.damaged.append(SyncReport.Damage(name: name, range: missing))
     }
 
     private mutating func take(gone id: ConversationID, reason: String) throws {
         guard let conversation = try session.conversation(id) else { return }
         guard try set(conversation, kind: conversation.kind, name: conversation.name, gone: reason) else { return }
-        // By the name that its reader knows.
-        outcome.report.gone.append(SyncReport.Gone(name: conversation.name, id: id, reason: reason))
+        state.report.gone.append(SyncReport.Gone(name: conversation.name, id: id, reason: reason))
     }
 
-    /// Sets what has no order of its own, unlike seqs, so that only the newest answer may.
+    /// Sets kind, name and reason. Unlike seqs they have no order, so only the newest answer may change them.
     ///
-    /// - Returns: false where another process may have recorded something newer.
+    /// - Returns: false if another process may have recorded something newer.
     @discardableResult
     private mutating func set(
-        _ conversation: WritableConversation, kind: ConversationKind, name: String, gone: String?
+        _ conversation: ConversationChange, kind: ConversationKind, name: String, gone: String?
     ) throws -> Bool {
         let isSame = (conversation.kind, conversation.name, conversation.gone) == (kind, name, gone)
         if !isSame, !conversation.isNew, try !isCurrent() {
-            outcome.answer.isOutdated = true
+            state.isOutdated = true
             return false
         }
         (conversation.kind, conversation.name, conversation.gone) = (kind, name, gone)
@@ -139,16 +135,16 @@ struct ReplicaApplier {
 
     // MARK: Blocks
 
-    /// The conversation, looked after once; nil where nothing is taken for it.
-    private mutating func open(_ id: ConversationID) throws -> WritableConversation? {
-        guard !outcome.answer.ignored.contains(id) else { return nil }
+    /// The conversation, recovered once; nil if nothing more is taken for it.
+    private mutating func open(_ id: ConversationID) throws -> ConversationChange? {
+        guard !state.ignored.contains(id) else { return nil }
         guard let conversation = try session.conversation(id) else {
             throw FormatViolation("a conversation was not named before")
         }
         let former = conversation.head
         do { try session.prepare(conversation) } catch is TailDamage { rewind(conversation) }
-        // Log files that no row names, of more messages than the server has: those of a history that was set aside, in a
-        // process that was killed before it moved them.
+        // Recovery has adopted files with more messages than the server has. They belong to a diverged history, and the
+        // process was killed before it moved them.
         if former < conversation.first, conversation.head > conversation.serverHead { try setAside(conversation) }
         return conversation.isClosed ? nil : conversation
     }
@@ -165,7 +161,7 @@ struct ReplicaApplier {
                 guard conversation.headHash == nil || conversation.headHash == header.hashBefore else {
                     return try setAside(conversation)
                 }
-                let isSmall = header.rawLength + conversation.tailBytes < ReplicaApplier.leastLogBytes
+                let isSmall = header.rawLength + conversation.tailBytes < PortionWriter.leastLogBytes
                 if header.isProvisional || isSmall {
                     try addToTail(block, conversation)
                 } else {
@@ -180,7 +176,7 @@ struct ReplicaApplier {
         }
     }
 
-    private func addToLog(_ block: Block, _ conversation: WritableConversation) throws {
+    private func addToLog(_ block: Block, _ conversation: ConversationChange) throws {
         try session.sealTail(conversation)
         let dictionary = block.header.dictionary
         let isOther = conversation.waiting.contains {
@@ -192,11 +188,11 @@ struct ReplicaApplier {
             to: block.header.lastSeq, hash: block.header.hashAfter, highTime: block.header.highestTime, isSealed: true)
     }
 
-    private func addToTail(_ block: Block, _ conversation: WritableConversation) throws {
+    private func addToTail(_ block: Block, _ conversation: ConversationChange) throws {
         var row = block
         if block.header.isProvisional || block.header.dictionary != .none {
             let records = try session.open(block)
-            // What was made for us alone is not in the server's log, so nobody else ever looks at its chain.
+            // A provisional block was made for this client alone and is in no log, so only this check sees its chain.
             guard HashChain.advance(block.header.hashBefore, over: records) == block.header.hashAfter else {
                 throw FormatViolation("the hash chain of a block differs")
             }
@@ -209,8 +205,8 @@ struct ReplicaApplier {
         add(row, toTailOf: conversation)
     }
 
-    /// Takes the part of a block that is not here yet.
-    private mutating func addRest(of block: Block, _ conversation: WritableConversation) throws {
+    /// Takes the part of a block that the replica does not have yet.
+    private mutating func addRest(of block: Block, _ conversation: ConversationChange) throws {
         let records = try session.open(block)
         let known = records.count - block.header.lastSeq.distance(after: conversation.head)
         let hash = HashChain.advance(block.header.hashBefore, over: records, 0..<known)
@@ -226,7 +222,7 @@ struct ReplicaApplier {
         add(rest, toTailOf: conversation)
     }
 
-    private func add(_ block: Block, toTailOf conversation: WritableConversation) {
+    private func add(_ block: Block, toTailOf conversation: ConversationChange) {
         conversation.newTail.append(TailRow(block, conversation: conversation.number))
         conversation.tailBytes += block.header.rawLength
         conversation.advance(
@@ -234,7 +230,7 @@ struct ReplicaApplier {
             isSealed: false)
     }
 
-    private mutating func addGap(_ gap: ClosedRange<Seq>, to conversation: WritableConversation) throws {
+    private mutating func addGap(_ gap: ClosedRange<Seq>, to conversation: ConversationChange) throws {
         do {
             try session.prepare(conversation)
             try session.sealTail(conversation)
@@ -253,47 +249,43 @@ struct ReplicaApplier {
         (conversation.sealedSeq, conversation.sealedHash) = (gap.upperBound, nil)
     }
 
-    // MARK: What does not fit
+    // MARK: Answers that do not fit
 
-    /// Messages were left out. Perhaps what is here went back, by a dropped tail, after this answer was asked for: then a
-    /// whole answer has them.
-    private mutating func miss(_ seq: Seq, _ conversation: WritableConversation) throws {
-        guard !outcome.answer.isWhole else {
+    /// Messages were left out. Perhaps the replica dropped a damaged tail after this answer was requested; then a whole
+    /// answer has them.
+    private mutating func miss(_ seq: Seq, _ conversation: ConversationChange) throws {
+        guard !state.isWhole else {
             throw ReplicaError.hole(
                 conversation: conversation.name, from: conversation.head.next, to: seq.previous)
         }
         close(conversation)
     }
 
-    private mutating func close(_ conversation: WritableConversation) {
+    private mutating func close(_ conversation: ConversationChange) {
         conversation.isClosed = true
-        outcome.answer.ignored.insert(conversation.id)
-        outcome.mustRestart = true
+        state.ignored.insert(conversation.id)
+        restarts = true
     }
 
-    /// Forgets a tail that can't be read, to fetch it again.
-    private mutating func rewind(_ conversation: WritableConversation) {
+    /// Drops a tail that cannot be read, so that it is fetched again.
+    private mutating func rewind(_ conversation: ConversationChange) {
         (conversation.head, conversation.headHash) = (conversation.sealedSeq, conversation.sealedHash)
-        conversation.dropsStoredTail = true
-        conversation.newTail = []
-        conversation.tailBytes = 0
+        conversation.dropTail()
         close(conversation)
     }
 
-    /// Moves a conversation aside whose history is not the server's.
-    private mutating func setAside(_ conversation: WritableConversation) throws {
-        let aside = try ReplicaAside(conversation, session: session)
-        outcome.report.diverged.append(aside.report)
-        asides.append(aside)
+    /// Moves a conversation whose history is not the server's out of the way.
+    private mutating func setAside(_ conversation: ConversationChange) throws {
+        let aside = try DivergedConversation(conversation, session: session)
+        state.report.diverged.append(aside.report)
+        diverged.append(aside)
         session.forget(conversation.id)
         close(conversation)
     }
 
     // MARK: The end
 
-    static let missing = "missing"
-
-    /// Where both sides have the same head, both must have the same chain.
+    /// If both sides have the same head, both must have the same chain.
     private mutating func compareHeads() throws {
         for conversation in Array(session.conversations.values) where !conversation.isClosed {
             if conversation.head == conversation.serverHead, let own = conversation.headHash,
@@ -302,49 +294,86 @@ struct ReplicaApplier {
                 try setAside(conversation)
             }
         }
-        guard outcome.answer.isWhole, outcome.answer.findsMissing, outcome.end?.more == false, !outcome.mustRestart
+        guard state.isWhole, state.findsMissing, state.end?.more == false, !restarts
         else { return }
-        // What another process has brought since the request may be newer than the answer.
+        // Another process may have recorded something newer than this answer.
         guard try isCurrent() else { return }
-        // Those that a whole answer leaves out are not there any more, or lost all that they had.
-        for known in try session.replica.conversations() where !outcome.answer.named.contains(known.id) {
+        // A conversation that a whole answer does not name no longer exists on the server, or lost all its messages.
+        for known in try session.replica.conversations() where !state.named.contains(known.id) {
             guard known.head > .zero, let conversation = try session.conversation(known.id) else { continue }
-            conversation.gone = ReplicaApplier.missing
-            outcome.report.gone.append(
-                SyncReport.Gone(name: known.name, id: known.id, reason: ReplicaApplier.missing))
+            conversation.gone = PortionWriter.missing
+            state.report.gone.append(
+                SyncReport.Gone(name: known.name, id: known.id, reason: PortionWriter.missing))
         }
     }
 
     private mutating func record() throws {
         for conversation in session.conversations.values {
-            outcome.report.add(conversation.newCount, to: conversation.id, named: conversation.name)
+            state.report.add(conversation.newCount, to: conversation.id, named: conversation.name)
         }
-        for aside in asides { try aside.keepTail() }
-        if !asides.isEmpty { try ReplicaIndexing.discard(at: session.location, disk: session.disk) }
-        let (answer, end, restarts) = (outcome.answer, outcome.end, outcome.mustRestart)
+        for conversation in diverged { try conversation.keepTail() }
+        if !diverged.isEmpty { try ReplicaIndexing.discard(at: session.location, disk: session.disk) }
         let connection = session.connection
         try session.commit {
-            for aside in asides { try aside.erase(on: connection) }
+            for conversation in diverged { try ConversationChange.erase(conversation.number, on: connection) }
             let portions = try ReplicaMeta.number("portions", on: connection)
             let resets = try ReplicaMeta.number("resets", on: connection)
             try ReplicaMeta.set("portions", "\(portions &+ 1)", on: connection)
-            if portions == 0, let earliest = answer.start.earliest {
+            if portions == 0, let earliest = state.start.earliest {
                 try ReplicaMeta.set("earliest", "\(earliest.milliseconds)", on: connection)
             }
             if restarts {
                 try ReplicaMeta.set("resets", "\(resets &+ 1)", on: connection)
                 try ReplicaMeta.set("cursor", nil, on: connection)
-            } else if let end, !answer.isOutdated, resets == answer.start.resets,
-                try ReplicaMeta.text("cursor", on: connection) == answer.start.cursor
+            } else if let end = state.end, !state.isOutdated, resets == state.start.resets,
+                try ReplicaMeta.text("cursor", on: connection) == state.start.cursor
             {
                 try ReplicaMeta.set("cursor", end.cursor, on: connection)
             }
         }
-        // Only as long as nobody else comes between: then the numbers differ from here on.
-        outcome.answer.portions &+= 1
-        for aside in asides { try aside.moveLogs() }
-        guard let end else { return }
-        outcome.answer.endCursor = end.cursor
-        if !end.more { outcome.answer.isWhole = false }
+        // Only while no other process records anything in between: from then on the numbers differ.
+        state.portions &+= 1
+        for conversation in diverged { try conversation.moveLogs() }
+        guard let end = state.end else { return }
+        state.endCursor = end.cursor
+        if !end.more { state.isWhole = false }
+    }
+}
+
+/// A conversation on its way to `diverged/<id>-<time>/`: its log files as they are, and its tail as blocks, one after the
+/// other.
+///
+/// The tail is copied first, then the rows are erased together with the cursor, then the files are moved. A crash before the
+/// last step leaves files that no row names. The next sync adopts them, finds that they diverge, and begins again.
+private struct DivergedConversation {
+    let report: SyncReport.Diverged
+    let number: Int64
+    private let tail: [TailRow]
+    private let session: ReplicaSession
+
+    init(_ conversation: ConversationChange, session: ReplicaSession) throws {
+        (number, self.session) = (conversation.number, session)
+        tail = try conversation.tailRows(on: session.connection)
+        let name = "\(conversation.id)-\(session.clock.now().milliseconds)"
+        let directory = try session.disk.freePath(name, in: session.location.divergedDirectory)
+        report = SyncReport.Diverged(
+            name: conversation.name, id: conversation.id, head: conversation.head, directory: directory)
+    }
+
+    func keepTail() throws {
+        try session.disk.makeDirectories(report.directory)
+        guard !tail.isEmpty else { return }
+        let file = try session.disk.open(report.directory + "/tail.blocks", .create)
+        try file.write(tail.flatMap(\.data), at: 0)
+        try file.sync()
+        try session.disk.syncDirectory(report.directory)
+    }
+
+    func moveLogs() throws {
+        let logs = session.location.directory + "/" + Segment.directory(of: report.id)
+        guard try session.disk.information(logs) != nil else { return }
+        try session.disk.rename(logs, to: report.directory + "/logs")
+        try session.disk.syncDirectory(report.directory)
+        try session.disk.syncDirectory(Path.directory(of: logs))
     }
 }

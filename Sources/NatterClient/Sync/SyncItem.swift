@@ -4,33 +4,33 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterWire
 
-/// A line of a sync in the form of blocks, taken in and checked.
-enum SyncLine {
+/// One item of a sync answer in the form of blocks: a line with every field checked, or a block of a conversation.
+enum SyncItem {
     case conversation(SyncedConversation)
-    case gone(ConversationID, name: String, reason: String)
-    case read(ConversationID, Seq)
+    case block(ConversationID, Block)
     case damaged(ConversationID, name: String, ClosedRange<Seq>)
-    case end(cursor: String, more: Bool)
-    /// Of a newer server; to be passed over.
+    case gone(ConversationID, reason: String)
+    case read(ConversationID, Seq)
+    case end(SyncEnd)
+    /// A line of a newer server, which this client ignores.
     case unknown
 
-    init(_ bytes: [UInt8]) throws(FormatViolation) {
-        let line: Parsed
+    init(line bytes: [UInt8]) throws(FormatViolation) {
+        let line: DecodedLine
         do throws(WireJSON.Failure) { line = try WireJSON.decode(from: bytes) } catch {
             throw FormatViolation("a line is not what it should be (\(error))")
         }
         switch line {
         case .conversation(let object): self = .conversation(try SyncedConversation(object))
-        case .gone(let gone):
-            self = .gone(try SyncLine.id(gone.conversationID), name: gone.conversation, reason: gone.reason)
-        case .read(let read): self = .read(try SyncLine.id(read.conversationID), Seq(read.read))
+        case .gone(let gone): self = .gone(try SyncItem.id(gone.conversationID), reason: gone.reason)
+        case .read(let read): self = .read(try SyncItem.id(read.conversationID), Seq(read.read))
         case .damaged(let damage):
             guard damage.from > 0, damage.from <= damage.to, damage.to < UInt64(Int64.max) else {
                 throw FormatViolation("a range of damaged messages is out of range")
             }
             self = .damaged(
-                try SyncLine.id(damage.conversationID), name: damage.conversation, Seq(damage.from)...Seq(damage.to))
-        case .end(let end): self = .end(cursor: end.cursor, more: end.more)
+                try SyncItem.id(damage.conversationID), name: damage.conversation, Seq(damage.from)...Seq(damage.to))
+        case .end(let end): self = .end(end)
         case .unknown: self = .unknown
         }
     }
@@ -41,7 +41,7 @@ enum SyncLine {
     }
 }
 
-/// What a server says of a conversation, with every field checked.
+/// What a server says about a conversation, with every field checked.
 struct SyncedConversation {
     let id: ConversationID
     let kind: ConversationKind
@@ -53,11 +53,11 @@ struct SyncedConversation {
     let unread: UInt64
 
     init(_ object: ConversationObject) throws(FormatViolation) {
-        id = try SyncLine.id(object.id)
+        id = try SyncItem.id(object.id)
         guard let kind = ConversationKind(name: object.kind), let hash = Digest(hex: object.hash) else {
             throw FormatViolation("a conversation's kind or hash is malformed")
         }
-        // The database keeps numbers of 63 bits.
+        // The database stores numbers of 63 bits.
         let limit = UInt64(Int64.max)
         guard object.first > 0, object.first <= object.head.addingReportingOverflow(1).partialValue || object.head == 0,
             object.head < limit, object.read < limit, object.unread < limit, object.first < limit
@@ -69,8 +69,8 @@ struct SyncedConversation {
     }
 }
 
-/// One pass of the JSON decoder for a line of any type.
-private enum Parsed: Decodable {
+/// A line as JSON gives it; one pass of the decoder finds its type and its fields.
+private enum DecodedLine: Decodable {
     case conversation(ConversationObject)
     case gone(SyncGone)
     case read(SyncRead)

@@ -4,11 +4,10 @@ internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 
-/// A conversation while a process that holds the lock adds to it: as it is in the database, then what has changed since, to
-/// be recorded in one transaction.
+/// A conversation that a session is changing: its row, and what has changed since, to be recorded in one transaction.
 ///
-/// The tail is what lies after `sealedSeq` up to the head, without a hole; so it is sealed before a hole is recorded.
-final class WritableConversation {
+/// The tail reaches from the message after `sealedSeq` to the head and has no gap, so it is sealed before a gap is recorded.
+final class ConversationChange {
     let number: Int64
     let id: ConversationID
     let isNew: Bool
@@ -25,21 +24,21 @@ final class WritableConversation {
     var unread: UInt64 = 0
     var gone: String?
     var maxTime = Timestamp.range.lowerBound
-    /// Uncompressed bytes of the tail, about.
+    /// Uncompressed bytes of the tail, roughly.
     var tailBytes = 0
 
-    /// What was looked at on the disk: the end of the log files was compared with the database.
+    /// The end of the log files was compared with the database.
     var isRecovered = false
-    /// Nothing more is taken for it: it was set aside, or has to be fetched anew.
+    /// Nothing more is added: it diverged, or has to be fetched again.
     var isClosed = false
     var lastSegment: SegmentRow?
-    /// Blocks that go to the log as they came, not yet written. They count as sealed already.
+    /// Blocks that go to the log as they came, not written yet. They count as sealed already.
     var waiting: [Block] = []
-    /// What stands in log files and is to be recorded, in order.
+    /// Blocks in log files that have to be recorded, in order.
     var written: [WrittenBlocks] = []
-    /// Segments to be recorded as they now are, after `written`.
+    /// Segments whose rows change, recorded after `written`.
     var segmentUpdates: [SegmentRow] = []
-    /// Whether the rows of the tail that the database has are no longer part of it.
+    /// The rows of the tail in the database are no longer part of it.
     var dropsStoredTail = false
     var newTail: [TailRow] = []
     var newGaps: [ClosedRange<Seq>] = []
@@ -57,10 +56,10 @@ final class WritableConversation {
         tail_bytes
         """
 
-    static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> WritableConversation? {
+    static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> ConversationChange? {
         let statement = try connection.statement("SELECT \(columns) FROM conversation WHERE id=?")
         try statement.bind(id.bytes)
-        return try statement.step() ? WritableConversation(statement, id: id) : nil
+        return try statement.step() ? ConversationChange(statement, id: id) : nil
     }
 
     private init?(_ row: borrowing Statement, id: ConversationID) {
@@ -101,7 +100,16 @@ final class WritableConversation {
         (dropsStoredTail ? [] : try TailRow.all(of: number, on: connection)) + newTail
     }
 
-    /// Notes that messages have come, `isSealed` if they stand in a log file or wait to.
+    /// Adds blocks that were written to a log file.
+    func add(_ blocks: WrittenBlocks) {
+        written.append(blocks)
+        lastSegment = blocks.segment
+    }
+
+    /// Drops the tail, old rows and new ones.
+    func dropTail() { (dropsStoredTail, newTail, tailBytes) = (true, [], 0) }
+
+    /// Moves the head; `isSealed` if the messages are in a log file or wait to be written to one.
     func advance(to seq: Seq, hash: Digest, highTime: Timestamp, isSealed: Bool) {
         (head, headHash) = (seq, hash)
         maxTime = max(maxTime, highTime)
@@ -142,7 +150,7 @@ final class WritableConversation {
             let insert = try connection.statement("INSERT INTO gap VALUES (?,?,?)")
             try insert.run(number, gap.lowerBound.rawValue, gap.upperBound.rawValue)
         }
-        try WritableConversation.countGaps(of: number, on: connection)
+        try ConversationChange.countGaps(of: number, on: connection)
     }
 
     static func countGaps(of number: Int64, on connection: Connection) throws(SQLiteError) {
@@ -153,14 +161,9 @@ final class WritableConversation {
 
     /// Removes every row of a conversation; inside a transaction.
     static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
-        let tail = try connection.statement("DELETE FROM tail WHERE conversation=?")
-        try tail.run(number)
-        let gaps = try connection.statement("DELETE FROM gap WHERE conversation=?")
-        try gaps.run(number)
-        let blocks = try connection.statement("DELETE FROM block WHERE conversation=?")
-        try blocks.run(number)
-        let segments = try connection.statement("DELETE FROM segment WHERE conversation=?")
-        try segments.run(number)
+        for table in ["tail", "gap", "block", "segment"] {
+            try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)
+        }
         let conversation = try connection.statement("DELETE FROM conversation WHERE number=?")
         try conversation.run(number)
     }

@@ -1,21 +1,25 @@
-internal import NatterSystem
+public import NatterSystem
 
-/// Copies a part of a file, with its checksum.
-struct FileCopy {
+/// Copies a part of a file and computes its checksum.
+public struct FileCopy {
     let disk: any Disk
-    /// Called with the number of bytes, after each piece.
+    /// Gets the number of bytes after each piece.
     let progress: (Int) -> Void
 
     private static let pieceBytes = 1 << 20
-    /// What is tried by itself where a piece can't be read.
+    /// The unit to retry when a larger piece cannot be read.
     private static let sectorBytes = 4_096
 
-    /// Copies bytes from `start` up to `end`, or to where the source ends. What the disk can't read becomes zeros, which the
-    /// checksums of the format then show: a backup of a failing disk has all that there is.
+    public init(disk: any Disk, progress: @escaping (Int) -> Void = { _ in }) {
+        (self.disk, self.progress) = (disk, progress)
+    }
+
+    /// Copies bytes from `start` up to `end`, or to the end of the source. Sectors that the disk cannot read become zeros:
+    /// a backup of a failing disk has everything else, and the checksums of the format show the loss.
     ///
-    /// - Parameter checksum: of what stands before `start`.
-    /// - Returns: where it ended, and the checksum of all up to there.
-    func append(
+    /// - Parameter checksum: of the bytes before `start`.
+    /// - Returns: where the copy ended, and the checksum of all bytes up to there.
+    public func append(
         _ source: String, from start: UInt64, to end: UInt64, onto target: any DiskFile, checksum: UInt32 = 0
     ) throws(DiskError) -> (size: UInt64, checksum: UInt32) {
         let file = try disk.open(source, .read)
@@ -34,7 +38,7 @@ struct FileCopy {
     }
 
     /// The checksum of a file's first bytes; nil if it has fewer.
-    func checksum(_ path: String, size: UInt64) throws(DiskError) -> UInt32? {
+    public func checksum(_ path: String, size: UInt64) throws(DiskError) -> UInt32? {
         let file = try disk.open(path, .read)
         guard try file.size() >= size else { return nil }
         var (offset, crc): (UInt64, UInt32) = (0, 0)
@@ -47,8 +51,8 @@ struct FileCopy {
         return crc
     }
 
-    /// Reads what can be read, with zeros for what can't.
-    static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
+    /// Reads all sectors that the disk can read, with zeros for the others.
+    public static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
         do throws(DiskError) { return try file.read(count: count, at: offset) } catch {
             guard error.isUnreadable else { throw error }
         }

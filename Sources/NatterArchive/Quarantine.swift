@@ -1,0 +1,83 @@
+public import NatterSystem
+
+/// `DIR/quarantine/`: bytes that were moved out of the way instead of deleted. natter never uses them again.
+public struct Quarantine {
+    let root: String
+    let disk: any Disk
+
+    public init(root: String, disk: any Disk) { (self.root, self.disk) = (root, disk) }
+
+    private var directory: String { root + "/quarantine" }
+
+    private func freePath(_ name: String) throws(DiskError) -> String {
+        try disk.makeDirectories(directory)
+        return try disk.freePath(name, in: directory)
+    }
+
+    /// Moves a whole file there, durably.
+    /// - Returns: its new path.
+    public func move(_ path: String, label: String = "") throws(DiskError) -> String {
+        let target = try freePath(label.isEmpty ? Path.name(of: path) : "\(label)-\(Path.name(of: path))")
+        try disk.rename(path, to: target)
+        try disk.syncDirectory(directory)
+        try disk.syncDirectory(Path.directory(of: path))
+        return target
+    }
+
+    /// Copies the end of a file there, durably, and only then cuts it off.
+    /// - Returns: the path of the copy.
+    public func cut(_ path: String, from offset: UInt64, length: UInt64, label: String) throws(DiskError) -> String {
+        let target = try freePath("\(label)-\(Path.name(of: path))-at-\(offset)")
+        let file = try disk.open(path, .readWrite)
+        try copy(file, from: offset, length: length, to: target)
+        try file.truncate(to: offset)
+        try file.sync()
+        return target
+    }
+
+    /// Copies a whole file there, durably.
+    /// - Returns: the path of the copy.
+    public func copy(_ path: String) throws(DiskError) -> String {
+        let target = try freePath(Path.name(of: path))
+        let file = try disk.open(path, .read)
+        try copy(file, from: 0, length: try file.size(), to: target)
+        return target
+    }
+
+    private func copy(_ file: any DiskFile, from offset: UInt64, length: UInt64, to target: String) throws(DiskError) {
+        let copy = try disk.open(target, .create)
+        var done: UInt64 = 0
+        while done < length {
+            let piece = try FileCopy.read(file, count: Int(clamping: min(length - done, 1 << 20)), at: offset + done)
+            if piece.isEmpty { break }
+            try copy.write(piece, at: done)
+            done += UInt64(piece.count)
+        }
+        try copy.sync()
+        try disk.syncDirectory(directory)
+    }
+
+    /// Keeps bytes that are in no file of their own.
+    /// - Returns: the path of the new file.
+    public func keep(_ bytes: [UInt8], name: String) throws(DiskError) -> String {
+        let target = try freePath(name)
+        let copy = try disk.open(target, .create)
+        try copy.write(bytes, at: 0)
+        try copy.sync()
+        try disk.syncDirectory(directory)
+        return target
+    }
+}
+
+extension Disk {
+    /// The path of that name in a directory, with a number behind it if the name is taken.
+    public func freePath(_ name: String, in directory: String) throws(DiskError) -> String {
+        var path = "\(directory)/\(name)"
+        var attempt = 1
+        while try information(path) != nil {
+            path = "\(directory)/\(name).\(attempt)"
+            attempt += 1
+        }
+        return path
+    }
+}
