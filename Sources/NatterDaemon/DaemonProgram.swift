@@ -22,7 +22,7 @@ public enum DaemonProgram {
         ])
 
     /// Completion offers no names of users or conversations: whoever types the commands may not know them.
-    private static var completion: Completion {
+    private static var completion: NatterCLI.Completion {
         Completion(spec) { _, placeholder in ["SRC", "DEST"].contains(placeholder) ? .directory : .usual(placeholder) }
     }
 
