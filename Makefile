@@ -66,6 +66,7 @@ else
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
 	@scripts/build/compile-catalogues $(programs)/../share/locale
+	@scripts/build/make-manual $(programs)/natter .build/man
 
 phrases: packages
 	scripts/build/extract-phrases

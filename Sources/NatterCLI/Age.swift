@@ -1,9 +1,9 @@
 public import NatterLanguage
 public import NatterModel
 
-/// How long ago something was, in one unit, rounded down.
+/// How long ago something happened, in one unit, rounded down.
 public enum Age {
-    /// `3 minutes ago`, `just now` below a second and for what lies ahead (two clocks seldom agree).
+    /// `3 minutes ago`. `just now` for less than a second and for times in the future, since clocks seldom agree.
     public static func text(of time: Timestamp, now: Timestamp) -> Phrase {
         let (count, unit) = largestUnit(of: time, now: now)
         return count == 0 ? "just now" : ago(count, unit)

@@ -10,27 +10,36 @@ public enum ParsedCommandLine: Sendable {
     case run(CommandPath, Arguments)
 }
 
-/// Reads the words after the program's name by its table.
+/// Parses the words after the program's name by its table of commands.
 ///
-/// Options may stand anywhere behind the command that has them, the program's own before it too. An option's value is
-/// the next word whatever it looks like; `--` ends the options; `-` and negative numbers are operands.
+/// Options may stand anywhere after their command, and the program's own options also before it. An option's value is
+/// the next word, whatever it looks like. `--` ends the options. `-` and negative numbers are operands.
 public struct ArgumentParser {
     private let program: ProgramSpec
     private let programOptions: [OptionSpec]
-    private var path: CommandPath?
+    private(set) var path: CommandPath?
     private var commandOptions: [OptionSpec] = []
-    private var given: [GivenOption] = []
-    private var operands: [String] = []
+    private(set) var given: [GivenOption] = []
+    private(set) var operands: [String] = []
     private var optionsEnded = false
-    private var isHelpCommand = false
-    /// The first thing wrong. Reading goes on after it, since a later `--help` outweighs it and `--json` says how to
-    /// tell it.
+    private(set) var isHelpCommand = false
+    /// The option that expects the next word as its value.
+    private(set) var openOption: OptionSpec?
+    /// The first error. Parsing continues after it: a later `--help` overrides it, and `--json` decides how to report
+    /// it.
     private var error: UsageError?
-    private var hasUnknownCommand = false
+    private(set) var hasUnknownCommand = false
 
     private init(_ program: ProgramSpec) {
         self.program = program
         programOptions = program.options
+    }
+
+    /// Parses the words before the one that is being completed.
+    init(_ program: ProgramSpec, words: [String]) {
+        self.init(program)
+        var rest = words[...]
+        while let word = rest.popFirst() { take(word, before: &rest) }
     }
 
     /// - Parameter words: without the program's name.
@@ -39,14 +48,12 @@ public struct ArgumentParser {
         return try parse(words, for: program, given: &given)
     }
 
-    /// - Parameter given: the options that were found, also where the words make no sense: one of them may say in which
-    ///   language to tell that.
+    /// - Parameter given: the options found so far, even if the words are invalid: `--lang` decides the language of the
+    ///   error.
     static func parse(
         _ words: [String], for program: ProgramSpec, given: inout [GivenOption]
     ) throws(UsageError) -> ParsedCommandLine {
-        var parser = ArgumentParser(program)
-        var rest = words[...]
-        while let word = rest.popFirst() { parser.take(word, before: &rest) }
+        let parser = ArgumentParser(program, words: words)
         given = parser.given
         do throws(UsageError) {
             return try parser.result()
@@ -58,7 +65,9 @@ public struct ArgumentParser {
     }
 
     private var dashWords: DashWords { path?.command.dashWords ?? .options }
-    private var options: [OptionSpec] { commandOptions + programOptions }
+    var options: [OptionSpec] { commandOptions + programOptions }
+    /// Whether the next word may be an option.
+    var takesOptions: Bool { dashWords != .operands && !optionsEnded }
 
     private mutating func take(_ word: String, before rest: inout ArraySlice<String>) {
         if dashWords == .operands {
@@ -89,7 +98,8 @@ public struct ArgumentParser {
         }
     }
 
-    private var isAtLeaf: Bool { path.map { $0.command.subcommands.isEmpty } ?? false }
+    /// Whether the words name a command without subcommands.
+    var isAtLeaf: Bool { path.map { $0.command.subcommands.isEmpty } ?? false }
 
     private mutating func takeOption(_ word: String, before rest: inout ArraySlice<String>) {
         if let option = options.first(where: { $0.spellings.contains(word) }) {
@@ -98,6 +108,7 @@ public struct ArgumentParser {
                 return
             }
             guard let value = rest.popFirst() else {
+                openOption = option
                 fail("'\(word)' needs a value, \(option.placeholder ?? "")")
                 return
             }
@@ -163,7 +174,7 @@ public struct ArgumentParser {
     private func result() throws(UsageError) -> ParsedCommandLine {
         if hasUnknownCommand, let error { throw error }
         if isHelpCommand {
-            // 'help --help' asks about 'help' itself, where a program has it as a command.
+            // 'help --help' asks about 'help' itself if the program has it as a command.
             if operands.isEmpty, was(given: "help"), let path = try? program.command(at: ["help"]) {
                 return .help(path)
             }
@@ -197,8 +208,8 @@ public struct ArgumentParser {
             let surplus = operands[rows.count]
             throw UsageError(
                 rows.isEmpty
-                    ? "'\(path.text)' takes no operand; '\(surplus)' is one too many"
-                    : "'\(path.text)' takes no more than \(names); '\(surplus)' is one too many", remedy: remedy)
+                    ? "'\(path.text)' takes no operands; '\(surplus)' is one too many"
+                    : "'\(path.text)' takes at most \(names); '\(surplus)' is one too many", remedy: remedy)
         }
         for (row, word) in zip(rows, operands) where !row.choices.isEmpty && !row.choices.contains(word) {
             throw UsageError(

@@ -1,31 +1,31 @@
 public import NatterLanguage
 public import NatterModel
 
-/// One option as it was given; the value of a flag is empty. A type of its own, since the metadata of an array of tuples
-/// is put together when the program runs.
+/// An option on the command line; the value of a flag is empty. This is not a tuple because the metadata of an array of
+/// tuples is built when the program runs.
 struct GivenOption: Sendable {
     let name: String
     let value: String
 }
 
-/// The options of a command line, before it is known what they are for.
+/// The options of a command line whose command is not known yet.
 public struct GivenOptions: Sendable {
     private let given: [GivenOption]
 
     init(_ given: [GivenOption]) { self.given = given }
 
-    /// The last value given; nil where there is none.
+    /// The last value; nil if the option is missing.
     public func value(_ name: String) -> String? { given.last { $0.name == name }?.value }
 }
 
-/// What a command was called with: its options and operands, as the table says they may be.
+/// The options and operands of a command, checked against its row.
 public struct Arguments: Sendable {
     /// The command's words, such as `["outbox", "ls"]`.
     public let path: [String]
-    /// In the order given; their number fits the command's row.
+    /// In the order of the command line; their number is what the row allows.
     public internal(set) var operands: [String]
     private let program: String
-    /// The options that this command knows, its own before those of the program.
+    /// The options of this command, then those of the program.
     public let known: [OptionSpec]
     private(set) var given: [GivenOption]
     private let rows: [OperandSpec]
@@ -38,19 +38,19 @@ public struct Arguments: Sendable {
         (self.given, self.operands) = (given, operands)
     }
 
-    /// `see 'natter help log'`. Made when it is needed: a command that goes well does not pay for it.
+    /// `see 'natter help log'`. Computed only for an error, so that success costs nothing.
     public var remedy: Phrase { "see '\(program) help \(path.joined(separator: " "))'" }
 
     /// Whether a flag was given.
     public func flag(_ name: String) -> Bool { has(name) }
 
-    /// Whether an option was given, with a value or without.
+    /// Whether an option was given, with or without a value.
     public func has(_ name: String) -> Bool {
         assertKnown(name)
         return given.contains { $0.name == name }
     }
 
-    /// The value of an option; the last one where it was given more than once.
+    /// The value of an option; the last one if it was given more than once.
     public func value(_ name: String) -> String? {
         assertKnown(name)
         return given.last { $0.name == name }?.value
@@ -62,7 +62,8 @@ public struct Arguments: Sendable {
         return given.filter { $0.name == name }.map(\.value)
     }
 
-    /// A word by its name in the table, such as `CONV`; nil where it was left out. Of a repeating operand the first.
+    /// An operand by its name in the table, such as `CONV`; nil if it is missing. The first word of a repeating
+    /// operand.
     public func operand(_ name: String) -> String? {
         guard let index = rows.firstIndex(where: { $0.name == name }) else {
             assertionFailure("no operand '\(name)'")
@@ -82,14 +83,14 @@ public struct Arguments: Sendable {
         return Array(operands.dropFirst(index))
     }
 
-    /// An error in what was given, with the way to this command's help.
+    /// A usage error that refers to this command's help.
     public func error(_ message: Phrase) -> UsageError {
         var error = UsageError(message, remedy: remedy)
         error.asksForJSON = asksForJSON
         return error
     }
 
-    /// Whether `--json` was given, in a program that has it.
+    /// Whether `--json` was given.
     var asksForJSON: Bool { given.contains { $0.name == "json" } }
 
     private func assertKnown(_ name: String) {
@@ -106,9 +107,9 @@ extension Arguments {
         return try integer(text, of: "\(spelling(name))", in: range)
     }
 
-    /// The same for a word that is an operand; `what` is how the message names it.
+    /// The same for an operand; `what` is its name in the message.
     public func integer(_ text: String, of what: Phrase, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
-        // Int64 takes "+5" too; one number has one spelling here.
+        // Int64 also accepts "+5"; we accept one spelling per number.
         guard let number = Int64(text), !text.hasPrefix("+") else {
             throw error("\(what) takes a whole number, not '\(text)'")
         }
@@ -149,10 +150,10 @@ extension Arguments {
         return span
     }
 
-    /// Fills what was not given from a file of settings whose keys are names of options; a flag's value is `true` or
-    /// `false`. What the command line says stays.
+    /// Adds the options of a settings file whose keys are names of options; the value of a flag is `true` or `false`.
+    /// The command line has precedence.
     ///
-    /// - Throws: for a key that is no option of this command, or a value that the option does not take.
+    /// - Throws: for a key that is not an option of this command, or a value that the option does not allow.
     public func filled(from file: ConfigFile) throws(ConfigError) -> Arguments {
         let settings = known.filter { $0 != .help && $0 != .version }
         var filled = self

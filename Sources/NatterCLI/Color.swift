@@ -1,10 +1,10 @@
 internal import NatterSystem
 
-/// When to write colours.
+/// When to use colours.
 public enum ColorChoice: String, Sendable, CaseIterable {
     case auto, always, never
 
-    /// Whether to write them: `auto` does on a terminal that is not `TERM=dumb`, unless `NO_COLOR` is set to something.
+    /// Whether to use colours: `auto` does on a terminal that is not `TERM=dumb`, unless `NO_COLOR` is set.
     ///
     /// - SeeAlso: no-color.org.
     public func isOn(isTerminal: Bool, environment: Environment) -> Bool {
@@ -17,9 +17,9 @@ public enum ColorChoice: String, Sendable, CaseIterable {
     }
 }
 
-/// Colours a piece of text, or leaves it as it is.
+/// Colours text, or leaves it unchanged.
 public struct Paint: Sendable {
-    /// The looks that we use, as parameters of SGR (ECMA-48, 8.3.117).
+    /// The styles that we use, as parameters of SGR (ECMA-48, 8.3.117).
     public enum Look: String, Sendable {
         case bold = "1"
         case dim = "2"
@@ -38,12 +38,12 @@ public struct Paint: Sendable {
         case match = "1;31"
     }
 
-    /// Those that tell names apart. Red is for matches and trouble.
+    /// Colours for names. Red is reserved for matches and errors.
     private static let nameLooks: [Look] = [
         .green, .yellow, .blue, .magenta, .cyan, .brightGreen, .brightYellow, .brightBlue, .brightMagenta, .brightCyan,
     ]
 
-    /// The look of somebody's name, always the same one.
+    /// The colour of a name, always the same for one name.
     ///
     /// - Parameter name: UTF-8.
     public static func look(ofName name: [UInt8]) -> Look {
@@ -58,7 +58,7 @@ public struct Paint: Sendable {
         isOn ? "\u{1B}[\(look.rawValue)m\(text)\u{1B}[m" : text
     }
 
-    /// The bytes before and after a coloured piece, for those who write bytes; empty when off.
+    /// The bytes before and after coloured text; empty if colours are off.
     public func opening(_ look: Look) -> [UInt8] { isOn ? Array("\u{1B}[\(look.rawValue)m".utf8) : [] }
     public var closing: [UInt8] { isOn ? Array("\u{1B}[m".utf8) : [] }
 }

@@ -1,12 +1,13 @@
+internal import FoundationEssentials
 public import NatterLanguage
 public import NatterSystem
 
-/// Why a command ends without having done what it was asked.
+/// Why a command failed.
 public struct CommandFailure: Error, Equatable, PhraseConvertible {
     public let exitCode: ExitCode
-    /// One word for programs, such as `usage` or `bad_cursor`.
+    /// A word for programs, such as `usage` or `bad_cursor`.
     public let code: String
-    /// One line that names the thing and what to do; lower case, no full stop.
+    /// One line with the problem and the remedy; lower case, no full stop.
     public let message: Phrase
 
     public init(_ exitCode: ExitCode, code: String, _ message: Phrase) {
@@ -21,10 +22,10 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         self.init(.configuration, code: "bad_configuration", error.phrase)
     }
 
-    /// A call to the system that failed: 73 where it was to make a file, 75 where there is no room, else 74.
+    /// A failed system call: 73 if it was to create a file, 75 if the disk is full, else 74.
     public init(_ error: DiskError) {
         switch error.operation {
-        // A file that is larger than its reader takes has the same number as one that can't grow.
+        // Reading a file that is too large sets the same errno as a file that cannot grow.
         case let operation where error.isFull && operation != "read":
             self.init(.temporary, code: "disk_full", error.phrase)
         case "create", "create directory": self.init(.cannotCreate, code: "cannot_create", error.phrase)
@@ -32,7 +33,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Output that failed. A closed pipe has its own exit code, and nothing is printed for it.
+    /// Failed output. A closed pipe has an exit code of its own and prints nothing.
     public init(_ error: OutputError) {
         switch error {
         case .closedPipe: self.init(.closedPipe, code: "closed_pipe", error.phrase)
@@ -41,4 +42,85 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     }
 
     public var phrase: Phrase { message }
+}
+
+/// Exit codes of both programs; from 64 on those of sysexits(3).
+public struct ExitCode: RawRepresentable, Hashable, Sendable {
+    public let rawValue: Int32
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    public static let success = ExitCode(rawValue: 0)
+    /// Nothing found, nothing new, or problems found: a result and not an error.
+    public static let nothingFound = ExitCode(rawValue: 1)
+    public static let usage = ExitCode(rawValue: 64)
+    /// Input or a cursor that is not valid.
+    public static let invalidData = ExitCode(rawValue: 65)
+    /// No such user, conversation or message.
+    public static let notFound = ExitCode(rawValue: 67)
+    /// Server not reached or not verified, or the outcome is unknown.
+    public static let unavailable = ExitCode(rawValue: 69)
+    public static let cannotCreate = ExitCode(rawValue: 73)
+    public static let inputOutput = ExitCode(rawValue: 74)
+    /// Try again later.
+    public static let temporary = ExitCode(rawValue: 75)
+    /// The server speaks another protocol.
+    public static let badProtocol = ExitCode(rawValue: 76)
+    /// Wrong password, not logged in, not allowed.
+    public static let refused = ExitCode(rawValue: 77)
+    public static let configuration = ExitCode(rawValue: 78)
+    /// SIGINT, as a shell reports it.
+    public static let interrupted = ExitCode(rawValue: 130)
+    /// The reader closed the pipe; a shell reports SIGPIPE with the same code.
+    public static let closedPipe = ExitCode(rawValue: 141)
+}
+
+/// An invalid command line: exit code 64.
+public struct UsageError: Error, Equatable, PhraseConvertible {
+    /// One line, without the program's name; lower case, no full stop.
+    public let message: Phrase
+    /// Where to find help, such as `see 'natter help log'`.
+    public let remedy: Phrase
+    /// Whether `--json` was given, so that the error is reported as JSON.
+    public var asksForJSON = false
+
+    public init(_ message: Phrase, remedy: Phrase) { (self.message, self.remedy) = (message, remedy) }
+
+    public var phrase: Phrase { "\(message); \(remedy)" }
+}
+
+/// Prints a failure: one line on standard error, or one JSON object.
+public enum FailureReport {
+    /// - Parameters:
+    ///   - json: `{"error":{"code","exit","message"}}` in place of `natter: message`.
+    ///   - output: standard error. Errors of writing there are ignored, since there is nowhere left to report them.
+    public static func write(_ failure: CommandFailure, json: Bool, program: String, to output: Output) {
+        if failure.exitCode == .closedPipe { return }
+        var line: [UInt8] = []
+        if json, let object = object(for: failure) {
+            TerminalText.append(escaping: object, .json, to: &line)
+        } else {
+            TerminalText.append(escaping: program, .line, to: &line)
+            line += Array(": ".utf8)
+            TerminalText.append(escaping: failure.message.text, .line, to: &line)
+        }
+        line.append(UInt8(ascii: "\n"))
+        try? output.write(line)
+        try? output.flush()
+    }
+
+    private struct Report: Encodable {
+        struct Body: Encodable {
+            let code: String
+            let message: String
+            let exit: Int32
+        }
+        let error: Body
+    }
+
+    private static func object(for failure: CommandFailure) -> [UInt8]? {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let body = Report.Body(code: failure.code, message: failure.message.english, exit: failure.exitCode.rawValue)
+        return (try? encoder.encode(Report(error: body))).map { Array($0) }
+    }
 }

@@ -1,20 +1,21 @@
 public import NatterLanguage
 
-/// What a command does once its words are parsed.
+/// The body of a command, which gets the parsed words.
 public typealias CommandBody = @Sendable (Arguments, Console) throws -> ExitCode
 
-/// What words with a leading dash mean to a command.
+/// The meaning of words with a leading dash for a command.
 public enum DashWords: Sendable {
-    /// Each is an option; one that is unknown is an error.
+    /// They are options; unknown ones are errors.
     case options
-    /// One that is not exactly an option is an operand, and a short option's value is always a word of its own; for
-    /// `search`, where `-word` excludes a word.
+    /// A word that is not exactly an option is an operand, and the value of a short option is always a separate word.
+    /// This is for `search`, where `-word` excludes a word.
     case optionsIfKnown
-    /// All words after the command go on as they are, `--help` apart; for a command that runs another program.
+    /// All words after the command except `--help` are passed on unchanged. This is for a command that runs another
+    /// program.
     case operands
 }
 
-/// A line to type, and what it does.
+/// A command line and what it does.
 public struct Example: Sendable, Equatable {
     public let line: String
     public let meaning: Phrase
@@ -22,20 +23,20 @@ public struct Example: Sendable, Equatable {
     public init(_ line: String, _ meaning: Phrase) { (self.line, self.meaning) = (line, meaning) }
 }
 
-/// One command: a row of a program's table, from which parser, help, completion and the manual's SYNOPSIS are made.
+/// One command: a row of a program's table, from which the parser, help, completion and manual pages are derived.
 ///
-/// All but the name, the summary and the heading is made when it is asked for, so that a table of many rows costs a
-/// start of the program almost nothing.
+/// Everything but the name, the summary and the group is computed on demand, so that a long table does not slow down
+/// the start of the program.
 public struct CommandSpec: Sendable {
     public let name: String
     /// One line, lower case, no full stop.
     public let summary: Phrase
-    /// The heading under which the list of commands shows it.
+    /// The heading in the list of commands.
     public let group: Phrase
     public let dashWords: DashWords
-    /// Whether the overview and completion pass over it, since it is for programs.
+    /// Whether the overview and completion leave it out because it is for programs.
     public let isHidden: Bool
-    /// nil for a word that only leads to subcommands.
+    /// nil for a command that only has subcommands.
     public let run: CommandBody?
     private let makeOptions: @Sendable () -> [OptionSpec]
     private let makeOperands: @Sendable () -> [OperandSpec]
@@ -67,6 +68,6 @@ public struct CommandSpec: Sendable {
 }
 
 extension [CommandSpec] {
-    /// Those that are for people.
+    /// The commands that are for people.
     var shown: [CommandSpec] { filter { !$0.isHidden } }
 }

@@ -1,6 +1,6 @@
 public import NatterLanguage
 
-/// A setting, or a line, that is not valid: exit code 78.
+/// An invalid setting or line: exit code 78.
 public struct ConfigError: Error, Equatable, PhraseConvertible {
     public let path: String
     /// Counted from 1.
@@ -14,9 +14,7 @@ public struct ConfigError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase { "'\(path)', line \(line): \(problem)" }
 }
 
-/// A file of settings: `key = value`, one a line; blank lines and those that begin with `#` say nothing. A value is
-/// what stands behind the first `=`, without the blanks around it; a `#` in it is its own. Of a key that comes twice
-/// the last one counts.
+/// A settings file: one `key = value` per line; blank lines and lines that begin with `#` are ignored.
 public struct ConfigFile: Sendable, Equatable {
     public struct Entry: Sendable, Equatable {
         public let key: String
@@ -25,13 +23,13 @@ public struct ConfigFile: Sendable, Equatable {
         public let line: Int
     }
 
-    /// How messages name the file.
+    /// The name of the file in messages.
     public let path: String
     /// In the order of the file, repeated keys included.
     public let entries: [Entry]
 
-    /// - Parameter keys: those that are known; nil leaves that to whoever uses the entries.
-    /// - Throws: for a line of another form, or a key that is not known, with the nearest ones that are.
+    /// - Parameter keys: the known keys; nil if the caller checks the keys of the entries.
+    /// - Throws: for a malformed line, or for an unknown key, with the most similar keys.
     public init(parsing text: String, path: String, keys: [String]? = nil) throws(ConfigError) {
         var entries: [Entry] = []
         for (index, line) in Self.lines(of: text).enumerated() {
@@ -69,8 +67,8 @@ public struct ConfigFile: Sendable, Equatable {
         error(entry, "'\(entry.key)' is not a setting\(NearestWords.hint(for: entry.key, among: known))")
     }
 
-    /// The text of a file with one setting changed: in its place if it is there, else as a new last line. Comments and
-    /// order stay. nil as value removes it.
+    /// The text of a file with one setting changed in place, or added as a new last line. Comments and order stay. A
+    /// nil value removes the setting.
     ///
     /// - Parameters:
     ///   - key: without `=`, `#` or blanks around it.
@@ -85,7 +83,7 @@ public struct ConfigFile: Sendable, Equatable {
             guard !content.hasPrefix("#"), let equals = content.firstIndex(of: "=") else { return false }
             return trimmed(content[..<equals]) == key
         }
-        // The last of several is the one that counts; the others would only confuse.
+        // The last of several counts; keeping the others would only confuse.
         for index in found.dropLast().reversed() { lines.remove(at: index) }
         let place = found.last.map { $0 - (found.count - 1) }
         switch (place, value) {

@@ -1,15 +1,16 @@
-public import NatterLanguage
+internal import Glibc
+@_exported public import NatterLanguage
 public import NatterSystem
 
-/// What a command finds around it, in one value, so that a test can put its own in place.
+/// The surroundings of a command in one value, so that tests can replace them.
 public struct Console {
-    /// What was asked for.
+    /// Standard output, for results.
     public let output: Output
-    /// Everything else.
+    /// Standard error, for errors and notes.
     public let errors: Output
     public let environment: Environment
     public let clock: any WallClock
-    /// The program's name, which its messages begin with.
+    /// The program's name, with which its messages begin.
     public let program: String
 
     public init(output: Output, errors: Output, environment: Environment, clock: any WallClock, program: String) {
@@ -17,23 +18,40 @@ public struct Console {
         (self.clock, self.program) = (clock, program)
     }
 
-    /// That of this process.
+    /// The console of this process.
     public static func process(program: String) -> Console {
         Console(
             output: .standardOutput(), errors: .standardError(), environment: .process, clock: SystemClock(),
             program: program)
     }
 
-    /// Tells something on standard error, `natter: …`, in one line, escaped. What cannot be written there is lost.
+    /// Prints a note to standard error, `natter: …`, escaped and in one line. Errors of writing there are ignored.
     public func note(_ message: Phrase) {
         try? errors.writeLine(TerminalText.escaped("\(program): \(message.text)"))
         try? errors.flush()
     }
 
-    /// Whether to write colours to `output`, by the environment and by `--color` where the program has it.
+    /// Whether to colour `output`, by the environment and by `--color` if the program has that option.
     public func paint(_ arguments: Arguments) -> Paint {
         let hasOption = arguments.known.contains { $0.name == "color" }
         let choice = hasOption ? arguments.value("color").flatMap(ColorChoice.init(rawValue:)) : nil
         return Paint(isOn: (choice ?? .auto).isOn(isTerminal: output.isTerminal, environment: environment))
     }
 }
+
+/// Queries about terminals.
+public enum Terminal {
+    public static let standardColumns = 80
+
+    public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// The width in columns: the terminal's, else `COLUMNS`, else 80.
+    public static func columns(_ descriptor: Int32, environment: Environment) -> Int {
+        var size = winsize()
+        if ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return Int(size.ws_col) }
+        if let columns = environment["COLUMNS"].flatMap({ Int($0) }), (1...10_000).contains(columns) { return columns }
+        return standardColumns
+    }
+}
+
+// This room's interface takes phrases, so its users get them without a second import.

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The environment's variables and the directories that follow from them. An empty variable counts as unset.
+/// Environment variables, and the directories that they determine. An empty variable counts as unset.
 public struct Environment: Sendable {
     private enum Source: Sendable {
         case process
@@ -9,10 +9,10 @@ public struct Environment: Sendable {
     private let source: Source
     private let accounts: String
 
-    /// That of this process; read as it is asked for, so it costs nothing before.
+    /// The environment of this process. Each variable is read on demand.
     public static let process = Environment(source: .process, accounts: "/etc/passwd")
 
-    /// One of one's own, for tests.
+    /// An environment for tests.
     public init(_ values: [String: String], accounts: String = "/etc/passwd") {
         self.init(source: .values(values), accounts: accounts)
     }
@@ -28,7 +28,7 @@ public struct Environment: Sendable {
         return value?.isEmpty == true ? nil : value
     }
 
-    /// `HOME`, else what the system's list of accounts says of this user.
+    /// `HOME`, else the home directory in /etc/passwd.
     ///
     /// - Throws: 78 if neither names an absolute path.
     public func home() throws(CommandFailure) -> String {
@@ -40,7 +40,7 @@ public struct Environment: Sendable {
     /// `$XDG_DATA_HOME`, else `~/.local/share`.
     public func dataHome() throws(CommandFailure) -> String { try directory("XDG_DATA_HOME", else: ".local/share") }
 
-    /// The XDG Base Directory Specification asks to ignore paths that are not absolute.
+    /// The XDG Base Directory Specification says to ignore relative paths.
     private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
 
     private func directory(_ name: String, else fallback: String) throws(CommandFailure) -> String {
@@ -49,7 +49,7 @@ public struct Environment: Sendable {
         return home.hasSuffix("/") ? home + fallback : "\(home)/\(fallback)"
     }
 
-    /// Read by ourselves: `getpwuid` loads libraries while it runs, which a static program can't rely on.
+    /// We parse the file because `getpwuid` loads libraries at run time, which a static program cannot rely on.
     private func homeOfAccount() -> String? {
         guard let file = fopen(accounts, "re") else { return nil }
         defer { fclose(file) }

@@ -1,12 +1,12 @@
 internal import NatterLanguage
 
-/// The pages of help, computed from the table; lines of at most 80 columns, each ended by a line break.
+/// Help pages, computed from the table of commands; lines have at most 80 columns.
 public struct Help {
     private let program: ProgramSpec
 
     public init(_ program: ProgramSpec) { self.program = program }
 
-    /// What the program alone prints: all commands, grouped, and the options that are valid everywhere.
+    /// What the program prints without a command: all commands by group, and the options that work everywhere.
     public var overview: String {
         var lines = ["\(program.name): \(program.tagline.text)", ""]
         lines.append(("usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]" as Phrase).text)
@@ -18,19 +18,19 @@ public struct Help {
                 groups.append((row.group, [row]))
             }
         }
-        // One column for all groups, so that the eye finds the summaries in a line.
+        // All groups share one column, so that the summaries are aligned.
         let widest = program.commands.shown.map { DisplayWidth.columns($0.name) }.max() ?? 0
         for group in groups {
             lines += heading(group.heading == "" ? "Commands" : group.heading)
             lines += LineWrap.list(
                 group.rows.map { (DisplayWidth.padded($0.name, to: widest), $0.summary.text) })
         }
-        lines += heading("Options everywhere") + list(of: program.options)
-        lines += paragraph("'\(program.name) help COMMAND' tells more about a command.")
+        lines += heading("Options of every command") + list(of: program.options)
+        lines += paragraph("Run '\(program.name) help COMMAND' for more about a command.")
         return text(lines)
     }
 
-    /// All about one command.
+    /// The page of one command.
     public func page(of path: CommandPath) -> String {
         let command = path.command
         var lines = LineWrap.lines(of: "\(program.name) \(path.text): \(command.summary.text)") + [""]
@@ -56,7 +56,7 @@ public struct Help {
                     of: example.meaning.text, first: String(repeating: " ", count: 6), indent: 6)
             }
         }
-        lines += paragraph("'\(program.name) help' lists the options that work everywhere.")
+        lines += paragraph("Run '\(program.name) help' for the options that work with every command.")
         return text(lines)
     }
 
@@ -67,7 +67,7 @@ public struct Help {
     /// `natter 1.0.0`.
     public var version: String { "\(program.name) \(program.version)\n" }
 
-    /// A subcommand and, where it has some of its own, those in its place.
+    /// A subcommand, or the subcommands below it.
     private func rows(of command: CommandSpec, under prefix: String) -> [(term: String, meaning: String)] {
         let subcommands = command.subcommands
         guard subcommands.isEmpty else {
@@ -81,7 +81,7 @@ public struct Help {
         LineWrap.list(
             options.map { option in
                 let spellings = option.spellings.joined(separator: ", ")
-                // Where no option has a short spelling the long ones begin at once.
+                // If no option has a short spelling, the long ones are not indented.
                 let indent = option.spelling.hasPrefix("--") && option.short == nil && hasShort(options) ? "    " : ""
                 let help: Phrase = option.isRepeatable ? "\(option.help) (may be repeated)" : option.help
                 return (indent + spellings + (option.placeholder.map { " " + $0 } ?? ""), help.text)

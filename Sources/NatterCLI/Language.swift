@@ -1,12 +1,12 @@
 internal import Glibc
 internal import NatterLanguage
 
-/// Which language to speak.
+/// Chooses the language of the messages.
 public enum Language {
-    /// Those that the catalogues of this version are for, and English, which needs none.
+    /// The languages of this version's catalogues, and English, which needs none.
     public static let known = ["en", "ru"]
 
-    /// Whether a code names a known language, `ru_RU.UTF-8` too, or one that somebody has put a catalogue there for.
+    /// Whether a code, such as `ru_RU.UTF-8`, names a known language or one with an installed catalogue.
     public static func isKnown(_ code: String, environment: Environment, domain: String = "natter") -> Bool {
         let directory = directory(environment)
         return forms(of: code).contains {
@@ -14,7 +14,7 @@ public enum Language {
         }
     }
 
-    /// What to look for in the catalogues: the languages up to the first that is English.
+    /// The catalogues to look up: the languages before the first English one.
     static func choice(
         option: String?, configured: String?, environment: Environment, domain: String
     ) -> Catalogue.Choice {
@@ -24,8 +24,8 @@ public enum Language {
             languages: wanted, directory: wanted.isEmpty ? "" : directory(environment), domain: domain)
     }
 
-    /// `NATTER_LOCALEDIR`, else `share/locale` in the directory above that of the program: that of an installation, and
-    /// of a build.
+    /// `NATTER_LOCALEDIR`, else `../share/locale` relative to the program's directory, both in an installation and in a
+    /// build.
     private static func directory(_ environment: Environment) -> String {
         if let directory = environment["NATTER_LOCALEDIR"] { return directory }
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -35,11 +35,11 @@ public enum Language {
         return String(decoding: path[..<place], as: UTF8.self) + "/../share/locale"
     }
 
-    /// The languages that a person asks for, most wanted first, each in front of its plain form: `["pt_BR", "pt"]`.
-    /// Empty for English as it stands in the source.
+    /// The languages that the user asks for, in order of preference, each followed by its plain form: `["pt_BR",
+    /// "pt"]`. Empty for English.
     ///
-    /// `LANGUAGE` counts wherever the locale is not plainly `C`, so with `C.UTF-8` too, which containers set only for
-    /// the sake of UTF-8.
+    /// `LANGUAGE` counts unless the locale is exactly `C` or `POSIX`. It counts with `C.UTF-8`, which containers set
+    /// only for its encoding.
     ///
     /// - Parameters:
     ///   - option: of `--lang`.

@@ -2,12 +2,11 @@
 enum LineWrap {
     static let helpColumns = 80
 
-    /// Puts pieces, with a space between them, into lines; a piece is never broken, so one that is longer than a line
-    /// sticks out.
+    /// Fills lines with pieces, separated by spaces. It never breaks a piece, so a long piece may exceed the width.
     ///
     /// - Parameters:
-    ///   - first: what the first line begins with.
-    ///   - indent: columns that the other lines begin with.
+    ///   - first: the beginning of the first line.
+    ///   - indent: the indentation of the other lines, in columns.
     static func lines(
         of pieces: [String], first: String = "", indent: Int = 0, columns: Int = helpColumns
     ) -> [String] {
@@ -38,8 +37,7 @@ enum LineWrap {
         lines(of: text.split(separator: " ").map(String.init), first: first, indent: indent)
     }
 
-    /// Terms in a left column, what they mean in a right one. A term that is too long for its column has a line of its
-    /// own.
+    /// Terms in a left column and their meanings in a right one. A term that is too long gets a line of its own.
     static func list(_ rows: [(term: String, meaning: String)], longestColumn: Int = 26) -> [String] {
         let widths = rows.map { DisplayWidth.columns($0.term) }
         let column = widths.filter { $0 <= longestColumn }.max() ?? longestColumn
@@ -55,5 +53,40 @@ enum LineWrap {
             }
         }
         return lines
+    }
+}
+
+/// The width of a text in terminal columns. This has its own small table because glibc's `wcwidth` knows only ASCII in
+/// the C locale, in which `natter` must work too.
+public enum DisplayWidth {
+    public static func columns(_ text: String) -> Int {
+        if text.utf8.allSatisfy({ $0 < 0x80 }) { return text.utf8.count }
+        return text.reduce(0) { $0 + columns($1) }
+    }
+
+    /// A user-perceived character: marks and joiners count with their base.
+    public static func columns(_ character: Character) -> Int {
+        guard let first = character.unicodeScalars.first else { return 0 }
+        // U+FE0F asks for the emoji form of a character that has a narrow one.
+        if isWide(first.value) || character.unicodeScalars.contains("\u{FE0F}") { return 2 }
+        return first.properties.generalCategory == .nonspacingMark || first.value == 0x200D ? 0 : 1
+    }
+
+    /// Wide and fullwidth of Unicode's EastAsianWidth, by blocks.
+    private static func isWide(_ value: UInt32) -> Bool {
+        switch value {
+        case 0..<0x1100: false
+        case 0x1100...0x115F, 0x231A...0x231B, 0x23E9...0x23EC, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF,
+            0x4E00...0xA4CF, 0xA960...0xA97C, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60,
+            0xFFE0...0xFFE6, 0x1F1E6...0x1F1FF, 0x1F300...0x1F64F, 0x1F680...0x1F6FC, 0x1F7E0...0x1F7EB,
+            0x1F90C...0x1FAFF, 0x20000...0x3FFFD:
+            true
+        default: false
+        }
+    }
+
+    /// Pads a text with spaces at its end.
+    public static func padded(_ text: String, to width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - columns(text)))
     }
 }

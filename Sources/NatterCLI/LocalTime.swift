@@ -2,27 +2,27 @@ internal import Glibc
 public import NatterLanguage
 public import NatterModel
 
-/// The clock on the wall, by the C library's time zone: `TZ`, else the system's.
+/// Local time, by the C library's time zone: `TZ`, else the system's.
 public enum LocalTime {
-    /// What the clock shows at a moment; that of UTC if the C library can't say.
+    /// Local time at a moment; UTC if the C library fails.
     public static func civil(_ time: Timestamp) -> CivilTime {
         let clamped = min(max(time, Timestamp.range.lowerBound), Timestamp.range.upperBound)
         let (seconds, milliseconds) = clamped.secondsAndMilliseconds
         var moment = time_t(seconds)
         var fields = tm()
-        // localtime_r need not look at TZ by itself.
+        // localtime_r is not required to read TZ.
         tzset()
         guard localtime_r(&moment, &fields) != nil else { return CivilTime(milliseconds: clamped.milliseconds) }
         var civil = CivilTime(
             year: Int64(fields.tm_year) + 1_900, month: Int(fields.tm_mon) + 1, day: Int(fields.tm_mday))
         (civil.hour, civil.minute) = (Int(fields.tm_hour), Int(fields.tm_min))
-        // A time zone that counts leap seconds knows a second 60.
+        // A time zone with leap seconds may return second 60.
         (civil.second, civil.millisecond) = (min(59, Int(fields.tm_sec)), Int(milliseconds))
         return civil
     }
 
-    /// The moment at which the clock shows this. A time that a change of the clock leaves out counts on from before
-    /// it; of one that comes twice the C library chooses. `day` may be 0, the last of the month before.
+    /// The moment of a local time. A time that a clock change skips is counted from before the change; the C library
+    /// chooses if a time occurs twice. `day` may be 0, the last day of the previous month.
     ///
     /// - Returns: nil outside the years 0 to 9999.
     public static func moment(_ civil: CivilTime) -> Timestamp? {
@@ -37,13 +37,13 @@ public enum LocalTime {
         fields.tm_isdst = -1
         errno = 0
         let seconds = mktime(&fields)
-        // -1 is a moment as well, the last second of 1969.
+        // -1 is also a valid moment, the last second of 1969.
         if seconds == -1, errno != 0 { return nil }
         let time = Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(civil.millisecond))
         return Timestamp.range.contains(time) ? time : nil
     }
 
-    /// Midnight of the day that lies `days` before that of `now`.
+    /// Midnight of the day `days` before `now`.
     public static func midnight(of now: Timestamp, daysBefore days: Int = 0) -> Timestamp? {
         let today = civil(now)
         return moment(CivilTime(year: today.year, month: today.month, day: today.day - days))
@@ -103,7 +103,7 @@ public enum LocalTime {
 }
 
 extension Timestamp {
-    /// Rounded towards the past, so that the milliseconds are 0 to 999.
+    /// Rounded down, so that the milliseconds are 0 to 999.
     fileprivate var secondsAndMilliseconds: (Int64, Int64) {
         let rest = milliseconds % 1_000
         return rest < 0 ? (milliseconds / 1_000 - 1, rest + 1_000) : (milliseconds / 1_000, rest)

@@ -1,12 +1,12 @@
 public import NatterLanguage
 
-/// Finds what a misspelt word may have meant.
+/// Finds the words that a misspelled word may have meant.
 public enum NearestWords {
-    /// Longer words are nobody's typing error, and comparing costs the product of two lengths.
+    /// Longer words are not typing errors, and the cost of comparing is the product of both lengths.
     private static let longestWord = 40
     private static let mostAnswers = 3
 
-    /// `; the most similar is 'log'`, or nothing if no word is near.
+    /// `; the most similar is 'log'`, or empty if no word is similar.
     public static func hint(for word: String, among words: [String]) -> Phrase {
         let found: [Phrase] = nearest(to: word, among: words).map { "'\($0)'" }
         return switch found.count {
@@ -16,8 +16,8 @@ public enum NearestWords {
         }
     }
 
-    /// The words at the smallest distance from `word`, if that is small for its length, in their own order. One that
-    /// begins with `word` is as near as one with a single letter wrong.
+    /// The words at the smallest distance from `word`, if that is small for its length, in the order given. A word that
+    /// begins with `word` counts as one wrong letter.
     public static func nearest(to word: String, among words: [String]) -> [String] {
         let count = word.utf8.count
         guard count > 0, count <= longestWord else { return [] }
@@ -36,7 +36,7 @@ public enum NearestWords {
         return Array(found.prefix(mostAnswers))
     }
 
-    /// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other; no place is
+    /// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other; no place is
     /// edited twice (optimal string alignment).
     static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
         var beforeLast: [Int] = []

@@ -4,9 +4,9 @@ internal import NatterSystem
 
 /// Why output could not be written.
 public enum OutputError: Error, Equatable, PhraseConvertible {
-    /// Nobody reads it any more; the program ends and says nothing.
+    /// The reader closed the pipe; the program exits silently.
     case closedPipe
-    /// What the system said, as `errno`, such as "no space left on device".
+    /// The system's error message, such as "no space left on device".
     case failed(code: Int32, name: Phrase)
 
     public var phrase: Phrase {
@@ -17,8 +17,9 @@ public enum OutputError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// A buffered writer on a file descriptor. Nothing is written before the buffer is full or `flush` is called, and
-/// nothing is flushed by itself at the end, since an error there would be lost. For one thread.
+/// A buffered writer to a file descriptor. It writes when the buffer is full or `flush` is called, and it never flushes
+/// when it is released, since that would lose errors. It is not thread-safe. It expects SIGPIPE to be ignored; see
+/// `Signals`.
 ///
 /// It expects SIGPIPE to be ignored; see `Signals`.
 public final class Output {
@@ -29,15 +30,15 @@ public final class Output {
 
     public static let bufferBytes = 65_536
 
-    /// How messages name it, such as "standard output".
+    /// The name in messages, such as "standard output".
     public let name: Phrase
     private let sink: Sink
     private var buffer: [UInt8] = []
     private var written: [UInt8] = []
-    /// After an error, what had been handed over may have been written in part: no byte more goes out behind it.
+    /// After an error the output may have been written in part, so no further byte is written.
     private var failure: OutputError?
 
-    /// - Parameter descriptor: stays the caller's to close.
+    /// - Parameter descriptor: remains owned by the caller.
     public init(descriptor: Int32, name: Phrase) {
         (sink, self.name) = (.descriptor(descriptor), name)
     }
@@ -48,10 +49,10 @@ public final class Output {
 
     public static func standardOutput() -> Output { Output(descriptor: STDOUT_FILENO, name: "standard output") }
     public static func standardError() -> Output { Output(descriptor: STDERR_FILENO, name: "standard error") }
-    /// One that keeps everything, for `collected`.
+    /// An output in memory; see `collected`.
     public static func memory() -> Output { Output(memory: "memory") }
 
-    /// What a memory output was given, flushed or not; empty for others.
+    /// Everything written to an output in memory, flushed or not; empty for others.
     public var collected: [UInt8] {
         if case .memory = sink { written + buffer } else { [] }
     }
@@ -60,11 +61,17 @@ public final class Output {
         if case .descriptor(let descriptor) = sink { Terminal.isTerminal(descriptor) } else { false }
     }
 
-    /// A word of a table, or of a line of fixed form: in the reader's language on a terminal, the same for everybody in a
-    /// pipe, where programs read it.
+    /// Whether the reader of a pipe has closed it, which a program that only waits would not notice.
+    public var isReaderGone: Bool {
+        guard case .descriptor(let descriptor) = sink else { return false }
+        var request = pollfd(fd: descriptor, events: 0, revents: 0)
+        return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLERR) != 0
+    }
+
+    /// A word in a table or a line of fixed form: translated on a terminal, English in a pipe, where programs read it.
     public func word(_ phrase: Phrase) -> String { isTerminal ? phrase.text : phrase.english }
 
-    /// The width of its terminal; 80 if it is none and `COLUMNS` says nothing.
+    /// The width of the terminal; 80 if it is not a terminal and `COLUMNS` is unset.
     public func columns(environment: Environment) -> Int {
         let descriptor: Int32 = if case .descriptor(let descriptor) = sink { descriptor } else { -1 }
         return Terminal.columns(descriptor, environment: environment)
@@ -83,14 +90,14 @@ public final class Output {
         }
     }
 
-    /// Lets the caller add to the buffer in its place, without a copy of its own.
+    /// Lets the caller append to the buffer without a copy.
     public func append(_ body: (inout [UInt8]) -> Void) throws(OutputError) {
         if let failure { throw failure }
         body(&buffer)
         if buffer.count >= Output.bufferBytes { try flush() }
     }
 
-    /// Returns once the system has all bytes.
+    /// Returns when the system has accepted all bytes.
     public func flush() throws(OutputError) {
         if let failure { throw failure }
         defer { buffer.removeAll(keepingCapacity: true) }
@@ -110,12 +117,12 @@ public final class Output {
                 rest = rest.dropFirst(count)
                 continue
             }
-            // A write of more than no bytes that takes none would repeat for ever.
+            // Retrying a write that accepts no bytes would loop forever.
             let code = count < 0 ? errno : EIO
             switch code {
             case EINTR: continue
             case EAGAIN:
-                // Another program has made the terminal or pipe non-blocking, which it shares with us.
+                // Another program that shares the terminal or pipe has made it non-blocking.
                 var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 if poll(&request, 1, -1) < 0, errno != EINTR { return .failed(code: errno, name: name) }
             case EPIPE: return .closedPipe
@@ -123,5 +130,23 @@ public final class Output {
             }
         }
         return nil
+    }
+}
+
+extension Output {
+    /// Writes one JSON object and a newline: exact in a pipe. On a terminal, control characters that JSON allows are
+    /// escaped as JSON escapes.
+    ///
+    /// - Parameter escapes: whether the output ends on a terminal, if this output does not know.
+    public func writeJSON(_ object: some Collection<UInt8>, escapes: Bool? = nil) throws(OutputError) {
+        let isTerminal = escapes ?? isTerminal
+        try append { bytes in
+            if isTerminal {
+                TerminalText.append(escaping: object, .json, to: &bytes)
+            } else {
+                bytes.append(contentsOf: object)
+            }
+            bytes.append(UInt8(ascii: "\n"))
+        }
     }
 }

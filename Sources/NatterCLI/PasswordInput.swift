@@ -3,38 +3,38 @@ public import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// Where a password comes from; never from the command line, which every user of the machine can see.
+/// The source of a password; never the command line, which every user of the machine can see.
 public enum PasswordInput: Sendable, Equatable {
     case terminal
     /// The first line of a file; `/dev/fd/3` will do.
     case file(String)
-    /// The next line of standard input; no byte behind it is read, so a second password may follow.
+    /// The next line of standard input. No byte after it is read, so a second password may follow.
     case standardInput
 
-    /// One byte more than a password may have: enough to let the server refuse it.
+    /// One byte more than the limit for passwords, so that the server can refuse it.
     static let limitBytes = Limits.passwordBytes.upperBound + 1
 
-    /// For the table: what a command that needs a password takes.
+    /// The options of a command that needs a password.
     public static let options: [OptionSpec] = [
         .option("password-file", value: "F", "read the password from the first line of F"),
         .flag("password-stdin", "read the password from the first line of standard input"),
     ]
 
-    /// What `--password-file` or `--password-stdin` say, else the terminal.
+    /// The source that `--password-file` or `--password-stdin` chooses, else the terminal.
     public init(_ arguments: Arguments) throws(UsageError) {
         switch (arguments.value("password-file"), arguments.flag("password-stdin")) {
-        case (_?, true): throw arguments.error("--password-file and --password-stdin exclude each other")
+        case (_?, true): throw arguments.error("--password-file and --password-stdin cannot be combined")
         case (let path?, false): self = .file(path)
         case (nil, true): self = .standardInput
         case (nil, false): self = .terminal
         }
     }
 
-    /// Reads it. Its length is not checked: a wrong one and an impossible one look the same to who asks.
+    /// Reads the password without checking its length: the server answers a wrong and an impossible password alike.
     ///
     /// - Parameters:
-    ///   - prompt: such as "Password", shown on a terminal with a colon behind it.
-    ///   - again: a second prompt, where both answers must be the same.
+    ///   - prompt: such as "Password", shown on a terminal with a colon.
+    ///   - again: a second prompt, if both answers must be the same.
     /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if
     ///   a file may not be read, 74 if it can't.
     public func read(prompt: Phrase, again: Phrase? = nil) throws(CommandFailure) -> String {
@@ -46,7 +46,7 @@ public enum PasswordInput: Sendable, Equatable {
     }
 
     private static func ask(_ prompt: Phrase, again: Phrase?) throws(CommandFailure) -> String {
-        // Standard input must be one too: a script that pipes something in is not sitting there to answer.
+        // Standard input must also be a terminal: a script that pipes data in cannot answer.
         guard Terminal.isTerminal(STDIN_FILENO) else { throw noTerminal }
         let descriptor = retrying { open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) }
         defer { if descriptor >= 0 { close(descriptor) } }
@@ -76,7 +76,7 @@ public enum PasswordInput: Sendable, Equatable {
             } catch {
                 result = .failure(error)
             }
-            // The reader's own line break was not echoed.
+            // The newline that the user typed was not echoed.
             try? screen.write("\n")
             try? screen.flush()
             return result
@@ -106,7 +106,7 @@ public enum PasswordInput: Sendable, Equatable {
         }
     }
 
-    /// Reads byte by byte, at most `limitBytes`, up to a line break, which is dropped, or the end.
+    /// Reads byte by byte, at most `limitBytes`, to a newline, which is dropped, or the end.
     static func line(from descriptor: Int32, name: Phrase) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         var isWhole = false
@@ -126,10 +126,10 @@ public enum PasswordInput: Sendable, Equatable {
             isWhole = count == 0 || byte == UInt8(ascii: "\n")
             if !isWhole { bytes.append(byte) }
         }
-        // A character that the limit cut in two is made good with U+FFFD, which is never shorter than what is left of
-        // it: what was too long stays too long.
+        // A character that the limit cut becomes U+FFFD, which is never shorter than its remains: a password that is
+        // too long stays too long.
         guard isWhole else { return String(decoding: bytes, as: UTF8.self) }
-        // A file made on Windows.
+        // The file may come from Windows.
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw CommandFailure(.invalidData, code: "bad_password", "the password on \(name) is not UTF-8")
@@ -138,7 +138,7 @@ public enum PasswordInput: Sendable, Equatable {
     }
 }
 
-/// Repeats a call that a signal broke off.
+/// Repeats a call that a signal interrupted.
 private func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
     while true {
         let result = call()

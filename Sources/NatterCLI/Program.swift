@@ -2,20 +2,24 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// From the words of a command line to an exit code.
+/// Runs a command line and returns its exit code.
 public enum Program {
-    /// Parses, runs, flushes, and tells what went wrong. `--json` decides the form of an error where the program's
-    /// table has such an option.
+    /// Parses the words, runs the command, flushes its output and reports errors, as JSON if `--json` was given.
     ///
     /// - Parameters:
     ///   - words: without the program's name.
-    ///   - explain: makes a failure of an error that this room does not know.
-    ///   - language: what a setting says of the language, where no option does; asked only if something is told in words.
+    ///   - translate: turns an error that this room does not know into a failure.
+    ///   - language: the language in the settings, if no option chooses one; called only when a message is translated.
     public static func run(
         _ program: ProgramSpec, words: [String], console: Console,
         language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
-        explain: (any Error) -> CommandFailure
+        translate: (any Error) -> CommandFailure
     ) -> ExitCode {
+        if words.first == Completion.command {
+            chooseLanguage(GivenOptions([]), program, console, language)
+            Completion.run(program, words: Array(words.dropFirst()), console: console)
+            return .success
+        }
         var json = false
         do {
             let code: ExitCode
@@ -31,16 +35,16 @@ public enum Program {
                 code = .success
             case .run(let path, let arguments):
                 json = arguments.asksForJSON
-                // The parser has refused a command that has nothing to run.
+                // The parser refuses a command without a body.
                 code = try path.command.run?(arguments, console) ?? .usage
             }
             try console.output.flush()
             try? console.errors.flush()
             return code
         } catch {
-            let failure = known(error) ?? explain(error)
+            let failure = known(error) ?? translate(error)
             if let usage = error as? UsageError { json = json || usage.asksForJSON }
-            // What was found before the failure belongs to whoever asked for it, and comes first.
+            // Results found before the failure are printed first.
             if !(error is OutputError) { try? console.output.flush() }
             FailureReport.write(failure, json: json, program: console.program, to: console.errors)
             return failure.exitCode
@@ -52,16 +56,8 @@ public enum Program {
         _ setting: @escaping @Sendable (GivenOptions, Environment) -> String?
     ) throws(UsageError) -> ParsedCommandLine {
         var options: [GivenOption] = []
-        // What is wrong with the words is told in the language that they ask for.
-        defer {
-            let given = GivenOptions(options)
-            let (environment, domain) = (console.environment, program.name)
-            Catalogue.choose {
-                Language.choice(
-                    option: given.value("lang"), configured: setting(given, environment), environment: environment,
-                    domain: domain)
-            }
-        }
+        // Parse errors are reported in the language that the words ask for.
+        defer { chooseLanguage(GivenOptions(options), program, console, setting) }
         let parsed = try ArgumentParser.parse(words, for: program, given: &options)
         if let code = GivenOptions(options).value("lang"), !Language.isKnown(code, environment: console.environment) {
             throw UsageError(
@@ -71,27 +67,39 @@ public enum Program {
         return parsed
     }
 
-    /// All of a `main.swift`: readies the process, runs what its words ask for, and exits.
+    private static func chooseLanguage(
+        _ given: GivenOptions, _ program: ProgramSpec, _ console: Console,
+        _ setting: @escaping @Sendable (GivenOptions, Environment) -> String?
+    ) {
+        let (environment, domain) = (console.environment, program.name)
+        Catalogue.choose {
+            Language.choice(
+                option: given.value("lang"), configured: setting(given, environment), environment: environment,
+                domain: domain)
+        }
+    }
+
+    /// The whole of a `main.swift`: prepares the process, runs the command line, and exits.
     public static func main(
         _ program: ProgramSpec,
         language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
-        explain: (any Error) -> CommandFailure
+        translate: (any Error) -> CommandFailure
     ) -> Never {
         Signals.prepareProcess()
         CoreFiles.forbid()
         let console = Console.process(program: program.name)
         do throws(UsageError) {
             let words = try processWords(program: program.name)
-            exit(run(program, words: words, console: console, language: language, explain: explain).rawValue)
+            exit(run(program, words: words, console: console, language: language, translate: translate).rawValue)
         } catch {
             FailureReport.write(CommandFailure(error), json: false, program: program.name, to: console.errors)
             exit(ExitCode.usage.rawValue)
         }
     }
 
-    /// The words that this process was started with, without its name.
+    /// The arguments of this process, without its name.
     ///
-    /// - Throws: if one is not UTF-8; it would otherwise be changed in silence, and name another file or text.
+    /// - Throws: if an argument is not UTF-8. Repairing it silently could name another file or text.
     static func processWords(program: String) throws(UsageError) -> [String] {
         var words: [String] = []
         for index in 1..<max(1, Int(CommandLine.argc)) {

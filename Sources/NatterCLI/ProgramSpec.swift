@@ -1,23 +1,27 @@
 public import NatterLanguage
 
-/// A program's command line: what stands above its table of commands, and the table.
+/// The command line of a program: its table of commands, and what applies to all of them.
 public struct ProgramSpec: Sendable {
     public let name: String
-    /// What it is, in a few words.
+    /// The purpose of the program, in a few words.
     public let tagline: Phrase
     public let version: String
+    /// The names that complete an operand or an option's value; at least those that begin with `start`.
+    public typealias Names =
+        @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
+    public var names: Names
     private let makeOptions: @Sendable () -> [OptionSpec]
     private let makeCommands: @Sendable () -> [CommandSpec]
 
     /// - Parameters:
-    ///   - options: those that may stand before and after every command; `--help` and `--version` come by themselves.
-    ///   - commands: in the order of the overview; those of one group together.
+    ///   - options: the options of every command; `--help` and `--version` are added.
+    ///   - commands: in the order of the overview, grouped.
     public init(
-        name: String, tagline: Phrase, version: String,
+        name: String, tagline: Phrase, version: String, names: @escaping Names = { _, _, _, _ in [] },
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         commands: @autoclosure @escaping @Sendable () -> [CommandSpec]
     ) {
-        (self.name, self.tagline, self.version) = (name, tagline, version)
+        (self.name, self.tagline, self.version, self.names) = (name, tagline, version, names)
         (makeOptions, makeCommands) = (options, commands)
     }
 
@@ -26,7 +30,7 @@ public struct ProgramSpec: Sendable {
 
     /// Follows words such as `["outbox", "ls"]` down the table.
     ///
-    /// - Throws: for a word that names nothing, with the nearest ones that do.
+    /// - Throws: for an unknown word, with the most similar commands.
     public func command(at words: [String]) throws(UsageError) -> CommandPath? {
         var path: CommandPath?
         for word in words { path = try descend(from: path, to: word) }
@@ -47,7 +51,7 @@ public struct ProgramSpec: Sendable {
     }
 }
 
-/// A command, and the words that lead to it.
+/// A command and the words that name it.
 public struct CommandPath: Sendable {
     /// `["outbox", "ls"]`; never empty.
     public let names: [String]
@@ -57,4 +61,25 @@ public struct CommandPath: Sendable {
 
     /// `outbox ls`.
     public var text: String { names.joined(separator: " ") }
+
+    /// The usage after the program's name, in pieces between which a line may break: `["log", "[-n N]", "[CONV]"]`. All
+    /// subcommands are one piece.
+    public var usagePieces: [String] {
+        let rows = command.subcommands
+        var pieces = names + command.options.sorted { $0.isRequired && !$1.isRequired }.map(\.usage)
+        if !rows.isEmpty { pieces.append(rows.map(\.name).joined(separator: "|")) }
+        return pieces + CommandPath.usage(of: command.operands)
+    }
+
+    /// The usage in one line: `natter log [-n N] [CONV]`.
+    public func usage(program: String) -> String { ([program] + usagePieces).joined(separator: " ") }
+
+    /// An optional operand encloses those after it: `[CONV [SEQ]]`.
+    private static func usage(of operands: [OperandSpec]) -> [String] {
+        func words(_ operand: OperandSpec) -> String { operand.placeholder + (operand.isRepeating ? "..." : "") }
+        let required = operands.prefix { !$0.isOptional }.map(words)
+        let optional = operands.drop { !$0.isOptional }.map(words)
+        guard !optional.isEmpty else { return required }
+        return required + ["[" + optional.joined(separator: " [") + String(repeating: "]", count: optional.count)]
+    }
 }

@@ -1,7 +1,7 @@
 public import NatterLanguage
 internal import NatterSystem
 
-/// How far something long is, on a line of the terminal that is written over; nothing where it takes less than half a second.
+/// The progress of a long operation, on one line of the terminal; nothing if it takes less than half a second.
 public final class ProgressLine {
     private static let patienceMilliseconds: Int64 = 500
     public static let stepMilliseconds: Int64 = 100
@@ -11,19 +11,19 @@ public final class ProgressLine {
     private var next = MonotonicClock.now() + patienceMilliseconds
     private var isOnScreen = false
 
-    /// - Parameter isWanted: false for nothing at all, as where there is no terminal.
+    /// - Parameter isWanted: false to print nothing.
     public init(_ console: Console, isWanted: Bool = true) {
         errors = console.errors
         isShown = isWanted && console.errors.isTerminal
     }
 
-    /// - Parameter text: put together only where it is shown.
+    /// - Parameter text: computed only if it is shown.
     public func show(_ text: @autoclosure () -> Phrase) {
         let now = MonotonicClock.now()
         guard isShown, now >= next else { return }
         next = now + ProgressLine.stepMilliseconds
         isOnScreen = true
-        // To the line's beginning, and clear it.
+        // Return to the start of the line and clear it.
         write("\r\u{1B}[K\(TerminalText.escaped(text().text, .name))")
     }
 

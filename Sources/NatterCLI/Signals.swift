@@ -1,11 +1,12 @@
 internal import Glibc
+internal import Synchronization
 
-/// What signals do to a command.
+/// How a command reacts to signals.
 public enum Signals {
-    /// To be called first of all: a write to a closed pipe becomes an error of that write, SIGINT ends the process with
-    /// 130, and files that are opened later never get the number of a standard descriptor that was closed.
+    /// Call this first. Writing to a closed pipe becomes an error of that write, SIGINT exits with 130, and files that
+    /// are opened later never get the number of a closed standard descriptor.
     ///
-    /// A child inherits that SIGPIPE is ignored: whoever starts one gives it the default back
+    /// A child inherits that SIGPIPE is ignored, so code that starts one must restore the default
     /// (`posix_spawnattr_setsigdefault`).
     public static func prepareProcess() {
         reserveStandardDescriptors()
@@ -13,7 +14,7 @@ public enum Signals {
         exitOnInterrupt()
     }
 
-    /// SIGINT, unless it is ignored as for a job in the background, puts a hidden terminal right and ends the process.
+    /// Makes SIGINT restore a hidden terminal and exit, unless SIGINT is ignored, as in a background job.
     public static func exitOnInterrupt() {
         HiddenTerminal.prepare()
         if isIgnored(SIGINT) { return }
@@ -26,26 +27,25 @@ public enum Signals {
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         sigaction(number, nil, &action)
-        // SIG_IGN is 1 as a pointer; a C function pointer can't be compared but by its bits.
+        // SIG_IGN is 1 as a pointer; Swift can compare C function pointers only by their bits.
         return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
-    /// Keeps SIGINT from ending the process, for a command that waits for a child which gets it too. The child starts
-    /// with the default.
+    /// Ignores SIGINT in this process while a child handles it. The child starts with the default action.
     public static func leaveInterruptToChild() {
         _ = signal(SIGINT) { _ in }
     }
 
-    /// The child that gets what we are sent; 0 where there is none. Of a memory of its own, as a handler may only touch what
-    /// is there already.
+    /// The child that receives our signals; 0 if there is none. It is allocated in advance because a signal handler
+    /// must not allocate.
     nonisolated(unsafe) private static let receiver: UnsafeMutablePointer<pid_t> = {
         let pointer = UnsafeMutablePointer<pid_t>.allocate(capacity: 1)
         pointer.initialize(to: 0)
         return pointer
     }()
 
-    /// Sends on to a child, from now on, the signals that ask this process alone to end; nil gives them their default back.
-    /// What is ignored, as SIGHUP under nohup(1), stays so, for the child too.
+    /// Forwards SIGTERM and SIGHUP, which may be sent to this process alone, to a child; nil restores the default
+    /// action.
     public static func passOn(to child: Int32?) {
         receiver.pointee = child ?? 0
         for number in [SIGTERM, SIGHUP] where !isIgnored(number) {
@@ -59,26 +59,26 @@ public enum Signals {
         }
     }
 
-    /// As the C library does for privileged programs: a closed descriptor is filled with one on which the wrong
-    /// direction fails, so reading or writing it still is an error.
+    /// Opens closed standard descriptors in the wrong direction, as the C library does for privileged programs, so that
+    /// using them is still an error.
     private static func reserveStandardDescriptors() {
         for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
         where fcntl(descriptor, F_GETFD) == -1 && errno == EBADF {
-            // The lowest free number is this one, since those below are taken.
+            // open() returns this number, since all lower ones are taken.
             _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
         }
     }
 }
 
-/// The terminal whose echo is off while a password is typed, so that a signal can put it right.
+/// Turns off a terminal's echo while a password is typed, and lets a signal handler restore it.
 enum HiddenTerminal {
     private struct State {
         var descriptor: Int32 = -1
         var settings = termios()
     }
 
-    /// Memory of its own, never freed: a signal handler may only touch what is there already. It is written by one
-    /// thread, before and after the prompt, with the signals blocked that lead to the handler.
+    /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it, before and
+    /// after the prompt, with the signals of the handler blocked.
     nonisolated(unsafe) private static let state: UnsafeMutablePointer<State> = {
         let pointer = UnsafeMutablePointer<State>.allocate(capacity: 1)
         pointer.initialize(to: State())
@@ -87,7 +87,7 @@ enum HiddenTerminal {
 
     private static let deadlySignals = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
 
-    /// Makes the memory, which a handler must not.
+    /// Allocates the memory before a handler needs it.
     static func prepare() { _ = state }
 
     /// Runs `body` with the echo of a terminal off.
@@ -127,7 +127,7 @@ enum HiddenTerminal {
         return body()
     }
 
-    /// Only calls that signal-safety(7) allows.
+    /// Calls only functions that signal-safety(7) allows.
     static func restoreFromHandler() {
         if state.pointee.descriptor >= 0 { tcsetattr(state.pointee.descriptor, TCSANOW, &state.pointee.settings) }
     }
@@ -139,5 +139,31 @@ enum HiddenTerminal {
         pthread_sigmask(SIG_BLOCK, &all, &former)
         body()
         pthread_sigmask(SIG_SETMASK, &former, nil)
+    }
+}
+
+/// Keeps secrets and messages of this process out of core files, which others may collect.
+public enum CoreFiles {
+    private static let former = Mutex<rlimit?>(nil)
+    private static let resource = __rlimit_resource_t(RLIMIT_CORE.rawValue)
+
+    /// From now on a crash of this process leaves no core file. systemd-coredump obeys the same limit.
+    public static func forbid() {
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0 else { return }
+        former.withLock { $0 = limit }
+        limit.rlim_cur = 0
+        setrlimit(resource, &limit)
+    }
+
+    /// Runs `start`, which starts another program, with the original limit of this process.
+    public static func allowed<Result>(_ start: () -> Result) -> Result {
+        guard var limit = former.withLock({ $0 }) else { return start() }
+        setrlimit(resource, &limit)
+        defer {
+            limit.rlim_cur = 0
+            setrlimit(resource, &limit)
+        }
+        return start()
     }
 }

@@ -1,12 +1,12 @@
 public import NatterLanguage
 
-/// Rows in columns, for `users`, `ls` and `status`: aligned, with two spaces between, on a terminal and in a pipe
-/// alike. An empty cell is shown as `-`, so that splitting a line at blanks gives the same columns in every row (names
-/// have none). Cells are escaped here, so that none can break out of its line.
+/// Rows in aligned columns, two spaces apart, on a terminal and in a pipe. An empty cell is shown as `-`, so that
+/// splitting a line at blanks gives the same columns in every row (names have no blanks). Cells are escaped, so that
+/// none can break its line.
 public struct Table {
     public enum Column: Sendable {
         case left, right
-        /// To the left, and with the joiners that emoji and Persian need, which a name may not have.
+        /// Left-aligned, and keeps the joiners that emoji and Persian need, which names may not have.
         case text
     }
 
@@ -14,14 +14,14 @@ public struct Table {
     private var rows: [[String]] = []
     private let hasHeader: Bool
 
-    /// - Parameter header: for a terminal; nil in a pipe, where every line is a row.
+    /// - Parameter header: the headings on a terminal; nil in a pipe, where every line is a row.
     public init(_ columns: [Column], header: [Phrase]? = nil) {
         self.columns = columns
         hasHeader = header != nil
         if let header { add(header.map(\.text)) }
     }
 
-    /// Takes one cell for each column; missing ones are empty, surplus ones are dropped.
+    /// Adds one cell per column; missing cells are empty, extra cells are dropped.
     public mutating func add(_ cells: [String]) {
         rows.append(
             columns.enumerated().map { index, column in
@@ -31,7 +31,7 @@ public struct Table {
             })
     }
 
-    /// - Parameter paint: for the header.
+    /// - Parameter paint: colours the header.
     public func lines(paint: Paint = Paint(isOn: false)) -> [String] {
         let widths = columns.indices.map { column in rows.map { DisplayWidth.columns($0[column]) }.max() ?? 0 }
         return rows.enumerated().map { number, row in
@@ -49,7 +49,7 @@ public struct Table {
         }
     }
 
-    /// All lines, each ended by a line break.
+    /// Writes all lines.
     public func write(to output: Output, paint: Paint = Paint(isOn: false)) throws(OutputError) {
         for line in lines(paint: paint) { try output.writeLine(line) }
     }

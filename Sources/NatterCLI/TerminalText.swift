@@ -1,15 +1,15 @@
-/// Makes what others wrote safe to show: nothing that it gives out can steer a terminal, reorder a line or hide in it.
+/// Makes text of others safe to show: the result cannot control a terminal, reorder a line or hide in it.
 ///
-/// What is escaped, as `\x1b` below U+0100 and for bytes that are not UTF-8, else as `\u{202e}`: control characters
-/// (C0, DEL, C1), line and paragraph separators, marks that change the direction of writing, invisible format
-/// characters and tag characters. A backslash is not, so the result is for eyes, not for parsing.
+/// Escaped, as `\x1b` below U+0100 and for bytes that are not UTF-8, else as `\u{202e}`, are control characters (C0,
+/// DEL, C1), line and paragraph separators, marks that change the direction of writing, invisible format characters and
+/// tag characters. A backslash is not escaped, so the result is for reading and not for parsing.
 public enum TerminalText {
-    /// What may stay besides what is visible, and how the rest is written.
+    /// Which invisible characters stay, and how the others are written.
     public struct Rule: Sendable {
         enum Newline: Sendable {
             case keep
             case escape
-            /// Keep, with a tab behind it.
+            /// Keep, followed by a tab.
             case indent
         }
         let newline: Newline
@@ -20,13 +20,13 @@ public enum TerminalText {
 
         /// A text with its own lines.
         public static let text = Rule(newline: .keep, keepsTabs: true, keepsJoiners: true, isJSON: false)
-        /// A text of `log`: its further lines begin with a tab, so that none can be taken for another message.
+        /// A text of `log`: its continuation lines begin with a tab, so that none looks like another message.
         public static let message = Rule(newline: .indent, keepsTabs: true, keepsJoiners: true, isJSON: false)
         /// A text that must stay on its line.
         public static let line = Rule(newline: .escape, keepsTabs: false, keepsJoiners: true, isJSON: false)
-        /// A name: nothing invisible at all, so that two names that look alike are alike.
+        /// A name: nothing invisible, so that names that look alike are alike.
         public static let name = Rule(newline: .escape, keepsTabs: false, keepsJoiners: false, isJSON: false)
-        /// JSON for a terminal: escaped as `\u001b`, so that it still says the same.
+        /// JSON for a terminal: escaped as `\u001b`, which means the same.
         public static let json = Rule(newline: .keep, keepsTabs: false, keepsJoiners: true, isJSON: true)
     }
 
@@ -40,7 +40,7 @@ public enum TerminalText {
         append(escaping: text.utf8, rule, to: &output)
     }
 
-    /// The text of one message as `log` prints it in a pipe, without a line break behind it.
+    /// The text of one message as `log` prints it in a pipe, without a final newline.
     public static func appendMessageText(_ text: some Sequence<UInt8>, to output: inout [UInt8]) {
         append(escaping: text, .message, to: &output)
     }
@@ -52,7 +52,7 @@ public enum TerminalText {
     }
 
     private static func append(_ bytes: UnsafeBufferPointer<UInt8>, _ rule: Rule, to output: inout [UInt8]) {
-        // What needs no change is copied in runs, not byte by byte.
+        // Unchanged bytes are copied in runs.
         var run = 0
         var index = 0
         while index < bytes.count {
@@ -84,10 +84,10 @@ public enum TerminalText {
         case 0x0A: rule.newline == .keep
         case 0x09: rule.keepsTabs
         case 0..<0x20, 0x7F..<0xA0: false
-        // Letters of most alphabets: out of here before the long list.
+        // Letters of most alphabets skip the long list below.
         case 0xAE..<0x061C, 0x061D..<0x115F, 0x3165..<0xD800: true
         case 0x00AD, 0x200C, 0x200D: rule.keepsJoiners
-        // Letters without a shape: Hangul fillers.
+        // Invisible letters: Hangul fillers.
         case 0x115F, 0x1160, 0x3164, 0xFFA0: rule.keepsJoiners
         case 0x061C, 0x180E, 0x200B, 0x200E...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF, 0xFFF9...0xFFFB,
             0xE0000...0xE007F:
@@ -104,7 +104,7 @@ public enum TerminalText {
             }
         }
         if rule.isJSON {
-            // JSON has UTF-16 units; what is not UTF-8 has no way to be said in it.
+            // JSON escapes UTF-16 units and cannot express bytes that are not UTF-8.
             for unit in Unicode.Scalar(isUTF8 ? value : 0xFFFD).map({ Array(UTF16.encode($0) ?? .init()) }) ?? [] {
                 output += Array("\\u".utf8)
                 append(UInt32(unit), digits: 4)
@@ -138,7 +138,7 @@ public enum TerminalText {
             guard next & 0xC0 == 0x80 else { return nil }
             value = value << 6 | UInt32(next & 0x3F)
         }
-        // Overlong forms; the scalar's initializer refuses surrogates and what lies above U+10FFFF.
+        // Overlong forms; the initializer of Unicode.Scalar refuses surrogates and values above U+10FFFF.
         if length == 3, value < 0x800 { return nil }
         if length == 4, value < 0x1_0000 { return nil }
         return Unicode.Scalar(value)

@@ -1,14 +1,14 @@
 public import NatterLanguage
 public import NatterModel
 
-/// Moments as people write them after `--since` and `--until`.
+/// Times as users write them after `--since` and `--until`.
 public enum TimeExpression {
-    /// All forms, for messages.
+    /// All forms, for error messages.
     public static let forms: Phrase =
         "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', today, yesterday, now, -2h, -1h30m, -1d or @unix"
 
-    /// - Parameter now: what `now`, `today` and `-2h` start from. Dates and times without a zone are local.
-    /// - Returns: nil for anything else, or a moment outside the years 0 to 9999.
+    /// - Parameter now: the base of `now`, `today` and `-2h`. Dates and times without a zone are local.
+    /// - Returns: nil if malformed or outside the years 0 to 9999.
     public static func parse(_ text: String, now: Timestamp) -> Timestamp? {
         let time: Timestamp? =
             switch text {
@@ -26,7 +26,7 @@ public enum TimeExpression {
         return time.flatMap { Timestamp.range.contains($0) ? $0 : nil }
     }
 
-    /// Seconds since 1970, digits of a fraction after the third dropped.
+    /// Seconds since 1970; digits after milliseconds are dropped.
     private static func unix(_ text: Substring) -> Timestamp? {
         let isNegative = text.hasPrefix("-")
         let parts = text.dropFirst(isNegative ? 1 : 0).split(separator: ".", omittingEmptySubsequences: false)
@@ -46,7 +46,7 @@ public enum TimeExpression {
         return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
     }
 
-    /// `2026-11-20`, `2026-11-20 07:24`, `2026-11-20 07:24:05`; a `T` may stand for the space.
+    /// `2026-11-20`, `2026-11-20 07:24`, `2026-11-20 07:24:05`; `T` may replace the space.
     private static func local(_ text: String) -> Timestamp? {
         let halves = text.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == " " || $0 == "T" }
         let date = halves[0].split(separator: "-", omittingEmptySubsequences: false)
@@ -70,5 +70,40 @@ public enum TimeExpression {
             text.utf8.areASCIIDigits
         else { return nil }
         return Int(text)
+    }
+}
+
+/// Durations as users write them: `45s`, `30m`, `2h`, `1d`, `1w`, and several in a row, `1h30m`.
+public enum TimeSpan {
+    /// - Returns: milliseconds; nil if malformed or more than 10,000 years.
+    public static func parse(_ text: some StringProtocol) -> Int64? {
+        let limit: Int64 = 10_000 * 366 * 86_400_000
+        var total: Int64 = 0
+        var number: Int64?
+        for byte in text.utf8 {
+            if byte.isASCIIDigit {
+                let next = (number ?? 0) * 10 + Int64(byte - UInt8(ascii: "0"))
+                guard next <= limit else { return nil }
+                number = next
+                continue
+            }
+            guard let count = number, let unit = unit(byte) else { return nil }
+            let (product, overflow) = count.multipliedReportingOverflow(by: unit)
+            guard !overflow, product <= limit - total else { return nil }
+            total += product
+            number = nil
+        }
+        return number == nil && !text.isEmpty ? total : nil
+    }
+
+    private static func unit(_ letter: UInt8) -> Int64? {
+        switch letter {
+        case UInt8(ascii: "s"): 1_000
+        case UInt8(ascii: "m"): 60_000
+        case UInt8(ascii: "h"): 3_600_000
+        case UInt8(ascii: "d"): 86_400_000
+        case UInt8(ascii: "w"): 7 * 86_400_000
+        default: nil
+        }
     }
 }

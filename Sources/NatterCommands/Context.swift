@@ -5,7 +5,7 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 
-/// What every command needs: who, where, and how to speak. Nothing is read or opened before it is asked for.
+/// The profile, server, replica and output of a command. Nothing is read or opened before it is needed.
 struct Context {
     static let defaultServer = "http://127.0.0.1:7117"
     static let defaultTimeoutMilliseconds: Int64 = 30_000
@@ -25,8 +25,8 @@ struct Context {
             ?? Int(Context.defaultTimeoutMilliseconds)
     }
 
-    /// Colours, by `--color`, the setting, the environment. A file of settings that can't be read sets none: that is told
-    /// where something depends on it.
+    /// Colours, by `--color`, the setting, or the environment. An invalid settings file sets none; a command that
+    /// depends on a setting reports it.
     var paint: Paint {
         if !arguments.has("color"), let value = try? home().value(of: .color), let choice = ColorChoice(rawValue: value)
         {
@@ -35,12 +35,12 @@ struct Context {
         return console.paint(arguments)
     }
 
-    /// Tells something that was not asked for, unless `--quiet`.
+    /// Prints a note unless `--quiet` is given.
     func note(_ message: Phrase) {
         if !arguments.flag("quiet") { console.note(message) }
     }
 
-    /// Tells a person that something was done: only on a terminal, since scripts go by the exit code.
+    /// Confirms an action on a terminal only; scripts use the exit code.
     func confirm(_ message: @autoclosure () -> Phrase) {
         guard console.output.isTerminal, !wantsJSON, !arguments.flag("quiet") else { return }
         try? console.errors.writeLine(TerminalText.escaped(message().text))
@@ -63,8 +63,8 @@ struct Context {
         return try home().profile(name)
     }
 
-    /// `--server`, `NATTER_SERVER`, what the profile remembers, the setting, this machine. A setting never leads a session
-    /// that the profile has to another server.
+    /// `--server`, `NATTER_SERVER`, the profile's server, the setting, or this machine. A setting never redirects a
+    /// session of the profile to another server.
     func address(remembered: String?) throws -> ServerAddress {
         if let url = arguments.value("server") {
             do { return try ServerAddress(url: url) } catch { throw arguments.error("\(error)") }
@@ -76,16 +76,16 @@ struct Context {
 
     // MARK: - Who
 
-    /// Who is logged in, and where; with the token if it was read.
+    /// The account that is logged in, its server and its token.
     struct Login {
         var account: Account
         var token: Token
     }
 
-    /// The path of a token that is to be used in place of the profile's.
+    /// The path of a token that replaces the profile's.
     var tokenFile: String? { arguments.value("token-file") ?? console.environment["NATTER_TOKEN_FILE"] }
 
-    /// The session: the profile's, or that of `--token-file`, of which the name may not be known.
+    /// The session of the profile or of `--token-file`, whose name may be unknown.
     func login() throws -> Login {
         try checkOptions()
         if let tokenFile {
@@ -100,14 +100,14 @@ struct Context {
         return Login(account: account, token: token)
     }
 
-    /// Whose replica to use, read without the token, since no request is made: what `--offline` needs.
+    /// The account whose replica to use. `--offline` needs no token because it makes no request.
     func offlineAccount() throws -> Account {
         try checkOptions()
         guard tokenFile == nil else { return try login().account }
         return try profile().loggedIn()
     }
 
-    /// What was typed wrong is told before what is missing.
+    /// Invalid options are reported before a missing session.
     private func checkOptions() throws {
         _ = try arguments.seconds("timeout", in: Setting.timeoutSeconds)
         if arguments.has("server") { _ = try address(remembered: nil) }
@@ -115,7 +115,7 @@ struct Context {
 
     // MARK: - Requests
 
-    /// The API at an address, with a token or without.
+    /// The API at an address, with or without a token.
     ///
     /// - Parameter isSecret: whether a password or a token will be sent.
     func api(at address: ServerAddress, token: Token?, isSecret: Bool = true) throws -> ServerAPI {
@@ -150,7 +150,7 @@ struct Context {
 
     /// The API with the session of the profile or of `--token-file`.
     ///
-    /// - Parameter deliveringOutbox: whether to send what waits there first, for some seconds at most.
+    /// - Parameter deliveringOutbox: whether to send the outbox first, for a few seconds at most.
     func api(deliveringOutbox: Bool = true) throws -> ServerAPI {
         let login = try login()
         let api = try api(at: try address(remembered: login.account.server), token: login.token)

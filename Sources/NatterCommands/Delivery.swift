@@ -5,25 +5,25 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// Sends one message so that it is there once: where the outcome is unknown, it is sent again with the same id.
+/// Sends one message so that it arrives once: if the outcome is unknown, it is sent again with the same id.
 struct Delivery {
-    /// Why a message was not sent, or may not have been.
+    /// Why a message was not sent, or may not have been sent.
     struct Failure: Error {
         let cause: APIError
-        /// Whether it may be there all the same.
+        /// Whether the server may have the message anyway.
         let isOutcomeUnknown: Bool
     }
 
     let api: ServerAPI
     /// For all attempts together.
     let timeoutMilliseconds: Int
-    /// Told once, when it has been tried in vain for a while.
+    /// Called once, when retries have failed for a while.
     var isTrying: (APIError) -> Void = { _ in }
 
-    /// The pause between two attempts at which a while is over: a second and a half after the first.
+    /// The pause between attempts at which `isTrying` is called, about 1.5 s after the first attempt.
     private static let noticedMilliseconds: Int64 = 1_600
 
-    /// - Throws: 69 with the id to repeat with, if the time is up and the outcome is still unknown.
+    /// - Throws: 69 with the id to repeat with, if the outcome is still unknown after the timeout.
     func send(_ request: SendRequest) throws -> SentMessage {
         do throws(Failure) {
             return try attempt(request)
@@ -42,9 +42,9 @@ struct Delivery {
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
                 hasGoneOut = hasGoneOut || error.isOutcomeUnknown
-                // Not reached after an attempt that may have succeeded says nothing about that one.
+                // Failing to connect says nothing about an earlier attempt that may have succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
-                    // A server that is too busy for the second attempt says nothing about the first, either.
+                    // A server that is too busy now says nothing about the first attempt, either.
                     throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && QueueRule.allows(error))
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
@@ -64,7 +64,7 @@ struct Delivery {
             "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
     }
 
-    /// As a shell takes it, where it needs quotes.
+    /// Quoted for a shell if it needs quotes.
     static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
             switch byte {

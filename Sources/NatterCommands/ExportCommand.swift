@@ -4,32 +4,32 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterWire
 
-/// `export CONV`: a conversation for other programs.
+/// `export CONV`: prints a conversation for other programs.
 enum ExportCommand {
     static let spec = CommandSpec(
-        "export", "print a conversation as JSON objects, one a line", group: NatterProgram.Group.reading,
+        "export", "print a conversation as JSON, one object per line", group: NatterProgram.Group.reading,
         operands: [.required("CONV", "the conversation")],
         description: [
-            "Prints every message with its seq, ts (Unix milliseconds), sender and text: what 'natterd import' reads. "
-                + "Syncs first, unless --offline is given. What is missing is named on standard error, and the status is "
-                + "74 then."
+            "Print every message with its seq, ts (Unix milliseconds), sender and text, as 'natterd import' reads it. "
+                + "Syncs first, unless you give --offline. If messages are missing, standard error names them and "
+                + "the exit status is 74."
         ],
-        examples: [Example("natter export general >general.ndjson", "all of it, into a file")], run: run)
+        examples: [Example("natter export general >general.ndjson", "export a conversation into a file")], run: run)
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let name = arguments.operand("CONV") ?? ""
-        let mirror = try Mirror(context)
-        let state = try mirror.refresh(.completely)
-        guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
+        let synced = try SyncedReplica(context)
+        let state = try synced.refresh(.completely)
+        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
         guard let conversation = try replica.conversation(named: name) else {
-            try mirror.checkExistence(of: name, replica, state)
+            try synced.checkExistence(of: name, replica, state)
             return .success
         }
         var isWhole = conversation.first == Seq(1)
         if !isWhole {
             console.note(
-                "messages 1 to \(conversation.first.previous) of '\(name)' are not here: the replica begins later")
+                "messages 1 to \(conversation.first.previous) of '\(name)' are not in the replica, which begins later")
         }
         try replica.forward(conversation, MessageFilter()) { piece in
             switch piece {

@@ -3,7 +3,7 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterWire
 
-/// What a line of `send --lines` or `--ndjson` says.
+/// Parses a line of `send --lines` or `--ndjson`.
 struct LineMessages {
     enum Form {
         /// Each line is a text.
@@ -12,19 +12,19 @@ struct LineMessages {
         case objects
     }
 
-    /// Why a line is no message, in words that follow its number.
+    /// Why a line is not a message; the reason follows the line's number.
     struct Problem: Error {
         let code: String
         let reason: Phrase
     }
 
     let form: Form
-    /// Where a line does not say another.
+    /// The conversation of lines that do not name one.
     let conversation: String
-    /// Line n has the id `key:n` unless it has one of its own.
+    /// Line n has the id `key:n` unless it names its own.
     let key: String
 
-    /// Bytes of a line. One byte more than a text may have would do to tell that it is too long.
+    /// The limit for a line, in bytes.
     var limitBytes: Int { form == .texts ? Limits.textBytes.upperBound : Limits.bodyBytes }
 
     /// - Returns: nil for a blank line.
@@ -51,9 +51,9 @@ struct LineMessages {
             request = try WireJSON.decode(SendRequest.self, from: line, conversation: conversation)
         } catch {
             switch error {
-            case .malformed: throw Problem(code: "bad_json", reason: "it is not JSON, in UTF-8")
-            case .field(""): throw Problem(code: "bad_json", reason: "it is no JSON object")
-            case .field(let name): throw Problem(code: "bad_json", reason: "it has no string as '\(name)'")
+            case .malformed: throw Problem(code: "bad_json", reason: "it is not JSON in UTF-8")
+            case .field(""): throw Problem(code: "bad_json", reason: "it is not a JSON object")
+            case .field(let name): throw Problem(code: "bad_json", reason: "it has no string '\(name)'")
             }
         }
         if let id = request.id, IdempotencyKey(id) == nil {
@@ -66,7 +66,9 @@ struct LineMessages {
     var tooLong: Problem {
         form == .texts
             ? Problem(
-                code: "bad_text", reason: "it is longer than a message may be, \(Limits.textBytes.upperBound) bytes")
-            : Problem(code: "too_large", reason: "it is longer than a line may be, \(Limits.bodyBytes) bytes")
+                code: "bad_text",
+                reason: "it is longer than the limit for a message, \(Limits.textBytes.upperBound) "
+                    + "bytes")
+            : Problem(code: "too_large", reason: "it is longer than the limit for a line, \(Limits.bodyBytes) bytes")
     }
 }

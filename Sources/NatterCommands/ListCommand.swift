@@ -1,56 +1,46 @@
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterModel
 internal import NatterWire
 
-/// `ls`: the conversations.
+/// `ls`: lists the conversations.
 enum ListCommand {
     static let spec = CommandSpec(
         "ls", "list the conversations", group: NatterProgram.Group.reading,
         description: [
-            "Prints each conversation with the number of messages that are unread and its last message, the one with the "
-                + "newest first, after a quick sync as 'log' makes one.",
-            "What has been read is kept on the server, for all machines; 'mark' and 'log --mark' say so.",
+            "Print each conversation with its number of unread messages and its last message, most recent first, after "
+                + "a quick sync as 'log' does.",
+            "The server keeps what you have read, for all your machines; 'mark' and 'log --mark' set it.",
         ],
-        examples: [Example("natter ls", "where something is new")], run: run)
+        examples: [Example("natter ls", "see where there are new messages")], run: run)
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
-        let mirror = try Mirror(context)
-        let state = try mirror.refresh(.quickly)
-        guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
+        let synced = try SyncedReplica(context)
+        let state = try synced.refresh(.quickly)
+        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
-        if context.wantsJSON {
-            for conversation in conversations {
-                try console.output.writeJSON(WireJSON.encode(try ConversationObject(conversation, in: replica)))
-            }
-        } else {
-            try write(conversations, replica, context)
-        }
+        try context.list(
+            try conversations.map { try ConversationObject($0, in: replica) },
+            [
+                Column("NAME") { $0.name }, Column("UNREAD", .right) { String($0.unread) },
+                Column("LAST") { context.age($0.last?.time) },
+                Column("MESSAGE", .text) { $0.last.map { excerpt(of: $0, console.output) } ?? "" },
+            ])
         try console.output.flush()
         return .success
     }
 
-    /// Characters of a last message that are shown.
+    /// The number of characters of the last message that are shown on a terminal.
     private static let excerptLength = 60
 
-    private static func write(
-        _ conversations: [ReplicaConversation], _ replica: Replica, _ context: Context
-    ) throws {
-        let isTerminal = context.console.output.isTerminal
-        var table = Table(
-            [.left, .right, .left, .text], header: isTerminal ? ["NAME", "UNREAD", "LAST", "MESSAGE"] : nil)
-        for conversation in conversations {
-            let last = try ConversationObject(conversation, in: replica).last
-            let time = last.flatMap { Timestamp(rfc3339: $0.time) }
-            let shown = time.map { isTerminal ? Age.text(of: $0, now: context.now).text : $0.rfc3339 } ?? ""
-            let line = last.map { ListCommand.line(of: $0, context.console.output) } ?? ""
-            let excerpt = isTerminal && line.count > excerptLength ? line.prefix(excerptLength) + "…" : line[...]
-            table.add([conversation.name, String(conversation.unread), shown, String(excerpt)])
-        }
-        try table.write(to: context.console.output, paint: context.paint)
+    private static func excerpt(of message: MessageObject, _ output: Output) -> String {
+        let line = line(of: message, output)
+        return output.isTerminal && line.count > excerptLength ? line.prefix(excerptLength) + "…" : line
     }
 
     /// The beginning of a message, as `log` would print it.
@@ -59,5 +49,21 @@ enum ListCommand {
             return "* \(message.sender) \(output.word(EventText.phrase(message.text)))"
         }
         return "\(message.sender): \(message.text.prefix { $0 != "\n" && $0 != "\r\n" })"
+    }
+}
+
+extension ConversationObject {
+    /// From the replica.
+    init(_ conversation: ReplicaConversation, in replica: Replica) throws {
+        var last: MessageObject?
+        try replica.backward(conversation, MessageFilter(), limit: 1) { piece in
+            if case .messages(let run) = piece { last = run.messages().first.map { MessageObject($0) } }
+            return false
+        }
+        self.init(
+            name: conversation.name, id: conversation.id.description, kind: conversation.kind.name,
+            first: conversation.first.rawValue, head: conversation.head.rawValue,
+            hash: (conversation.hash ?? .zero).description, read: conversation.read.rawValue,
+            unread: conversation.unread, last: last)
     }
 }

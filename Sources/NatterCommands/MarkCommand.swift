@@ -3,20 +3,24 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterWire
 
-/// `mark [CONV [SEQ]]`: says what has been read.
+/// `mark [CONV [SEQ]]`: marks messages as read.
 enum MarkCommand {
     static let spec = CommandSpec(
-        "mark", "mark as read", group: NatterProgram.Group.reading,
+        "mark", "mark messages as read", group: NatterProgram.Group.reading,
         operands: [
-            .optional("CONV", "the conversation; all of them unless named"),
-            .optional("SEQ", "up to this message; up to the newest in the replica unless given"),
+            .optional("CONV", "the conversation (default: all)"),
+            .optional("SEQ", "up to this message (default: the newest in the replica)"),
         ],
         description: [
-            "Marks messages as read, on the server, so that all of a user's machines know. The mark only rises. What has "
-                + "not been synced yet has not been read."
+            "Mark messages as read on the server, for all your machines. The mark only moves forward. Messages that "
+                + "were not synced yet stay unread."
         ],
         examples: [
-            Example("natter mark", "all that is here has been read"), Example("natter mark @bob 17", "up to bob's 17"),
+            Example("natter mark", "mark everything in the replica as read"),
+            Example(
+                "natter mark @bob 17",
+                "mark messages "
+                    + "with bob up to number 17"),
         ],
         run: run)
 
@@ -25,23 +29,23 @@ enum MarkCommand {
         let seq = try arguments.operand("SEQ").map {
             Seq(UInt64(try arguments.integer($0, of: "SEQ", in: 1...Int64.max)))
         }
-        let mirror = try Mirror(context)
-        let api = try mirror.api()
+        let synced = try SyncedReplica(context)
+        let api = try synced.api()
         if let name = arguments.operand("CONV") {
-            let target = try seq ?? newest(name, mirror, api)
+            let target = try seq ?? newest(name, synced, api)
             try report(name, try api.markRead(name, upTo: target), context)
             return .success
         }
-        guard let replica = try mirror.replica() else { return .success }
+        guard let replica = try synced.replica() else { return .success }
         for conversation in try replica.conversations() where conversation.head > conversation.read {
             try report(conversation.name, try api.markRead(conversation.name, upTo: conversation.head), context)
         }
         return .success
     }
 
-    /// The newest message that its reader can have seen.
-    private static func newest(_ name: String, _ mirror: Mirror, _ api: ServerAPI) throws -> Seq {
-        if let known = try mirror.replica()?.conversation(named: name) { return known.head }
+    /// The newest message that the user can have seen.
+    private static func newest(_ name: String, _ synced: SyncedReplica, _ api: ServerAPI) throws -> Seq {
+        if let known = try synced.replica()?.conversation(named: name) { return known.head }
         return Seq(try api.conversation(name).head)
     }
 
@@ -55,6 +59,6 @@ enum MarkCommand {
             try context.console.output.writeJSON(WireJSON.encode(Mark(conversation: name, read: read.rawValue)))
             try context.console.output.flush()
         }
-        context.confirm("'\(name)' is read up to \(read)")
+        context.confirm("marked '\(name)' as read up to \(read)")
     }
 }

@@ -1,6 +1,7 @@
 internal import NatterModel
 
-/// Chooses names: by a part of them, or by a glob for the whole name. Case never counts.
+/// Matches names by a part of them, or by a glob for the whole name, ignoring case. Names may have brackets,
+/// `[gnubie]`, so a glob also matches as plain text.
 ///
 /// Names may have brackets in them, `[gnubie]`, so what is a glob is looked for as it stands too.
 struct NamePattern {
@@ -11,7 +12,7 @@ struct NamePattern {
         case oneOf([ClosedRange<Character>], isNegated: Bool)
     }
 
-    /// nil where nothing in it has a meaning.
+    /// nil if nothing in it is special.
     private let glob: [Element]?
     private let part: [Character]
 
@@ -43,8 +44,8 @@ struct NamePattern {
         return elements
     }
 
-    /// What stands in brackets; nil, with nothing taken, if they are not closed. As in glob(7), `]` stands for itself at
-    /// the beginning and `!` negates there.
+    /// The content of brackets; nil, consuming nothing, if they are not closed. As in glob(7), a leading `]` stands for
+    /// itself and `!` negates.
     private static func set(_ rest: inout ArraySlice<Character>) -> Element? {
         var inner = rest
         let isNegated = inner.first == "!" || inner.first == "^"
@@ -66,7 +67,7 @@ struct NamePattern {
         return nil
     }
 
-    /// Goes back only to the latest run, so the time is at most the product of both lengths.
+    /// Backtracks only to the latest `*`, so the time is at most the product of both lengths.
     private static func matches(_ name: [Character], _ glob: [Element]) -> Bool {
         var (place, index) = (0, 0)
         var retry: (place: Int, index: Int)?

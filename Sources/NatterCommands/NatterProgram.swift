@@ -1,32 +1,34 @@
 public import NatterCLI
 internal import NatterModel
 
-/// The program `natter`: its options, its table of commands, and what its failures mean.
+/// The program `natter`: its options and its table of commands.
 public enum NatterProgram {
     public static let version = Release.version
 
     public static let spec = ProgramSpec(
-        name: "natter", tagline: "messages in append-only logs, pulled into a copy of your own", version: version,
-        options: globalOptions, commands: commands)
+        name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
+        names: CompletionNames.find, options: globalOptions, commands: commands)
 
     /// All of `main.swift`.
-    public static func main() -> Never { Program.main(spec, language: Setting.language, explain: Explanation.failure) }
+    public static func main() -> Never {
+        Program.main(spec, language: Setting.language, translate: ExitCodes.translate)
+    }
 
     static var globalOptions: [OptionSpec] {
         [
-            .option("home", value: "DIR", "where profiles and replicas lie"),
+            .option("home", value: "DIR", "the directory of profiles and replicas"),
             .option("server", value: "URL", "the server's address, such as http://127.0.0.1:7117"),
             .option("profile", value: "NAME", "which of several accounts to use"),
-            .option("token-file", value: "F", "use the token in F in place of the profile's"),
-            .option("ca-file", value: "F", "trust only the authorities in F, in PEM"),
-            .flag("insecure", "let secrets go over plain HTTP to another host"),
-            .flag("offline", "open no connection; the replica must do"),
-            .option("timeout", value: "S", "seconds to wait for the server, 30 unless given"),
-            .option("lang", value: "CODE", "the language to speak: en or ru; else that of the environment"),
-            .flag("json", "print one JSON object a line"),
+            .option("token-file", value: "F", "use the token in F instead of the profile's"),
+            .option("ca-file", value: "F", "trust only the certificate authorities in F, in PEM"),
+            .flag("insecure", "allow passwords and tokens over plain HTTP to another host"),
+            .flag("offline", "do not connect; use only the replica"),
+            .option("timeout", value: "S", "seconds to wait for the server (default 30)"),
+            .option("lang", value: "CODE", "the language, en or ru (default: from the environment)"),
+            .flag("json", "print one JSON object per line"),
             .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
-            .flag("quiet", "print no notes, only what was asked for and errors"),
-            .flag("verbose", "tell about each request on standard error"),
+            .flag("quiet", "print no notes, only results and errors"),
+            .flag("verbose", "report each request on standard error"),
         ]
     }
 
@@ -39,15 +41,27 @@ public enum NatterProgram {
             LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
             GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,
-            ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec, CompletionCommand.spec, helpSpec,
-            NamesCommand.spec,
+            ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec,
+            .completion(program: "natter", group: Group.program), helpSpec, manual,
         ]
     }
 
-    /// The parser knows the word by itself; the row is for the list of commands.
+    /// The parser handles this word itself; the row is for the list of commands.
     private static let helpSpec = CommandSpec(
-        "help", "tell about a command", group: Group.program,
-        operands: [.optional("COMMAND", isRepeating: true, "the command to tell about")])
+        "help", "print help for a command", group: Group.program,
+        operands: [.optional("COMMAND", isRepeating: true, "the command")])
+
+    /// `__manual [COMMAND]`: renders a page of the manual from the prose on standard input, for the build.
+    private static let manual = CommandSpec(
+        "__manual", Phrase(verbatim: "render a page of the manual"), isHidden: true,
+        operands: [.optional("COMMAND", Phrase(verbatim: "the command that it is about"))],
+        run: { arguments, console in
+            var prose = ""
+            while let line = readLine(strippingNewline: false) { prose += line }
+            let command = try arguments.operand("COMMAND").flatMap { try spec.command(at: [$0])?.command }
+            try console.output.write(ManualPage(spec, command: command, prose: prose).text)
+            return .success
+        })
 
     /// The headings of the list of commands.
     enum Group {

@@ -2,10 +2,10 @@ internal import Glibc
 internal import NatterCLI
 internal import NatterSystem
 
-/// The program that shows long output on a terminal, as git has it: `NATTER_PAGER`, `PAGER`, else `less` where there is
-/// one. `cat` means none.
+/// The program that shows long output on a terminal, as in git: `NATTER_PAGER`, `PAGER`, else `less` if it is
+/// installed. `cat` means none.
 final class Pager {
-    /// What goes to it.
+    /// The output to the pager.
     let output: Output
     private let process: pid_t
     private var descriptor: Int32
@@ -16,8 +16,7 @@ final class Pager {
 
     /// Starts it.
     ///
-    /// - Returns: nil where output does not go to a terminal, or there is no pager, or it can't be started: then output
-    ///   goes where it went.
+    /// - Returns: nil if output does not go to a terminal, or there is no pager, or it cannot be started.
     static func start(_ console: Console) -> Pager? {
         guard console.output.isTerminal, let command = command(console.environment) else { return nil }
         var ends: [Int32] = [-1, -1]
@@ -28,13 +27,13 @@ final class Pager {
             close(ends[1])
             return nil
         }
-        // Ctrl-C is for the pager to answer: less stops reading, and goes on.
+        // The pager handles Ctrl-C: less stops reading and continues.
         Signals.leaveInterruptToChild()
         return Pager(
             output: Output(descriptor: ends[1], name: "the pager"), process: process, descriptor: ends[1])
     }
 
-    /// Tells it that there is no more, and waits until its reader is done.
+    /// Closes the pager's input and waits until the user quits it.
     func finish() {
         guard descriptor >= 0 else { return }
         close(descriptor)
@@ -56,7 +55,7 @@ final class Pager {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
-        // As git sets it: leave at once what fits on a page, let colours through, and keep the screen.
+        // Like git: quit if one page is enough, pass colours, and keep the screen.
         if environment["LESS"] == nil { setenv("LESS", "FRX", 1) }
         return try? Spawn.start(["/bin/sh", "-c", command], &actions)
     }

@@ -10,31 +10,31 @@ enum SearchCommand {
     static let spec = CommandSpec(
         "search", "find messages, newest first", group: NatterProgram.Group.reading, dashWords: .optionsIfKnown,
         options: [
-            .option("conversation", short: "c", value: "CONV", "only in this conversation"),
-            .option("number", short: "n", value: "N", "at most N messages"),
-            .option("from", value: "USER", "only messages of USER"),
-            .option("since", value: "TIME", "only messages from TIME on"),
-            .option("until", value: "TIME", "only messages before TIME"),
-            .option("regex", value: "RE", "messages that match a regular expression, in place of QUERY"),
-            .option("substring", value: "S", "messages with this string in them, in place of QUERY"),
+            .option("conversation", short: "c", value: "CONV", "search only this conversation"),
+            .option("number", short: "n", value: "N", "print at most N messages"),
+            .option("from", value: "USER", "find only messages of USER"),
+            .option("since", value: "TIME", "find only messages from TIME on"),
+            .option("until", value: "TIME", "find only messages before TIME"),
+            .option("regex", value: "RE", "find messages that match a regular expression, instead of QUERY"),
+            .option("substring", value: "S", "find messages that contain this string, instead of QUERY"),
         ],
         operands: [.optional("QUERY", isRepeating: true, "words, \"a phrase\", pre* and -word")],
         description: [
-            "Prints the messages of the replica that have all words of the query. A word may be a \"phrase in quotes\" or "
-                + "the beginning of a word, 'pre*'; '-' before any of these leaves out the messages that have it. The case "
-                + "of letters does not count in any script, and accents of Latin letters do not either.",
-            "--substring finds a string as it stands, within words too, and with the same letters as one. --regex takes a "
-                + "regular expression as Perl has them, see pcre2pattern(3): the case of letters does not count unless it "
-                + "says (?-i), '^' and '$' match at each line of a text. One that is not valid, or that takes too many "
-                + "steps, ends with status 65. Both look through all messages: words are found faster.",
-            "A word '-word' that is not exactly one of the options belongs to the query. -n is 20 on a terminal and all "
-                + "in a pipe. Where nothing is found the status is 1.",
+            "Print the messages of the replica that have all words of the query. A word may be a \"phrase in quotes\" "
+                + "or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages that have "
+                + "it. Case is ignored in every script, and so are accents of Latin letters.",
+            "--substring finds a string exactly, even within words. --regex takes a Perl-compatible regular "
+                + "expression, see pcre2pattern(3): it ignores case unless it says (?-i), and '^' and '$' match at "
+                + "each line of a text. If it is invalid or takes too many steps, the exit status is 65. Both read "
+                + "all messages; searching for words is faster.",
+            "A word '-word' that is not exactly an option belongs to the query. By default -n is 20 on a terminal and "
+                + "unlimited in a pipe. If nothing is found, the exit status is 1.",
         ],
         examples: [
-            Example("natter search disk full", "messages with both words"),
-            Example("natter search '\"disk full\"' -c @bob", "a phrase, in what bob and you wrote"),
-            Example("natter search 'part*' -fdisk --since -30d", "without 'fdisk', of the last 30 days"),
-            Example("natter search --regex 'sd[a-z]\\d+' -n 5", "the newest five that name a partition"),
+            Example("natter search disk full", "find messages with both words"),
+            Example("natter search '\"disk full\"' -c @bob", "find a phrase in your messages with bob"),
+            Example("natter search 'part*' -fdisk --since -30d", "leave out 'fdisk', and search the last 30 days"),
+            Example("natter search --regex 'sd[a-z]\\d+' -n 5", "find the newest five that name a partition"),
         ],
         run: run)
 
@@ -48,20 +48,20 @@ enum SearchCommand {
         let number = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let limit = number ?? (console.output.isTerminal ? LogRequest.terminalCount : .max)
 
-        let mirror = try Mirror(context, needsServer: false)
-        guard let replica = try mirror.replica() else {
-            throw CommandFailure(.unavailable, code: "nothing_synced", "nothing was synced yet; run 'natter sync'")
+        let synced = try SyncedReplica(context, needsServer: false)
+        guard let replica = try synced.replica() else {
+            throw CommandFailure(.unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
         }
-        let conversation = try arguments.value("conversation").map { try find($0, replica, mirror) }
+        let conversation = try arguments.value("conversation").map { try find($0, replica, synced) }
         for note in subject.notes { context.note(note) }
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true {
-            context.note("this replica begins on \(LocalTime.text(earliest)); what is older was not searched")
+            context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")
         }
         var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
-        printer.reader = mirror.location.user
+        printer.reader = synced.location.user
         if printer.paint.isOn { printer.highlight = subject.highlighter() }
 
-        // A conversation with nothing in it has no place in the replica.
+        // An empty conversation is not in the replica.
         if let conversation, conversation == nil { return .nothingFound }
         switch subject {
         case .query(let query):
@@ -75,8 +75,8 @@ enum SearchCommand {
             }
             try console.output.flush()
             for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
-            // The next search finds these in the index. It is no failure of this one if that can't be written.
-            if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: mirror.location) }
+            // Index these messages for the next search. This search succeeds even if the index cannot be written.
+            if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
             return found == 0 ? .nothingFound : .success
         case .pattern(let pattern):
             let search = try ReplicaPatternSearch.run(
@@ -94,7 +94,7 @@ enum SearchCommand {
                 + "missing or damaged")
     }
 
-    /// What is searched for.
+    /// The query or pattern.
     private enum Subject {
         case query(ReplicaQuery)
         case pattern(Pattern)
@@ -104,9 +104,9 @@ enum SearchCommand {
             let words = arguments.operands("QUERY")
             let given = ["regex", "substring"].filter(arguments.has)
             if let option = given.first {
-                guard given.count == 1 else { throw arguments.error("'--regex' and '--substring' exclude each other") }
+                guard given.count == 1 else { throw arguments.error("'--regex' and '--substring' cannot be combined") }
                 guard words.isEmpty else {
-                    throw arguments.error("'--\(option)' takes the place of QUERY; both were given")
+                    throw arguments.error("'--\(option)' and QUERY cannot be combined")
                 }
                 let value = arguments.value(option) ?? ""
                 guard !value.isEmpty else { throw arguments.error("'--\(option)' is empty") }
@@ -121,7 +121,7 @@ enum SearchCommand {
             }
         }
 
-        /// Remarks on what was left out of account.
+        /// Notes on ignored parts of the query.
         var notes: [Phrase] {
             switch self {
             case .query(let query): query.notes
@@ -137,11 +137,12 @@ enum SearchCommand {
         }
     }
 
-    /// - Returns: nil for one that is known to be empty.
-    /// - Throws: 67 for one that is not known.
-    private static func find(_ name: String, _ replica: Replica, _ mirror: Mirror) throws -> ReplicaConversation? {
+    /// - Returns: nil for a conversation that is known to be empty.
+    /// - Throws: 67 for an unknown conversation.
+    private static func find(_ name: String, _ replica: Replica, _ synced: SyncedReplica) throws -> ReplicaConversation?
+    {
         if let conversation = try replica.conversation(named: name) { return conversation }
-        try mirror.checkExistence(of: name, replica, .offline)
+        try synced.checkExistence(of: name, replica, .offline)
         return nil
     }
 }

@@ -6,29 +6,36 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `send` and `pm`: one message, one request, nothing synced before; or a message for each line.
+/// `send` and `pm`: one message in one request, without a sync before; or one message per line.
 enum SendCommand {
     static let spec = spec(reading: STDIN_FILENO)
 
-    /// - Parameter descriptor: what stands for standard input.
+    /// - Parameter descriptor: the standard input; tests use another one.
     static func spec(reading descriptor: Int32) -> CommandSpec {
         CommandSpec(
             "send", "send a message", group: NatterProgram.Group.writing,
-            options: [.option("conversation", short: "c", value: "CONV", "send to CONV, not to 'general'")] + options,
+            options: [.option("conversation", short: "c", value: "CONV", "send to CONV instead of 'general'")]
+                + options,
             operands: [textOperand],
             description: [
-                "Sends one message to 'general', or to CONV. The words of TEXT are joined by a space. \(inputParagraph)",
-                "When it ends with status 0 the message is on the server's disk. It prints nothing in a pipe; with --json, "
-                    + "the message.",
+                "Send one message to 'general', or to CONV. The words of TEXT are joined by spaces. \(inputParagraph)",
+                "When natter exits with status 0, the message is on the server's disk. It prints nothing in a pipe; "
+                    + "with --json, it prints the message.",
                 awayParagraph, linesParagraph, queueParagraph, repeatParagraph,
             ],
             examples: [
-                Example("natter send Hello, everyone", "to 'general'"),
-                Example("df -h / | natter send -c @bob", "what a command prints, to bob"),
-                Example("natter send --id backup-2026-11-20 'The backup is done'", "once, however often it is run"),
+                Example("natter send Hello, everyone", "send to 'general'"),
+                Example("df -h / | natter send -c @bob", "send a command's output to bob"),
                 Example(
-                    "natter send --lines --id import-1 -c @me < notes.txt", "each line, and none twice if repeated"),
-                Example("natter send --queue 'Disk nearly full'", "later, if the server is not reached now"),
+                    "natter send --id backup-2026-11-20 'The backup is done'", "send once, however often you run it"),
+                Example(
+                    "natter send --lines --id import-1 -c @me < notes.txt",
+                    "send each line, and none twice if you "
+                        + "repeat the command"),
+                Example(
+                    "natter send --queue 'Disk nearly full'",
+                    "keep the message and send it later if the server "
+                        + "cannot be reached"),
             ],
             run: { arguments, console in
                 try send(
@@ -39,14 +46,14 @@ enum SendCommand {
 
     static let personalSpec = CommandSpec(
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
-        operands: [.required("USER", "whom to write to; 'me' is yourself"), textOperand],
+        operands: [.required("USER", "the recipient; 'me' is yourself"), textOperand],
         description: [
-            "The same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, linesParagraph, queueParagraph,
+            "Do the same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, linesParagraph, queueParagraph,
             repeatParagraph,
         ],
         examples: [
-            Example("natter pm bob Lunch at noon?", "to bob alone"),
-            Example("natter pm me buy milk", "a note to yourself"),
+            Example("natter pm bob Lunch at noon?", "write to bob alone"),
+            Example("natter pm me buy milk", "write a note to yourself"),
         ],
         run: { arguments, console in
             let user = arguments.operand("USER") ?? ""
@@ -57,34 +64,34 @@ enum SendCommand {
 
     private static var options: [OptionSpec] {
         [
-            .option("id", value: "KEY", "the message's id: the same one again sends nothing twice"),
+            .option("id", value: "KEY", "the message's id; repeating an id sends nothing twice"),
             .flag("lines", "send each line of standard input as a message"),
             .flag("ndjson", "send the message of each JSON line of standard input"),
-            .flag("queue", "if the server is not reached, keep the message and send it later"),
+            .flag("queue", "if the server cannot be reached, keep the message and send it later"),
         ]
     }
 
     private static let textOperand = OperandSpec.optional(
-        "TEXT", isRepeating: true, "the text; '-', or none, is standard input")
+        "TEXT", isRepeating: true, "the text; with '-' or no TEXT, it is read from standard input")
     private static let inputParagraph: Phrase =
-        "Without TEXT, or where it is '-', standard input is the message; a final newline is dropped."
+        "Without TEXT, or if it is '-', natter reads the message from standard input and drops a final newline."
     private static let repeatParagraph: Phrase =
-        "A message is sent with an id, and with the same id again where the connection was lost, so that it is there "
-        + "once. An id of your own makes the whole command safe to repeat."
+        "If the connection is lost, natter sends the message again with the same id, so that it arrives once. With an "
+        + "id of your own the whole command is safe to repeat."
 
     private static let awayParagraph: Phrase =
-        "Where the one to whom a personal message goes is not online, a note on standard error says so, unless --quiet is "
-        + "given; the message is delivered all the same, when they sync."
+        "If the recipient of a personal message is not online, a note on standard error says so, unless you give "
+        + "--quiet. The message is still delivered when they sync."
 
     private static let linesParagraph: Phrase =
-        "With --lines each line of standard input is a message, with --ndjson each line is an object with the fields "
-        + "'text' and, if wanted, 'conversation' and 'id'. Blank lines are skipped but counted. At the first line that "
-        + "is refused it stops with status 65 and names it; the lines before it are sent. With --id KEY line n has the "
-        + "id KEY:n, so that the whole can be repeated, also where it broke off."
+        "With --lines each line of standard input is a message. With --ndjson each line is an object with the field "
+        + "'text' and optionally 'conversation' and 'id'. Blank lines are skipped but counted. At the first "
+        + "line that is refused natter stops with status 65 and names it; the lines before it are sent. With "
+        + "--id KEY line n has the id KEY:n, so that you can safely repeat the whole command."
     private static let queueParagraph: Phrase =
-        "With --queue a message that cannot be sent, because the server is not reached or has no room or time for it, "
-        + "is kept in the outbox, a note says so, and the status is 0. Every later command that speaks to the server "
-        + "sends what waits, in order, each message once; see 'natter help outbox'."
+        "With --queue natter keeps a message in the outbox if the server cannot be reached, is busy or is full. A note "
+        + "says so, and the exit status is 0. Every later command that talks to the server sends the outbox in "
+        + "order, each message once; see 'natter help outbox'."
 
     private static func send(
         _ words: [String], to conversation: String, _ context: Context, _ input: Int32
@@ -92,7 +99,7 @@ enum SendCommand {
         let form = try form(words, context.arguments)
         let key = context.arguments.value("id")
         if let key { try check(key, form) }
-        // Who can't send at all need not type the message first.
+        // Report a missing login before the user types the message.
         let login = try context.login()
         let isQueueing = context.arguments.flag("queue")
         let api =
@@ -101,7 +108,7 @@ enum SendCommand {
         let outbox = try context.outbox(of: login)
         if let form {
             if !isQueueing, let api { try sendWaiting(outbox, api, context) }
-            if Terminal.isTerminal(input) { context.note("type the lines and end them with Ctrl-D") }
+            if Terminal.isTerminal(input) { context.note("type the lines, then press Ctrl-D") }
             return try SendLines(
                 context, form: form, conversation: conversation, key: key, api: api, outbox: isQueueing ? outbox : nil
             ).run(descriptor: input)
@@ -123,9 +130,9 @@ enum SendCommand {
     private static func form(_ words: [String], _ arguments: Arguments) throws -> LineMessages.Form? {
         let isLines = arguments.flag("lines")
         guard isLines || arguments.flag("ndjson") else { return nil }
-        if isLines, arguments.flag("ndjson") { throw arguments.error("--lines and --ndjson do not go together") }
+        if isLines, arguments.flag("ndjson") { throw arguments.error("--lines and --ndjson cannot be combined") }
         guard words.isEmpty || words == ["-"] else {
-            throw arguments.error("with \(isLines ? "--lines" : "--ndjson") the messages come from standard input")
+            throw arguments.error("with \(isLines ? "--lines" : "--ndjson"), messages come from standard input")
         }
         return isLines ? .texts : .objects
     }
@@ -137,7 +144,7 @@ enum SendCommand {
             .invalidData, code: "bad_id", "the id '\(key)' is not valid; use 1 to 64 printable ASCII characters")
     }
 
-    /// What waits in the outbox goes first. Where the server is in no state to take it, it is in none to take more.
+    /// The outbox goes first. If the server cannot take it, it cannot take more.
     private static func sendWaiting(_ outbox: Outbox, _ api: ServerAPI, _ context: Context) throws {
         let timeout = try context.timeoutMilliseconds()
         let report: OutboxDelivery.Report
@@ -145,7 +152,7 @@ enum SendCommand {
             report = try OutboxDelivery(outbox, api: api).run(
                 timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
         } catch {
-            return context.note("what waits in the outbox was not sent: \(error)")
+            return context.note("could not send the messages in the outbox: \(error)")
         }
         context.tell(report)
         if let error = report.interruption { throw error }
@@ -156,35 +163,33 @@ enum SendCommand {
         case .sent(let answer): try tell(answer, of: request, sending.context)
         case .queued(let entry, let reason):
             let context = sending.context
-            if context.wantsJSON { try context.console.output.writeJSON(WireJSON.encode(OutboxObject(entry))) }
+            try context.writeJSON(OutboxObject(entry))
             context.note("queued as message \(entry.number) of the outbox: \(reason)")
         }
         return .success
     }
 
-    /// Shows a message that was sent, to whom it may concern.
+    /// Prints a sent message.
     private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
-        if context.wantsJSON {
-            try context.console.output.writeJSON(WireJSON.encode(try message(in: answer.object)))
-        } else if context.console.output.isTerminal {
+        if try !context.writeJSON(try message(in: answer.object)), context.console.output.isTerminal {
             let message = try message(in: answer.object)
             context.confirm("sent to \(message.conversation) as number \(message.seq)")
         }
         if answer.isRecipientAway {
             let name = request.conversation.dropFirst()
-            context.note("\(name) is not online; delivered when \(name) syncs")
+            context.note("\(name) is not online; the message is delivered when \(name) syncs")
         }
     }
 
     private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
         guard words.isEmpty || words == ["-"] else { return words.joined(separator: " ") }
-        if Terminal.isTerminal(input) { context.note("type the message and end it with Ctrl-D") }
+        if Terminal.isTerminal(input) { context.note("type the message, then press Ctrl-D") }
         return try StandardInput.message(descriptor: input)
     }
 
     private static func message(in answer: [UInt8]) throws -> MessageObject {
         guard let message: MessageObject = try? WireJSON.decode(from: answer) else {
-            throw APIError.foreign("the server does not speak as a natter server does: its answer is no message")
+            throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
         }
         return message
     }

@@ -4,9 +4,10 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `send --lines` and `send --ndjson`: a message for each line, sent in batches as they come, in the memory of one batch.
+/// `send --lines` and `send --ndjson`: one message per line, sent in batches as they arrive, in the memory of one
+/// batch.
 final class SendLines {
-    /// Bytes that a key may have, so that there is room for a line's number behind it.
+    /// The limit for a key, in bytes, which leaves room for a line's number.
     static let keyLimit = 52
 
     private let context: Context
@@ -19,14 +20,14 @@ final class SendLines {
     private let meter: SyncMeter
 
     private var batch = MessageBatch()
-    /// Messages that the server has, and the line of the last one.
+    /// The number of messages that the server has, and the line of the last one.
     private var sentCount = 0
     private var sentLine: Int64 = 0
 
     /// - Parameters:
-    ///   - key: what the ids are made of; nil for one of this run's own.
-    ///   - api: nil with `--offline`, where everything is queued.
-    ///   - outbox: where to keep what can't be sent; nil without `--queue`.
+    ///   - key: the prefix of the ids; nil to generate one for this run.
+    ///   - api: nil with `--offline`, which queues everything.
+    ///   - outbox: keeps what cannot be sent; nil without `--queue`.
     init(
         _ context: Context, form: LineMessages.Form, conversation: String, key: String?, api: ServerAPI?,
         outbox: Outbox?
@@ -47,11 +48,11 @@ final class SendLines {
             throw CommandFailure(
                 .invalidData, code: "bad_id",
                 "the id '\(key)' is not valid; with --lines and --ndjson use 1 to \(keyLimit) printable ASCII "
-                    + "characters, which each line's number is put behind")
+                    + "characters, to which each line's number is added")
         }
     }
 
-    /// - Parameter descriptor: where the lines come from.
+    /// - Parameter descriptor: the source of the lines.
     func run(descriptor: Int32) throws -> ExitCode {
         defer { meter.clear() }
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
@@ -73,7 +74,7 @@ final class SendLines {
                 }
                 if batch.isFull { try flush() }
             case .tooLong: try stop(at: lines.number, messages.tooLong)
-            // Who writes slowly, as 'tail -f' does, wants each line sent when it comes.
+            // A slow writer such as 'tail -f' wants each line sent when it arrives.
             case .pause: try flush()
             case .end:
                 try flush()
@@ -94,7 +95,7 @@ final class SendLines {
         } else {
             try send()
         }
-        // In a pipe, too: whoever reads it may wait for just this line.
+        // Flush in a pipe, too: its reader may wait for just this line.
         try context.console.output.flush()
         let done = sentCount + (queue?.count ?? 0)
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
@@ -119,7 +120,7 @@ final class SendLines {
             throw interrupted(error)
         }
         guard let refusal, let line = batch.firstNumber else { return }
-        let failure = Explanation.failure(APIError.refused(refusal))
+        let failure = ExitCodes.translate(APIError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }
 
@@ -147,7 +148,7 @@ final class SendLines {
         }
     }
 
-    /// What stands before a bad line is sent, the line itself and what follows is not.
+    /// The lines before a bad line are sent; the line itself and what follows are not.
     private func stop(at line: Int64, _ problem: LineMessages.Problem) throws -> Never {
         try flush()
         throw failure(at: line, code: problem.code, problem.reason)
@@ -164,17 +165,17 @@ final class SendLines {
         return CommandFailure(.invalidData, code: code, "line \(line): \(reason); \(before)")
     }
 
-    /// The server can't be asked any more: how far it has come, and how to go on.
+    /// The error when the server can no longer be asked: how far it got, and how to continue.
     private func interrupted(_ error: APIError) -> any Error {
-        let failure = Explanation.failure(error)
+        let failure = ExitCodes.translate(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
         let sent: Phrase =
-            sentCount > 0 ? "all up to line \(sentLine) was sent" : "nothing is known to be sent"
+            sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
         let how: Phrase =
             hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
-            "stopped at line \(line): \(failure.message); \(sent). To go on, \(how): nothing is sent twice")
+            "stopped at line \(line): \(failure.message); \(sent). To continue, \(how): nothing is sent twice")
     }
 }

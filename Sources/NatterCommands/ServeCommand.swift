@@ -2,18 +2,18 @@ internal import Glibc
 internal import NatterCLI
 internal import NatterSystem
 
-/// `serve …`: becomes `natterd serve …`.
+/// `serve …`: replaces this process with `natterd serve …`.
 enum ServeCommand {
     static let spec = CommandSpec(
-        "serve", "run a server: 'natterd serve'", group: NatterProgram.Group.program, dashWords: .operands,
-        operands: [.optional("ARGUMENT", isRepeating: true, "what 'natterd serve' takes")],
+        "serve", "run a server", group: NatterProgram.Group.program, dashWords: .operands,
+        operands: [.optional("ARGUMENT", isRepeating: true, "arguments of 'natterd serve'")],
         description: [
-            "Runs 'natterd serve' with the arguments as they are: the natterd beside this natter, else the one on PATH."
+            "Run 'natterd serve' with these arguments, using the natterd next to this natter or else the one on PATH."
         ],
-        examples: [Example("natter serve --listen 127.0.0.1:0", "a server on a free port")],
+        examples: [Example("natter serve --listen 127.0.0.1:0", "run a server on a free port")],
         run: { arguments, console in
             let words = ["natterd", "serve"] + arguments.operands
-            // What is ignored here would be ignored there; it is for natterd to decide.
+            // Ignored signals would stay ignored in natterd, which decides for itself.
             _ = signal(SIGPIPE, SIG_DFL)
             for path in candidates(console.environment) where access(path, X_OK) == 0 {
                 let code = execute(path, words)
@@ -23,13 +23,13 @@ enum ServeCommand {
             }
             throw CommandFailure(
                 .unavailable, code: "not_installed",
-                "cannot find 'natterd', neither beside natter nor on PATH; install it or set PATH")
+                "cannot find 'natterd' next to natter or on PATH; install it or set PATH")
         })
 
     private static func candidates(_ environment: Environment) -> [String] {
         var directories: [String] = []
         if let own = ownPath() { directories.append(Path.directory(of: own)) }
-        // An empty part of PATH means the current directory, which nobody wants here.
+        // An empty part of PATH means the current directory; skip it for safety.
         directories += (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
         return directories.map { "\($0)/natterd" }
     }

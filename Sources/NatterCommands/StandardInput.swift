@@ -3,12 +3,11 @@ internal import NatterCLI
 internal import NatterModel
 internal import NatterSystem
 
-/// Standard input as one message.
+/// Reads standard input as one message.
 enum StandardInput {
-    /// Reads up to the end, but no more than one byte beyond what a message may have; a final newline is dropped.
+    /// Reads to the end, but at most one byte beyond the limit for messages; a final newline is dropped.
     ///
-    /// - Throws: 65 for what is not UTF-8; 74 if it can't be read. Whether a message may have this text is for
-    ///   `TextError.check`.
+    /// - Throws: 65 if it is not UTF-8; 74 if it cannot be read. `TextError.check` checks the text itself.
     static func message(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
         // Room for the newline, and for one byte that shows that there is more.
         let limit = Limits.textBytes.upperBound + 2
@@ -31,7 +30,8 @@ enum StandardInput {
         if text.count > Limits.textBytes.upperBound {
             throw CommandFailure(
                 .invalidData, code: "bad_text",
-                "standard input is longer than a message may be, \(Limits.textBytes.upperBound) bytes; nothing was sent"
+                "standard input is longer than the limit for a message, \(Limits.textBytes.upperBound) bytes; nothing "
+                    + "was sent"
             )
         }
         guard let text = String(validating: text, as: UTF8.self) else {
@@ -39,5 +39,87 @@ enum StandardInput {
                 .invalidData, code: "bad_text", "standard input is not UTF-8; convert it with iconv. Nothing was sent")
         }
         return text
+    }
+}
+
+/// Reads standard input line by line, in the memory of one line and a buffer. It is not thread-safe.
+struct InputLines {
+    enum Item: Equatable {
+        /// Without its newline, `\n` or `\r\n`.
+        case line([UInt8])
+        /// Longer than the limit; the rest is not read yet.
+        case tooLong
+        /// No complete line has arrived yet, and reading would wait.
+        case pause
+        case end
+    }
+
+    private static let chunkBytes = 1 << 17
+
+    private let descriptor: Int32
+    private let limit: Int
+    private var buffer: [UInt8] = []
+    /// The part before this was returned already.
+    private var start = 0
+    private var isAtEnd = false
+    /// The number of the line that was returned last, from 1.
+    private(set) var number: Int64 = 0
+
+    /// - Parameter limit: the limit for a line, in bytes.
+    init(descriptor: Int32, limit: Int) { (self.descriptor, self.limit) = (descriptor, limit) }
+
+    /// - Parameter mayWait: whether to wait for the next line, or return `.pause`.
+    mutating func next(mayWait: Bool) throws(DiskError) -> Item {
+        var searched = start
+        while true {
+            if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) { return take(to: end, next: end + 1) }
+            // One more byte, for the `\r` of a newline.
+            if buffer.count - start > limit + 1 {
+                number += 1
+                return .tooLong
+            }
+            if isAtEnd { return start < buffer.count ? take(to: buffer.count, next: buffer.count) : .end }
+            if !mayWait, !isReady { return .pause }
+            buffer.removeFirst(start)
+            start = 0
+            searched = buffer.count
+            try fill()
+        }
+    }
+
+    private mutating func take(to end: Int, next: Int) -> Item {
+        let hasReturn = end > start && buffer[end - 1] == UInt8(ascii: "\r")
+        let range = start..<(hasReturn ? end - 1 : end)
+        start = next
+        number += 1
+        return range.count > limit ? .tooLong : .line(Array(buffer[range]))
+    }
+
+    /// Whether reading returns data or the end immediately.
+    private var isReady: Bool {
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&request, 1, 0) != 0
+    }
+
+    private mutating func fill() throws(DiskError) {
+        let former = buffer.count
+        buffer.append(contentsOf: repeatElement(0, count: InputLines.chunkBytes))
+        while true {
+            let count = buffer.withUnsafeMutableBytes { bytes in
+                read(descriptor, bytes.baseAddress.map { $0 + former }, InputLines.chunkBytes)
+            }
+            let code = errno
+            if count < 0, code == EINTR { continue }
+            if count < 0, code == EAGAIN {
+                // Another program that shares the pipe has made it non-blocking.
+                var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                poll(&request, 1, -1)
+                continue
+            }
+            buffer.removeLast(InputLines.chunkBytes - max(0, count))
+            if count < 0 { throw DiskError(code: Errno(rawValue: code), operation: "read", path: "standard input") }
+            isAtEnd = count == 0
+            return
+        }
     }
 }

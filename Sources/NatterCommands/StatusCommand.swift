@@ -4,29 +4,29 @@ internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 
-/// `status`: how things stand here.
+/// `status`: prints unread and unsent messages.
 enum StatusCommand {
     static let spec = CommandSpec(
-        "status", "tell how things stand", group: NatterProgram.Group.account,
-        options: [.flag("short", "one short line, for a prompt: nothing where nothing waits")],
+        "status", "show unread and unsent messages", group: NatterProgram.Group.account,
+        options: [.flag("short", "print a short line for a prompt, or nothing if nothing waits")],
         description: [
-            "Prints the account, the server, the age of the last sync, how much is unread and what waits in the outbox. "
-                + "It asks nobody: everything is as last synced.",
-            "With --short: the number of unread messages, then '+' and the number of messages that wait to be sent, or "
-                + "nothing at all.",
+            "Print your account, the server, the age of the last sync, the number of unread messages and what waits in "
+                + "the outbox. It does not contact the server: everything is as of the last sync.",
+            "With --short: the number of unread messages, then '+' and the number of messages in the outbox, or "
+                + "nothing if both are 0.",
         ],
-        examples: [Example("PS1='$(natter status --short) $ '", "in a prompt")], run: run)
+        examples: [Example("PS1='$(natter status --short) $ '", "use it in a prompt")], run: run)
 
     private struct Status: Encodable {
         var name: String
         var server: String
         var lastSync: String?
-        /// Where a replica begins that was not to have everything.
+        /// The time at which a replica begins that was not to have everything.
         var earliest: String?
         var unread: UInt64
         var waiting: Int
         var parked: Int
-        /// How many histories that the server lost lie aside.
+        /// The number of replaced histories that were set aside.
         var aside: Int
 
         enum CodingKeys: String, CodingKey {
@@ -41,13 +41,12 @@ enum StatusCommand {
         do {
             account = try context.offlineAccount()
         } catch  where arguments.flag("short") {
-            // A prompt has nothing to say of one who is not logged in.
+            // A prompt shows nothing if nobody is logged in.
             return .success
         }
         let status = try read(account, context)
-        if context.wantsJSON {
-            try console.output.writeJSON(WireJSON.encode(status))
-        } else if arguments.flag("short") {
+        if try context.writeJSON(status) { return .success }
+        if arguments.flag("short") {
             let parts = [
                 status.unread > 0 ? "\(status.unread)" : nil,
                 status.waiting + status.parked > 0 ? "+\(status.waiting + status.parked)" : nil,
@@ -80,16 +79,11 @@ enum StatusCommand {
         var table = Table([.left, .left])
         table.add([output.word("account"), status.name])
         table.add([output.word("server"), status.server])
-        let synced = status.lastSync.flatMap { Timestamp(rfc3339: $0) }
-        let isTerminal = output.isTerminal
-        let age = synced.map { isTerminal ? Age.text(of: $0, now: context.now).text : $0.rfc3339 }
-        table.add([output.word("last sync"), age ?? output.word("never")])
-        if let earliest = status.earliest.flatMap({ Timestamp(rfc3339: $0) }) {
-            table.add([output.word("begins on"), isTerminal ? LocalTime.text(earliest) : earliest.rfc3339])
-        }
+        table.add([output.word("last sync"), status.lastSync.map(context.age) ?? output.word("never")])
+        if let earliest = status.earliest { table.add([output.word("begins on"), context.localTime(earliest)]) }
         table.add([
             output.word("unread"),
-            isTerminal
+            output.isTerminal
                 ? Phrase.plural(status.unread, "\(status.unread) message", "\(status.unread) messages").text
                 : String(status.unread),
         ])

@@ -5,50 +5,50 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `sync [CONV…]`: pulls what is new.
+/// `sync [CONV…]`: fetches what is new.
 enum SyncCommand {
     static let spec = CommandSpec(
-        "sync", "pull what is new", group: NatterProgram.Group.reading,
+        "sync", "fetch what is new", group: NatterProgram.Group.reading,
         options: [
-            .option("wait", value: "S", "if there is nothing new, wait up to S seconds for it"),
+            .option("wait", value: "S", "if there is nothing new, wait for it up to S seconds"),
             .option("since", value: "TIME", "let a new replica begin at TIME: older messages stay on the server"),
-            .flag("exit-code", "end with status 1 if there was nothing new"),
+            .flag("exit-code", "exit with status 1 if there was nothing new"),
         ],
-        operands: [.optional("CONV", isRepeating: true, "tell about these, and wait for them, alone")],
+        operands: [.optional("CONV", isRepeating: true, "report and wait for these conversations only")],
         description: [
-            "Sends what waits in the outbox, and pulls what is new into the replica, where 'log' and 'search' read it, "
-                + "also without the server. It can be interrupted at any moment and goes on from there the next time.",
-            "With --since, a replica that has nothing yet begins at that time, or up to a block of messages before. One "
-                + "that has begun already stays as it is; 'natter logout --forget' removes it.",
+            "Send the outbox and fetch what is new into the replica, which 'log' and 'search' read even without the "
+                + "server. You can interrupt it at any time; the next sync continues from there.",
+            "With --since, an empty replica begins at that time, or up to a block of messages earlier. An existing "
+                + "replica stays as it is; 'natter logout --forget' removes it.",
         ],
         examples: [
-            Example("natter sync", "everything that is new"),
-            Example("natter sync --since -30d", "on a new machine: the last 30 days alone"),
-            Example("natter sync --wait 60 --exit-code @bob", "until bob writes, but no longer than a minute"),
+            Example("natter sync", "fetch everything new"),
+            Example("natter sync --since -30d", "fetch only the last 30 days, on a new machine"),
+            Example("natter sync --wait 60 --exit-code @bob", "wait until bob writes, but at most a minute"),
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let wait = try arguments.seconds("wait", in: 0...86_400) ?? 0
             let earliest = try arguments.time("since", now: context.now)
             return try Run(
-                context: context, mirror: try Mirror(context), waitMilliseconds: wait, earliest: earliest
+                context: context, synced: try SyncedReplica(context), waitMilliseconds: wait, earliest: earliest
             ).run()
         })
 
     private struct Run {
         let context: Context
-        let mirror: Mirror
+        let synced: SyncedReplica
         let waitMilliseconds: Int64
         let earliest: Timestamp?
 
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
             let meter = SyncMeter(context)
-            let obstacle = try mirror.deliverOutbox()
+            let obstacle = try synced.deliverOutbox()
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             var found = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
-            try wanted.resolve(mirror)
+            try wanted.resolve(synced)
             found.keep(wanted)
             while found.isEmpty, seconds(until: deadline) > 0 {
                 found = try pull(waitSeconds: seconds(until: deadline), meter)
@@ -57,31 +57,30 @@ enum SyncCommand {
             meter.clear()
             try tell(found.news)
             try context.console.output.flush()
-            // None of this is what was asked for, so nothing of it is a reason to fail. What is left to be indexed is
-            // indexed by the searches that need it.
-            if !found.news.isEmpty { _ = try? ReplicaIndexing.run(at: mirror.location, budgetMilliseconds: 50) }
+            // These are extras, so they cannot fail the command. Searches index what is left here.
+            if !found.news.isEmpty { _ = try? ReplicaIndexing.run(at: synced.location, budgetMilliseconds: 50) }
             try? refreshUsers()
-            // That nothing could be sent is no reason to pull nothing.
+            // A failure to send does not prevent fetching.
             if let obstacle { throw obstacle }
             return found.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 
-        /// A replica that begins later than was asked for is no answer to it.
+        /// The replica begins later than requested; say so.
         private func checkBeginning() throws {
-            guard let earliest, let own = try mirror.replica()?.earliest(), earliest < own else { return }
+            guard let earliest, let own = try synced.replica()?.earliest(), earliest < own else { return }
             context.note(
-                "the replica begins on \(LocalTime.text(own)) and stays so; 'natter logout --forget', then a login and "
-                    + "'natter sync --since', let it begin earlier")
+                "the replica begins on \(LocalTime.text(own)) and stays so; to begin earlier, run 'natter logout "
+                    + "--forget', log in and run 'natter sync --since'")
         }
 
         /// At most once a minute.
         private func refreshUsers() throws {
-            if let fetched = try mirror.replica()?.usersFetched(),
+            if let fetched = try synced.replica()?.usersFetched(),
                 (fetched...fetched.advanced(milliseconds: 60_000)).contains(context.now)
             {
                 return
             }
-            try Replica.keep(mirror.api().users(), at: mirror.location, clock: context.console.clock)
+            try Replica.keep(synced.api().users(), at: synced.location, clock: context.console.clock)
         }
 
         private func seconds(until deadline: Int64) -> Int {
@@ -90,25 +89,25 @@ enum SyncCommand {
         }
 
         private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> Found {
-            var report = try mirror.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
+            var report = try synced.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
             var found = Found()
             found.add(report)
-            mirror.tellTroubles(report)
+            synced.tellTroubles(report)
             while !report.isComplete {
                 if let interruption = report.interruption {
-                    throw mirror.incomplete(Mirror.reason(of: interruption))
+                    throw synced.incomplete(SyncedReplica.reason(of: interruption))
                 }
-                report = try mirror.pull(earliest: earliest, progress: meter.show)
+                report = try synced.pull(earliest: earliest, progress: meter.show)
                 found.add(report)
-                mirror.tellTroubles(report)
+                synced.tellTroubles(report)
             }
-            mirror.offerSurplus()
+            synced.offerSurplus()
             return found
         }
 
         private func tell(_ news: [SyncReport.News]) throws {
             if context.wantsJSON {
-                guard let replica = try mirror.replica() else { return }
+                guard let replica = try synced.replica() else { return }
                 var told: Set<ConversationID> = []
                 for item in news where told.insert(item.id).inserted {
                     guard let conversation = try replica.conversation(item.id) else { continue }
@@ -131,7 +130,7 @@ enum SyncCommand {
         }
     }
 
-    /// What is new: messages, and conversations that nothing will come of any more.
+    /// What is new: messages, and conversations that ended.
     private struct Found {
         var news: [SyncReport.News] = []
         private var gone: Set<ConversationID> = []
@@ -149,26 +148,48 @@ enum SyncCommand {
         }
     }
 
-    /// The conversations that somebody asks about; all if none is named.
+    /// The requested conversations; all if none is named.
     private struct Wanted {
         let names: [String]
         private var ids: Set<ConversationID> = []
 
         init(names: [String]) { self.names = names }
 
-        /// - Throws: 67 for a name that nothing has.
-        mutating func resolve(_ mirror: Mirror) throws {
-            guard !names.isEmpty, let replica = try mirror.replica() else { return }
+        /// - Throws: 67 for an unknown name.
+        mutating func resolve(_ synced: SyncedReplica) throws {
+            guard !names.isEmpty, let replica = try synced.replica() else { return }
             for name in names {
                 if let conversation = try replica.conversation(named: name) {
                     ids.insert(conversation.id)
-                    if let reason = conversation.goneReason { mirror.tell(gone: conversation.name, reason: reason) }
+                    if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
                 } else {
-                    try mirror.checkExistence(of: name, replica, .current)
+                    try synced.checkExistence(of: name, replica, .current)
                 }
             }
         }
 
         func includes(_ id: ConversationID) -> Bool { names.isEmpty || ids.contains(id) }
     }
+}
+
+/// The progress of a sync or verification, on one line of the terminal.
+struct SyncMeter {
+    private let line: ProgressLine
+
+    init(_ context: Context) {
+        line = ProgressLine(context.console, isWanted: !context.arguments.flag("quiet") && !context.wantsJSON)
+    }
+
+    func show(_ progress: SyncProgress) {
+        show(
+            .plural(
+                progress.messages,
+                "\(progress.messages) message, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)",
+                "\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)"))
+    }
+
+    /// - Parameter text: computed only if it is shown.
+    func show(_ text: @autoclosure () -> Phrase) { line.show(text()) }
+
+    func clear() { line.clear() }
 }

@@ -1,28 +1,29 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterModel
 internal import NatterWire
 
-/// `verify [CONV]`: whether the replica is what was synced.
+/// `verify [CONV]`: checks the replica.
 enum VerifyCommand {
     static let spec = CommandSpec(
         "verify", "check every byte of the replica", group: NatterProgram.Group.reading,
-        operands: [.optional("CONV", "the conversation; all of them unless named")],
+        operands: [.optional("CONV", "the conversation (default: all)")],
         description: [
-            "Reads every message of the replica, checks all checksums, and computes the hash chain anew. Where the "
-                + "server is reached and has no more messages than the replica, its hash at the head must be the same; "
-                + "otherwise the one that it gave with the last sync. Nothing is synced before.",
-            "Each damage is printed with its range, and the status is 74 then. Without damage nothing is printed in a "
-                + "pipe; on a terminal and with --verbose, a line for each conversation.",
+            "Read every message of the replica, check all checksums and recompute the hash chain. The hash at the head "
+                + "must equal the server's, if the server is reached and has no newer messages, or else the hash "
+                + "of the last sync. It does not sync first.",
+            "Print each damaged range and exit with status 74. If there is no damage, print nothing in a pipe; on a "
+                + "terminal and with --verbose, print a line for each conversation.",
         ],
-        examples: [Example("natter verify", "all of the replica")], run: run)
+        examples: [Example("natter verify", "check the whole replica")], run: run)
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
-        let mirror = try Mirror(context, needsServer: false)
-        guard let replica = try mirror.replica() else {
+        let synced = try SyncedReplica(context, needsServer: false)
+        guard let replica = try synced.replica() else {
             throw CommandFailure(
-                .unavailable, code: "nothing_synced", "nothing was synced yet; use 'natter sync'")
+                .unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
         }
         let chosen: [ReplicaConversation]
         if let name = arguments.operand("CONV") {
@@ -34,7 +35,7 @@ enum VerifyCommand {
         } else {
             chosen = try replica.conversations(includingGone: true)
         }
-        var server = ServerHeads(mirror)
+        var server = ServerHeads(synced)
         var isSound = true
         var isDamaged = false
         for conversation in chosen {
@@ -45,11 +46,11 @@ enum VerifyCommand {
             try write(report, context)
         }
         if isDamaged {
-            context.note("what is damaged comes anew after 'natter logout --forget', a login and 'natter sync'")
+            context.note("to fetch damaged messages again, run 'natter logout --forget', log in and run 'natter sync'")
         }
-        for aside in try ReplicaSurplus.all(at: mirror.location)
+        for aside in try ReplicaSurplus.all(at: synced.location)
         where chosen.contains(where: { $0.id == aside.conversation }) {
-            context.note("what the server lost of a conversation is kept in '\(aside.directory)'")
+            context.note("messages that the server lost are kept in '\(aside.directory)'")
         }
         return isSound ? .success : .inputOutput
     }
@@ -67,27 +68,27 @@ enum VerifyCommand {
                 context.note("messages \(gap.from) to \(gap.to) of '\(report.conversation)' were never received")
             }
         }
-        // The next one may take long.
+        // The next conversation may take long.
         try output.flush()
     }
 }
 
-/// What the server has of conversations, asked for one by one until it can't be reached.
+/// The server's state of conversations, requested one by one until it cannot be reached.
 private struct ServerHeads {
-    private let mirror: Mirror
+    private let synced: SyncedReplica
     private var isReached = true
 
-    init(_ mirror: Mirror) {
-        self.mirror = mirror
-        if mirror.context.isOffline { stop("offline") }
+    init(_ synced: SyncedReplica) {
+        self.synced = synced
+        if synced.context.isOffline { stop("offline") }
     }
 
-    /// nil where the server was not reached, or does not show it.
+    /// nil if the server was not reached, or hides the conversation.
     mutating func head(of conversation: ReplicaConversation) throws -> ConversationObject? {
         guard isReached, !conversation.isGone else { return nil }
         do {
-            let answer = try mirror.api().conversation(conversation.name)
-            // A name may have gone to another conversation since.
+            let answer = try synced.api().conversation(conversation.name)
+            // The name may belong to another conversation now.
             return answer.id == conversation.id.description ? answer : nil
         } catch {
             switch error as? APIError {
@@ -101,6 +102,91 @@ private struct ServerHeads {
 
     private mutating func stop(_ reason: Phrase) {
         isReached = false
-        mirror.context.note("\(reason); the replica is compared with what the server said at the last sync")
+        synced.context.note("\(reason); comparing the replica with the hashes of the last sync")
+    }
+}
+
+/// The result of `verify` for one conversation.
+struct VerifyReport: Encodable {
+    struct Range: Encodable {
+        var from: UInt64
+        var to: UInt64
+        var reason: Phrase?
+    }
+
+    enum Comparison: String, Encodable {
+        case same, different
+        /// The replica has messages that the server lacks.
+        case shorter
+        /// The server has newer messages or was not asked, and gave no hash for this head before.
+        case unknown
+    }
+
+    var conversation: String
+    var messages: Int
+    var head: UInt64
+    var hash: String?
+    var server: Comparison
+    var damaged: [Range]
+    var missing: [Range]
+
+    private enum CodingKeys: String, CodingKey { case conversation, messages, head, hash, server, damaged, missing }
+
+    /// - Parameter server: the server's current state; nil if unknown.
+    init(_ verification: ReplicaVerification, server answer: ConversationObject?) {
+        let replica = verification.conversation
+        conversation = replica.name
+        messages = verification.messageCount
+        head = replica.head.rawValue
+        hash = verification.hash?.description
+        damaged = verification.damaged.map {
+            Range(from: $0.range.lowerBound.rawValue, to: $0.range.upperBound.rawValue, reason: $0.reason)
+        }
+        missing = verification.missing.map { Range(from: $0.lowerBound.rawValue, to: $0.upperBound.rawValue) }
+        server = VerifyReport.compare(verification, answer)
+    }
+
+    private static func compare(_ verification: ReplicaVerification, _ answer: ConversationObject?) -> Comparison {
+        if let answer, answer.head < verification.conversation.head.rawValue { return .shorter }
+        if let answer, answer.head == verification.conversation.head.rawValue, let hash = verification.hash {
+            return answer.hash == hash.description ? .same : .different
+        }
+        return switch verification.agreesWithServer {
+        case true?: .same
+        case false?: .different
+        case nil: .unknown
+        }
+    }
+
+    var isSound: Bool { damaged.isEmpty && server != .different && server != .shorter }
+
+    /// One line each.
+    var problems: [Phrase] {
+        var lines: [Phrase] = damaged.map { range in
+            range.from == range.to
+                ? "\(conversation): message \(range.from) is damaged: \(range.reason ?? "")"
+                : "\(conversation): messages \(range.from) to \(range.to) are damaged: \(range.reason ?? "")"
+        }
+        switch server {
+        case .different:
+            lines.append(
+                "\(conversation): the hash chain at message \(head) is not the server's; 'natter sync' puts the replica's aside"
+            )
+        case .shorter:
+            lines.append("\(conversation): the server ends before message \(head); 'natter sync' puts the rest aside")
+        case .same, .unknown: break
+        }
+        return lines
+    }
+
+    /// For an intact conversation.
+    var summary: Phrase {
+        server == .same
+            ? .plural(
+                messages, "\(conversation): \(messages) message, intact, same as the server's",
+                "\(conversation): \(messages) messages, intact, same as the server's")
+            : .plural(
+                messages, "\(conversation): \(messages) message, intact",
+                "\(conversation): \(messages) messages, intact")
     }
 }

@@ -18,18 +18,13 @@ public enum DaemonProgram {
         ],
         commands: [
             .serve, .selfSigned, .status, .clients, .user, .importing, .export, .fsck, .backup, .restore, .reindex,
-            .completion(program: "natterd", isHidden: true) { completion },
+            .completion(program: "natterd", isHidden: true),
         ])
-
-    /// Completion offers no names of users or conversations: whoever types the commands may not know them.
-    private static var completion: NatterCLI.Completion {
-        Completion(spec) { _, placeholder in ["SRC", "DEST"].contains(placeholder) ? .directory : .usual(placeholder) }
-    }
 
     public static func main() -> Never {
         // All files are private to their owner, those of SQLite included.
         umask(0o077)
-        Program.main(spec, explain: DaemonFailure.explain)
+        Program.main(spec, translate: DaemonFailure.explain)
     }
 }
 

@@ -1,11 +1,9 @@
-import NatterCLI
+@testable import NatterCLI
 import Testing
 
 /// Each script is tried by the shell that it is for, with a person's keys on a terminal.
 @Suite("completion")
 struct CompletionTests {
-    static let completion = Completion(Fixture.program, namesCommand: "__names", contextOptions: ["--home"])
-
     @Test("bash completes what the table has", .enabled(if: ShellSession.isInstalled(.bash), "there is no bash"))
     func bash() throws { try follow(.bash) }
 
@@ -24,18 +22,24 @@ struct CompletionTests {
     @Test("fish runs no part of a name", .enabled(if: ShellSession.isInstalled(.fish), "there is no fish"))
     func fishNames() throws { try insertOddNames(.fish) }
 
-    @Test("a word is quoted in each shell's way")
-    func quoting() {
-        #expect(Completion(odd).script(for: .bash).contains("don'\\''t"))
-        #expect(Completion(odd).script(for: .zsh).contains("'it:don'\\''t'"))
-        #expect(Completion(odd).script(for: .fish).contains("'it'\\t'don\\'t'"))
-    }
-
-    private let odd = ProgramSpec(
-        name: "odd", tagline: "", version: "1",
-        commands: [
-            CommandSpec("it", "don't", operands: [.required("X", oneOf: ["don't"], "")], run: Fixture.succeed)
+    @Test(
+        "bash gets a word that fits the quotes around it",
+        arguments: [
+            ("odd it d", "d", "don\\'t"), ("odd it 'd", "d", "don'\\''t"), ("odd it \"d", "d", "don't"),
+            ("odd it d", "", "on\\'t"), ("odd it $(d", "d", ""), ("odd it x", "x", ""),
+            ("odd >out $(a b) it 2> out d", "d", ""), ("odd >out -- it d", "d", "don\\'t"),
         ])
+    func quoting(line: String, replaced: String, inserted: String) {
+        let odd = ProgramSpec(
+            name: "odd", tagline: "", version: "1",
+            commands: [
+                CommandSpec("it", "don't", operands: [.required("X", oneOf: ["don't"], "")], run: Fixture.succeed)
+            ])
+        let console = Fixture.console()
+        Completion.run(odd, words: ["bash", line, replaced], console: console)
+        #expect(console.output.text.split(separator: "\n").dropFirst().joined() == inserted)
+        #expect(console.errors.text.isEmpty)
+    }
 
     private func follow(_ shell: Shell) throws {
         // Given keys, and the expected arguments
@@ -65,9 +69,8 @@ struct CompletionTests {
             ("nothing of\t", "nothing of"),
         ]
         // When they are pressed
-        let session = ShellSession(shell: shell, names: "echo of-$kind-in-$home")
-        let (calls, _) = try session.run(
-            CompletionTests.completion, lines: lines.map { "natter " + $0.0 }, files: ["some-directory/"])
+        let session = ShellSession(shell: shell) { kind, home in ["of-\(kind)-in-\(home ?? "none")"] }
+        let (calls, _) = try session.run(lines: lines.map { "natter " + $0.0 }, files: ["some-directory/"])
         // Then
         #expect(calls.map(plain) == lines.map { plain($0.1) })
     }
@@ -98,16 +101,9 @@ struct CompletionTests {
             let first = name.first.map(String.init) ?? ""
             return "natter log " + (first == "@" || first.first?.isLetter == true ? "" : "\\") + first + "\t"
         }
-        let list = names.map(quoted).joined(separator: " ")
-        let (calls, files) = try ShellSession(shell: shell, names: "printf '%s\\n' \(list)").run(
-            CompletionTests.completion, lines: typed)
+        let (calls, files) = try ShellSession(shell: shell) { _, _ in names }.run(lines: typed)
         // Then the program gets each as it is, and nothing was run or written
         #expect(calls == names.map { "log " + $0 })
         #expect(files.isEmpty)
-    }
-
-    /// For sh.
-    private func quoted(_ word: String) -> String {
-        "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }

@@ -33,16 +33,16 @@ struct HelpTests {
                   completion  print a completion script
                   admin       administer the server
 
-                Options everywhere
+                Options of every command
                   --home DIR                 where the replica lies
                   --color auto|always|never  when to write colours
                   --timeout S                seconds to wait for the server
                   --json                     one JSON object a line
                   --offline                  don't ask the server
                   --version                  print the version and exit
-                  --help                     print help, of a command if one is named, and exit
+                  --help                     print help, for a command if you name one, and exit
 
-                'natter help COMMAND' tells more about a command.
+                Run 'natter help COMMAND' for more about a command.
 
                 """)
     }
@@ -73,7 +73,7 @@ struct HelpTests {
                   natter log -n 5
                       the five newest messages of 'general'
 
-                'natter help' lists the options that work everywhere.
+                Run 'natter help' for the options that work with every command.
 
                 """)
     }

@@ -1,44 +1,38 @@
-import Glibc
-import NatterCLI
+import Foundation
+@testable import NatterCLI
 import NatterSystem
 import Testing
 
-/// Lines typed into a real shell on a terminal, with a program `natter` that records its arguments.
+/// Lines typed into a real shell on a terminal of its own, with a program `natter` that records its arguments and lets
+/// this process answer `__complete`.
 struct ShellSession {
     let shell: Shell
-    /// What the program `natter` does when it is asked for names: lines of sh, with `$kind` and `$home`.
-    let names: String
+    /// The names of a kind, for a `--home`.
+    let names: @Sendable (_ kind: String, _ home: String?) -> [String]
 
     static func isInstalled(_ shell: Shell) -> Bool { access("/usr/bin/\(shell.rawValue)", X_OK) == 0 }
 
     /// - Parameters:
     ///   - lines: keys as they are pressed; a tab completes. Each line is then entered.
     ///   - files: an empty one is made for each; a directory if it ends with a slash.
-    /// - Returns: the words of each call, joined by spaces, and the files in the directory afterwards.
-    func run(
-        _ completion: Completion, lines: [String], files: [String] = []
-    ) throws -> (calls: [String], files: [String]) {
+    /// - Returns: the words of each call, joined by spaces, and what lies in the directory afterwards.
+    func run(lines: [String], files: [String] = []) throws -> (calls: [String], files: [String]) {
         let directory = try temporaryDirectory()
         defer { _ = system("rm -r \(directory)") }
-        try write(completion.script(for: shell), to: directory + "/completion")
+        try write(shell.completionScript(for: "natter"), to: directory + "/completion")
         try write(
             """
             #!/bin/sh
-            if [ "$1" != __names ]; then
+            if [ "$1" = __complete ]; then
+                printf '%s\\0' "$@" >\(directory)/request
+                cat \(directory)/answer
+            else
                 printf '%s\\n' "$*" >>\(directory)/calls
-                exit
             fi
-            home=none
-            shift
-            if [ "$1" = --home ]; then
-                home=$2
-                shift 2
-            fi
-            kind=$1
-            \(names)
 
             """, to: directory + "/natter")
-        try #require(system("chmod +x \(directory)/natter; mkdir \(directory)/here; : >\(directory)/calls") == 0)
+        try #require(
+            system("cd \(directory); chmod +x natter; mkdir here; : >calls; mkfifo request answer") == 0)
         for file in files {
             try #require(system("cd \(directory)/here; \(file.hasSuffix("/") ? "mkdir" : "touch") '\(file)'") == 0)
         }
@@ -49,12 +43,30 @@ struct ShellSession {
             cd \(directory)/here && env -i PATH=\(directory):/usr/bin:/bin HOME=\(directory)/here TERM=dumb LC_ALL=C.UTF-8 \
             timeout 100 script -qec '\(start.command)' /dev/null <\(directory)/keys >\(directory)/screen 2>&1
             """
+        let server = Thread { [self] in answerRequests(in: directory) }
+        server.start()
         let status = system(command)
+        // An empty request ends the thread.
+        try write("", to: directory + "/request")
         let screen = try text(of: directory + "/screen")
         #expect(status == 0, "the shell did not end by itself: \(screen)")
         let calls = try text(of: directory + "/calls").split(separator: "\n").map(String.init)
         try #require(system("ls \(directory)/here >\(directory)/left") == 0)
         return (calls, try text(of: directory + "/left").split(separator: "\n").map(String.init))
+    }
+
+    private func answerRequests(in directory: String) {
+        let environment = ["PATH": "\(directory):/usr/bin:/bin", "HOME": "\(directory)/here"]
+        var program = Fixture.program
+        program.names = { [names] kind, _, arguments, _ in names(kind.rawValue, arguments.value("home")) }
+        while true {
+            let request = (try? text(of: directory + "/request")) ?? ""
+            let words = request.split(separator: "\0", omittingEmptySubsequences: false).dropLast().map(String.init)
+            if words.isEmpty { return }
+            let console = Fixture.console(environment: environment)
+            _ = Program.run(program, words: words, console: console) { _ in CommandFailure(.usage, code: "", "") }
+            try? write(console.output.text, to: directory + "/answer")
+        }
     }
 
     private var start: (command: String, source: String) {
@@ -77,6 +89,7 @@ struct ShellSession {
     }
 
     private func text(of path: String) throws -> String {
-        String(decoding: try PosixDisk().contents(of: path, limit: 1 << 20), as: UTF8.self)
+        let file = try #require(FileHandle(forReadingAtPath: path))
+        return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
     }
 }

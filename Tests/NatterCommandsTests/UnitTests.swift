@@ -27,7 +27,7 @@ struct NamePatternTests {
 }
 
 @Suite("one place for exit codes")
-struct ExplanationTests {
+struct ExitCodesTests {
     @Test("each code of the interface", arguments: ErrorCode.allCases)
     func codes(code: ErrorCode) {
         let error = APIError.refused(APIError.Refusal(status: code.status, code: code.rawValue, message: "m"))
@@ -44,7 +44,7 @@ struct ExplanationTests {
             case .outcomeUnknown: 69
             case .damaged, .internalError: 74
             }
-        let failure = Explanation.failure(error)
+        let failure = ExitCodes.translate(error)
         #expect(failure.exitCode.rawValue == expected)
         #expect(failure.code == code.rawValue)
         #expect(failure.message.english.hasPrefix("m"))
@@ -53,23 +53,23 @@ struct ExplanationTests {
     @Test("a code of a newer server goes by its status", arguments: [(418, 76), (422, 65), (404, 67), (599, 74)])
     func unknown(status: Int, exit: Int32) {
         let refusal = APIError.Refusal(status: status, code: "new_thing", message: "m")
-        #expect(Explanation.failure(APIError.refused(refusal)).exitCode.rawValue == exit)
+        #expect(ExitCodes.translate(APIError.refused(refusal)).exitCode.rawValue == exit)
     }
 
     @Test("errors of the network")
     func network() throws {
         let server = try ServerAddress(url: "http://localhost:7117")
         func code(_ error: TransportError) -> Int32 {
-            Explanation.failure(APIError.transport(error, server: server)).exitCode.rawValue
+            ExitCodes.translate(APIError.transport(error, server: server)).exitCode.rawValue
         }
         #expect(code(.notReached("x")) == 69)
         #expect(code(.certificate("x")) == 69)
         #expect(code(.timedOut(sent: true)) == 69)
         #expect(code(.protocolError("x")) == 76)
-        #expect(Explanation.failure(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
-        #expect(Explanation.failure(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
+        #expect(ExitCodes.translate(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
+        #expect(ExitCodes.translate(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
         let ids = (StoreID(high: 1, low: 2), StoreID(high: 3, low: 4))
-        #expect(Explanation.failure(SyncError.otherStore(expected: ids.0, found: ids.1)).exitCode.rawValue == 77)
+        #expect(ExitCodes.translate(SyncError.otherStore(expected: ids.0, found: ids.1)).exitCode.rawValue == 77)
     }
 }
 

@@ -15,8 +15,8 @@ struct VerifyCommandTests {
         #expect(alice("verify") == .silent)
         #expect(
             alice("verify", "--verbose").lines == [
-                "general: 2 messages, whole, the same as the server's",
-                "@alice: 1 message, whole, the same as the server's",
+                "general: 2 messages, intact, same as the server's",
+                "@alice: 1 message, intact, same as the server's",
             ])
         #expect(alice("verify", "@me", "--json").output.contains(#""server":"same""#))
         #expect(alice("verify", "@nobody").code == 67)
@@ -31,10 +31,10 @@ struct VerifyCommandTests {
         let alice = try server.user("alice")
         _ = (alice("send", "one"), alice("sync"))
         let offline = alice("verify", "--offline")
-        #expect(offline.code == 0 && offline.output == "" && offline.errors.contains("at the last sync"))
+        #expect(offline.code == 0 && offline.output == "" && offline.errors.contains("of the last sync"))
         server.stop()
         let unreached = alice("verify", "--timeout", "5")
-        #expect(unreached.code == 0 && unreached.errors.contains("at the last sync"))
+        #expect(unreached.code == 0 && unreached.errors.contains("of the last sync"))
     }
 
     @Test("each damage has its range, and the status is 74")

@@ -50,7 +50,7 @@ struct FollowTests {
         #expect(try following.line() == "one")
         let address = world.url
         world.stopServing()
-        try following.waitForErrors("trying again")
+        try following.waitForErrors("retrying")
         try world.serve(["--listen", String(address.dropFirst("http://".count))])
         try world.alice.sends("two")
         #expect(try following.line() == "two")

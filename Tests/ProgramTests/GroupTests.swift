@@ -178,13 +178,13 @@ struct GroupTests {
         try world.alice.sends("a secret", to: "ops")
         // Then both are told, and nothing that came later
         let end = waiting.finish()
-        #expect(end.code == 0 && end.errors == "natter: you were taken out of 'ops'; what was synced of it stays\n")
-        try following.waitForErrors("you were taken out of 'ops'")
+        #expect(end.code == 0 && end.errors == "natter: you were removed from 'ops'; the messages that you have synced stay\n")
+        try following.waitForErrors("you were removed from 'ops'")
         try world.alice.sends("for all")
         #expect(try world.bob.texts("log") == ["for all"])
         for person in [world.bob, elsewhere] {
             let log = try person("log", "ops")
-            #expect(log.code == 0 && log.errors.contains("taken out of 'ops'") && isOneLine(log.errors))
+            #expect(log.code == 0 && log.errors.contains("removed from 'ops'") && isOneLine(log.errors))
             #expect(try person.texts("log", "ops") == ["created", "added bob", "for both"])
             #expect(try person("search", "secret").code == 1)
         }
@@ -212,7 +212,7 @@ struct GroupTests {
         #expect(try world.bob.texts("log", "--all", "--cursor-file", all).count == 3)
         try expect(world.alice("group", "delete", "ops"))
         let synced = try world.bob("sync")
-        #expect(synced.code == 0 && synced.errors == "natter: 'ops' was deleted; what was synced of it stays\n")
+        #expect(synced.code == 0 && synced.errors == "natter: 'ops' was deleted; the messages that you have synced stay\n")
         #expect(try world.bob("ls").lines.allSatisfy { !$0.hasPrefix("ops") })
         // What was synced stays readable until the name means something else
         #expect(try world.bob.texts("log", "ops") == ["created", "added bob", "one"])

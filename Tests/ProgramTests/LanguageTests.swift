@@ -147,7 +147,7 @@ struct LanguageTests {
             ["ls", "--json"],
             ["status", "--short"], ["whoami"], ["outbox", "ls"], ["export", "general"], ["config", "get"],
             ["whoami", "--version"], ["completion", "bash"], ["completion", "zsh"], ["completion", "fish"],
-            ["__names", "users"], ["log", "nowhere", "--json"], ["lgo", "--json"],
+            ["__complete", "words", "log", "--from", ""], ["log", "nowhere", "--json"], ["lgo", "--json"],
             ["send", "-c", "nowhere", "x", "--json"],
             ["search", "nothing"], ["pm", "nemo", "x", "--json"], ["log", "--after", "x", "--json"],
         ] {

@@ -44,7 +44,7 @@ struct RestoreTests {
         #expect(verify.code == 74 && verify.lines.contains { $0.contains("natter sync") })
         let sync = try world.alice("sync")
         #expect(sync.code == 0)
-        #expect(sync.errors.contains("put back") && sync.errors.contains("natter outbox retry"))
+        #expect(sync.errors.contains("restored from a backup") && sync.errors.contains("natter outbox retry"))
         // Then she has the server's messages, and the lost ones are set aside, readable
         #expect(try world.alice.texts("log", "--offline") == ["one", "two", "three", "carol was first"])
         let list = try #require(
@@ -53,7 +53,7 @@ struct RestoreTests {
         #expect(aside.map { $0[string: "text"] } == ["lost by the server", "this too", "and this"])
         #expect(try world.alice("verify").code == 0)
         #expect(try world.alice("status", "--json").objects().first?[int: "aside"] == 1)
-        #expect(try world.alice("doctor").lines.contains { $0.contains("put aside") })
+        #expect(try world.alice("doctor").lines.contains { $0.contains("were moved to") })
         // Her own are offered, and sent when she says so, once, also from a second machine and by a second try
         let offered = try world.alice("outbox", "ls", "--json").objects()
         #expect(offered.map { $0[string: "text"] } == ["lost by the server", "this too"])
@@ -87,7 +87,7 @@ struct RestoreTests {
         try putBack(world, byHand: false)
         try world.alice.sends("three")
         let sync = try world.bob("sync")
-        #expect(sync.code == 0 && !sync.errors.contains("put back"))
+        #expect(sync.code == 0 && !sync.errors.contains("restored from a backup"))
         #expect(try world.bob.texts("log", "--offline") == ["one", "two", "three"])
         #expect(try world.bob("outbox", "ls", "--json").objects().isEmpty)
     }

@@ -156,7 +156,8 @@ struct StatusTests {
         let world = try World(isServing: false)
         let outcome = try world.person("nobody").alone("completion", shell)
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
-        #expect(outcome.output.contains("natter") && outcome.output.contains("verify"))
+        #expect(outcome.output.contains("natter __complete"))
+        #expect(try world.person("nobody").alone("__complete", "words", "ver").output.contains("verify\t"))
         #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
         // And bash takes its own
         if shell == "bash" {

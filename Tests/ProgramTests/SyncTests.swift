@@ -66,19 +66,19 @@ struct SyncTests {
         let all = try world.bob("log", "--offline")
         #expect(all.code == 0 && texts(all.output).suffix(2) == ["new one", "new two"])
         #expect(texts(all.output).count < 5_000)
-        #expect(isOneLine(all.errors) && all.errors.contains("of 'general' are not here"))
+        #expect(isOneLine(all.errors) && all.errors.contains("of 'general' are not in this replica"))
         #expect(try world.bob("log", "--offline", "-n", "2").errors.isEmpty)
         #expect(try world.bob("log", "--offline", "--since", "-1h").errors.isEmpty)
         #expect(try world.bob("log", "--offline", "--after", "5000").errors.isEmpty)
         for words in [
             ["--after", "1"], ["--after", "1", "-n", "1"], ["--cursor-file", world.directory("new"), "-n", "1"],
         ] {
-            #expect(try world.bob.run(["log", "--offline"] + words).errors.contains("are not here"), "\(words)")
+            #expect(try world.bob.run(["log", "--offline"] + words).errors.contains("are not in this replica"), "\(words)")
         }
-        #expect(try world.bob("search", "new").errors.contains("was not searched"))
+        #expect(try world.bob("search", "new").errors.contains("were not searched"))
         #expect(try world.bob("status", "--json").output.contains("\"earliest\":\""))
         let export = try world.bob("export", "general")
-        #expect(export.code == 74 && export.errors.contains("are not here"))
+        #expect(export.code == 74 && export.errors.contains("are not in the replica"))
         #expect(try world.bob("verify").code == 0)
         // And the newest that it is too short for come from the server
         let page = try world.bob("log", "-n", "5002")

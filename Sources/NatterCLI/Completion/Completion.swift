@@ -1,85 +1,137 @@
-/// Scripts that complete a program's command lines, made from its table.
+internal import Glibc
+internal import NatterLanguage
+internal import NatterSystem
+
+/// What the user of a shell may type next.
 ///
-/// The scripts hold the table and follow the words of a line down it by themselves; the program is run only for names
-/// that change. What they offer that came from elsewhere is data to them and never run: a name may hold quotes, `$` and
+/// A shell's script calls the hidden command `__complete`, and everything is decided here, by the parser and the table
+/// that the command line itself goes by. The answer is data to the shell and never run: a name may hold quotes, `$` and
 /// backticks.
-public struct Completion: Sendable {
-    let program: ProgramSpec
-    /// The options that decide which names there are, and so are handed on to `namesCommand`.
-    let contextOptions: [String]
-    /// The hidden command that prints names, one a line: it is given what is asked for, such as `users`, and `@` or
-    /// nothing, with which they are to begin. nil if the program knows none.
-    let namesCommand: String?
-    private let kind: @Sendable (_ path: [String], _ placeholder: String) -> WordKind
-
-    /// - Parameter kind: what a placeholder stands for, in the options and operands of a command.
-    public init(
-        _ program: ProgramSpec, namesCommand: String? = nil, contextOptions: [String] = [],
-        kind: @escaping @Sendable (_ path: [String], _ placeholder: String) -> WordKind = { WordKind.usual($1) }
-    ) {
-        (self.program, self.namesCommand, self.contextOptions) = (program, namesCommand, contextOptions)
-        self.kind = kind
+struct Completion: Equatable {
+    /// Where the candidates come from. The shell knows best how to complete the path of a file.
+    enum Source: String {
+        case words, files, directories
     }
 
-    /// The whole script; each line ended by a line break. English, since it is made once, for everybody.
-    public func script(for shell: Shell) -> String {
-        switch shell {
-        case .bash: bash
-        case .zsh: zsh
-        case .fish: fish
+    struct Word: Equatable {
+        let text: String
+        /// What the word means; empty if it says so itself.
+        var meaning = ""
+    }
+
+    var source = Source.words
+    /// `--color=`, if the word holds an option and the start of its value; candidates are values then.
+    var prefix = ""
+    var words: [Word] = []
+
+    /// - Parameters:
+    ///   - words: those in front of the one at the cursor, without the program's name and without quotes.
+    ///   - current: the start of the word at the cursor. Candidates need not begin with it: the shell selects.
+    init(_ program: ProgramSpec, after words: [String], current: String, console: Console) {
+        let parser = ArgumentParser(program, words: words)
+        let arguments = Arguments(program, parser, home: console.environment["HOME"])
+        func fill(_ kind: WordKind, typed: Substring) {
+            switch kind {
+            case .text: break
+            case .file: source = .files
+            case .directory: source = .directories
+            case .command:
+                self.words = Completion.programs(from: typed, path: console.environment["PATH"] ?? "")
+                if self.words.isEmpty { source = .files }
+            case .oneOf(let choices): self.words = choices.map { Word(text: $0) }
+            case .names(let kind):
+                let start = typed.hasPrefix("@") ? "@" : ""
+                self.words = ((try? program.names(kind, start, arguments, console)) ?? []).map { Word(text: $0) }
+            }
         }
-    }
-
-    /// The program itself first, then its commands, depth first.
-    var rows: [CompletionRow] {
-        [
-            row(
-                path: [], commands: program.commands.shown, options: program.options, operands: [], dashWords: .options
-            )
-        ] + rows(below: [], program.commands.shown)
-    }
-
-    /// `natter` as part of the name of a shell function.
-    var identifier: String { String(program.name.map { $0.isLetter || $0.isNumber ? $0 : "_" }) }
-
-    var remark: String {
-        "Made by '\(program.name) completion' from its table of commands; \(program.name) \(program.version)."
-    }
-
-    private func rows(below path: [String], _ commands: [CommandSpec]) -> [CompletionRow] {
-        commands.flatMap { command in
-            let path = path + [command.name]
-            let own = row(
-                path: path, commands: command.subcommands, options: command.options, operands: command.operands,
-                dashWords: command.dashWords)
-            return [own] + rows(below: path, command.subcommands)
+        func fill(_ commands: [CommandSpec]) {
+            self.words = commands.shown.map { Word(text: $0.name, meaning: $0.summary.text) }
         }
-    }
 
-    private func row(
-        path: [String], commands: [CommandSpec], options: [OptionSpec], operands: [OperandSpec], dashWords: DashWords
-    ) -> CompletionRow {
-        CompletionRow(
-            path: path.joined(separator: " "),
-            commands: commands.map { ($0.name, $0.summary.english) },
-            flags: options.filter { !$0.takesValue }.flatMap { option in
-                option.spellings.map { ($0, option.help.english) }
-            },
-            values: options.flatMap { option in
-                let kind = word(option.placeholder ?? "", option.choices, of: path)
-                let values = option.spellings.map {
-                    CompletionRow.Value(spelling: $0, kind: kind, help: option.help.english)
+        if let option = parser.openOption {
+            fill(option.kind, typed: current[...])
+        } else if parser.isHelpCommand {
+            if parser.operands.isEmpty { fill(program.commands) }
+            if let path = try? program.command(at: parser.operands) { fill(path.command.subcommands) }
+        } else if parser.takesOptions, current.hasPrefix("-") {
+            let spelling = current.prefix { $0 != "=" }
+            let option = parser.options.first { $0.takesValue && $0.spellings.contains(String(spelling)) }
+            if let option, spelling.hasPrefix("--"), spelling.endIndex < current.endIndex {
+                prefix = "\(spelling)="
+                fill(option.kind, typed: current.dropFirst(prefix.count))
+            } else {
+                self.words = parser.options.flatMap { option in
+                    option.spellings.map { Word(text: $0, meaning: option.help.text) }
                 }
-                return option.takesValue ? values : []
-            },
-            operands: operands.map { word($0.name, $0.choices, of: path) },
-            repeats: operands.last?.isRepeating == true, dashWords: dashWords)
+            }
+        } else if parser.hasUnknownCommand {
+            return
+        } else if !parser.isAtLeaf {
+            fill(parser.path?.command.subcommands ?? program.commands)
+        } else if let operands = parser.path?.command.operands, let last = operands.last {
+            let index = parser.operands.count
+            if operands.indices.contains(index) {
+                fill(operands[index].kind, typed: current[...])
+            } else if last.isRepeating {
+                fill(last.kind, typed: current[...])
+            }
+        }
     }
 
-    private func word(_ placeholder: String, _ choices: [String], of path: [String]) -> WordKind {
-        if !choices.isEmpty { return .oneOf(choices) }
-        let kind = kind(path, placeholder)
-        if case .names = kind, namesCommand == nil { return .text }
-        return kind
+    /// The programs in the directories of PATH whose names begin with `start`; none for a path.
+    private static func programs(from start: Substring, path: String) -> [Word] {
+        if start.contains("/") { return [] }
+        let names = path.split(separator: ":").flatMap { directory in
+            ((try? PosixDisk().list(String(directory))) ?? []).filter { name in
+                name.hasPrefix(start) && access("\(directory)/\(name)", X_OK) == 0
+            }
+        }
+        return Set(names).sorted().map { Word(text: $0) }
+    }
+}
+
+extension Completion {
+    /// The hidden command: `__complete words WORD...` with the words up to the cursor, unquoted, or
+    /// `__complete bash LINE WORD` with the line up to the cursor and what bash will replace of it.
+    static let command = "__complete"
+
+    /// Prints the source, with `=` behind it if a value of the word's own option is completed, then the candidates, one
+    /// a line, a tab before each meaning. A person who presses Tab wants no errors: then it prints nothing.
+    static func run(_ program: ProgramSpec, words: [String], console: Console) {
+        let rest = words.dropFirst()
+        if words.first == "words", let current = rest.last {
+            let answer = Completion(program, after: Array(rest.dropLast()), current: current, console: console)
+            answer.print(to: console.output) { $0.meaning.isEmpty ? $0.text : "\($0.text)\t\($0.meaning)" }
+        } else if words.first == "bash", rest.count == 2, let line = BashLine(words[1], replaced: words[2]),
+            let current = line.words.last
+        {
+            var answer = Completion(program, after: line.words.dropLast(), current: current, console: console)
+            if line.isFileName { (answer.source, answer.words) = (.files, []) }
+            answer.print(to: console.output) { line.inserted(answer.prefix + $0.text) }
+        }
+    }
+
+    private func print(to output: Output, _ line: (Word) -> String?) {
+        try? output.writeLine(source.rawValue + (prefix.isEmpty ? "" : "="))
+        // A control character would break the protocol, or the terminal. No name of ours has one.
+        for word in words where word.text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) {
+            if let line = line(word) { try? output.writeLine(line) }
+        }
+        try? output.flush()
+    }
+}
+
+extension Arguments {
+    /// What an unfinished command line says so far.
+    ///
+    /// - Parameter home: for values that begin with `~/`, which the shell has not expanded yet.
+    fileprivate init(_ program: ProgramSpec, _ parser: ArgumentParser, home: String?) {
+        let given = parser.given.map { option in
+            guard let home, option.value.hasPrefix("~/") else { return option }
+            return GivenOption(name: option.name, value: home + option.value.dropFirst())
+        }
+        self.init(
+            program: program.name, path: parser.path?.names ?? [], known: parser.options,
+            rows: parser.path?.command.operands ?? [], given: given, operands: parser.operands)
     }
 }

@@ -4,74 +4,61 @@ internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 
-/// `admin`: what an admin of the server can do from afar.
+/// `admin`: remote administration.
 enum AdminCommand {
     static let spec = CommandSpec(
-        "admin", "administer the server from afar", group: NatterProgram.Group.program,
+        "admin", "administer the server remotely", group: NatterProgram.Group.program,
         subcommands: [AdminUserCommand.spec, users, sessions, stats, invite, AdminLogCommand.spec],
         description: [
-            "Only an admin of the server may do this; 'natterd user promote NAME', where the server's data lies, makes one. "
-                + "What admins do is kept, and 'natter admin log --audit' shows it."
+            "Only admins of the server may do this. To make the first one, run 'natterd user promote NAME' on the "
+                + "server's machine. The server records what admins do; 'natter admin log --audit' shows it."
         ],
         examples: [
-            Example("natter admin users", "who has an account, and who was here last"),
-            Example("natter admin user disable mallory", "end mallory's sessions, and let none begin"),
-            Example("natter admin log -f", "what happens, as it happens"),
+            Example("natter admin users", "see who has an account and who was online last"),
+            Example("natter admin user disable mallory", "end mallory's sessions and allow no new ones"),
+            Example("natter admin log -f", "follow the server's log"),
         ])
 
     private static let users = CommandSpec(
         "users", "list the accounts",
         description: [
-            "Prints each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and the address "
-                + "that it came from; the one seen last first. With --json: the objects."
+            "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and its "
+                + "address, most recent first. With --json: the objects."
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let accounts = try context.api().accounts()
-            if context.wantsJSON {
-                for account in accounts { try console.output.writeJSON(WireJSON.encode(account)) }
-                return .success
-            }
-            let isTerminal = console.output.isTerminal
-            var table = Table(
-                [.left, .left, .left, .left, .left],
-                header: isTerminal ? ["NAME", "ROLE", "STATE", "LAST SEEN", "ADDRESS"] : nil)
-            for account in accounts {
-                let seen = account.lastSeen ?? ""
-                let time = isTerminal ? Timestamp(rfc3339: seen) : nil
-                table.add([
-                    account.name, console.output.word(account.admin ? "admin" : "user"),
-                    console.output.word(account.disabled ? "disabled" : account.online ? "online" : "offline"),
-                    time.map { Age.text(of: $0, now: context.now).text } ?? seen, account.address ?? "",
+            let output = console.output
+            try context.list(
+                accounts,
+                [
+                    Column("NAME") { $0.name }, Column("ROLE") { output.word($0.admin ? "admin" : "user") },
+                    Column("STATE") { $0.disabled ? output.word("disabled") : context.presence($0.online) },
+                    Column("LAST SEEN") { context.age($0.lastSeen) }, Column("ADDRESS") { $0.address ?? "" },
                 ])
-            }
-            try table.write(to: console.output, paint: context.paint)
             return .success
         })
 
     private static let sessions = CommandSpec(
-        "sessions", "list everybody's sessions",
+        "sessions", "list all sessions",
         description: [
-            "Prints each session's number, whose it is, 'current' for the one that asks, when it was begun, until when it is "
-                + "good, when it was last used, and from which address. With --json: the objects."
+            "Print each session's number, its user, 'current' for your own, when it was created, when it expires, when "
+                + "it was last used, and from which address. With --json: the objects."
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let sessions = try context.api().allSessions()
-            try TokenTable(context, .init(hasLabels: false, hasUsers: true)).write(sessions)
+            try context.list(sessions: sessions, withUsers: true)
             return .success
         })
 
     private static let stats = CommandSpec(
-        "stats", "print counts and sizes of the server",
-        description: ["Prints a name and a number a line. With --json: one object."],
+        "stats", "print the server's counts and sizes",
+        description: ["Print one name and number per line. With --json: one object."],
         run: { arguments, console in
             let context = Context(arguments, console)
             let found = try context.api().statistics()
-            if context.wantsJSON {
-                try console.output.writeJSON(WireJSON.encode(found))
-                return .success
-            }
+            if try context.writeJSON(found) { return .success }
             var table = Table([.left, .right])
             for (name, number) in [
                 ("accounts", "\(found.accounts)"), ("online", "\(found.online)"), ("sessions", "\(found.sessions)"),
@@ -87,21 +74,21 @@ enum AdminCommand {
         })
 
     private static let invite = CommandSpec(
-        "invite", "make a code with which one person can register",
-        options: [.option("expires", value: "WHEN", "how long it is good, 7d unless given, or until when")],
+        "invite", "create an invitation code for one person",
+        options: [
+            .option("expires", value: "WHEN", "how long the code is valid (default 7d), or until when")
+        ],
         description: [
-            "Makes a code and prints it; it is the last word of the output, nobody can see it again, and it is used up by the "
-                + "first who registers with it: 'natter register NAME --invite CODE'. With --json: the code and its end."
+            "Create a code and print it as the last word of the output. You cannot see it again. It is used up when "
+                + "somebody registers with it: 'natter register NAME --invite CODE'. With --json: the code and its "
+                + "expiry."
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let expires = try TokenCommand.expiry(context)
             let made = try context.api().createInvite(expires: expires?.rfc3339)
-            if context.wantsJSON {
-                try console.output.writeJSON(WireJSON.encode(made))
-                return .success
-            }
-            context.confirm("whoever has this code can register once, until \(made.expires)")
+            if try context.writeJSON(made) { return .success }
+            context.confirm("the code works once, until \(made.expires)")
             try console.output.writeLine(TerminalText.escaped(made.invite))
             return .success
         })

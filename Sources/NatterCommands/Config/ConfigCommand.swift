@@ -1,38 +1,40 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterHTTP
+internal import NatterModel
 internal import NatterWire
 
-/// `config get|set`: what holds for all commands of a home.
+/// `config get|set`: the settings of a home directory.
 enum ConfigCommand {
     static let spec = CommandSpec(
-        "config", "tell or change settings", group: NatterProgram.Group.program,
+        "config", "print or change settings", group: NatterProgram.Group.program,
         subcommands: [getSpec, setSpec],
         description: [
-            "The settings lie in the file 'config' of the home, one 'key = value' a line. An option counts more than a "
-                + "variable of the environment, and that more than a setting.",
-            "color: auto, always or never, as --color. lang: the language to speak, en or ru, as --lang. server: the "
-                + "address to use where the profile has none yet; a session goes on with its own. timeout: seconds to wait "
-                + "for the server, as --timeout.",
+            "Settings are in the file 'config' of the home directory, one 'key = value' per line. Options override "
+                + "environment variables, and those override settings.",
+            "color: auto, always or never, like --color. lang: the language, en or ru, like --lang. server: the "
+                + "address for profiles that have none yet; a session keeps its own. timeout: seconds to wait for "
+                + "the server, like --timeout. ca-file: certificate authorities to trust, like --ca-file.",
         ])
 
     private static let getSpec = CommandSpec(
         "get", "print settings",
         operands: [
-            .optional("KEY", "which one: \(Setting.names.joined(separator: ", ")); all that are set unless given")
+            .optional("KEY", "one of \(Setting.names.joined(separator: ", ")) (default: all that are set)")
         ],
         description: [
-            "Prints the value of KEY, or each setting as 'key = value'. The status is 1 where KEY is not set."
+            "Print the value of KEY, or all settings as 'key = value'. If KEY is not set, the exit status is 1."
         ],
-        examples: [Example("natter config get", "all that is set")],
+        examples: [Example("natter config get", "print all settings")],
         run: { arguments, console in try get(Context(arguments, console)) })
 
     private static let setSpec = CommandSpec(
         "set", "change a setting",
         operands: [
-            .required("KEY", "which one: \(Setting.names.joined(separator: ", "))"),
-            .required("VALUE", "its value; an empty one removes the setting"),
+            .required("KEY", "one of \(Setting.names.joined(separator: ", "))"),
+            .required("VALUE", "the value; an empty one removes the setting"),
         ],
-        examples: [Example("natter config set timeout 5", "wait for the server 5 seconds at most")],
+        examples: [Example("natter config set timeout 5", "wait at most 5 seconds for the server")],
         run: { arguments, console in try set(Context(arguments, console)) })
 
     private struct Value: Encodable {
@@ -45,17 +47,13 @@ enum ConfigCommand {
         let home = try context.home()
         let file = try ConfigFile(
             parsing: try home.settings() ?? "", path: home.settingsPath, keys: Setting.names)
-        let output = context.console.output
         var isFound = false
         for setting in Setting.allCases where wanted == nil || wanted == setting {
             guard let value = file.value(setting.rawValue) else { continue }
             isFound = true
-            if context.wantsJSON {
-                try output.writeJSON(WireJSON.encode(Value(key: setting.rawValue, value: value)))
-            } else {
-                let shown = TerminalText.escaped(value)
-                try output.writeLine(wanted == nil ? "\(setting.rawValue) = \(shown)" : shown)
-            }
+            if try context.writeJSON(Value(key: setting.rawValue, value: value)) { continue }
+            let shown = TerminalText.escaped(value)
+            try context.console.output.writeLine(wanted == nil ? "\(setting.rawValue) = \(shown)" : shown)
         }
         return isFound || wanted == nil ? .success : .nothingFound
     }
@@ -76,5 +74,68 @@ enum ConfigCommand {
         if let setting = Setting(rawValue: name) { return setting }
         throw context.arguments.error(
             "'\(name)' is not a setting\(NearestWords.hint(for: name, among: Setting.names))")
+    }
+}
+
+/// The settings in `HOME/config` and their allowed values.
+enum Setting: String, CaseIterable {
+    case caFile = "ca-file"
+    case color
+    case lang
+    case server
+    case timeout
+
+    static var names: [String] { allCases.map(\.rawValue) }
+
+    static let timeoutSeconds = 0.1...86_400.0
+
+    /// Why a value is invalid; nil if it is valid.
+    func problem(with value: String) -> Phrase? {
+        switch self {
+        case .caFile: return value.hasPrefix("/") ? nil : "'ca-file' takes an absolute path, not '\(value)'"
+        case .color:
+            let choices = ColorChoice.allCases.map(\.rawValue)
+            return choices.contains(value) ? nil : "'color' takes \(choices.joined(separator: ", ")), not '\(value)'"
+        case .lang:
+            return Language.isKnown(value, environment: .process)
+                ? nil : "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'"
+        case .server:
+            do throws(AddressError) {
+                _ = try ServerAddress(url: value)
+                return nil
+            } catch {
+                return "\(error)"
+            }
+        case .timeout:
+            guard Setting.milliseconds(value) == nil else { return nil }
+            return "'timeout' takes seconds, 0.1 to 86400, not '\(value)'"
+        }
+    }
+
+    /// The setting `lang` for `Program`; nil if it is missing or unknown.
+    static func language(_ options: GivenOptions, _ environment: Environment) -> String? {
+        let home = options.value("home") ?? environment["NATTER_HOME"]
+        guard let path = try? home ?? environment.dataHome() + "/natter" else { return nil }
+        return try? ClientHome(path: path).value(of: .lang)
+    }
+
+    /// Seconds, with or without a fraction, as milliseconds.
+    static func milliseconds(_ value: String) -> Int? {
+        let isPlain = value.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
+        guard isPlain, let seconds = Double(value), timeoutSeconds.contains(seconds) else { return nil }
+        return Int((seconds * 1_000).rounded())
+    }
+}
+
+extension ClientHome {
+    /// The value of a setting in the file; nil if it is not set.
+    ///
+    /// - Throws: `ConfigError` for an unknown setting or an invalid value.
+    func value(of setting: Setting) throws -> String? {
+        guard let text = try settings() else { return nil }
+        let file = try ConfigFile(parsing: text, path: settingsPath, keys: Setting.names)
+        guard let entry = file.entries.last(where: { $0.key == setting.rawValue }) else { return nil }
+        if let problem = setting.problem(with: entry.value) { throw file.error(entry, problem) }
+        return entry.value
     }
 }

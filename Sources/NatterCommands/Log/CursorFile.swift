@@ -4,43 +4,47 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
 
-/// The file of `--cursor-file`: how far its owner has read.
+/// The file of `--cursor-file`, which stores how far its owner has read. For one conversation it holds the cursor of
+/// the last message on one line. For all conversations, the first line is the store, followed by the id and cursor of
+/// each conversation.
 ///
 /// Of one conversation it holds the cursor of the last message, on a line. Of all of them, the store on the first line and
 /// then for each conversation its id and a cursor.
 struct CursorFile {
     enum Content: Equatable {
-        /// Missing or empty: from the start.
+        /// Missing or empty: start from the beginning.
         case none
         case conversation(MessageCursor)
         case all(StoreID, [ConversationID: MessageCursor])
     }
 
-    /// Room for some hundred thousand conversations.
+    /// Enough for several hundred thousand conversations.
     private static let limitBytes = 64 << 20
     private static let allMarker = "all"
 
     let path: String
 
-    /// - Throws: 65 for a file that natter has not written; 73 where it could not be replaced.
+    /// - Throws: 65 for a file that natter did not write; 73 if it could not be replaced.
     func read() throws -> Content {
         let disk = PosixDisk()
         guard let found = try lookUp() else { return .none }
         guard found.isRegular else {
             throw CommandFailure(
-                .invalidData, code: "bad_cursor_file", "the cursor file '\(path)' is no regular file; name another one")
+                .invalidData, code: "bad_cursor_file",
+                "the cursor file '\(path)' is not a regular file; name another "
+                    + "one")
         }
         let bytes = try disk.contents(of: path, limit: CursorFile.limitBytes)
         guard !bytes.allSatisfy({ $0 == UInt8(ascii: "\n") }) else { return .none }
         guard let content = CursorFile.parse(bytes) else {
             throw CommandFailure(
                 .invalidData, code: "bad_cursor",
-                "the cursor file '\(path)' holds no cursor; empty it to begin from the start")
+                "the cursor file '\(path)' holds no cursor; empty it to start from the beginning")
         }
         return content
     }
 
-    /// Sees, before anything is printed, that the file can be replaced afterwards.
+    /// Checks before printing that the file can be replaced afterwards.
     private func lookUp() throws -> FileInformation? {
         let directory = Path.directory(of: path)
         if path.isEmpty || access(directory, W_OK | X_OK) != 0 {

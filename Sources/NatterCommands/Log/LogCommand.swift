@@ -4,28 +4,28 @@ internal import NatterClient
 internal import NatterLog
 internal import NatterModel
 
-/// `log [CONV]`: prints messages from the replica, after a sync.
+/// `log [CONV]`: syncs, then prints messages from the replica.
 enum LogCommand {
     static let spec = CommandSpec(
         "log", "print messages, oldest first", group: NatterProgram.Group.reading, options: options,
-        operands: [.optional("CONV", "the conversation, 'general' unless named; '@bob' is that with bob")],
+        operands: [.optional("CONV", "the conversation (default 'general'); '@bob' is the one with bob")],
         description: [
-            "Prints the messages of a conversation from the replica, after a quick sync of at most 2 seconds and 8 MiB. "
-                + "Where that is not enough for the newest messages that -n asks for, that page comes from the server; "
-                + "what asks for more goes on syncing until it has it.",
-            "Where the server cannot be reached, the replica is printed, with a note of its age on standard error.",
-            "-n is 20 on a terminal and all in a pipe. It counts the newest messages, but the oldest with --after and "
-                + "--cursor-file, where it is all by default.",
-            "With --cursor-file, only what is newer than the position in F is printed, and then F is replaced by the new "
-                + "position: each message comes once, however often the command is run. A missing or empty F means from "
-                + "the start.",
+            "Print the messages of a conversation from the replica, after a quick sync of at most 2 seconds and 8 MiB. "
+                + "If that does not bring the newest messages that -n asks for, natter fetches that page from the "
+                + "server. If you ask for more, it keeps syncing until it has everything.",
+            "If the server cannot be reached, natter prints the replica and notes its age on standard error.",
+            "By default -n is 20 on a terminal and unlimited in a pipe. It takes the newest messages; with --after and "
+                + "--cursor-file it takes the oldest and is unlimited by default.",
+            "With --cursor-file, natter prints only messages after the position in F and then stores the new position "
+                + "in F: you see each message once, however often you run the command. If F is missing or empty, "
+                + "it starts from the beginning.",
             "For TIME: \(TimeExpression.forms).",
         ],
         examples: [
-            Example("natter log -n 5", "the five newest messages of 'general'"),
-            Example("natter log @bob --since yesterday", "what bob and you wrote since then"),
-            Example("natter log --cursor-file seen", "what is new since the last time"),
-            Example("natter log -f --all", "everything, as it comes"),
+            Example("natter log -n 5", "print the five newest messages of 'general'"),
+            Example("natter log @bob --since yesterday", "print what you and bob wrote since then"),
+            Example("natter log --cursor-file seen", "print what is new since the last run"),
+            Example("natter log -f --all", "follow all conversations"),
         ],
         run: { arguments, console in
             var log = try Log(Context(arguments, console))
@@ -34,20 +34,20 @@ enum LogCommand {
 
     private static var options: [OptionSpec] {
         [
-            .option("number", short: "n", value: "N", "at most N messages"),
-            .flag("follow", short: "f", "go on with new messages as they come"),
-            .option("since", value: "TIME", "only messages from TIME on"),
-            .option("until", value: "TIME", "only messages before TIME"),
-            .option("from", value: "USER", "only messages of USER"),
-            .option("after", value: "SEQ", "only messages with a greater number"),
-            .option("before", value: "SEQ", "only messages with a lesser number"),
-            .option("around", value: "SEQ", "the messages around this number"),
-            .flag("unread", "only what others wrote and is not marked as read"),
-            .flag("mark", "then mark as read what was printed"),
-            .flag("reverse", "newest first"),
-            .flag("all", "every conversation, by time"),
-            .option("cursor-file", value: "F", "only what is newer than the position in F; then replace F"),
-            .flag("exit-code", "end with status 1 if there is nothing to print"),
+            .option("number", short: "n", value: "N", "print at most N messages"),
+            .flag("follow", short: "f", "keep printing new messages as they arrive"),
+            .option("since", value: "TIME", "print only messages from TIME on"),
+            .option("until", value: "TIME", "print only messages before TIME"),
+            .option("from", value: "USER", "print only messages of USER"),
+            .option("after", value: "SEQ", "print only messages after this number"),
+            .option("before", value: "SEQ", "print only messages before this number"),
+            .option("around", value: "SEQ", "print the messages around this number"),
+            .flag("unread", "print only unread messages of others"),
+            .flag("mark", "mark what was printed as read"),
+            .flag("reverse", "print the newest first"),
+            .flag("all", "print every conversation, by time"),
+            .option("cursor-file", value: "F", "print only messages after the position in F, then update F"),
+            .flag("exit-code", "exit with status 1 if there is nothing to print"),
             .option("format", value: "FORMAT", "%t time, %u Unix ms, %c conversation, %n number, %s sender, %m text"),
         ]
     }
@@ -70,22 +70,22 @@ private struct Log {
 
     mutating func run() throws -> ExitCode {
         defer { pager?.finish() }
-        let mirror = try Mirror(context)
-        printer.reader = mirror.location.user
-        let state = try mirror.refresh(request.isPage && !request.marks ? .quickly : .completely)
+        let synced = try SyncedReplica(context)
+        printer.reader = synced.location.user
+        let state = try synced.refresh(request.isPage && !request.marks ? .quickly : .completely)
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection
         {
-            let page = try ServerPage(api: mirror.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, mirror)
+            let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
+            return try run(page, count: count, synced)
         }
-        guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
-        let conversations = try conversations(in: replica, mirror, state)
+        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let conversations = try conversations(in: replica, synced, state)
         if let conversation = conversations.first, case .newest(let count) = request.selection, state.isCurrent,
             case .conversation(let name) = request.scope, conversation.lacks(newest: count), !request.marks
         {
-            let page = try ServerPage(api: mirror.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, mirror)
+            let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
+            return try run(page, count: count, synced)
         }
         startPager()
         var walk = makeWalk(replica)
@@ -93,23 +93,23 @@ private struct Log {
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
         try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
-        if request.marks { try mark(walk, conversations, mirror) }
+        if request.marks { try mark(walk, conversations, synced) }
         if request.follows {
             if places == nil { try placeGone(&walk) }
-            try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
+            try LogFollow(context: context, request: request, synced: synced).run(&walk, places: &places)
         }
         if walk.isDamaged {
             throw CommandFailure(
-                .inputOutput, code: "damaged", "a part of the replica cannot be read; what can was printed")
+                .inputOutput, code: "damaged", "a part of the replica cannot be read; the rest was printed")
         }
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
     }
 
-    /// States what a replica that begins late has left out.
+    /// Notes the messages that a replica with a late beginning lacks.
     private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
         switch request.selection {
         case .newest(let count): if printed >= count { return }
-        // What is not here lies before the first that was printed.
+        // The missing messages are older than the first printed one.
         case .oldest: break
         case .around(let seq, _): if conversations.contains(where: { seq > $0.first }) { return }
         case .all: break
@@ -118,19 +118,19 @@ private struct Log {
             let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
             return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
         }
-        // Asked for last: nearly every replica has everything, and then there is nothing to look up.
+        // Checked last, because nearly every replica is complete and then there is nothing to look up.
         guard let first = late.first, let earliest = try replica.earliest(),
             request.filter.since.map({ $0 < earliest }) ?? true
         else { return }
         let beginning = LocalTime.text(earliest)
         context.console.note(
             late.count == 1
-                ? "messages 1 to \(first.first.previous) of '\(first.name)' are not here: this replica begins on "
+                ? "messages 1 to \(first.first.previous) of '\(first.name)' are not in this replica, which begins on "
                     + "\(beginning); the server has them"
-                : "older messages are not here: this replica begins on \(beginning); the server has them")
+                : "older messages are not in this replica, which begins on \(beginning); the server has them")
     }
 
-    /// Only once there is something to print: what goes wrong before is told on the terminal itself.
+    /// Started only when there is something to print: earlier errors go to the terminal itself.
     private mutating func startPager() {
         guard !request.follows, let started = Pager.start(context.console) else { return }
         pager = started
@@ -149,7 +149,7 @@ private struct Log {
             note: { context.console.note($0) })
     }
 
-    /// Should one belong to them again, what was here before is no news.
+    /// If the user rejoins, messages from before are not new.
     private func placeGone(_ walk: inout LogWalk) throws {
         for conversation in try walk.replica.conversations(includingGone: true)
         where conversation.isGone && walk.positions[conversation.id] == nil {
@@ -157,27 +157,27 @@ private struct Log {
         }
     }
 
-    /// Only once the output is out: what was not seen is not read.
-    private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ mirror: Mirror) throws {
+    /// Called after the output is flushed: messages that were not shown are not read.
+    private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
         for conversation in conversations {
             guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
-            _ = try mirror.api().markRead(conversation.name, upTo: seq)
+            _ = try synced.api().markRead(conversation.name, upTo: seq)
         }
     }
 
-    /// The conversations that are asked for, as they are in the replica.
-    private func conversations(in replica: Replica, _ mirror: Mirror, _ state: Mirror.State) throws
+    /// The requested conversations, as they are in the replica.
+    private func conversations(in replica: Replica, _ synced: SyncedReplica, _ state: SyncedReplica.State) throws
         -> [ReplicaConversation]
     {
         guard case .conversation(let name) = request.scope else { return try replica.conversations() }
         if let conversation = try replica.conversation(named: name) {
             if let reason = conversation.goneReason {
-                mirror.tell(gone: conversation.name, reason: reason)
+                synced.tell(gone: conversation.name, reason: reason)
             }
             return [conversation]
         }
-        // One with somebody to whom nothing was ever written is there and empty.
-        try mirror.checkExistence(of: name, replica, state)
+        // A conversation with a user without messages exists and is empty.
+        try synced.checkExistence(of: name, replica, state)
         return []
     }
 
@@ -210,7 +210,7 @@ private struct Log {
             throw CommandFailure(
                 .notFound, code: "no_such_message", "there is no message \(seq); the newest has number \(head)")
         }
-        // Half of them before it, and where the end is near more than half.
+        // Half of them are before it, or more if the end is near.
         let before = UInt64(count / 2)
         let latestStart = head.rawValue - min(head.rawValue, UInt64(max(0, count)))
         let start = min(seq.rawValue - min(seq.rawValue, before + 1), latestStart)
@@ -222,7 +222,7 @@ private struct Log {
         walk = window
     }
 
-    /// The cursor moves only once the output is out.
+    /// The cursor moves only after the output is flushed.
     private mutating func finish(
         _ walk: LogWalk, _ conversations: [ReplicaConversation], _ replica: Replica
     ) throws {
@@ -230,9 +230,9 @@ private struct Log {
         try places?.save(walk, conversations, of: replica)
     }
 
-    /// The newest messages from the server, where syncing up to them would take too long.
-    private mutating func run(_ page: ServerPage, count: Int, _ mirror: Mirror) throws -> ExitCode {
-        // First, so that what comes between the two requests is not passed over.
+    /// The newest messages from the server, if syncing up to them would take too long.
+    private mutating func run(_ page: ServerPage, count: Int, _ synced: SyncedReplica) throws -> ExitCode {
+        // This request comes first, so that a message between the two requests is not missed.
         let place = request.follows ? try page.head() : nil
         let messages = try page.newest(count)
         startPager()
@@ -241,19 +241,19 @@ private struct Log {
         }
         try printer.output.flush()
         if request.follows {
-            guard let replica = try mirror.replica() else { throw mirror.nothingThere(.partial) }
+            guard let replica = try synced.replica() else { throw synced.nothingThere(.partial) }
             var walk = makeWalk(replica)
             if let conversation = place?.conversation ?? messages.last?.conversationID {
                 walk.place(conversation, at: max(place?.seq ?? .zero, messages.last?.seq ?? .zero))
             }
-            try LogFollow(context: context, request: request, mirror: mirror).run(&walk, places: &places)
+            try LogFollow(context: context, request: request, synced: synced).run(&walk, places: &places)
         }
         return messages.isEmpty && request.saysNothingNew ? .nothingFound : .success
     }
 }
 
 extension ReplicaConversation {
-    /// Whether the replica began so late that it has not this many.
+    /// Whether the replica begins so late that it has fewer than this many.
     fileprivate func lacks(newest count: Int) -> Bool {
         first > Seq(1) && head.distance(after: first.previous) < count
     }

@@ -3,38 +3,29 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// Goes on printing what comes, until it is interrupted: a sync that waits, then what is new, and so on. Servers may
-/// come and go meanwhile.
+/// Keeps printing new messages until interrupted: a sync that waits, then the new messages, and so on. It survives
+/// restarts of the server.
 struct LogFollow {
-    private static let waitSeconds = 25
-    private static let shortestPauseMilliseconds = 250
-    private static let longestPauseMilliseconds = 30_000
-
     let context: Context
     let request: LogRequest
-    let mirror: Mirror
+    let synced: SyncedReplica
 
-    /// Returns only once as many messages are printed as were asked for, or nobody reads them any more.
+    /// Returns only when the requested number of messages is printed, or the reader has closed the output.
     func run(_ walk: inout LogWalk, places: inout LogPlaces?) throws {
-        var pause = LogFollow.shortestPauseMilliseconds
-        var isLost = false
+        var connection = Reconnection()
         while try left(walk) > 0 {
             var isCurrent = false
             do {
-                let report = try mirror.pull(waitSeconds: LogFollow.waitSeconds)
-                (pause, isLost) = (LogFollow.shortestPauseMilliseconds, false)
-                for gone in report.gone { mirror.tell(gone: gone.name, reason: gone.reason) }
+                let report = try synced.pull(waitSeconds: Reconnection.waitSeconds)
+                connection = Reconnection()
+                for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
                 try check(report)
                 isCurrent = report.isComplete
-            } catch  where Mirror.isTransient(error) {
-                if !isLost { context.note("\(Mirror.reason(of: error)); trying again until it works") }
-                isLost = true
-                // Not all at once, when a server comes back to many.
-                usleep(UInt32(Int.random(in: pause / 2...pause)) * 1_000)
-                pause = min(pause * 2, LogFollow.longestPauseMilliseconds)
+            } catch  where SyncedReplica.isTransient(error) {
+                connection.pause(after: error, context)
             }
             try printNews(&walk, places: &places, isCurrent: isCurrent)
-            if isOutputClosed { throw OutputError.closedPipe }
+            if context.console.output.isReaderGone { throw OutputError.closedPipe }
         }
     }
 
@@ -50,7 +41,8 @@ struct LogFollow {
             if let found = try walk.replica.conversation(named: name) { conversations = [found] }
         case .all: conversations = try walk.replica.conversations()
         }
-        // What one belongs to again, or what the replica was behind with at the start, may have a place in the file.
+        // A conversation that the user rejoined, or that the replica lacked at the start, may have a position in the
+        // file.
         let unplaced = conversations.filter { walk.positions[$0.id] == nil }
         if let places, !unplaced.isEmpty {
             let found = Set(try places.place(&walk, unplaced, of: walk.replica, isCurrent: isCurrent).map(\.id))
@@ -63,18 +55,32 @@ struct LogFollow {
         try places?.save(walk, conversations, of: walk.replica)
     }
 
-    /// A history that was replaced can't be gone on with: numbers mean other messages now.
+    /// A replaced history cannot be continued, since numbers mean other messages now.
     private func check(_ report: SyncReport) throws {
         for diverged in report.diverged {
             throw CommandFailure(
                 .invalidData, code: "cursor_expired",
-                "the server was put back, and '\(diverged.name)' went on differently; what was here lies in "
-                    + "'\(diverged.directory)'. Run log again")
+                "the server was restored from a backup, and '\(diverged.name)' continues differently; the former "
+                    + "messages are in '\(diverged.directory)'. Run log again")
         }
     }
+}
 
-    private var isOutputClosed: Bool {
-        var request = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
-        return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLERR) != 0
+/// The pauses of a command that waits for new messages while the server is not reached.
+struct Reconnection {
+    /// How long a request waits for new messages.
+    static let waitSeconds = 25
+    private static let longestMilliseconds = 30_000
+
+    private var milliseconds = 250
+    private var isNoted = false
+
+    /// Notes the first error, and sleeps.
+    mutating func pause(after error: any Error, _ context: Context) {
+        if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
+        isNoted = true
+        // A random delay spreads the clients when a server comes back.
+        usleep(UInt32(Int.random(in: milliseconds / 2...milliseconds)) * 1_000)
+        milliseconds = min(milliseconds * 2, Reconnection.longestMilliseconds)
     }
 }

@@ -3,20 +3,20 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// Where a reader with a cursor file goes on, and what the file says afterwards.
+/// The positions at which a reader with a cursor file continues, and the new content of the file.
 struct LogPlaces {
     private let file: CursorFile
     private let scope: LogRequest.Scope
     private let stored: CursorFile.Content
-    /// What the file holds now.
+    /// The current content of the file.
     private var written: CursorFile.Content
 
-    /// Where the reader of a conversation goes on; nil from the start.
+    /// The position in a conversation; nil for the beginning.
     func start(of conversation: ConversationID) -> Seq? { cursor(of: conversation)?.seq }
 
     /// Reads the file.
     ///
-    /// - Throws: 65 if it is of the other kind, or holds no cursor.
+    /// - Throws: 65 if the file is of the other kind, or holds no cursor.
     init(path: String, scope: LogRequest.Scope) throws {
         file = CursorFile(path: path)
         self.scope = scope
@@ -24,8 +24,8 @@ struct LogPlaces {
         written = stored
         switch (scope, stored) {
         case (.all, .conversation):
-            throw failure("is of one conversation; name that, or use another file with --all")
-        case (.conversation, .all): throw failure("is of --all; use another file for one conversation")
+            throw failure("belongs to one conversation; name it, or use another file with --all")
+        case (.conversation, .all): throw failure("belongs to --all; use another file for one conversation")
         default: break
         }
     }
@@ -34,20 +34,20 @@ struct LogPlaces {
         CommandFailure(.invalidData, code: code, "the cursor file '\(file.path)' \(problem)")
     }
 
-    /// Puts the walk where the file says.
+    /// Moves the walk to the positions in the file.
     ///
     /// - Parameter isCurrent: whether the replica has all that the server has.
-    /// - Returns: the conversations that can be read on from there.
-    /// - Throws: 65 for a cursor of another conversation or store, or of a history that is no more.
+    /// - Returns: the conversations that can be continued from there.
+    /// - Throws: 65 for a cursor of another conversation or store, or of a replaced history.
     func place(
         _ walk: inout LogWalk, _ conversations: [ReplicaConversation], of replica: Replica, isCurrent: Bool
     ) throws -> [ReplicaConversation] {
         if case .all(let store, _) = stored, store != replica.location.store {
-            throw failure("is of another server's store; use another file")
+            throw failure("belongs to another server's store; use another file")
         }
-        // It may well be of another one, so that going on would empty it.
+        // The cursor may belong to another conversation; continuing would empty the file.
         if case .conversation = stored, conversations.isEmpty {
-            throw failure("is of another conversation than the one that was named; use another file")
+            throw failure("belongs to another conversation than the one you named; use another file")
         }
         return try conversations.filter { conversation in
             guard let cursor = cursor(of: conversation.id) else { return true }
@@ -55,22 +55,24 @@ struct LogPlaces {
             case .good(let seq), .unknown(let seq):
                 guard seq.next >= conversation.first else {
                     throw failure(
-                        "is at message \(seq) of '\(conversation.name)', but the earliest that is kept is "
-                            + "\(conversation.first); empty it to begin there", code: "cursor_expired")
+                        "is at message \(seq) of '\(conversation.name)', but the earliest kept message is "
+                            + "\(conversation.first); empty it to start there", code: "cursor_expired")
                 }
                 walk.place(conversation.id, at: seq)
                 return true
             case .ahead(let seq):
-                // With the server out of reach it may be right: then there is nothing new to know.
+                // If the server is not reached, the cursor may be right; then there is nothing new to print.
                 guard isCurrent else { return false }
                 throw failure(
-                    "is at message \(seq) of '\(conversation.name)', which has only \(conversation.head); the server was "
-                        + "put back. Empty it to begin from the start", code: "cursor_expired")
+                    "is at message \(seq) of '\(conversation.name)', which has only \(conversation.head); the server "
+                        + "was restored from a backup. Empty the file to start from the beginning",
+                    code: "cursor_expired")
             case .diverged(let seq):
                 throw failure(
-                    "is at a message \(seq) of '\(conversation.name)' that is no more; the server was put back. Empty it "
-                        + "to begin from the start", code: "cursor_expired")
-            case .foreign: throw failure("is of another conversation than '\(conversation.name)'; use another file")
+                    "is at message \(seq) of '\(conversation.name)', which no longer exists; the server was restored "
+                        + "from a backup. Empty the file to start from the beginning", code: "cursor_expired")
+            case .foreign:
+                throw failure("belongs to another conversation than '\(conversation.name)'; use another file")
             }
         }
     }
@@ -83,15 +85,15 @@ struct LogPlaces {
         }
     }
 
-    /// Replaces the file by where the walk is now, after its output was flushed. What is not in the replica keeps its
-    /// place.
+    /// Stores the walk's positions in the file, after the output was flushed. Conversations that are not in the replica
+    /// keep their positions.
     mutating func save(_ walk: LogWalk, _ conversations: [ReplicaConversation], of replica: Replica) throws {
         var cursors: [ConversationID: MessageCursor] = [:]
         if case .all(_, let former) = written { cursors = former }
         if case .conversation(let former) = written, let only = conversations.first { cursors[only.id] = former }
         for conversation in conversations {
             guard let seq = walk.positions[conversation.id], cursors[conversation.id]?.seq != seq else { continue }
-            // Beside a hole the chain is not known; the former place is safe.
+            // Next to a gap the hash chain is unknown; the former position is safe.
             if let cursor = try replica.cursor(at: seq, of: conversation) { cursors[conversation.id] = cursor }
         }
         let content: CursorFile.Content

@@ -3,14 +3,14 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// What `log` is asked for.
+/// The options of `log`.
 struct LogRequest {
     enum Scope: Equatable {
         case conversation(String)
         case all
     }
 
-    /// Which messages of those that pass the filter.
+    /// Which of the messages that pass the filter.
     enum Selection: Equatable {
         case all
         case newest(Int)
@@ -18,7 +18,7 @@ struct LogRequest {
         case around(Seq, count: Int)
     }
 
-    /// How many a person sees unless they say otherwise.
+    /// The default number of messages on a terminal.
     static let terminalCount = 20
 
     let scope: Scope
@@ -27,14 +27,14 @@ struct LogRequest {
     let isReversed: Bool
     let follows: Bool
     let cursorFile: String?
-    /// Only what comes after the read mark and is others'.
+    /// Only messages of others after the read mark.
     let isUnread: Bool
-    /// Whether what was printed has been read then.
+    /// Whether to mark the printed messages as read.
     let marks: Bool
     let saysNothingNew: Bool
     let format: MessageFormat?
 
-    /// - Throws: `UsageError` for options that do not go together.
+    /// - Throws: `UsageError` for options that cannot be combined.
     init(_ context: Context) throws {
         let arguments = context.arguments
         let number = { (name: String) in try arguments.integer(name).map { Seq(UInt64($0)) } }
@@ -49,17 +49,18 @@ struct LogRequest {
 
         if arguments.flag("all") {
             if let name = arguments.operand("CONV") {
-                throw arguments.error("--all is every conversation; leave it out to print '\(name)' alone")
+                throw arguments.error("--all means every conversation; leave it out to print '\(name)' alone")
             }
             for option in ["after", "before", "around"] where arguments.has(option) {
-                throw arguments.error("--all and --\(option) exclude each other: a number is of one conversation")
+                throw arguments.error("--all and --\(option) cannot be combined: a number belongs to one conversation")
             }
             scope = .all
         } else {
             scope = .conversation(arguments.operand("CONV") ?? "general")
         }
         if ["all", "unread", "reverse", "number"].allSatisfy(arguments.has) {
-            throw arguments.error("with --all --unread, -n takes the oldest; leave out --reverse")
+            throw arguments.error(
+                "--reverse cannot be combined with --all --unread, where -n takes the oldest messages")
         }
         let exclusive: [(String, [String])] = [
             ("reverse", ["follow", "cursor-file"]), ("follow", ["before", "until", "around", "offline"]),
@@ -69,7 +70,7 @@ struct LogRequest {
         ]
         for (option, others) in exclusive where arguments.has(option) {
             for other in others where arguments.has(other) {
-                throw arguments.error("--\(option) and --\(other) exclude each other")
+                throw arguments.error("--\(option) and --\(other) cannot be combined")
             }
         }
         self.filter = filter
@@ -92,18 +93,18 @@ struct LogRequest {
             }
             selection = .around(around, count: limit ?? LogRequest.terminalCount)
         } else if cursorFile != nil || after != nil || isUnread {
-            // What follows a place is counted from there.
+            // After a position, messages are counted from there.
             selection = limit.map { .oldest($0) } ?? .all
         } else if let limit {
             selection = .newest(limit)
         } else {
-            // A span of time is what somebody asked for by itself.
+            // A range of time is printed completely.
             let isSpan = filter.since != nil
             selection = context.console.output.isTerminal && !isSpan ? .newest(LogRequest.terminalCount) : .all
         }
     }
 
-    /// Whether a page of the server's newest messages would do.
+    /// Whether a page of the server's newest messages is enough.
     var isPage: Bool {
         guard case .newest = selection, case .conversation = scope, filter.since == nil else { return false }
         return true

@@ -4,27 +4,26 @@ internal import NatterClient
 internal import NatterLog
 internal import NatterModel
 
-/// Prints messages of the replica and remembers how far each conversation was read.
+/// Prints messages of the replica and records how far each conversation was read.
 struct LogWalk {
     let replica: Replica
     let printer: MessagePrinter
-    /// Whether positions are kept for somebody who will go on from them: then nothing may be passed over that could
-    /// still be wanted.
+    /// Whether a cursor file will store the positions: then no message may be skipped that could still be wanted.
     let keepsPlace: Bool
     let note: (Phrase) -> Void
     private let filter: MessageFilter
-    /// Going forward for one who keeps a place, the time at which a conversation's messages end: what is too new now
-    /// may not be the next time, so it is not passed over.
+    /// For a reader with a cursor file, the end of the time range: a message that is too new now may not be too new
+    /// next time, so it is not skipped.
     private let end: Timestamp?
 
     private(set) var printed = 0
-    /// Everything up to here has been looked at.
+    /// The position up to which messages were read.
     private(set) var positions: [ConversationID: Seq] = [:]
-    /// The highest message of each conversation that was printed.
+    /// The highest printed message of each conversation.
     private(set) var shown: [ConversationID: Seq] = [:]
-    /// Messages that are here can't be read.
+    /// Some messages in the replica cannot be read.
     private(set) var isDamaged = false
-    /// Conversations that are not read on: their position is the last one.
+    /// Conversations that were stopped: their position is final.
     private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
 
@@ -47,9 +46,9 @@ struct LogWalk {
 
     mutating func place(_ conversation: ConversationID, at seq: Seq) { positions[conversation] = seq }
 
-    /// Prints what follows each conversation's position, oldest first.
+    /// Prints the messages after each conversation's position, oldest first.
     ///
-    /// - Parameter limit: how many messages at most; of several conversations the oldest of them all.
+    /// - Parameter limit: the largest number of messages; of several conversations, the oldest messages of all.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
         stopped = []
         var left = limit
@@ -58,7 +57,7 @@ struct LogWalk {
         } else {
             try replica.merged(conversations, filter, after: positions, limit: limit) { try visit($0, &left) }
         }
-        // Where the limit came first there may be more behind the last one that was printed.
+        // If the limit was reached, there may be more messages after the last one.
         guard left > 0 else { return }
         for conversation in conversations where !stopped.contains(conversation.id) {
             let last = min(conversation.head, filter.before?.previous ?? conversation.head)
@@ -78,7 +77,7 @@ struct LogWalk {
         }
     }
 
-    /// Prints the oldest messages that follow a conversation's position, newest first.
+    /// Prints the oldest messages after a conversation's position, newest first.
     mutating func backward(oldest count: Int, _ conversation: ReplicaConversation) throws {
         var own = filter(for: conversation)
         var last = own.after
@@ -93,7 +92,7 @@ struct LogWalk {
         try replica.backward(conversation, own) { try visit($0, &left) }
     }
 
-    /// Puts each conversation's position so that exactly its part of the newest messages follows.
+    /// Sets each conversation's position so that exactly its part of the newest messages follows.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
         if let only = conversations.first, conversations.count == 1 {
             positions[only.id] = try replica.start(ofNewest: count, only, filter)
@@ -108,7 +107,7 @@ struct LogWalk {
         return own
     }
 
-    /// - Returns: whether to go on.
+    /// - Returns: whether to continue.
     private mutating func visit(_ piece: LogPiece, _ left: inout Int) throws -> Bool {
         switch piece {
         case .messages(let run):
@@ -127,7 +126,7 @@ struct LogWalk {
             }
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
-            // Damage on our own disk can be repaired, and whoever keeps a place wants to read on from there then.
+            // Damage on this disk can be repaired; a reader with a cursor file then wants to continue from here.
             if keepsPlace, case .damaged = reason, !stopped.contains(conversation.id) {
                 stop(conversation, before: range.lowerBound)
             }

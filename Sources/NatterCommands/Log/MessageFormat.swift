@@ -19,7 +19,7 @@ struct MessageFormat {
 
     let parts: [Part]
 
-    /// - Throws: the reason, in words that follow the pattern.
+    /// - Throws: the reason, which follows the pattern in the message.
     init(_ pattern: String) throws(Malformed) {
         var parts: [Part] = []
         var literal: [UInt8] = []

@@ -1,11 +1,12 @@
 internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 internal import NatterWire
 
-/// What is printed of a message besides its text.
+/// The printed fields of a message besides its text.
 struct MessageFields {
     var conversation: String
     var seq: Seq
@@ -18,9 +19,9 @@ struct MessageFields {
 /// Writes messages in one of the forms of `log` and `search`.
 struct MessagePrinter {
     enum Style {
-        /// For programs: a line a message, further lines of a text indented.
+        /// For programs: one line per message, continuation lines indented.
         case plain
-        /// For people: the time of day, and a line of its own where a day begins.
+        /// For people: the time of day, and a separate line where a day begins.
         case terminal
         case json
         case format(MessageFormat)
@@ -28,18 +29,18 @@ struct MessagePrinter {
 
     let output: Output
     let style: Style
-    /// Colours for `plain` and `terminal`: `--color always` adds them to a line and changes nothing else of it.
+    /// Colours for `plain` and `terminal`. `--color always` only adds colours to a line.
     let paint: Paint
-    /// Whether the conversation stands before the sender.
+    /// Whether to print the conversation before the sender.
     let showsConversation: Bool
-    /// Whose messages are told apart from those of others.
+    /// The user whose messages are marked as their own.
     var reader: String?
-    /// The day of the message before, shared by all copies: they write to one output. nil where days have no lines, since
-    /// the messages are not in the order of time.
+    /// The day of the previous message, shared by all copies, which write to one output. nil if messages are not
+    /// ordered by time.
     private let days: DayLines?
-    /// Finds what is to be shown as a match in a text for people: ranges of its UTF-8, rising.
+    /// Finds the matches to highlight in a text: ascending ranges of its UTF-8.
     var highlight: ((String) -> [Range<Int>])?
-    /// Exact bytes are for programs; a terminal obeys some of them.
+    /// Programs get exact bytes; a terminal would interpret some of them.
     private let escapes: Bool
 
     init(
@@ -52,11 +53,11 @@ struct MessagePrinter {
         self.escapes = escapes ?? output.isTerminal
     }
 
-    /// By the options of a command.
+    /// Configured by the options of a command.
     ///
     /// - Parameters:
-    ///   - hasDayLines: whether the messages come by time, so that a day is said once for all of it.
-    ///   - pager: what shows the output, where one does.
+    ///   - hasDayLines: whether messages are ordered by time, so that each day gets one line.
+    ///   - pager: the pager, if there is one.
     init(
         _ context: Context, format: MessageFormat? = nil, showsConversation: Bool, hasDayLines: Bool = true,
         pager: Pager? = nil
@@ -77,7 +78,7 @@ struct MessagePrinter {
             hasDayLines: hasDayLines, escapes: output.isTerminal)
     }
 
-    /// Whether a kind of message is shown. Programs get every kind and skip what they do not know.
+    /// Whether a kind of message is shown. Programs get every kind and skip unknown ones.
     func shows(_ kind: MessageKind) -> Bool {
         if case .json = style { return true }
         return kind == .text || kind == .event
@@ -96,8 +97,8 @@ struct MessagePrinter {
 
     /// Writes the messages of a run.
     ///
-    /// - Parameter count: of them, from the first one on.
-    /// - Returns: how many are shown.
+    /// - Parameter count: the number of messages to write, from the first.
+    /// - Returns: the number of shown messages.
     @discardableResult
     func write(_ run: MessageRun, count: Int = .max) throws(OutputError) -> Int {
         if case .json = style {
@@ -183,7 +184,7 @@ struct MessagePrinter {
         TerminalText.append(escaping: text[start...], .message, to: &bytes)
     }
 
-    /// `bob: `, or for what happened to the conversation `* bob `, which no name can look like.
+    /// `bob: `, or `* bob ` for an event of the conversation, which no name can look like.
     private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8]) {
         let isEvent = fields.kind == .event
         if paint.isOn {
@@ -222,14 +223,38 @@ struct MessagePrinter {
     }
 }
 
-/// Where a day begins among messages that are printed one after another.
+/// Detects where a day begins among printed messages.
 private final class DayLines {
     private var last: (year: Int64, month: Int, day: Int)?
 
-    /// Whether this is another day than that of the message before.
+    /// Whether this is another day than the previous message's.
     func begins(_ time: CivilTime) -> Bool {
         let day = (time.year, time.month, time.day)
         defer { last = day }
         return last.map { $0 != day } ?? true
+    }
+}
+
+/// An event of a group, as it is printed after the name of its author: `* alice added bob`. In a pipe it is English, so
+/// that a log does not depend on the language.
+enum EventText {
+    /// - Parameter text: the server's form: `VERB`, `VERB NAME` or `renamed OLD NEW`. Names have no blanks.
+    /// - Returns: the server's own words for events of a newer server.
+    static func phrase(_ text: String) -> Phrase {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+        return switch (words.first, words.count) {
+        case ("created", 1): "created the group"
+        case ("renamed", 3): "renamed the group from '\(words[1])' to '\(words[2])'"
+        case ("opened", 1): "opened the group to everyone"
+        case ("closed", 1): "made the group private"
+        case ("added", 2): "added \(words[1])"
+        case ("removed", 2): "removed \(words[1])"
+        case ("joined", 1): "joined"
+        case ("left", 1): "left"
+        case ("promoted", 2): "made \(words[1]) an admin"
+        case ("demoted", 2): "made \(words[1]) a plain member again"
+        case ("deleted", 1): "deleted the group"
+        default: Phrase(verbatim: text)
+        }
     }
 }

@@ -5,7 +5,7 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterWire
 
-/// The newest messages of one conversation, fetched from the server page by page and not kept.
+/// The newest messages of one conversation, fetched from the server page by page and not stored.
 struct ServerPage {
     let api: ServerAPI
     let conversation: String
@@ -15,11 +15,11 @@ struct ServerPage {
         (self.api, self.conversation, self.filter) = (api, conversation, filter)
     }
 
-    /// The newest messages that the filter wants, oldest first.
+    /// The newest messages that pass the filter, oldest first.
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []
         var left = count
-        // A selector from the first page on: only then `next` says how far back the server has looked.
+        // The first page needs a selector too: only then `next` says how far back the server has looked.
         var before = filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
             let list = try api.messages(
@@ -32,7 +32,7 @@ struct ServerPage {
         return pages.reversed().flatMap { $0 }
     }
 
-    /// Which conversation it is, and its newest message; nil if there is none.
+    /// The conversation's id and newest message; nil if there is none.
     func head() throws -> (conversation: ConversationID, seq: Seq)? {
         let list = try api.messages(of: conversation, query: [("limit", "1")])
         return try list.messages.last.map(message).map { ($0.conversationID, $0.seq) }
@@ -47,7 +47,7 @@ struct ServerPage {
 
     private func message(_ object: MessageObject) throws -> Message {
         guard let message = object.message else {
-            throw APIError.foreign("'\(api.address)' does not speak as a natter server does: it sent no valid message")
+            throw APIError.foreign("'\(api.address)' does not answer like a natter server: it sent an invalid message")
         }
         return message
     }

@@ -4,16 +4,16 @@ internal import NatterModel
 internal import NatterWire
 
 extension Context {
-    /// What a command that came for something else spends on delivering.
+    /// The time that a command with another task spends on the outbox.
     static let deliveryMilliseconds = 2_000
 
-    /// The outbox of whoever is logged in; nothing is opened yet.
+    /// The outbox of the account that is logged in; nothing is opened yet.
     func outbox(of login: Login) throws -> Outbox {
         if tokenFile != nil { return Outbox(try home().outbox(of: login.token)) }
         return try outbox(of: login.account)
     }
 
-    /// The same without the server, and without the token where it is not needed.
+    /// The same without the server, and without the token if it is not needed.
     func outbox() throws -> Outbox {
         if tokenFile != nil { return try outbox(of: try login()) }
         return try outbox(of: try offlineAccount())
@@ -26,9 +26,9 @@ extension Context {
         return Outbox(try home().outbox(store: store, user: name))
     }
 
-    /// Sends what waits before a command does its own work, which never fails for it.
+    /// Sends the outbox before a command does its own work, which never fails because of it.
     ///
-    /// - Returns: why not all was sent, if it was for the server.
+    /// - Returns: the server's error if not everything was sent.
     @discardableResult
     func deliverOutbox(of login: Login, to api: ServerAPI) -> APIError? {
         do {
@@ -37,17 +37,17 @@ extension Context {
             tell(report)
             return report.interruption
         } catch {
-            note("what waits in the outbox was not sent: \(error)")
+            note("could not send the messages in the outbox: \(error)")
             return nil
         }
     }
 
-    /// Tells a person, who would wonder, what takes so long.
+    /// Explains the delay on a terminal.
     func tellTrying(_ error: APIError) {
-        if console.errors.isTerminal { note("still trying: \(error.reason)") }
+        if console.errors.isTerminal { note("retrying: \(error.reason)") }
     }
 
-    /// Says what became of the messages that waited.
+    /// Reports what happened to the messages in the outbox.
     func tell(_ report: OutboxDelivery.Report) {
         if report.sentCount > 0 {
             let count = report.sentCount

@@ -4,48 +4,51 @@ internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 
-/// `outbox ls|retry|drop`: what `send --queue` has kept.
+/// `outbox ls|retry|drop`: manages the messages that `send --queue` has kept.
 enum OutboxCommand {
     static let spec = CommandSpec(
-        "outbox", "list, retry or drop messages that wait", group: NatterProgram.Group.writing,
+        "outbox", "list, retry or drop unsent messages", group: NatterProgram.Group.writing,
         subcommands: [list, retry, drop],
         description: [
-            "Messages of 'natter send --queue' that could not be sent wait in the outbox. Every command that speaks to "
-                + "the server sends them, in order and each once; 'natter sync' takes the time to send all.",
-            "A message that the server refuses is parked there with the reason, and those behind it are sent all the "
-                + "same.",
-            "Own messages that a server has lost, because it was put back from a backup, are parked there too, as 'lost', "
-                + "once a sync has found out. 'natter outbox retry' sends them again, each once, from however many "
-                + "machines that is done.",
+            "'natter send --queue' keeps messages that it cannot send in the outbox. Every command that talks to the "
+                + "server sends them, in order and each once. 'natter sync' takes as long as it needs to send all "
+                + "of them.",
+            "If the server refuses a message, it is parked in the outbox with the reason, and the messages behind it "
+                + "are still sent.",
+            "If the server was restored from a backup and has lost messages of yours, the next sync parks them in the "
+                + "outbox as 'lost'. 'natter outbox retry' sends them again, each once, no matter from how many "
+                + "machines you run it.",
         ],
         examples: [
-            Example("natter outbox ls", "what waits, and what was refused and why"),
-            Example("natter outbox drop 3", "throw message 3 away"),
+            Example("natter outbox ls", "see what is unsent, and what was refused and why"),
+            Example("natter outbox drop 3", "drop message 3"),
         ])
 
     private static let list = CommandSpec(
-        "ls", "list what waits and what was refused",
+        "ls", "list unsent and refused messages",
         description: [
-            "Prints a line for each message: its number, when it was queued, 'waiting' or 'refused', the conversation, "
-                + "its id, the text, and for a refused one the reason. The server is not asked."
+            "Print a line for each message: its number, when it was queued, 'waiting', 'refused' or 'lost', the "
+                + "conversation, its id, the text, and the reason if it was parked. It does not contact the server."
         ],
         run: { arguments, console in try list(Context(arguments, console)) })
 
     private static let retry = CommandSpec(
-        "retry", "send refused messages once more",
-        operands: [.optional("ID", isRepeating: true, "the number of a message, or its id; all that were refused")],
+        "retry", "send refused messages again",
+        operands: [
+            .optional("ID", isRepeating: true, "the number or id of a message (default: all that were refused)")
+        ],
         description: [
-            "Lets messages that were refused wait again, in their old places, and sends all that waits. If one is "
-                + "refused again, it is parked again and the status says why."
+            "Put refused messages back into their old places and send everything. If a message is refused again, it is "
+                + "parked again and the exit status says why."
         ],
         run: { arguments, console in try retry(arguments.operands("ID"), Context(arguments, console)) })
 
     private static let drop = CommandSpec(
-        "drop", "throw messages away",
-        options: [.flag("all", "everything, waiting or refused")],
-        operands: [.optional("ID", isRepeating: true, "the number of a message, or its id")],
+        "drop", "drop messages",
+        options: [.flag("all", "drop everything, waiting or refused")],
+        operands: [.optional("ID", isRepeating: true, "the number or id of a message")],
         description: [
-            "Throws messages away. One that was tried before, without an answer, may be on the server all the same."
+            "Drop messages. If a message was tried before and got no answer, the server may have it anyway."
         ],
         run: { arguments, console in try drop(arguments.operands("ID"), Context(arguments, console)) })
 
@@ -61,7 +64,7 @@ enum OutboxCommand {
         try context.outbox().forEach { entry in
             isEmpty = false
             do {
-                if context.wantsJSON { try output.writeJSON(WireJSON.encode(OutboxObject(entry))) }
+                try context.writeJSON(OutboxObject(entry))
             } catch {
                 failure = error
             }
@@ -70,7 +73,7 @@ enum OutboxCommand {
         }
         if let failure { throw failure }
         guard !context.wantsJSON else { return .success }
-        // Without an entry there is nothing for a header to stand over.
+        // An empty list has no header.
         guard !isEmpty else {
             context.confirm("the outbox is empty")
             return .success
@@ -79,7 +82,7 @@ enum OutboxCommand {
         return .success
     }
 
-    /// - Parameter now: for an age in the place of the time; nil in a pipe.
+    /// - Parameter now: to print an age instead of the time; nil in a pipe.
     private static func cells(of entry: OutboxEntry, now: Timestamp?, _ output: Output) -> [String] {
         let queued = now.map { Age.text(of: entry.queued, now: $0).text } ?? entry.queued.rfc3339
         let (state, reason): (Phrase, String) =
@@ -119,7 +122,7 @@ enum OutboxCommand {
         let isAll = context.arguments.flag("all")
         guard isAll == names.isEmpty else {
             throw context.arguments.error(
-                isAll ? "--all and ID do not go together" : "say which messages to drop, or --all")
+                isAll ? "--all and ID cannot be combined" : "name the messages to drop, or give --all")
         }
         let count = try context.outbox().drop(isAll ? nil : names)
         context.confirm(.plural(count, "\(count) message dropped", "\(count) messages dropped"))

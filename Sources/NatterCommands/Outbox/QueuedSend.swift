@@ -1,9 +1,10 @@
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
+internal import NatterSystem
 internal import NatterWire
 
-/// `send --queue` of one message: sent if it can be, behind what waits already; else kept.
+/// `send --queue` of one message: sends it after the messages that already wait, or keeps it.
 struct QueuedSend {
     enum Outcome {
         case sent(SentMessage)
@@ -24,7 +25,7 @@ struct QueuedSend {
             return .sent(try delivery.attempt(request))
         } catch {
             guard QueueRule.allows(error.cause) else { throw error.cause }
-            // With the id that it was tried with, so that it is there once if that did succeed.
+            // Keeps the id of the first attempt, so that the message arrives once even if that attempt succeeded.
             return try queue(request, reason: error.cause.reason)
         }
     }
@@ -36,7 +37,7 @@ struct QueuedSend {
         return .queued(entry, reason: reason)
     }
 
-    /// Puts it behind the others first, so that the order stays whoever delivers.
+    /// Queues the message first, so that the order stays right no matter which process delivers.
     private func sendBehindOthers(_ request: SendRequest, _ api: ServerAPI) throws -> Outcome {
         guard let (own, isNew) = try outbox.add([request], at: context.now).first else {
             throw OutboxError.storage("the outbox did not take the message")
@@ -53,13 +54,13 @@ struct QueuedSend {
         context.tell(report)
         if let message = answer.message { return .sent(SentMessage(object: message)) }
         if let refusal {
-            // Told here and now, so it need not be kept to be told later.
+            // Reported now, so there is no need to keep it for a later report.
             if isNew { try outbox.withdraw(own) }
             throw APIError.refused(refusal)
         }
         if let error = report.interruption {
             guard QueueRule.allows(error) else {
-                // One that waited before was reported as queued by another command, and stays.
+                // A message that already waited was reported by another command, and stays.
                 if isNew { try outbox.withdraw(own) }
                 throw error
             }
@@ -70,5 +71,70 @@ struct QueuedSend {
 
     private final class Answer {
         var message: [UInt8]?
+    }
+}
+
+/// Handles the batches of `send --lines --queue` that cannot be sent. After the first such batch everything goes
+/// through the outbox until it is empty, so that the order stays.
+final class LineQueue {
+    /// How often a stream of lines retries the server.
+    private static let attemptMilliseconds: Int64 = 5_000
+
+    private let outbox: Outbox
+    private let api: ServerAPI?
+    private let timeoutMilliseconds: Int
+    private var isQueueing: Bool
+    private var nextAttempt: Int64 = 0
+
+    /// The number of messages put into the outbox.
+    private(set) var count = 0
+    /// Why they were not sent.
+    private(set) var reason: Phrase
+
+    init(_ outbox: Outbox, api: ServerAPI?, _ context: Context) throws {
+        (self.outbox, self.api) = (outbox, api)
+        timeoutMilliseconds = try context.timeoutMilliseconds()
+        isQueueing = try api == nil || outbox.hasWaiting()
+        reason = api == nil ? "--offline was given" : "others wait before them"
+    }
+
+    func begin(because reason: Phrase) {
+        (isQueueing, self.reason) = (true, reason)
+        nextAttempt = MonotonicClock.now() + LineQueue.attemptMilliseconds
+    }
+
+    /// Whether the next batch goes to the outbox. Delivers the outbox from time to time.
+    ///
+    /// - Throws: `APIError` if waiting would not help.
+    func takesOver(tell: (OutboxDelivery.Report) -> Void) throws -> Bool {
+        guard isQueueing, let api, MonotonicClock.now() >= nextAttempt else { return isQueueing }
+        let report = try OutboxDelivery(outbox, api: api).run(
+            timeoutMilliseconds: timeoutMilliseconds, lockMilliseconds: Context.deliveryMilliseconds)
+        tell(report)
+        if let error = report.interruption {
+            guard QueueRule.allows(error) else { throw error }
+            begin(because: error.reason)
+        }
+        nextAttempt = MonotonicClock.now() + LineQueue.attemptMilliseconds
+        isQueueing = try outbox.hasWaiting()
+        return isQueueing
+    }
+
+    /// Puts the rest of a batch into the outbox.
+    func add(_ batch: inout MessageBatch, at time: Timestamp) throws(OutboxError) -> [OutboxEntry] {
+        let entries = try outbox.add(batch.requests, at: time).map(\.entry)
+        count += entries.count
+        batch.removeAll()
+        return entries
+    }
+}
+
+/// The errors after which `send --queue` keeps a message: those that time alone may fix.
+enum QueueRule {
+    static func allows(_ error: APIError) -> Bool {
+        switch error {
+        case .refused(let refusal): [429, 503, 507].contains(refusal.status)
+        default: error.isNotReached || error.isOutcomeUnknown
+        }
     }
 }

@@ -2,124 +2,120 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterWire
 
-/// `group create|delete|…`: groups, and who is in them.
+/// `group create|delete|…`: manages groups and their members.
 enum GroupCommand {
     static let spec = CommandSpec(
-        "group", "make groups, and say who is in them", group: NatterProgram.Group.people,
+        "group", "create groups and manage their members", group: NatterProgram.Group.people,
         subcommands: [create, delete, rename, add, remove, promote, demote, members, join, leave],
         description: [
-            "A group is a conversation with a name and members. Who makes it is its first admin; only admins change it, "
-                + "and there is always one: the last admin can neither leave nor be demoted.",
-            "A group is private, so that nobody else learns of it, unless it was made with --open: then whoever wants to "
-                + "can join. Members read all of its history, also what was written before they came. Every change "
-                + "stands in the conversation, so that 'natter log' shows who came and went.",
+            "A group is a conversation with a name and members. You become the first admin of a group that you create. "
+                + "Only admins change a group, and it always has one: the last admin can neither leave nor be "
+                + "demoted.",
+            "A group is private: nobody else learns of it. Anyone can join a group that was created with --open. "
+                + "Members read its whole history, including messages from before they joined. Every change is "
+                + "recorded in the conversation, so that 'natter log' shows who joined and left.",
         ],
         examples: [
-            Example("natter group create ops", "a private group"),
-            Example("natter group add ops bob carol", "let two others in"),
+            Example("natter group create ops", "create a private group"),
+            Example("natter group add ops bob carol", "add two members"),
             Example("natter send -c ops 'The disk is full'", "write to it"),
-            Example("natter group promote ops bob", "so that bob can let others in, too"),
+            Example("natter group promote ops bob", "let bob add members, too"),
         ])
 
     private static let groupOperand = OperandSpec.required("GROUP", "the group")
-    private static let usersOperand = OperandSpec.required("USER", isRepeating: true, "whom")
+    private static let usersOperand = OperandSpec.required("USER", isRepeating: true, "the users")
 
     private static let create = CommandSpec(
-        "create", "make a group",
+        "create", "create a group",
         options: [.flag("open", "let anyone join it")],
-        operands: [.required("NAME", "of the new group")],
-        description: ["Makes a group, whose only member and admin you are. With --json: the conversation."],
-        examples: [Example("natter group create lunch --open", "a group that anyone can join")],
+        operands: [.required("NAME", "the name of the new group")],
+        description: ["Create a group. You are its first member and admin. With --json: the conversation."],
+        examples: [Example("natter group create lunch --open", "create a group that anyone can join")],
         run: { arguments, console in
             let context = Context(arguments, console)
             let isOpen = arguments.flag("open")
             let group = try context.api().createGroup(arguments.operand("NAME") ?? "", isOpen: isOpen)
-            try print(group, context)
-            context.confirm("the group '\(group.name)' is there; 'natter group add' lets others in")
+            try context.writeJSON(group)
+            context.confirm("created the group '\(group.name)'; add members with 'natter group add'")
             return .success
         })
 
     private static let delete = CommandSpec(
-        "delete", "delete a group for all who are in it",
+        "delete", "delete a group for all members",
         operands: [groupOperand],
         description: [
-            "Deletes a group. Nobody gets anything new of it, what they have synced stays with them, and its name is free "
-                + "again."
+            "Delete a group. Members get no new messages but keep what they have synced. The name becomes free."
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let group = arguments.operand("GROUP") ?? ""
             try context.api().deleteGroup(group)
-            context.confirm("the group '\(group)' is deleted")
+            context.confirm("deleted the group '\(group)'")
             return .success
         })
 
     private static let rename = CommandSpec(
-        "rename", "give a group another name",
+        "rename", "rename a group",
         operands: [groupOperand, .required("NAME", "its new name")],
-        description: ["Gives a group another name; its history and its members stay. With --json: the conversation."],
+        description: ["Rename a group; its history and members stay. With --json: the conversation."],
         run: { arguments, console in
             let context = Context(arguments, console)
             let old = arguments.operand("GROUP") ?? ""
             let group = try context.api().renameGroup(old, to: arguments.operand("NAME") ?? "")
-            try print(group, context)
-            context.confirm("the group '\(old)' is now '\(group.name)'")
+            try context.writeJSON(group)
+            context.confirm("renamed the group '\(old)' to '\(group.name)'")
             return .success
         })
 
     private static let add = CommandSpec(
-        "add", "let users into a group",
+        "add", "add members to a group",
         operands: [groupOperand, usersOperand],
-        description: ["Lets users into a group. They read all of its history."],
+        description: ["Add users to a group. They can read its whole history."],
         run: { arguments, console in
             try change(Context(arguments, console)) { try $0.addMember($1, toGroup: $2) }
         })
 
     private static let remove = CommandSpec(
-        "remove", "take users out of a group",
+        "remove", "remove members from a group",
         operands: [groupOperand, usersOperand],
         description: [
-            "Takes users out of a group. From then on they read nothing of it; what they have synced they keep."
+            "Remove users from a group. They can read nothing new but keep what they have synced."
         ],
         run: { arguments, console in
             try change(Context(arguments, console)) { try $0.removeMember($1, fromGroup: $2) }
         })
 
     private static let promote = CommandSpec(
-        "promote", "make members admins of a group",
+        "promote", "make members admins",
         operands: [groupOperand, usersOperand],
         run: { arguments, console in
             try change(Context(arguments, console)) { try $0.setAdmin(true, $1, ofGroup: $2) }
         })
 
     private static let demote = CommandSpec(
-        "demote", "make admins of a group plain members",
+        "demote", "make admins plain members again",
         operands: [groupOperand, usersOperand],
         run: { arguments, console in
             try change(Context(arguments, console)) { try $0.setAdmin(false, $1, ofGroup: $2) }
         })
 
     private static let members = CommandSpec(
-        "members", "list who is in a group",
+        "members", "list the members of a group",
         operands: [groupOperand],
         description: [
-            "Prints each member's name, 'admin' or 'member', whether online, and when last seen. With --json: the user, "
+            "Print each member's name, 'admin' or 'member', whether online, and when last seen. With --json: the user, "
                 + "with 'admin'."
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let members = try context.api().members(ofGroup: arguments.operand("GROUP") ?? "")
-            if context.wantsJSON {
-                for member in members { try console.output.writeJSON(WireJSON.encode(member)) }
-                return .success
-            }
-            var table = UserTable(context, more: ["ROLE"])
-            for member in members {
-                table.add(
-                    member.name, [console.output.word(member.admin ? "admin" : "member")], isOnline: member.online,
-                    lastSeen: member.lastSeen)
-            }
-            try table.write()
+            try context.list(
+                members,
+                [
+                    Column("NAME") { $0.name },
+                    Column("ROLE") { console.output.word($0.admin ? "admin" : "member") },
+                    Column("STATE") { context.presence($0.online) }, Column("LAST SEEN") { context.age($0.lastSeen) },
+                ])
             return .success
         })
 
@@ -131,28 +127,27 @@ enum GroupCommand {
             let group = arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.addMember(try context.ownName(api), toGroup: group)
-            context.confirm("you are in '\(group)'")
+            context.confirm("joined '\(group)'")
             return .success
         })
 
     private static let leave = CommandSpec(
         "leave", "leave a group",
         operands: [groupOperand],
-        description: ["Leaves a group. What was synced stays; the last admin has to promote another one first."],
+        description: [
+            "Leave a group. What you have synced stays. If you are the last admin, promote another member "
+                + "first."
+        ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let group = arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.removeMember(try context.ownName(api), fromGroup: group)
-            context.confirm("you have left '\(group)'")
+            context.confirm("left '\(group)'")
             return .success
         })
 
-    private static func print(_ group: ConversationObject, _ context: Context) throws {
-        if context.wantsJSON { try context.console.output.writeJSON(WireJSON.encode(group)) }
-    }
-
-    /// - Parameter body: gets a user and the group.
+    /// - Parameter change: gets the user and the group.
     private static func change(
         _ context: Context, _ body: (ServerAPI, String, String) throws -> Void
     ) throws -> ExitCode {
@@ -167,7 +162,7 @@ enum GroupCommand {
                     "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")
             }
         }
-        context.confirm("'\(group)' is changed")
+        context.confirm("changed '\(group)'")
         return .success
     }
 }

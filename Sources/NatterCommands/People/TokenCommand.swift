@@ -6,50 +6,50 @@ internal import NatterWire
 /// `token create|ls|revoke`: tokens for programs.
 enum TokenCommand {
     static let spec = CommandSpec(
-        "token", "make tokens for programs, and take them back", group: NatterProgram.Group.account,
+        "token", "create and revoke tokens for programs", group: NatterProgram.Group.account,
         subcommands: [create, list, revoke],
         description: [
-            "A token lets a program act in your name without a login, as far as its scope goes, until it expires or you "
-                + "revoke it. It goes on when you log out or change your password. Put it into a file that only the program "
-                + "can read, and use it with --token-file."
+            "A token lets a program act in your name without logging in, within its scope, until it expires or you "
+                + "revoke it. It stays valid when you log out or change your password. Put it into a file that "
+                + "only the program can read, and pass that with --token-file."
         ],
         examples: [
             Example(
                 "(umask 077; natter token create --scope send:ops > backup.token)",
-                "for a program that reports to 'ops'"),
-            Example("natter send --token-file backup.token -c ops 'The backup is done'", "what the program does"),
+                "create a token for a program that reports to 'ops'"),
+            Example("natter send --token-file backup.token -c ops 'The backup is done'", "use the token in a program"),
         ])
 
     private static let create = CommandSpec(
-        "create", "make a token",
+        "create", "create a token",
         options: [
-            .option("label", value: "L", "what it is for, to tell it from others"),
-            .option("scope", value: "SCOPE", "what it is good for: send:CONV, read:CONV, or all as by default"),
-            .option("expires", value: "WHEN", "how long it is good, such as 90d, or until when; for ever unless given"),
+            .option("label", value: "L", "what it is for, so that you recognize it"),
+            .option("scope", value: "SCOPE", "what it may do: send:CONV, read:CONV or all (the default)"),
+            .option("expires", value: "WHEN", "how long it is valid, such as 90d, or until when (default: forever)"),
         ],
         description: [
-            "Makes a token and prints it; it is the last word of the output, and nobody can see it again. With --json: the "
+            "Create a token and print it as the last word of the output. You cannot see it again. With --json: the "
                 + "token's object.",
-            "send:CONV can send to that conversation and do nothing else, read:CONV can read it and do nothing else, all can "
-                + "do what you can. The conversation stays the same when it is renamed.",
+            "send:CONV can only send to that conversation, read:CONV can only read it, all can do everything that you "
+                + "can. Renaming the conversation does not matter.",
         ],
         run: { arguments, console in try create(Context(arguments, console)) })
 
     private static let list = CommandSpec(
         "ls", "list the tokens",
-        options: [.flag("sessions", "list the sessions, which logins have begun, in their place")],
+        options: [.flag("sessions", "list sessions, which logins create, instead of tokens")],
         description: [
-            "Prints each token's number, label and scope, when it was made, until when it is good, when it was last used, and "
-                + "from which address; never the token itself. With --json: the objects.",
-            "With --sessions: the number of each session, 'current' for the one that asks, and the same times.",
+            "Print each token's number, label and scope, when it was created, when it expires, when it was last used, "
+                + "and from which address; never the token itself. With --json: the objects.",
+            "With --sessions: the number of each session, 'current' for your own, and the same times.",
         ],
         run: { arguments, console in try list(Context(arguments, console)) })
 
     private static let revoke = CommandSpec(
-        "revoke", "take tokens back",
-        options: [.flag("session", "end sessions of these numbers, in place of tokens")],
+        "revoke", "revoke tokens",
+        options: [.flag("session", "end the sessions with these numbers instead of tokens")],
         operands: [.required("ID", isRepeating: true, "its number, as 'natter token ls' shows it")],
-        description: ["Takes tokens back: from this moment on they are good for nothing."],
+        description: ["Revoke tokens. They stop working at once."],
         run: { arguments, console in try revoke(Context(arguments, console)) })
 
     private static func create(_ context: Context) throws -> ExitCode {
@@ -63,19 +63,16 @@ enum TokenCommand {
         let request = TokenRequest(
             label: arguments.value("label") ?? "unnamed", scope: scope, expires: expires?.rfc3339)
         let made = try context.api().createToken(request)
-        if context.wantsJSON {
-            try context.console.output.writeJSON(WireJSON.encode(made))
-            return .success
-        }
-        context.confirm("token \(made.id) is good for '\(made.scope)'; nobody can see it again")
+        if try context.writeJSON(made) { return .success }
+        context.confirm("token \(made.id) is valid for '\(made.scope)'; you cannot see it again")
         if scope == "all", !arguments.has("scope") {
-            context.note("the token can do all that you can; --scope narrows it")
+            context.note("the token can do everything that you can; limit it with --scope")
         }
         try context.console.output.writeLine(TerminalText.escaped(made.token ?? ""))
         return .success
     }
 
-    /// A length of time from now on, or a moment that is still to come.
+    /// A duration from now, or a moment in the future.
     static func expiry(_ context: Context, option: String = "expires") throws -> Timestamp? {
         guard let text = context.arguments.value(option) else { return nil }
         let now = context.now
@@ -91,7 +88,7 @@ enum TokenCommand {
     private static func list(_ context: Context) throws -> ExitCode {
         let isSessions = context.arguments.flag("sessions")
         let tokens = try context.api().tokens(sessions: isSessions)
-        try TokenTable(context, .init(hasLabels: !isSessions, hasUsers: false)).write(tokens)
+        if isSessions { try context.list(sessions: tokens) } else { try context.list(tokens: tokens) }
         return .success
     }
 
@@ -114,5 +111,33 @@ enum TokenCommand {
             context.confirm(isSession ? "session \(id) has ended" : "token \(id) is revoked")
         }
         return .success
+    }
+}
+
+extension Context {
+    /// Prints tokens of programs, with their labels and scopes.
+    func list(tokens: [TokenObject]) throws {
+        // Blanks separate the columns in a pipe, and a label may contain blanks.
+        let isTerminal = console.output.isTerminal
+        func word(_ label: String) -> String { isTerminal ? label : String(label.map { $0.isWhitespace ? "_" : $0 }) }
+        let columns: [Column<TokenObject>] = [
+            Column("ID", .right) { $0.id }, Column("LABEL") { word($0.label ?? "") }, Column("SCOPE") { $0.scope },
+        ]
+        try list(tokens, columns + tokenTimes)
+    }
+
+    /// Prints sessions, which have neither, but may be the current one.
+    func list(sessions: [TokenObject], withUsers: Bool = false) throws {
+        var columns: [Column<TokenObject>] = [Column("ID", .right) { $0.id }]
+        if withUsers { columns.append(Column("USER") { $0.user ?? "" }) }
+        columns.append(Column("STATE") { $0.current == true ? console.output.word("current") : "" })
+        try list(sessions, columns + tokenTimes)
+    }
+
+    private var tokenTimes: [Column<TokenObject>] {
+        [
+            Column("CREATED") { age($0.created) }, Column("EXPIRES") { localTime($0.expires) },
+            Column("LAST USED") { age($0.lastUsed) }, Column("ADDRESS") { $0.address ?? "" },
+        ]
     }
 }

@@ -2,30 +2,31 @@ internal import Glibc
 internal import NatterCLI
 internal import NatterSystem
 
-/// Another program, run to its end.
+/// Runs another program to its end.
 struct ChildProcess {
     /// How it ended.
     struct Outcome {
-        /// As a shell says it: the exit code, or 128 and the number of the signal that ended it.
+        /// As a shell reports it: the exit code, or 128 plus the number of the signal that ended it.
         let status: Int32
         /// The signal that ended it, if one did.
         let signal: Int32?
-        /// The last bytes of what it wrote, both streams as they came.
+        /// The last bytes of its output, both streams interleaved.
         let lastOutput: [UInt8]
     }
 
-    /// The program and its words. The first is looked for on `PATH`.
+    /// The program and its arguments. The program is looked up on `PATH`.
     let words: [String]
-    /// Set besides what this process has.
+    /// Added to the environment of this process.
     var environment: [(name: String, value: String)] = []
-    /// What it gets on standard input before its output is looked at; nil leaves it ours.
+    /// Its standard input, written before its output is read; nil to inherit ours.
     var input: [UInt8]?
-    /// Bytes of its output to keep; everything is passed on besides. 0: its streams are ours, and nothing is kept.
+    /// The number of output bytes to keep; all output is also passed on. 0: it inherits our streams, and nothing is
+    /// kept.
     var keptBytes = 0
-    /// Whether SIGTERM and SIGHUP, which may be sent to us alone, are the child's while it runs.
+    /// Whether SIGTERM and SIGHUP are forwarded to the child while it runs.
     var getsSignals = false
 
-    /// - Throws: `DiskError` if it can't be started.
+    /// - Throws: `DiskError` if it cannot be started.
     func run() throws(DiskError) -> Outcome {
         var pipes = Pipes()
         defer { pipes.closeAll() }
@@ -62,7 +63,7 @@ struct ChildProcess {
             lastOutput: lastOutput)
     }
 
-    /// Passes on what comes until both streams end, and keeps the last of it.
+    /// Passes output on until both streams end, and keeps the last of it.
     private func pass(_ streams: [(source: Int32, sink: Int32)]) -> [UInt8] {
         var open = streams
         var kept: [UInt8] = []
@@ -90,14 +91,14 @@ struct ChildProcess {
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            // Nobody reads it: the program goes on, and its report is made.
+            // The reader closed our output: the program continues, and its outcome is still sent.
             if count <= 0 { return }
             rest = rest.dropFirst(count)
         }
     }
 }
 
-/// The pipes between us and a child; all are closed in the end, whatever happens between.
+/// The pipes between us and a child; all are closed at the end, whatever happens.
 private struct Pipes {
     private var descriptors: Set<Int32> = []
 
@@ -116,14 +117,15 @@ private struct Pipes {
         descriptors.formIntersection(kept)
     }
 
-    /// Writes all of it, unless the child ends or closes its input before, and closes: the child sees the end of it.
+    /// Writes everything unless the child exits or closes its input, then closes the pipe, so that the child sees the
+    /// end.
     mutating func feed(_ bytes: [UInt8], to descriptor: Int32) {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            // A pipe may be as small as a page, for a user who has many.
+            // A pipe may have only one page if the user has many pipes.
             if count < 0, errno == EAGAIN {
                 var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 guard poll(&polled, 1, -1) >= 0 || errno == EINTR else { break }
@@ -139,5 +141,36 @@ private struct Pipes {
     mutating func closeAll() {
         for descriptor in descriptors { close(descriptor) }
         descriptors = []
+    }
+}
+
+/// Starts other programs.
+enum Spawn {
+    /// Starts a program with this process's environment and with default signal actions: we ignore SIGPIPE and may
+    /// handle SIGINT.
+    ///
+    /// - Parameter words: the program, looked up on `PATH`, and its arguments.
+    /// - Throws: `DiskError` if it cannot be started.
+    static func start(
+        _ words: [String], _ actions: inout posix_spawn_file_actions_t
+    ) throws(DiskError) -> pid_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var defaults = sigset_t()
+        sigemptyset(&defaults)
+        sigaddset(&defaults, SIGPIPE)
+        sigaddset(&defaults, SIGINT)
+        posix_spawnattr_setsigdefault(&attributes, &defaults)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        arguments.append(nil)
+        defer { for argument in arguments { free(argument) } }
+        var process: pid_t = 0
+        let code = CoreFiles.allowed {
+            posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
+        }
+        guard code == 0 else { throw DiskError(code: Errno(rawValue: code), operation: "run", path: words.first ?? "") }
+        return process
     }
 }

@@ -10,19 +10,19 @@ internal import NatterSystem
 enum WatchCommand {
     static let spec = CommandSpec(
         "watch", "run a command for each new message", group: NatterProgram.Group.reading,
-        options: [.option("exec", value: "CMD", isRequired: true, "what to run, by 'sh -c'")],
-        operands: [.optional("CONV", isRepeating: true, "the conversations; all of them unless named")],
+        options: [.option("exec", value: "CMD", isRequired: true, "the command to run, by 'sh -c'")],
+        operands: [.optional("CONV", isRepeating: true, "the conversations (default: all)")],
         description: [
-            "Runs CMD for each message that comes after this watch, that is these conversations and this CMD, was started "
-                + "for the first time. The text is on its standard input, without a newline added; NATTER_CONVERSATION, "
-                + "NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR and "
-                + "NATTER_KIND tell the rest.",
-            "A message counts as done when CMD ends with status 0. Otherwise it is tried again, after a second, then two, "
-                + "and so on up to a minute, and what comes after it in its conversation waits. So CMD runs at least once "
-                + "for each message, also where the watch was stopped in between.",
+            "Run CMD for each message that arrives after this watch was first started. A watch is its conversations "
+                + "and its CMD. CMD gets the text on standard input, without a newline added. NATTER_CONVERSATION, "
+                + "NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR "
+                + "and NATTER_KIND describe the message.",
+            "A message is done when CMD exits with status 0. Otherwise natter retries it after a second, then two, and "
+                + "so on up to a minute, and later messages of its conversation wait. So CMD runs at least once "
+                + "for each message, even if the watch was stopped in between.",
         ],
         examples: [
-            Example("natter watch ops --exec 'logger -t natter \"$NATTER_SENDER: $(cat)\"'", "into the system's log")
+            Example("natter watch ops --exec 'logger -t natter \"$NATTER_SENDER: $(cat)\"'", "log messages to syslog")
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
@@ -36,21 +36,22 @@ enum WatchCommand {
 
     private struct Run {
         let context: Context
-        let mirror: Mirror
+        let synced: SyncedReplica
         let names: [String]
         let command: String
         private let file: CursorFile
-        /// When this watch was started for the first time: of a conversation that appears later, what is older is no news.
+        /// When this watch was first started: older messages of a conversation that appears later are not new.
         private let start: StartFile
         private var since = Timestamp(milliseconds: 0)
         private var positions: [ConversationID: Seq] = [:]
-        /// What the file holds: the last place of each conversation whose chain was known, also of those that are gone.
+        /// The content of the file: the last position of each conversation whose hash chain was known, including former
+        /// conversations.
         private var cursors: [ConversationID: MessageCursor] = [:]
-        /// Conversations whose place is beyond what the replica has.
+        /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
         private var pauses: [ConversationID: Pause] = [:]
 
-        /// A conversation whose next message has failed.
+        /// A conversation whose next message failed.
         private struct Pause {
             var until: Int64
             var milliseconds: Int64
@@ -61,10 +62,10 @@ enum WatchCommand {
             names = context.arguments.operands("CONV")
             command = context.arguments.value("exec") ?? ""
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
-            mirror = try Mirror(context)
-            // The same words are the same watch, wherever it is started from.
+            synced = try SyncedReplica(context)
+            // The same words are the same watch, in whichever directory it is started.
             let key = Digest(of: Array((names.sorted() + [command]).joined(separator: "\0").utf8))
-            let directory = mirror.location.directory + "/watches"
+            let directory = synced.location.directory + "/watches"
             try PosixDisk().makeDirectories(directory)
             let path = "\(directory)/\(key.description.prefix(16))"
             (file, start) = (CursorFile(path: path), StartFile(path: path + ".start"))
@@ -78,14 +79,14 @@ enum WatchCommand {
             }
         }
 
-        /// Finds where this watch was, or begins at the newest messages.
+        /// Loads the positions of this watch, or starts at the newest messages.
         private mutating func begin() throws {
-            // Before the sync: what comes after that is news.
+            // Recorded before the sync: messages after it are new.
             let now = context.now
-            let state = try mirror.refresh(.completely)
-            guard let replica = try mirror.replica() else { throw mirror.nothingThere(state) }
+            let state = try synced.refresh(.completely)
+            guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
             for name in names where try replica.conversation(named: name) == nil {
-                try mirror.checkExistence(of: name, replica, state)
+                try synced.checkExistence(of: name, replica, state)
             }
             if case .all(_, let known) = try file.read() {
                 cursors = known
@@ -101,10 +102,10 @@ enum WatchCommand {
             try save()
         }
 
-        /// Sees that the places are of the history that is here.
+        /// Checks that the positions belong to the current history.
         ///
         /// - Parameter isCurrent: whether the replica has all that the server has.
-        /// - Throws: 65 for a history that is no more.
+        /// - Throws: 65 if the history was replaced.
         private mutating func check(
             _ conversations: [ReplicaConversation], in replica: Replica, isCurrent: Bool
         ) throws {
@@ -113,7 +114,7 @@ enum WatchCommand {
                 ahead.remove(conversation.id)
                 switch try replica.standing(of: cursor, in: conversation) {
                 case .good, .unknown: continue
-                // With the server out of reach it may be right.
+                // If the server is not reached, the position may be right.
                 case .ahead where !isCurrent: ahead.insert(conversation.id)
                 case .ahead, .diverged, .foreign: throw expired(conversation.name)
                 }
@@ -123,8 +124,8 @@ enum WatchCommand {
         private func expired(_ name: String) -> CommandFailure {
             CommandFailure(
                 .invalidData, code: "cursor_expired",
-                "the server was put back, and '\(name)' went on differently, so the place of this watch is no more; "
-                    + "remove '\(file.path)' to begin at the newest messages")
+                "the server was restored from a backup, and '\(name)' continues differently, so this watch has lost "
+                    + "its place; remove '\(file.path)' to start at the newest messages")
         }
 
         private func watched(_ replica: Replica) throws -> [ReplicaConversation] {
@@ -132,9 +133,9 @@ enum WatchCommand {
             return try names.compactMap { try replica.conversation(named: $0) }
         }
 
-        /// Runs the command for what has come.
+        /// Runs the command for the new messages.
         private mutating func work() throws {
-            guard let replica = try mirror.replica() else { return }
+            guard let replica = try synced.replica() else { return }
             for conversation in try watched(replica) where !ahead.contains(conversation.id) {
                 if let pause = pauses[conversation.id], pause.until > MonotonicClock.now() { continue }
                 let place = positions[conversation.id]
@@ -173,7 +174,7 @@ enum WatchCommand {
             pauses[id] = Pause(until: MonotonicClock.now() + next, milliseconds: next)
         }
 
-        /// - Returns: whether it was done.
+        /// - Returns: whether it succeeded.
         private func handle(_ message: Message) throws -> Bool {
             var child = ChildProcess(words: ["/bin/sh", "-c", command])
             child.environment = [
@@ -186,30 +187,30 @@ enum WatchCommand {
             let status = try child.run().status
             if status != 0 {
                 context.note(
-                    "the command failed with status \(status) for message \(message.seq) of "
-                        + "'\(message.conversation)'; it is tried again")
+                    "the command failed with status \(status) for message \(message.seq) of '\(message.conversation)'; "
+                        + "retrying")
             }
             return status == 0
         }
 
         private mutating func move(_ conversation: ReplicaConversation, to seq: Seq, in replica: Replica) throws {
             positions[conversation.id] = seq
-            // Beside a hole the chain is not known; the former place is safe.
+            // Next to a gap the hash chain is unknown; the former position is safe.
             if let cursor = try replica.cursor(at: seq, of: conversation) { cursors[conversation.id] = cursor }
             try save()
         }
 
-        private func save() throws { try file.write(.all(mirror.location.store, cursors)) }
+        private func save() throws { try file.write(.all(synced.location.store, cursors)) }
 
-        /// Until something comes, or a failed message is due again.
+        /// Waits for new messages, or until a failed message is due again.
         private mutating func wait() throws {
             let due = pauses.values.map(\.until).min()
             let seconds = due.map {
                 max(0, min(WatchCommand.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
             }
             do {
-                try take(mirror.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds))
-            } catch  where Mirror.isTransient(error) {
+                try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds))
+            } catch  where SyncedReplica.isTransient(error) {
                 usleep(1_000_000)
             }
             if let due, due > MonotonicClock.now() {
@@ -217,15 +218,39 @@ enum WatchCommand {
             }
         }
 
-        /// A history that was replaced can't be gone on with: numbers mean other messages now.
+        /// A replaced history cannot be continued, since numbers mean other messages now.
         private mutating func take(_ report: SyncReport) throws {
-            mirror.tellTroubles(report)
-            guard let replica = try mirror.replica() else { return }
+            synced.tellTroubles(report)
+            guard let replica = try synced.replica() else { return }
             let conversations = try watched(replica)
             let diverged = Set(report.diverged.map(\.id))
             if let replaced = conversations.first(where: { diverged.contains($0.id) }) { throw expired(replaced.name) }
             guard report.isComplete, !ahead.isEmpty else { return }
             try check(conversations.filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
         }
+    }
+}
+
+/// The file with the time at which a watch was first started: one line with Unix milliseconds, next to the file of its
+/// positions.
+struct StartFile {
+    private static let limitBytes = 64
+
+    let path: String
+
+    /// - Returns: nil if it is missing or natter did not write it.
+    /// - Throws: `DiskError`.
+    func read() throws -> Timestamp? {
+        let disk = PosixDisk()
+        guard try disk.information(path) != nil else { return nil }
+        let text = String(decoding: try disk.contents(of: path, limit: StartFile.limitBytes), as: UTF8.self)
+        return text.split(separator: "\n").first.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0) }
+    }
+
+    /// - Returns: the time written.
+    /// - Throws: `DiskError`.
+    func write(_ time: Timestamp) throws -> Timestamp {
+        try PrivateFile.replace(path, with: Array("\(time.milliseconds)\n".utf8))
+        return time
     }
 }

@@ -67,7 +67,7 @@ struct LineTests {
         ("--lines", String(repeating: "a", count: 400_000), "65536 bytes"),
         ("--lines", "a\0b", "U+0000"),
         ("--ndjson", "nonsense", "not JSON"),
-        ("--ndjson", "[]", "no JSON object"),
+        ("--ndjson", "[]", "not a JSON object"),
         ("--ndjson", #"{"conversation":"general"}"#, "'text'"),
         ("--ndjson", #"{"text":7}"#, "'text'"),
         ("--ndjson", #"{"text":""}"#, "empty"),

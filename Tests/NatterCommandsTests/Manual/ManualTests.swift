@@ -1,3 +1,4 @@
+import Glibc
 import NatterCLI
 import NatterCommands
 import NatterDaemon
@@ -12,14 +13,14 @@ struct ManualTests {
 
     @Test("each command has a page, and each page of section 1 is a command's")
     func pages() throws {
-        let pages = try ManualPage.names().filter { $0.hasSuffix(".1") }
+        let pages = try ManualSource.names().filter { $0.hasSuffix(".1") }
         #expect(pages == (["natter.1"] + Self.commands.map { "natter-\($0).1" }).sorted())
     }
 
     @Test("a page has its command's summary, synopsis and options", arguments: commands)
     func page(name: String) throws {
         let command = try #require(NatterProgram.spec.commands.first { $0.name == name })
-        let page = try ManualPage("natter-\(name).1")
+        let page = try ManualSource("natter-\(name).1")
         #expect(page.summary == command.summary.english)
         let paths = Self.paths(of: command, below: [])
         let synopsis = paths.map { $0.synopsisMdoc(program: "natter") }.joined()
@@ -27,9 +28,29 @@ struct ManualTests {
         #expect(page.options == Self.spellings(paths.flatMap(\.command.options)))
     }
 
+    @Test("mandoc finds nothing wrong in a rendered page", arguments: ["natter.1"] + commands.map { "natter-\($0).1" })
+    func lint(name: String) throws {
+        guard access("/usr/bin/mandoc", X_OK) == 0 else { return }
+        let outcome = try ChildProcess(
+            "/usr/bin/mandoc", ["-T", "lint", "-W", "warning"], environment: [:],
+            input: .bytes(Array(try ManualSource(name).text.utf8))
+        ).finish()
+        #expect(outcome.code == 0 && outcome.bytes.isEmpty, "\(outcome.output)")
+    }
+
+    @Test("prose about an option that the table does not have is refused, and so is prose that leaves one out")
+    func prose() throws {
+        let command = try #require(NatterProgram.spec.commands.first { $0.name == "logout" })
+        for items in ["all", "all\n.It forget\n.It none"] {
+            #expect(throws: CommandFailure.self) {
+                try ManualPage(NatterProgram.spec, command: command, prose: ".Sh OPTIONS\n.It \(items)\n")
+            }
+        }
+    }
+
     @Test("natter(1) leads to all pages and has the options that work everywhere")
     func map() throws {
-        let page = try ManualPage("natter.1")
+        let page = try ManualSource("natter.1")
         #expect(page.options == Self.spellings(NatterProgram.spec.options))
         let missing = Set(Self.commands.map { "natter-\($0)(1)" }).subtracting(page.references)
         #expect(missing.isEmpty)
@@ -37,7 +58,7 @@ struct ManualTests {
 
     @Test("natterd(8) has the synopsis of each of its commands, and their options")
     func daemon() throws {
-        let page = try ManualPage("natterd.8")
+        let page = try ManualSource("natterd.8")
         let paths = Self.daemonCommands.flatMap { command in
             command.subcommands.isEmpty
                 ? [CommandPath(names: [command.name], command: command)]

@@ -1,0 +1,129 @@
+public import NatterLanguage
+
+/// One option of a command or a program: a flag, or a name with a value.
+public struct OptionSpec: Sendable, Equatable {
+    /// The name that the program looks up; written `--name`, or `-n` if it is a single letter.
+    public let name: String
+    /// A second, one-letter spelling.
+    public let short: Character?
+    /// The placeholder of the value in help, such as `SEQ`; nil for a flag.
+    public let placeholder: String?
+    /// The allowed values; empty if any value is allowed.
+    public let choices: [String]
+    public let isRepeatable: Bool
+    public let isRequired: Bool
+    /// One line for help: lower case, no full stop.
+    public let help: Phrase
+
+    /// An option without a value.
+    public static func flag(_ name: String, short: Character? = nil, _ help: Phrase) -> OptionSpec {
+        OptionSpec(
+            name: name, short: short, placeholder: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
+    }
+
+    /// An option with a value. If it is given several times, the last value counts; `Arguments.values` has all of them.
+    public static func option(
+        _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
+        isRequired: Bool = false, _ help: Phrase
+    ) -> OptionSpec {
+        OptionSpec(
+            name: name, short: short, placeholder: placeholder, choices: [], isRepeatable: isRepeatable,
+            isRequired: isRequired, help: help)
+    }
+
+    /// An option whose value is one of a few words.
+    public static func option(
+        _ name: String, short: Character? = nil, oneOf choices: [String], _ help: Phrase
+    ) -> OptionSpec {
+        OptionSpec(
+            name: name, short: short, placeholder: choices.joined(separator: "|"), choices: choices,
+            isRepeatable: false, isRequired: false, help: help)
+    }
+
+    /// Every program has these two without a row.
+    public static let help = OptionSpec.flag("help", "print help, for a command if you name one, and exit")
+    public static let version = OptionSpec.flag("version", "print the version and exit")
+
+    public var takesValue: Bool { placeholder != nil }
+
+    /// All spellings, the short one first: `["-n", "--limit"]`.
+    public var spellings: [String] {
+        let own = name.utf8.count == 1 ? "-\(name)" : "--\(name)"
+        return if let short { ["-\(short)", own] } else { [own] }
+    }
+
+    /// The spelling in messages: the long one if there is one.
+    public var spelling: String { name.utf8.count == 1 ? "-\(name)" : "--\(name)" }
+
+    /// `[-n N]`, `--exec CMD`.
+    public var usage: String {
+        let spelling = spellings.first ?? self.spelling
+        let whole = placeholder.map { "\(spelling) \($0)" } ?? spelling
+        return (isRequired ? whole : "[\(whole)]") + (isRepeatable ? "..." : "")
+    }
+
+    var kind: WordKind { WordKind(placeholder ?? "", choices: choices) }
+}
+
+/// One operand of a command. Optional operands follow the required ones; only the last may repeat.
+public struct OperandSpec: Sendable, Equatable {
+    /// The placeholder in help and in messages, such as `CONV`.
+    public let name: String
+    public let isOptional: Bool
+    public let isRepeating: Bool
+    /// The allowed words; empty if any word is allowed.
+    public let choices: [String]
+    /// One line for help: lower case, no full stop.
+    public let help: Phrase
+
+    public static func required(
+        _ name: String, isRepeating: Bool = false, oneOf choices: [String] = [], _ help: Phrase
+    ) -> OperandSpec {
+        OperandSpec(name: name, isOptional: false, isRepeating: isRepeating, choices: choices, help: help)
+    }
+
+    public static func optional(
+        _ name: String, isRepeating: Bool = false, oneOf choices: [String] = [], _ help: Phrase
+    ) -> OperandSpec {
+        OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: choices, help: help)
+    }
+
+    /// What usage lines show: the name, or the choices themselves.
+    public var placeholder: String { choices.isEmpty ? name : choices.joined(separator: "|") }
+
+    var kind: WordKind { WordKind(name, choices: choices) }
+}
+
+/// What a placeholder of the table stands for, as completion needs to know it.
+public enum WordKind: Equatable, Sendable {
+    /// Only the user knows it.
+    case text
+    case file
+    case directory
+    /// The name of a program.
+    case command
+    case oneOf([String])
+    /// Names that the program knows.
+    case names(Names)
+
+    public enum Names: String, Sendable {
+        case users, conversations, groups
+    }
+
+    init(_ placeholder: String, choices: [String]) {
+        guard choices.isEmpty else {
+            self = .oneOf(choices)
+            return
+        }
+        self =
+            switch placeholder {
+            case "F", "FILE": .file
+            case "DIR", "SRC", "DEST": .directory
+            case "CMD": .command
+            case "USER": .names(.users)
+            case "CONV": .names(.conversations)
+            case "GROUP": .names(.groups)
+            default: .text
+            }
+    }
+}

@@ -1,0 +1,208 @@
+internal import NatterHTTP
+internal import Glibc
+internal import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterWire
+
+/// `register NAME`: creates an account and logs in.
+enum RegisterCommand {
+    static let spec = CommandSpec(
+        "register", "create an account and log in", group: NatterProgram.Group.account,
+        options: [.option("invite", value: "CODE", "the invitation code, if the server requires one")]
+            + PasswordInput.options,
+        operands: [.required("NAME", "the name of the new account")],
+        description: [
+            "Create the account NAME on the server and log in. natter remembers the server and the session for later "
+                + "commands.",
+            "On a terminal, natter asks for the password twice; it has 8 to 1,024 bytes. Elsewhere, give one of the "
+                + "two options. The password is never an argument, which other users of this machine could see.",
+        ],
+        examples: [
+            Example("natter register alice", "create an account; natter asks for the password"),
+            Example("natter register robot --password-file pw", "use it in a script"),
+        ],
+        run: run)
+
+    private static let run: CommandBody = { arguments, console in
+        try SessionStart(Context(arguments, console), prompt: "Password", again: "Repeat it") { api, password in
+            try api.register(
+                name: arguments.operand("NAME") ?? "", password: password, invite: arguments.value("invite"))
+        }.run { "registered and logged in as '\($0)' at \($1)" }
+    }
+}
+
+/// `login NAME`: logs in.
+enum LoginCommand {
+    static let spec = CommandSpec(
+        "login", "log in", group: NatterProgram.Group.account, options: PasswordInput.options,
+        operands: [.required("NAME", "the name of the account")],
+        description: [
+            "Log in. natter remembers the server and the session for later commands, instead of the former session of "
+                + "this profile. What another account has synced stays where it is and is not shown."
+        ],
+        examples: [
+            Example("natter login alice --server https://chat.example.org", "log in to another server"),
+            Example("natter login bob --profile bob", "use a second account beside the first"),
+        ],
+        run: run)
+
+    private static let run: CommandBody = { arguments, console in
+        try SessionStart(Context(arguments, console), prompt: "Password", again: nil) { api, password in
+            try api.login(name: arguments.operand("NAME") ?? "", password: password)
+        }.run { "logged in as '\($0)' at \($1)" }
+    }
+}
+
+/// The part that `register` and `login` share: from the password to the stored session.
+private struct SessionStart {
+    let context: Context
+    let prompt: Phrase
+    let again: Phrase?
+    let begin: (ServerAPI, String) throws -> (String, Token)
+
+    init(
+        _ context: Context, prompt: Phrase, again: Phrase?,
+        begin: @escaping (ServerAPI, String) throws -> (String, Token)
+    ) {
+        (self.context, self.prompt, self.again, self.begin) = (context, prompt, again, begin)
+    }
+
+    func run(done: (_ name: String, _ address: ServerAddress) -> Phrase) throws -> ExitCode {
+        let input = try PasswordInput(context.arguments)
+        let profile = try context.profile()
+        // A profile that cannot be read must not prevent a new login.
+        let former = try? profile.credentials()
+        let address = try context.address(remembered: (try? profile.account())?.server)
+        let api = try context.api(at: address, token: nil)
+        // An account is useless if its token cannot be stored, so this fails before the server creates it.
+        try profile.prepare()
+        let password = try input.read(prompt: prompt, again: again)
+        let (name, token) = try begin(api, password)
+        try profile.store(Account(server: address.description, name: name, store: api.store), token)
+        try endFormerSession(former, at: address)
+        try context.writeJSON(SessionAnswer(name: name, token: nil))
+        context.confirm(done(name, address))
+        return .success
+    }
+
+    /// Its token is gone, so failing to end it is not an error.
+    private func endFormerSession(_ former: (account: Account, token: Token)?, at address: ServerAddress) throws {
+        guard let former, former.account.server == address.description else { return }
+        try? context.api(at: address, token: former.token).logout(all: false)
+    }
+}
+
+/// `logout`: ends the session here and on the server.
+enum LogoutCommand {
+    static let spec = CommandSpec(
+        "logout", "log out", group: NatterProgram.Group.account,
+        options: [
+            .flag("all", "end every session of the account, on all machines"),
+            .flag("forget", "delete the replica too"),
+        ],
+        description: [
+            "End the session here and on the server. If the server cannot be reached, natter still forgets the token "
+                + "and exits with status 69. The replica stays for the next login of this account, unless you give "
+                + "--forget."
+        ],
+        run: run)
+
+    private static let run: CommandBody = { arguments, console in
+        let context = Context(arguments, console)
+        let login = try context.login()
+        let forget = {
+            if context.tokenFile == nil { try context.profile().forget(login.token) }
+            if arguments.flag("forget"), let name = login.account.name, let store = login.account.store {
+                try context.home().replica(store: store, user: name).remove()
+            }
+        }
+        do {
+            let address = try context.address(remembered: login.account.server)
+            try context.api(at: address, token: login.token).logout(all: arguments.flag("all"))
+        } catch APIError.refused(let refusal) where refusal.status == 401 {
+            context.note("the session had already ended")
+        } catch {
+            try forget()
+            let failure = ExitCodes.translate(error)
+            throw CommandFailure(
+                failure.exitCode, code: failure.code,
+                "logged out here, but the session was not ended on the server: \(failure.message)")
+        }
+        try forget()
+        context.confirm("logged out")
+        return .success
+    }
+}
+
+/// `whoami`: prints account, server and age of the session.
+enum WhoamiCommand {
+    static let spec = CommandSpec(
+        "whoami", "print your account, server and session", group: NatterProgram.Group.account,
+        description: [
+            "Print your account, the server and when the session began. With --offline, print what natter remembers."
+        ],
+        run: run)
+
+    private static let run: CommandBody = { arguments, console in
+        let context = Context(arguments, console)
+        if context.isOffline {
+            let account = try context.offlineAccount()
+            let name = account.name ?? ""
+            let address = try context.address(remembered: account.server)
+            if try context.writeJSON(SessionAnswer(name: name, token: nil)) { return .success }
+            try print(name: name, address: address, created: nil, context)
+            return .success
+        }
+        let api = try context.api()
+        let answer = try api.whoami()
+        if try context.writeJSON(answer) { return .success }
+        try print(name: answer.name, address: api.address, created: Timestamp(rfc3339: answer.created), context)
+        return .success
+    }
+
+    private static func print(name: String, address: ServerAddress, created: Timestamp?, _ context: Context) throws {
+        if context.console.output.isTerminal {
+            let line: Phrase =
+                created.map { "\(name) at \(address), logged in \(Age.text(of: $0, now: context.now))" }
+                ?? "\(name) at \(address)"
+            try context.console.output.writeLine(TerminalText.escaped(line.text, .name))
+        } else {
+            var table = Table([.left, .left, .left])
+            table.add([name, address.description, created?.rfc3339 ?? ""])
+            try table.write(to: context.console.output)
+        }
+    }
+}
+
+/// `passwd`: changes the password.
+enum PasswdCommand {
+    static let spec = CommandSpec(
+        "passwd", "change the password", group: NatterProgram.Group.account,
+        options: [
+            .flag("password-stdin", "read the old and the new password from two lines of standard input")
+        ],
+        description: [
+            "Change your password and end all your other sessions. natter asks for the old password once and for the "
+                + "new one twice. Tokens for programs stay valid."
+        ],
+        examples: [
+            Example("printf 'old-secret\\nnew-secret\\n' | natter passwd --password-stdin", "use it in a script")
+        ],
+        run: run)
+
+    private static let run: CommandBody = { arguments, console in
+        let context = Context(arguments, console)
+        let input: PasswordInput = arguments.flag("password-stdin") ? .standardInput : .terminal
+        let api = try context.api(deliveringOutbox: false)
+        if input == .terminal, !Terminal.isTerminal(STDIN_FILENO) {
+            throw arguments.error("no terminal to ask for the passwords; give --password-stdin")
+        }
+        let old = try input.read(prompt: "Old password")
+        let new = try input.read(prompt: "New password", again: "Repeat it")
+        try api.changePassword(old: old, new: new)
+        context.confirm("changed the password and ended all other sessions")
+        return .success
+    }
+}

@@ -1,0 +1,42 @@
+internal import NatterCLI
+internal import NatterClient
+
+/// The names that a shell offers, from the replica alone: completion makes no request.
+enum CompletionNames {
+    /// A longer list helps nobody.
+    static let limit = 1_000
+
+    @Sendable static func find(
+        _ kind: WordKind.Names, from start: String, _ arguments: Arguments, _ console: Console
+    ) throws -> [String] {
+        let context = Context(arguments, console)
+        let account = try context.offlineAccount()
+        guard let user = account.name, let store = account.store,
+            let replica = try Replica.open(at: try context.home().replica(store: store, user: user))
+        else { return [] }
+        switch kind {
+        case .users: return try users(replica, from: start)
+        case .groups: return try replica.groupNames(from: start, limit: limit)
+        case .conversations: return try conversations(replica, from: start)
+        }
+    }
+
+    /// Users with a conversation first, then all others.
+    private static func users(_ replica: Replica, from start: String) throws -> [String] {
+        let known = try replica.correspondents(from: start, limit: limit)
+        let all = try replica.userNames(from: start, limit: limit)
+        let listed = Set(all)
+        return known.filter { !listed.contains($0) } + all
+    }
+
+    /// All users are offered only after `@`: most of them have no conversation with this user.
+    private static func conversations(_ replica: Replica, from start: String) throws -> [String] {
+        if start.hasPrefix("@") {
+            let users = try users(replica, from: String(start.dropFirst()))
+            return ["@me"].filter { $0.hasPrefix(start) } + users.map { "@" + $0 }
+        }
+        let correspondents = start.isEmpty ? try replica.correspondents(from: "", limit: limit) : []
+        return ["general"].filter { $0.hasPrefix(start.lowercased()) }
+            + (try replica.groupNames(from: start, limit: limit)) + correspondents.map { "@" + $0 }
+    }
+}

@@ -1,0 +1,103 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterSystem
+
+extension HealthCheck {
+    private static let lockMilliseconds = 2_000
+    private static let leastFreeBytes: UInt64 = 100 << 20
+    private static let largestWALBytes: UInt64 = 64 << 20
+    /// Checking this many one by one takes no noticeable time.
+    private static let mostNotIndexed: UInt64 = 10_000
+
+    mutating func checkReplica(_ location: ReplicaLocation) {
+        let disk = PosixDisk()
+        do {
+            guard try disk.information(location.directory) != nil, let replica = try Replica.open(at: location) else {
+                return tell("replica: nothing has been synced yet")
+            }
+            checkMode(location.directory, forbidden: 0o077, allowed: "700")
+            try checkLock(location)
+            try checkSizes(location, disk)
+            try checkContent(replica)
+            try checkIndex(replica)
+        } catch {
+            add(
+                Finding(
+                    .replica, error,
+                    else:
+                        "run 'natter verify'; to fetch what cannot be read again, run 'natter logout --forget' and log "
+                        + "in"
+                ))
+        }
+    }
+
+    private mutating func checkLock(_ location: ReplicaLocation) throws {
+        if try FileLock.take(location.lockPath, timeoutMilliseconds: HealthCheck.lockMilliseconds) == nil {
+            add(
+                .replica, "another natter process has held '\(location.lockPath)' for over 2 s",
+                "wait for it; 'fuser' shows the process")
+        }
+    }
+
+    private mutating func checkSizes(_ location: ReplicaLocation, _ disk: PosixDisk) throws {
+        let free = try disk.freeBytes(location.directory)
+        if free < HealthCheck.leastFreeBytes {
+            add(
+                .replica, "only \(free >> 20) MiB are free on the file system of '\(location.directory)'",
+                "free some space or move the home directory")
+        }
+        for path in [location.databasePath, location.searchPath] {
+            let size = try disk.information(path + "-wal")?.size ?? 0
+            guard size > HealthCheck.largestWALBytes else { continue }
+            add(
+                .replica, "'\(path)-wal' has grown to \(size >> 20) MiB",
+                "stop long-running natter commands, then run 'natter sync'")
+        }
+        for name in ["quarantine", "diverged"] {
+            let directory = "\(location.directory)/\(name)"
+            guard try disk.information(directory) != nil, try !disk.list(directory).isEmpty else { continue }
+            add(
+                .replica,
+                name == "diverged"
+                    ? "messages that the server no longer has were moved to '\(directory)'"
+                    : "data that could not be read was moved to '\(directory)'", "remove it when you no longer need it")
+        }
+        tell("replica: \(try HealthCheck.size(of: location.directory, disk) >> 10) KiB, \(free >> 20) MiB free")
+    }
+
+    private mutating func checkContent(_ replica: Replica) throws {
+        for conversation in try replica.conversations(includingGone: true) where conversation.gapCount > 0 {
+            let count = try replica.gaps(of: conversation).reduce(into: UInt64(0)) {
+                $0 &+= $1.upperBound.rawValue - $1.lowerBound.rawValue + 1
+            }
+            add(
+                .replica,
+                .plural(
+                    count, "\(count) message of '\(conversation.name)' is missing because the server could not read it",
+                    "\(count) messages of '\(conversation.name)' are missing because the server could not read them"),
+                "ask the administrator to run 'natterd fsck', then run 'natter sync'")
+        }
+        if let time = replica.lastSync() { tell("replica: synced \(Age.text(of: time, now: context.now))") }
+    }
+
+    private mutating func checkIndex(_ replica: Replica) throws {
+        let count = try replica.countNotIndexed()
+        guard count > HealthCheck.mostNotIndexed else {
+            return tell(
+                .plural(count, "index: \(count) message not indexed yet", "index: \(count) messages not indexed yet"))
+        }
+        add(
+            .index,
+            .plural(
+                count, "\(count) message is not in the search index, which slows down searches",
+                "\(count) messages are not in the search index, which slows down searches"),
+            "the next 'natter search' adds them")
+    }
+
+    private static func size(of path: String, _ disk: PosixDisk) throws -> UInt64 {
+        guard let found = try disk.information(path) else { return 0 }
+        guard found.isDirectory else { return found.size }
+        return try disk.list(path).reduce(0) { $0 &+ (try size(of: "\(path)/\($1)", disk)) }
+    }
+}

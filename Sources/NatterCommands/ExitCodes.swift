@@ -1,0 +1,113 @@
+internal import NatterHTTP
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterPattern
+internal import NatterWire
+
+/// Turns every error into an exit code, a code for programs and a message. No other place chooses exit codes.
+enum ExitCodes {
+    static func translate(_ error: any Error) -> CommandFailure {
+        switch error {
+        case let error as CommandFailure: error
+        case let error as APIError: translate(error)
+        case let error as TransportError: CommandFailure(.unavailable, code: "not_reached", "\(error)")
+        case let error as ProfileError: translate(error)
+        case let error as SyncError: translate(error)
+        case let error as ReplicaError: translate(error)
+        case let error as OutboxError: translate(error)
+        case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
+        case let error as PatternError: translate(error)
+        case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
+        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        }
+    }
+
+    private static func translate(_ error: ProfileError) -> CommandFailure {
+        switch error {
+        case .notLoggedIn: CommandFailure(.refused, code: "not_logged_in", "\(error)")
+        case .unsafe: CommandFailure(.refused, code: "unsafe_file", "\(error)")
+        case .badName: CommandFailure(.usage, code: "usage", "\(error)")
+        case .malformed: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        }
+    }
+
+    private static func translate(_ error: SyncError) -> CommandFailure {
+        switch error {
+        case .api(let error): translate(error)
+        case .otherStore(_, nil): CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
+        case .otherStore: CommandFailure(.refused, code: "other_store", "\(error)")
+        case .replica(let error): translate(error)
+        }
+    }
+
+    private static func translate(_ error: OutboxError) -> CommandFailure {
+        switch error {
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        case .full: CommandFailure(.temporary, code: "disk_full", "\(error)")
+        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
+        case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
+        }
+    }
+
+    private static func translate(_ error: PatternError) -> CommandFailure {
+        switch error {
+        case .invalid, .tooLong, .runaway: CommandFailure(.invalidData, code: "bad_pattern", "\(error)")
+        case .failed: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        }
+    }
+
+    private static func translate(_ error: ReplicaError) -> CommandFailure {
+        switch error {
+        case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
+        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .malformedAnswer, .hole: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
+        }
+    }
+
+    private static func translate(_ error: APIError) -> CommandFailure {
+        switch error {
+        case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
+        case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
+        case .transport(.aborted(let cause), _): translate(cause)
+        case .transport: CommandFailure(.unavailable, code: "not_reached", "\(error)")
+        case .refused(let refusal): translate(refusal)
+        }
+    }
+
+    private static func translate(_ refusal: APIError.Refusal) -> CommandFailure {
+        CommandFailure(exitCode(of: refusal), code: refusal.code, "\(refusal.phrase)\(remedy(for: refusal))")
+    }
+
+    private static func exitCode(of refusal: APIError.Refusal) -> ExitCode {
+        switch ErrorCode(rawValue: refusal.code) {
+        case .lastAdmin: .refused
+        case .outcomeUnknown: .unavailable
+        // An unknown path means that the server has another version of the API.
+        case .notFound, .methodNotAllowed, .unsupportedMediaType: .badProtocol
+        default:
+            switch refusal.status {
+            case 400, 409, 410, 413, 422: .invalidData
+            case 401, 403: .refused
+            case 404: .notFound
+            case 429, 503, 507: .temporary
+            case 500...: .inputOutput
+            default: .badProtocol
+            }
+        }
+    }
+
+    private static func remedy(for refusal: APIError.Refusal) -> Phrase {
+        return switch ErrorCode(rawValue: refusal.code) {
+        case .unauthorized: "; run 'natter login NAME' again"
+        case .noSuchUser: "; 'natter users' lists them"
+        case .slowDown, .busy: refusal.retryAfterSeconds.map { "; try again in \($0) s" } ?? "; try again later"
+        case .diskFull: "; try again when the server has free space"
+        case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"
+        case .damaged: "; its administrator can run 'natterd fsck'"
+        default: ""
+        }
+    }
+}

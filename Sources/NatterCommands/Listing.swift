@@ -1,0 +1,66 @@
+internal import NatterCLI
+internal import NatterModel
+internal import NatterWire
+
+/// One column of a list of objects.
+struct Column<Object> {
+    let heading: Phrase
+    let alignment: Table.Column
+    let cell: (Object) -> String
+
+    init(_ heading: Phrase, _ alignment: Table.Column = .left, _ cell: @escaping (Object) -> String) {
+        (self.heading, self.alignment, self.cell) = (heading, alignment, cell)
+    }
+}
+
+extension Context {
+    /// Prints objects: with `--json` one per line, else as a table, which has headings on a terminal.
+    func list<Object: Encodable>(_ objects: [Object], _ columns: [Column<Object>]) throws {
+        if wantsJSON {
+            for object in objects { try writeJSON(object) }
+            return
+        }
+        let output = console.output
+        var table = Table(columns.map(\.alignment), header: output.isTerminal ? columns.map(\.heading) : nil)
+        for object in objects { table.add(columns.map { $0.cell(object) }) }
+        try table.write(to: output, paint: paint)
+    }
+
+    /// Prints users: the name, whether online, and when last seen.
+    func list(_ users: [UserObject]) throws {
+        try list(
+            users,
+            [
+                Column("NAME") { $0.name }, Column("STATE") { presence($0.online) },
+                Column("LAST SEEN") { age($0.lastSeen) },
+            ])
+    }
+
+    /// Prints an object if `--json` was given.
+    ///
+    /// - Returns: whether it was given.
+    @discardableResult
+    func writeJSON<Object: Encodable>(_ object: @autoclosure () throws -> Object) throws -> Bool {
+        guard wantsJSON else { return false }
+        try console.output.writeJSON(WireJSON.encode(object()))
+        return true
+    }
+
+    func presence(_ isOnline: Bool) -> String { console.output.word(isOnline ? "online" : "offline") }
+
+    /// An age on a terminal, RFC 3339 in a pipe; empty for nil.
+    func age(_ time: String?) -> String {
+        guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
+            return time ?? ""
+        }
+        return Age.text(of: moment, now: now).text
+    }
+
+    /// Local time on a terminal, RFC 3339 in a pipe; empty for nil.
+    func localTime(_ time: String?) -> String {
+        guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
+            return time ?? ""
+        }
+        return LocalTime.text(moment)
+    }
+}

@@ -1,0 +1,311 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// The replica of the account that is logged in, and the server from which it syncs.
+final class SyncedReplica {
+    /// How far to sync before reading.
+    enum Depth {
+        /// At most 2 seconds and 8 MiB.
+        case quickly
+        /// Until the replica has everything that the server has.
+        case completely
+    }
+
+    /// How current the replica is after `refresh`.
+    enum State {
+        /// It has everything that the server had.
+        case current
+        /// The server has more.
+        case partial
+        /// The server was not reached.
+        case stale(reason: Phrase)
+        case offline
+
+        var isCurrent: Bool { if case .current = self { true } else { false } }
+        var isReached: Bool {
+            switch self {
+            case .current, .partial: true
+            case .stale, .offline: false
+            }
+        }
+    }
+
+    static let quickMilliseconds = 2_000
+    static let quickBytes = 8 << 20
+
+    let context: Context
+    let location: ReplicaLocation
+    private let account: Account
+    private var knownAPI: ServerAPI?
+    private var opened: Replica?
+    /// Whether the outbox was checked since the last sync.
+    private var hasDelivered = false
+    /// Notes that were already printed, since each sync finds the same damage.
+    private var told: Set<String> = []
+
+    /// - Parameter needsServer: false for commands that only read the replica; then the token is not read.
+    init(_ context: Context, needsServer: Bool = true) throws {
+        self.context = context
+        if needsServer, !context.isOffline {
+            (account, knownAPI) = try SyncedReplica.identify(context)
+        } else {
+            let known = try context.offlineAccount()
+            // The account of a token file may still be unknown.
+            if known.name == nil, !context.isOffline {
+                (account, knownAPI) = try SyncedReplica.identify(context)
+            } else {
+                account = known
+            }
+        }
+        guard let name = account.name, let store = account.store else {
+            throw ProfileError.notLoggedIn(profile: Profile.defaultName)
+        }
+        location = try context.home().replica(store: store, user: name)
+    }
+
+    /// The account of the session; for a token file the server may have to be asked.
+    private static func identify(_ context: Context) throws -> (Account, ServerAPI) {
+        let login = try context.login()
+        let api = try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+        if login.account.name != nil { return (login.account, api) }
+        let answer = try api.whoami()
+        let account = Account(server: api.address.description, name: answer.name, store: api.store)
+        try context.home().tokenAccount(login.token).store(account)
+        return (account, api)
+    }
+
+    /// The API. The outbox is sent before the first request.
+    ///
+    /// - Throws: also if the outbox cannot reach the server.
+    func api() throws -> ServerAPI {
+        let api = try knownAPI ?? context.api(deliveringOutbox: false)
+        knownAPI = api
+        guard !hasDelivered else { return api }
+        hasDelivered = true
+        if let error = context.deliverOutbox(of: try context.login(), to: api),
+            case .transport(.notReached, _) = error
+        {
+            throw error
+        }
+        return api
+    }
+
+    /// Sends the whole outbox, however long it takes.
+    ///
+    /// - Returns: why the server did not accept everything, if it was reached.
+    func deliverOutbox() throws -> APIError? {
+        hasDelivered = true
+        let outbox = try context.outbox(of: try context.login())
+        let timeout = try context.timeoutMilliseconds()
+        let report = try OutboxDelivery(outbox, api: try api()).run(
+            timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
+        context.tell(report)
+        if let error = report.interruption, error.isNotReached { throw error }
+        return report.interruption
+    }
+
+    /// The replica, opened once; nil if nothing has been synced.
+    func replica() throws -> Replica? {
+        if let opened { return opened }
+        opened = try Replica.open(at: location)
+        return opened
+    }
+
+    // MARK: - Syncing
+
+    /// One sync.
+    func pull(
+        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil,
+        progress: ((SyncProgress) -> Void)? = nil
+    ) throws -> SyncReport {
+        // While one connection to the database is open, further ones are much cheaper.
+        _ = try? replica()
+        let client = SyncClient(api: try api(), location: location)
+        // The next request may come much later, and something may be queued meanwhile.
+        defer { hasDelivered = false }
+        let limits = SyncClient.Limits(
+            deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
+        return try client.sync(limits, progress: progress)
+    }
+
+    /// Updates the replica before it is read. If the server is not reached, it says so and the replica is used as it
+    /// is.
+    ///
+    /// - Throws: 69 if the server is not reached and nothing has been synced; 75 if not everything could be fetched.
+    func refresh(_ depth: Depth) throws -> State {
+        if context.isOffline { return .offline }
+        var report: SyncReport
+        do {
+            report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
+        } catch  where SyncedReplica.isNotReached(error) {
+            guard let time = try replica()?.lastSync() else { throw error }
+            let reason = SyncedReplica.reason(of: error)
+            context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
+            return .stale(reason: reason)
+        } catch SyncError.replica(.locked) where depth == .quickly {
+            // Another process is syncing; the replica is good enough.
+            return .current
+        }
+        tellTroubles(report)
+        if report.isComplete {
+            offerSurplus()
+            return .current
+        }
+        if depth == .quickly { return .partial }
+        while !report.isComplete {
+            if let interruption = report.interruption { throw incomplete(SyncedReplica.reason(of: interruption)) }
+            do { report = try pull() } catch  where SyncedReplica.isTransient(error) {
+                throw incomplete(SyncedReplica.reason(of: error))
+            }
+            tellTroubles(report)
+        }
+        offerSurplus()
+        return .current
+    }
+
+    /// Prints the problems that a sync has found.
+    func tellTroubles(_ report: SyncReport) {
+        for gone in report.gone {
+            tell(gone: gone.name, reason: gone.reason)
+        }
+        for damage in report.damaged {
+            let range = damage.range
+            let note: Phrase =
+                "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
+                + "sync asks for them again"
+            if told.insert(note.english).inserted { context.console.note(note) }
+        }
+        for diverged in report.diverged {
+            context.console.note(
+                "the server was restored from a backup, and '\(diverged.name)' continues differently; the former "
+                    + "messages are in '\(diverged.directory)'")
+        }
+    }
+
+    /// Says once why a conversation gets no new messages.
+    func tell(gone name: String, reason: String) {
+        let note = SyncedReplica.note(ofGone: name, reason: reason)
+        if told.insert(note.english).inserted { context.note(note) }
+    }
+
+    private static func note(ofGone name: String, reason: String) -> Phrase {
+        switch reason {
+        case "removed": "you were removed from '\(name)'; the messages that you have synced stay"
+        case "left": "you have left '\(name)'; the messages that you have synced stay"
+        case "deleted": "'\(name)' was deleted; the messages that you have synced stay"
+        default: "'\(name)' gets no new messages (\(reason)); the messages that you have synced stay"
+        }
+    }
+
+    func incomplete(_ reason: Phrase) -> CommandFailure {
+        CommandFailure(
+            .temporary, code: "incomplete",
+            "could not fetch everything new: \(reason); what arrived is kept. Try again, or use --offline")
+    }
+
+    /// The error if there is no replica.
+    func nothingThere(_ state: State) -> CommandFailure {
+        switch state {
+        case .stale(let reason):
+            CommandFailure(
+                .unavailable, code: "not_reached",
+                "\(reason); nothing has been synced "
+                    + "yet")
+        default:
+            CommandFailure(.unavailable, code: "nothing_synced", "nothing has been synced yet; leave out --offline")
+        }
+    }
+
+    /// Whether the server gave no answer.
+    static func isNotReached(_ error: any Error) -> Bool {
+        switch error {
+        case let error as APIError: error.isNotReached
+        case SyncError.api(let error): error.isNotReached
+        default: false
+        }
+    }
+
+    /// Whether a retry may succeed.
+    static func isTransient(_ error: any Error) -> Bool {
+        switch error {
+        case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): [429, 503].contains(refusal.status)
+        case SyncError.replica(.locked): true
+        default: isNotReached(error)
+        }
+    }
+
+    static func reason(of error: any Error) -> Phrase {
+        switch error {
+        case let error as APIError: error.reason
+        case SyncError.api(let error): error.reason
+        default: "\(error)"
+        }
+    }
+
+    // MARK: - Names
+
+    /// Checks a conversation that is not in the replica. A conversation with a user without messages exists and is
+    /// empty.
+    ///
+    /// - Throws: 67 if there is no such conversation.
+    func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
+        let key = NameRule.caseKey(name)
+        // 'general' and the user's own notes always exist, but a token may not allow them.
+        let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
+        if isAlwaysThere, context.tokenFile == nil || !state.isReached { return }
+        switch state {
+        case .current, .partial: _ = try api().messages(of: name, query: [("limit", "1")])
+        case .stale, .offline:
+            let users = try replica.users()?.users ?? []
+            guard !users.contains(where: { NameRule.caseKey("@" + $0.name) == key }) else { return }
+            throw CommandFailure(
+                .notFound, code: "no_such_conversation", "there is no conversation '\(name)' in the replica")
+        }
+    }
+}
+
+extension SyncedReplica {
+    /// After a complete sync, checks the messages that were set aside and offers the user's own ones for sending again.
+    /// Nothing is sent automatically: the user may have written it again already.
+    func offerSurplus() {
+        // This never fails the command; the next one tries again.
+        do { try lookThroughSurplus() } catch {
+            context.note(
+                "could not check the messages that were set aside: "
+                    + "\(error)")
+        }
+    }
+
+    private func lookThroughSurplus() throws {
+        let asides = try ReplicaSurplus.all(at: location).filter { !$0.isListed }
+        guard !asides.isEmpty, let replica = try replica() else { return }
+        let outbox = try context.outbox(of: try context.login())
+        for aside in asides {
+            guard let now = try replica.conversation(aside.conversation), !now.isGone else { continue }
+            var offered = 0
+            let count = try aside.list(against: replica, now, own: location.user) { lost in
+                offered = lost.count
+                try outbox.park(
+                    lost.map { SendRequest(conversation: now.name, text: $0.text, id: $0.id) }, code: "lost",
+                    reason: "the server lost it when it was restored from a backup", at: context.now)
+            }
+            guard count > 0 else { continue }
+            context.console.note(
+                .plural(
+                    count, "\(count) message of '\(now.name)' now exists only in '\(aside.directory)/messages.ndjson'",
+                    "\(count) messages of '\(now.name)' now exist only in '\(aside.directory)/messages.ndjson'"))
+            guard offered > 0 else { continue }
+            context.console.note(
+                .plural(
+                    offered,
+                    "\(offered) of them is yours: 'natter outbox retry' sends it again, 'natter outbox ls' shows it",
+                    "\(offered) of them are yours: 'natter outbox retry' sends them again, 'natter outbox ls' shows them"
+                ))
+        }
+    }
+}
