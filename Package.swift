@@ -138,9 +138,9 @@ let testTargets = [
     tests("NatterSearchTests", of: basics + ["NatterSQLite", "NatterSearch", "TestSupport"]),
     tests(
         "NatterArchiveTests",
-        of: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "TestSupport",
-            "SystemSupport",
+        of: [
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive",
+            "TestSupport", "SystemSupport",
         ]),
     tests(
         "NatterStoreTests",
