@@ -1,5 +1,5 @@
 // The readers of lines, which imports and `send --ndjson` stand on: each line once, in order, none longer than the limit.
-// with: Sources/NatterCommands/InputLines.swift Sources/NatterDaemon/LineReader.swift
+// with: Sources/NatterCommands/StandardInput.swift Sources/NatterDaemon/LineReader.swift
 import Glibc
 import NatterSystem
 
