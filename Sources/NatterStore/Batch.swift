@@ -32,9 +32,18 @@ struct Batch {
     /// The journal's key: two rows a commit, the first for tails that were moved up, the second for what was new.
     static func rowNumber(of commit: Commit, isMoved: Bool) -> UInt64 { commit.rawValue &* 2 &+ (isMoved ? 0 : 1) }
 
-    /// Bytes of entries so far.
-    var size: Int { bytes.count - 1 }
-    var isEmpty: Bool { size == 0 }
+    var isEmpty: Bool { bytes.count == 1 }
+    /// Bytes of the finished value; 0 for an empty batch, which is not written.
+    var sealedByteCount: Int { isEmpty ? 0 : bytes.count + 4 }
+
+    init() {}
+
+    /// Takes a finished value; nothing can be appended to it.
+    /// - Throws: `FormatViolation` if it is not whole.
+    init(sealed: UnsafeRawBufferPointer) throws {
+        try Batch.check(sealed)
+        bytes = Array(sealed.dropLast(4))
+    }
 
     mutating func append(conversation: Int64, _ record: Record, key: Key?) {
         LEB128.append(UInt64(bitPattern: conversation), to: &bytes)
@@ -69,12 +78,28 @@ struct Batch {
     static func decode(
         _ bytes: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void
     ) throws {
+        try visitEntries(try check(bytes), visit)
+    }
+
+    /// Visits what was appended, in order.
+    func entries(_ visit: (Entry) throws -> Void) throws {
+        try bytes.withUnsafeBytes { try Batch.visitEntries($0, visit) }
+    }
+
+    /// - Returns: the value without its checksum.
+    @discardableResult
+    private static func check(_ bytes: UnsafeRawBufferPointer) throws -> UnsafeRawBufferPointer {
         guard bytes.count >= 5 else { throw FormatViolation("a batch is cut short") }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)])
         let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
         guard Checksum.crc32c(body) == checksum else { throw FormatViolation("the checksum of a batch differs") }
+        guard body.first == version else { throw FormatViolation("a batch has an unknown version") }
+        return body
+    }
+
+    private static func visitEntries(_ body: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void) throws {
         var reader = ByteReader(body)
-        guard reader.byte() == version else { throw FormatViolation("a batch has an unknown version") }
+        _ = reader.byte()
         var time: Int64 = 0
         while !reader.isAtEnd {
             guard let entry = entry(&reader, &time) else { throw FormatViolation("a batch is cut short") }

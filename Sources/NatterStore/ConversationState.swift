@@ -15,7 +15,7 @@ final class ConversationState {
     /// Members of a group and whether they are admins, and since which commit.
     var members: [Int64: Membership] = [:]
 
-    struct Membership {
+    struct Membership: Sendable {
         var isAdmin: Bool
         var since: Commit
     }

@@ -12,12 +12,6 @@ struct KeyTables {
     private let periodLength: Int64
     private var periods: [Int64] = []
 
-    struct Found: Equatable {
-        let conversation: Int64
-        let seq: Seq
-        let content: UInt64
-    }
-
     init(connection: Connection, retentionDays: Int) throws {
         self.connection = connection
         periodLength = Int64(max(1, (retentionDays + 2) / 3)) * 86_400_000
@@ -37,14 +31,14 @@ struct KeyTables {
 
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
-    func find(account: Int64, hash: UInt64) throws(SQLiteError) -> Found? {
+    func find(_ key: RecentKey) throws(SQLiteError) -> FoundKey? {
         // The newest first: a repetition mostly follows soon.
         for period in periods.reversed() {
             let statement = try connection.statement(
                 "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
-            try statement.bind(account, hash)
+            try statement.bind(key.account, key.hash)
             if try statement.step() {
-                return Found(
+                return FoundKey(
                     conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))
             }
         }
@@ -52,7 +46,7 @@ struct KeyTables {
     }
 
     /// Inside a transaction.
-    mutating func insert(_ key: Batch.Key, conversation: Int64, seq: Seq, now: Timestamp) throws(SQLiteError) {
+    mutating func insert(_ moved: MovedKey, now: Timestamp) throws(SQLiteError) {
         let period = period(of: now)
         if !periods.contains(period) {
             try connection.execute(
@@ -66,7 +60,9 @@ struct KeyTables {
             periods.sort()
         }
         let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?)")
-        try statement.run(key.account, key.hash, conversation, seq.rawValue, key.content)
+        let found = moved.found
+        try statement.run(
+            moved.key.account, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
     }
 
     /// Drops tables whose last key is older than the retention: four periods back, so that the youngest of them has had

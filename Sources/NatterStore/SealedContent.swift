@@ -8,7 +8,7 @@ struct SealedContent: Sendable {
     /// How many are whose.
     private(set) var sent: [String: Int] = [:]
 
-    init() {}
+    init(serverTime: Timestamp? = nil, sent: [String: Int] = [:]) { (self.serverTime, self.sent) = (serverTime, sent) }
 
     init(_ records: Records) { add(records) }
 

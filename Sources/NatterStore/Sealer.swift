@@ -6,8 +6,8 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The thread that packs tails into log files, behind the acknowledgements' back: blocks are written and synced first, then
-/// recorded by the writer, then the journal is cut.
+/// The thread that packs tails into log files while nobody waits: it writes and syncs blocks, then the writer records them,
+/// then the journal is cut.
 final class Sealer: Sendable {
     /// A tail of this many bytes is worth a block.
     static let ripeBytes = Block.targetRawBytes
@@ -72,11 +72,15 @@ final class Sealer: Sendable {
     }
 
     func run(_ store: Store) {
+        let sealsTails = store.engine.sealsTails
         let writer = ArchiveWriter(
             directory: store.directory, store: store.id, epoch: store.state.withLock { $0.epoch }, disk: store.disk,
             clock: store.clock)
         while let work = next() {
             switch work {
+            case _ where !sealsTails:
+                if case .whole(_, let completion) = work { completion(nil) }
+                queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
                 _ = seal(conversations, whole: false, store, writer)
                 tidy(store, writer)
@@ -110,25 +114,22 @@ final class Sealer: Sendable {
             } catch {
                 failure = StoreError(error)
                 store.report("cannot seal conversation \(piece.identity.id): \(error)")
-                store.heed(error)
+                store.stopIfDiskFailed(error)
                 store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
             }
         }
         guard !written.isEmpty else { return failure }
         let finished = written
-        let recorded = store.perform { connection, _ in
+        let recorded = store.record { builder in
+            var decision = Decision()
             for (piece, blocks) in finished {
-                try blocks.record(on: connection)
-                try Store.recordSealed(blocks, SealedContent(piece.records), on: connection)
+                // Another store of a shared log may have been first.
+                let sealedSeq = store.state.withLock { $0.conversations[piece.identity.number]?.sealedSeq }
+                guard sealedSeq?.next == piece.records.firstSeq else { throw StoreError.busy }
+                decision.append(.tailSealed(Change.SealedTail(blocks, SealedContent(piece.records))))
+                decision.blocks.append(blocks)
             }
-            return { state in
-                for (piece, blocks) in finished {
-                    let conversation = state.conversations[piece.identity.number]
-                    conversation?.noteSealed(SealedContent(piece.records))
-                    conversation?.drop(upTo: blocks.lastSeq, hash: blocks.hashAfter, commit: blocks.lastCommit)
-                    conversation?.isBeingSealed = false
-                }
-            }
+            return decision
         }
         if let recorded {
             if recorded != .outcomeUnknown {
@@ -146,7 +147,7 @@ final class Sealer: Sendable {
     private func withdraw(_ blocks: WrittenBlocks, of piece: Piece, _ store: Store, _ writer: ArchiveWriter) {
         do throws(ArchiveError) { try writer.withdraw(blocks, of: piece.identity.id) } catch {
             store.report("cannot take back what was not recorded: \(error)")
-            store.heed(error)
+            store.stopIfDiskFailed(error)
         }
     }
 
@@ -183,7 +184,7 @@ final class Sealer: Sendable {
         }
     }
 
-    /// Cuts off the part of the journal that no tail needs, step by step.
+    /// Cuts off the part of the journal that no tail needs, in steps.
     private func trim(_ store: Store) -> StoreError? {
         while true {
             let floor = store.state.withLock { state in
@@ -192,24 +193,16 @@ final class Sealer: Sendable {
                 }
             }
             let reached = Monitor(floor)
-            let failure = store.perform { [core = store.core] connection, _ in
-                guard let core else { return { _ in } }
-                let step = try core.trim(below: floor, limit: 1_000)
-                let statement = try connection.statement("SELECT coalesce(sum(length(data)),0) FROM batch")
-                let bytes = try statement.step() ? statement.int(0) : 0
-                return { state in
-                    // On the writer's thread, like all that touches its keys.
-                    core.forget(step.moved)
-                    reached.signal { $0 = step.floor }
-                    state.journalBytes = bytes
-                }
+            let failure = store.upkeep { core in
+                let floor = try core.trim(below: floor, limit: 1_000)
+                reached.signal { $0 = floor }
             }
             if let failure { return failure }
             if reached.withLock({ $0 }) >= floor { return nil }
         }
     }
 
-    /// Where the journal has outgrown its bound, does something about the tails that pin it, as long as that helps.
+    /// If the journal has outgrown its bound, seals or moves the tails that pin it, as long as that helps.
     private func tidy(_ store: Store, _ writer: ArchiveWriter) {
         var size = store.state.withLock { $0.journalBytes }
         while size > journalBytes {
@@ -249,29 +242,21 @@ final class Sealer: Sendable {
 
     /// Writes small tails into the journal once more, at its end, so that its front can be cut off.
     private func moveUp(_ conversations: [Int64], _ store: Store) {
-        let failure = store.perform { [store] connection, commit in
-            var batch = Batch()
+        let failure = store.record { [store] _ in
             let tails = store.state.withLock { state in
                 conversations.compactMap { number in
                     state.conversations[number].map { (number: number, tail: $0.tail) }
                 }
             }
+            var decision = Decision()
             for (number, tail) in tails {
-                for index in 0..<tail.count { batch.append(conversation: number, tail[index], key: nil) }
-            }
-            let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
-            try statement.run(Batch.rowNumber(of: commit, isMoved: true), batch.sealed())
-            // The row goes with the tails; the number must not be given again.
-            let meta = try connection.statement("INSERT OR REPLACE INTO meta VALUES ('commit',?)")
-            try meta.run(commit.rawValue)
-            let size = batch.size
-            return { state in
-                state.commit = commit
-                state.journalBytes += size
-                for (number, tail) in tails {
-                    state.conversations[number]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
+                for index in 0..<tail.count {
+                    decision.movedTails.append(conversation: number, tail[index], key: nil)
                 }
             }
+            decision.append(
+                .tailsMoved(tails.map { Change.MovedTail(conversation: $0.number, lastSeq: $0.tail.lastSeq) }))
+            return decision
         }
         if let failure { store.report("cannot tidy the journal: \(failure)") }
     }

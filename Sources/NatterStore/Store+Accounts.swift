@@ -10,146 +10,99 @@ extension Store {
     /// How often what is known of visits is written down.
     static let presenceMilliseconds: Int64 = 60_000
 
+    /// - Parameters:
+    ///   - invite: a code that is used up by this; nil if none is needed.
+    ///   - session: the token of a first session, which begins with the account or not at all; nil for none.
     public func register(
-        _ name: UserName, password: PasswordHash, invite: Token?, session: Token?,
+        _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil,
         _ completion: @escaping Completion<AccountID>
     ) {
-        register(name, password: password, invite: invite, session: session, seen: clock.now(), completion)
-    }
-
-    /// - Parameter seen: nil where somebody else makes the account.
-    func register(
-        _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil, seen: Timestamp?,
-        _ completion: @escaping Completion<AccountID>
-    ) {
-        let now = clock.now()
-        let key = name.caseKey
         let made = Box<AccountID>()
-        perform { connection, _ in
-            let known = try connection.statement("SELECT 1 FROM account WHERE name_key=?")
-            try known.bind(key)
-            if try known.step() { throw StoreError.nameTaken(name.text) }
+        change { state, builder throws(StoreError) in
+            var decision = Decision()
             if let invite {
-                // Used up in the same transaction, so a code makes one account whoever comes at once.
-                let use = try connection.statement("DELETE FROM invite WHERE digest=? AND expires>?")
-                try use.run(invite.digest.bytes, now.milliseconds)
-                guard connection.changedRows == 1 else { throw StoreError.badInvite }
+                // Used up in the same batch, so a code makes one account however many ask at once.
+                guard let expires = state.invites[invite.digest], expires > builder.now else { throw .badInvite }
+                decision.append(.inviteUsed(invite.digest))
             }
-            let statement = try connection.statement(
-                "INSERT INTO account (name,name_key,password,created,last_seen) VALUES (?,?,?,?,?)")
-            try statement.run(name.text, key, password.text, now.milliseconds, seen?.milliseconds)
-            let id = AccountID(rawValue: connection.lastInsertedRow)
-            made.value = id
-            let token = try session.map { try Store.insertSession($0, of: id, from: now, expires: nil, on: connection) }
-            return { state in
-                state.accounts[id] = AccountState(
-                    id: id, name: name, passwordHash: password.text, isAdmin: false, isDisabled: false, created: now,
-                    lastSeen: seen, lastAddress: nil)
-                state.accountKeys[key] = id
-                if let session, let token { state.tokens[session.digest] = token }
-            }
+            let account = try builder.newAccount(name, password, seen: builder.now, state)
+            made.value = account.id
+            decision.append(.accountAdded(account))
+            if let session { decision.append(builder.newSession(session, of: account.id, expires: nil)) }
+            return decision
         } _: { error in
             completion(Store.result(error, made.value))
         }
     }
 
+    /// Whether the name is free; throws `badName` for one that nobody can have.
     public func isNameFree(_ name: String) throws(StoreError) -> Bool {
         do throws(NameError) { _ = try UserName(name) } catch { throw .badName(name, error) }
         return state.withLock { $0.account(named: name) == nil }
     }
 
+    /// What a password is checked against; nil for an unknown name or a disabled account.
     public func credentials(of name: String) -> Credentials? {
-        state.withLock { state in
+        catchUp()
+        return state.withLock { state in
             guard let account = state.account(named: name), !account.isDisabled else { return nil }
             return Credentials(
                 account: account.id, name: account.name, password: PasswordHash(stored: account.passwordHash))
         }
     }
 
+    /// - Parameter verified: the hash that the password was checked against; the session is refused if it is another by now.
     public func addSession(
-        of account: AccountID, verified: PasswordHash?, expires: Timestamp?, _ completion: @escaping Completion<Token>
+        of account: AccountID, verified: PasswordHash? = nil, expires: Timestamp?,
+        _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
-        let now = clock.now()
-        perform { connection, _ in
-            // A login takes a while, and the account may have been disabled or got another password meanwhile. Asked of the
-            // table, where earlier changes of the same batch are.
-            let current = try connection.statement("SELECT disabled,password FROM account WHERE number=?")
-            try current.bind(account.rawValue)
-            guard try current.step(), !current.bool(0), verified.map({ $0.text == current.text(1) }) ?? true else {
-                throw StoreError.unauthorized
-            }
-            let session = try Store.insertSession(token, of: account, from: now, expires: expires, on: connection)
-            return { $0.tokens[token.digest] = session }
+        change { state, builder throws(StoreError) in
+            // A login takes a while, and the account may have been disabled or got another password meanwhile.
+            guard let current = state.accounts[account], !current.isDisabled,
+                verified.map({ $0.text == current.passwordHash }) ?? true
+            else { throw .unauthorized }
+            return Decision(builder.newSession(token, of: account, expires: expires))
         } _: { error in
             completion(Store.result(error, token))
         }
     }
 
-    private static func insertSession(
-        _ token: Token, of account: AccountID, from now: Timestamp, expires: Timestamp?, on connection: Connection
-    ) throws -> TokenState {
-        let statement = try connection.statement(
-            "INSERT INTO token (digest,account,scope,created,expires) VALUES (?,?,?,?,?)")
-        try statement.run(
-            token.digest.bytes, account.rawValue, Scope.all.description, now.milliseconds, expires?.milliseconds)
-        return TokenState(
-            number: connection.lastInsertedRow, account: account, scope: .all, label: nil, created: now,
-            expires: expires)
-    }
-
     public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {
-        let account = state.withLock { $0.tokens[token]?.account }
-        perform { connection, _ in
-            let statement = try connection.statement("DELETE FROM token WHERE digest=?")
-            try statement.run(token.bytes)
-            return { $0.tokens[token] = nil }
-        } _: { [self] error in
-            wake(account)
+        change { _, _ throws(StoreError) in
+            Decision(.tokensRemoved([token]))
+        } _: { error in
             completion(Store.result(error, ()))
         }
     }
 
+    /// Ends every session of an account; tokens of robots stay.
     public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
-        perform { connection, _ in
-            let statement = try connection.statement("DELETE FROM token WHERE account=? AND label IS NULL")
-            try statement.run(account.rawValue)
-            return { state in state.tokens = state.tokens.filter { $0.value.account != account || $0.value.isRobot } }
-        } _: { [self] error in
-            wake(account)
+        change { _, _ throws(StoreError) in
+            Decision(.sessionsEnded(account, keeping: nil, robots: false))
+        } _: { error in
             completion(Store.result(error, ()))
         }
     }
 
-    /// Has those who wait look again whether they still may.
-    func wake(_ account: AccountID?) {
-        guard let account else { return }
-        announce(News(commit: state.withLock { $0.commit }, isForAll: false, accounts: [account]))
-    }
-
+    /// Sets a password and ends all sessions but one.
     public func setPassword(
         _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
         _ completion: @escaping Completion<Void>
     ) {
-        perform { connection, _ in
-            let update = try connection.statement("UPDATE account SET password=? WHERE number=?")
-            try update.run(password.text, account.rawValue)
-            let delete = try connection.statement(
-                "DELETE FROM token WHERE account=? AND label IS NULL AND digest IS NOT ?")
-            try delete.run(account.rawValue, session?.bytes)
-            return { state in
-                state.accounts[account]?.passwordHash = password.text
-                state.tokens = state.tokens.filter {
-                    $0.value.account != account || $0.value.isRobot || $0.key == session
-                }
-            }
-        } _: { [self] error in
-            wake(account)
+        change { _, _ throws(StoreError) in
+            Decision(
+                .accountChanged(account, isDisabled: nil, isAdmin: nil, password: password.text),
+                .sessionsEnded(account, keeping: session, robots: false))
+        } _: { error in
             completion(Store.result(error, ()))
         }
     }
 
+    /// The account that a token stands for; nil if the token is unknown or has expired, or the account is disabled. Counts as a
+    /// visit. Each request begins with this, so what a reader was told elsewhere is visible from here on.
     public func principal(of token: Token, address: String) -> Principal? {
+        catchUp()
         let digest = token.digest
         let now = clock.now()
         var hasExpired = false
@@ -179,17 +132,16 @@ extension Store {
         }
     }
 
-    /// Takes expired tokens off the disk, so that they stay expired wherever the clock is set to, and whenever it starts.
+    /// Deletes expired tokens durably, so that they stay expired if the clock is set back or the server starts again.
     private func forgetExpired(_ tokens: [Digest]) {
-        perform { connection, _ in
-            let statement = try connection.statement("DELETE FROM token WHERE digest=?")
-            for token in tokens { try statement.run(token.bytes) }
-            return { _ in }
+        record { _ in
+            Decision(.tokensRemoved(tokens))
         } _: { [self] failure in
             if let failure, failure != .outcomeUnknown { report("cannot forget an expired token: \(failure)") }
         }
     }
 
+    /// Says that a request of an account has begun (+1) or ended (-1) to wait: its user is online meanwhile.
     public func noteWaiting(_ account: AccountID, _ change: Int) {
         let now = clock.now()
         state.withLock { state in
@@ -220,7 +172,7 @@ extension Store {
             more: found.count > page.count, next: page.last?.name.text ?? query.after)
     }
 
-    /// Writes down who was seen when, and forgets what has expired; called once a minute and at the end.
+    /// Records when users were last seen, and forgets expired tokens. Called once a minute and at the end.
     public func savePresence() {
         let now = clock.now()
         let expired = state.withLock { state in
@@ -230,33 +182,50 @@ extension Store {
         }
         if !expired.isEmpty { forgetExpired(expired) }
         let (seen, used) = state.withLock { state in
-            var seen: [(AccountID, Timestamp, String?)] = []
+            var seen: [Change.Visit] = []
             for (id, account) in state.accounts where account.isPresenceDirty {
-                seen.append((id, account.lastSeen ?? .zero, account.lastAddress))
+                seen.append(
+                    Change.Visit(
+                        number: id.rawValue, time: account.lastSeen ?? .zero, address: account.lastAddress))
                 state.accounts[id]?.isPresenceDirty = false
             }
-            var used: [(Int64, Timestamp, String?)] = []
+            var used: [Change.Visit] = []
             for (digest, token) in state.tokens where token.isUseDirty {
-                used.append((token.number, token.lastUsed ?? .zero, token.lastAddress))
+                used.append(
+                    Change.Visit(number: token.number, time: token.lastUsed ?? .zero, address: token.lastAddress))
                 state.tokens[digest]?.isUseDirty = false
             }
             return (seen, used)
         }
         guard !seen.isEmpty || !used.isEmpty else { return }
-        let failure = perform { connection, _ in
-            let account = try connection.statement("UPDATE account SET last_seen=?, last_address=? WHERE number=?")
-            for (id, time, address) in seen { try account.run(time.milliseconds, address, id.rawValue) }
-            let token = try connection.statement("UPDATE token SET last_used=?, last_address=? WHERE number=?")
-            for (number, time, address) in used { try token.run(time.milliseconds, address, number) }
-            return { _ in }
-        }
-        if let failure, failure != .outcomeUnknown { report("cannot write down who was seen: \(failure)") }
+        let failure = record { _ in Decision(.visitsNoted(accounts: seen, tokens: used)) }
+        if let failure, failure != .outcomeUnknown { report("cannot record when users were last seen: \(failure)") }
     }
 
     private static func result<Value>(_ error: StoreError?, _ value: Value?) -> Result<Value, StoreError> {
         if let error { return .failure(error) }
         guard let value else { return .failure(.failed("the store gave no answer")) }
         return .success(value)
+    }
+}
+
+extension BatchBuilder {
+    /// A new account under a free name.
+    ///
+    /// - Parameter seen: nil if somebody else makes the account.
+    func newAccount(
+        _ name: UserName, _ password: PasswordHash, isAdmin: Bool = false, seen: Timestamp?, _ state: StoreState
+    ) throws(StoreError) -> Change.NewAccount {
+        guard state.accountKeys[name.caseKey] == nil else { throw .nameTaken(name.text) }
+        return Change.NewAccount(
+            id: newAccountNumber(), name: name, password: password.text, isAdmin: isAdmin, created: now, lastSeen: seen)
+    }
+
+    fileprivate func newSession(_ token: Token, of account: AccountID, expires: Timestamp?) -> Change {
+        .tokenAdded(
+            token.digest,
+            TokenState(
+                number: newTokenNumber(), account: account, scope: .all, label: nil, created: now, expires: expires))
     }
 }
 
@@ -268,7 +237,7 @@ extension AccountState {
     }
 }
 
-/// Carries one value out of a change's body to its completion, which the writer's thread runs one after the other.
+/// Carries one value out of a decision to its completion, which the writer's thread runs one after the other.
 final class Box<Value: Sendable>: Sendable {
     private let content = Monitor<Value?>(nil)
 

@@ -16,7 +16,7 @@ public struct AccountView: Sendable, Equatable {
     public let isOnline: Bool
 }
 
-/// What an admin or an operator did to whom, or to what.
+/// An action of an admin or an operator, and the account or thing that it was about.
 public struct AuditEntry: Sendable, Equatable {
     public let time: Timestamp
     public let actor: String
@@ -54,68 +54,56 @@ extension Store {
             isOnline: !account.isDisabled && account.isOnline(at: now))
     }
 
-    /// Makes an account for somebody else.
+    /// Makes an account for somebody else: all of it in one batch, so that an admin's is never there as another's.
     public func addAccount(
         _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String,
         _ completion: @escaping Completion<AccountView>
     ) {
-        register(name, password: password, seen: nil) { [self] result in
-            switch result {
-            case .failure(let error): completion(.failure(error))
-            case .success:
-                change(
-                    name.text, AccountChange(isAdmin: isAdmin ? true : nil), by: actor, action: "user_added", completion
-                )
-            }
+        let made = Box<AccountID>()
+        change { state, builder throws(StoreError) in
+            let account = try builder.newAccount(name, password, isAdmin: isAdmin, seen: nil, state)
+            made.value = account.id
+            return Decision(.accountAdded(account), builder.audited(actor, "user_added", name.text))
+        } _: { [self] error in
+            completion(viewResult(error, made.value, name.text))
         }
     }
 
-    /// Changes an account. Disabling it, or giving it another password, ends all its sessions at once; enabling it does
-    /// not bring them back.
+    /// Changes an account. Disabling it, or giving it another password, ends all its sessions at once. Enabling it does not
+    /// bring them back.
     public func change(
         _ name: String, _ change: AccountChange, by actor: String, action: String? = nil,
         _ completion: @escaping Completion<AccountView>
     ) {
-        guard let id = state.withLock({ $0.account(named: name)?.id }) else {
-            return completion(.failure(.noSuchUser(name)))
-        }
-        let now = clock.now()
-        let endsSessions = change.isDisabled == true || change.password != nil
-        performDeciding { [self] connection, _, _ in
-            let account = state.withLock { $0.accounts[id] }
-            guard let account else { throw StoreError.noSuchUser(name) }
-            // Only what is asked for: another change in the same batch may not be in memory yet.
-            let update = try connection.statement(
-                """
-                UPDATE account SET disabled=coalesce(?,disabled), admin=coalesce(?,admin), password=coalesce(?,password)
-                WHERE number=?
-                """)
-            try update.run(change.isDisabled, change.isAdmin, change.password?.text, id.rawValue)
-            if endsSessions {
-                // A disabled account's robots end too; a new password ends only what was begun with the old one.
-                let which = change.isDisabled == true ? "" : " AND label IS NULL"
-                let delete = try connection.statement("DELETE FROM token WHERE account=?" + which)
-                try delete.run(id.rawValue)
+        let found = Box<AccountID>()
+        self.change { state, builder throws(StoreError) in
+            guard let account = state.account(named: name) else { throw .noSuchUser(name) }
+            found.value = account.id
+            var decision = Decision(
+                .accountChanged(
+                    account.id, isDisabled: change.isDisabled, isAdmin: change.isAdmin, password: change.password?.text)
+            )
+            if change.isDisabled == true || change.password != nil {
+                // A disabled account's robots end too; a new password ends only sessions that the old one began.
+                decision.append(.sessionsEnded(account.id, keeping: nil, robots: change.isDisabled == true))
             }
             for word in action.map({ [$0] }) ?? Store.actions(change) {
-                try Store.insertAudit(now, actor, word, account.name.text, connection)
+                decision.append(builder.audited(actor, word, account.name.text))
             }
-            return { state in
-                if let isDisabled = change.isDisabled { state.accounts[id]?.isDisabled = isDisabled }
-                if let isAdmin = change.isAdmin { state.accounts[id]?.isAdmin = isAdmin }
-                if let password = change.password { state.accounts[id]?.passwordHash = password.text }
-                guard endsSessions else { return }
-                state.tokens = state.tokens.filter {
-                    $0.value.account != id || ($0.value.isRobot && change.isDisabled != true)
-                }
-            }
+            return decision
         } _: { [self] error in
-            if let error { return completion(.failure(error)) }
-            if endsSessions { wake(id) }
-            let found = state.withLock { $0.accounts[id] }
-            guard let found else { return completion(.failure(.noSuchUser(name))) }
-            completion(.success(view(of: found, clock.now())))
+            completion(viewResult(error, found.value, name))
         }
+    }
+
+    private func viewResult(
+        _ error: StoreError?, _ account: AccountID?, _ name: String
+    ) -> Result<AccountView, StoreError> {
+        if let error { return .failure(error) }
+        guard let found = state.withLock({ state in account.flatMap { state.accounts[$0] } }) else {
+            return .failure(.noSuchUser(name))
+        }
+        return .success(view(of: found, clock.now()))
     }
 
     private static func actions(_ change: AccountChange) -> [String] {
@@ -126,22 +114,11 @@ extension Store {
         return actions
     }
 
-    /// Writes down that somebody did something which changes no account. That it can't be written down is reported, and
-    /// is no reason to keep an operator from a store that is in need of care.
+    /// Records an action that changes no account. A failure is reported and otherwise ignored: it is no reason to keep an
+    /// operator from a store that needs care.
     public func recordAudit(by actor: String, _ action: String, _ subject: String) {
-        let now = clock.now()
-        let failure = perform { connection, _ in
-            try Store.insertAudit(now, actor, action, subject, connection)
-            return { _ in }
-        }
-        if let failure { report("cannot write down '\(action)' by \(actor): \(failure)") }
-    }
-
-    private static func insertAudit(
-        _ time: Timestamp, _ actor: String, _ action: String, _ subject: String, _ connection: Connection
-    ) throws(SQLiteError) {
-        let audit = try connection.statement("INSERT INTO audit (time,actor,action,subject) VALUES (?,?,?,?)")
-        try audit.run(time.milliseconds, actor, action, subject)
+        let failure = record { Decision($0.audited(actor, action, subject)) }
+        if let failure { report("cannot record '\(action)' by \(actor): \(failure)") }
     }
 
     /// What admins and operators did, newest first.
@@ -170,13 +147,9 @@ extension Store {
     /// Makes a code that lets one person register. It is shown once; the store keeps a hash.
     public func addInvite(by maker: String, expires: Timestamp, _ completion: @escaping Completion<Token>) {
         let code = Token.random()
-        let digest = code.digest
-        let now = clock.now()
-        perform { connection, _ in
-            let statement = try connection.statement("INSERT INTO invite VALUES (?,?,?,?)")
-            try statement.run(digest.bytes, maker, now.milliseconds, expires.milliseconds)
-            try Store.insertAudit(now, maker, "invite_made", "", connection)
-            return { _ in }
+        record { builder in
+            let invite = Change.Invite(maker: maker, created: builder.now, expires: expires)
+            return Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(code))
         }

@@ -4,17 +4,17 @@ internal import NatterModel
 internal import NatterSystem
 
 extension Store {
-    /// Who is in somebody's contacts, by name.
+    /// A user's contacts, by name.
     public func contacts(of principal: Principal) -> [UserView] {
         peers { $0.accounts[principal.account]?.contacts }
     }
 
-    /// Whose personal messages somebody does not take, by name.
+    /// The users whose personal messages this one does not take, by name.
     public func blocked(by principal: Principal) -> [UserView] {
         peers { $0.accounts[principal.account]?.blocked }
     }
 
-    /// Whether a user is there; nil where nobody has this name.
+    /// Whether a user is online; nil if nobody has this name.
     public func isOnline(_ user: String) -> Bool? {
         let now = clock.now()
         return state.withLock { $0.account(named: user)?.isOnline(at: now) }
@@ -29,50 +29,28 @@ extension Store {
         }
     }
 
-    /// Adds a contact, or takes it away. Done already is done.
+    /// Adds or removes a contact. It is no error if that is so already.
     public func setContact(
         _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, principal, completion) { connection, own, peer in
-            let statement = try connection.statement(
-                isContact
-                    ? "INSERT OR IGNORE INTO contact VALUES (?,?)" : "DELETE FROM contact WHERE account=? AND peer=?")
-            try statement.run(own.rawValue, peer.rawValue)
-            return { state in
-                if isContact {
-                    state.accounts[own]?.contacts.insert(peer)
-                } else {
-                    state.accounts[own]?.contacts.remove(peer)
-                }
-            }
+        changePeer(user, completion) { peer throws(StoreError) in
+            .contactSet(principal.account, peer: peer, isContact: isContact)
         }
     }
 
-    /// Refuses somebody's personal messages, or takes them again.
+    /// Refuses a user's personal messages, or takes them again.
     public func setBlocked(
         _ user: String, _ isBlocked: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, principal, completion) { connection, own, peer in
-            if isBlocked, own == peer { throw StoreError.forbidden("you cannot block yourself") }
-            let statement = try connection.statement(
-                isBlocked
-                    ? "INSERT OR IGNORE INTO block_list VALUES (?,?)"
-                    : "DELETE FROM block_list WHERE account=? AND peer=?")
-            try statement.run(own.rawValue, peer.rawValue)
-            return { state in
-                if isBlocked {
-                    state.accounts[own]?.blocked.insert(peer)
-                } else {
-                    state.accounts[own]?.blocked.remove(peer)
-                }
-            }
+        changePeer(user, completion) { peer throws(StoreError) in
+            if isBlocked, principal.account == peer { throw .forbidden("you cannot block yourself") }
+            return .blockSet(principal.account, peer: peer, isBlocked: isBlocked)
         }
     }
 
     private func changePeer(
-        _ user: String, _ principal: Principal, _ completion: @escaping Completion<UserView>,
-        _ body:
-            @escaping @Sendable (Connection, AccountID, AccountID) throws -> @Sendable (inout StoreState) -> Void
+        _ user: String, _ completion: @escaping Completion<UserView>,
+        _ decide: @escaping @Sendable (AccountID) throws(StoreError) -> Change
     ) {
         let now = clock.now()
         let found = state.withLock { state in
@@ -81,8 +59,8 @@ extension Store {
             }
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
-        performDeciding { connection, _, _ in
-            try body(connection, principal.account, peer)
+        change { _, _ throws(StoreError) in
+            Decision(try decide(peer))
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(view))
         }

@@ -1,15 +1,15 @@
 internal import NatterArchive
-internal import NatterSQLite
+internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 
-/// Someone in a group.
+/// A member of a group.
 public struct MemberView: Sendable, Equatable {
     public let user: UserView
     public let isAdmin: Bool
 }
 
-/// A change to a group as its members are told of it: the text of an event.
+/// A change to a group, as an event in its history.
 enum GroupEvent {
     case created
     case renamed(from: String, to: String)
@@ -42,32 +42,28 @@ enum GroupEvent {
 }
 
 extension Store {
-    /// Makes a group; who makes it is its first admin.
+    /// Creates a group. Its creator is the first member and admin.
     public func createGroup(
         _ name: String, isOpen: Bool, by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
         do throws(NameError) { try NameRule.check(name) } catch { return completion(.failure(.badName(name, error))) }
-        changeGroup(principal, completion) { [self] connection, commit, numbering in
-            guard state.withLock({ $0.groups[NameRule.caseKey(name)] == nil }) else { throw StoreError.nameTaken(name) }
-            let group = try insertConversation(
-                kind: .group, name: name, users: [], accounts: nil, isOpen: isOpen, on: connection)
-            let membership = ConversationState.Membership(isAdmin: true, since: commit)
-            try Store.put(membership, of: principal.account, in: group, connection)
-            numbering.appendEvent(GroupEvent.created.text, in: group, by: principal.name)
-            numbering.touch(principal.account)
-            // Not shared yet with any other thread.
-            nonisolated(unsafe) let made = group
-            return (
-                name,
-                { state in
-                    made.members[principal.account.rawValue] = membership
-                    state.add(made)
-                }
-            )
+        changeGroup(principal, completion) { state, builder throws(StoreError) in
+            guard state.groups[NameRule.caseKey(name)] == nil else { throw .nameTaken(name) }
+            var random = SecureRandom()
+            let group = Change.NewConversation(
+                number: builder.newConversationNumber(), id: ConversationID(using: &random), kind: .group, name: name,
+                isOpen: isOpen)
+            var decision = Decision(
+                .conversationAdded(group),
+                .memberPut(
+                    principal.account, in: group.number,
+                    ConversationState.Membership(isAdmin: true, since: builder.commit)))
+            decision.append(.created, in: group.number, by: principal.name)
+            return (name, decision)
         }
     }
 
-    /// Gives a group another name, or opens or closes it.
+    /// Renames a group, or opens or closes it.
     public func changeGroup(
         _ name: String, newName: String?, isOpen: Bool?, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>
@@ -77,151 +73,99 @@ extension Store {
                 return completion(.failure(.badName(newName, error)))
             }
         }
-        changeGroup(principal, completion) { [self] connection, commit, numbering in
-            let (number, oldName, wasOpen, members) = try state.withLock { state in
-                let group = try state.group(name, .administer, for: principal)
-                let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
-                if let newName, let taken, taken != group.identity.number { throw StoreError.nameTaken(newName) }
-                if let newName, newName != group.name {
-                    numbering.appendEvent(
-                        GroupEvent.renamed(from: group.name, to: newName).text, in: group, by: principal.name)
-                }
-                if let isOpen, isOpen != group.isOpen {
-                    numbering.appendEvent((isOpen ? GroupEvent.opened : .closed).text, in: group, by: principal.name)
-                }
-                return (group.identity.number, group.name, group.isOpen, Array(group.members.keys))
+        changeGroup(principal, completion) { state, _ throws(StoreError) in
+            let group = try state.group(name, .administer, for: principal)
+            let number = group.identity.number
+            let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
+            if let newName, let taken, taken != number { throw .nameTaken(newName) }
+            let name = newName ?? group.name
+            var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
+            if name != group.name {
+                decision.append(.renamed(from: group.name, to: name), in: number, by: principal.name)
             }
-            let name = newName ?? oldName
-            let update = try connection.statement(
-                "UPDATE conversation SET name=?, name_key=?, is_open=? WHERE number=?")
-            try update.run(name, NameRule.caseKey(name), isOpen ?? wasOpen, number)
-            for member in members {
-                try Store.recordChange(
-                    .conversation, of: number, for: AccountID(rawValue: member), commit, on: connection)
-                numbering.touch(AccountID(rawValue: member))
+            if let isOpen, isOpen != group.isOpen {
+                decision.append(isOpen ? .opened : .closed, in: number, by: principal.name)
             }
-            return (
-                name,
-                { state in
-                    state.groups[NameRule.caseKey(oldName)] = nil
-                    state.groups[NameRule.caseKey(name)] = number
-                    state.conversations[number]?.name = name
-                    state.conversations[number]?.isOpen = isOpen ?? wasOpen
-                    for member in members { state.accounts[AccountID(rawValue: member)]?.lastChange = commit }
-                }
-            )
+            for member in group.members.keys {
+                decision.append(.noted(AccountID(rawValue: member), conversation: number, .conversation, data: nil))
+            }
+            return (name, decision)
         }
     }
 
-    /// Takes a group away from all its members; its name is free again.
+    /// Takes a group away from all its members. Its name is free again.
     public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
-        performDeciding { [self] connection, commit, numbering in
-            let (number, groupName, members) = try state.withLock { state in
-                let group = try state.group(name, .administer, for: principal)
-                numbering.appendEvent(GroupEvent.deleted.text, in: group, by: principal.name)
-                return (group.identity.number, group.name, Array(group.members.keys))
+        change { state, _ throws(StoreError) in
+            let group = try state.group(name, .administer, for: principal)
+            var decision = Decision(.groupDeleted(group.identity.number))
+            decision.append(.deleted, in: group.identity.number, by: principal.name)
+            for member in group.members.keys {
+                decision.append(.gone("deleted", from: group, for: AccountID(rawValue: member)))
             }
-            let update = try connection.statement("UPDATE conversation SET is_deleted=1 WHERE number=?")
-            try update.run(number)
-            let delete = try connection.statement("DELETE FROM membership WHERE conversation=?")
-            try delete.run(number)
-            for member in members {
-                let account = AccountID(rawValue: member)
-                try Store.recordGone("deleted", from: groupName, of: number, for: account, commit, on: connection)
-                numbering.touch(account)
-            }
-            return { state in
-                state.groups[NameRule.caseKey(groupName)] = nil
-                state.conversations[number]?.isDeleted = true
-                state.conversations[number]?.members = [:]
-                for member in members {
-                    state.accounts[AccountID(rawValue: member)]?.conversations.remove(number)
-                    state.accounts[AccountID(rawValue: member)]?.lastChange = commit
-                }
-            }
+            return decision
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(()))
         }
     }
 
-    /// Puts somebody into a group, or makes them an admin or not. Oneself may join an open group.
+    /// Adds a member to a group, or makes one an admin or not. Users may join an open group themselves.
     ///
     /// - Parameters:
     ///   - isAdmin: nil leaves it as it is.
-    ///   - mayAdd: whether somebody who is not in it yet is added; else that is `.notInGroup`.
+    ///   - mayAdd: whether a user who is not in the group yet is added; else that is `.notInGroup`.
     public func putMember(
         _ user: String, in name: String, isAdmin: Bool?, mayAdd: Bool, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>
     ) {
-        changeGroup(principal, completion) { [self] connection, commit, numbering in
-            let (number, account, membership, groupName) = try state.withLock { state in
-                let group = try state.groupToJoin(name, user, isAdmin, principal)
-                guard let account = state.account(named: user), !account.isDisabled else {
-                    throw StoreError.noSuchUser(user)
-                }
-                let old = group.members[account.id.rawValue]
-                if old == nil, !mayAdd { throw StoreError.notInGroup(account.name.text, group: group.name) }
-                let new = ConversationState.Membership(
-                    isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? commit)
-                if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
-                if old == nil {
-                    let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
-                    numbering.appendEvent(event.text, in: group, by: principal.name)
-                }
-                if new.isAdmin != (old?.isAdmin ?? false) {
-                    let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)
-                    numbering.appendEvent(event.text, in: group, by: principal.name)
-                }
-                return (group.identity.number, account.id, new, group.name)
+        changeGroup(principal, completion) { state, builder throws(StoreError) in
+            let group = try state.groupToJoin(name, user, isAdmin, principal)
+            guard let account = state.account(named: user), !account.isDisabled else { throw .noSuchUser(user) }
+            let number = group.identity.number
+            let old = group.members[account.id.rawValue]
+            if old == nil, !mayAdd { throw .notInGroup(account.name.text, group: group.name) }
+            let new = ConversationState.Membership(
+                isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
+            if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
+            var decision = Decision(
+                .memberPut(account.id, in: number, new),
+                .noted(account.id, conversation: number, .conversation, data: nil))
+            if old == nil {
+                let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
+                decision.append(event, in: number, by: principal.name)
             }
-            let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
-            try insert.run(number, account.rawValue, membership.isAdmin, membership.since.rawValue)
-            try Store.recordChange(.conversation, of: number, for: account, commit, on: connection)
-            numbering.touch(account)
-            return (
-                groupName,
-                { state in
-                    state.conversations[number]?.members[account.rawValue] = membership
-                    state.accounts[account]?.conversations.insert(number)
-                    state.accounts[account]?.lastChange = commit
-                }
-            )
+            if new.isAdmin != (old?.isAdmin ?? false) {
+                let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)
+                decision.append(event, in: number, by: principal.name)
+            }
+            return (group.name, decision)
         }
     }
 
-    /// Takes somebody out of a group: an admin others, everyone themselves.
+    /// Removes a member from a group. An admin may remove others, every member themselves.
     public func removeMember(
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
-        performDeciding { [self] connection, commit, numbering in
-            let (number, groupName, account, reason) = try state.withLock { state in
-                let group = try state.groupToSee(name, principal)
-                guard let account = state.account(named: user) else { throw StoreError.noSuchUser(user) }
-                let isSelf = account.id == principal.account
-                if !isSelf { _ = try state.group(name, .administer, for: principal) }
-                guard let membership = group.members[account.id.rawValue] else {
-                    throw StoreError.notInGroup(account.name.text, group: group.name)
-                }
-                if membership.isAdmin { try group.checkOtherAdmin(than: account.id) }
-                numbering.appendEvent(
-                    (isSelf ? GroupEvent.left : .removed(account.name.text)).text, in: group, by: principal.name)
-                return (group.identity.number, group.name, account.id, isSelf ? "left" : "removed")
+        change { state, _ throws(StoreError) in
+            let group = try state.groupToSee(name, principal)
+            guard let account = state.account(named: user) else { throw .noSuchUser(user) }
+            let isSelf = account.id == principal.account
+            if !isSelf { _ = try state.group(name, .administer, for: principal) }
+            guard let membership = group.members[account.id.rawValue] else {
+                throw .notInGroup(account.name.text, group: group.name)
             }
-            let delete = try connection.statement("DELETE FROM membership WHERE conversation=? AND account=?")
-            try delete.run(number, account.rawValue)
-            try Store.recordGone(reason, from: groupName, of: number, for: account, commit, on: connection)
-            numbering.touch(account)
-            return { state in
-                state.conversations[number]?.members[account.rawValue] = nil
-                state.accounts[account]?.conversations.remove(number)
-                state.accounts[account]?.lastChange = commit
-            }
+            if membership.isAdmin { try group.checkOtherAdmin(than: account.id) }
+            var decision = Decision(
+                .memberRemoved(account.id, from: group.identity.number),
+                .gone(isSelf ? "left" : "removed", from: group, for: account.id))
+            decision.append(
+                isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal.name)
+            return decision
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(()))
         }
     }
 
-    /// Who is in a group, by name.
+    /// The members of a group, by name.
     public func members(of name: String, for principal: Principal) throws(StoreError) -> [MemberView] {
         let now = clock.now()
         return try state.withLock { state throws(StoreError) in
@@ -238,19 +182,17 @@ extension Store {
 
     // MARK: Helpers
 
-    /// Has a change made and answers with the conversation as it is then.
+    /// Makes a change and answers with the conversation as it is then.
     private func changeGroup(
         _ principal: Principal, _ completion: @escaping Completion<ConversationView>,
-        _ body:
-            @escaping @Sendable (Connection, Commit, Numbering) throws -> (
-                name: String, change: @Sendable (inout StoreState) -> Void
-            )
+        _ decide:
+            @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (name: String, decision: Decision)
     ) {
         let name = Box<String>()
-        performDeciding { connection, commit, numbering in
-            let made = try body(connection, commit, numbering)
-            name.value = made.name
-            return made.change
+        change { state, builder throws(StoreError) in
+            let decided = try decide(state, builder)
+            name.value = decided.name
+            return decided.decision
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
             do throws(StoreError) {
@@ -261,7 +203,7 @@ extension Store {
         }
     }
 
-    /// A group as an admin of the server is told of it who changed it and is not in it: nothing that was said there.
+    /// The answer to an admin of the server who changed a group without being in it: the group without its messages.
     private func changedUnseen(
         _ name: String, by principal: Principal, _ error: StoreError
     ) -> Result<ConversationView, StoreError> {
@@ -274,27 +216,17 @@ extension Store {
         view.last = nil
         return .success(view)
     }
+}
 
-    /// With the name that the group had: what it is called later is no business of theirs.
-    private static func recordGone(
-        _ reason: String, from name: String, of number: Int64, for account: AccountID, _ commit: Commit,
-        on connection: Connection
-    ) throws(SQLiteError) {
-        try recordChange(.gone, of: number, for: account, commit, data: "\(reason) \(name)", on: connection)
-    }
-
-    private static func put(
-        _ membership: ConversationState.Membership, of account: AccountID, in group: ConversationState,
-        _ connection: Connection
-    ) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
-        try statement.run(
-            group.identity.number, account.rawValue, membership.isAdmin, membership.since.rawValue)
+extension Change {
+    /// Tells an account that it sees a group no more, by the name that the group had: a later name is no business of theirs.
+    fileprivate static func gone(_ reason: String, from group: ConversationState, for account: AccountID) -> Change {
+        .noted(account, conversation: group.identity.number, .gone, data: "\(reason) \(group.name)")
     }
 }
 
 extension StoreState {
-    /// A group by its name, if this right to it is given.
+    /// A group by its name, if the principal has this right to it.
     func group(_ name: String, _ right: Right, for principal: Principal) throws(StoreError) -> ConversationState {
         guard let number = groups[NameRule.caseKey(name)], let group = conversations[number] else {
             throw .noSuchConversation(name)
@@ -313,7 +245,7 @@ extension StoreState {
         return try group(name, .read, for: principal)
     }
 
-    /// A group that `principal` may put `user` into, or whose admins they may change. To join what one is in already changes
+    /// A group that `principal` may put `user` into, or whose admins they may change. Joining a group as its member changes
     /// nothing, so it needs no right.
     func groupToJoin(
         _ name: String, _ user: String, _ isAdmin: Bool?, _ principal: Principal
@@ -329,7 +261,7 @@ extension StoreState {
 }
 
 extension ConversationState {
-    /// Throws if nobody but this one is an admin.
+    /// Throws if nobody but this account is an admin.
     func checkOtherAdmin(than account: AccountID) throws(StoreError) {
         guard members.contains(where: { $0.key != account.rawValue && $0.value.isAdmin }) else {
             throw .lastAdmin(name)

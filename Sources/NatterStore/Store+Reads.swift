@@ -24,37 +24,15 @@ extension Store {
         guard let mark = place.new else { return completion(.success(place.old.seq)) }
         let account = principal.account
         let number = place.snapshot.identity.number
-        perform { connection, commit in
-            // Two devices may mark at the same time, so the table decides.
-            let statement = try connection.statement(
-                """
-                INSERT INTO read_mark VALUES (?,?,?,?) ON CONFLICT (account,conversation)
-                DO UPDATE SET seq=excluded.seq, own_before=excluded.own_before WHERE excluded.seq > seq
-                """)
-            try statement.run(account.rawValue, number, mark.seq.rawValue, mark.ownBefore)
-            try Store.recordChange(.read, of: number, for: account, commit, on: connection)
-            return { state in
-                state.commit = commit
-                state.accounts[account]?.lastChange = commit
-                if (state.accounts[account]?.reads[number]?.seq ?? .zero) < mark.seq {
-                    state.accounts[account]?.reads[number] = mark
-                }
-            }
+        record { _ in
+            Decision(
+                .readMarked(account, in: number, mark), .noted(account, conversation: number, .read, data: nil))
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
-            let (commit, reached) = state.withLock { ($0.commit, $0.accounts[account]?.reads[number]?.seq) }
-            announce(News(commit: commit, isForAll: false, accounts: [account]))
+            // Two devices may mark at once: the higher mark counts.
+            let reached = state.withLock { $0.accounts[account]?.reads[number]?.seq }
             completion(.success(reached ?? mark.seq))
         }
-    }
-
-    /// Records that something changed for an account, inside a transaction. It replaces an older row of the same kind.
-    static func recordChange(
-        _ kind: ChangeKind, of conversation: Int64, for account: AccountID, _ commit: Commit, data: String? = nil,
-        on connection: Connection
-    ) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO change VALUES (?,?,?,?,?)")
-        try statement.run(account.rawValue, conversation, kind.rawValue, commit.rawValue, data)
     }
 
     private struct ReadPlace {

@@ -37,27 +37,17 @@ extension Store {
             return completion(.failure(error))
         }
         let token = Token.random()
-        let digest = token.digest
-        let now = clock.now()
         let made = Box<TokenView>()
-        perform { connection, _ in
-            // The one that asks may have been revoked meanwhile.
-            let own = try connection.statement("SELECT 1 FROM token WHERE digest=?")
-            try own.bind(principal.token.bytes)
-            guard try own.step() else { throw StoreError.unauthorized }
-            let statement = try connection.statement(
-                "INSERT INTO token (digest,account,label,scope,scope_id,created,expires) VALUES (?,?,?,?,?,?,?)")
-            try statement.run(
-                digest.bytes, principal.account.rawValue, label, scope.description, scopeID?.bytes, now.milliseconds,
-                expires?.milliseconds)
-            let number = connection.lastInsertedRow
-            let known = TokenState(
-                number: number, account: principal.account, scope: scope, scopeID: scopeID, label: label, created: now,
-                expires: expires)
+        change { state, builder throws(StoreError) in
+            // The token that asks may have been revoked meanwhile.
+            guard state.tokens[principal.token] != nil else { throw .unauthorized }
+            let new = TokenState(
+                number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
+                label: label, created: builder.now, expires: expires)
             made.value = TokenView(
-                id: number, user: principal.name.text, label: label, scope: scope, created: now, expires: expires,
-                lastUsed: nil, lastAddress: nil, isCurrent: false)
-            return { $0.tokens[digest] = known }
+                id: new.number, user: principal.name.text, label: label, scope: scope, created: new.created,
+                expires: expires, lastUsed: nil, lastAddress: nil, isCurrent: false)
+            return Decision(.tokenAdded(token.digest, new))
         } _: { error in
             if let error { return completion(.failure(error)) }
             guard let view = made.value else { return completion(.failure(.failed("no token was made"))) }
@@ -82,6 +72,7 @@ extension Store {
         }
     }
 
+    /// Throws unless the token of a request may be used for this.
     public func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError) {
         if case .all = principal.scope { return }
         try state.withLock { state throws(StoreError) in try Authority.check(need, of: principal, state) }

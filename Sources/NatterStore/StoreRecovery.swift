@@ -11,7 +11,8 @@ internal import NatterSystem
 ///
 /// It looks at the end of each conversation's last file, not at the history.
 struct StoreRecovery {
-    let store: Store
+    let store: FileEngine
+    let storeID: StoreID
     let connection: Connection
     /// What the journal has of each conversation, by seq; what is acknowledged and not sealed is there.
     let journal: [Int64: [Record]]
@@ -80,7 +81,7 @@ struct StoreRecovery {
         if let last = found.blocks.last, let hash = found.hashAfter {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: found.blocks, hashAfter: hash)
             for block in found.blocks { try ArchiveRows.insert(block, on: connection) }
-            try Store.recordSealed(written, content, on: connection)
+            try Change.tailSealed(Change.SealedTail(written, content)).write(to: connection, at: last.lastCommit)
             conversation.lastServerTime = max(conversation.lastServerTime, content.serverTime ?? .zero)
             conversation.noteSealed(content)
             conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
@@ -109,7 +110,7 @@ struct StoreRecovery {
 
     private func recovery(_ conversation: ConversationState) -> LogRecovery {
         LogRecovery(
-            directory: store.directory, store: store.id, conversation: conversation.identity.id, disk: store.disk)
+            directory: store.directory, store: storeID, conversation: conversation.identity.id, disk: store.disk)
     }
 
     /// Moves the torn end of a file to `quarantine/`.
@@ -156,7 +157,7 @@ struct StoreRecovery {
         let names = (try? store.disk.list(directory)) ?? []
         return names.contains { name in
             guard let segment = try? Segment.open(at: "\(directory)/\(name)", on: store.disk) else { return false }
-            return segment.header.store == store.id && segment.header.conversation == id
+            return segment.header.store == storeID && segment.header.conversation == id
                 && (try? segment.block(at: segment.bodyOffset)) != nil
         }
     }
@@ -208,7 +209,7 @@ struct StoreRecovery {
         try disk.replaceContents(of: directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
     }
 
-    private static func readMark(of store: Store) -> Epoch? {
+    private static func readMark(of store: FileEngine) -> Epoch? {
         guard let bytes = try? store.disk.contents(of: store.directory + "/logs/epoch", limit: 64),
             let value = UInt64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }, radix: 16)
         else { return nil }

@@ -110,7 +110,11 @@ final class StoreSearch: Sendable {
     /// Waits until the next block is sealed: by then the disk may have room again. Search scans meanwhile.
     private func pause(for error: any Error, _ store: Store) {
         store.report("the search index can't be written: \(error)")
-        if case SearchIndexError.database(let cause) = error { store.heed(cause) } else { store.heed(error) }
+        if case SearchIndexError.database(let cause) = error {
+            store.stopIfDiskFailed(cause)
+        } else {
+            store.stopIfDiskFailed(error)
+        }
         queue.withLock { $0.isAsked = false }
         guard !store.isFailed else { return }
         _ = queue.wait { $0.isAsked || $0.isStopping ? true : nil }

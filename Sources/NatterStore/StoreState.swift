@@ -34,7 +34,7 @@ struct ReadMark: Equatable, Sendable {
     var ownBefore: UInt64
 }
 
-struct TokenState {
+struct TokenState: Sendable {
     let number: Int64
     let account: AccountID
     let scope: Scope
@@ -52,7 +52,7 @@ struct TokenState {
 }
 
 /// Two accounts, lower number first.
-struct AccountPair: Hashable {
+struct AccountPair: Hashable, Sendable {
     let first: Int64
     let second: Int64
     init(_ one: AccountID, _ other: AccountID) {
@@ -75,10 +75,24 @@ struct StoreState {
     var accounts: [AccountID: AccountState] = [:]
     var accountKeys: [String: AccountID] = [:]
     var tokens: [Digest: TokenState] = [:]
+    /// Invitations that nobody has used, and when they expire.
+    var invites: [Digest: Timestamp] = [:]
+    var counters = Counters()
+    /// How far the engine's log is a part of this.
+    var place = LogPlace.start
     /// Bytes of batches that are not trimmed yet, and the first of them.
     var journalBytes = 0
     /// Set once a write has failed in a way that leaves the disk's content unknown.
     var failure: String?
+
+    /// The highest numbers that rows have. A row's number is a part of the change that adds it, so it is not left to the
+    /// database.
+    struct Counters {
+        var account: Int64 = 0
+        var token: Int64 = 0
+        var conversation: Int64 = 0
+        var audit: Int64 = 0
+    }
 
     var epoch: Epoch { epochs.last?.epoch ?? Epoch(rawValue: 0) }
 
@@ -94,6 +108,7 @@ struct StoreState {
     mutating func add(_ conversation: ConversationState) {
         let number = conversation.identity.number
         conversations[number] = conversation
+        counters.conversation = max(counters.conversation, number)
         switch conversation.identity.kind {
         case .general: general = number
         case .group:
@@ -164,7 +179,7 @@ struct StoreState {
         case .unwritten(let own, let peer):
             ConversationID.derived(
                 store: store, kind: .personal,
-                users: [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+                users: ConversationID.inOrder([own.name.text, peer.name.text]))
         case nil: nil
         }
     }
@@ -187,6 +202,8 @@ struct StoreState {
 extension ConversationID {
     /// The id of a personal conversation, or of `general`, follows from the store and the names, which never change hands:
     /// so two who have not written to each other have one already, and a rebuilt index finds the same.
+    ///
+    /// - Parameter users: in byte order.
     static func derived(store: StoreID, kind: ConversationKind, users: [String]) -> ConversationID {
         var bytes = store.bytes + [kind.rawValue]
         for user in users {
@@ -196,4 +213,6 @@ extension ConversationID {
         let digest = Digest(of: bytes).bytes
         return ConversationID(bytes: digest.prefix(16)) ?? ConversationID(high: 0, low: 0)
     }
+    /// Names of users in the order that ids are derived from.
+    static func inOrder(_ users: [String]) -> [String] { users.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 }

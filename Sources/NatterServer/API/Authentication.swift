@@ -7,9 +7,9 @@ internal import NatterWire
 /// Finds out who asks, by token or cookie.
 struct Authentication {
     private let head: RequestHead
-    private let store: any ChatStore
+    private let store: Store
 
-    init(_ head: RequestHead, _ store: any ChatStore) { (self.head, self.store) = (head, store) }
+    init(_ head: RequestHead, _ store: Store) { (self.head, self.store) = (head, store) }
 
     /// - Throws: 401 without a valid token; 403 for a change by cookie that another site's page could have sent.
     func principal() throws(APIError) -> Principal {

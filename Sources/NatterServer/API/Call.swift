@@ -15,7 +15,7 @@ struct Call: Sendable {
     /// Who asks, for the log; nil until they are admitted.
     var user: String?
 
-    var store: any ChatStore { server.store }
+    var store: Store { server.store }
     var query: Query { Query(head) }
 
     /// A segment of the path that is a name.

@@ -35,7 +35,7 @@ public final class ChatServer: Sendable {
 
     static let routes = Routes.all
 
-    let store: any ChatStore
+    let store: Store
     let events: EventSink
     let options: Options
     /// For work that reads the disk or writes much JSON.
@@ -57,7 +57,7 @@ public final class ChatServer: Sendable {
     ///   - events: gets the events of the service log.
     /// - Throws: `ListenerError`.
     public init(
-        store: any ChatStore, address: String, port: UInt16, options: Options = Options(),
+        store: Store, address: String, port: UInt16, options: Options = Options(),
         events: @escaping EventSink
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)

@@ -19,7 +19,7 @@ final class ImportRecord: Sendable {
     nonisolated(unsafe) private let files: StagedFiles
     private let progress = Monitor(Progress())
 
-    /// What there is to take back where the commit fails.
+    /// What there is to take back if the commit fails.
     private struct Progress {
         var published: [(name: String, target: String)] = []
         /// The tail that was sealed before the import.
@@ -28,7 +28,6 @@ final class ImportRecord: Sendable {
         var mustRetry = false
         var first = Seq.zero
         var number: Int64 = 0
-        var commit = Commit.zero
     }
 
     init(_ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles)
@@ -42,10 +41,10 @@ final class ImportRecord: Sendable {
         while true {
             // What can be done before, so that as little as possible is left for the commit.
             if !isNew { try seal() }
-            let failure = store.performAlone { [self] connection, commit in
-                do { return try record(connection, commit) } catch is IsBeingSealed {
+            let failure = store.recordAlone { [self] builder in
+                do { return try settle(builder) } catch is IsBeingSealed {
                     progress.withLock { $0.mustRetry = true }
-                    return { _ in }
+                    return .nothing
                 }
             }
             if let failure {
@@ -58,7 +57,8 @@ final class ImportRecord: Sendable {
             }
             if hasBegun { break }
         }
-        if files.count > 0 { announce() }
+        store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
+        if files.count > 0 { store.search.request([number]) }
         let first = progress.withLock { $0.first }
         let count = files.count
         return StoreImporter.Summary(
@@ -79,51 +79,40 @@ final class ImportRecord: Sendable {
 
     // MARK: On the writer's thread
 
-    private func record(_ connection: Connection, _ commit: Commit) throws -> @Sendable (inout StoreState) -> Void {
-        // Nobody else has it before it is a part of the state.
-        nonisolated(unsafe) let made: ConversationState? = isNew ? try makeGroup(connection) : nil
+    private func settle(_ builder: BatchBuilder) throws -> Decision {
+        var decision = Decision()
+        let group = isNew ? try newGroup(builder) : nil
+        if let group { decision.append(.conversationAdded(group)) }
         let (tail, sealedHash) = try claim()
-        let number = made?.identity.number ?? identity.number
+        let number = group?.number ?? identity.number
         // What came after the sealer had been there stands before the import, so it leaves the journal with it.
-        let tailBlocks = tail.isEmpty ? nil : try seal(tail, behind: sealedHash, connection)
+        let tailBlocks = tail.isEmpty ? nil : try seal(tail, behind: sealedHash)
+        if let tailBlocks {
+            decision.blocks.append(tailBlocks)
+            decision.append(.tailSealed(Change.SealedTail(tailBlocks, SealedContent(tail))))
+        }
         let place = StagedFiles.Place(
-            firstSeq: tail.lastSeq.next, hashBefore: tailBlocks?.hashAfter ?? sealedHash, commit: commit)
+            firstSeq: tail.lastSeq.next, hashBefore: tailBlocks?.hashAfter ?? sealedHash, commit: builder.commit)
         let settled = try files.settle(at: place, in: number)
         let targets = settled.map { (name: $0.name, target: $0.target) }
         progress.withLock { $0.published = targets }
         if !targets.isEmpty { try staging.publish(targets) }
-        for file in settled { try file.written.record(on: connection) }
-        let last = settled.last?.written
-        if let last {
-            // `sealed_time` stays: times that others gave do not hold up our clock.
-            let statement = try connection.statement(
-                "UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=? WHERE number=?")
-            try statement.run(last.lastSeq.rawValue, last.hashAfter.bytes, commit.rawValue, number)
+        decision.blocks += settled.map(\.written)
+        if let last = settled.last?.written {
+            decision.append(
+                .importSettled(
+                    Change.SettledImport(conversation: number, lastSeq: last.lastSeq, hashAfter: last.hashAfter)))
         }
-        let first = place.firstSeq
-        progress.withLock { progress in
-            (progress.first, progress.number, progress.commit) = (first, number, commit)
-        }
-        return { state in
-            if let made { state.add(made) }
-            let conversation = state.conversations[number]
-            if let tailBlocks {
-                conversation?.noteSealed(SealedContent(tail))
-                conversation?.drop(upTo: tailBlocks.lastSeq, hash: tailBlocks.hashAfter, commit: tailBlocks.lastCommit)
-            }
-            conversation?.isBeingSealed = false
-            guard let last else { return }
-            state.commit = commit
-            conversation?.drop(upTo: last.lastSeq, hash: last.hashAfter, commit: commit)
-        }
+        progress.withLock { ($0.first, $0.number) = (place.firstSeq, number) }
+        return decision
     }
 
-    private func makeGroup(_ connection: Connection) throws -> ConversationState {
+    private func newGroup(_ builder: BatchBuilder) throws(StoreError) -> Change.NewConversation {
         guard store.state.withLock({ $0.groups[NameRule.caseKey(identity.name)] == nil }) else {
-            throw StoreError.nameTaken(identity.name)
+            throw .nameTaken(identity.name)
         }
-        return try store.insertConversation(
-            kind: .group, name: identity.name, users: [], accounts: nil, id: identity.id, on: connection)
+        return Change.NewConversation(
+            number: builder.newConversationNumber(), id: identity.id, kind: .group, name: identity.name)
     }
 
     /// Keeps the sealer away from the conversation, and gives its tail and the chain before it.
@@ -140,16 +129,14 @@ final class ImportRecord: Sendable {
         }
     }
 
-    private func seal(_ tail: Records, behind hash: Digest, _ connection: Connection) throws -> WrittenBlocks {
+    private func seal(_ tail: Records, behind hash: Digest) throws -> WrittenBlocks {
         let written = try store.withReader { reader in
-            let last = try ArchiveRows.lastSegment(of: identity.number, on: connection)
+            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
             return try writer.seal(
                 tail, of: identity, last: last, hashBefore: hash, effort: .brisk,
                 earlierText: { try reader.textBefore(tail.firstSeq, of: identity) })
         }
         progress.withLock { $0.sealed = written }
-        try written.record(on: connection)
-        try Store.recordSealed(written, SealedContent(tail), on: connection)
         return written
     }
 
@@ -171,16 +158,5 @@ final class ImportRecord: Sendable {
         }
         try staging.withdraw(done.published)
         if let sealed = done.sealed { try writer.withdraw(sealed, of: identity.id) }
-    }
-
-    private func announce() {
-        let (commit, number) = progress.withLock { ($0.commit, $0.number) }
-        store.search.request([number])
-        let news = store.state.withLock { state in
-            News(
-                commit: commit, isForAll: number == state.general,
-                accounts: Set(state.conversations[number]?.members.keys.map { AccountID(rawValue: $0) } ?? []))
-        }
-        store.announce(news)
     }
 }

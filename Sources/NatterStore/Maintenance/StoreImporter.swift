@@ -148,7 +148,7 @@ public final class StoreImporter {
     }
 
     private static func failure(_ error: any Error, _ store: Store) -> ImportError {
-        store.heed(error)
+        store.stopIfDiskFailed(error)
         return .store(StoreError(error))
     }
 
@@ -167,7 +167,7 @@ public final class StoreImporter {
         if !store.isFailed {
             do throws(DiskError) { try staging.clear() } catch {
                 store.report("cannot remove what an import has left: \(error)")
-                store.heed(error)
+                store.stopIfDiskFailed(error)
             }
         }
         StoreImporter.end(store)

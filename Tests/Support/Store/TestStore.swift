@@ -21,11 +21,10 @@ package final class TestStore: Sendable {
     package let directory: String
     package let disk: any Disk
     package let clock: TestClock
-    package let reports = Reports()
+    package let reports: Reports
     /// Removed with the store, if the store has made it.
     private let own: TemporaryDirectory?
-    /// The journal's bound; nil for the standard one.
-    private let journalBytes: Int?
+    private let open: @Sendable () throws -> Store
     private let opened: Monitor<Store>
     private let users = Monitor<[String: Principal]>([:])
 
@@ -33,27 +32,27 @@ package final class TestStore: Sendable {
 
     /// - Parameters:
     ///   - directory: nil for a temporary directory of its own.
+    ///   - journalBytes: the journal's bound; nil for the standard one.
     ///   - users: registered at once; others are registered when they are first named.
+    ///   - open: opens the store over another engine.
     package init(
         _ directory: String? = nil, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
-        journalBytes: Int? = nil, users: [String] = []
+        journalBytes: Int? = nil, users: [String] = [], open: (@Sendable (Store.Options) throws -> Store)? = nil
     ) throws {
         let own = directory == nil ? try TemporaryDirectory() : nil
-        self.own = own
-        self.directory = directory ?? own?("data") ?? ""
-        (self.disk, self.clock, self.journalBytes) = (disk, clock, journalBytes)
-        opened = Monitor(try TestStore.open(self.directory, disk, clock, journalBytes, reports))
-        for name in users { _ = try user(name) }
-    }
-
-    private static func open(
-        _ directory: String, _ disk: any Disk, _ clock: TestClock, _ journalBytes: Int?, _ reports: Reports
-    ) throws -> Store {
+        let path = directory ?? own?("data") ?? ""
+        let reports = Reports()
         var options = Store.Options()
         if let journalBytes { options.journalBytes = journalBytes }
         options.report = { reports.add($0.english) }
         options.failed = { reports.add("failed: \($0)") }
-        return try Store.open(directory, disk: disk, clock: clock, options: options)
+        let open = { @Sendable [options] in
+            try open?(options) ?? Store.open(path, disk: disk, clock: clock, options: options)
+        }
+        (self.own, self.directory, self.disk, self.clock) = (own, path, disk, clock)
+        (self.reports, self.open) = (reports, open)
+        opened = Monitor(try open())
+        for name in users { _ = try user(name) }
     }
 
     deinit { store.close() }
@@ -63,7 +62,7 @@ package final class TestStore: Sendable {
         store.close()
         users.withLock { $0 = [:] }
         try change(directory)
-        let again = try TestStore.open(directory, disk, clock, journalBytes, reports)
+        let again = try open()
         opened.withLock { $0 = again }
     }
 

@@ -1,0 +1,403 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// What an operation has decided: the changes to make, and the events that members of a group find in its history.
+struct Decision: Sendable {
+    var changes: [Change] = []
+    var events: [Event] = []
+    /// Blocks that were written for a change, to be recorded with it.
+    var blocks: [WrittenBlocks] = []
+    /// Tails to write to the log once more.
+    var movedTails = Batch()
+
+    struct Event: Sendable {
+        /// `VERB` or `VERB NAME`.
+        let text: String
+        let conversation: Int64
+        let actor: UserName
+    }
+
+    static let nothing = Decision()
+
+    init(_ changes: Change...) { self.changes = changes }
+
+    mutating func append(_ change: Change) { changes.append(change) }
+
+    mutating func append(_ event: GroupEvent, in conversation: Int64, by actor: UserName) {
+        events.append(Event(text: event.text, conversation: conversation, actor: actor))
+    }
+}
+
+/// Builds one batch: checks who may write, gives each message its number, and finds what was there already. For the writer's
+/// thread. Nothing of it shows before `publish`; if others were first in the log, the batch is built again from its items.
+final class BatchBuilder {
+    let commit: Commit
+    let now: Timestamp
+    /// Numbers of rows that this batch has given so far.
+    private(set) var counters: StoreState.Counters
+    private(set) var messages = Batch()
+    private(set) var changes: [Change] = []
+    private(set) var blocks: [WrittenBlocks] = []
+    private(set) var movedTails = Batch()
+    private(set) var newKeys: [MovedKey] = []
+    /// Why the whole batch cannot be made.
+    private(set) var failure: (any Error)?
+
+    private let store: Store
+    private let findKey: (RecentKey) throws -> FoundKey?
+    private var tails: [Int64: StagedTail] = [:]
+    private var newConversations: [Int64: ConversationState] = [:]
+    private var newPersonal: [AccountPair: Int64] = [:]
+    private var stagedKeys: [RecentKey: FoundKey] = [:]
+    private var newContacts: [AccountID: Set<AccountID>] = [:]
+    private var postings: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
+    private var operations: [(completion: @Sendable (StoreError?) -> Void, refusal: StoreError?)] = []
+
+    /// The new messages of one conversation. A class, so that each is appended where it stands.
+    private final class StagedTail {
+        var head: Seq
+        var hash: Digest
+        var lastServerTime: Timestamp
+        var records: [(record: Record, hash: Digest)] = []
+
+        init(_ conversation: ConversationState) {
+            (head, hash) = (conversation.head, conversation.headHash)
+            lastServerTime = conversation.lastServerTime
+        }
+    }
+
+    private enum Outcome: Sendable {
+        case posted(Message)
+        case repeated(conversation: ConversationIdentity, name: String, seq: Seq)
+        case refused(StoreError)
+    }
+
+    /// - Parameter findKey: looks up what a key was used for before this batch.
+    init(_ store: Store, findKey: @escaping (RecentKey) throws -> FoundKey?) {
+        (self.store, self.findKey) = (store, findKey)
+        now = store.clock.now()
+        (commit, counters) = store.state.withLock { ($0.commit.next, $0.counters) }
+    }
+
+    /// Whether there is anything to make durable.
+    var isEmpty: Bool { messages.isEmpty && changes.isEmpty && movedTails.isEmpty }
+
+    func newAccountNumber() -> AccountID {
+        counters.account += 1
+        return AccountID(rawValue: counters.account)
+    }
+
+    func newTokenNumber() -> Int64 {
+        counters.token += 1
+        return counters.token
+    }
+
+    func newConversationNumber() -> Int64 {
+        counters.conversation += 1
+        return counters.conversation
+    }
+
+    /// The record of something that an admin or an operator did.
+    func audited(_ actor: String, _ action: String, _ subject: String) -> Change {
+        counters.audit += 1
+        return .audited(counters.audit, AuditEntry(time: now, actor: actor, action: action, subject: subject))
+    }
+
+    // MARK: Operations
+
+    func add(_ operation: StoreWriter.Operation) {
+        var refusal: StoreError?
+        do {
+            add(try operation.decide(self))
+        } catch {
+            if ArchiveError(error).leavesUnknown { failure = error }
+            refusal = StoreError(error)
+        }
+        operations.append((operation.completion, refusal))
+    }
+
+    private func add(_ decision: Decision) {
+        for change in decision.changes { add(change) }
+        blocks += decision.blocks
+        if !decision.movedTails.isEmpty { movedTails = decision.movedTails }
+        guard !decision.events.isEmpty else { return }
+        store.state.withLock { state in
+            for event in decision.events {
+                guard let conversation = conversation(event.conversation, state) else { continue }
+                let (record, _) = stage(
+                    in: conversation, sender: Array(event.actor.text.utf8), text: Array(event.text.utf8), kind: .event)
+                messages.append(conversation: event.conversation, record, key: nil)
+            }
+        }
+    }
+
+    private func add(_ change: Change) {
+        changes.append(change)
+        if case .conversationAdded(let new) = change { newConversations[new.number] = new.makeState() }
+    }
+
+    private func conversation(_ number: Int64, _ state: StoreState) -> ConversationState? {
+        newConversations[number] ?? state.conversations[number]
+    }
+
+    // MARK: Messages
+
+    func add(_ posting: StoreWriter.Posting) {
+        var outcomes: [Outcome] = []
+        outcomes.reserveCapacity(posting.messages.count)
+        var isStopped = false
+        store.state.withLock { state in
+            // Asked here again: since the request began a token may have been revoked or an account disabled.
+            guard state.isGood(posting.principal, at: now) else {
+                outcomes = posting.messages.map { _ in .refused(.unauthorized) }
+                return
+            }
+            for message in posting.messages {
+                guard !isStopped else {
+                    outcomes.append(.refused(.notTried))
+                    continue
+                }
+                do {
+                    outcomes.append(try number(message, by: posting.principal, state))
+                } catch let error as StoreError {
+                    outcomes.append(.refused(error))
+                    isStopped = posting.stopAtRefusal
+                } catch {
+                    failure = error
+                    return
+                }
+            }
+        }
+        postings.append((posting, outcomes))
+    }
+
+    private func number(_ message: NewMessage, by principal: Principal, _ state: StoreState) throws -> Outcome {
+        do throws(TextError) { try TextError.check(message.text) } catch { throw StoreError.badText(error) }
+        let conversation: ConversationState
+        switch try state.resolve(message.conversation, for: principal.account) {
+        case .existing(let existing): conversation = existing
+        case .unwritten(let own, let peer):
+            // A message that would be refused must not begin a conversation. A known id was used in another one.
+            if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
+            if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key,
+                try find(RecentKey(account: own.id.rawValue, hash: key.shortHash(store.keySecret))) != nil
+            {
+                throw StoreError.idReused(key.text)
+            }
+            conversation = begin(own, peer)
+        }
+        let name = state.displayName(of: conversation, for: principal.account)
+        try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
+
+        var text = message.text
+        let bytes = text.withUTF8 { Array($0) }
+        let number = conversation.identity.number
+        var key: Batch.Key?
+        if let given = message.key {
+            let made = Batch.Key(
+                account: principal.account.rawValue, hash: given.shortHash(store.keySecret),
+                content: (conversation.identity.id.bytes + bytes).withUnsafeBytes { store.keySecret.hash($0) })
+            if let found = try find(made.recent) {
+                guard found.content == made.content, found.conversation == number else {
+                    throw StoreError.idReused(given.text)
+                }
+                return .repeated(conversation: conversation.identity, name: name, seq: found.seq)
+            }
+            key = made
+        }
+
+        if let peer = Authority.peer(of: principal.account, in: conversation) {
+            addContact(principal.account, to: peer, state)
+        }
+        let (record, hash) = stage(
+            in: conversation, sender: Array(principal.name.text.utf8), text: bytes, kind: .text)
+        let seq = record.seq
+        messages.append(conversation: number, record, key: key)
+        if let key {
+            let found = FoundKey(conversation: number, seq: seq, content: key.content)
+            stagedKeys[key.recent] = found
+            newKeys.append(MovedKey(key: key.recent, found: found, commit: commit))
+        }
+        return .posted(
+            Message(
+                conversation: name, conversationID: conversation.identity.id, seq: seq,
+                cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
+                time: record.time, sender: principal.name.text, text: text))
+    }
+
+    /// What an id was used for, in this batch or before.
+    private func find(_ key: RecentKey) throws -> FoundKey? { try stagedKeys[key] ?? findKey(key) }
+
+    /// Whoever writes somebody a personal message becomes a contact of theirs.
+    private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) {
+        guard sender != account, state.accounts[account]?.contacts.contains(sender) == false,
+            newContacts[account]?.contains(sender) != true
+        else { return }
+        add(.contactSet(account, peer: sender, isContact: true))
+        newContacts[account, default: []].insert(sender)
+    }
+
+    /// Gives a record its number, its time and its place in the chain.
+    private func stage(
+        in conversation: ConversationState, sender: [UInt8], text: [UInt8], kind: MessageKind
+    ) -> (record: Record, hash: Digest) {
+        let tail: StagedTail
+        if let known = tails[conversation.identity.number] {
+            tail = known
+        } else {
+            tail = StagedTail(conversation)
+            tails[conversation.identity.number] = tail
+        }
+        let time = max(now, tail.lastServerTime)
+        let record = Record(
+            seq: tail.head.next, time: time, sender: sender, text: text[...], kind: kind, commit: commit)
+        tail.hash = HashChain.advance(tail.hash, over: record)
+        tail.head = record.seq
+        tail.lastServerTime = time
+        tail.records.append((record, tail.hash))
+        return (record, tail.hash)
+    }
+
+    /// Makes the conversation between two who have not written to each other.
+    private func begin(_ own: AccountState, _ peer: AccountState) -> ConversationState {
+        let pair = AccountPair(own.id, peer.id)
+        if let number = newPersonal[pair], let begun = newConversations[number] { return begun }
+        let users = ConversationID.inOrder([own.name.text, peer.name.text])
+        let new = Change.NewConversation(
+            number: newConversationNumber(),
+            id: ConversationID.derived(store: store.id, kind: .personal, users: users), kind: .personal, name: "",
+            users: users, accounts: pair)
+        let state = new.makeState()
+        changes.append(.conversationAdded(new))
+        newConversations[new.number] = state
+        newPersonal[pair] = new.number
+        return state
+    }
+
+    // MARK: Afterwards
+
+    /// The batch as an entry of the log.
+    func entry(behind place: LogPlace, by author: LogEntry.Author) -> LogEntry {
+        LogEntry(
+            before: place, author: author, commit: commit, changes: changes, messages: messages, movedTails: movedTails)
+    }
+
+    /// Makes the batch visible, once it is durable. Call with the state lock held.
+    func publish(to state: inout StoreState) -> StoreState.Published {
+        state.publish(
+            changes, at: commit, journalBytes: messages.sealedByteCount + movedTails.sealedByteCount,
+            tails.map { (conversation: $0.key, records: $0.value.records) })
+    }
+
+    /// The answers, to be given outside the lock. What a repeated id stands for is looked up on another thread: the writer's
+    /// has others waiting.
+    func answer() {
+        for (posting, outcomes) in postings {
+            let isRepeating = outcomes.contains { if case .repeated = $0 { true } else { false } }
+            if isRepeating {
+                store.earlierMessages.submit { [store] in BatchBuilder.answer(posting, outcomes, store) }
+            } else {
+                BatchBuilder.answer(posting, outcomes, store)
+            }
+        }
+        for (completion, refusal) in operations { completion(refusal) }
+    }
+
+    private static func answer(_ posting: StoreWriter.Posting, _ outcomes: [Outcome], _ store: Store) {
+        var earlier = EarlierMessageReader(store)
+        posting.completion(
+            outcomes.map { outcome in
+                switch outcome {
+                case .posted(let message): .posted(message)
+                case .refused(let error): .refused(error)
+                case .repeated(let conversation, let name, let seq):
+                    earlier.message(seq, of: conversation, named: name)
+                }
+            })
+    }
+}
+
+extension StoreState {
+    /// What follows from an entry that has become visible.
+    struct Published {
+        var news: News?
+        /// Conversations with enough of a tail to be sealed.
+        var ripe: [Int64] = []
+    }
+
+    /// Makes an entry visible: changes first, since its messages may be of conversations that it adds. Call with the state lock
+    /// held, once the entry is durable.
+    mutating func publish(
+        _ changes: [Change], at commit: Commit, journalBytes bytes: Int,
+        _ tails: [(conversation: Int64, records: [(record: Record, hash: Digest)])]
+    ) -> Published {
+        var published = Published()
+        var isForAll = false
+        var accounts: Set<AccountID> = []
+        for change in changes {
+            accounts.formUnion(change.affected(self))
+            if case .importSettled(let settled) = change, settled.conversation == general { isForAll = true }
+            change.apply(to: &self, at: commit)
+        }
+        journalBytes += bytes
+        if !tails.isEmpty { self.commit = max(self.commit, commit) }
+        for tail in tails {
+            guard let conversation = conversations[tail.conversation] else { continue }
+            for (record, hash) in tail.records { conversation.append(record, hash: hash) }
+            if conversation.tail.estimatedBytes >= Sealer.ripeBytes, !conversation.isBeingSealed {
+                published.ripe.append(tail.conversation)
+            }
+            if let (first, second) = conversation.accounts {
+                accounts.insert(AccountID(rawValue: first))
+                accounts.insert(AccountID(rawValue: second))
+            } else if conversation.identity.kind == .general {
+                isForAll = true
+            } else {
+                for member in conversation.members.keys { accounts.insert(AccountID(rawValue: member)) }
+            }
+        }
+        if isForAll || !accounts.isEmpty {
+            published.news = News(commit: self.commit, isForAll: isForAll, accounts: accounts)
+        }
+        return published
+    }
+
+    /// Makes an entry visible that another store has put into the log.
+    /// - Returns: also the keys that its messages used.
+    mutating func follow(_ entry: LogEntry) throws -> (published: Published, keys: [MovedKey]) {
+        var tails: [Int64: (hash: Digest, records: [(record: Record, hash: Digest)])] = [:]
+        var keys: [MovedKey] = []
+        var added: [Int64: Digest] = [:]
+        for case .conversationAdded(let new) in entry.changes { added[new.number] = HashChain.start(of: new.id) }
+        if !entry.messages.isEmpty {
+            try entry.messages.entries { message in
+                let number = message.conversation
+                guard let hash = tails[number]?.hash ?? conversations[number]?.headHash ?? added[number] else {
+                    throw FormatViolation("an entry of the log has a message of an unknown conversation")
+                }
+                let next = HashChain.advance(hash, over: message.record)
+                tails[number, default: (hash, [])].records.append((message.record, next))
+                tails[number]?.hash = next
+                if let key = message.key {
+                    keys.append(
+                        MovedKey(
+                            key: key.recent,
+                            found: FoundKey(conversation: number, seq: message.record.seq, content: key.content),
+                            commit: entry.commit))
+                }
+            }
+        }
+        let published = publish(
+            entry.changes, at: entry.commit, journalBytes: entry.journalBytes,
+            tails.map { (conversation: $0.key, records: $0.value.records) })
+        return (published, keys)
+    }
+}
+
+extension Batch.Key {
+    var recent: RecentKey { RecentKey(account: account, hash: hash) }
+}

@@ -1,0 +1,373 @@
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+
+/// The bytes of a change in a shared log: a byte for the kind, then its fields in order. Numbers are LEB128 (signed ones
+/// zigzag), text and bytes have their length before them, digests are 32 bytes, an optional field is a byte 0 or a byte 1 and
+/// the value. Kinds are never given another meaning.
+extension Change {
+    func encode(to bytes: inout [UInt8]) {
+        var output = FieldWriter(bytes: bytes)
+        bytes = []
+        encodeFields(&output)
+        bytes = output.bytes
+    }
+
+    private func encodeFields(_ output: inout FieldWriter) {
+        switch self {
+        case .accountAdded(let new):
+            output.kind(1)
+            output.put(new.id.rawValue)
+            output.put(new.name.text)
+            output.put(new.password)
+            output.put(new.isAdmin)
+            output.put(new.created.milliseconds)
+            output.optional(new.lastSeen) { $0.put($1.milliseconds) }
+        case .accountChanged(let account, let isDisabled, let isAdmin, let password):
+            output.kind(2)
+            output.put(account.rawValue)
+            output.optional(isDisabled) { $0.put($1) }
+            output.optional(isAdmin) { $0.put($1) }
+            output.optional(password) { $0.put($1) }
+        case .visitsNoted(let accounts, let tokens):
+            output.kind(3)
+            for visits in [accounts, tokens] { output.list(visits) { $1.encode(&$0) } }
+        case .tokenAdded(let digest, let token):
+            output.kind(4)
+            output.put(digest)
+            output.put(token.number)
+            output.put(token.account.rawValue)
+            output.put(token.scope.description)
+            output.optional(token.scopeID) { $0.put($1.bytes) }
+            output.optional(token.label) { $0.put($1) }
+            output.put(token.created.milliseconds)
+            output.optional(token.expires) { $0.put($1.milliseconds) }
+        case .tokensRemoved(let digests):
+            output.kind(5)
+            output.list(digests) { $0.put($1) }
+        case .sessionsEnded(let account, let kept, let robots):
+            output.kind(6)
+            output.put(account.rawValue)
+            output.optional(kept) { $0.put($1) }
+            output.put(robots)
+        case .inviteAdded(let digest, let invite):
+            output.kind(7)
+            output.put(digest)
+            output.put(invite.maker)
+            output.put(invite.created.milliseconds)
+            output.put(invite.expires.milliseconds)
+        case .inviteUsed(let digest):
+            output.kind(8)
+            output.put(digest)
+        case .conversationAdded(let new):
+            output.kind(9)
+            output.put(new.number)
+            output.put(new.id.bytes)
+            output.byte(new.kind.rawValue)
+            output.put(new.name)
+            output.put(new.isOpen)
+            output.list(new.users) { $0.put($1) }
+            output.optional(new.accounts) { output, pair in
+                output.put(pair.first)
+                output.put(pair.second)
+            }
+        case .groupChanged(let number, let name, let isOpen):
+            output.kind(10)
+            output.put(number)
+            output.put(name)
+            output.put(isOpen)
+        case .groupDeleted(let number):
+            output.kind(11)
+            output.put(number)
+        case .memberPut(let account, let number, let membership):
+            output.kind(12)
+            output.put(account.rawValue)
+            output.put(number)
+            output.put(membership.isAdmin)
+            output.put(membership.since.rawValue)
+        case .memberRemoved(let account, let number):
+            output.kind(13)
+            output.put(account.rawValue)
+            output.put(number)
+        case .contactSet(let account, let peer, let isSet), .blockSet(let account, let peer, let isSet):
+            if case .contactSet = self { output.kind(14) } else { output.kind(15) }
+            output.put(account.rawValue)
+            output.put(peer.rawValue)
+            output.put(isSet)
+        case .readMarked(let account, let conversation, let mark):
+            output.kind(16)
+            output.put(account.rawValue)
+            output.put(conversation)
+            output.put(mark.seq.rawValue)
+            output.put(mark.ownBefore)
+        case .noted(let account, let conversation, let kind, let data):
+            output.kind(17)
+            output.put(account.rawValue)
+            output.put(conversation)
+            output.byte(UInt8(truncatingIfNeeded: kind.rawValue))
+            output.optional(data) { $0.put($1) }
+        case .audited(let number, let entry):
+            output.kind(18)
+            output.put(number)
+            output.put(entry.time.milliseconds)
+            output.put(entry.actor)
+            output.put(entry.action)
+            output.put(entry.subject)
+        case .tailSealed(let sealed):
+            output.kind(19)
+            output.put(sealed.conversation)
+            output.put(sealed.lastSeq.rawValue)
+            output.put(sealed.hashAfter)
+            output.put(sealed.lastCommit.rawValue)
+            output.optional(sealed.content.serverTime) { $0.put($1.milliseconds) }
+            // In one order, so that equal changes have equal bytes.
+            let sent = sealed.content.sent.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+            output.list(sent) { output, sender in
+                output.put(sender.key)
+                output.put(UInt64(clamping: sender.value))
+            }
+        case .importSettled(let settled):
+            output.kind(20)
+            output.put(settled.conversation)
+            output.put(settled.lastSeq.rawValue)
+            output.put(settled.hashAfter)
+        case .tailsMoved(let tails):
+            output.kind(21)
+            output.list(tails) { output, tail in
+                output.put(tail.conversation)
+                output.put(tail.lastSeq.rawValue)
+            }
+        case .epochBegun(let epoch, let first):
+            output.kind(22)
+            output.put(epoch.rawValue)
+            output.put(first.rawValue)
+        }
+    }
+
+    /// Reads one change off the front.
+    /// - Throws: `FormatViolation` for anything that `encode` does not write.
+    static func decode(_ reader: inout ByteReader) throws(FormatViolation) -> Change {
+        var input = FieldReader(reader: reader)
+        defer { reader = input.reader }
+        switch try input.byte() {
+        case 1:
+            return .accountAdded(
+                NewAccount(
+                    id: try input.account(), name: UserName(trusted: try input.text()), password: try input.text(),
+                    isAdmin: try input.bool(), created: try input.time(),
+                    lastSeen: try input.optional { input throws(FormatViolation) in try input.time() }))
+        case 2:
+            return .accountChanged(
+                try input.account(),
+                isDisabled: try input.optional { input throws(FormatViolation) in try input.bool() },
+                isAdmin: try input.optional { input throws(FormatViolation) in try input.bool() },
+                password: try input.optional { input throws(FormatViolation) in try input.text() })
+        case 3:
+            return .visitsNoted(
+                accounts: try input.list { input throws(FormatViolation) in try Visit(&input) },
+                tokens: try input.list { input throws(FormatViolation) in try Visit(&input) })
+        case 4: return try decodeToken(&input)
+        case 5:
+            return .tokensRemoved(try input.list { input throws(FormatViolation) in try input.digest() })
+        case 6:
+            return .sessionsEnded(
+                try input.account(),
+                keeping: try input.optional { input throws(FormatViolation) in try input.digest() },
+                robots: try input.bool())
+        case 7:
+            return .inviteAdded(
+                try input.digest(),
+                Invite(maker: try input.text(), created: try input.time(), expires: try input.time()))
+        case 8: return .inviteUsed(try input.digest())
+        case 9: return try decodeConversation(&input)
+        case 10: return .groupChanged(try input.signed(), name: try input.text(), isOpen: try input.bool())
+        case 11: return .groupDeleted(try input.signed())
+        case 12:
+            return .memberPut(
+                try input.account(), in: try input.signed(),
+                ConversationState.Membership(isAdmin: try input.bool(), since: Commit(try input.unsigned())))
+        case 13: return .memberRemoved(try input.account(), from: try input.signed())
+        case 14: return .contactSet(try input.account(), peer: try input.account(), isContact: try input.bool())
+        case 15: return .blockSet(try input.account(), peer: try input.account(), isBlocked: try input.bool())
+        case 16:
+            return .readMarked(
+                try input.account(), in: try input.signed(),
+                ReadMark(seq: Seq(try input.unsigned()), ownBefore: try input.unsigned()))
+        case 17:
+            let (account, conversation) = (try input.account(), try input.signed())
+            guard let kind = ChangeKind(rawValue: Int(try input.byte())) else { throw FieldReader.malformed }
+            return .noted(
+                account, conversation: conversation, kind,
+                data: try input.optional { input throws(FormatViolation) in try input.text() })
+        case 18:
+            return .audited(
+                try input.signed(),
+                AuditEntry(
+                    time: try input.time(), actor: try input.text(), action: try input.text(),
+                    subject: try input.text()))
+        case 19: return try decodeSealed(&input)
+        case 20:
+            return .importSettled(
+                SettledImport(
+                    conversation: try input.signed(), lastSeq: Seq(try input.unsigned()),
+                    hashAfter: try input.digest()))
+        case 21:
+            return .tailsMoved(
+                try input.list { input throws(FormatViolation) in
+                    MovedTail(conversation: try input.signed(), lastSeq: Seq(try input.unsigned()))
+                })
+        case 22:
+            return .epochBegun(Epoch(rawValue: try input.unsigned()), first: Commit(try input.unsigned()))
+        default: throw FormatViolation("a change has an unknown kind")
+        }
+    }
+
+    private static func decodeToken(_ input: inout FieldReader) throws(FormatViolation) -> Change {
+        let (digest, number, account) = (try input.digest(), try input.signed(), try input.account())
+        guard let scope = Scope(try input.text()) else { throw FieldReader.malformed }
+        let scopeID = try input.optional { input throws(FormatViolation) in try input.conversation() }
+        let label = try input.optional { input throws(FormatViolation) in try input.text() }
+        let created = try input.time()
+        let expires = try input.optional { input throws(FormatViolation) in try input.time() }
+        return .tokenAdded(
+            digest,
+            TokenState(
+                number: number, account: account, scope: scope, scopeID: scopeID, label: label, created: created,
+                expires: expires))
+    }
+
+    private static func decodeConversation(_ input: inout FieldReader) throws(FormatViolation) -> Change {
+        let (number, id) = (try input.signed(), try input.conversation())
+        guard let kind = ConversationKind(rawValue: try input.byte()) else { throw FieldReader.malformed }
+        return .conversationAdded(
+            NewConversation(
+                number: number, id: id, kind: kind, name: try input.text(), isOpen: try input.bool(),
+                users: try input.list { input throws(FormatViolation) in try input.text() },
+                accounts: try input.optional { input throws(FormatViolation) in
+                    AccountPair(try input.account(), try input.account())
+                }))
+    }
+
+    private static func decodeSealed(_ input: inout FieldReader) throws(FormatViolation) -> Change {
+        let (conversation, lastSeq) = (try input.signed(), Seq(try input.unsigned()))
+        let (hash, lastCommit) = (try input.digest(), Commit(try input.unsigned()))
+        let serverTime = try input.optional { input throws(FormatViolation) in try input.time() }
+        let sent = try input.list { input throws(FormatViolation) in
+            (try input.text(), Int(clamping: try input.unsigned()))
+        }
+        return .tailSealed(
+            SealedTail(
+                conversation: conversation, lastSeq: lastSeq, hashAfter: hash, lastCommit: lastCommit,
+                content: SealedContent(serverTime: serverTime, sent: Dictionary(sent, uniquingKeysWith: +))))
+    }
+}
+
+extension Change.Visit {
+    fileprivate func encode(_ output: inout FieldWriter) {
+        output.put(number)
+        output.put(time.milliseconds)
+        output.optional(address) { $0.put($1) }
+    }
+
+    fileprivate init(_ input: inout FieldReader) throws(FormatViolation) {
+        self.init(
+            number: try input.signed(), time: try input.time(),
+            address: try input.optional { input throws(FormatViolation) in try input.text() })
+    }
+}
+
+/// Puts the fields of a change behind one another.
+private struct FieldWriter {
+    var bytes: [UInt8]
+
+    mutating func kind(_ value: UInt8) { bytes.append(value) }
+    mutating func byte(_ value: UInt8) { bytes.append(value) }
+    mutating func put(_ value: UInt64) { LEB128.append(value, to: &bytes) }
+    mutating func put(_ value: Int64) { put(LEB128.zigzag(value)) }
+    mutating func put(_ value: Bool) { bytes.append(value ? 1 : 0) }
+    mutating func put(_ value: Digest) { bytes += value.bytes }
+
+    mutating func put(_ value: [UInt8]) {
+        put(UInt64(value.count))
+        bytes += value
+    }
+
+    mutating func put(_ value: String) { put(Array(value.utf8)) }
+
+    mutating func optional<Value>(_ value: Value?, _ put: (inout FieldWriter, Value) -> Void) {
+        self.put(value != nil)
+        if let value { put(&self, value) }
+    }
+
+    mutating func list<Value>(_ values: [Value], _ put: (inout FieldWriter, Value) -> Void) {
+        self.put(UInt64(values.count))
+        for value in values { put(&self, value) }
+    }
+}
+
+/// Takes them apart again; a field that is not all there, or not of its form, is an error.
+private struct FieldReader {
+    static let malformed = FormatViolation("a change is malformed")
+    var reader: ByteReader
+
+    mutating func byte() throws(FormatViolation) -> UInt8 {
+        guard let value = reader.byte() else { throw FieldReader.malformed }
+        return value
+    }
+
+    mutating func unsigned() throws(FormatViolation) -> UInt64 {
+        guard let value = reader.leb128() else { throw FieldReader.malformed }
+        return value
+    }
+
+    mutating func signed() throws(FormatViolation) -> Int64 { LEB128.unzigzag(try unsigned()) }
+
+    mutating func bool() throws(FormatViolation) -> Bool {
+        let value = try byte()
+        guard value <= 1 else { throw FieldReader.malformed }
+        return value == 1
+    }
+
+    mutating func account() throws(FormatViolation) -> AccountID { AccountID(rawValue: try signed()) }
+    mutating func time() throws(FormatViolation) -> Timestamp { Timestamp(milliseconds: try signed()) }
+
+    mutating func digest() throws(FormatViolation) -> Digest {
+        guard let digest = reader.slice(Digest.byteCount).flatMap({ Digest(bytes: $0) }) else {
+            throw FieldReader.malformed
+        }
+        return digest
+    }
+
+    private mutating func field() throws(FormatViolation) -> UnsafeRawBufferPointer {
+        guard let field = reader.slice(Int(clamping: try unsigned())) else { throw FieldReader.malformed }
+        return field
+    }
+
+    mutating func text() throws(FormatViolation) -> String {
+        guard let text = String(validating: try field(), as: UTF8.self) else { throw FieldReader.malformed }
+        return text
+    }
+
+    mutating func conversation() throws(FormatViolation) -> ConversationID {
+        guard let id = ConversationID(bytes: Array(try field())) else { throw FieldReader.malformed }
+        return id
+    }
+
+    mutating func optional<Value>(
+        _ read: (inout FieldReader) throws(FormatViolation) -> Value
+    ) throws(FormatViolation) -> Value? {
+        try bool() ? try read(&self) : nil
+    }
+
+    mutating func list<Value>(
+        _ read: (inout FieldReader) throws(FormatViolation) -> Value
+    ) throws(FormatViolation) -> [Value] {
+        let count = try unsigned()
+        // No value is shorter than a byte, so a count cannot ask for more memory than there is input.
+        guard count <= UInt64(reader.remaining) else { throw FieldReader.malformed }
+        var values: [Value] = []
+        for _ in 0..<Int(count) { values.append(try read(&self)) }
+        return values
+    }
+}

@@ -1,0 +1,171 @@
+internal import NatterCrypto
+internal import NatterSQLite
+internal import NatterLog
+internal import NatterModel
+
+/// Runs one statement that gives no rows, inside the transaction of an entry.
+protocol RowWriter {
+    /// - Parameter sql: of the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` … in the order of their
+    ///   first use, conflicts are resolved by `ON CONFLICT`.
+    func run(_ sql: StaticString, _ values: any SQLValue...) throws
+}
+
+extension Connection: RowWriter {
+    func run(_ sql: StaticString, _ values: any SQLValue...) throws {
+        let statement = try statement(sql)
+        try statement.bind(all: values)
+        while try statement.step() {}
+    }
+}
+
+extension Change {
+    /// Writes the rows of this change. Blocks have none here: each engine keeps them in its own way.
+    func write(to rows: any RowWriter, at commit: Commit) throws {
+        switch self {
+        case .accountAdded, .accountChanged, .visitsNoted, .contactSet, .blockSet, .audited, .inviteAdded, .inviteUsed:
+            try writePeople(rows)
+        case .tokenAdded(let digest, let token):
+            try rows.run(
+                """
+                INSERT INTO token (number,digest,account,label,scope,scope_id,created,expires)
+                VALUES ($1,$2,$3,$4,$5,$6,$7,$8)
+                """, token.number, digest.bytes, token.account.rawValue, token.label, token.scope.description,
+                token.scopeID?.bytes, token.created.milliseconds, token.expires?.milliseconds)
+        case .tokensRemoved(let digests):
+            for digest in digests { try rows.run("DELETE FROM token WHERE digest=$1", digest.bytes) }
+        case .sessionsEnded(let account, let kept, let robots):
+            try rows.run(
+                """
+                DELETE FROM token WHERE account=$1 AND digest IS DISTINCT FROM $2 AND (label IS NULL OR $3 = 1)
+                """, account.rawValue, kept?.bytes, robots)
+        case .readMarked(let account, let conversation, let mark):
+            try rows.run(
+                """
+                INSERT INTO read_mark (account,conversation,seq,own_before) VALUES ($1,$2,$3,$4)
+                ON CONFLICT (account,conversation) DO UPDATE SET seq=excluded.seq, own_before=excluded.own_before
+                WHERE excluded.seq > read_mark.seq
+                """, account.rawValue, conversation, mark.seq.rawValue, mark.ownBefore)
+        case .noted(let account, let conversation, let kind, let data):
+            // Takes the place of an older row of the same kind.
+            try rows.run(
+                """
+                INSERT INTO change (account,conversation,kind,commit_number,data) VALUES ($1,$2,$3,$4,$5)
+                ON CONFLICT (account,conversation,kind)
+                DO UPDATE SET commit_number=excluded.commit_number, data=excluded.data
+                """, account.rawValue, conversation, kind.rawValue, commit.rawValue, data)
+        case .epochBegun(let epoch, let first):
+            try rows.run("DELETE FROM epoch WHERE first_commit>=$1", first.rawValue)
+            try rows.run(
+                "INSERT INTO epoch (run,value,first_commit) VALUES ($1,$2,$3)", Int64(epoch.run), epoch.rawValue,
+                first.rawValue)
+        case .tailsMoved:
+            // The tails' own row goes when they are sealed; the number must not be given again.
+            try rows.run(
+                """
+                INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
+                """, commit.rawValue)
+        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled:
+            try writeConversations(rows, commit)
+        }
+    }
+
+    private func writePeople(_ rows: any RowWriter) throws {
+        switch self {
+        case .accountAdded(let new):
+            try rows.run(
+                """
+                INSERT INTO account (number,name,name_key,password,admin,created,last_seen)
+                VALUES ($1,$2,$3,$4,$5,$6,$7)
+                """, new.id.rawValue, new.name.text, new.name.caseKey, new.password, new.isAdmin,
+                new.created.milliseconds, new.lastSeen?.milliseconds)
+        case .accountChanged(let account, let isDisabled, let isAdmin, let password):
+            try rows.run(
+                """
+                UPDATE account SET disabled=coalesce($1,disabled), admin=coalesce($2,admin),
+                password=coalesce($3,password) WHERE number=$4
+                """, isDisabled, isAdmin, password, account.rawValue)
+        case .visitsNoted(let accounts, let tokens):
+            for visit in accounts {
+                try rows.run(
+                    "UPDATE account SET last_seen=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
+                    visit.address, visit.number)
+            }
+            for visit in tokens {
+                try rows.run(
+                    "UPDATE token SET last_used=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
+                    visit.address, visit.number)
+            }
+        case .contactSet(let account, let peer, true):
+            try rows.run(
+                "INSERT INTO contact (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
+                peer.rawValue)
+        case .contactSet(let account, let peer, false):
+            try rows.run("DELETE FROM contact WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
+        case .blockSet(let account, let peer, true):
+            try rows.run(
+                "INSERT INTO block_list (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
+                peer.rawValue)
+        case .blockSet(let account, let peer, false):
+            try rows.run("DELETE FROM block_list WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
+        case .audited(let number, let entry):
+            try rows.run(
+                "INSERT INTO audit (number,time,actor,action,subject) VALUES ($1,$2,$3,$4,$5)", number,
+                entry.time.milliseconds, entry.actor, entry.action, entry.subject)
+        case .inviteAdded(let digest, let invite):
+            try rows.run(
+                "INSERT INTO invite (digest,maker,created,expires) VALUES ($1,$2,$3,$4)", digest.bytes, invite.maker,
+                invite.created.milliseconds, invite.expires.milliseconds)
+        case .inviteUsed(let digest): try rows.run("DELETE FROM invite WHERE digest=$1", digest.bytes)
+        default: break
+        }
+    }
+
+    private func writeConversations(_ rows: any RowWriter, _ commit: Commit) throws {
+        switch self {
+        case .conversationAdded(let new):
+            try rows.run(
+                """
+                INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,sealed_hash)
+                VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)
+                """, new.number, new.id.bytes, Int(new.kind.rawValue), new.name, NameRule.caseKey(new.name), new.isOpen,
+                new.accounts?.first, new.accounts?.second, HashChain.start(of: new.id).bytes)
+        case .groupChanged(let number, let name, let isOpen):
+            try rows.run(
+                "UPDATE conversation SET name=$1, name_key=$2, is_open=$3 WHERE number=$4", name,
+                NameRule.caseKey(name), isOpen, number)
+        case .groupDeleted(let number):
+            try rows.run("UPDATE conversation SET is_deleted=1 WHERE number=$1", number)
+            try rows.run("DELETE FROM membership WHERE conversation=$1", number)
+        case .memberPut(let account, let number, let membership):
+            try rows.run(
+                """
+                INSERT INTO membership (conversation,account,is_admin,since_commit) VALUES ($1,$2,$3,$4)
+                ON CONFLICT (conversation,account)
+                DO UPDATE SET is_admin=excluded.is_admin, since_commit=excluded.since_commit
+                """, number, account.rawValue, membership.isAdmin, membership.since.rawValue)
+        case .memberRemoved(let account, let number):
+            try rows.run(
+                "DELETE FROM membership WHERE conversation=$1 AND account=$2", number, account.rawValue)
+        case .tailSealed(let sealed):
+            try rows.run(
+                """
+                UPDATE conversation SET sealed_seq=$1, sealed_hash=$2, sealed_commit=$3,
+                sealed_time=CASE WHEN sealed_time>$4 THEN sealed_time ELSE $4 END WHERE number=$5
+                """, sealed.lastSeq.rawValue, sealed.hashAfter.bytes, sealed.lastCommit.rawValue,
+                (sealed.content.serverTime ?? .zero).milliseconds, sealed.conversation)
+            for (sender, added) in sealed.content.sent {
+                try rows.run(
+                    """
+                    INSERT INTO sent (conversation,sender,count) VALUES ($1,$2,$3)
+                    ON CONFLICT (conversation,sender) DO UPDATE SET count=sent.count+excluded.count
+                    """, sealed.conversation, sender, added)
+            }
+        case .importSettled(let settled):
+            // `sealed_time` stays: times that others gave do not hold up our clock.
+            try rows.run(
+                "UPDATE conversation SET sealed_seq=$1, sealed_hash=$2, sealed_commit=$3 WHERE number=$4",
+                settled.lastSeq.rawValue, settled.hashAfter.bytes, commit.rawValue, settled.conversation)
+        default: break
+        }
+    }
+}

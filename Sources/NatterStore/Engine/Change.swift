@@ -1,0 +1,237 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+
+/// One change of the store besides new messages, as a value: what it does to memory (`apply`), the rows that it writes
+/// (`write`), and its bytes in a log that several servers share (`encode`).
+///
+/// A change says what is so from now on. All decisions (is the name free, may they do this) were made before, on the writer's
+/// thread, so a change can be applied by another server that decided nothing. Numbers of rows are part of the value.
+enum Change: Sendable {
+    case accountAdded(NewAccount)
+    /// nil leaves a thing as it is.
+    case accountChanged(AccountID, isDisabled: Bool?, isAdmin: Bool?, password: String?)
+    /// When accounts and tokens were last used, and from where.
+    case visitsNoted(accounts: [Visit], tokens: [Visit])
+    case tokenAdded(Digest, TokenState)
+    case tokensRemoved([Digest])
+    /// Ends the sessions of an account but one, and its robots' tokens too where `robots` says so.
+    case sessionsEnded(AccountID, keeping: Digest?, robots: Bool)
+    case inviteAdded(Digest, Invite)
+    case inviteUsed(Digest)
+    case conversationAdded(NewConversation)
+    case groupChanged(Int64, name: String, isOpen: Bool)
+    case groupDeleted(Int64)
+    case memberPut(AccountID, in: Int64, ConversationState.Membership)
+    case memberRemoved(AccountID, from: Int64)
+    case contactSet(AccountID, peer: AccountID, isContact: Bool)
+    case blockSet(AccountID, peer: AccountID, isBlocked: Bool)
+    /// A mark that is lower than the one that stands changes nothing.
+    case readMarked(AccountID, in: Int64, ReadMark)
+    /// A row of the feed of changes of one account, at the commit of this entry.
+    case noted(AccountID, conversation: Int64, ChangeKind, data: String?)
+    case audited(Int64, AuditEntry)
+    /// The beginning of a tail stands in blocks now.
+    case tailSealed(SealedTail)
+    /// An import has put messages behind all others of a conversation.
+    case importSettled(SettledImport)
+    /// Tails up to these seqs were written to the log again, at its end.
+    case tailsMoved([MovedTail])
+    case epochBegun(Epoch, first: Commit)
+
+    struct NewAccount: Sendable {
+        var id: AccountID
+        var name: UserName
+        var password: String
+        var isAdmin = false
+        var created: Timestamp
+        /// nil if somebody else makes the account.
+        var lastSeen: Timestamp?
+    }
+
+    /// An account or a token by its number, when it was last used and from where.
+    struct Visit: Sendable {
+        var number: Int64
+        var time: Timestamp
+        var address: String?
+    }
+
+    struct Invite: Sendable {
+        var maker: String
+        var created: Timestamp
+        var expires: Timestamp
+    }
+
+    struct NewConversation: Sendable {
+        var number: Int64
+        var id: ConversationID
+        var kind: ConversationKind
+        var name: String
+        var isOpen = false
+        /// Of a personal one: names in byte order, and accounts.
+        var users: [String] = []
+        var accounts: AccountPair?
+
+        /// The conversation before its first message.
+        func makeState() -> ConversationState {
+            ConversationState(
+                identity: ConversationIdentity(number: number, id: id, kind: kind, name: name, users: users),
+                isOpen: isOpen, accounts: accounts.map { ($0.first, $0.second) }, sealedSeq: .zero,
+                sealedHash: HashChain.start(of: id), sealedCommit: .zero, lastServerTime: .zero)
+        }
+    }
+
+    struct SealedTail: Sendable {
+        var conversation: Int64
+        var lastSeq: Seq
+        var hashAfter: Digest
+        var lastCommit: Commit
+        var content: SealedContent
+
+        init(conversation: Int64, lastSeq: Seq, hashAfter: Digest, lastCommit: Commit, content: SealedContent) {
+            (self.conversation, self.lastSeq, self.hashAfter) = (conversation, lastSeq, hashAfter)
+            (self.lastCommit, self.content) = (lastCommit, content)
+        }
+
+        init(_ blocks: WrittenBlocks, _ content: SealedContent) {
+            self.init(
+                conversation: blocks.segment.conversation, lastSeq: blocks.lastSeq, hashAfter: blocks.hashAfter,
+                lastCommit: blocks.lastCommit, content: content)
+        }
+    }
+
+    struct SettledImport: Sendable {
+        var conversation: Int64
+        var lastSeq: Seq
+        var hashAfter: Digest
+    }
+
+    struct MovedTail: Sendable {
+        var conversation: Int64
+        var lastSeq: Seq
+    }
+
+    /// Whether the change needs a commit number of its own, so that cursors tell before from after.
+    var takesCommit: Bool {
+        switch self {
+        case .noted, .importSettled, .tailsMoved: true
+        default: false
+        }
+    }
+
+    /// Does to memory what the change says. Call with the state lock held, once the change is durable.
+    func apply(to state: inout StoreState, at commit: Commit) {
+        if takesCommit { state.commit = max(state.commit, commit) }
+        switch self {
+        case .accountAdded, .accountChanged, .visitsNoted, .tokenAdded, .tokensRemoved, .sessionsEnded, .inviteAdded,
+            .inviteUsed, .contactSet, .blockSet, .audited:
+            applyToPeople(&state)
+        case .readMarked(let account, let conversation, let mark):
+            if (state.accounts[account]?.reads[conversation]?.seq ?? .zero) < mark.seq {
+                state.accounts[account]?.reads[conversation] = mark
+            }
+        case .noted(let account, _, _, _):
+            state.accounts[account]?.lastChange = commit
+        case .epochBegun(let epoch, let first):
+            // Runs in which nothing was committed leave no cursor behind that names them.
+            state.epochs.removeAll { $0.firstCommit >= first }
+            state.epochs.append((epoch, first))
+        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
+            .tailsMoved:
+            applyToConversations(&state, commit)
+        }
+    }
+
+    private func applyToPeople(_ state: inout StoreState) {
+        switch self {
+        case .accountAdded(let new):
+            state.accounts[new.id] = AccountState(
+                id: new.id, name: new.name, passwordHash: new.password, isAdmin: new.isAdmin, isDisabled: false,
+                created: new.created, lastSeen: new.lastSeen, lastAddress: nil)
+            state.accountKeys[new.name.caseKey] = new.id
+            state.counters.account = max(state.counters.account, new.id.rawValue)
+        case .accountChanged(let account, let isDisabled, let isAdmin, let password):
+            if let isDisabled { state.accounts[account]?.isDisabled = isDisabled }
+            if let isAdmin { state.accounts[account]?.isAdmin = isAdmin }
+            if let password { state.accounts[account]?.passwordHash = password }
+        case .visitsNoted(let accounts, _):
+            // Memory of this server is ahead; what it hears of others only raises the time.
+            for visit in accounts {
+                let account = AccountID(rawValue: visit.number)
+                guard (state.accounts[account]?.lastSeen ?? .zero) < visit.time else { continue }
+                state.accounts[account]?.lastSeen = visit.time
+                state.accounts[account]?.lastAddress = visit.address
+            }
+        case .tokenAdded(let digest, let token):
+            state.tokens[digest] = token
+            state.counters.token = max(state.counters.token, token.number)
+        case .tokensRemoved(let digests):
+            for digest in digests { state.tokens[digest] = nil }
+        case .sessionsEnded(let account, let kept, let robots):
+            state.tokens = state.tokens.filter { digest, token in
+                token.account != account || digest == kept || (token.isRobot && !robots)
+            }
+        case .inviteAdded(let digest, let invite): state.invites[digest] = invite.expires
+        case .inviteUsed(let digest): state.invites[digest] = nil
+        case .contactSet(let account, let peer, true): state.accounts[account]?.contacts.insert(peer)
+        case .contactSet(let account, let peer, false): state.accounts[account]?.contacts.remove(peer)
+        case .blockSet(let account, let peer, true): state.accounts[account]?.blocked.insert(peer)
+        case .blockSet(let account, let peer, false): state.accounts[account]?.blocked.remove(peer)
+        case .audited(let number, _): state.counters.audit = max(state.counters.audit, number)
+        default: break
+        }
+    }
+
+    private func applyToConversations(_ state: inout StoreState, _ commit: Commit) {
+        switch self {
+        case .conversationAdded(let new):
+            state.add(new.makeState())
+        case .groupChanged(let number, let name, let isOpen):
+            guard let group = state.conversations[number] else { return }
+            state.groups[NameRule.caseKey(group.name)] = nil
+            state.groups[NameRule.caseKey(name)] = number
+            group.name = name
+            group.isOpen = isOpen
+        case .groupDeleted(let number):
+            guard let group = state.conversations[number] else { return }
+            state.groups[NameRule.caseKey(group.name)] = nil
+            for member in group.members.keys {
+                state.accounts[AccountID(rawValue: member)]?.conversations.remove(number)
+            }
+            group.isDeleted = true
+            group.members = [:]
+        case .memberPut(let account, let number, let membership):
+            state.conversations[number]?.members[account.rawValue] = membership
+            state.accounts[account]?.conversations.insert(number)
+        case .memberRemoved(let account, let number):
+            state.conversations[number]?.members[account.rawValue] = nil
+            state.accounts[account]?.conversations.remove(number)
+        case .tailSealed(let sealed):
+            let conversation = state.conversations[sealed.conversation]
+            conversation?.noteSealed(sealed.content)
+            conversation?.drop(upTo: sealed.lastSeq, hash: sealed.hashAfter, commit: sealed.lastCommit)
+            conversation?.isBeingSealed = false
+        case .importSettled(let settled):
+            let conversation = state.conversations[settled.conversation]
+            conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
+            conversation?.isBeingSealed = false
+        case .tailsMoved(let tails):
+            for tail in tails {
+                state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
+            }
+        default: break
+        }
+    }
+
+    /// The accounts whose waiting requests have to look again because of this change. Ask before it is applied.
+    func affected(_ state: StoreState) -> [AccountID] {
+        switch self {
+        case .noted(let account, _, _, _), .sessionsEnded(let account, _, _): [account]
+        case .tokensRemoved(let digests): digests.compactMap { state.tokens[$0]?.account }
+        case .importSettled(let settled):
+            state.conversations[settled.conversation]?.members.keys.map { AccountID(rawValue: $0) } ?? []
+        default: []
+        }
+    }
+}

@@ -1,0 +1,316 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterSQLite
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSystem
+
+/// The engine of one server: rows and the journal in SQLite (`store.db`), blocks in log files, all in one directory.
+///
+/// Its log is the journal: one row for each entry that has messages. An entry's changes stand in their rows alone, so they are
+/// never encoded, and nobody reads entries back.
+final class FileEngine: StoreEngine {
+    let directory: String
+    let disk: any Disk
+    let clock: any WallClock
+    let isShared = false
+    let sealsTails = true
+    private let idRetentionDays: Int
+    private let checkpointBytes: Int
+    private let reporter: Reporter
+    private let cache: ArchiveCache
+    /// nil before `load` and after `close`.
+    private let database = Monitor<Database?>(nil)
+    /// Keeps everybody else out of the directory; nil once it is let go.
+    private let lock: Monitor<(any DiskLock)?>
+
+    /// In a structure because of what `Monitor` says of functions.
+    private struct Reporter: Sendable {
+        let report: @Sendable (Phrase) -> Void
+    }
+
+    private struct Database {
+        let connection: Connection
+        var keys: KeyTables
+        let id: StoreID
+        let keySecret: ShortHashKey
+        /// Bytes written to the write-ahead log since the last checkpoint, about.
+        var walBytes = 0
+
+        /// Moves the write-ahead log into the database once it has this many bytes.
+        mutating func checkpoint(from bytes: Int) throws(SQLiteError) {
+            guard walBytes >= bytes else { return }
+            walBytes = 0
+            do { try connection.checkpoint(truncating: false) } catch {
+                // The write-ahead log still holds every frame, but a second try could succeed over pages that were lost.
+                if error.reason == .inputOutput { throw error }
+            }
+        }
+    }
+
+    /// Takes the directory, and makes it if need be.
+    init(_ directory: String, disk: any Disk, clock: any WallClock, options: Store.Options) throws {
+        (self.directory, self.disk, self.clock) = (directory, disk, clock)
+        (idRetentionDays, checkpointBytes) = (options.idRetentionDays, options.checkpointBytes)
+        reporter = Reporter(report: options.report)
+        cache = ArchiveCache(directory: directory, disk: disk)
+        lock = Monitor(try Store.takeLock(directory, disk: disk))
+    }
+
+    func report(_ line: Phrase) { reporter.report(line) }
+
+    func close(isClean: Bool) {
+        database.signal { database in
+            if let connection = database?.connection {
+                if isClean { try? connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)") }
+                try? connection.checkpoint(truncating: true)
+            }
+            database = nil
+        }
+        lock.signal { $0 = nil }
+    }
+
+    private func withDatabase<Result>(_ body: (inout Database) throws -> Result) throws -> Result {
+        try database.withLock { database in
+            guard var open = database else { throw StoreError.failed("the store is closed") }
+            defer { database = open }
+            return try body(&open)
+        }
+    }
+
+    // MARK: The log
+
+    func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        try withDatabase { database in
+            let connection = database.connection
+            try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { _ in
+                for change in entry.changes { try change.write(to: connection, at: entry.commit) }
+                for written in blocks { try written.record(on: connection) }
+                for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
+                    let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
+                    try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
+                }
+            }
+            database.walBytes += entry.journalBytes + 4_096
+            return .done(LogPlace(number: entry.before.number &+ 1, chain: .zero))
+        }
+    }
+
+    func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] { [] }
+
+    func head() throws -> LogPlace { .start }
+
+    func onNews(_ hint: @escaping @Sendable () -> Void) {}
+
+    func find(_ key: RecentKey) throws -> FoundKey? {
+        do { return try withDatabase { try $0.keys.find(key) } } catch {
+            throw FileEngine.wroteNothing(error) ? StoreError(error) : error
+        }
+    }
+
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+        try withDatabase { database in
+            try FileEngine.transaction(&database, isCertain: { !ArchiveError($0).leavesUnknown }) { database in
+                for key in keys { try database.keys.insert(key, now: now) }
+                try database.keys.dropExpired(now: now)
+                let first = Batch.rowNumber(of: floor, isMoved: true)
+                let sum = try database.connection.statement(
+                    "SELECT coalesce(sum(length(data)),0) FROM batch WHERE number < ?")
+                try sum.bind(first)
+                let bytes = try sum.step() ? sum.int(0) : 0
+                try database.connection.statement("DELETE FROM batch WHERE number < ?").run(first)
+                return bytes
+            }
+        }
+    }
+
+    /// Runs `body` in a transaction.
+    ///
+    /// - Parameter isCertain: whether nothing was written if `body` has thrown this error.
+    /// - Throws: `StoreError` if nothing was written, for certain.
+    private static func transaction<Result>(
+        _ database: inout Database, isCertain: (any Error) -> Bool, _ body: (inout Database) throws -> Result
+    ) throws -> Result {
+        let connection = database.connection
+        func undo() {
+            connection.rollBack()
+            // Tables that were made or dropped in the transaction are not, after all.
+            try? database.keys.reload()
+        }
+        let result: Result
+        do {
+            try connection.execute("BEGIN IMMEDIATE")
+            result = try body(&database)
+        } catch {
+            undo()
+            throw isCertain(error) ? StoreError(error) : error
+        }
+        do { try connection.execute("COMMIT") } catch {
+            undo()
+            if error.reason == .full || error.reason == .busy { throw StoreError(error) }
+            throw error
+        }
+        return result
+    }
+
+    private static func wroteNothing(_ error: any Error) -> Bool {
+        switch error {
+        case let error as SQLiteError: error.reason != .inputOutput && error.reason != .corrupt
+        case is StoreError: true
+        default: false
+        }
+    }
+
+    func checkpointIfDue() throws {
+        try withDatabase { try $0.checkpoint(from: checkpointBytes) }
+    }
+
+    func makeReader() throws -> ArchiveReader {
+        try ArchiveReader(
+            connection: Connection(path: Store.databasePath(directory), role: .reader, disk: disk), cache: cache)
+    }
+
+    // MARK: Loading
+
+    func load() throws -> LoadedState {
+        try checkComplete()
+        let path = Store.databasePath(directory)
+        if let offset = try Store.walDamage(path, disk) {
+            throw StoreOpenError.damaged(
+                "'\(path)-wal' is damaged at byte \(offset), before acknowledged commits; put a backup in "
+                    + "place, or let 'natterd fsck --repair' go on without them")
+        }
+        do {
+            return try loadAndRecover(isRebuilt: false)
+        } catch is StoreRecovery.StaleIndex {
+            // All that is there is looked at, once; then it is opened with what was found.
+            report("the index is older than the logs; it is made again from them")
+            database.signal { $0 = nil }
+            _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: reporter.report)
+            return try loadAndRecover(isRebuilt: true)
+        }
+    }
+
+    /// Logs without a database would be served as an empty store, which gives their numbers again.
+    private func checkComplete() throws {
+        if try disk.information(directory + "/" + StoreRestore.unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
+        }
+        let logs = directory + "/logs"
+        guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
+            try disk.information(logs)?.isDirectory == true, try disk.list(logs).contains(where: { $0 != "epoch" })
+        else { return }
+        throw StoreOpenError.incomplete(
+            "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
+    }
+
+    private func loadAndRecover(isRebuilt: Bool) throws -> LoadedState {
+        do {
+            try open()
+            return try withDatabase { try load($0, isRebuilt: isRebuilt) }
+        } catch let error as SQLiteError where error.reason == .newerSchema {
+            throw StoreOpenError.newer(error.phrase)
+        } catch let error as SQLiteError where error.reason == .corrupt {
+            throw StoreOpenError.damaged(error.phrase)
+        } catch let error as SQLiteError where error.reason == .cannotOpen {
+            throw StoreOpenError.cannotCreate(
+                DiskError(code: .permissionDenied, operation: "open", path: Store.databasePath(directory)))
+        }
+    }
+
+    private func open() throws {
+        let path = Store.databasePath(directory)
+        // Makes changes of an earlier process durable before anything is moved out of the write-ahead log into the database, or
+        // written behind it: after a kill they may be in the kernel's memory alone.
+        try Connection.makeLogDurable(of: path, on: disk)
+        let connection = try Connection(path: path, role: .writer, disk: disk)
+        // An unfinished transaction in the log would look like damage behind the next one.
+        try connection.checkpoint(truncating: true)
+        try StoreSchema.current.migrate(connection)
+        let (id, secret) = try FileEngine.identity(connection)
+        let opened = Database(
+            connection: connection, keys: try KeyTables(connection: connection, retentionDays: idRetentionDays), id: id,
+            keySecret: secret)
+        nonisolated(unsafe) let shared = opened
+        database.signal { $0 = shared }
+    }
+
+    /// The store's id and the secret of its short hashes, made when it is new.
+    private static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
+        func value(_ key: String) throws -> [UInt8]? {
+            statement.reset()
+            try statement.bind(key)
+            return try statement.step() ? statement.blob(0) : nil
+        }
+        if let known = try value("store_id") {
+            guard let id = StoreID(bytes: known),
+                let secret = try value("key_secret").flatMap({ ShortHashKey(bytes: $0) })
+            else { throw StoreOpenError.damaged("the database '\(connection.path)' has lost its store's id") }
+            return (id, secret)
+        }
+        statement.reset()
+        var random = SecureRandom()
+        let id = StoreID(using: &random)
+        let secret = ShortHashKey.random()
+        try connection.transaction {
+            let insert = try connection.statement("INSERT INTO meta VALUES (?,?)")
+            try insert.run("store_id", id.bytes)
+            try insert.run("key_secret", secret.bytes)
+        }
+        return (id, secret)
+    }
+
+    private func load(_ database: Database, isRebuilt: Bool) throws -> LoadedState {
+        let connection = database.connection
+        var loader = StateLoader(connection)
+        var state = try loader.loadRows(database.id)
+        let isClean = try FileEngine.takeCleanMark(connection)
+        try loader.loadJournal(&state)
+        let known = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+        let recovery = StoreRecovery(
+            store: self, storeID: database.id, connection: connection, journal: loader.journal, isRebuilt: isRebuilt)
+        try recovery.run(&state, isClean: isClean)
+        try loader.fillTails(&state)
+        if state.general == 0 {
+            let general = Change.NewConversation(
+                number: state.counters.conversation + 1,
+                id: ConversationID.derived(store: database.id, kind: .general, users: []), kind: .general,
+                name: "general")
+            try make(.conversationAdded(general), at: state.commit, &state, connection)
+        }
+        state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+        // Commits that were found in the logs alone: what else belonged to them nobody knows.
+        let first = min(known, state.commit).next
+        try make(.epochBegun(Epoch.next(after: state.epoch), first: first), at: first, &state, connection)
+        try StoreRecovery.writeMark(state.epoch, in: directory, disk: disk)
+        return LoadedState(
+            id: database.id, keySecret: database.keySecret, state: state, place: .start, keys: loader.keys)
+    }
+
+    /// Makes a change durable before the store is open.
+    private func make(
+        _ change: Change, at commit: Commit, _ state: inout StoreState, _ connection: Connection
+    ) throws {
+        try connection.transaction { try change.write(to: connection, at: commit) }
+        change.apply(to: &state, at: commit)
+    }
+
+    /// Whether the store was closed in order; the mark is taken away, so that the next crash shows.
+    private static func takeCleanMark(_ connection: Connection) throws -> Bool {
+        let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
+        let isClean = try statement.step()
+        statement.reset()
+        if isClean { try connection.execute("DELETE FROM meta WHERE key='clean'") }
+        return isClean
+    }
+}
+
+extension Epoch {
+    /// The epoch of the next run.
+    static func next(after epoch: Epoch) -> Epoch {
+        var random = SecureRandom()
+        return Epoch(run: epoch.run &+ 1, random: UInt32(truncatingIfNeeded: random.next()))
+    }
+}

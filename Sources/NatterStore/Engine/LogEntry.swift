@@ -1,0 +1,108 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// A place in an engine's log: how many entries there are up to it, and the hash chain over them. Two stores at the same place
+/// have seen the same entries.
+struct LogPlace: Equatable, Sendable {
+    var number: UInt64
+    /// BLAKE2b of the chain before and the entry's bytes; zero where an engine that nobody shares keeps none.
+    var chain: Digest
+
+    static let start = LogPlace(number: 0, chain: .zero)
+
+    /// The place after an entry with these bytes.
+    func after(_ data: [UInt8]) -> LogPlace {
+        LogPlace(number: number &+ 1, chain: Digest(of: chain.bytes + data))
+    }
+}
+
+/// One batch on its way into the log: changes, then new messages.
+struct LogEntry: Sendable {
+    /// Who proposed it, and which of their proposals it is: by that a store knows its own entry again when the answer was lost.
+    struct Author: Hashable, Sendable {
+        var node: UInt64
+        var attempt: UInt64
+    }
+
+    /// The end of the log as the author saw it. The entry can stand right behind it or nowhere.
+    var before: LogPlace
+    var author: Author
+    var commit: Commit
+    var changes: [Change]
+    /// New messages.
+    var messages: Batch
+    /// Tails that stand in the log already, once more, so that its front can be cut off.
+    var movedTails: Batch
+    /// The place behind it, where that was found when it was decoded.
+    private(set) var reached: LogPlace?
+
+    /// Bytes that the entry adds to what is kept uncompressed.
+    var journalBytes: Int { messages.sealedByteCount + movedTails.sealedByteCount }
+
+    private static let version: UInt8 = 1
+    /// Most changes that an entry may have.
+    private static let maximumChanges = 1 << 20
+
+    /// The bytes that stand in a shared log: version, commit, number of changes, changes, both batches with their lengths,
+    /// CRC-32C of all before it. Place and author stand beside them.
+    func encode() -> [UInt8] {
+        var bytes: [UInt8] = [LogEntry.version]
+        LEB128.append(commit.rawValue, to: &bytes)
+        LEB128.append(UInt64(changes.count), to: &bytes)
+        for change in changes { change.encode(to: &bytes) }
+        for batch in [messages, movedTails] {
+            let data = batch.isEmpty ? [] : batch.sealed()
+            LEB128.append(UInt64(data.count), to: &bytes)
+            bytes += data
+        }
+        bytes.append(littleEndian: Checksum.crc32c(bytes))
+        return bytes
+    }
+
+    /// Reads an entry back.
+    /// - Throws: `FormatViolation` for anything that `encode` does not write.
+    init(decoding data: [UInt8], before: LogPlace, author: Author) throws {
+        self.before = before
+        self.author = author
+        reached = before.after(data)
+        (commit, changes, messages, movedTails) = try data.withUnsafeBytes { bytes in
+            guard bytes.count >= 5 else { throw FormatViolation("an entry of the log is cut short") }
+            let body = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)])
+            let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
+            guard Checksum.crc32c(body) == checksum else {
+                throw FormatViolation("the checksum of an entry of the log differs")
+            }
+            var reader = ByteReader(body)
+            guard reader.byte() == LogEntry.version else {
+                throw FormatViolation("an entry of the log has an unknown version")
+            }
+            guard let commit = reader.leb128(), let count = reader.leb128(), count <= UInt64(LogEntry.maximumChanges)
+            else { throw FormatViolation("an entry of the log is cut short") }
+            var changes: [Change] = []
+            for _ in 0..<Int(count) { changes.append(try Change.decode(&reader)) }
+            let messages = try LogEntry.batch(&reader)
+            let movedTails = try LogEntry.batch(&reader)
+            guard reader.isAtEnd else { throw FormatViolation("an entry of the log is too long") }
+            return (Commit(commit), changes, messages, movedTails)
+        }
+    }
+
+    init(
+        before: LogPlace, author: Author, commit: Commit, changes: [Change], messages: Batch = Batch(),
+        movedTails: Batch = Batch()
+    ) {
+        (self.before, self.author, self.commit) = (before, author, commit)
+        (self.changes, self.messages, self.movedTails) = (changes, messages, movedTails)
+    }
+
+    private static func batch(_ reader: inout ByteReader) throws -> Batch {
+        guard let count = reader.leb128(), let data = reader.slice(Int(clamping: count)) else {
+            throw FormatViolation("an entry of the log is cut short")
+        }
+        return data.isEmpty ? Batch() : try Batch(sealed: data)
+    }
+}

@@ -1,0 +1,194 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterSQLite
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+
+/// Fills memory from the tables of `store.db`.
+struct StateLoader {
+    let connection: Connection
+    /// What the journal has of each conversation, by seq.
+    private(set) var journal: [Int64: [Record]] = [:]
+    /// The journal's idempotency keys, in order of arrival.
+    private(set) var keys: [MovedKey] = []
+
+    init(_ connection: Connection) { self.connection = connection }
+
+    /// Everything but the tails.
+    func loadRows(_ store: StoreID) throws -> StoreState {
+        var state = StoreState()
+        state.store = store
+        try loadAccounts(&state)
+        try loadTokens(&state)
+        try loadConversations(&state)
+        try loadPeers(&state)
+        try loadReads(&state)
+        try loadEpochs(&state)
+        try loadCommit(&state)
+        return state
+    }
+
+    private func loadAccounts(_ state: inout StoreState) throws {
+        let accounts = try connection.statement(
+            "SELECT number,name,password,admin,disabled,created,last_seen,last_address FROM account")
+        while try accounts.step() {
+            let id = AccountID(rawValue: accounts.int64(0))
+            let name = UserName(trusted: accounts.text(1))
+            state.accounts[id] = AccountState(
+                id: id, name: name, passwordHash: accounts.text(2), isAdmin: accounts.bool(3),
+                isDisabled: accounts.bool(4), created: Timestamp(milliseconds: accounts.int64(5)),
+                lastSeen: accounts.isNull(6) ? nil : Timestamp(milliseconds: accounts.int64(6)),
+                lastAddress: accounts.optionalText(7))
+            state.accountKeys[name.caseKey] = id
+        }
+        state.counters.account = state.accounts.keys.map(\.rawValue).max() ?? 0
+    }
+
+    private func loadTokens(_ state: inout StoreState) throws {
+        let tokens = try connection.statement(
+            "SELECT digest,number,account,scope,created,expires,label,scope_id,last_used,last_address FROM token")
+        while try tokens.step() {
+            guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
+            state.tokens[digest] = TokenState(
+                number: tokens.int64(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
+                scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
+                lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
+                lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
+                expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)))
+        }
+        state.counters.token = state.tokens.values.map(\.number).max() ?? 0
+        let invites = try connection.statement("SELECT digest,expires FROM invite")
+        while try invites.step() {
+            guard let digest = Digest(bytes: invites.blob(0)) else { continue }
+            state.invites[digest] = Timestamp(milliseconds: invites.int64(1))
+        }
+        let audit = try connection.statement("SELECT coalesce(max(number),0) FROM audit")
+        if try audit.step() { state.counters.audit = audit.int64(0) }
+    }
+
+    private func loadConversations(_ state: inout StoreState) throws {
+        var members: [Int64: [Int64: ConversationState.Membership]] = [:]
+        let rows = try connection.statement("SELECT conversation,account,is_admin,since_commit FROM membership")
+        while try rows.step() {
+            members[rows.int64(0), default: [:]][rows.int64(1)] = ConversationState.Membership(
+                isAdmin: rows.bool(2), since: Commit(rows.uint64(3)))
+        }
+        var sent: [Int64: [String: UInt64]] = [:]
+        let counts = try connection.statement("SELECT conversation,sender,count FROM sent")
+        while try counts.step() { sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2) }
+        let conversations = try connection.statement(
+            """
+            SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time
+            FROM conversation
+            """)
+        while try conversations.step() {
+            guard let id = ConversationID(bytes: conversations.blob(1)),
+                let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: conversations.int64(2))),
+                let hash = Digest(bytes: conversations.blob(9))
+            else {
+                throw StoreOpenError.damaged(
+                    "the database '\(connection.path)' has a malformed row for conversation \(conversations.int64(0))")
+            }
+            let accounts = kind == .personal ? (conversations.int64(5), conversations.int64(6)) : nil
+            let users = accounts.map { accounts in
+                ConversationID.inOrder(
+                    [accounts.0, accounts.1].compactMap { state.accounts[AccountID(rawValue: $0)]?.name.text })
+            }
+            let conversation = ConversationState(
+                identity: ConversationIdentity(
+                    number: conversations.int64(0), id: id, kind: kind, name: conversations.text(3), users: users ?? []),
+                isOpen: conversations.bool(4), accounts: accounts, sealedSeq: Seq(conversations.uint64(8)),
+                sealedHash: hash, sealedCommit: Commit(conversations.uint64(10)),
+                lastServerTime: Timestamp(milliseconds: conversations.int64(11)))
+            conversation.isDeleted = conversations.bool(7)
+            conversation.members = members[conversation.identity.number] ?? [:]
+            conversation.sent = sent[conversation.identity.number] ?? [:]
+            state.add(conversation)
+        }
+    }
+
+    private func loadPeers(_ state: inout StoreState) throws {
+        let contacts = try connection.statement("SELECT account,peer FROM contact")
+        while try contacts.step() {
+            state.accounts[AccountID(rawValue: contacts.int64(0))]?.contacts.insert(
+                AccountID(rawValue: contacts.int64(1)))
+        }
+        let blocked = try connection.statement("SELECT account,peer FROM block_list")
+        while try blocked.step() {
+            state.accounts[AccountID(rawValue: blocked.int64(0))]?.blocked.insert(AccountID(rawValue: blocked.int64(1)))
+        }
+    }
+
+    private func loadReads(_ state: inout StoreState) throws {
+        let marks = try connection.statement("SELECT account,conversation,seq,own_before FROM read_mark")
+        while try marks.step() {
+            state.accounts[AccountID(rawValue: marks.int64(0))]?.reads[marks.int64(1)] = ReadMark(
+                seq: Seq(marks.uint64(2)), ownBefore: marks.uint64(3))
+        }
+        let changes = try connection.statement("SELECT account,max(commit_number) FROM change GROUP BY account")
+        while try changes.step() {
+            let commit = Commit(changes.uint64(1))
+            state.accounts[AccountID(rawValue: changes.int64(0))]?.lastChange = commit
+            state.commit = max(state.commit, commit)
+        }
+    }
+
+    /// The newest commit that no row of its own remembers.
+    private func loadCommit(_ state: inout StoreState) throws {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key='commit'")
+        if try statement.step() { state.commit = max(state.commit, Commit(statement.uint64(0))) }
+    }
+
+    private func loadEpochs(_ state: inout StoreState) throws {
+        let epochs = try connection.statement("SELECT value,first_commit FROM epoch ORDER BY run")
+        while try epochs.step() {
+            state.epochs.append((Epoch(rawValue: epochs.uint64(0)), Commit(epochs.uint64(1))))
+        }
+    }
+
+    /// Reads the journal. A row that can't be read holds messages that were acknowledged, nobody knows whose: to go on would
+    /// give their numbers to others, so the store is not opened.
+    mutating func loadJournal(_ state: inout StoreState) throws {
+        var found: [Int64: [Record]] = [:]
+        let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
+        while try rows.step() {
+            let commit = Commit(rows.uint64(0) / 2)
+            state.commit = max(state.commit, commit)
+            do {
+                try rows.withBlob(1) { bytes in
+                    state.journalBytes += bytes.count
+                    try Batch.decode(bytes) { entry in
+                        if let key = entry.key {
+                            let used = FoundKey(
+                                conversation: entry.conversation, seq: entry.record.seq, content: key.content)
+                            keys.append(MovedKey(key: key.recent, found: used, commit: entry.record.commit))
+                        }
+                        found[entry.conversation, default: []].append(entry.record)
+                    }
+                }
+            } catch {
+                throw StoreOpenError.damaged(
+                    "the journal's batch \(commit) in '\(connection.path)' is damaged: \(error); 'natterd fsck' tells "
+                        + "more, and a backup has it whole")
+            }
+        }
+        // A tail that was moved up stands in the journal twice, the second time behind newer messages.
+        journal = found.mapValues { $0.sorted { $0.seq < $1.seq } }
+    }
+
+    /// What the journal has beyond the sealed end of each conversation is its tail, without a hole.
+    func fillTails(_ state: inout StoreState) throws {
+        for (number, records) in journal {
+            guard let conversation = state.conversations[number] else { continue }
+            for record in records where record.seq == conversation.head.next {
+                conversation.append(record, hash: HashChain.advance(conversation.headHash, over: record))
+            }
+            if let last = records.last, last.seq > conversation.head {
+                throw StoreOpenError.damaged(
+                    "the journal in '\(connection.path)' has messages up to \(last.seq) of conversation "
+                        + "\(conversation.identity.id), but not \(conversation.head.next); 'natterd fsck' tells more")
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSystem
+
+/// What the writer's thread owns: the end of the log as this store knows it, and the idempotency keys that are still in the
+/// log.
+final class WriterCore: @unchecked Sendable {
+    // Unchecked: made on the thread that opens the store, then used by the writer's thread alone.
+    private let store: Store
+    private let engine: any StoreEngine
+    private var place: LogPlace
+    /// Keys that are not in a table of the engine yet, for look-up and in order of arrival.
+    private var recentKeys: [RecentKey: FoundKey] = [:]
+    private var recentOrder: [MovedKey] = []
+    private let node: UInt64
+    private var attempts: UInt64 = 0
+
+    /// Entries of others that are read at once.
+    private static let followLimit = 256
+    /// How often an entry is proposed whose answer is lost.
+    private static let proposals = 16
+
+    init(_ store: Store, _ engine: any StoreEngine, _ loaded: LoadedState) {
+        (self.store, self.engine, place) = (store, engine, loaded.place)
+        var random = SecureRandom()
+        node = random.next()
+        remember(loaded.keys)
+    }
+
+    private func remember(_ keys: [MovedKey]) {
+        for key in keys { recentKeys[key.key] = key.found }
+        recentOrder += keys
+    }
+
+    /// Makes all of the items durable, or none, and answers each.
+    func commit(_ items: [StoreWriter.Item]) {
+        guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
+        if case .follow(let completion)? = items.first { return follow(completion) }
+        do {
+            let free = try engine.disk.freeBytes(engine.directory)
+            guard free > StoreWriter.reservedBytes else { return refuse(items, .diskFull) }
+        } catch {
+            return refuse(items, .failed(error.phrase))
+        }
+        do {
+            if case .upkeep(let body, let completion)? = items.first {
+                try body(self)
+                completion(nil)
+            } else {
+                try append(items)
+            }
+        } catch let refusal as StoreError {
+            return refuse(items, refusal)
+        } catch {
+            return refuse(items, fail(error))
+        }
+        do { try engine.checkpointIfDue() } catch { _ = fail(error) }
+    }
+
+    /// - Throws: `StoreError` if nothing was written; any other error if that is not known.
+    private func append(_ items: [StoreWriter.Item]) throws {
+        while true {
+            let builder = BatchBuilder(store) { [self] key in try recentKeys[key] ?? engine.find(key) }
+            for item in items {
+                switch item {
+                case .posting(let posting): builder.add(posting)
+                case .operation(let operation): builder.add(operation)
+                case .upkeep, .follow: break
+                }
+            }
+            if let failure = builder.failure { throw failure }
+            if builder.isEmpty { return builder.answer() }
+            attempts &+= 1
+            let entry = builder.entry(behind: place, by: LogEntry.Author(node: node, attempt: attempts))
+            if try propose(entry, builder) { return }
+        }
+    }
+
+    /// - Returns: whether the entry is in the log. If not, the entries of others that are there instead were taken over.
+    private func propose(_ entry: LogEntry, _ builder: BatchBuilder) throws -> Bool {
+        for _ in 0..<WriterCore.proposals {
+            do {
+                switch try engine.append(entry, with: builder.blocks) {
+                case .done(let reached):
+                    publish(builder, at: reached)
+                    return true
+                case .behind(let others):
+                    guard let first = others.first, first.author == entry.author else {
+                        try takeOver(others)
+                        return false
+                    }
+                    // Our own: it was written, only the answer was lost.
+                    publish(builder, at: first.reached ?? first.before.after(first.encode()))
+                    // They are answered whatever comes behind them.
+                    do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }
+                    return true
+                case .unknown: continue
+                }
+            } catch is HistoryWentBack {
+                try loadAnew()
+                return false
+            }
+        }
+        throw StoreError.outcomeUnknown
+    }
+
+    private func publish(_ builder: BatchBuilder, at reached: LogPlace) {
+        place = reached
+        let (published, journalBytes) = store.state.withLock { state in
+            state.place = reached
+            return (builder.publish(to: &state), state.journalBytes)
+        }
+        remember(builder.newKeys)
+        builder.answer()
+        announce(published, journalBytes)
+    }
+
+    private func announce(_ published: StoreState.Published, _ journalBytes: Int) {
+        if let news = published.news { store.announce(news) }
+        if !published.ripe.isEmpty { store.sealer.request(published.ripe) }
+        store.sealer.note(journalBytes: journalBytes)
+    }
+
+    // MARK: Entries of others
+
+    private func follow(_ completion: (StoreError?) -> Void) {
+        do {
+            while true {
+                let others: [LogEntry]
+                do { others = try engine.entries(after: place, limit: WriterCore.followLimit) } catch is HistoryWentBack
+                {
+                    try loadAnew()
+                    continue
+                }
+                if others.isEmpty { break }
+                try takeOver(others)
+            }
+            completion(nil)
+        } catch {
+            completion(StoreError(error))
+        }
+    }
+
+    private func takeOver(_ others: [LogEntry]) throws {
+        for entry in others {
+            let reached = entry.reached ?? entry.before.after(entry.encode())
+            let (published, keys, journalBytes) = try store.state.withLock { state in
+                let (published, keys) = try state.follow(entry)
+                state.place = reached
+                return (published, keys, state.journalBytes)
+            }
+            place = reached
+            remember(keys)
+            announce(published, journalBytes)
+        }
+    }
+
+    /// The log was restored to an earlier state: memory is loaded again, and a new epoch tells cursors of the lost history
+    /// from those of the new one.
+    private func loadAnew() throws {
+        store.report(
+            "the store's log went back to an earlier state; it is loaded anew, as after a restore from a backup")
+        let loaded = try engine.load()
+        place = loaded.place
+        (recentKeys, recentOrder) = ([:], [])
+        remember(loaded.keys)
+        let epoch = store.state.withLock { state in
+            var next = loaded.state
+            next.failure = state.failure
+            for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
+            state = next
+            return Epoch.next(after: state.epoch)
+        }
+        attempts &+= 1
+        let begin = LogEntry(
+            before: place, author: LogEntry.Author(node: node, attempt: attempts),
+            commit: loaded.state.commit.next, changes: [.epochBegun(epoch, first: loaded.state.commit.next)])
+        switch try engine.append(begin, with: []) {
+        case .done(let reached):
+            place = reached
+            store.state.withLock { state in
+                state.place = reached
+                for change in begin.changes { change.apply(to: &state, at: begin.commit) }
+            }
+        case .behind(let others): try takeOver(others)
+        // Found out with the next proposal.
+        case .unknown: break
+        }
+    }
+
+    // MARK: Upkeep
+
+    /// Moves keys out of the log and cuts off the part of it that is sealed, in bounded steps, so that no acknowledgement
+    /// waits long.
+    ///
+    /// - Parameter floor: the lowest commit that a tail still needs.
+    /// - Returns: the commit below which the log is gone.
+    func trim(below floor: Commit, limit: Int) throws -> Commit {
+        var floor = floor
+        var moved = 0
+        while moved < recentOrder.count, recentOrder[moved].commit < floor {
+            if moved >= limit {
+                floor = recentOrder[moved].commit
+                break
+            }
+            moved += 1
+        }
+        let keys = Array(recentOrder.prefix(moved))
+        let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
+        // They stand in a table now.
+        for key in keys { recentKeys[key.key] = nil }
+        recentOrder.removeFirst(moved)
+        store.state.withLock { $0.journalBytes -= trimmed }
+        return floor
+    }
+
+    /// From here on nothing is written: what is on the disk is not known.
+    private func fail(_ error: any Error) -> StoreError {
+        store.fail("\(error)")
+        return .outcomeUnknown
+    }
+
+    private func refuse(_ items: [StoreWriter.Item], _ reason: StoreError) {
+        for item in items { item.refuse(reason) }
+    }
+}

@@ -1,0 +1,243 @@
+import NatterCrypto
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterStore
+
+/// Several stores on one log, and readers that go from one to the other: what all of it must come to.
+private final class SharedRun {
+    let log: SimulatedLog
+    var generator: SeededGenerator
+    var stores: [TestStore] = []
+    /// Texts that were acknowledged, with their number, by their key.
+    var acknowledged: [String: (conversation: String, text: String, seq: Seq)] = [:]
+    var readers: [SyncModel]
+    private var sent = 0
+    static let conversations = ["general", "team", "@bob"]
+
+    init(seed: UInt64, stores count: Int, troubles: SimulatedLog.Troubles, seals: Bool = true) throws {
+        log = try SimulatedLog(seed: seed, troubles: troubles)
+        generator = SeededGenerator(seed: seed &* 31)
+        readers = (0..<3).map { _ in SyncModel() }
+        for number in 0..<count { stores.append(try open(number, seals: seals)) }
+        for name in ["alice", "bob"] { _ = try user(name, at: 0) }
+        let alice = try user("alice", at: 0)
+        _ = try waitFor { stores[0].store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+    }
+
+    private func open(_ number: Int, seals: Bool) throws -> TestStore {
+        let engine = SharedEngine(log, sealsTails: seals && number == 0)
+        // Clocks of several machines differ.
+        let clock = TestClock(Timestamp(milliseconds: 1_795_000_000_000 + Int64(number) * 700), stepMilliseconds: 1)
+        return try TestStore(engine, clock: clock)
+    }
+
+    func user(_ name: String, at number: Int) throws -> Principal { try stores[number].user(name) }
+
+    /// Ends a store without a word, and starts another in its place.
+    func restart(_ number: Int) throws {
+        (stores[number].store.engine as? SharedEngine)?.cut()
+        stores[number].store.close()
+        stores[number] = try open(number, seals: (stores[number].store.engine.sealsTails))
+    }
+
+    func pick<Element>(_ elements: [Element]) -> Element {
+        elements[Int.random(in: 0..<elements.count, using: &generator)]
+    }
+
+    func post() throws {
+        sent += 1
+        let conversation = pick(SharedRun.conversations)
+        let count = Int.random(in: 1...3, using: &generator)
+        let messages = (0..<count).map { index in
+            let key = "key-\(sent)-\(index)"
+            return NewMessage(conversation: conversation, text: "text of \(key)", key: IdempotencyKey(key))
+        }
+        try post(messages)
+    }
+
+    /// Posts at any store until it is known what became of it.
+    private func post(_ messages: [NewMessage]) throws {
+        for _ in 0..<50 {
+            let store = pick(stores)
+            let outcomes = store.post(messages, by: try store.user("alice"))
+            guard outcomes.allSatisfy({ $0.message != nil }) else { continue }
+            for (message, outcome) in zip(messages, outcomes) {
+                guard let key = message.key?.text, let seq = outcome.message?.seq else { continue }
+                if let known = acknowledged[key] { #expect(known.seq == seq, "\(key) was given another number") }
+                acknowledged[key] = (message.conversation, message.text, seq)
+            }
+            return
+        }
+        Issue.record("no store takes a message")
+    }
+
+    func repeatEarlier() throws {
+        let keys = acknowledged.keys.sorted()
+        guard !keys.isEmpty, let known = acknowledged[pick(keys)],
+            let key = acknowledged.first(where: { $0.value == known })
+        else { return }
+        try post([NewMessage(conversation: known.conversation, text: known.text, key: IdempotencyKey(key.key))])
+    }
+
+    /// A reader goes to any store and takes what is new there.
+    func read() throws {
+        let (reader, store) = (Int.random(in: 0..<readers.count, using: &generator), pick(stores))
+        store.store.catchUp()
+        try readers[reader].sync(store, as: "alice", form: reader == 0 ? .blocks : .messages, limitBytes: 2_000)
+    }
+
+    func markRead() throws {
+        let store = pick(stores)
+        store.store.catchUp()
+        let alice = try store.user("alice")
+        let head = try store.store.conversation("general", for: alice).head
+        let reached = try waitFor { store.store.markRead(head, in: "general", for: alice, $0) }.get()
+        // It is so at every other store.
+        let other = pick(stores)
+        other.store.catchUp()
+        #expect(try other.store.conversation("general", for: try other.user("alice")).read >= reached)
+    }
+
+    /// What must hold at the end.
+    func judge() throws {
+        log.set(.none)
+        var hashes: Set<[Digest]> = []
+        for store in stores {
+            store.store.catchUp()
+            var chain: [Digest] = []
+            for conversation in SharedRun.conversations {
+                let messages = try store.all(conversation)
+                let view = try store.store.conversation(conversation, for: try store.user("alice"))
+                chain.append(view.hash)
+                #expect(
+                    messages.map(\.seq.rawValue)
+                        == Array(1...max(1, view.head.rawValue)).prefix(messages.count).map { $0 })
+                #expect(messages.count == Int(view.head.rawValue))
+                let texts = messages.map(\.text).filter { $0.hasPrefix("text of ") }
+                #expect(Set(texts).count == texts.count, "a message of '\(conversation)' is there twice")
+                let expected = acknowledged.values.filter { $0.conversation == conversation }
+                for message in expected {
+                    let found = messages.first { $0.seq == message.seq }
+                    #expect(found?.text == message.text, "an acknowledged message is not at its number")
+                }
+            }
+            hashes.insert(chain)
+        }
+        #expect(hashes.count == 1, "the stores differ in their history")
+        for index in readers.indices {
+            try readers[index].sync(stores[index % stores.count], as: "alice", limitBytes: 100_000)
+            for conversation in SharedRun.conversations {
+                let messages = try stores[0].all(conversation)
+                guard let id = messages.first?.conversationID else { continue }
+                let got = readers[index].messages[id] ?? []
+                #expect(got.map(\.seq) == messages.map(\.seq), "a reader that changed servers missed something")
+                #expect(got.map(\.text) == messages.map(\.text))
+            }
+        }
+    }
+}
+
+@Suite("several stores on one log")
+struct SharedLogTests {
+    @Test("numbers are dense and histories the same, whatever is lost or late on the way to the log", arguments: 1...6)
+    func severalStores(seed: Int) throws {
+        let run = try SharedRun(seed: UInt64(seed), stores: 3, troubles: .all)
+        for step in 0..<150 {
+            switch Int.random(in: 0..<100, using: &run.generator) {
+            case 0..<55: try run.post()
+            case 55..<65: try run.repeatEarlier()
+            case 65..<90: try run.read()
+            case 90..<95: try run.markRead()
+            default: try run.restart(Int.random(in: 0..<3, using: &run.generator))
+            }
+            if step % 50 == 49 {
+                run.stores[0].store.catchUp()
+                try run.stores[0].seal(run.pick(SharedRun.conversations))
+            }
+        }
+        try run.judge()
+    }
+
+    @Test("stores that write at the same time take turns, and no message is lost or doubled")
+    func atOnce() throws {
+        let log = try SimulatedLog(troubles: SimulatedLog.Troubles(lostAnswers: 10))
+        let stores = try (0..<3).map { number in
+            try TestStore(SharedEngine(log, sealsTails: number == 0, hears: true))
+        }
+        let users = try stores.map { try $0.user("alice") }
+        let waiting = Monitor((left: 3 * 60, texts: Set<String>()))
+        for round in 0..<60 {
+            for (number, store) in stores.enumerated() {
+                let text = "\(number):\(round)"
+                let message = NewMessage(conversation: "general", text: text, key: IdempotencyKey("key-\(text)"))
+                store.store.post([message], by: users[number], stopAtRefusal: false) { outcomes in
+                    waiting.signal { state in
+                        state.left -= 1
+                        if outcomes.first?.message != nil { state.texts.insert(text) }
+                    }
+                }
+            }
+        }
+        _ = waiting.wait(timeoutMilliseconds: 60_000) { $0.left == 0 ? true : nil }
+        #expect(waiting.withLock { $0.texts.count } == 180)
+        for store in stores {
+            store.store.catchUp()
+            let messages = try store.all()
+            #expect(messages.map(\.seq.rawValue) == Array(1...180))
+            #expect(Set(messages.map(\.text)) == waiting.withLock { $0.texts })
+        }
+    }
+
+    @Test("an account is one account at all stores, and a name is given once")
+    func accounts() throws {
+        let log = try SimulatedLog()
+        let (one, other) = (
+            try TestStore(SharedEngine(log, sealsTails: true)), try TestStore(SharedEngine(log, sealsTails: false))
+        )
+        let hash = PasswordHash(stored: "$none")
+        let name = try UserName("carol")
+        _ = try waitFor { one.store.register(name, password: hash, $0) }.get()
+        #expect(throws: StoreError.nameTaken("carol")) {
+            try waitFor { other.store.register(name, password: hash, $0) }.get()
+        }
+        // A session that began here is good there, and one that ended there is not good here.
+        let account = try #require(one.store.credentials(of: "carol")).account
+        let token = try waitFor { one.store.addSession(of: account, expires: nil, $0) }.get()
+        #expect(other.store.principal(of: token, address: "127.0.0.1")?.account == account)
+        try waitFor { other.store.revoke(token.digest, $0) }.get()
+        #expect(one.store.principal(of: token, address: "127.0.0.1") == nil)
+    }
+
+    @Test("a log that went back gives no cursor of the lost history another's meaning")
+    func historyWentBack() throws {
+        let log = try SimulatedLog()
+        let stores = try (0..<2).map { _ in try TestStore(SharedEngine(log, sealsTails: false)) }
+        try stores[0].post(["kept"], key: "kept")
+        stores[1].store.catchUp()
+        log.mark()
+        try stores[0].post(["lost"], key: "lost")
+        var reader = SyncModel()
+        try reader.sync(stores[0], as: "alice", limitBytes: 10_000)
+        let ahead = try #require(reader.cursor)
+        // When the cluster is restored to the mark
+        try log.goBack()
+        for store in stores { store.store.catchUp() }
+        // Then both stores have the earlier history, and go on from there
+        let outcome = try #require(try stores[1].post(["new"], key: "new").first?.message)
+        #expect(outcome.seq == Seq(2))
+        for store in stores {
+            store.store.catchUp()
+            #expect(try store.all().map(\.text) == ["kept", "new"])
+        }
+        // and a reader that was ahead is told
+        let alice = try stores[0].user("alice")
+        #expect(throws: StoreError.self) {
+            _ = try stores[0].store.changes(since: .cursor(ahead), for: alice, form: .messages, limitBytes: 1_000)
+        }
+    }
+}

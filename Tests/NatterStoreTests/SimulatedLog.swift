@@ -1,0 +1,210 @@
+import NatterArchive
+import NatterLog
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+
+@testable import NatterStore
+
+/// A log that several stores share, as a database cluster would keep it: an entry is taken only right behind the entry that its
+/// author saw last. Rows and blocks are in one set of files on a disk in memory, written together with the entry.
+///
+/// A seed decides which proposals and answers are lost, and which proposals come into effect only later.
+final class SimulatedLog: Sendable {
+    static let directory = "/store"
+
+    /// How many of a hundred proposals have each trouble.
+    struct Troubles: Sendable {
+        var lostProposals: UInt64 = 0
+        var lostAnswers: UInt64 = 0
+        var lateCommits: UInt64 = 0
+
+        static let none = Troubles()
+        static let all = Troubles(lostProposals: 8, lostAnswers: 12, lateCommits: 8)
+    }
+
+    struct Row: Sendable {
+        let data: [UInt8]
+        let author: LogEntry.Author
+        let before: LogPlace
+        let place: LogPlace
+    }
+
+    private struct State {
+        var rows: [Row] = []
+        var late: [(entry: LogEntry, blocks: [WrittenBlocks])] = []
+        var disk: SimulatedDisk
+        var database: FileEngine
+        var identity: LoadedState
+        var generator: SeededGenerator
+        var troubles: Troubles
+        var marked: (rows: Int, image: DiskImage)?
+        var hints: [Hint] = []
+    }
+
+    private struct Hint: Sendable {
+        let call: @Sendable () -> Void
+    }
+
+    private let clock: any WallClock
+    private let state: Monitor<State>
+
+    init(seed: UInt64 = 1, troubles: Troubles = .none, clock: any WallClock = TestClock(stepMilliseconds: 1)) throws {
+        self.clock = clock
+        let disk = SimulatedDisk(clock: clock, records: false)
+        let (database, loaded) = try SimulatedLog.open(disk, clock)
+        state = Monitor(
+            State(
+                disk: disk, database: database, identity: loaded, generator: SeededGenerator(seed: seed),
+                troubles: troubles))
+    }
+
+    private static func open(_ disk: SimulatedDisk, _ clock: any WallClock) throws -> (FileEngine, LoadedState) {
+        let database = try FileEngine(directory, disk: disk, clock: clock, options: Store.Options())
+        return (database, try database.load())
+    }
+
+    var disk: SimulatedDisk { state.withLock { $0.disk } }
+    var database: FileEngine { state.withLock { $0.database } }
+    var head: LogPlace { state.withLock { $0.rows.last?.place ?? .start } }
+    var rows: [Row] { state.withLock { $0.rows } }
+
+    func set(_ troubles: Troubles) { state.withLock { $0.troubles = troubles } }
+
+    /// Has `hint` called after each entry, on a thread of the author's.
+    func onNews(_ hint: @escaping @Sendable () -> Void) { state.withLock { $0.hints.append(Hint(call: hint)) } }
+
+    /// All that the rows and the journal say now.
+    func load() throws -> LoadedState {
+        try state.withLock { state in
+            var loader = StateLoader(try state.database.makeReader().connection)
+            var loaded = state.identity
+            loaded.state = try loader.loadRows(loaded.id)
+            try loader.loadJournal(&loaded.state)
+            try loader.fillTails(&loaded.state)
+            loaded.state.commit = loaded.state.conversations.values.reduce(loaded.state.commit) {
+                max($0, $1.lastCommit)
+            }
+            loaded.place = state.rows.last?.place ?? .start
+            loaded.state.place = loaded.place
+            loaded.keys = loader.keys
+            return loaded
+        }
+    }
+
+    func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
+        try state.withLock { try SimulatedLog.entries(after: place, limit: limit, $0) }
+    }
+
+    private static func entries(after place: LogPlace, limit: Int, _ state: State) throws -> [LogEntry] {
+        let known = place.number == 0 ? .start : state.rows.dropFirst(Int(place.number) - 1).first?.place
+        guard known == place else { throw HistoryWentBack() }
+        return try state.rows.dropFirst(Int(place.number)).prefix(limit).map {
+            try LogEntry(decoding: $0.data, before: $0.before, author: $0.author)
+        }
+    }
+
+    func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        let (answer, hints) = try state.withLock { state -> (Appended, [Hint]) in
+            // What was under way may come into effect now, or later.
+            while !state.late.isEmpty, Bool.random(using: &state.generator) {
+                let late = state.late.removeFirst()
+                _ = try SimulatedLog.insert(late.entry, late.blocks, &state)
+            }
+            var draw = UInt64.random(in: 0..<100, using: &state.generator)
+            func falls(_ share: UInt64) -> Bool {
+                defer { draw = draw >= share ? draw - share : 100 }
+                return draw < share
+            }
+            if falls(state.troubles.lostProposals) { return (.unknown, []) }
+            if falls(state.troubles.lateCommits) {
+                state.late.append((entry, blocks))
+                return (.unknown, [])
+            }
+            guard let place = try SimulatedLog.insert(entry, blocks, &state) else {
+                return (.behind(try SimulatedLog.entries(after: entry.before, limit: .max, state)), [])
+            }
+            return (falls(state.troubles.lostAnswers) ? .unknown : .done(place), state.hints)
+        }
+        for hint in hints { hint.call() }
+        return answer
+    }
+
+    /// - Returns: nil if others were first.
+    private static func insert(
+        _ entry: LogEntry, _ blocks: [WrittenBlocks], _ state: inout State
+    ) throws -> LogPlace? {
+        guard (state.rows.last?.place ?? .start) == entry.before else { return nil }
+        let data = entry.encode()
+        let place = entry.before.after(data)
+        // What others will read must be all that its author meant.
+        let read = try LogEntry(decoding: data, before: entry.before, author: entry.author)
+        _ = try state.database.append(read, with: blocks)
+        state.rows.append(Row(data: data, author: entry.author, before: entry.before, place: place))
+        return place
+    }
+
+    /// Remembers how everything is now.
+    func mark() { state.withLock { $0.marked = ($0.rows.count, $0.disk.image) } }
+
+    /// Puts everything back to how it was at the mark, as a restore of the cluster would.
+    func goBack() throws {
+        try state.withLock { state in
+            guard let marked = state.marked else { return }
+            state.late = []
+            state.rows.removeLast(state.rows.count - marked.rows)
+            state.disk = SimulatedDisk(marked.image, clock: clock, records: false)
+            let (database, loaded) = try SimulatedLog.open(state.disk, clock)
+            (state.database, state.identity) = (database, loaded)
+        }
+    }
+}
+
+/// One server's way to a simulated log.
+final class SharedEngine: StoreEngine {
+    let log: SimulatedLog
+    let sealsTails: Bool
+    let isShared = true
+    private let hears: Bool
+    private let isCut = Monitor(false)
+
+    /// - Parameter hears: whether hints of new entries reach it.
+    init(_ log: SimulatedLog, sealsTails: Bool, hears: Bool = false) {
+        (self.log, self.sealsTails, self.hears) = (log, sealsTails, hears)
+    }
+
+    var directory: String { SimulatedLog.directory }
+    var disk: any Disk { log.disk }
+
+    /// Nothing reaches the log any more, as if the process had ended.
+    func cut() { isCut.withLock { $0 = true } }
+
+    private func checkReach() throws(StoreError) {
+        if isCut.withLock({ $0 }) { throw .outcomeUnknown }
+    }
+
+    func load() throws -> LoadedState { try log.load() }
+
+    func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        try checkReach()
+        return try log.append(entry, with: blocks)
+    }
+
+    func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
+        try checkReach()
+        return try log.entries(after: place, limit: limit)
+    }
+
+    func head() throws -> LogPlace { log.head }
+    func onNews(_ hint: @escaping @Sendable () -> Void) { if hears { log.onNews(hint) } }
+    func find(_ key: RecentKey) throws -> FoundKey? { try log.database.find(key) }
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+        try checkReach()
+        return try log.database.trim(below: floor, moving: keys, now: now)
+    }
+    func makeReader() throws -> ArchiveReader { try log.database.makeReader() }
+    func checkpointIfDue() throws {}
+    func close(isClean: Bool) {}
+}
