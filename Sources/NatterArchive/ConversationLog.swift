@@ -146,7 +146,7 @@ public struct RunExtent: Sendable {
 }
 
 /// Where a message is stored.
-public enum LogPlace: Sendable {
+public enum MessagePlace: Sendable {
     case block(BlockRow)
     case tail(TailPart)
     /// No block and no tail holds these messages.

@@ -49,7 +49,7 @@ public struct LogReader {
     /// the log was looked up nor in the other place is looked for once more in the first.
     ///
     /// - Parameter seq: 1 to the head.
-    public func place(of seq: Seq) throws(ArchiveError) -> LogPlace {
+    public func place(of seq: Seq) throws(ArchiveError) -> MessagePlace {
         do throws(SQLiteError) {
             let isSealed = seq <= log.sealedSeq
             if !isSealed, let part = try log.tail.part(containing: seq, on: connection) { return .tail(part) }
@@ -75,7 +75,7 @@ public struct LogReader {
     /// Unpacks what is stored at a place; nil for missing messages.
     ///
     /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
-    public func open(_ place: LogPlace) throws(ArchiveError) -> OpenBlock? {
+    public func open(_ place: MessagePlace) throws(ArchiveError) -> OpenBlock? {
         switch place {
         case .block(let row): try archive.open(row, of: log.identity)
         case .tail(let part): try part.open(of: log.id)

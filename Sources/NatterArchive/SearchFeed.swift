@@ -102,7 +102,7 @@ extension SearchScan {
     }
 }
 
-extension LogPlace {
+extension MessagePlace {
     fileprivate var lastSeq: Seq {
         switch self {
         case .block(let row): row.lastSeq
