@@ -57,15 +57,15 @@ let rooms = [
     room("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"]),
     // The full-text index and its query language.
     room("NatterSearch", imports: basics + ["NatterSQLite"]),
-    // One conversation's log files and their index, kept in step: append, find, read.
+    // The engine for one conversation: its log, reading, recovery, quarantine, the feed of the search index.
     room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch"]),
-    // The server's store: journal, numbering, sealing, recovery, accounts, groups.
+    // The server's store: numbering, authority, sync and sealing, over an engine that keeps a log, rows and blocks.
     room(
         "NatterStore",
         imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive"]),
     // Regular expressions and substrings to search for, with limits on their cost.
     room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
-    // Bodies, objects, error codes and sync frames that server and client exchange.
+    // Bodies, objects, errors and sync frames that server and client exchange, and their JSON.
     room("NatterWire", imports: basics),
     // Certificates and keys, and the TLS of one connection to the server.
     room("NatterTLS", imports: basics + ["CGnuTLS"]),
