@@ -160,7 +160,7 @@ struct ChangeTests {
         }
         for (number, conversation) in state.conversations {
             lines.append(
-                "\(number) \(conversation.identity) \(conversation.name) \(conversation.isOpen) "
+                "\(number) \(conversation.identity.id) \(conversation.identity.users) \(conversation.name) \(conversation.isOpen) "
                     + "\(conversation.members.sorted { $0.key < $1.key }) \(conversation.head) \(conversation.headHash) "
                     + "\(conversation.sealedSeq) \(conversation.sent.sorted { $0.key < $1.key })")
         }

@@ -67,6 +67,7 @@ struct EngineTests {
     @Test("sealing changes nothing that a reader sees", arguments: TestEngine.all)
     func sealing(engine: TestEngine) throws {
         let store = try engine.open()
+        _ = try store.user("bob")
         try store.fill(400)
         try store.fill(50, in: "@bob")
         let before = (try store.all(), try store.all("@bob"))
@@ -108,6 +109,7 @@ struct EngineTests {
     @Test("small tails do not pin the journal", arguments: TestEngine.all)
     func smallTails(engine: TestEngine) throws {
         let store = try engine.open(journalBytes: 64 << 10)
+        _ = try store.user("bob")
         try store.post(["early"], to: "@bob")
         try store.fill(2_000)
         try store.seal()

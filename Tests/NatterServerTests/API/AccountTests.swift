@@ -84,7 +84,7 @@ struct AccountTests {
         let answer = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: headers)
         #expect(answer.outcome == "401 unauthorized")
         #expect(answer.header("WWW-Authenticate")?.hasPrefix("Bearer") == true)
-        #expect(try answer.json["error"]?.keys == ["code", "message"])
+        #expect(try answer.json["error"]?.keys == ["code", "message", "phrase"])
     }
 
     @Test("the word Bearer may be written in any case")

@@ -57,7 +57,9 @@ package enum Files {
 
     package static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o600) throws {
         let url = URL(filePath: path)
-        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: url.deletingLastPathComponent(), withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
         unlink(path)
         try Data(bytes).write(to: url)
         chmod(path, mode)
