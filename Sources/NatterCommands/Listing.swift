@@ -40,9 +40,9 @@ extension Context {
     ///
     /// - Returns: whether it was given.
     @discardableResult
-    func writeJSON<Object: Encodable>(_ object: @autoclosure () throws -> Object) throws -> Bool {
+    func writeJSON<Object: Encodable>(_ object: Object) throws -> Bool {
         guard wantsJSON else { return false }
-        try console.output.writeJSON(WireJSON.encode(object()))
+        try console.output.writeJSON(WireJSON.encode(object))
         return true
     }
 

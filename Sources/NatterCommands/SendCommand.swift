@@ -171,9 +171,12 @@ enum SendCommand {
 
     /// Prints a sent message.
     private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
-        if try !context.writeJSON(try message(in: answer.object)), context.console.output.isTerminal {
+        // In a pipe nobody needs the message, so it is not decoded.
+        if context.wantsJSON || context.console.output.isTerminal {
             let message = try message(in: answer.object)
-            context.confirm("sent to \(message.conversation) as number \(message.seq)")
+            if try !context.writeJSON(message) {
+                context.confirm("sent to \(message.conversation) as number \(message.seq)")
+            }
         }
         if answer.isRecipientAway {
             let name = request.conversation.dropFirst()

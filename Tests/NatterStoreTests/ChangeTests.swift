@@ -1,3 +1,4 @@
+import NatterArchive
 import NatterCrypto
 import NatterLog
 import NatterModel

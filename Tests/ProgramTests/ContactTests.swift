@@ -49,7 +49,7 @@ struct ContactTests {
     func away() throws {
         let world = try World()
         try addDora(to: world)
-        let note = "natter: dora is not online; delivered when dora syncs\n"
+        let note = "natter: dora is not online; the message is delivered when dora syncs\n"
         for words in [["pm", "dora", "one"], ["send", "-c", "@dora", "two"], ["pm", "dora", "--queue", "three"]] {
             let outcome = try world.alice.run(words)
             #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors == note)

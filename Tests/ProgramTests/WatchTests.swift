@@ -67,7 +67,7 @@ struct WatchTests {
         let watching = try watch(world.bob, "test -e '\(flag)' && cat && echo")
         // When two messages come, and one in another conversation
         try world.alice.sends("one", "two")
-        try watching.waitForErrors("failed with status 1 for message 1 of 'general'; it is tried again")
+        try watching.waitForErrors("failed with status 1 for message 1 of 'general'; retrying")
         // Then nothing was done, and all is, in order, once it can be
         #expect(FileManager.default.createFile(atPath: flag, contents: nil))
         #expect(try watching.line() == "one")
