@@ -20,7 +20,9 @@ private final class OneFile: Disk, DiskFile {
     }
     func open(_ path: String, _: OpenMode) throws(DiskError) -> any DiskFile { self }
 
-    private func refuse(_ operation: String) -> DiskError { DiskError(code: .readOnlyFileSystem, operation: operation, path: path) }
+    private func refuse(_ operation: String) -> DiskError {
+        DiskError(code: .readOnlyFileSystem, operation: operation, path: path)
+    }
     func write(_: UnsafeRawBufferPointer, at _: UInt64) throws(DiskError) { throw refuse("write") }
     func truncate(to _: UInt64) throws(DiskError) { throw refuse("truncate") }
     func sync() throws(DiskError) { throw refuse("sync") }

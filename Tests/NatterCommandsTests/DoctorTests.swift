@@ -63,7 +63,8 @@ struct DoctorCommandTests {
         #expect(alice("send", "--queue", "later", "--server", "http://127.0.0.1:1").code == 0)
         let waiting = alice("doctor")
         #expect(
-            waiting.code == 1 && waiting.output.hasPrefix("1 message in the outbox is not sent yet, the oldest queued "))
+            waiting.code == 1 && waiting.output.hasPrefix("1 message in the outbox is not sent yet, the oldest queued ")
+        )
         #expect(alice("sync").code == 0)
         #expect(alice("doctor").code == 0)
         // Modes

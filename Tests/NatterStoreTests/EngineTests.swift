@@ -30,7 +30,7 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
                 "/store", disk: SimulatedDisk(clock: clock, records: false), clock: clock, journalBytes: journalBytes)
         case .sharedLog:
             let log = try SimulatedLog(seed: 11, troubles: .all)
-            return try TestStore(SharedEngine(log, sealsTails: true))
+            return try TestStore(SharedEngine(log, sealsTails: true), journalBytes: journalBytes)
         }
     }
 }
@@ -121,8 +121,10 @@ struct EngineTests {
 
 extension TestStore {
     /// A store over an engine that outlives it.
-    convenience init(_ engine: any StoreEngine, clock: TestClock = TestClock(stepMilliseconds: 1)) throws {
-        try self.init(engine.directory, disk: engine.disk, clock: clock) {
+    convenience init(
+        _ engine: any StoreEngine, clock: TestClock = TestClock(stepMilliseconds: 1), journalBytes: Int? = nil
+    ) throws {
+        try self.init(engine.directory, disk: engine.disk, clock: clock, journalBytes: journalBytes) {
             try Store.open(engine, clock: clock, options: $0)
         }
     }

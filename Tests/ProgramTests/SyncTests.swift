@@ -73,7 +73,8 @@ struct SyncTests {
         for words in [
             ["--after", "1"], ["--after", "1", "-n", "1"], ["--cursor-file", world.directory("new"), "-n", "1"],
         ] {
-            #expect(try world.bob.run(["log", "--offline"] + words).errors.contains("are not in this replica"), "\(words)")
+            let errors = try world.bob.run(["log", "--offline"] + words).errors
+            #expect(errors.contains("are not in this replica"), "\(words)")
         }
         #expect(try world.bob("search", "new").errors.contains("were not searched"))
         #expect(try world.bob("status", "--json").output.contains("\"earliest\":\""))
