@@ -77,7 +77,7 @@ struct APIError: Error {
     }
 }
 
-/// Makes a call of the store, and turns its error into one of the API.
+/// Calls the store and translates its error to an error of the API.
 func translate<Value>(_ call: @autoclosure () throws(StoreError) -> Value) throws(APIError) -> Value {
     do throws(StoreError) { return try call() } catch { throw APIError(error) }
 }

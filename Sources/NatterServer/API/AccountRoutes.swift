@@ -22,7 +22,7 @@ enum AccountRoutes {
         }
     }
 
-    /// A name that an account may have, normalized.
+    /// A valid account name, in normalization form C.
     static func userName(_ text: String) throws(APIError) -> UserName {
         let text = Normalization.formC(text)
         do throws(NameError) { return try UserName(text) } catch { throw APIError(StoreError.badName(text, error)) }
@@ -36,7 +36,7 @@ enum AccountRoutes {
         }
     }
 
-    /// The invitation that registering needs; nil if it needs none.
+    /// Reads the invitation that a registration needs. Returns nil if the server needs none.
     private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil
@@ -47,7 +47,8 @@ enum AccountRoutes {
         }
     }
 
-    /// Hashes a password on a thread for it, then calls `body`. 503 if too many hashes wait, or memory is short.
+    /// Hashes a password on a hashing thread, then calls `body`. The reply is 503 if too many hashes wait or memory is
+    /// short.
     static func hash(
         _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
     ) throws(APIError) {
@@ -83,8 +84,8 @@ enum AccountRoutes {
         }
     }
 
-    /// Asks for the old password again, and counts a wrong one like a failed login: a stolen token alone must not be enough
-    /// to lock its owner out.
+    /// Asks for the old password and counts a wrong one as a failed login. A stolen token alone must not be enough to
+    /// lock its owner out.
     static func changePassword(_ call: Call, _ principal: Principal, _ request: PasswordRequest) throws(APIError) {
         try checkLength(request.new)
         try verify(request.old, of: principal.name.text, call) { _ in
@@ -100,7 +101,7 @@ enum AccountRoutes {
         }
     }
 
-    /// Checks a password on a thread for hashing, then calls one of the two functions there.
+    /// Checks a password on a hashing thread, then calls `succeed` or `fail` there.
     ///
     /// - Throws: 429 after too many wrong passwords, 503 if too many hashes wait.
     private static func verify(
@@ -111,7 +112,8 @@ enum AccountRoutes {
         let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
         let isQueued = call.server.hashers.submit {
             let known = call.store.credentials(of: name)
-            // An unknown name costs as much time as a known one, so that the time tells nothing.
+            // An unknown name takes as long as a known one, so that the response time does not reveal which names
+            // exist.
             let isRight = (known?.password ?? PasswordHash.decoy)?.matches(password) ?? false
             guard let known, isRight else {
                 logins.fail(attempt)
@@ -133,7 +135,7 @@ enum AccountRoutes {
 
     // MARK: Sessions
 
-    /// Gives a new session's token to its user.
+    /// The reply that gives a new session's token to its user.
     private static func sessionReply(
         _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
     ) -> Reply {

@@ -4,7 +4,7 @@ internal import NatterModel
 public import NatterStore
 public import NatterWire
 
-/// What an admin of the server can do remotely.
+/// The remote administration of the server.
 enum AdminRoutes {
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
@@ -72,7 +72,7 @@ enum AdminRoutes {
 
     static func limit(_ call: Call) throws(APIError) -> Int { try call.query.limit() }
 
-    /// What admins did, newest first.
+    /// The audit trail: actions of admins, newest first.
     static func audit(_ call: Call, _: Principal, _ limit: Int) throws(APIError) {
         let entries = try translate(call.store.audit(limit: limit))
         call.respond(

@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Finds out who asks, by token or cookie.
+/// Authenticates a request by its token or cookie.
 struct Authentication {
     private let head: RequestHead
     private let store: Store

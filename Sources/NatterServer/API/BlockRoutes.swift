@@ -3,7 +3,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Sealed blocks at addresses whose content never changes, so that any cache may keep them.
+/// Sealed blocks. The content at an address never changes, so any cache may keep it.
 enum BlockRoutes {
     struct Address {
         let conversation: ConversationID

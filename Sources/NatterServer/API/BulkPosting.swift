@@ -4,11 +4,12 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// A stream of messages in one request: NDJSON in, NDJSON out, one line for each line.
+/// A stream of messages in one request. Body and answer are NDJSON, and each line of the body gets one line of the
+/// answer.
 ///
-/// It takes the lines in batches. While a batch is parsed, made durable and answered, it reads nothing more, so a body of any
-/// length costs the memory of one batch. The answers wait in a spool until the whole request is read, because the reply can't
-/// begin before.
+/// It processes the lines in batches. It reads nothing more while a batch is parsed, made durable and answered, so a
+/// body of any length needs the memory of one batch only. The reply can't begin before the whole request is read, so
+/// the answers wait in a spool until then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes.
     private static let batchBytes = 256 << 10
@@ -21,10 +22,11 @@ final class BulkPosting: BodySink {
     private struct State {
         /// Complete lines, and the beginning of the next.
         var pending: [UInt8] = []
-        /// How much of `pending` is complete lines. Kept, so that each piece of a long line is searched only once.
+        /// The length of the complete lines in `pending`. It is stored so that each piece of a long line is searched
+        /// only once.
         var completeBytes = 0
         var lineNumber = 0
-        /// Inside a line that is too long: its rest is discarded.
+        /// True inside a line that is too long. The rest of that line is discarded.
         var isSkipping = false
         /// A line was refused, and the request said `stop`.
         var hasStopped = false
@@ -47,7 +49,7 @@ final class BulkPosting: BodySink {
         }
     }
 
-    /// - Throws: what is wrong with the request before its first line.
+    /// - Throws: an error in the request before its first line.
     init(_ head: RequestHead, _ server: ChatServer) throws(APIError) {
         try Query.check(head)
         stopAtRefusal = try Query(head).flag("stop")
@@ -90,8 +92,8 @@ final class BulkPosting: BodySink {
 
     func abandoned() {}
 
-    /// Removes the complete lines from what is pending; nil if there is none yet. A line beyond the limit is handed on cut
-    /// short, so that it is refused and its rest need not be kept.
+    /// Removes the complete lines from `pending`. Returns nil if there is none yet. A line over the limit is returned
+    /// truncated, so that it is refused and its rest takes no memory.
     private func takeLines(_ state: inout State) -> [UInt8]? {
         if state.completeBytes > 0 {
             let lines = Array(state.pending[..<state.completeBytes])

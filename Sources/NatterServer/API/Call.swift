@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// One request on its way through its route.
+/// A request while its route answers it.
 struct Call: Sendable {
     let head: RequestHead
     /// The segments of the path that match the route's `*`.
@@ -12,16 +12,16 @@ struct Call: Sendable {
     let body: [UInt8]
     let exchange: Exchange
     let server: ChatServer
-    /// Who asks, for the log; nil until they are admitted.
+    /// The user's name for the log. It is nil until the request is authorized.
     var user: String?
 
     var store: Store { server.store }
     var query: Query { Query(head) }
 
-    /// A segment of the path that is a name.
+    /// A path segment as a name, in normalization form C.
     func name(_ index: Int) -> String { Normalization.formC(parameters[index]) }
 
-    /// The body as a JSON object of this shape.
+    /// Decodes the body as a JSON object of the given type.
     func json<Value: Decodable>(_: Value.Type) throws(APIError) -> Value { try Call.json(Value.self, from: body) }
 
     static func json<Value: Decodable>(_: Value.Type, from bytes: [UInt8]) throws(APIError) -> Value {
@@ -30,9 +30,9 @@ struct Call: Sendable {
         }
     }
 
-    // MARK: Who asks
+    // MARK: Authentication
 
-    /// The holder of the request's token or cookie, if the token's scope covers what is needed.
+    /// The holder of the request's token or cookie, if the token's scope covers `need`.
     func principal(_ need: ScopeNeed) throws(APIError) -> Principal {
         let principal = try Authentication(head, store).principal()
         try translate(store.checkScope(need, of: principal))
@@ -45,7 +45,7 @@ struct Call: Sendable {
         return principal
     }
 
-    /// Whether the request comes over loopback, and not through a proxy.
+    /// True if the request comes over loopback and not through a proxy.
     var isFromThisMachine: Bool {
         let address = head.remoteAddress
         guard !head.isProxied, head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else {
@@ -65,7 +65,7 @@ struct Call: Sendable {
 
     func respond(_ error: APIError) { respond(error.reply) }
 
-    /// A completion for the store: responds with what `reply` makes of a success, or with the error.
+    /// A completion for the store. It responds with `reply` of the result, or with the error.
     func completion<Value>(_ reply: @escaping @Sendable (Value) -> Reply) -> Completion<Value> {
         { result in
             switch result {
@@ -75,10 +75,10 @@ struct Call: Sendable {
         }
     }
 
-    /// A completion for a change that has nothing to report.
+    /// A completion for a change that returns nothing.
     func done<Value>() -> Completion<Value> { completion { _ in .empty } }
 
-    /// Responds with a list: as one JSON object, or only the objects, one a line, if the client accepts NDJSON.
+    /// Responds with a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
     func respond(list objects: [some Encodable], _ list: @autoclosure () -> some Encodable) {
         wantsLines ? respond(.lines(objects)) : respond(.json(list()))
     }
@@ -101,14 +101,14 @@ struct Call: Sendable {
 
     // MARK: Waiting
 
-    /// Puts the request aside until there is news for the user, or the deadline. Then looks up the user again: meanwhile the
-    /// token may have been revoked, the account disabled, a membership ended.
+    /// Suspends the request until there is news for the user or the deadline passes, then looks the user up again.
+    /// Meanwhile the token may have been revoked, the account disabled, or a membership ended.
     ///
     /// - Parameters:
     ///   - seen: the state in which there was nothing new.
     ///   - deadline: milliseconds on the monotonic clock.
-    ///   - again: looks again, on a worker; also at the deadline.
-    ///   - orElse: responds that there is nothing, because the server is about to stop.
+    ///   - again: repeats the query on a worker, also at the deadline.
+    ///   - orElse: responds that there is nothing new, because the server is about to stop.
     func wait(
         for principal: Principal, seen: Commit, deadline: Int64, _ again: @escaping @Sendable (Principal) -> Void,
         orElse: @escaping @Sendable () -> Void
@@ -129,7 +129,7 @@ struct Call: Sendable {
 }
 
 extension Reply {
-    /// The JSON object `{}`: done, and nothing to report.
+    /// The JSON object `{}`, for a success that returns nothing.
     static var empty: Reply { json(Array("{}".utf8), 200) }
 
     static func json(_ value: some Encodable, status: Int = 200) -> Reply { json(WireJSON.encode(value), status) }

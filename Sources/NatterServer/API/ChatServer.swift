@@ -5,9 +5,10 @@ internal import NatterSystem
 public import NatterTLS
 internal import NatterWire
 
-/// The HTTP API over a store. It decides what a request may do. Files and SQL belong to the store, sockets to the listener.
+/// The HTTP API over a store. It decides what a request may do. The store handles files and SQL, the listener handles
+/// sockets.
 public final class ChatServer: Sendable {
-    /// Who may create an account.
+    /// Decides who may create an account.
     public enum Registration: String, Sendable, CaseIterable {
         case open
         case closed
@@ -16,18 +17,18 @@ public final class ChatServer: Sendable {
     }
 
     public struct Options: Sendable {
-        /// Where bulk answers above 1 MiB are kept while their request is being read.
+        /// The directory for bulk answers above 1 MiB while their request is being read.
         public var spoolDirectory = "/tmp"
         public var limits = ListenerLimits()
-        /// At the start; ``ChatServer/use(_:)`` changes it.
+        /// The setting at the start. ``ChatServer/use(_:)`` changes it.
         public var registration = Registration.open
-        /// What remote admins read of the service log. The event sink fills it.
+        /// The events that admins can read remotely. The event sink fills it.
         public var recent = ServiceLog()
         /// Addresses whose `X-Forwarded-For` is trusted.
         public var proxies: Set<PeerAddress> = []
-        /// The certificate at the start; nil for plain HTTP.
+        /// The certificate at the start, or nil for plain HTTP.
         public var identity: TLSIdentity?
-        /// Whether `/` shows a page to browsers.
+        /// True if `/` shows a page to browsers.
         public var servesPage = true
 
         public init() {}
@@ -38,9 +39,10 @@ public final class ChatServer: Sendable {
     let store: Store
     let events: EventSink
     let options: Options
-    /// For work that reads the disk or writes much JSON.
+    /// Threads for work that reads the disk or writes much JSON.
     let workers: WorkerPool
-    /// For hashing passwords. Each hash takes 64 MiB, so no more run at once than there are processors, and the queue is short.
+    /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
+    /// queue is short.
     let hashers: WorkerPool
     let waiters: Waiters
     let logins = LoginLimiter()
@@ -49,12 +51,12 @@ public final class ChatServer: Sendable {
     private let currentRegistration: Monitor<Registration>
     private let listener = Monitor<HTTPListener?>(nil)
 
-    /// Starts to listen; `run` answers requests.
+    /// Starts to listen. Requests are answered after `run` is called.
     ///
     /// - Parameters:
     ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
     ///   - port: 0 for any free port.
-    ///   - events: gets the events of the service log.
+    ///   - events: receives the events of the service log.
     /// - Throws: `ListenerError`.
     public init(
         store: Store, address: String, port: UInt16, options: Options = Options(),
@@ -72,7 +74,7 @@ public final class ChatServer: Sendable {
             address: address, port: port, limits: options.limits, proxies: options.proxies,
             identity: options.identity, handler: RequestHandler(server: self))
         listener.signal { $0 = made }
-        // Made now, so that the first login with an unknown name takes no longer than others.
+        // Make the hash now. Otherwise the first login with an unknown name would take longer than others.
         AccountRoutes.prepareDecoy(hashers)
     }
 
@@ -88,13 +90,13 @@ public final class ChatServer: Sendable {
 
     var connectionCount: Int { listener.withLock { $0?.connectionCount ?? 0 } }
 
-    /// Who may create an account now.
+    /// The current setting of who may create an account.
     var registration: Registration { currentRegistration.withLock { $0 } }
 
     /// Changes who may create an account.
     public func use(_ registration: Registration) { currentRegistration.signal { $0 = registration } }
 
-    /// Open connections, and requests that wait for news.
+    /// The number of open connections, and the number of requests that wait for news.
     public var load: (connections: Int, waiting: Int) { (connectionCount, waiters.count) }
 
     /// Uses another certificate for new connections.
@@ -108,10 +110,10 @@ public final class ChatServer: Sendable {
         waiters.stop()
         workers.stop()
         hashers.stop()
-        // The listener holds its handler, which holds this server: break the cycle.
+        // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }
 
-    /// Makes `run` return once requests in flight are finished. Thread-safe.
+    /// Makes `run` return after requests in flight have finished. Thread-safe.
     public func stop() { listener.withLock { $0 }?.stop() }
 }

@@ -34,7 +34,7 @@ enum ConversationRoutes {
 
     // MARK: Pages of messages
 
-    /// A page that a client asks for, before its cursors are checked.
+    /// A page that a client asks for. Its cursors are not checked yet.
     struct Page {
         var page: PageQuery
         let waitSeconds: Int
@@ -61,7 +61,7 @@ enum ConversationRoutes {
         answer(page, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
     }
 
-    /// A seq, or the seq that a cursor stands for.
+    /// A seq, given as a number or as a cursor.
     private static func place(
         _ field: String, _ call: Call, _ principal: Principal, _ conversation: String
     ) throws(APIError) -> Seq? {
@@ -70,7 +70,7 @@ enum ConversationRoutes {
         return try translate(call.store.position(text, in: conversation, for: principal))
     }
 
-    /// Responds with a page, or waits for one. Only a request for what comes after the newest message waits.
+    /// Responds with a page, or waits for one. Only a request for messages after the newest one waits.
     private static func answer(_ query: PageQuery, _ call: Call, _ principal: Principal, deadline: Int64) {
         let page: MessagePage
         do throws(StoreError) { page = try call.store.messages(query, for: principal) } catch {
@@ -119,7 +119,7 @@ enum ConversationRoutes {
         return request
     }
 
-    /// For clients that keep no replica to search in.
+    /// Searches for clients that keep no replica.
     static func search(_ call: Call, _ principal: Principal, _ request: SearchRequest) throws(APIError) {
         let page = try translate(call.store.search(request, for: principal))
         let objects = page.messages.map { MessageObject($0) }

@@ -1,4 +1,5 @@
-/// Something that an operator may want to know: a line of the service log. Never holds a password, a token or a text.
+/// An event that an operator may want to know, written as one line of the service log. It never contains a password, a
+/// token or a text.
 public struct Event: Sendable {
     public enum Level: Int, Sendable, Comparable, CaseIterable {
         case debug, info, warning, error
@@ -17,12 +18,12 @@ public struct Event: Sendable {
 
     private enum Content: Sendable {
         case fields([(key: String, value: String)])
-        /// Turned into fields only when somebody reads them: one such event comes with each request.
+        /// The fields of a request, built only when they are read. Every request writes one such event.
         case request(RequestSummary)
     }
 
     public let level: Level
-    /// What happened, in words joined by underscores: `request`, `messages_accepted`, `recovered`.
+    /// The kind of event, in words joined by underscores: `request`, `messages_accepted`, `recovered`.
     public let name: String
     private let content: Content
 
@@ -41,7 +42,7 @@ public struct Event: Sendable {
         }
     }
 
-    /// Whether this is a request with this path.
+    /// True if this is a request with this path.
     func isRequest(for path: String) -> Bool {
         guard case .request(let summary) = content, summary.target.hasPrefix(path) else { return false }
         return summary.pathText == path
@@ -64,7 +65,7 @@ public struct Event: Sendable {
 public typealias EventSink = @Sendable (Event) -> Void
 
 extension RequestSummary {
-    /// The target without its query, which may hold what somebody searched for.
+    /// The target without its query. The query may contain search terms.
     fileprivate var pathText: String {
         target.utf8.firstIndex(of: UInt8(ascii: "?")).map { String(target[..<$0]) } ?? target
     }

@@ -53,7 +53,7 @@ enum LogRoutes {
                 }))
     }
 
-    /// Puts the request aside until something happens. Then looks up the user again: they may not be an admin any more.
+    /// Suspends the request until an event is logged, then looks the user up again, who may no longer be an admin.
     private static func wait(_ query: LogQuery, _ call: Call, _ principal: Principal, seen: UInt64, deadline: Int64) {
         let server = call.server
         server.recent.beginFollowing()
@@ -69,7 +69,7 @@ enum LogRoutes {
                 }
             }
         }
-        // An event between the look and the waiting woke nobody.
+        // An event that was logged after the query and before the wait woke no request.
         if server.recent.last > seen { server.announceEvents() }
     }
 }

@@ -3,11 +3,12 @@ internal import NatterWire
 internal import NatterModel
 internal import NatterSystem
 
-/// Limits wrong passwords: 10 per account and 50 per address (for IPv6, per /64 network) in 5 minutes. Beyond that, further
-/// attempts are refused for a while.
+/// Limits wrong passwords to 10 per account and 50 per address (for IPv6, per /64 network) in 5 minutes. Above that,
+/// further attempts are refused until old failures expire.
 ///
-/// Attempts that still run could all fail, so no more may run than failures are left; otherwise many at once would slip
-/// through. But only failures lead to a long wait. An attempt above the number that may run is told to retry soon.
+/// Attempts that still run could all fail, so no more may run than failures are left. Otherwise many concurrent
+/// attempts would exceed the limit. Only failures lead to a long wait. If too many attempts run, the next one is told
+/// to retry soon.
 final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
@@ -34,15 +35,15 @@ final class LoginLimiter: Sendable {
     private let state = Monitor(State())
     private let now: @Sendable () -> Int64
 
-    /// The number of names and addresses remembered.
+    /// The number of stored names and addresses.
     var count: Int { state.withLock { $0.accounts.count + $0.addresses.count } }
 
-    /// - Parameter maximumEntries: how many names, and how many addresses, are kept. The oldest go first.
+    /// - Parameter maximumEntries: how many names, and how many addresses, are stored. The oldest are removed first.
     init(maximumEntries: Int = 100_000, now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) {
         (self.maximumEntries, self.now) = (maximumEntries, now)
     }
 
-    /// - Throws: `slow_down` with the seconds to wait; `busy` if it depends on attempts that still run.
+    /// - Throws: `slow_down` with the seconds to wait, or `busy` if the outcome depends on attempts that still run.
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
         let address = LoginLimiter.network(of: address)
@@ -62,10 +63,10 @@ final class LoginLimiter: Sendable {
         return attempt
     }
 
-    /// The password was right, or was never tried.
+    /// Ends an attempt whose password was right or was not checked.
     func cancel(_ attempt: Attempt) { end(attempt, failedAt: nil) }
 
-    /// The name or the password was wrong.
+    /// Ends an attempt whose name or password was wrong.
     func fail(_ attempt: Attempt) { end(attempt, failedAt: now()) }
 
     private func end(_ attempt: Attempt, failedAt time: Int64?) {
@@ -93,15 +94,15 @@ final class LoginLimiter: Sendable {
         }
     }
 
-    /// Clients may try names of any length. Only as much as a real name may have tells them apart.
+    /// Clients may try names of any length. Only the first part, as long as a real name may be, tells them apart.
     private static func key(_ name: String) -> String {
         NameRule.caseKey(shortened(name))
     }
 
-    /// A client with one IPv6 address usually has a whole /64 network, which counts as one address.
+    /// A host with one IPv6 address usually controls a whole /64 network, so the network counts as one address.
     private static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
 
-    /// Cuts a name to one more character than the longest real name may have, so that it matches no account.
+    /// Truncates a name to one character more than the longest valid name, so that it matches no account.
     static func shortened(_ name: String) -> String {
         String(String.UnicodeScalarView(name.unicodeScalars.prefix(NameRule.maximumBytes + 1)))
     }
@@ -114,7 +115,7 @@ final class LoginLimiter: Sendable {
 
     private func bound(_ entries: inout [String: Record], _ now: Int64) {
         guard entries.count > maximumEntries else { return }
-        // Remove more than necessary, so that not every new entry has to do this again.
+        // Remove more entries than necessary, so that not every new entry repeats this work.
         let ends = entries.values.map { $0.failures.last ?? now }.sorted()
         let oldest = max(now - LoginLimiter.window, ends[entries.count / 10])
         entries = entries.filter { $0.value.running > 0 || $0.value.failures.last ?? now > oldest }

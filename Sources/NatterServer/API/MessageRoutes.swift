@@ -3,7 +3,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Sending one message. Many messages come as a stream: see ``BulkPosting``.
+/// Sends one message. ``BulkPosting`` takes streams of many messages.
 enum MessageRoutes {
     static func post(_ call: Call, _ principal: Principal, _ request: SendRequest) throws(APIError) {
         let message = try newMessage(request)
@@ -19,7 +19,8 @@ enum MessageRoutes {
         }
     }
 
-    /// The message. For a personal one also whether its recipient is online, so that the sender need not ask.
+    /// The reply to a message. For a personal message it also says whether the recipient is online, so that the sender
+    /// need not ask.
     private static func reply(_ message: Message, status: Int, _ call: Call, _ principal: Principal) -> Reply {
         var reply = Reply.json(MessageObject(message), status: status)
         guard message.conversation.utf8.first == UInt8(ascii: "@") else { return reply }
@@ -30,7 +31,7 @@ enum MessageRoutes {
         return reply
     }
 
-    /// Reads a message to send. The conversation's name is normalized.
+    /// Decodes a message to send, and normalizes the conversation's name.
     static func request(from bytes: some Collection<UInt8>) throws(APIError) -> SendRequest {
         do throws(WireJSON.Failure) {
             var request = try WireJSON.decode(SendRequest.self, from: bytes)
@@ -41,7 +42,7 @@ enum MessageRoutes {
         }
     }
 
-    /// Makes a message for the store, which checks its text and whether it may be sent.
+    /// Makes a message for the store. The store checks its text and whether the user may send it.
     static func newMessage(_ request: SendRequest) throws(APIError) -> NewMessage {
         var key: IdempotencyKey?
         if let id = request.id {
@@ -52,9 +53,9 @@ enum MessageRoutes {
     }
 }
 
-/// The messages that a request stored or sent, for the log: conversations and numbers, never texts.
+/// The messages that a request stored or sent, for the log. It contains conversations and numbers, never texts.
 struct MessageTally {
-    /// More ranges than this would make a line that nobody reads.
+    /// The maximum number of ranges in the log line. More would make the line unreadable.
     private static let limit = 20
 
     private var ranges: [(conversation: String, first: UInt64, last: UInt64)] = []
@@ -72,7 +73,8 @@ struct MessageTally {
         }
     }
 
-    /// `general/5,@bob/1-20`: names contain neither slash nor comma. Ranges beyond the limit are counted: `+3`.
+    /// The form is `general/5,@bob/1-20`, because names contain neither slash nor comma. Ranges above the limit are
+    /// only counted, as `+3`.
     var text: String {
         let parts = ranges.map { range in
             range.first == range.last

@@ -1,4 +1,4 @@
-// Full Foundation for one thing: Unicode normalization, which FoundationEssentials lacks.
+// Full Foundation, for Unicode normalization only. FoundationEssentials lacks it.
 internal import Foundation
 internal import NatterLanguage
 internal import NatterModel
@@ -10,8 +10,8 @@ struct Query {
 
     init(_ head: RequestHead) { self.head = head }
 
-    /// - Throws: 400 for a query that can't be decoded, or that has a field twice: a proxy that reads the first and a server
-    ///   that reads the last would see different requests.
+    /// - Throws: 400 for a query that can't be decoded or that has a field twice. A proxy that reads the first field
+    ///   and a server that reads the last would see different requests.
     static func check(_ head: RequestHead) throws(APIError) {
         guard let fields = head.query else { throw APIError(.badRequest, "the query is not percent-encoded UTF-8") }
         var seen: Set<String> = []
@@ -20,16 +20,16 @@ struct Query {
         }
     }
 
-    /// The value of a field; nil if it is missing or empty.
+    /// The value of a field, or nil if it is missing or empty.
     subscript(name: String) -> String? {
         guard let value = head.query?.first(where: { $0.name == name })?.value, !value.isEmpty else { return nil }
         return value
     }
 
-    /// A field that is a name, in the form that the server keeps.
+    /// A field that is a name, in normalization form C.
     func name(_ field: String) -> String? { self[field].map(Normalization.formC) }
 
-    /// The size of a page, at least 1. More than 1,000 counts as 1,000.
+    /// The page size, at least 1. Values above 1,000 count as 1,000.
     func limit() throws(APIError) -> Int {
         guard let text = self["limit"] else { return Limits.defaultPage }
         guard let limit = Query.number(text), limit > 0 else {
@@ -38,7 +38,7 @@ struct Query {
         return min(limit, Limits.pageLimit)
     }
 
-    /// Seconds to wait for news, from 0. More than 60 counts as 60.
+    /// Seconds to wait for news, at least 0. Values above 60 count as 60.
     func wait() throws(APIError) -> Int {
         guard let text = self["wait"] else { return 0 }
         guard let seconds = Query.number(text) else {
@@ -47,13 +47,14 @@ struct Query {
         return min(seconds, Limits.waitSeconds.upperBound)
     }
 
-    /// A number of digits only. One that is too large for `Int` is still above every limit.
+    /// Parses a number that has digits only. A number too large for `Int` becomes `Int.max`, which is above every
+    /// limit.
     static func number(_ text: String) -> Int? {
         guard text.utf8.areASCIIDigits else { return nil }
         return Int(text) ?? .max
     }
 
-    /// A flag: `1` or `true`, `0` or `false`.
+    /// A flag, given as `1` or `true`, `0` or `false`.
     func flag(_ name: String) throws(APIError) -> Bool {
         switch self[name] {
         case nil, "0", "false": return false
@@ -62,11 +63,11 @@ struct Query {
         }
     }
 
-    /// A time: RFC 3339, or Unix milliseconds.
+    /// A time in RFC 3339 or in Unix milliseconds.
     func time(_ name: String) throws(APIError) -> Timestamp? {
         guard let text = self[name] else { return nil }
         if let milliseconds = Int64(text) { return Timestamp(milliseconds: milliseconds) }
-        // An unescaped plus sign in a query means a space. In a time, it can only be the offset's sign.
+        // An unescaped plus sign in a query means a space. In a time, it can only be the sign of the offset.
         guard let time = Timestamp(rfc3339: text) ?? Timestamp(rfc3339: text.replacingLast(" ", with: "+")) else {
             throw APIError(.badRequest, "'\(name)' must be a time of RFC 3339 or Unix milliseconds")
         }
@@ -74,7 +75,7 @@ struct Query {
     }
 }
 
-/// Unicode normalization form C, in which the server keeps names.
+/// Unicode normalization form C. The server stores names in this form.
 public enum Normalization {
     public static func formC(_ text: String) -> String {
         text.utf8.allSatisfy { $0 < 0x80 } ? text : text.precomposedStringWithCanonicalMapping

@@ -3,15 +3,16 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Leads each request from the listener to its route.
+/// Passes each request from the listener to its route.
 ///
-/// The order of checks is fixed here and in ``Route``, so that no reply depends on who wrote a handler:
-/// 1. `plan`, from the head: path (404), method (405), size (413) and type (415) of the body.
-/// 2. `Route.answer`, when the body is complete: form of the query and of the body (400); the token (401); its scope, or an
-///    admin's right (403).
-/// 3. The handler and the store: cursor (400), content (422), existence (404), rights in this conversation (403).
+/// The order of checks is fixed here and in ``Route``, so that all handlers reply alike:
+/// 1. `plan` checks the head: path (404), method (405), size (413) and type (415) of the body.
+/// 2. `Route.answer` checks the complete request: form of the query and of the body (400), the token (401), its scope
+/// or an admin's right (403).
+/// 3. The handler and the store check the cursor (400), content (422), existence (404), and rights in this conversation
+/// (403).
 struct RequestHandler: HTTPHandler {
-    /// Small bodies of refused requests are read all the same, so that the connection can be used again.
+    /// Small bodies of refused requests are read, so that the connection can be reused.
     private static let smallBodyBytes = 4_096
 
     let server: ChatServer
@@ -33,7 +34,7 @@ struct RequestHandler: HTTPHandler {
                 if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
                     throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
                 }
-                // Without a type a body is JSON. One line of NDJSON is JSON, too.
+                // A body without a type is JSON. One line of NDJSON is JSON, too.
                 if let type, !MediaType.isJSON(type), !MediaType.isNDJSON(type) {
                     throw APIError(.unsupportedMediaType, "the body must be application/json")
                 }
@@ -42,7 +43,7 @@ struct RequestHandler: HTTPHandler {
             return .collect(limit: Limits.bodyBytes) { body, exchange in answer(match, body, exchange) }
         } catch {
             let reply = error.reply
-            // A bulk body is not read: its lines would be taken for one body.
+            // A bulk body is not read, because its lines would be collected as one body.
             let isSmall = !isBulk && !head.isChunked && head.contentLength ?? 0 <= RequestHandler.smallBodyBytes
             return isSmall
                 ? .collect(limit: Limits.bodyBytes) { _, exchange in exchange.respond(reply) } : .refuse(reply)

@@ -3,30 +3,30 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// One row of the API: which requests it matches, and what answers them.
+/// One row of the API. It says which requests it matches, and which function answers them.
 struct Route: Sendable {
-    /// Where the request is answered.
+    /// The thread that answers the request.
     enum Place: Sendable {
         /// On the listener's thread. Nothing there may block.
         case loop
-        /// On a worker thread, which may read from the disk.
+        /// On a worker thread. It may read from the disk.
         case worker
     }
 
     let method: String
-    /// `*` matches any one segment.
+    /// The path's segments. `*` matches any one segment.
     let path: [String]
     let place: Place
-    /// Whether the route also takes a stream of messages as NDJSON.
+    /// True if the route also accepts a stream of messages as NDJSON.
     let takesBulk: Bool
-    /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
+    /// Answers a request after its head and body have arrived. ``RequestHandler`` describes the order of checks.
     let answer: @Sendable (Call) throws(APIError) -> Void
 
     /// - Parameters:
-    ///   - path: without the first slash.
-    ///   - access: who may ask.
-    ///   - form: what the query and the body must look like.
-    ///   - answer: gets the call, who asks, and what the form read.
+    ///   - path: the path without its first slash.
+    ///   - access: decides who may ask.
+    ///   - form: reads and checks the query and the body.
+    ///   - answer: receives the call, the asker, and the input that `form` read.
     init<Asker, Input>(
         _ method: String, _ path: String, _ access: Access<Asker, Input>, _ form: Form<Input>,
         on place: Place = .worker,
@@ -40,7 +40,7 @@ struct Route: Sendable {
             try Query.check(call.head)
             let input = try form.read(call)
             let asker = try access.admit(&call, input)
-            // Answered here and not by the caller, whose call has no user for the log.
+            // Respond here and not in the caller, because the caller's call has no user for the log.
             do throws(APIError) { try answer(call, asker, input) } catch { call.respond(error) }
         }
     }
@@ -58,7 +58,7 @@ struct Route: Sendable {
     /// A body of GET is ignored.
     var takesBody: Bool { method != "GET" }
 
-    /// The segments that match this route's `*`; nil if the path does not match.
+    /// The segments that match this route's `*`, or nil if the path does not match.
     fileprivate func parameters(of path: [String]) -> [String]? {
         guard path.count == self.path.count else { return nil }
         var parameters: [String] = []
@@ -74,14 +74,14 @@ struct Route: Sendable {
     }
 }
 
-/// Who may ask. `Asker` is what the handler learns of them: a `Principal`, or nothing.
+/// Decides who may ask. `Asker` is what the handler learns about the client: a `Principal`, or nothing.
 struct Access<Asker, Input>: Sendable {
-    /// - Throws: 401 without a valid token, 403 if the token's scope or the account does not suffice.
+    /// - Throws: 401 without a valid token, 403 if the token's scope or the account's rights are insufficient.
     let admit: @Sendable (inout Call, Input) throws(APIError) -> Asker
 }
 
 extension Access where Asker == Void {
-    /// With or without a token.
+    /// Any client, with or without a token.
     static var anyone: Access { Access { _, _ in } }
 
     /// An admin of the server, or any process on this machine.
@@ -93,10 +93,10 @@ extension Access where Asker == Void {
 }
 
 extension Access where Asker == Principal {
-    /// A valid token whose scope covers this.
+    /// A valid token whose scope covers `need`.
     static func token(_ need: ScopeNeed) -> Access { token { _, _ in need } }
 
-    /// The same, for a scope that depends on what the request says.
+    /// A valid token whose scope covers what the request needs.
     static func token(_ need: @escaping @Sendable (Call, Input) -> ScopeNeed) -> Access {
         Access { call, input throws(APIError) in
             let principal = try call.principal(need(call, input))
@@ -105,7 +105,7 @@ extension Access where Asker == Principal {
         }
     }
 
-    /// An admin of the server, with a token for everything.
+    /// An admin of the server, with a token whose scope is everything.
     static var admin: Access {
         Access { call, _ throws(APIError) in
             let principal = try call.admin()
@@ -115,20 +115,20 @@ extension Access where Asker == Principal {
     }
 }
 
-/// What a request must look like: reads the query and the body, before anyone is asked who they are.
+/// Reads and checks the query and the body, before the client is authenticated.
 struct Form<Input>: Sendable {
     var takesBulk = false
     /// - Throws: 400.
     let read: @Sendable (Call) throws(APIError) -> Input
 
-    /// Whatever this function reads.
+    /// A form that calls `read`.
     static func read(_ read: @escaping @Sendable (Call) throws(APIError) -> Input) -> Form { Form(read: read) }
 }
 
 extension Form where Input == Void {
     static var nothing: Form { Form { _ in } }
 
-    /// A list that is always given whole; a malformed `limit` is an error all the same.
+    /// A list that is always returned whole. A malformed `limit` is still an error.
     static var list: Form { Form { call throws(APIError) in _ = try call.query.limit() } }
 }
 
@@ -136,7 +136,7 @@ extension Form where Input: Decodable & Sendable {
     /// A JSON object.
     static func json(_: Input.Type) -> Form { Form { call throws(APIError) in try call.json(Input.self) } }
 
-    /// A JSON object whose fields are all optional, so that the body may be missing.
+    /// A JSON object whose fields are all optional. The body may be missing.
     static func optionalJSON(_: Input.Type) -> Form {
         Form { call throws(APIError) in
             try call.body.isEmpty ? Call.json(Input.self, from: Array("{}".utf8)) : call.json(Input.self)
@@ -164,11 +164,11 @@ struct Router: Sendable {
         let parameters: [String]
     }
 
-    /// - Throws: 400 for a path that can't be decoded, 404, 405 with `Allow`.
+    /// - Throws: 400 for a path that can't be decoded, 404, or 405 with `Allow`.
     func match(_ head: RequestHead) throws(APIError) -> Match {
         guard let path = head.path else { throw APIError(.badRequest, "the path is not percent-encoded UTF-8") }
         var allowed: [String] = []
-        // HEAD is GET without the body, which the listener leaves out.
+        // HEAD is GET without the body. The listener leaves the body out.
         let method = head.method == "HEAD" ? "GET" : head.method
         for route in routes {
             guard let parameters = route.parameters(of: path) else { continue }

@@ -1,10 +1,10 @@
 internal import NatterStore
 internal import NatterWire
 
-/// The API: a row for each request, with its method and path, who may ask, what the request says, and what answers it.
-/// `man/natter.openapi.json` lists the same.
+/// The API. Each row has a method, a path, who may ask, the form of the request, and the function that answers it.
+/// `man/natter.openapi.json` lists the same routes.
 enum Routes {
-    /// Searched in this order, so the most frequent requests come first.
+    /// The router searches in this order, so the most frequent requests come first.
     static let all = messages + accounts + people + tokens + administration + service
 
     private static let accounts: [Route] = [
@@ -43,7 +43,7 @@ enum Routes {
         Route("GET", "v1/contacts", .token(.all), .list, on: .loop, PeopleRoutes.contacts),
         Route("PUT", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.addContact),
         Route("DELETE", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.removeContact),
-        // Blocked users. A block of messages has a longer path, v1/blocks/ID/FIRST-REVISION.
+        // Blocked users. A block of messages has a longer path: v1/blocks/ID/FIRST-REVISION.
         Route("GET", "v1/blocks", .token(.all), .list, on: .loop, PeopleRoutes.blocked),
         Route("PUT", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.block),
         Route("DELETE", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.unblock),

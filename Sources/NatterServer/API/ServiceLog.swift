@@ -11,13 +11,13 @@ public final class ServiceLog: Sendable {
         let event: Event
     }
 
-    /// How many events are kept, some hundred bytes each.
+    /// How many events are kept. Each takes some hundred bytes.
     static let capacity = 4_096
-    /// Among the waiting requests, stands for those that wait for events. No account has this id.
+    /// Stands for the service log among the waiting requests. No account has this id.
     static let reader = AccountID(rawValue: -1)
 
     private struct State {
-        /// Once full, a ring buffer that begins at `start`.
+        /// The events. When it is full, it is a ring buffer that begins at `start`.
         var entries: [Entry] = []
         var start = 0
         var last: UInt64 = 0
@@ -29,15 +29,17 @@ public final class ServiceLog: Sendable {
 
     public init() {}
 
-    /// The number of the newest event; 0 before the first.
+    /// The number of the newest event, or 0 before the first.
     var last: UInt64 { state.withLock { $0.last } }
 
-    /// Calls `body` after each event while a request follows the log. Set it once, before the first event.
+    /// Sets the function to call after each event while a request follows the log. Set it once, before the first event.
     func onEvent(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.onEvent = body } }
 
-    /// Keeps an event, except requests for this log: a client that follows it would be woken by its own requests for ever.
+    /// Keeps an event, except a request for this log. Otherwise the requests of a client that follows the log would
+    /// wake that client forever.
     ///
-    /// - Parameter time: numbers begin with the time in microseconds, so that they continue to rise after a restart.
+    /// - Parameter time: the first number is this time in microseconds, so that numbers continue to rise after a
+    ///   restart.
     public func write(_ event: Event, at time: Timestamp) {
         if event.isRequest(for: LogRoutes.path) { return }
         let onEvent = state.withLock { state in
@@ -56,10 +58,10 @@ public final class ServiceLog: Sendable {
         if followers.load(ordering: .sequentiallyConsistent) > 0 { onEvent?() }
     }
 
-    /// Oldest first.
+    /// Returns events, oldest first.
     ///
     /// - Parameters:
-    ///   - number: nil for the newest events; otherwise the events after this one, from the oldest that is kept.
+    ///   - number: return the events after this one, from the oldest that is kept. Pass nil for the newest events.
     ///   - level: the lowest level to include.
     /// - Returns: the events, and the number of the newest event at this moment.
     func entries(after number: UInt64?, limit: Int, level: Event.Level) -> ([Entry], last: UInt64) {

@@ -4,19 +4,19 @@ internal import NatterSystem
 internal import NatterWire
 internal import Synchronization
 
-/// For the machines that watch the server.
+/// Health and metrics for monitoring systems.
 enum ServiceRoutes {
     private struct Health: Encodable {
         var status: String
     }
 
-    /// Whether the server runs and can store messages.
+    /// Reports whether the server runs and can store messages.
     static func health(_ call: Call, _: Void) throws(APIError) {
         if call.store.isFailed { throw APIError(.outcomeUnknown, "a write has failed; nothing more is written") }
         call.respond(.json(Health(status: "ok")))
     }
 
-    /// Only for admins and for this machine: the counts tell how many users there are and when they write.
+    /// Metrics are for admins and this machine only, because they reveal how many users there are and when they write.
     static func metrics(_ call: Call, _: Void) {
         let text = call.server.metrics.text(
             call.store.statistics(), connections: call.server.connectionCount, waiting: call.server.waiters.count)

@@ -1,6 +1,6 @@
 internal import NatterSystem
 
-/// Bytes that are written first and read afterwards: kept in memory up to 1 MiB, beyond that in a file without a name.
+/// A buffer that is written first and read afterwards. It holds up to 1 MiB in memory and the rest in an unnamed file.
 struct Spool {
     private static let memoryBytes = 1 << 20
 
@@ -23,7 +23,7 @@ struct Spool {
         memory.removeAll(keepingCapacity: true)
     }
 
-    /// The next bytes, at most `maximum`; empty at the end.
+    /// Returns the next bytes, at most `maximum`. The result is empty at the end.
     mutating func read(maximum: Int) throws(DiskError) -> [UInt8] {
         if let file, readOffset < fileBytes {
             let count = min(maximum, Int(clamping: fileBytes - readOffset))
@@ -38,7 +38,7 @@ struct Spool {
     }
 }
 
-/// Sends what a spool holds.
+/// Sends the content of a spool.
 final class SpoolProducer: BodyProducer {
     private let spool: Monitor<Spool>
 

@@ -3,21 +3,21 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Writes an answer of sync while it is sent. A worker makes one piece ahead of the socket, so that the listener's thread
+/// Produces a sync answer while it is sent. A worker makes one piece ahead of the socket, so the listener's thread
 /// never waits for a disk, and a slow reader costs little memory.
 final class SyncProducer: BodyProducer {
     private static let pieceBytes = 256 << 10
 
     private let call: Call
     private let form: SyncAnswer.Form
-    /// Read by one worker at a time: the next piece is made only after the last one was taken.
+    /// Only one worker at a time reads it, because the next piece is made only after the last one was taken.
     private let changes: SyncAnswer
     private let state = Monitor(State())
 
     private struct State {
-        /// The next piece, if it is made.
+        /// The next piece, or nil if it is not ready.
         var ready: Piece?
-        /// To be resumed when the next piece is made.
+        /// The exchange to resume when the next piece is ready.
         var waiting: Exchange?
         var isFinished = false
         var hasFailed = false
@@ -32,7 +32,7 @@ final class SyncProducer: BodyProducer {
         (self.changes, self.form, self.call) = (changes, form, call)
     }
 
-    /// The whole answer if it fits into one piece; otherwise the piece is kept for `next`.
+    /// Returns the whole answer if it fits into one piece. Otherwise the piece is kept for `next`.
     func wholeIfSmall() -> [UInt8]? {
         makeNext()
         return state.withLock { $0.ready?.isLast == true ? $0.ready?.bytes : nil }

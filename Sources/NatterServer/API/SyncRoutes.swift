@@ -4,7 +4,7 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Everything that is new since a cursor, in one reply.
+/// Returns everything that is new since a cursor, in one reply.
 enum SyncRoutes {
     struct SyncQuery {
         let earliest: Timestamp?
@@ -66,7 +66,7 @@ enum SyncRoutes {
                 ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
                 ("Natter-Cursor", changes.cursor.description),
             ])
-        // An answer of one piece is sent with its length, and needs no second turn on a worker.
+        // An answer of one piece is sent with its length and needs no second job on a worker.
         reply.body = producer.wholeIfSmall().map { .bytes($0) } ?? .producer(producer, length: nil)
         call.respond(reply)
     }

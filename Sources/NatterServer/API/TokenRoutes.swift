@@ -6,7 +6,7 @@ internal import NatterWire
 
 /// Tokens for programs, and sessions of users.
 enum TokenRoutes {
-    /// Longer than any label that a person reads.
+    /// The length of a label. 200 bytes are enough for people.
     private static let labelBytes = 1...200
 
     struct NewToken {

@@ -2,7 +2,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 
-/// Requests that wait for news. Each costs a suspended connection, not a thread.
+/// Requests that wait for news. Each takes a suspended connection, not a thread.
 final class Waiters: Sendable {
     enum Wake: Sendable {
         case news
@@ -22,7 +22,7 @@ final class Waiters: Sendable {
         var byAccount: [AccountID: Set<UInt64>] = [:]
         var nextNumber: UInt64 = 0
         var lastCommit: Commit = .zero
-        /// When the timer thread looks next.
+        /// When the timer thread checks deadlines next.
         var nextDeadline: Int64 = .max
         var isStopping = false
 
@@ -44,13 +44,13 @@ final class Waiters: Sendable {
         thread.signal { $0 = timer }
     }
 
-    /// Calls `wake` once: when there is news for the account after the commit that it has seen, or at the deadline.
+    /// Calls `wake` once, when there is news for the account after the commit `seen`, or at the deadline.
     ///
     /// - Parameter deadline: milliseconds on the monotonic clock.
     func wait(_ account: AccountID, seen: Commit, deadline: Int64, _ wake: @escaping @Sendable (Wake) -> Void) {
         let (early, isNext) = state.withLock { state -> (Wake?, Bool) in
             if state.isStopping { return (.stopping, false) }
-            // Something was committed since the caller looked: look again.
+            // There was a commit after the caller's query, so the caller must query again.
             if state.lastCommit > seen { return (.news, false) }
             state.nextNumber += 1
             state.byNumber[state.nextNumber] = Waiter(account: account, deadline: deadline, wake: wake)
@@ -60,7 +60,8 @@ final class Waiters: Sendable {
             return (nil, true)
         }
         if let early { wake(early) }
-        // Only the waiter that is due first wakes the timer thread: ten thousand may come at once.
+        // Only the waiter with the earliest deadline wakes the timer thread, because 10,000 waiters may come at the
+        // same time.
         if isNext { state.signal { _ in } }
     }
 
@@ -77,7 +78,7 @@ final class Waiters: Sendable {
         for waiter in woken { waiter.wake(.news) }
     }
 
-    /// Wakes the requests that are due, then waits for the next. False when the thread is to end.
+    /// Wakes the requests whose deadline has passed, then waits for the next. Returns false when the thread should end.
     private func runTimer() -> Bool {
         let now = MonotonicClock.now()
         let (late, next, isStopping) = state.withLock { state -> ([Waiter], Int64, Bool) in
@@ -89,14 +90,14 @@ final class Waiters: Sendable {
         }
         for waiter in late { waiter.wake(isStopping ? .stopping : .timeout) }
         if isStopping { return false }
-        // A new waiter that is due sooner signals.
+        // A new waiter with an earlier deadline signals.
         _ = state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { state in
             state.isStopping || state.nextDeadline < next ? true : nil
         }
         return true
     }
 
-    /// Wakes all waiting requests, and from now on new ones at once.
+    /// Wakes all waiting requests. From now on, new ones are woken immediately.
     func wakeAll() { state.signal { $0.isStopping = true } }
 
     /// Wakes all waiting requests and ends the thread.

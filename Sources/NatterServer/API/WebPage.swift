@@ -6,7 +6,7 @@ enum WebPage {
         status: 200,
         headers: [
             ("Content-Type", "text/html; charset=utf-8"),
-            // The page loads, runs and sends nothing, and nobody may frame it.
+            // The page loads no resources, runs no scripts and sends nothing. No other page may frame it.
             (
                 "Content-Security-Policy",
                 "default-src 'none'; style-src '\(styleHash)'; base-uri 'none'; form-action 'none'; "
@@ -15,7 +15,7 @@ enum WebPage {
             ("Referrer-Policy", "no-referrer"), ("Cache-Control", "max-age=3600"),
         ], body: .bytes(Array(text.utf8)))
 
-    /// The SHA-256 of `style` in Base64. A test computes it again.
+    /// The SHA-256 of `style` in Base64. A test checks it.
     private static let styleHash = "sha256-FsJEQcAg1+cl0l17v5LYeAFWd/aAvElIw5o6bx3Jja4="
 
     private static let style = """

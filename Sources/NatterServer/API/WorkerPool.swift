@@ -45,7 +45,7 @@ final class WorkerPool: Sendable {
         self.threads.signal { $0 = threads }
     }
 
-    /// - Returns: false, without doing the job, if too many are waiting.
+    /// - Returns: false if too many jobs wait. Then the job is not done.
     func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         queue.signal { queue in
             guard queue.count < limit, !queue.isStopping else { return false }
@@ -54,10 +54,10 @@ final class WorkerPool: Sendable {
         }
     }
 
-    /// Queues the next step of a request that is already being answered, however many jobs wait.
+    /// Queues the next step of a request that is already being answered. The queue's limit does not apply.
     func submitAlways(_ job: @escaping @Sendable () -> Void) { queue.signal { $0.jobs.append(job) } }
 
-    /// Finishes what is queued and ends the threads.
+    /// Finishes the queued jobs and ends the threads.
     func stop() {
         queue.signal { $0.isStopping = true }
         for thread in threads.signal({ threads in

@@ -3,7 +3,7 @@ internal import NatterLanguage
 
 /// The steps of a request, from its head to the reply.
 extension Connection {
-    /// - Returns: false to close the connection, here and below.
+    /// - Returns: false to close the connection. The same holds for the functions below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
         method = String(cString: text)
         let parsed: HeadParser
@@ -23,14 +23,14 @@ extension Connection {
         case .stream(let sink): stage = .streaming(sink)
         case .collect(let limit, let answer):
             if let violation = head.violation(collecting: limit) { return refuse(violation) }
-            // Reserve little: an announced body costs memory only as it arrives.
+            // Reserve little. An announced body takes memory only as it arrives.
             body.reserveCapacity(min(head.contentLength ?? 0, 16 << 10))
             stage = .collecting(answer)
         }
         return true
     }
 
-    /// Counts a request that came through a proxy as a connection of its client would count.
+    /// Counts a request through a proxy like a connection of its client.
     private func enter(_ client: PeerAddress) -> HTTPViolation? {
         guard client != address else { return nil }
         guard loop.enter(client) else { return .tooManyRequests(limit: loop.limits.connectionsPerAddress) }
@@ -52,7 +52,7 @@ extension Connection {
             headerCount: Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)))
     }
 
-    /// Hands over the collected body, which is complete.
+    /// Passes the complete collected body to the handler.
     func finishCollecting(_ answer: @Sendable ([UInt8], Exchange) -> Void) -> Bool {
         let collected = body
         loop.release(body.count)
@@ -63,7 +63,7 @@ extension Connection {
     /// Tells the sink that the streamed body is complete.
     func finishStreaming(_ sink: any BodySink) -> Bool { dispatch { sink.finish($0) } }
 
-    /// Runs a handler, and takes its reply if it gives one at once.
+    /// Runs a handler, and takes its reply if the handler responds immediately.
     private func dispatch(_ run: (Exchange) -> Void) -> Bool {
         guard let exchange else { return false }
         stage = .answering
@@ -78,7 +78,7 @@ extension Connection {
             suspend()
             return true
         }
-        // After a chunked body the connection is not used again: the library is too lax about where the body ends.
+        // The connection is not reused after a chunked body, because the library is too lax about where the body ends.
         return send(reply, closing: loop.isStopping || exchange?.head.isChunked == true)
     }
 
@@ -96,7 +96,7 @@ extension Connection {
         progress = TransferProgress()
         guard let response = makeResponse(reply) else { return false }
         defer { MHD_destroy_response(response) }
-        // The library refuses a header with a line break in it, which would make two headers of one.
+        // The library refuses a header that contains a line break. Such a header would become two headers.
         forEachHeader(of: reply) { name, value in MHD_add_response_header(response, name, value) }
         if closing { MHD_add_response_header(response, "Connection", "close") }
         return MHD_queue_response(handle, UInt32(clamping: reply.status), response) == .YES
@@ -124,7 +124,7 @@ extension Connection {
                 return nil
             }
             let response = ReplyFeeder.response(producer, length: length, connection: self, exchange: exchange)
-            // The library would send the last, empty chunk even if there must be no body at all.
+            // The library would send the last, empty chunk even if there must be no body.
             if let response, length == nil, method == "HEAD" || reply.status == 304 {
                 natter_response_avoid_chunks(response)
             }

@@ -5,16 +5,18 @@ internal import NatterTLS
 
 /// One connection and its current request. Only the listener's thread uses it.
 ///
-/// For each request libmicrohttpd calls, in this order: `begin` when the first line is complete; `access` with the head, with
-/// each piece of the body, and with nothing once the body is complete; then `ended`.
+/// For each request, libmicrohttpd calls in this order:
+/// 1. `begin` when the first line is complete.
+/// 2. `access` with the head, with each piece of the body, and with nothing after the body is complete.
+/// 3. `ended`.
 final class Connection {
     enum Stage {
         /// Waiting for a request, or reading its head.
         case head
-        /// Collecting the body, for the function to answer.
+        /// Collecting the body. The function answers the request.
         case collecting(@Sendable ([UInt8], Exchange) -> Void)
         case streaming(any BodySink)
-        /// The request is complete, and the handler has not replied yet.
+        /// The request is complete, and the handler has not responded yet.
         case answering
         case replying
     }
@@ -26,7 +28,7 @@ final class Connection {
     /// The client that a trusted proxy named for the current request.
     var client: PeerAddress?
     unowned let loop: ListenerLoop
-    /// Released before the library's own session, so it must not be used once the connection is closed.
+    /// It is released before the library's own session, so it must not be used after the connection is closed.
     private var tls: TLSSession?
     /// Its index in the loop's list.
     var index = 0
@@ -35,11 +37,11 @@ final class Connection {
     var exchange: Exchange?
     private(set) var isSuspended = false
     private(set) var isCut = false
-    /// The reply was written without the library, which only has to close the connection now.
+    /// The reply was written without the library. The library only has to close the connection.
     private(set) var isOver = false
     /// True while a handler runs on this thread, so that its reply can be taken without suspending the connection.
     var isDispatching = false
-    /// Whether closing must wait for what the client still sends: see ``CloseLinger``.
+    /// True if closing must wait for data that the client still sends. See ``CloseLinger``.
     var mustLinger = false
 
     var reply: Reply?
@@ -57,7 +59,7 @@ final class Connection {
     private var cutReason: String?
 
     var progress = TransferProgress()
-    /// Milliseconds: when the head must be complete.
+    /// When the head must be complete, in milliseconds.
     private var headDeadline: Int64
     private var hasLookedForEnd = false
 
@@ -102,8 +104,8 @@ final class Connection {
     }
 
     /// - Parameters:
-    ///   - data: a piece of the body; nil at the head and at the end.
-    ///   - count: its length, to be lowered by what was taken.
+    ///   - data: a piece of the body, or nil at the head and at the end.
+    ///   - count: its length. Lower it by the number of bytes taken.
     /// - Returns: false to close the connection.
     func access(
         method: UnsafePointer<CChar>, data: UnsafePointer<CChar>?, count: UnsafeMutablePointer<Int>
@@ -122,7 +124,7 @@ final class Connection {
             count.pointee = 0
             return true
         case .streaming(let sink):
-            // The library may continue with the next chunk of a connection that was suspended just now.
+            // The library may continue with the next chunk of a connection that was just suspended.
             if isSuspended { return true }
             guard let exchange else { return false }
             guard let data, count.pointee > 0 else { return finishStreaming(sink) }
@@ -136,10 +138,10 @@ final class Connection {
         }
     }
 
-    /// The request is over, complete or not.
+    /// The request has ended, complete or not.
     func ended(isComplete: Bool) {
         if case .streaming(let sink) = stage { sink.abandoned() }
-        // Not nil only if it was never handed to the library.
+        // It is not nil only if it was never passed to the library.
         reply?.discard()
         exchange?.connection = nil
         loop.handler.finished(
@@ -169,7 +171,7 @@ final class Connection {
             self.reply = reply
             resume()
         case .streaming(let sink):
-            // The library takes no reply before the body is complete.
+            // The library accepts no reply before the body is complete.
             stage = .replying
             sink.abandoned()
             sendPastLibrary(reply)
@@ -191,13 +193,13 @@ final class Connection {
         MHD_resume_connection(handle)
     }
 
-    /// Continues a body, of the request or of the reply, that had to wait.
+    /// Continues a request body or a reply body that was paused.
     func resumeTransfer() {
         if case .answering = stage { return }
         resume()
     }
 
-    /// Ends the connection now. The library notices by itself.
+    /// Ends the connection now. The library notices it on its own.
     func cut(_ reason: String) {
         isCut = true
         (note, cutReason) = (reason, reason)
@@ -205,7 +207,7 @@ final class Connection {
         resume()
     }
 
-    /// Cuts the connection if it missed its deadline.
+    /// Cuts the connection if its deadline has passed.
     func checkDeadline() {
         let (now, limits) = (loop.now, loop.limits)
         switch stage {
@@ -213,13 +215,13 @@ final class Connection {
             if now > headDeadline {
                 return cut(isShakingHands ? "the TLS handshake took too long" : "the head of the request took too long")
             }
-            // The library misses an end of the stream that came together with the request; later ones it notices.
+            // The library misses an end of the stream that arrived together with the request. It notices later ones.
             if hasLookedForEnd { return }
             hasLookedForEnd = true
             if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
         case .collecting, .streaming:
             if isSuspended { return }
-            // The library does not see either that no more of a body will come.
+            // The library does not notice that the rest of a body will never arrive, either.
             if SocketStatistics.hasEnded(descriptor), SocketStatistics.unreadBytes(descriptor) == 0 {
                 return cut("the client has gone")
             }
@@ -232,10 +234,10 @@ final class Connection {
         }
     }
 
-    /// The client's address, as far as it is known.
+    /// The address of the client that a proxy named, or else of the other end of the connection.
     var clientText: String { client?.text ?? addressText }
 
-    /// Whether it has no request, nor any bytes of one.
+    /// True if the connection has no request and no unread bytes of one.
     var isIdle: Bool {
         if case .head = stage {
             return exchange == nil && SocketStatistics.unreadBytes(descriptor) == 0 && tls?.pendingBytes ?? 0 == 0
@@ -245,14 +247,15 @@ final class Connection {
 
     private var isShakingHands: Bool { tls.map { !$0.isEstablished } ?? false }
 
-    /// Whether the library has read a complete head that it has not shown us.
+    /// True if the library has read a complete head that it has not passed to us.
     var hasUnseenHead: Bool {
         if case .head = stage { return !isCut && !isOver && natter_connection_head_size(handle) > 0 }
         return false
     }
 
-    /// Writes a reply directly to the socket, for when the library takes none or would garble it, and leaves the library a
-    /// socket that it cannot write to. All earlier replies are with the kernel by then, or the library would not be reading.
+    /// Writes a reply directly to the socket, if the library accepts none or would garble it. After that, the library
+    /// can no longer write to the socket. The kernel has all earlier replies by then, because otherwise the library
+    /// would not be reading.
     func sendPastLibrary(_ reply: Reply) {
         isOver = true
         mustLinger = true

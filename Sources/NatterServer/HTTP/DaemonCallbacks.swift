@@ -1,10 +1,10 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// The callbacks of libmicrohttpd, which call the loop and its connections.
+/// The callbacks of libmicrohttpd. They call the loop and its connections.
 enum DaemonCallbacks {
-    /// The settings that all listeners share. The daemon's context is an unretained ``ListenerLoop``; a connection's context
-    /// is an unretained ``Connection``, which the loop keeps until the connection is closed.
+    /// The settings that all listeners share. The daemon's context is an unretained ``ListenerLoop``. A connection's
+    /// context is an unretained ``Connection``, which the loop keeps until the connection is closed.
     static var settings: natter_daemon_settings {
         var settings = natter_daemon_settings()
         settings.accept = { context, address, _ in
@@ -31,10 +31,11 @@ enum DaemonCallbacks {
             guard let context, let connection = connection(context.pointee) else { return }
             connection.ended(isComplete: code == .REQUEST_TERMINATED_COMPLETED_OK)
         }
-        // We decode names ourselves, once. The library would also cut what it decodes at a NUL.
+        // We decode names ourselves, once. The library would also truncate decoded text at a NUL.
         settings.unescape = { _, _, text in text.map { strlen($0) } ?? 0 }
         settings.log = { context, format, _ in
-            // The library counts a quote that a cookie leaves open as one more header, too long for any memory.
+            // If a cookie has an unclosed quote, the library counts it as one more header that is too long for any
+            // memory limit.
             let refusals = ["Content-Length", "cookies", "header record"]
             guard let format, refusals.contains(where: { strstr(format, $0) != nil }) else { return }
             loop(context)?.libraryRefusesHead()
@@ -43,7 +44,7 @@ enum DaemonCallbacks {
     }
 }
 
-// Free functions, since a C callback may capture nothing, not even a type.
+// Free functions, because a C callback may capture nothing, not even a type.
 
 private func loop(_ context: UnsafeMutableRawPointer?) -> ListenerLoop? {
     context.map { Unmanaged<ListenerLoop>.fromOpaque($0).takeUnretainedValue() }

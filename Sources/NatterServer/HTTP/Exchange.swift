@@ -1,20 +1,20 @@
 internal import Synchronization
 
-/// One request and its reply, as handlers see them. Call any public member from any thread.
+/// One request and its reply, as handlers see them. All public members are thread-safe.
 public final class Exchange: Sendable {
     public let head: RequestHead
     private let mailbox: Mailbox
     private let hasResponded = Atomic<Bool>(false)
     private let recorded = Mutex<[(key: String, value: String)]>([])
-    /// The connection that sends the reply; nil once the request is over. Only the listener's thread may touch it, which the
-    /// compiler cannot check; a lock here would cost every request.
+    /// The connection that sends the reply, or nil after the request has ended. Only the listener's thread may access
+    /// it. The compiler cannot check this, and a lock would cost time in every request.
     nonisolated(unsafe) var connection: Connection?
 
     init(head: RequestHead, mailbox: Mailbox, connection: Connection) {
         (self.head, self.mailbox, self.connection) = (head, mailbox, connection)
     }
 
-    /// Gives the reply, once. It is dropped if the client has gone.
+    /// Sends the reply. Call it once. The reply is dropped if the client has disconnected.
     public func respond(_ reply: Reply) {
         guard !hasResponded.exchange(true, ordering: .acquiringAndReleasing) else {
             assertionFailure("'\(head.target)' was answered twice")
@@ -28,12 +28,12 @@ public final class Exchange: Sendable {
         }
     }
 
-    /// Adds a fact to the log entry of this request. Never a text, a token or a password.
+    /// Adds a fact to the log entry of this request. It must never be a text, a token or a password.
     public func addFact(_ key: String, _ value: String) { recorded.withLock { $0.append((key, value)) } }
 
     var facts: [(key: String, value: String)] { recorded.withLock { $0 } }
 
-    /// Continues a transfer that waits: reading a body that ``BodySink/receive(_:_:)`` paused, or asking a ``BodyProducer``
-    /// for more.
+    /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had
+    /// no bytes ready.
     public func resume() { mailbox.post(.resume(self)) }
 }

@@ -1,16 +1,16 @@
 internal import NatterModel
 
-/// The client of a request that came through proxies: as much of `X-Forwarded-For` as can be trusted.
+/// Finds the client of a request that came through proxies, from the trusted part of `X-Forwarded-For`.
 ///
-/// Each proxy appends at the right the address that asked it. Only what trusted proxies appended counts; the client may have
-/// invented everything to the left of that.
+/// Each proxy appends on the right the address that connected to it. Only the part that trusted proxies appended
+/// counts. The client may have invented everything to the left of it.
 enum ForwardedFor {
     /// - Parameters:
-    ///   - headers: of the request, names in lower case, in the order in which they were sent.
+    ///   - headers: the request's headers in the order sent, with names in lower case.
     ///   - peer: the other end of the connection.
-    ///   - proxies: the trusted ones.
-    /// - Returns: the rightmost hop that is not a trusted proxy; the leftmost hop if all are. The peer itself if it is not
-    ///   trusted, if there is no such header, or if a hop that must be read is not an address.
+    ///   - proxies: the trusted proxies.
+    /// - Returns: the rightmost hop that is not a trusted proxy, or the leftmost hop if all are. The peer itself if it
+    ///   is not trusted, if there is no such header, or if a hop that must be read is not an address.
     static func client(
         _ headers: [(name: String, value: String)], peer: PeerAddress, proxies: Set<PeerAddress>
     ) -> PeerAddress {
@@ -26,7 +26,7 @@ enum ForwardedFor {
         return client
     }
 
-    /// An address as proxies write it: with or without a port, an IPv6 one with or without brackets.
+    /// Parses an address as proxies write it, with or without a port. An IPv6 address may have brackets.
     private static func address(_ hop: Substring) -> PeerAddress? {
         var text = hop
         while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
@@ -45,7 +45,7 @@ enum ForwardedFor {
         return PeerAddress(String(text))
     }
 
-    /// `:` and a number.
+    /// True for `:` and a number.
     private static func isPort(_ text: Substring) -> Bool {
         let digits = text.dropFirst()
         return text.hasPrefix(":") && (1...5).contains(digits.utf8.count) && UInt16(digits) != nil

@@ -1,20 +1,21 @@
 public import NatterLanguage
 
-/// The layer above the listener. Everything runs on the listener's thread unless it says otherwise, so it must not block.
+/// The layer above the listener. All methods run on the listener's thread unless they say otherwise, so they must not
+/// block.
 public protocol HTTPHandler: Sendable {
     /// Headers that every reply carries, unless the reply has its own header of that name. Read once, at the start.
     var commonHeaders: [(name: String, value: String)] { get }
-    /// Decides from the head alone what happens to the body, and what answers the request.
+    /// Decides from the head alone how the body is read, and which function answers the request.
     func plan(_ head: RequestHead) -> BodyPlan
     /// The reply to a request that the listener itself refuses.
     func reply(to violation: HTTPViolation) -> Reply
-    /// A request is over. For the log.
+    /// Called after a request has ended, for the log.
     func finished(_ summary: RequestSummary)
-    /// A client has connected from this address. For the log.
+    /// Called after a client has connected from this address, for the log.
     func connected(_ address: String)
-    /// A connection has ended. For the log.
+    /// Called after a connection has ended, for the log.
     func disconnected(_ summary: ConnectionSummary)
-    /// The listener is about to stop: answer requests that wait for news now.
+    /// Called before the listener stops. Answer requests that wait for news now.
     func stopping()
 }
 
@@ -25,41 +26,42 @@ extension HTTPHandler {
 }
 
 public enum BodyPlan {
-    /// Reply at once without reading the body, then close the connection.
+    /// Reply immediately without reading the body, then close the connection.
     case refuse(Reply)
-    /// Collect the whole body in memory, then call the function with it. The function must lead to exactly one
-    /// ``Exchange/respond(_:)``, at once or from any thread. A body longer than `limit` bytes gets 413 before any of it is
-    /// read.
+    /// Collect the whole body in memory, then call the function with it. The function must lead to exactly one call of
+    /// ``Exchange/respond(_:)``, immediately or later from any thread. A body longer than `limit` bytes gets 413 before
+    /// any of it is read.
     case collect(limit: Int, @Sendable ([UInt8], Exchange) -> Void)
-    /// Hand a body of any length, chunked or not, to the sink piece by piece.
+    /// Pass a body of any length, chunked or not, to the sink piece by piece.
     case stream(any BodySink)
 }
 
-/// Takes a body piece by piece.
+/// Receives a body piece by piece.
 ///
-/// A sink that wants no more may call ``Exchange/respond(_:)`` before the end of the body, with a reply of known bytes. The
-/// client gets that reply at once, the listener calls `abandoned` and closes the connection.
+/// A sink that wants no more may call ``Exchange/respond(_:)`` before the end of the body, with a reply of known bytes.
+/// The client gets that reply immediately. Then the listener calls `abandoned` and closes the connection.
 public protocol BodySink: AnyObject, Sendable {
     /// Takes the next piece, on the listener's thread. The bytes are valid only during the call.
     ///
     /// - Returns: false to pause reading until ``Exchange/resume()``.
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool
-    /// The body is complete. Must lead to exactly one ``Exchange/respond(_:)``, at once or from any thread.
+    /// The body is complete. This must lead to exactly one call of ``Exchange/respond(_:)``, immediately or later from
+    /// any thread.
     func finish(_ exchange: Exchange)
-    /// The request ended before its body was complete: with an early reply, or because the client left or was cut off.
-    /// No other call follows.
+    /// The request ended before its body was complete. Either the sink replied early, or the client disconnected or was
+    /// cut off. No other call follows.
     func abandoned()
 }
 
-/// Why the listener itself refuses a request. The client gets this one reply, and the connection is closed.
+/// Why the listener itself refuses a request. The client gets one reply, and the connection is closed.
 public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
-    /// 400: the request breaks HTTP, or two readers could take it for different requests.
+    /// 400: the request violates HTTP, or two readers could interpret it differently.
     case malformed(reason: Phrase)
     /// 413: the announced body is longer than the route takes.
     case bodyTooLarge(limitBytes: Int)
-    /// 429: a client behind a proxy has as many open requests as it may have.
+    /// 429: a client behind a proxy has the maximum number of open requests.
     case tooManyRequests(limit: Int)
-    /// 503: the bodies being received already use all the memory that bodies may use.
+    /// 503: the bodies being received use all memory allowed for bodies.
     case tooManyBodies
 
     public var status: Int {
@@ -81,11 +83,11 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     }
 }
 
-/// How one request ended.
+/// The summary of one request, for the log.
 public struct RequestSummary: Sendable {
     public let method: String
     public let target: String
-    /// 0 if the connection ended before a reply.
+    /// The status, or 0 if the connection ended before a reply.
     public let status: Int
     /// Bytes of the request's body that arrived.
     public let bytesIn: Int
@@ -93,20 +95,20 @@ public struct RequestSummary: Sendable {
     public let bytesOut: Int
     public let durationMicroseconds: Int
     public let remoteAddress: String
-    /// False if the connection broke, or was cut, before the end of the reply.
+    /// False if the connection broke or was cut before the end of the reply.
     public let isComplete: Bool
-    /// ``Reply/note``, or why the listener cut the connection.
+    /// ``Reply/note``, or the reason why the listener cut the connection.
     public let note: String?
-    /// What ``Exchange/addFact(_:_:)`` recorded.
+    /// The facts that ``Exchange/addFact(_:_:)`` recorded.
     public let facts: [(key: String, value: String)]
 }
 
-/// How one connection ended.
+/// The summary of one connection, for the log.
 public struct ConnectionSummary: Sendable {
-    /// The other end, which may be a proxy.
+    /// The address of the other end, which may be a proxy.
     public let address: String
     public let requests: Int
     public let durationMilliseconds: Int64
-    /// Why the listener ended it; nil if the client did, or a reply said `Connection: close`.
+    /// Why the listener ended the connection. It is nil if the client ended it, or if a reply said `Connection: close`.
     public let reason: String?
 }

@@ -5,26 +5,26 @@ internal import NatterSystem
 public import NatterTLS
 internal import Synchronization
 
-/// An HTTP/1.1 server on one address: one thread that serves thousands of connections.
+/// An HTTP/1.1 server on one address. One thread serves thousands of connections.
 ///
-/// It stands between the network and an ``HTTPHandler``. It refuses requests that two readers could take for different
-/// ones, sets deadlines for slow clients, and limits memory and connections.
+/// It stands between the network and an ``HTTPHandler``. It refuses requests that two readers could interpret
+/// differently, sets deadlines for slow clients, and limits memory and connections.
 public final class HTTPListener: Sendable {
     /// The port it listens on.
     public let port: UInt16
     private let mailbox: Mailbox
-    /// Belongs to the thread that calls `run`, which holds the lock as long as it serves.
+    /// Belongs to the thread that calls `run`. That thread holds the lock while it serves.
     private let loop: Monitor<ListenerLoop>
     private let openConnections: ConnectionCount
 
-    /// Starts to listen; `run` serves what connects. From now on the whole process ignores SIGPIPE, and its limit of open
-    /// files is raised as far as allowed.
+    /// Starts to listen. `run` serves the connections. From now on the whole process ignores SIGPIPE, and its limit of
+    /// open files is raised as far as allowed.
     ///
     /// - Parameters:
     ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
     ///   - port: 0 for any free port.
     ///   - proxies: addresses whose `X-Forwarded-For` is trusted.
-    ///   - identity: the certificate for TLS; nil for plain HTTP.
+    ///   - identity: the certificate for TLS, or nil for plain HTTP.
     public init(
         address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
         identity: TLSIdentity? = nil, handler: any HTTPHandler
@@ -45,12 +45,11 @@ public final class HTTPListener: Sendable {
     /// Serves on the calling thread until ``stop()``. Call it once.
     public func run() { loop.withLock { $0.run() } }
 
-    /// Stops accepting, has the handler answer waiting requests, gives requests in flight a while to finish, and ends `run`.
-    /// Call it from any thread, but not from a signal handler.
+    /// Stops accepting, makes the handler answer waiting requests, gives requests in flight time to finish, and ends
+    /// `run`. Thread-safe, but must not be called from a signal handler.
     public func stop() { mailbox.post(.stop) }
 
-    /// Uses another certificate for new connections; open ones keep theirs. Call it from any thread, on a listener that
-    /// speaks TLS.
+    /// Uses another certificate for new connections. Open ones keep theirs. Thread-safe. The listener must speak TLS.
     public func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
 
     /// The number of open connections.
@@ -69,7 +68,7 @@ public final class HTTPListener: Sendable {
     }
 }
 
-/// Open connections: the listener's thread counts, any thread reads.
+/// The number of open connections. The listener's thread writes it, any thread reads it.
 final class ConnectionCount: Sendable {
     let value = Atomic<Int>(0)
 }
@@ -92,30 +91,30 @@ public enum ListenerError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// What one client, and all clients together, may cost.
+/// Limits for one client, and for all clients together.
 public struct ListenerLimits: Sendable {
-    /// Connections at once; nil: as many as the process's limit of open files allows.
+    /// The maximum number of connections. With nil, the process's limit of open files decides.
     public var connections: Int?
-    /// Open files kept in reserve for everything but connections.
+    /// Open files that are reserved for everything except connections.
     public var reservedDescriptors = 768
-    /// Connections at once from one address (for IPv6, from one /64 network). Loopback is exempt.
+    /// The maximum number of connections from one address (for IPv6, from one /64 network). Loopback is exempt.
     public var connectionsPerAddress = 256
     /// Memory for the head of a request and as a buffer for its body. A larger head is refused.
     public var connectionMemoryBytes = 16 << 10
-    /// Bytes of bodies being collected on all connections together. Beyond it, clients that send more are refused.
+    /// The maximum size in bytes of all bodies being collected. Above it, clients that send more are refused.
     public var collectedBytes = 256 << 20
-    /// From connecting, or from the request line, to the end of the head.
+    /// The time from connecting, or from the request line, to the end of the head.
     public var headMilliseconds: Int64 = 10_000
-    /// From the end of a request to the head of the next. Together with the reaper's period, a client that exceeds it is
-    /// gone within 30 s.
+    /// The time from the end of a request to the head of the next. With the reaper's period added, a client that
+    /// exceeds it is disconnected within 30 s.
     public var idleMilliseconds: Int64 = 28_000
-    /// A body that comes in, or a reply that goes out, must make `progressBytes` in this time, except while the server
-    /// itself pauses the transfer.
+    /// A request or reply body must transfer `progressBytes` in this time, except while the server itself pauses the
+    /// transfer.
     public var progressMilliseconds: Int64 = 20_000
     public var progressBytes = 20 << 10
     /// How often deadlines are checked.
     public var reaperMilliseconds: Int64 = 1_000
-    /// How long a refused client may continue to send, so that it gets to read the reply.
+    /// How long a refused client may continue to send, so that it can read the reply.
     public var lingerMilliseconds: Int64 = 3_000
     public var lingerConnections = 512
     /// How long requests in flight may take after ``HTTPListener/stop()``.

@@ -1,12 +1,12 @@
 internal import NatterLanguage
 internal import NatterModel
 
-/// Reads the head of a request byte by byte out of libmicrohttpd's own buffer.
+/// Reads the head of a request byte by byte from libmicrohttpd's own buffer.
 ///
-/// The library is lax: it accepts bare line feeds, folded lines, names with spaces, text after a NUL. But it keeps the head in
-/// one piece, and has only put NULs in place of what it recognised: one after the method, the target and each header's name,
-/// two for each CR LF. A head that does not look exactly like that was not sent as RFC 9112 requires.
-/// (A NUL just before a bare LF looks like CR LF, but no reader takes that for two different requests.)
+/// The library is lax: it accepts bare line feeds, folded lines, names with spaces, and text after a NUL. But it keeps
+/// the head in one piece, and only puts NULs where it recognised syntax: one after the method, the target and each
+/// header's name, and two for each CR LF. A head that does not look exactly like that was not sent as RFC 9112
+/// requires. (A NUL just before a bare LF looks like CR LF, but no reader interprets that as two requests.)
 struct HeadParser {
     private(set) var headers: [(name: String, value: String)] = []
     private(set) var contentLength: Int?
@@ -15,11 +15,11 @@ struct HeadParser {
 
     /// - Parameters:
     ///   - bytes: from the method to the end of the head.
-    ///   - targetRange: where the library found the target in them.
+    ///   - targetRange: the position in `bytes` where the library found the target.
     ///   - headerCount: how many headers the library found.
     init(_ bytes: UnsafeRawBufferPointer, targetRange: Range<Int>, headerCount: Int) throws(HTTPViolation) {
         let isOld = try HeadParser.checkRequestLine(bytes, targetRange: targetRange)
-        // After the target come its NUL, the version, and the NULs of the CR LF.
+        // After the target come its NUL, the version, and the two NULs of the CR LF.
         var index = targetRange.upperBound + HeadParser.versionCount + 1
         try HeadParser.skipLineEnd(bytes, &index)
         headers.reserveCapacity(headerCount)
@@ -114,7 +114,7 @@ struct HeadParser {
         headers.append((lowered, String(decoding: value, as: UTF8.self)))
     }
 
-    /// At most 18 digits, so that the number cannot overflow.
+    /// Parses at most 18 digits, so that the number cannot overflow.
     private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
         guard (1...18).contains(value.count), value.areASCIIDigits else {
             throw .malformed(reason: "the Content-Length is not a number")
@@ -124,7 +124,7 @@ struct HeadParser {
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
-    /// A character of a name, a port or an address in brackets; a comma would be a list of two hosts.
+    /// True for a character of a name, a port or an address in brackets. A comma would make a list of two hosts.
     private static func isHost(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: ","), UInt8(ascii: "/"), UInt8(ascii: "@"), UInt8(ascii: "?"), UInt8(ascii: "#"),
@@ -134,7 +134,7 @@ struct HeadParser {
         }
     }
 
-    /// `tchar` of RFC 9110, section 5.6.2.
+    /// True for `tchar` of RFC 9110, section 5.6.2.
     private static func isToken(_ byte: UInt8) -> Bool {
         let (low, high): (UInt64, UInt64) = (0x03FF_6CFA_0000_0000, 0x57FF_FFFF_C7FF_FFFE)
         return byte < 64 ? low & 1 << UInt64(byte) != 0 : byte < 128 && high & 1 << UInt64(byte - 64) != 0

@@ -5,17 +5,18 @@ internal import NatterSystem
 internal import NatterTLS
 internal import Synchronization
 
-/// Drives libmicrohttpd. Everything except `init` happens on one thread, the one that calls `run`.
+/// Drives libmicrohttpd. Everything except `init` runs on one thread, the one that calls `run`.
 ///
-/// The library's own epoll thread loses wake-ups when another thread resumes a connection (measured with 0.9.75). So only
-/// this thread suspends and resumes connections, and others reach it through a ``Mailbox``.
+/// The library's own epoll thread loses wake-ups when another thread resumes a connection (measured with 0.9.75). So
+/// only this thread suspends and resumes connections, and other threads reach it through a ``Mailbox``.
 final class ListenerLoop {
     let limits: ListenerLimits
     let handler: any HTTPHandler
     let mailbox: Mailbox
     let proxies: Set<PeerAddress>
     let commonHeaders: [(name: String, value: String)]
-    /// Milliseconds, as of the last wake-up: precise enough for deadlines, without a system call per request.
+    /// The time of the last wake-up, in milliseconds. It is precise enough for deadlines and saves a system call per
+    /// request.
     private(set) var now = MonotonicClock.now()
     private(set) var isStopping = false
 
@@ -23,7 +24,7 @@ final class ListenerLoop {
     private var socket: ListeningSocket
     private let linger: CloseLinger
     let handshakes: PendingHandshakes
-    /// The certificate for new connections; nil for plain HTTP.
+    /// The certificate for new connections, or nil for plain HTTP.
     private var identity: TLSIdentity?
     private var daemon: OpaquePointer?
     private var connections: [Connection] = []
@@ -34,8 +35,9 @@ final class ListenerLoop {
     private var reapingBegan: Int64
     /// Connections before this index have not been checked in this round.
     private var unreaped = 0
-    /// A round checks the connections in this many parts, or in fewer if there are few connections. Thousands that connect
-    /// together miss their deadline together, and cutting them all at once would hold up everyone else.
+    /// A round checks the connections in this many parts, or in fewer if there are few connections. Thousands of
+    /// clients that connect together miss their deadline together, and cutting all of them in one step would delay
+    /// everyone else.
     private static let partsOfRound = 50
     private static let leastPart = 64
 
@@ -65,13 +67,13 @@ final class ListenerLoop {
                 return natter_start_daemon(&settings)
             }
         guard let daemon = started else { throw .cannotStart }
-        // The socket stays ours to close: quiescing the daemon at the end tells the library so.
+        // The socket stays ours to close. The library learns that when the daemon is quiesced at the end.
         self.daemon = daemon
     }
 
     deinit { closeDaemon() }
 
-    /// Serves until it is told to stop and either nothing is left or the time for that is over.
+    /// Serves until it is told to stop. Then it returns when no connection is left or the time for stopping is over.
     func run() {
         guard let daemon else { return }
         mailbox.adoptThread()
@@ -95,7 +97,7 @@ final class ListenerLoop {
         var timeout = max(0, time - MonotonicClock.now())
         var wanted: UInt64 = 0
         if MHD_get_timeout(daemon, &wanted) == .YES { timeout = min(timeout, Int64(clamping: wanted)) }
-        // While stopping, look for idle connections more often: nothing tells when a request is over.
+        // While stopping, look for idle connections more often, because no event says that a request has ended.
         if isStopping { timeout = min(timeout, 20) }
         withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 4) { places in
             places[0] = pollfd(fd: natter_epoll_descriptor(daemon), events: Int16(POLLIN), revents: 0)
@@ -127,8 +129,8 @@ final class ListenerLoop {
         events.removeAll(keepingCapacity: true)
     }
 
-    /// Checks the deadlines of some connections, from the last to the first: a connection that ends is replaced by the last
-    /// one, which was checked already.
+    /// Checks the deadlines of some connections, from the last to the first. If a connection ends, the last one takes
+    /// its place, and that one was checked already.
     private func reap() {
         if unreaped == 0 {
             linger.reap(now: now)
@@ -152,12 +154,13 @@ final class ListenerLoop {
         return perAddress[key, default: 0] < limits.connectionsPerAddress
     }
 
-    /// The key that connections of an address are counted by; nil for a proxy, whose requests are counted by client instead.
+    /// The key for counting connections from an address. It is nil for a proxy, because its requests are counted by
+    /// client.
     private func key(of peer: PeerAddress) -> PeerAddress.Key? { proxies.contains(peer) ? nil : peer.key }
 
     /// Counts a connection from an address, or a request that a proxy forwarded from there.
     ///
-    /// - Returns: false, without counting, if the address has as many as it may have.
+    /// - Returns: false, without counting, if the address has reached its limit.
     func enter(_ client: PeerAddress) -> Bool {
         guard let key = key(of: client) else { return true }
         guard perAddress[key, default: 0] < limits.connectionsPerAddress else { return false }
@@ -171,7 +174,7 @@ final class ListenerLoop {
         perAddress[key] = rest > 0 ? rest : nil
     }
 
-    /// - Returns: the connection's context, which lives until `closed`; nil if its address is unknown.
+    /// - Returns: the connection's context, which lives until `closed`. It is nil if the address is unknown.
     func opened(_ handle: OpaquePointer) -> UnsafeMutableRawPointer? {
         let descriptor = natter_connection_descriptor(handle)
         guard let address = PeerAddress(natter_connection_address(handle)) else { return nil }
@@ -182,7 +185,7 @@ final class ListenerLoop {
         connection.index = connections.count
         connections.append(connection)
         handler.connected(connection.addressText)
-        // A connection above the limit was refused before, by `accepts`.
+        // `accepts` has already refused a connection above the limit.
         _ = enter(address)
         openConnections.value.store(connections.count, ordering: .relaxed)
         return Unmanaged.passUnretained(connection).toOpaque()
@@ -203,10 +206,11 @@ final class ListenerLoop {
         openConnections.value.store(connections.count, ordering: .relaxed)
     }
 
-    /// libmicrohttpd is about to answer 400 to a head that it has just read, and 0.9.75 would send the head of that reply
-    /// twice, which makes two replies. So the connection gets our reply and is closed before the library's.
+    /// libmicrohttpd is about to answer 400 to a head that it has just read. Version 0.9.75 would send the head of that
+    /// reply twice, which makes two replies. So the connection gets our reply and is closed before the library sends
+    /// its own.
     ///
-    /// The library does not say which connection it refuses: it is the one with a complete head that we have not seen.
+    /// The library does not say which connection it refuses. It is the one with a complete head that we have not seen.
     func libraryRefusesHead() {
         for connection in connections where connection.hasUnseenHead {
             connection.sendPastLibrary(
@@ -217,7 +221,7 @@ final class ListenerLoop {
 
     // MARK: Memory
 
-    /// Reserves memory for a part of a body; false if all bodies together have as much as they may have.
+    /// Reserves memory for a part of a body. Returns false if all bodies together have reached the limit.
     func reserve(_ count: Int) -> Bool {
         guard collectedBytes + count <= limits.collectedBytes else { return false }
         collectedBytes += count
@@ -242,7 +246,7 @@ final class ListenerLoop {
 
     private func end(_ daemon: OpaquePointer) {
         for connection in connections where !connection.isCut { connection.cut("stopping") }
-        // A suspended connection must be resumed, and run once more, before the daemon may be stopped.
+        // A suspended connection must be resumed and run once more before the daemon may be stopped.
         for _ in 0..<3 { MHD_run(daemon) }
         for event in mailbox.close() {
             if case .reply(_, let reply) = event { reply.discard() }

@@ -1,13 +1,13 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// A listening TCP socket, closed with its owner or by ``close()``.
+/// A listening TCP socket. It is closed with its owner or by ``close()``.
 struct ListeningSocket: ~Copyable {
     private(set) var descriptor: Int32
     let port: UInt16
 
     /// - Parameters:
-    ///   - address: numeric, or `localhost`, which is 127.0.0.1. `::` accepts IPv4 as well.
+    ///   - address: numeric, or `localhost`, which means 127.0.0.1. `::` accepts IPv4 as well.
     ///   - port: 0 for any free port.
     init(address: String, port: UInt16) throws(ListenerError) {
         let failure = { ListenerError.cannotListen(address: address, port: port, code: errno) }
@@ -35,7 +35,7 @@ struct ListeningSocket: ~Copyable {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
         }
         guard code == 0 else { throw failure() }
-        // The port has the same offset in both families, in network order.
+        // The port has the same offset in both address families, in network byte order.
         self.port = withUnsafeBytes(of: &bound) { UInt16($0[2]) << 8 | UInt16($0[3]) }
         self.descriptor = descriptor
         isListening = true

@@ -13,7 +13,7 @@ enum LoopEvent: Sendable {
     case stop
 }
 
-/// A queue into the listener's thread, with a descriptor that is readable while the queue has something in it.
+/// A queue to the listener's thread. Its descriptor is readable while the queue contains events.
 final class Mailbox: Sendable {
     private struct State {
         var events: [LoopEvent] = []
@@ -25,7 +25,7 @@ final class Mailbox: Sendable {
     private let state = Monitor(State())
     private let thread = Atomic<pthread_t>(0)
 
-    /// - Throws: `.cannotStart` if the process has no descriptor left.
+    /// - Throws: `.cannotStart` if the process has no free descriptor.
     init() throws(ListenerError) {
         descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         guard descriptor >= 0 else { throw .cannotStart }
@@ -33,7 +33,7 @@ final class Mailbox: Sendable {
 
     deinit { _ = Glibc.close(descriptor) }
 
-    /// Whether the caller runs on the listener's thread.
+    /// True if the caller runs on the listener's thread.
     var isOnLoop: Bool { thread.load(ordering: .relaxed) == pthread_self() }
 
     /// Makes the calling thread the listener's thread.
@@ -47,23 +47,23 @@ final class Mailbox: Sendable {
             defer { state.events.append(event) }
             return state.events.isEmpty
         }
-        // The loop takes everything that is queued, so one wake-up is enough until then.
+        // The loop takes the whole queue, so one wake-up is enough until then.
         if wasEmpty == true { eventfd_write(descriptor, 1) }
         return wasEmpty != nil
     }
 
-    /// Swaps what is queued with the given (empty) array.
+    /// Swaps the queue with the given empty array.
     func take(into events: inout [LoopEvent]) {
         state.withLock { state in swap(&state.events, &events) }
     }
 
-    /// Empties the descriptor. Call it before `take`, or a wake-up could be lost.
+    /// Resets the descriptor. Call it before `take`, or a wake-up could be lost.
     func acknowledge() {
         var count: eventfd_t = 0
         eventfd_read(descriptor, &count)
     }
 
-    /// Takes no events from now on.
+    /// Refuses events from now on.
     ///
     /// - Returns: the events that the loop has not seen.
     func close() -> [LoopEvent] {

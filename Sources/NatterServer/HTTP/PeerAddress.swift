@@ -3,7 +3,8 @@ internal import Glibc
 
 /// The IP address of a client or a proxy.
 public struct PeerAddress: Sendable, Hashable {
-    /// What counts as one client: an IPv4 address, or an IPv6 /64 network, because one host owns a whole one.
+    /// The unit that counts as one client: an IPv4 address, or an IPv6 /64 network, because one host usually has a
+    /// whole one.
     struct Key: Hashable {
         fileprivate let isIPv6: Bool
         fileprivate let bits: UInt64
@@ -12,7 +13,7 @@ public struct PeerAddress: Sendable, Hashable {
     /// 4 or 16 bytes, in network order. An IPv4 address has 4, even if it came over an IPv6 socket.
     private let bytes: [UInt8]
 
-    /// - Parameter address: as accept(2) gives it. The result is nil if it is neither IPv4 nor IPv6.
+    /// - Parameter address: as accept(2) returns it. The result is nil if it is neither IPv4 nor IPv6.
     init?(_ address: UnsafePointer<sockaddr>?) {
         guard let address else { return nil }
         let raw = UnsafeRawPointer(address)
@@ -23,7 +24,8 @@ public struct PeerAddress: Sendable, Hashable {
         }
     }
 
-    /// Parses a numeric address such as `192.0.2.1` or `2001:db8::1`; nil for anything else, brackets and zones included.
+    /// Parses a numeric address such as `192.0.2.1` or `2001:db8::1`. Returns nil for anything else, including brackets
+    /// and zones.
     public init?(_ text: String) {
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 {
@@ -45,13 +47,14 @@ public struct PeerAddress: Sendable, Hashable {
         bytes.count == 4 ? bytes[0] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
     }
 
-    /// nil for loopback, which limits per client do not apply to.
+    /// The key for limits per client. It is nil for loopback, which has no such limits.
     var key: Key? {
         if isLoopback { return nil }
         return Key(isIPv6: bytes.count == 16, bits: bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
-    /// What counts as one client, in numeric form: an IPv4 address, or the first address of an IPv6 /64 network.
+    /// The numeric form of the unit that counts as one client: an IPv4 address, or the first address of an IPv6 /64
+    /// network.
     var networkText: String {
         bytes.count == 16 && !isLoopback
             ? PeerAddress(bytes: bytes.prefix(8) + [UInt8](repeating: 0, count: 8)).text : text

@@ -2,13 +2,13 @@ internal import CMicroHTTPD
 
 /// The reply to a request.
 public struct Reply: Sendable {
-    /// 200...599.
+    /// The status, from 200 to 599.
     public var status: Int
-    /// Sent as they are. The listener adds `Date`, `Connection`, `Content-Length` and `Transfer-Encoding`.
+    /// The headers, sent as they are. The listener adds `Date`, `Connection`, `Content-Length` and `Transfer-Encoding`.
     public var headers: [(name: String, value: String)]
-    /// A reply to HEAD sends only its length.
+    /// The body. A reply to HEAD sends only its length.
     public var body: ReplyBody
-    /// For the log.
+    /// A note for the log.
     public var note: String?
 
     public init(
@@ -28,30 +28,30 @@ public struct Reply: Sendable {
 
 public enum ReplyBody: Sendable {
     case bytes([UInt8])
-    /// Produced while it is sent. Without a length in bytes it is sent in chunks.
+    /// A body that is produced while it is sent. Without a length in bytes it is sent in chunks.
     case producer(any BodyProducer, length: Int?)
 }
 
 /// Makes a body piece by piece.
 public protocol BodyProducer: AnyObject, Sendable {
-    /// The next piece. Runs on the listener's thread, so it must be quick and must not block.
+    /// Returns the next piece. It runs on the listener's thread, so it must be quick and must not block.
     ///
-    /// - Parameter maximum: how many bytes can be sent now. The listener keeps what exceeds it.
+    /// - Parameter maximum: how many bytes can be sent now. The listener keeps the rest.
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep
-    /// No more pieces will be asked for. Called exactly once, whatever happened, from any thread.
+    /// No more pieces will be requested. Called exactly once in every case, from any thread.
     func closed()
 }
 
 public enum ProducerStep: Sendable {
     case bytes([UInt8])
-    /// Nothing yet: the listener asks again after ``Exchange/resume()``.
+    /// No bytes yet. The listener asks again after ``Exchange/resume()``.
     case wait
     case end
-    /// Cut the connection, so that the reader sees that the body is incomplete.
+    /// Cut the connection, so that the reader notices that the body is incomplete.
     case abort
 }
 
-/// Feeds a produced body to libmicrohttpd, which owns the feeder as long as the response lives.
+/// Passes a produced body to libmicrohttpd, which owns the feeder while the response lives.
 final class ReplyFeeder {
     private let producer: any BodyProducer
     private let length: Int?
@@ -66,7 +66,7 @@ final class ReplyFeeder {
 
     deinit { producer.closed() }
 
-    /// How much of a body of known length is sent at a time. A chunked body goes by the connection's memory.
+    /// The buffer size for a body of known length. For a chunked body, the connection's memory decides.
     private static let blockBytes = 32 << 10
 
     /// - Returns: nil if memory is short.
@@ -98,7 +98,7 @@ final class ReplyFeeder {
                 connection.suspend()
                 return 0
             case .end:
-                // Fewer bytes than announced are an incomplete body, so the connection must not end cleanly.
+                // A body shorter than announced is incomplete, so the connection must not end cleanly.
                 return length == nil ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR
             case .abort: return MHD_CONTENT_READER_END_WITH_ERROR
             }

@@ -1,25 +1,25 @@
 internal import NatterLanguage
 
-/// What is known of a request before its body.
+/// The head of a request: everything that is known before its body.
 public struct RequestHead: Sendable {
-    /// As sent, such as `GET`. Case matters.
+    /// The method as sent, such as `GET`. Case matters.
     public let method: String
     /// The request target as sent, with its query.
     public let target: String
-    /// The path split at `/`, each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has an empty
-    /// segment, and `.` and `..` are ordinary names. nil if malformed: a bad escape, `%2F` or `%00` in a segment, or bytes
-    /// that are not UTF-8.
+    /// The path split at `/`, with each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has
+    /// an empty segment, and `.` and `..` are ordinary names. It is nil if malformed: a bad escape, `%2F` or `%00` in a
+    /// segment, or bytes that are not UTF-8.
     public let path: [String]?
-    /// The query, names and values decoded once, `+` as a space; nil if malformed.
+    /// The query. Names and values are decoded once, with `+` as a space. It is nil if malformed.
     public let query: [(name: String, value: String)]?
-    /// In the order sent; names in lower case, values without surrounding white space.
+    /// The headers in the order sent, with names in lower case and values without surrounding white space.
     public let headers: [(name: String, value: String)]
-    /// The client's numeric address without a port: the other end of the connection, or the client that a trusted proxy
-    /// there names. An IPv4 address even if it came over an IPv6 socket.
+    /// The client's numeric address without a port. It is the other end of the connection, or the client that a trusted
+    /// proxy names. An IPv4 client has an IPv4 address even if it came over an IPv6 socket.
     public let remoteAddress: String
-    /// Whether the other end of the connection is a trusted proxy.
+    /// True if the other end of the connection is a trusted proxy.
     public let isProxied: Bool
-    /// Bytes of the body to come; nil if none is announced, or it is chunked.
+    /// The number of body bytes to come. It is nil if none is announced or the body is chunked.
     public let contentLength: Int?
     public let isChunked: Bool
 
@@ -31,7 +31,7 @@ public struct RequestHead: Sendable {
         return nil
     }
 
-    /// Why the body must not be collected in memory; nil if it may be.
+    /// Why the body must not be collected in memory, or nil if it may be.
     func violation(collecting limit: Int) -> HTTPViolation? {
         if isChunked {
             return .malformed(reason: "only bulk requests may be chunked; send a Content-Length")

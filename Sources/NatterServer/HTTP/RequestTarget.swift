@@ -1,17 +1,17 @@
 internal import Glibc
 internal import NatterModel
 
-/// The target of a request, read while libmicrohttpd still holds it in one piece. Percent-decoding happens once, here:
-/// decoding twice would let two names mean one thing.
+/// The target of a request, read while libmicrohttpd still holds it in one piece. Percent-decoding happens once, here,
+/// because decoding twice would give two names the same meaning.
 struct RequestTarget {
     let text: String
     /// As in ``RequestHead/path`` and ``RequestHead/query``.
     let path: [String]?
     let query: [(name: String, value: String)]?
-    /// Where libmicrohttpd keeps it, and its length in bytes.
+    /// The address in libmicrohttpd's buffer, and the length in bytes.
     let address: Int
     let count: Int
-    /// Whether it begins with a slash and has no spaces or control characters.
+    /// True if it begins with a slash and has no spaces or control characters.
     let isPlain: Bool
 
     /// An empty target, for a connection without a request.
@@ -49,7 +49,7 @@ struct RequestTarget {
         }
     }
 
-    /// A name without `=` has an empty value.
+    /// Parses the query. A name without `=` has an empty value.
     private static func query(of target: UnsafeRawBufferPointer) -> [(name: String, value: String)]? {
         guard let mark = target.firstIndex(of: question) else { return [] }
         var pairs: [(name: String, value: String)] = []

@@ -1,7 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// A set of sockets to wait on with epoll(7).
+/// A set of sockets to wait for with epoll(7).
 final class SocketPoll {
     /// Readable while one of the sockets is.
     let descriptor: Int32
@@ -13,7 +13,7 @@ final class SocketPoll {
 
     deinit { close(descriptor) }
 
-    /// - Returns: false if the kernel refuses to wait for it.
+    /// - Returns: false if the kernel refuses the socket.
     func add(_ socket: Int32) -> Bool {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue | EPOLLRDHUP.rawValue
@@ -23,7 +23,7 @@ final class SocketPoll {
 
     func remove(_ socket: Int32) { epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
 
-    /// Calls `body` with sockets that are readable, at most 256 of them, without waiting.
+    /// Calls `body` for readable sockets, at most 256 of them, without waiting.
     func forEachReady(_ body: (Int32) -> Void) {
         withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 256) { events in
             let count = epoll_wait(descriptor, events.baseAddress, Int32(events.count), 0)
@@ -32,10 +32,10 @@ final class SocketPoll {
     }
 }
 
-/// Closes sockets slowly: for a while it reads and discards what a refused client still sends.
+/// Closes sockets slowly. For a while it reads and discards the data that a refused client still sends.
 ///
-/// Closing a socket with unread bytes in it resets the connection, and the reset discards the reply that the client has not
-/// read yet. So our side is shut down and the other side kept open.
+/// Closing a socket with unread bytes resets the connection, and the reset discards a reply that the client has not
+/// read yet. So only our side is shut down, and the other side stays open.
 final class CloseLinger {
     private let limits: ListenerLimits
     private let poll: SocketPoll
@@ -51,12 +51,12 @@ final class CloseLinger {
     /// Readable while there is something to discard.
     var descriptor: Int32 { poll.descriptor }
 
-    /// Keeps the connection behind `socket` open, even when its owner closes `socket`.
+    /// Keeps the connection behind `socket` open, even if its owner closes `socket`.
     func keep(_ socket: Int32, now: Int64) {
         guard deadlines.count < limits.lingerConnections else { return }
         let copy = fcntl(socket, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { return }
-        // libmicrohttpd has done this by now, except when it ended TLS.
+        // libmicrohttpd has already done this, except when it ended TLS.
         shutdown(copy, Int32(SHUT_WR))
         guard poll.add(copy) else {
             close(copy)
@@ -65,7 +65,7 @@ final class CloseLinger {
         deadlines[copy] = now + limits.lingerMilliseconds
     }
 
-    /// Reads what has arrived. Drops clients that closed their side.
+    /// Reads and discards the data that has arrived. Drops clients that closed their side.
     func drain() {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { scratch in
             poll.forEachReady { socket in
@@ -75,7 +75,7 @@ final class CloseLinger {
         }
     }
 
-    /// Drops sockets whose time is over.
+    /// Drops sockets whose deadline has passed.
     func reap(now: Int64) {
         for (socket, deadline) in deadlines where now > deadline { drop(socket) }
     }
@@ -88,10 +88,10 @@ final class CloseLinger {
     }
 }
 
-/// Connections in the middle of a TLS handshake, waiting for the client's next bytes.
+/// Connections in a TLS handshake that wait for the client's next bytes.
 ///
-/// libmicrohttpd 0.9.75 treats a connection whose handshake must wait as readable, and runs it again and again without a
-/// pause. So such a connection is suspended, and resumed when there is something to read.
+/// libmicrohttpd 0.9.75 treats a connection whose handshake must wait as readable, and runs it in a busy loop. So such
+/// a connection is suspended, and resumed when there is something to read.
 final class PendingHandshakes {
     private let poll: SocketPoll
     private var waiting: [Int32: Connection] = [:]
@@ -101,7 +101,7 @@ final class PendingHandshakes {
     /// Readable when a client has continued its handshake.
     var descriptor: Int32 { poll.descriptor }
 
-    /// - Returns: false if the kernel refuses to wait for it.
+    /// - Returns: false if the kernel refuses the socket.
     func add(_ connection: Connection) -> Bool {
         guard poll.add(connection.descriptor) else { return false }
         waiting[connection.descriptor] = connection

@@ -1,7 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
 
-/// Whether a transfer is fast enough: at least `progressBytes` in each `progressMilliseconds`.
+/// Checks that a transfer is fast enough: at least `progressBytes` in each `progressMilliseconds`.
 struct TransferProgress {
     private var mark: (total: UInt64, time: Int64)?
 
@@ -15,11 +15,11 @@ struct TransferProgress {
     }
 }
 
-/// What the kernel knows of a socket.
+/// The kernel's statistics of a socket.
 enum SocketStatistics {
-    /// Bytes that the other side has acknowledged since the connection began; 0 if unknown.
+    /// Bytes that the other side has acknowledged since the connection began, or 0 if unknown.
     static func bytesAcknowledged(_ socket: Int32) -> UInt64 {
-        // tcpi_bytes_acked of linux/tcp.h (Linux 4.1), which glibc's own structure lacks.
+        // The offset of tcpi_bytes_acked in linux/tcp.h (Linux 4.1). glibc's own structure lacks it.
         let offset = 120
         return withUnsafeTemporaryAllocation(byteCount: 256, alignment: 8) { buffer in
             var length = socklen_t(buffer.count)
@@ -37,7 +37,7 @@ enum SocketStatistics {
         return ioctl(socket, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
     }
 
-    /// Whether the other side has ended the connection and everything before the end is read.
+    /// True if the other side has ended the connection and everything before the end has been read.
     static func hasEnded(_ socket: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(socket, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
