@@ -39,7 +39,7 @@ extension CommandSpec {
 }
 
 enum BackupCommand {
-    /// What `--json` prints.
+    /// The report that `--json` prints.
     struct Report: Codable, Sendable {
         let dest: String
         let conversations: Int
@@ -73,7 +73,7 @@ enum BackupCommand {
             default: break
             }
         }
-        // Without a server the store is not even opened: one that can't be opened needs a copy most.
+        // Without a server the store is not even opened, because a store that can't be opened needs a copy most.
         return try client.perform(.backup(dest: dest)) { channel in
             let directory = try DataDirectory.path(arguments, console)
             return try run(to: dest, channel) { progress, damage in
@@ -94,7 +94,7 @@ enum BackupCommand {
                 let now = MonotonicClock.now()
                 guard now >= next else { return true }
                 next = now + ProgressLine.stepMilliseconds
-                // Stop if the command has gone.
+                // Stop if the command has disconnected.
                 return (try? channel.reply(.progress(bytes: progress.bytes, total: progress.totalBytes))) != nil
             }, { try? channel.reply(.damage(DamageReport($0))) })
         try channel.reply(.backedUp(Report(summary, dest: dest)))
@@ -138,7 +138,7 @@ enum RestoreCommand {
     }
 }
 
-/// What a command shows while it copies files: a line of progress, and each damage.
+/// The display of a command that copies files: a line of progress, and each damage.
 private struct CopyDisplay {
     let line: ProgressLine
     private let console: Console

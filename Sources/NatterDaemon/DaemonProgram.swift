@@ -7,7 +7,7 @@ internal import NatterSystem
 internal import NatterTLS
 internal import NatterWire
 
-/// `natterd`: its command line, and all of its `main.swift`.
+/// The command line of `natterd`. Its `main.swift` only calls `main`.
 public enum DaemonProgram {
     public static let version = Release.version
 
@@ -22,15 +22,15 @@ public enum DaemonProgram {
         ])
 
     public static func main() -> Never {
-        // All files are private to their owner, those of SQLite included.
+        // All files are private to their owner, including those that SQLite creates.
         umask(0o077)
         Program.main(spec, translate: DaemonFailure.explain)
     }
 }
 
-/// Exit codes for the errors of the rooms below.
+/// Exit codes for the errors of the lower rooms.
 enum DaemonFailure {
-    /// For any error, including those that all programs share.
+    /// Maps any error, including those that all programs share.
     static func failure(_ error: any Error) -> CommandFailure {
         switch error {
         case let failure as CommandFailure: failure
@@ -74,7 +74,7 @@ enum DaemonFailure {
     private static func of(_ error: ListenerError) -> CommandFailure {
         switch error {
         case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.phrase)
-        // Another program has the port, and may release it.
+        // Another program has the port and may release it.
         case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.phrase)
         case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.phrase)
         }

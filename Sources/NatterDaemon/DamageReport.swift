@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// A damage as commands print it, on a line of its own.
+/// A damage as commands print it, one per line.
 struct DamageReport: Codable, Sendable {
     let file: String
     let offset: UInt64?
@@ -30,7 +30,8 @@ struct DamageReport: Codable, Sendable {
     /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
     var phrase: Phrase {
         let place: Phrase = offset.map { "'\(file)' at byte \($0)" } ?? "'\(file)'"
-        // It may have come through a socket as a string. Most problems have no values and can be translated all the same.
+        // The problem may have come through a socket as a string. Most problems have no values and can be translated
+        // even so.
         let problem = Phrase(key: problem)
         guard let from, let to else {
             return conversation.map { "\(place): '\($0)': \(problem)" } ?? "\(place): \(problem)"
@@ -44,7 +45,7 @@ extension Console {
     /// Names a damage on standard error.
     func note(_ damage: DamageReport) { note(damage.phrase) }
 
-    /// Says what a command has done: with `--json` as one JSON object, otherwise as a note.
+    /// Prints a command's result, with `--json` as one JSON object, otherwise as a note.
     func report(_ report: some Encodable, _ arguments: Arguments, _ phrase: @autoclosure () -> Phrase) throws {
         guard arguments.flag("json") else { return note(phrase()) }
         try output.write(WireJSON.encode(report) + [0x0A])

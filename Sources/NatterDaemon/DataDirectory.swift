@@ -5,7 +5,8 @@ internal import NatterSystem
 
 /// The directory that holds all data of a server, and the store in it.
 enum DataDirectory {
-    /// `--data`, `NATTERD_DATA`, the state directory that systemd gives a unit, else a directory below the user's data.
+    /// The path from `--data`, `NATTERD_DATA`, or the state directory that systemd gives a unit. The default is a
+    /// directory below the user's data.
     static func path(_ arguments: Arguments, _ console: Console) throws -> String {
         let environment = console.environment
         if let given = arguments.value("data") {
@@ -13,7 +14,7 @@ enum DataDirectory {
             return trimmed(given)
         }
         if let path = environment["NATTERD_DATA"] { return trimmed(path) }
-        // systemd separates several directories by colons. The first one is ours.
+        // systemd separates several directories by colons. Use the first one.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
         return trimmed(try environment.dataHome()) + "/natterd"
     }
@@ -25,7 +26,7 @@ enum DataDirectory {
         return path
     }
 
-    /// The path for a process with another working directory.
+    /// The absolute path, for a process with another working directory.
     static func absolute(_ path: String) -> String {
         let path = trimmed(path)
         guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
@@ -33,7 +34,7 @@ enum DataDirectory {
         return String(cString: current) + "/" + path
     }
 
-    /// Opens the store for a command while no server runs. Reports of recovery go to standard error.
+    /// Opens the store for a command while no server runs. Recovery reports to standard error.
     static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()

@@ -4,7 +4,7 @@ internal import NatterServer
 internal import NatterSystem
 internal import NatterWire
 
-/// The service log on standard error: one line per event, as text for people and journals or as JSON for programs.
+/// The service log on standard error, one line per event: text for people and journals, or JSON for programs.
 /// Thread-safe.
 final class EventLog: Sendable {
     enum Format: String, Sendable, CaseIterable {
@@ -53,7 +53,7 @@ final class EventLog: Sendable {
         }
     }
 
-    /// `{"time":…,"level":…,"event":…}` and the fields, all of them strings.
+    /// `{"time":…,"level":…,"event":…}` and the fields. All values are strings.
     private static func json(_ event: Event, at time: Timestamp) -> [UInt8] {
         var line: [UInt8] = []
         let fixed = [("time", time.rfc3339), ("level", event.level.name), ("event", event.name)]

@@ -53,8 +53,8 @@ enum ExportCommand {
         return isWhole ? .success : .inputOutput
     }
 
-    /// Writes messages as lines of JSON straight from a block's bytes: an object and an encoder for each message would take
-    /// several times as long.
+    /// Writes messages as lines of JSON directly from a block's bytes. An object and an encoder for each message would
+    /// take several times as long.
     private static func append(_ messages: ExportedMessages, to output: inout [UInt8]) {
         messages.forEach { seq, time, sender, kind, text in
             sender.withUnsafeBytes {

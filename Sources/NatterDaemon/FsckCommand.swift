@@ -65,11 +65,11 @@ enum FsckCommand {
             }
         }
         if arguments.flag("repair") { return try repair(directory, client) }
-        // Without a server the store is not opened: a check must not change anything.
+        // Without a server the store is not opened, because a check must not change anything.
         return try client.perform(.check) { channel in try run(channel) { try StoreCheck.run(directory, $0) } }
     }
 
-    /// Checks, and replies with each damage and the report.
+    /// Checks the store, and replies with each damage and the report.
     static func run(
         _ channel: any OperationChannel, _ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary
     ) throws -> ExitCode {
@@ -78,7 +78,7 @@ enum FsckCommand {
         return summary.damages == 0 ? .success : .nothingFound
     }
 
-    /// Repairs, which no other process may use the directory for.
+    /// Repairs the store. No other process may use the directory meanwhile.
     private static func repair(_ directory: String, _ client: OperatorClient) throws -> ExitCode {
         let console = client.console
         let repair = try withDamages(client.present) { visit in
@@ -90,7 +90,8 @@ enum FsckCommand {
         return repair.left.damages == 0 && isLossless ? .success : .nothingFound
     }
 
-    /// Replies with each damage that `body` visits. A reply that fails does not stop it, but is thrown at the end.
+    /// Replies with each damage that `body` visits. If a reply fails, the work continues and the error is thrown at the
+    /// end.
     private static func withDamages<Result>(
         _ reply: @escaping (OperationReply) throws -> Void, _ body: (@escaping (StoreDamage) -> Void) throws -> Result
     ) throws -> Result {
@@ -110,7 +111,7 @@ enum FsckCommand {
                 + "\(damages(report.damages))")
     }
 
-    /// The number of damaged places, as the end of a sentence.
+    /// The number of damaged places, for the end of a sentence.
     static func damages(_ count: Int) -> Phrase {
         count == 0 ? "no damage" : .plural(count, "\(count) damaged place", "\(count) damaged places")
     }

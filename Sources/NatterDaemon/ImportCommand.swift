@@ -28,11 +28,11 @@ extension CommandSpec {
 }
 
 enum ImportCommand {
-    /// What an import has done, as `--json` prints it.
+    /// The result of an import, as `--json` prints it.
     struct Report: Codable, Sendable {
         let conversation: String
         let count: UInt64
-        /// The numbers that the messages got; 0 if there were none.
+        /// The first and the last number that the messages got, or 0 if there were none.
         let first: UInt64
         let last: UInt64
     }
@@ -65,7 +65,7 @@ enum ImportCommand {
 
     /// Imports the lines of the operation's data.
     ///
-    /// - Parameter file: how messages name the file.
+    /// - Parameter file: the name of the file in messages.
     static func run(
         _ conversation: String, file: String, _ store: Store, _ channel: some OperationChannel
     ) throws -> Report {
@@ -106,12 +106,12 @@ enum ImportCommand {
 
 /// A file or standard input, read once from beginning to end. Not thread-safe.
 final class InputFile {
-    /// How messages name it: `standard input`, or the path in quotes.
+    /// Its name in messages: `standard input`, or the path in quotes.
     let label: String
     private let descriptor: Int32
     private let path: String
 
-    /// - Parameter path: `-` is standard input.
+    /// - Parameter path: a path, or `-` for standard input.
     init(_ path: String) throws(DiskError) {
         if path == "-" {
             (descriptor, self.path, label) = (STDIN_FILENO, "standard input", "standard input")
@@ -124,7 +124,7 @@ final class InputFile {
 
     deinit { if descriptor != STDIN_FILENO { close(descriptor) } }
 
-    /// - Returns: the number of bytes read; 0 at the end.
+    /// - Returns: the number of bytes read, or 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
         while true {
             let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)

@@ -18,8 +18,8 @@ struct LineReader: ~Copyable {
     private(set) var number = 0
 
     /// - Parameters:
-    ///   - limit: bytes that a line may have, without its newline.
-    ///   - source: fills a buffer as far as it can and returns the number of bytes; 0 at the end.
+    ///   - limit: the maximum length of a line in bytes, without its newline.
+    ///   - source: fills a buffer as far as it can and returns the number of bytes, or 0 at the end.
     init(limit: Int, source: @escaping (UnsafeMutableRawBufferPointer) throws -> Int) {
         (self.limit, self.source) = (limit, source)
     }

@@ -33,7 +33,7 @@ enum SelfSignedCommand {
     static let keyName = "tls-key.pem"
     private static let days: ClosedRange<Int64> = 1...36_500
     private static let defaultDays: Int64 = 3_650
-    /// For a machine with very many addresses, such as a router.
+    /// The limit for a machine with very many addresses, such as a router.
     private static let addressLimit = 32
 
     private struct Made: Encodable {
@@ -78,7 +78,7 @@ enum SelfSignedCommand {
         try file.sync()
     }
 
-    /// The given names, otherwise all of this machine. The machine can always reach itself.
+    /// The given names, or all names of this machine if there are none. The names for loopback are always included.
     private static func names(_ arguments: Arguments) throws(UsageError) -> [SubjectName] {
         var names: [SubjectName] = []
         func add(_ name: SubjectName?) { if let name, !names.contains(name) { names.append(name) } }
@@ -90,7 +90,7 @@ enum SelfSignedCommand {
         }
         if names.isEmpty, let host = Host.name {
             add(SubjectName(host))
-            // Its name in multicast DNS.
+            // The name in multicast DNS.
             if !host.contains(".") { add(SubjectName("\(host).local")) }
         }
         if arguments.operands.isEmpty { Host.addresses.prefix(addressLimit).forEach { add(SubjectName($0)) } }

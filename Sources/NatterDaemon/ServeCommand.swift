@@ -51,7 +51,7 @@ enum ServeCommand {
         let log = EventLog(console.errors, settings: settings.log, clock: console.clock)
         let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
         let store = try open(directory, settings, log, console)
-        // Also if the server can't start: the store must be closed in order.
+        // The store must be closed in order even if the server can't start.
         defer { store.close() }
         let server = try makeServer(store, directory, settings, identity, log)
         let address = settings.listen.with(port: server.port)
@@ -99,7 +99,7 @@ enum ServeCommand {
         _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog
     ) throws -> ChatServer {
         var options = ChatServer.Options()
-        // Texts must not leave the data directory, which is private.
+        // Texts must not leave the data directory, because it is private.
         options.spoolDirectory = directory
         options.recent = log.recent
         options.registration = settings.registration
@@ -111,7 +111,7 @@ enum ServeCommand {
             events: { log.write($0) })
     }
 
-    /// How long before it expires a certificate is reported.
+    /// How long before its expiry a certificate is reported.
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
     private static func load(
@@ -153,7 +153,7 @@ enum ServeCommand {
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
-            // First the step that can fail.
+            // Do the step that can fail first.
             if old.tls != nil, let files = settings.tls { server.use(try load(files, log, clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)

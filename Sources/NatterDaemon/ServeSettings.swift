@@ -7,7 +7,7 @@ internal import NatterSystem
 struct ServeSettings: Equatable {
     static let configurationName = "natterd.conf"
     private static let configurationLimit = 64 << 10
-    /// The interface promises at least 30 days; ten years are enough for anyone.
+    /// The interface promises at least 30 days. The maximum is ten years.
     private static let retentionDays: ClosedRange<Int64> = 30...3_650
 
     var listen = ListenAddress.standard
@@ -17,7 +17,7 @@ struct ServeSettings: Equatable {
     /// Addresses whose `X-Forwarded-For` is trusted.
     var proxies: Set<PeerAddress> = []
     var servesPage = true
-    /// nil for plain HTTP.
+    /// The certificate, or nil for plain HTTP.
     var tls: CertificateFiles?
 
     struct CertificateFiles: Equatable {
@@ -25,14 +25,14 @@ struct ServeSettings: Equatable {
         var key: String
     }
 
-    /// - Throws: `UsageError` for the command line, `ConfigError` for the file, `CommandFailure` 78 for an address that would
-    ///   expose passwords.
+    /// - Throws: `UsageError` for the command line, `ConfigError` for the file, `CommandFailure` 78 for an address that
+    ///   would expose passwords.
     init(_ arguments: Arguments, directory: String) throws {
         let filled = try ServeSettings.filled(arguments, directory: directory)
         do throws(UsageError) {
             try read(filled)
         } catch {
-            // The command line wins over the file. If it has no error by itself, the error is in the file.
+            // The command line overrides the file. If it has no error by itself, the error is in the file.
             guard (try? read(arguments)) != nil else { throw error }
             throw CommandFailure(
                 .configuration, code: "bad_configuration",
@@ -48,14 +48,14 @@ struct ServeSettings: Equatable {
         }
     }
 
-    /// The names of options that differ from other settings and take effect only at the next start.
+    /// The names of options that differ from `other` and take effect only at the next start.
     func namesOfFixed(differingFrom other: ServeSettings) -> [String] {
         var names: [String] = []
         if listen != other.listen { names.append("listen") }
         if retentionDays != other.retentionDays { names.append("id-retention") }
         if proxies != other.proxies { names.append("behind-proxy") }
         if servesPage != other.servesPage { names.append("no-web") }
-        // One certificate can replace another while the server runs.
+        // A certificate can be replaced while the server runs, but TLS can't be switched on or off.
         if (tls == nil) != (other.tls == nil) { names += ["tls-cert", "tls-key"] }
         return names
     }
@@ -87,8 +87,8 @@ struct ServeSettings: Equatable {
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
     }
 
-    /// Paths in the file are relative to the data directory, where the file is; paths on the command line to the current
-    /// directory.
+    /// Paths in the file are relative to the data directory, where the file is. Paths on the command line are relative
+    /// to the current directory.
     private static func certificate(
         _ filled: Arguments, given: Arguments, directory: String
     ) throws(UsageError) -> CertificateFiles? {
@@ -122,18 +122,18 @@ struct ServeSettings: Equatable {
     }
 }
 
-/// Where to listen: `127.0.0.1:7117`, `[::1]:7117`, `localhost:0`.
+/// The address to listen on: `127.0.0.1:7117`, `[::1]:7117`, `localhost:0`.
 struct ListenAddress: Equatable, CustomStringConvertible {
     static let standard = ListenAddress(host: "127.0.0.1", port: 7_117)
 
-    /// Without brackets.
+    /// The host without brackets.
     let host: String
-    /// 0 for any free port.
+    /// The port, or 0 for any free port.
     let port: UInt16
 
     init(host: String, port: UInt16) { (self.host, self.port) = (host, port) }
 
-    /// nil if it has no such form. Whether the host is an address shows when the socket is created.
+    /// Returns nil if the text has no such form. Whether the host is an address is checked when the socket is created.
     init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
         let digits = text[text.index(after: colon)...]
@@ -144,14 +144,14 @@ struct ListenAddress: Equatable, CustomStringConvertible {
         if host.hasPrefix("["), host.hasSuffix("]") {
             host = host.dropFirst().dropLast()
         } else if host.utf8.contains(UInt8(ascii: ":")) {
-            // Without brackets the port can't be told from the last part of an IPv6 address.
+            // Without brackets, the port can't be told from the last part of an IPv6 address.
             return nil
         }
         guard !host.isEmpty else { return nil }
         self.init(host: String(host), port: port)
     }
 
-    /// Whether only this machine can reach it.
+    /// True if only this machine can reach the address.
     var isLoopback: Bool {
         if host == "localhost" || host == "::1" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)

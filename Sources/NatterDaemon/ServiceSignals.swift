@@ -8,20 +8,20 @@ struct ServiceSignals {
         case stop
         /// SIGHUP.
         case reload
-        /// Another thread asks the main thread to look at the state.
+        /// Another thread wants the main thread to check the state.
         case wake
     }
 
     private var set = sigset_t()
 
-    /// Blocks the signals in this thread, and so in all threads that it starts.
+    /// Blocks the signals in this thread and in all threads that it starts.
     init() {
         sigemptyset(&set)
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { sigaddset(&set, signal) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    /// - Returns: nil if none came in time.
+    /// - Returns: nil if no signal arrived before the timeout.
     mutating func next(timeoutMilliseconds: Int64) -> Signal? {
         let deadline = MonotonicClock.now() + timeoutMilliseconds
         while true {
@@ -32,7 +32,7 @@ struct ServiceSignals {
             case SIGHUP: return .reload
             case SIGUSR1: return .wake
             default:
-                // EINTR: another signal, such as a debugger's.
+                // EINTR: another signal arrived, for example from a debugger.
                 guard errno == EINTR, rest > 0 else { return nil }
             }
         }

@@ -67,7 +67,7 @@ enum StatusCommand {
         return table
     }
 
-    /// `512 bytes`, `1.5 MiB`: one digit after the point, rounded down.
+    /// The size as `512 bytes` or `1.5 MiB`, with one decimal digit, rounded down.
     static func size(_ bytes: UInt64) -> String {
         var tenths = bytes
         var unit = ""
@@ -83,16 +83,16 @@ enum StatusCommand {
 
 /// The state of a data directory and its server, as `natterd status --json` prints it.
 struct ServiceStatus: Codable, Sendable, Equatable {
-    /// Whether a server runs on the directory.
+    /// True if a server runs on the directory.
     var running: Bool
     @OrNull var server: Service?
     /// The version of the program that has the store open.
     var version: String
     var directory: String
     var store: String
-    /// The run of the server that writes, or wrote last, with its random half.
+    /// The epoch of the server that writes or wrote last, with its random half.
     var epoch: String
-    /// Why the server has stopped writing; null if it has not.
+    /// Why the server has stopped writing. It is null if it has not stopped.
     @OrNull var failure: String?
     var users: Users
     var sessions: Int
@@ -105,12 +105,12 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     struct Service: Codable, Sendable, Equatable {
         var pid: Int32
-        /// RFC 3339.
+        /// The start time in RFC 3339.
         var since: String
         /// The address that clients use.
         var address: String
         var connections: Int
-        /// Requests that wait for news.
+        /// The number of requests that wait for news.
         var waiting: Int
     }
 
@@ -122,15 +122,15 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     }
 
     struct Bytes: Codable, Sendable, Equatable {
-        /// The log files.
+        /// The size of the log files.
         var logs: UInt64
-        /// `store.db` and its write-ahead log, the journal included.
+        /// The size of `store.db` and its write-ahead log, including the journal.
         var database: UInt64
-        /// Messages that are durable but not in a log file yet.
+        /// The size of messages that are durable but not in a log file yet.
         var journal: Int
-        /// `search.db`, which can be rebuilt.
+        /// The size of `search.db`, which can be rebuilt.
         var search: UInt64
-        /// Free space of the file system.
+        /// The free space of the file system.
         var free: UInt64
     }
 
@@ -142,7 +142,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 }
 
 extension ServiceStatus {
-    /// The path for a reader in another directory; unchanged if the system can't resolve it.
+    /// The absolute path, for a reader in another directory. It is unchanged if the system can't resolve it.
     private static func absolute(_ path: String) -> String {
         guard let resolved = realpath(path, nil) else { return path }
         defer { free(resolved) }

@@ -33,7 +33,7 @@ extension CommandSpec {
         run: UserCommand.clients)
 }
 
-/// `user …` and `clients`: the accounts, for the operator of the data directory.
+/// `user …` and `clients`, with which the operator of the data directory manages accounts.
 enum UserCommand {
     private static let json = OptionSpec.flag("json", "print the account as a JSON object")
     private static let name = OperandSpec.required("NAME", "a user")
@@ -77,7 +77,7 @@ enum UserCommand {
 
     private static let add: CommandBody = { arguments, console in
         let name = name(arguments)
-        // Checked before the command asks for a password and hashes it.
+        // Check the name before the command asks for a password and hashes it.
         do throws(NameError) { _ = try UserName(name) } catch { throw StoreError.badName(name, error) }
         let password = try password(arguments, of: name)
         let operation = Operation.addUser(name: name, password: password, isAdmin: arguments.flag("admin"))
@@ -92,7 +92,7 @@ enum UserCommand {
         }
     }
 
-    /// In the form that the server keeps.
+    /// The name in normalization form C.
     private static func name(_ arguments: Arguments) -> String {
         Normalization.formC(arguments.operand("NAME") ?? "")
     }
@@ -140,7 +140,7 @@ enum UserCommand {
         }
     }
 
-    /// Prints accounts: as JSON objects as they come, or as a table.
+    /// Prints accounts, either as JSON objects when they arrive, or as a table.
     private static func printAccounts(
         _ operation: Operation, _ header: [Phrase], _ arguments: Arguments, _ console: Console,
         _ cells: @escaping (AdminUserObject) -> [String]
@@ -157,7 +157,7 @@ enum UserCommand {
         return .success
     }
 
-    /// How long ago, on a terminal; the time itself in a pipe.
+    /// The age on a terminal, the time itself in a pipe.
     private static func time(_ text: String?, _ console: Console) -> String {
         guard let text, console.output.isTerminal, let time = Timestamp(rfc3339: text) else { return text ?? "" }
         return Age.text(of: time, now: console.clock.now()).text

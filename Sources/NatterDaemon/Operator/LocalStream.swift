@@ -15,26 +15,26 @@ final class LocalStream: Sendable {
         return LocalStream(descriptor: descriptor)
     }
 
-    /// The next connection; nil once the socket was shut down.
+    /// Accepts the next connection. Returns nil after the socket was shut down.
     func accept() -> LocalStream? {
         while true {
             let taken = Glibc.accept(descriptor, nil, nil)
             if taken >= 0 {
-                // The server starts no other programs, so no child can inherit it in between.
+                // The server starts no other programs, so no child process can inherit the descriptor before this call.
                 _ = fcntl(taken, F_SETFD, FD_CLOEXEC)
                 return LocalStream(descriptor: taken)
             }
             switch errno {
             case EINTR, ECONNABORTED: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-                // Other connections will close; until then clients wait instead of being refused.
+                // Other connections will close. Until then, clients wait instead of being refused.
                 usleep(100_000)
             default: return nil
             }
         }
     }
 
-    /// The user of the process at the other end, according to the kernel.
+    /// The user of the peer process, according to the kernel.
     func peer(_ path: String) throws(DiskError) -> UInt32 {
         // struct ucred: process, user, group. glibc declares it only with _GNU_SOURCE.
         var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, UInt32.max, UInt32.max)
@@ -45,33 +45,33 @@ final class LocalStream: Sendable {
         return credentials.uid
     }
 
-    /// Limits how long a read waits for the next byte; 0 is no limit.
+    /// Limits how long a read waits for the next byte. 0 means no limit.
     func limitReading(toMilliseconds milliseconds: Int) {
         var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
-    /// Ends reads that wait in this process; with `SHUT_RDWR` also writes.
+    /// Ends reads that wait in this process. With `SHUT_RDWR`, it also ends writes.
     func shutDown(_ how: Int) { shutdown(descriptor, Int32(how)) }
 
-    /// Whether a read would return at once, with data or at the end.
+    /// True if a read would return immediately, with data or at the end.
     var hasInput: Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return poll(&request, 1, 0) > 0
     }
 
-    /// - Returns: the number of bytes read; 0 at the end.
+    /// - Returns: the number of bytes read, or 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count >= 0 { return count }
-            // A peer that left data unread is as gone as one that closed.
+            // A peer that left data unread counts as closed, too.
             if errno == ECONNRESET { return 0 }
             if errno != EINTR { throw DiskError(operation: "read", path: OperatorSocket.name) }
         }
     }
 
-    /// Writes all bytes. A peer that is gone is an error, not a signal.
+    /// Writes all bytes. If the peer has closed, the result is an error and not a signal.
     func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
         var rest = bytes
         while !rest.isEmpty {

@@ -1,25 +1,25 @@
 internal import NatterLanguage
 internal import NatterWire
 
-/// What one of natterd's own commands wants done on a store, by the process that has the store open.
+/// The request of a natterd command, for the process that has the store open.
 enum Operation: Codable, Sendable, Equatable {
     case listUsers
-    /// Users who were ever here, newest first.
+    /// All users who have ever connected, newest first.
     case listClients
-    /// - Parameter password: the hash. The password itself stays with the command.
+    /// - Parameter password: the hash. The password itself never leaves the command's process.
     case addUser(name: String, password: String, isAdmin: Bool)
     case setPassword(name: String, password: String)
     case setDisabled(name: String, Bool)
     case setAdmin(name: String, Bool)
     case status
     case export(conversation: String)
-    /// Takes the file as data.
+    /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String)
     /// - Parameter dest: an absolute path.
     case backup(dest: String)
     case check
 
-    /// For the service log.
+    /// The name in the service log.
     var name: String {
         switch self {
         case .listUsers: "user_list"
@@ -37,27 +37,27 @@ enum Operation: Codable, Sendable, Equatable {
     }
 }
 
-/// What an operation reports, besides data. Only the command turns it into words.
+/// The result of an operation, without its data. Only the command turns it into words.
 enum OperationReply: Codable, Sendable {
     case user(AdminUserObject)
     case status(ServiceStatus)
-    /// Messages that exist and can't be read.
+    /// Messages that exist but can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
     case imported(ImportCommand.Report)
-    /// How many bytes of how many are copied.
+    /// How many bytes of the total are copied.
     case progress(bytes: UInt64, total: UInt64)
     case damage(DamageReport)
     case backedUp(BackupCommand.Report)
     case checked(FsckCommand.Report)
 }
 
-/// Connects an operation to its command: where its data comes from, and where its results go.
+/// Connects an operation to its command. It provides the operation's data and receives its results.
 protocol OperationChannel {
     func reply(_ reply: OperationReply) throws
     /// Bytes for standard output.
     func data(_ bytes: [UInt8]) throws
     /// Reads the data of an operation that takes some.
     ///
-    /// - Returns: the number of bytes read; 0 at the end.
+    /// - Returns: the number of bytes read, or 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }

@@ -6,7 +6,7 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Performs operations on a store that this process has open: a server's, or a command's own.
+/// Performs operations on a store that this process has open. The process is a server or the command itself.
 struct OperationRunner {
     let store: Store
     /// The user who runs the command.
@@ -14,10 +14,10 @@ struct OperationRunner {
     /// The state of the server, if one runs in this process.
     var service: () -> ServiceStatus.Service? = { nil }
 
-    /// How the audit trail names the user.
+    /// The name of the user in the audit trail.
     private var actor: String { "operator (uid \(uid))" }
 
-    /// - Throws: what `DaemonFailure.explain` knows; what the channel throws.
+    /// - Throws: errors that `DaemonFailure.explain` knows, and errors of the channel.
     func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
         switch operation {
         case .listUsers:
@@ -70,7 +70,7 @@ struct OperationRunner {
         try channel.reply(.user(AdminUserObject(account)))
     }
 
-    /// Refuses a string that is not a hash of ours. It would let nobody in, but it does not belong in the store.
+    /// Refuses a string that is not a hash of ours. Nobody could log in with it, but it does not belong in the store.
     private static func hash(_ text: String) throws(CommandFailure) -> PasswordHash {
         guard text.hasPrefix("$argon2id$"), text.utf8.count <= 128, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
         else {

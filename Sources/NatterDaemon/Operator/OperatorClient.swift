@@ -5,10 +5,10 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// Has an operation done for a command: by the server if one runs on the directory, otherwise on a store that the command
-/// opens itself.
+/// Performs an operation for a command. If a server runs on the directory, it sends the operation there. Otherwise it
+/// opens the store itself.
 struct OperatorClient {
-    /// How long a command waits for another one to release the store, or for a server that starts or stops.
+    /// How long a command waits until another command releases the store, or until a server has started or stopped.
     private static let patienceMilliseconds: Int64 = 10_000
     private static let pauseMicroseconds: UInt32 = 20_000
 
@@ -19,8 +19,9 @@ struct OperatorClient {
     /// Prints a reply.
     let present: (OperationReply) throws -> Void
 
-    /// - Parameter alone: performs the operation if no server runs on the directory; nil to open the store for it.
-    /// - Throws: what went wrong, in either process.
+    /// - Parameter alone: performs the operation if no server runs on the directory. With nil, the store is opened for
+    ///   it.
+    /// - Throws: the error of this process or of the server.
     func perform(
         _ operation: Operation, alone: ((any OperationChannel) throws -> ExitCode)? = nil
     ) throws -> ExitCode {
@@ -28,7 +29,7 @@ struct OperatorClient {
         let socket = OperatorSocket(of: directory)
         let deadline = MonotonicClock.now() + OperatorClient.patienceMilliseconds
         while true {
-            // Ask the server first: even a lock that is held for a moment could keep a server from starting.
+            // Ask the server first, because even a briefly held lock could keep a server from starting.
             if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
             do {
                 if let alone {
@@ -42,14 +43,15 @@ struct OperatorClient {
                 try console.output.flush()
                 return code
             } catch StoreOpenError.locked(let directory) {
-                // Another command has the store, or a server that starts or stops.
+                // Another command has the store, or a server is starting or stopping.
                 guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
                 usleep(OperatorClient.pauseMicroseconds)
             }
         }
     }
 
-    /// Opens the store for a server. Waits for a command that has it, which ends soon, but not for another server.
+    /// Opens the store for a server. If a command has it, wait, because commands end soon. If another server has it,
+    /// fail.
     static func waitingForOthers(_ directory: String, _ open: () throws -> Store) throws -> Store {
         let socket = OperatorSocket(of: directory)
         let deadline = MonotonicClock.now() + patienceMilliseconds
@@ -62,9 +64,9 @@ struct OperatorClient {
         }
     }
 
-    // MARK: By the server
+    // MARK: In the server
 
-    /// - Returns: nil if the server ended before it was asked.
+    /// - Returns: nil if the server ended before the request was sent.
     private func ask(_ operation: Operation, _ frames: FrameStream) throws -> ExitCode? {
         let first: (kind: OperatorFrame.Kind, body: [UInt8])
         do { first = try frames.next() } catch OperatorStreamError.ended { return nil }
@@ -74,7 +76,7 @@ struct OperatorClient {
         do {
             try send(operation, frames)
         } catch let error as DiskError where error.code == .brokenPipe {
-            // The server stopped reading, and may have said why.
+            // The server stopped reading and may have sent the reason.
         }
         return try receive(frames)
     }
@@ -85,7 +87,7 @@ struct OperatorClient {
         var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
         while true {
             let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
-            // The server asks no questions, so what arrives now is how the operation ended.
+            // The server asks no questions, so any frame that arrives now says how the operation ended.
             if frames.stream.hasInput { return }
             if count == 0 { return try frames.write(.endOfData, []) }
             try frames.write(.data, buffer[..<count])
@@ -111,7 +113,7 @@ struct OperatorClient {
     private func end(_ frame: (kind: OperatorFrame.Kind, body: [UInt8])) throws -> ExitCode {
         guard frame.kind == .exit else { throw OperatorClient.otherVersion }
         let exit = try WireJSON.decode(OperatorFrame.Exit.self, from: frame.body)
-        // Results come before the error.
+        // Print the results before the error.
         try console.output.flush()
         if let message = exit.message {
             throw CommandFailure(
@@ -125,7 +127,7 @@ struct OperatorClient {
             .badProtocol, code: "other_version", "the running server is of another version; restart it")
     }
 
-    // MARK: By itself
+    // MARK: In this process
 
     private struct OwnChannel: OperationChannel {
         let client: OperatorClient

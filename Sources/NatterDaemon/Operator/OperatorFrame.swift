@@ -1,12 +1,12 @@
 internal import NatterLanguage
 internal import NatterWire
 
-/// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body of that
-/// length, at most 1 MiB. Bodies other than data are JSON objects.
+/// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body
+/// of that length, at most 1 MiB. Bodies other than data are JSON objects.
 ///
-/// The server greets. The command then requests one operation and sends the operation's data, followed by `endOfData`. A
-/// connection that ends without `endOfData` is a command that was killed, and none of its data counts. The server answers
-/// with replies and data, and at the end with one exit.
+/// The server sends a greeting. The command then requests one operation and sends the operation's data, followed by
+/// `endOfData`. If the connection ends without `endOfData`, the command was killed, and none of its data counts. The
+/// server answers with replies and data, and at the end with one exit frame.
 enum OperatorFrame {
     enum Kind: UInt8 {
         case greeting = 0x47
@@ -17,11 +17,11 @@ enum OperatorFrame {
         case exit = 0x58
     }
 
-    /// Raised with each change that an older program would misread.
+    /// The version of the protocol. It rises with each change that an older program would misread.
     static let version = 1
     static let headerBytes = 5
     static let bodyLimit = 1 << 20
-    /// How much data goes into one frame.
+    /// The amount of data in one frame.
     static let chunkBytes = 256 << 10
 
     struct Greeting: Codable {
@@ -30,7 +30,7 @@ enum OperatorFrame {
 
     struct Exit: Codable {
         var status: Int32
-        /// Set if the operation failed: one word, and one line.
+        /// Set if the operation failed. `code` is one word, `message` one line.
         var code: String?
         var message: PhraseParts?
 
@@ -40,11 +40,11 @@ enum OperatorFrame {
     }
 }
 
-/// Why the exchange over the socket broke off.
+/// Why the exchange over the socket was interrupted.
 enum OperatorStreamError: Error {
     /// The other side closed the connection.
     case ended
-    /// The other side sent something that this version does not know.
+    /// The other side sent a frame that this version does not know.
     case malformed(String)
 }
 
@@ -55,7 +55,7 @@ final class FrameStream {
 
     init(_ stream: LocalStream) { self.stream = stream }
 
-    /// The next frame.
+    /// Reads the next frame.
     ///
     /// - Throws: `OperatorStreamError.ended`, also in the middle of a frame.
     func next() throws -> (kind: OperatorFrame.Kind, body: [UInt8]) {

@@ -6,14 +6,14 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// The server's end of `DIR/natterd.sock`: one thread that accepts, and one for each connected command. They use the store
-/// like a request of the HTTP API does, so neither the listener's thread nor the writer's waits for a command.
+/// The server's end of `DIR/natterd.sock`. One thread accepts, and each connected command has its own thread. They use
+/// the store like requests of the HTTP API, so neither the listener's thread nor the writer's waits for a command.
 final class OperatorService: Sendable {
-    /// Commands at a time. Further ones are told to try again.
+    /// The maximum number of concurrent commands. Further ones are told to try again.
     private static let commandLimit = 32
-    /// How long a command may take to send its request.
+    /// The timeout for a command to send its request.
     private static let requestMilliseconds = 10_000
-    /// How long commands in flight may take to end when the server stops.
+    /// How long commands in flight may take to end after the server begins to stop.
     private static let stopMilliseconds = 5_000
 
     private struct State {
@@ -33,9 +33,9 @@ final class OperatorService: Sendable {
     private let state = Monitor(State())
     private let acceptor = Monitor<SystemThread?>(nil)
 
-    /// Creates the socket and starts to answer on it. Only for the process that has the store open.
+    /// Creates the socket and starts to answer on it. The process must have the store open.
     ///
-    /// - Parameter address: where clients reach the server.
+    /// - Parameter address: the address where clients reach the server.
     /// - Throws: `OperatorSocketError`, `DiskError`.
     init(
         _ directory: String, _ store: Store, _ server: ChatServer, at address: String, clock: any WallClock,
@@ -63,8 +63,8 @@ final class OperatorService: Sendable {
             return thread
         }?.join()
         socket.remove()
-        // A command that still sends data can't finish, so stop reading. The others may, but must not wait for a reader
-        // for ever.
+        // A command that is still sending data can't finish, so stop reading. Other commands may finish, but a command
+        // that does not read must not delay the stop forever.
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
         _ = state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil }
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
@@ -147,7 +147,7 @@ final class OperatorService: Sendable {
             let exit = perform(request.kind, request.body, uid, frames)
             try frames.write(.exit, json: exit)
         } catch {
-            // A command that was killed or sent nothing: there is nobody to tell.
+            // The command was killed or sent nothing, so nobody can receive an error.
             events(Event(.debug, "command_ended", [("reason", "\(error)")]))
         }
     }
@@ -173,7 +173,7 @@ final class OperatorService: Sendable {
     }
 }
 
-/// A command at the other end of a socket.
+/// The channel to a command at the other end of a socket.
 private final class ServiceChannel: OperationChannel {
     private let frames: FrameStream
     private var pending: ArraySlice<UInt8> = []

@@ -3,9 +3,9 @@ internal import NatterSystem
 
 /// Why the socket of a data directory can't be used.
 enum OperatorSocketError: Error {
-    /// Something that is not a socket has its name.
+    /// The name is taken by something that is not a socket.
     case inTheWay(String)
-    /// The process that answers belongs to neither the directory's owner nor root.
+    /// The peer process belongs to neither the directory's owner nor root.
     case stranger(path: String, uid: UInt32)
 }
 
@@ -22,14 +22,14 @@ struct OperatorSocket {
 
     // MARK: The server's end
 
-    /// Creates the socket with mode 0600, replacing one that a killed server left. The caller must hold the store's lock, so
-    /// that no server can be listening there.
+    /// Creates the socket with mode 0600 and replaces one that a killed server left. The caller must hold the store's
+    /// lock, so that no server can be listening there.
     ///
     /// - Throws: `OperatorSocketError.inTheWay`, `DiskError`.
     func listen() throws -> LocalStream {
         try removeStale()
         let stream = try LocalStream.make(path)
-        // Before it has a name, so that others can't connect at any moment.
+        // Set the mode before the socket has a name, so that other users can never connect.
         guard fchmod(stream.descriptor, 0o600) == 0 else {
             throw DiskError(operation: "change the mode of", path: path)
         }
@@ -41,7 +41,7 @@ struct OperatorSocket {
         return stream
     }
 
-    /// Removes the socket's name, if it is still a socket.
+    /// Removes the socket if the path is still a socket.
     func remove() { try? removeStale() }
 
     private func removeStale() throws {
@@ -50,7 +50,7 @@ struct OperatorSocket {
             if errno == ENOENT { return }
             throw DiskError(operation: "look at", path: path)
         }
-        // Another kind of file may be valuable, or a link elsewhere, so it is not ours to remove.
+        // Another kind of file may be valuable, or a link to another place, so it is not ours to remove.
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw OperatorSocketError.inTheWay(path) }
         guard unlink(path) == 0 else { throw DiskError(operation: "remove", path: path) }
     }
@@ -60,17 +60,18 @@ struct OperatorSocket {
     /// Connects to the server.
     ///
     /// - Returns: nil if no server listens there.
-    /// - Throws: `DiskError`; `OperatorSocketError.stranger` if the server belongs to another user than the directory, who
-    ///   must not get password hashes and conversations.
+    /// - Throws: `DiskError`; `OperatorSocketError.stranger` if the server's user is not the directory's owner. Such a
+    ///   process must not receive password hashes and conversations.
     func connect() throws -> LocalStream? {
         var status = stat()
-        // A symbolic link could lead out of the directory, to another user's socket.
+        // A symbolic link could lead to another user's socket outside the directory.
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
         let stream = try LocalStream.make(path)
         let code = try withAddress { address, length -> Int32 in
             while true {
                 if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
-                // An interrupted connect continues by itself, but a local one succeeds at once or fails: try again.
+                // An interrupted connect continues in the background, but a local one succeeds or fails immediately, so
+                // retry.
                 if errno != EINTR { return errno }
             }
         }
@@ -90,8 +91,8 @@ struct OperatorSocket {
 
     // MARK: The address
 
-    /// Calls `body` with the socket's address. A path that is too long for an address goes through a descriptor of the
-    /// directory, which stays open during `body`.
+    /// Calls `body` with the socket's address. If the path is too long for an address, it goes through a descriptor of
+    /// the directory, which stays open during `body`.
     private func withAddress<Result>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
     ) throws -> Result {
