@@ -1,21 +1,21 @@
 internal import CGnuTLS
 internal import NatterLanguage
 
-/// What all uses of GnuTLS share.
+/// Helpers for all uses of GnuTLS.
 enum GnuTLS {
     /// The library's message for a code, in lower case and without a full stop, like our messages.
     static func reason(_ code: Int32) -> Phrase {
         guard let text = gnutls_strerror(code) else { return "error \(code)" }
         var words = String(cString: text)
         while words.hasSuffix(".") { words.removeLast() }
-        // A name in capitals, such as ASN1, stays.
+        // A name in capitals, such as ASN1, stays unchanged.
         let isWord = words.dropFirst().first?.isLowercase ?? false
         return Phrase(key: isWord ? words.prefix(1).lowercased() + words.dropFirst() : words)
     }
 
-    /// Lends bytes to a function of the library that copies what it keeps.
+    /// Passes bytes to a library function that copies them if it needs them later.
     static func withDatum<Result>(_ bytes: [UInt8], _ body: (inout gnutls_datum_t) -> Result) -> Result {
-        // The library's type is not const, but the library does not write to it.
+        // The library's type is not const, but the library does not write to the bytes.
         bytes.withUnsafeBufferPointer { buffer in
             var datum = gnutls_datum_t(
                 data: UnsafeMutablePointer(mutating: buffer.baseAddress), size: UInt32(clamping: buffer.count))

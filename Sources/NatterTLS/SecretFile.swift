@@ -2,15 +2,15 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// Reads the files of a certificate and its key. It follows symbolic links, because tools that renew certificates replace
-/// links.
+/// Reads the files of a certificate and its key. It follows symbolic links, because tools that renew certificates
+/// replace links.
 enum SecretFile {
     private static let limit = 1 << 20
     /// Debian's group for programs that may read the keys in `/etc/ssl/private`.
     private static let keyGroup = "ssl-cert"
 
     static func read(_ path: String, isKey: Bool) throws(TLSError) -> [UInt8] {
-        // Non-blocking, so that opening a pipe by mistake does not hang.
+        // Open without blocking, so that a pipe given by mistake does not hang.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
         defer { close(descriptor) }
@@ -32,8 +32,8 @@ enum SecretFile {
         return Array(bytes.prefix(count))
     }
 
-    /// Whether users other than the owner can read or write it. Two groups may read keys: root's, through which systemd passes
-    /// credentials, and Debian's ssl-cert.
+    /// True if users other than the owner can read or write the file. Two groups may read keys: root's, through which
+    /// systemd passes credentials, and Debian's ssl-cert.
     private static func isExposed(_ status: stat) -> Bool {
         if status.st_mode & 0o037 != 0 { return true }
         return status.st_mode & 0o040 != 0 && status.st_gid != 0 && status.st_gid != groupNumber(keyGroup)

@@ -2,23 +2,24 @@ internal import CGnuTLS
 internal import NatterLanguage
 public import NatterModel
 
-/// A certificate without an authority: clients are given the certificate itself to trust.
+/// A certificate without an authority. Clients receive the certificate itself and trust it.
 ///
-/// It is valid for a TLS server only. It is not an authority, so clients that trust it trust no other certificate through it.
+/// It is valid for a TLS server only. It is not an authority, so clients that trust it trust no other certificate
+/// through it.
 public struct SelfSignedCertificate: Sendable {
-    /// As PEM.
+    /// The certificate in PEM.
     public let certificate: [UInt8]
-    /// Its private key as PEM (PKCS #8), ECDSA on P-256, not encrypted.
+    /// The private key in PEM (PKCS #8), ECDSA on P-256, not encrypted.
     public let key: [UInt8]
-    /// As in ``TLSIdentity/fingerprint``.
+    /// The fingerprint, as in ``TLSIdentity/fingerprint``.
     public let fingerprint: String
     public let expires: Timestamp
 
     private static let dayMilliseconds: Int64 = 86_400_000
 
     /// - Parameters:
-    ///   - names: the names and addresses of the server; at least one.
-    ///   - now: the certificate is valid from a day earlier, for clients whose clocks are slow.
+    ///   - names: the names and addresses of the server, at least one.
+    ///   - now: the current time. The certificate is valid from a day earlier, for clients whose clocks are slow.
     ///   - days: how long it is valid from now.
     public init(for names: [SubjectName], now: Timestamp, days: Int64) throws(TLSError) {
         guard let first = names.first else { throw .cannotMake(reason: "it needs at least one name") }
@@ -38,7 +39,7 @@ private func check(_ code: Int32) throws(TLSError) {
     if code < 0 { throw .cannotMake(reason: GnuTLS.reason(code)) }
 }
 
-/// Takes ownership of what the library allocated.
+/// Copies a datum and frees the library's memory.
 private func take(_ datum: gnutls_datum_t) -> [UInt8] {
     defer { natter_gnutls_free(datum.data) }
     return [UInt8](UnsafeBufferPointer(start: datum.data, count: Int(datum.size)))

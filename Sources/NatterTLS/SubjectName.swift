@@ -12,7 +12,8 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
     let form: Form
     public let description: String
 
-    /// Parses a DNS name, whose first label may be `*`, or a numeric IPv4 or IPv6 address; nil for anything else.
+    /// Parses a DNS name, whose first label may be `*`, or a numeric IPv4 or IPv6 address. Returns nil for anything
+    /// else.
     public init?(_ text: String) {
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 {
@@ -34,7 +35,7 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
     private static func isHostName(_ text: String) -> Bool {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }
-        // A last label of digits only would be read as an address.
+        // If the last label had digits only, it would be read as an address.
         guard text.utf8.count <= 253, let last = labels.last, !last.areASCIIDigits else { return false }
         return labels.allSatisfy { label in
             (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")

@@ -7,7 +7,7 @@ public enum TLSError: Error, Equatable, PhraseConvertible {
     case notCertificates(path: String, reason: Phrase)
     case notAKey(path: String, reason: Phrase)
     case encryptedKey(path: String)
-    /// Users other than its owner can read the key. `mode` has the permission bits.
+    /// Users other than the owner can read the key. `mode` has the permission bits.
     case exposedKey(path: String, mode: UInt32)
     case mismatch(certificate: String, key: String)
     case refused(certificate: String, reason: Phrase)

@@ -2,14 +2,14 @@ internal import CGnuTLS
 internal import NatterLanguage
 public import NatterModel
 
-/// What a server authenticates with: a certificate, the chain to its authority, and the key.
+/// A server's certificate, the chain to its authority, and the key.
 ///
 /// It never changes, so open connections keep theirs while new connections get another one.
 ///
-/// Unchecked because of the library's handle, which is only read after `init`.
+/// Sendable is unchecked because of the library's handle, which is only read after `init`.
 public final class TLSIdentity: @unchecked Sendable {
-    /// TLS 1.3 and 1.2 only, with forward secrecy and authenticated encryption, and without groups that make a handshake cost
-    /// milliseconds.
+    /// TLS 1.3 and 1.2 only, with forward secrecy and authenticated encryption. Groups that make a handshake cost
+    /// milliseconds are excluded.
     public static let priorities =
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
         + ":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:-MAC-ALL:+AEAD"
@@ -18,14 +18,14 @@ public final class TLSIdentity: @unchecked Sendable {
     let credentials: OpaquePointer
     /// When the server's own certificate expires.
     public let expires: Timestamp
-    /// Its SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
+    /// The SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` prints it.
     public let fingerprint: String
 
-    /// Reads the files, once.
+    /// Reads the files once.
     ///
     /// - Parameters:
-    ///   - certificate: a PEM file with the server's own certificate, then the intermediate authorities'.
-    ///   - key: a PEM file with its private key, without a passphrase, that only its owner may read.
+    ///   - certificate: a PEM file with the server's own certificate, then those of the intermediate authorities.
+    ///   - key: a PEM file with the private key, without a passphrase. Only its owner may be able to read it.
     public init(certificate: String, key: String) throws(TLSError) {
         let certificateBytes = try SecretFile.read(certificate, isKey: false)
         let keyBytes = try SecretFile.read(key, isKey: true)
@@ -41,7 +41,7 @@ public final class TLSIdentity: @unchecked Sendable {
         }
         credentials = made
         let code = chain.give(to: made, key: privateKey)
-        // The library has copied or refused them. If it refused, deinit frees `credentials`.
+        // The library has copied or refused the certificates. If it refused them, deinit frees `credentials`.
         if code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH { throw .mismatch(certificate: certificate, key: key) }
         if code < 0 { throw .refused(certificate: certificate, reason: GnuTLS.reason(code)) }
     }

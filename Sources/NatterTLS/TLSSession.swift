@@ -3,19 +3,20 @@ internal import Glibc
 
 /// The TLS session of one connection, which libmicrohttpd creates, drives and ends. Not thread-safe.
 ///
-/// This class gives the session the current certificate instead of one for the life of the listener, and reports when the
-/// handshake must wait for the client: libmicrohttpd 0.9.75 would retry without a pause until more bytes arrive.
+/// This class gives the session the current certificate, while the library has one certificate for the life of the
+/// listener. It also reports when the handshake must wait for the client, because libmicrohttpd 0.9.75 would retry in a
+/// busy loop until more bytes arrive.
 public final class TLSSession {
     private let handle: OpaquePointer
     private let descriptor: Int32
-    /// The library does not keep it alive.
+    /// The library does not retain it.
     private let identity: TLSIdentity
     private let handshakeMustWait: () -> Void
-    /// Whether the client has completed its part of the handshake.
+    /// True after the client has completed its part of the handshake.
     public private(set) var isEstablished = false
 
     /// - Parameters:
-    ///   - handle: a session that has not received any byte yet. It must not be used after this object is gone.
+    ///   - handle: a session that has not received any byte yet. It must not be used after this object is deallocated.
     ///   - handshakeMustWait: called during the handshake, each time it needs more bytes from the client.
     public init(
         _ handle: OpaquePointer, descriptor: Int32, identity: TLSIdentity, handshakeMustWait: @escaping () -> Void
@@ -39,10 +40,10 @@ public final class TLSSession {
         }
     }
 
-    /// Bytes that are received and decrypted, but not read yet.
+    /// The number of bytes that are received and decrypted, but not read yet.
     public var pendingBytes: Int { gnutls_record_check_pending(handle) }
 
-    /// Sends as much as the socket takes without waiting.
+    /// Sends as many bytes as the socket accepts without waiting.
     public func send(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { buffer in
             var rest = buffer[...]
@@ -75,7 +76,7 @@ public final class TLSSession {
     }
 }
 
-/// A free function, since a C callback may capture nothing.
+/// A free function, because a C callback may capture nothing.
 private func session(_ context: UnsafeMutableRawPointer) -> TLSSession {
     Unmanaged<TLSSession>.fromOpaque(context).takeUnretainedValue()
 }
