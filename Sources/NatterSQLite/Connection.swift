@@ -3,11 +3,11 @@ internal import Glibc
 internal import NatterLanguage
 public import NatterSystem
 
-/// One connection to one SQLite file. For one thread at a time.
+/// One connection to one SQLite file. Only one thread may use it at a time.
 ///
-/// SQLite 3.7.0 to 3.51.2 can lose a committed transaction when two connections write or checkpoint at once ("WAL-reset
-/// bug"; fixed in 3.51.3). So only the process that holds the store's lock opens a connection as `.writer`, and only one.
-/// All others are `.reader`: they cannot write, and never checkpoint, not even when they close.
+/// SQLite 3.7.0 to 3.51.2 can lose a committed transaction if two connections write or checkpoint at the same time (the
+/// "WAL-reset bug", fixed in 3.51.3). So only the process that holds the store's lock opens a connection as `.writer`,
+/// and only one. All others are `.reader`: they cannot write and never checkpoint, not even when they close.
 public final class Connection {
     public enum Role: Sendable {
         /// Reads, writes and checkpoints. Creates the file with mode 0600 if it does not exist.
@@ -19,25 +19,26 @@ public final class Connection {
     public enum Durability: Sendable {
         /// A commit is durable when it returns.
         case full
-        /// A crash may lose the last commits, never more: for data that can be made again.
+        /// A crash may lose the last commits, but nothing else. Use it for data that can be rebuilt.
         case normal
     }
 
     public let path: String
     let handle: OpaquePointer
     private let pageChecksums: PageChecksums?
-    /// Kept because it may own the VFS that SQLite reaches the file by.
+    /// Retained because it may own the VFS through which SQLite accesses the file.
     private let disk: any Disk
     private var cached: [String: OpaquePointer] = [:]
 
     /// - Parameters:
     ///   - checksums: whether each page has a checksum. Only a database in memory has none.
-    ///   - disk: where the file is.
+    ///   - disk: the disk that has the file.
     /// - Throws: `cannotOpen`; `corrupt` if the file is not a database.
     public convenience init(
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(SQLiteError) {
-        // A stray write or an I/O error must not become SIGBUS, so no mapping. SECURE_DELETE is Debian's default.
+        // No memory mapping, because a stray write or an I/O error must not become SIGBUS. SECURE_DELETE is Debian's
+        // default.
         let settings =
             switch (role, durability) {
             case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0"
@@ -47,7 +48,7 @@ public final class Connection {
         try self.init(path, isReader: role == .reader, checksums: checksums, disk: disk, settings: settings)
     }
 
-    /// For a new file that receives a copy. It is worth nothing before it is complete, so it has no journal and no syncs.
+    /// Opens a new file that receives a copy. An incomplete copy is worthless, so it needs no journal and no syncs.
     convenience init(copyTarget path: String, disk: any Disk) throws(SQLiteError) {
         try self.init(
             path, isReader: false, checksums: true, disk: disk,
@@ -95,10 +96,10 @@ public final class Connection {
         sqlite3_close_v2(handle)
     }
 
-    /// SQLite creates files with the umask's mode, and its write-ahead log with the mode of the database. So this creates the
-    /// file first, for its owner only.
+    /// Creates the file for its owner only. SQLite would create it with the umask's mode, and gives the write-ahead log
+    /// the mode of the database.
     private static func makePrivate(_ path: String) throws(SQLiteError) {
-        // O_EXCL: closing any descriptor of an existing file would release all of the process's locks on it.
+        // O_EXCL, because closing any descriptor of an existing file would release all of the process's locks on it.
         let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         if descriptor >= 0 {
             close(descriptor)
@@ -107,8 +108,8 @@ public final class Connection {
         }
     }
 
-    /// Makes durable what another process left in a database's write-ahead log, if there is one. Call it before anything is
-    /// checkpointed out of the log, or appended to it.
+    /// Makes the write-ahead log of an earlier process durable, if there is one. Call it before a checkpoint or an
+    /// append.
     ///
     /// - SeeAlso: `Disk.makeDurable`.
     public static func makeLogDurable(of path: String, on disk: any Disk) throws(DiskError) {
@@ -116,20 +117,22 @@ public final class Connection {
         if let found = try disk.information(log), found.size > 0 { try disk.makeDurable(log, 0..<found.size) }
     }
 
-    /// Runs one or several statements that return no rows.
+    /// Runs one or more statements that return no rows.
     public func execute(_ sql: String) throws(SQLiteError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
         if code != SQLITE_OK { throw error(code) }
     }
 
-    /// A prepared statement from the cache. It goes back there, reset, when the returned value ends.
+    /// A prepared statement from the cache. When the returned value ends, the statement is reset and returned to the
+    /// cache.
     public func statement(_ sql: StaticString) throws(SQLiteError) -> Statement {
         try statement(sql.description)
     }
 
-    /// The same for SQL that the program composes, never from input.
+    /// A prepared statement for SQL that the program composes, never from input.
     public func statement(_ sql: String) throws(SQLiteError) -> Statement {
-        // Out of the cache while in use, so that a nested use of the same SQL gets a statement of its own.
+        // The statement leaves the cache while it is in use, so that a nested use of the same SQL gets its own
+        // statement.
         if let kept = cached.removeValue(forKey: sql) { return Statement(handle: kept, sql: sql, connection: self) }
         var prepared: OpaquePointer?
         let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
@@ -143,7 +146,7 @@ public final class Connection {
         if cached.count >= 128 || cached[sql] != nil { sqlite3_finalize(statement) } else { cached[sql] = statement }
     }
 
-    /// Runs `body` in a transaction: all of it is committed, or nothing.
+    /// Runs `body` in a transaction. All of it is committed, or nothing.
     public func transaction<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws -> Result {
         try execute("BEGIN IMMEDIATE")
         do {
@@ -156,22 +159,23 @@ public final class Connection {
         }
     }
 
-    /// Runs `body` on one state of the database, whatever others commit meanwhile. Keep it short: no checkpoint can pass it.
+    /// Runs `body` on one state of the database, even if other connections commit meanwhile. Keep it short, because no
+    /// checkpoint can pass it.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
         try execute("BEGIN")
         defer { rollBack() }
         return try body()
     }
 
-    /// Rolls a transaction back; harmless outside one.
+    /// Rolls a transaction back. Does nothing outside a transaction.
     public func rollBack() {
         if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
     }
 
-    /// Whether no transaction is open.
+    /// True if no transaction is open.
     public var isIdle: Bool { sqlite3_get_autocommit(handle) != 0 }
 
-    /// Whether the path now names another file than the open one, or none.
+    /// True if the path now names another file than the open one, or none.
     public var fileHasMoved: Bool {
         var hasMoved: Int32 = 0
         return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved) == SQLITE_OK && hasMoved != 0
@@ -180,18 +184,18 @@ public final class Connection {
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
 
-    /// Checkpoints: moves the write-ahead log's content into the database file.
+    /// Moves the write-ahead log's content into the database file.
     ///
-    /// - Parameter truncating: also wait for readers and truncate the log.
-    /// - Throws: `inputOutput`. Write nothing more after it: the content of the file is unknown.
+    /// - Parameter truncating: whether to wait for readers and truncate the log.
+    /// - Throws: `inputOutput`. Write nothing after it, because the content of the file is unknown.
     public func checkpoint(truncating: Bool) throws(SQLiteError) {
         let mode = truncating ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
     }
 
-    /// Leaves the write-ahead log as it is on closing, instead of checkpointing it: two syncs fewer for programs that write
-    /// little and often. The caller has to checkpoint.
+    /// Leaves the write-ahead log as it is on closing, without a checkpoint. That saves two syncs in programs that
+    /// write little and often. The caller must checkpoint.
     public func leaveWALOnClose() { natter_sqlite_no_checkpoint_on_close(handle) }
 
     func error(_ code: Int32) -> SQLiteError { Connection.error(code: code, handle: handle, path: path) }
@@ -211,19 +215,20 @@ public final class Connection {
         return SQLiteError(reason: reason, code: code, message: Phrase(verbatim: message), path: path)
     }
 
-    /// SQLite's own number for its release, as 3040001.
+    /// SQLite's version number, such as 3040001.
     public static var libraryVersion: Int { Int(sqlite3_libversion_number()) }
 }
 
 extension Connection {
-    /// Copies one state of the database into a new file, whatever others commit meanwhile.
+    /// Copies one state of the database to a new file, even if other connections commit meanwhile.
     ///
-    /// It uses SQLite's backup, because reading the file directly would release all of the process's locks on it when the
-    /// descriptor is closed. A single step makes the copy consistent and finite however busy the writer is; no checkpoint can
-    /// pass it while the file is written. The caller syncs the file, and removes what a failure leaves.
+    /// It uses SQLite's backup, because reading the file directly would release all of the process's locks on it when
+    /// the descriptor is closed. A single step makes the copy consistent and finite, however busy the writer is. No
+    /// checkpoint can pass it while the file is written. The caller syncs the file, and removes an incomplete file
+    /// after a failure.
     ///
-    /// - Parameter target: a path without a file. The copy has mode 0600 and page checksums of its own.
-    /// - Throws: `SQLiteError`; `corrupt` if a page can't be read, which the copy then lacks.
+    /// - Parameter target: a path without a file. The copy has mode 0600 and its own page checksums.
+    /// - Throws: `SQLiteError`; `corrupt` if a page can't be read. The copy then lacks that page.
     public func copy(to target: String, disk: any Disk) throws(SQLiteError) {
         let copy = try Connection(copyTarget: target, disk: disk)
         guard let backup = sqlite3_backup_init(copy.handle, "main", handle, "main") else {

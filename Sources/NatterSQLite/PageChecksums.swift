@@ -1,25 +1,26 @@
 internal import CSQLite
 public import NatterSystem
 
-/// Puts a checksum into the last bytes of each page of a database, which SQLite reserves for extensions ("reserved bytes").
-/// SQLite itself notices damage only if it breaks a structure; a flipped bit in a posting list would be a wrong answer.
+/// Puts a checksum into the last bytes of each page of a database, which SQLite reserves for extensions ("reserved
+/// bytes"). SQLite itself notices damage only if it breaks a structure. A flipped bit in a posting list would give a
+/// wrong answer.
 ///
-/// Replaces the methods that read and write the database file of one connection. The write-ahead log has SQLite's own
-/// checksums.
+/// It replaces the methods that read and write the database file of one connection. The write-ahead log has SQLite's
+/// own checksums.
 final class PageChecksums {
-    /// CRC-32C of the rest of the page and of the page's number, little-endian.
+    /// The length of the checksum: CRC-32C of the rest of the page and of the page's number, little-endian.
     static let byteCount = 4
 
     private struct Methods {
-        /// First, as SQLite takes a pointer to the whole for one to this.
+        /// It must be first, because SQLite's pointer to this member is also used as a pointer to the whole struct.
         var own: sqlite3_io_methods
         let original: UnsafePointer<sqlite3_io_methods>
     }
 
     private let methods: UnsafeMutablePointer<Methods>
 
-    /// For a connection that was just opened and has not read yet. New files reserve room for the checksums; a file without
-    /// checksums counts as damaged.
+    /// Call it for a connection that was just opened and has not read yet. New files reserve room for the checksums. A
+    /// file without checksums counts as damaged.
     ///
     /// - Returns: nil if SQLite refuses.
     init?(_ connection: OpaquePointer) {
@@ -37,14 +38,14 @@ final class PageChecksums {
         file.pointee.pMethods = UnsafeRawPointer(methods).assumingMemoryBound(to: sqlite3_io_methods.self)
     }
 
-    /// Must outlive the open connection.
+    /// This object must outlive the open connection.
     deinit { methods.deallocate() }
 
     private static func original(_ file: UnsafeMutablePointer<sqlite3_file>?) -> UnsafePointer<sqlite3_io_methods>? {
         UnsafeRawPointer(file?.pointee.pMethods)?.assumingMemoryBound(to: Methods.self).pointee.original
     }
 
-    /// SQLite also reads parts of the first page that are smaller than any page.
+    /// True for a whole page. SQLite also reads parts of the first page that are smaller than any page.
     private static func isPage(_ count: Int32, at offset: Int64) -> Bool {
         count >= 512 && offset % Int64(count) == 0
     }
@@ -54,7 +55,7 @@ final class PageChecksums {
         return withUnsafeBytes(of: page.littleEndian) { Checksum.crc32c($0, continuing: crc) }
     }
 
-    /// Whether the checksum in the last bytes of a page is correct.
+    /// True if the checksum in the last bytes of a page is correct.
     static func isWhole(_ page: UnsafeRawBufferPointer, at offset: Int64) -> Bool {
         let stored = page.loadUnaligned(fromByteOffset: page.count - byteCount, as: UInt32.self)
         return checksum(page, page: offset / Int64(page.count)) == UInt32(littleEndian: stored)
@@ -67,7 +68,7 @@ final class PageChecksums {
             guard let read = original(file)?.pointee.xRead else { return SQLITE_IOERR }
             let code = read(file, buffer, count, offset)
             guard isPage(count, at: offset) else { return code }
-            // SQLite reads only pages that it wrote, so something else truncated this one.
+            // SQLite reads only pages that it wrote, so something else truncated this page.
             if code == SQLiteError.shortRead { return SQLITE_CORRUPT }
             guard code == SQLITE_OK else { return code }
             return isWhole(UnsafeRawBufferPointer(start: buffer, count: Int(count)), at: offset)
@@ -90,18 +91,18 @@ final class PageChecksums {
         }
 }
 
-/// Reads the pages of a database file without SQLite, to find out which ones are damaged.
+/// Reads the pages of a database file without SQLite, to find damaged ones.
 public enum PageScan {
-    /// The offsets of the pages whose checksum differs, and of a last page that is cut short.
+    /// The offsets of the pages whose checksum differs, and of an incomplete last page.
     ///
-    /// - Parameter file: nobody may write to it meanwhile. If it is not a database, 0 is the only offset.
+    /// - Parameter file: no process may write to it meanwhile. If it is not a database, the only offset is 0.
     public static func damagedPages(of file: any DiskFile) throws(DiskError) -> [UInt64] {
         let size = try file.size()
         let header = try file.read(count: 100, at: 0)
         guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
             return size > 0 ? [0] : []
         }
-        // 1 stands for 65,536.
+        // The value 1 means 65,536.
         let stored = UInt64(header[16]) << 8 | UInt64(header[17])
         let pageSize = stored == 1 ? 65_536 : stored
         guard pageSize >= 512, pageSize & (pageSize - 1) == 0 else { return [0] }

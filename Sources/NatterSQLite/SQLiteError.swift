@@ -1,12 +1,12 @@
 internal import CSQLite
 public import NatterLanguage
 
-/// A call to SQLite that failed.
+/// A failed call to SQLite.
 public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public enum Reason: Sendable, Equatable {
-        /// No room left; nothing was changed.
+        /// The disk is full. Nothing was changed.
         case full
-        /// The disk failed; its content is unknown.
+        /// An I/O error. The content of the file is unknown.
         case inputOutput
         /// The file is damaged, or not a database.
         case corrupt
@@ -16,7 +16,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case constraint
         /// The file can't be opened.
         case cannotOpen
-        /// Made by a newer natter.
+        /// A newer natter made the file.
         case newerSchema
         case other
     }
@@ -34,7 +34,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     /// A write or sync failed, so the content of the file is unknown.
     public var leavesUnknown: Bool { reason == .inputOutput && !SQLiteError.lookCodes.contains(code) }
 
-    // Macros that Swift cannot import.
+    // Macros that Swift can't import.
     static let shortRead = SQLITE_IOERR | 2 << 8
     /// Codes of failed calls that change nothing: read, short read, file size, access.
     private static let lookCodes: Set<Int32> = [

@@ -1,14 +1,14 @@
 internal import NatterLanguage
 
-/// A database's schema as numbered steps. `PRAGMA user_version` counts the steps that were applied to a file. The missing
-/// ones are applied in one transaction, so a file is never between two steps.
+/// A database's schema as numbered steps. `PRAGMA user_version` counts the steps that were applied to a file. The
+/// missing steps are applied in one transaction, so a file is never between two steps.
 public struct Schema: Sendable {
     public let steps: [String]
 
-    /// - Parameter steps: SQL, oldest first. Append to them; never change a published one.
+    /// - Parameter steps: SQL, oldest first. Append steps, but never change a published one.
     public init(steps: [String]) { self.steps = steps }
 
-    /// Brings the file up to date.
+    /// Applies the missing steps to the file.
     ///
     /// - Throws: `newerSchema` if a newer natter migrated the file.
     public func migrate(_ connection: Connection) throws {
@@ -23,7 +23,7 @@ public struct Schema: Sendable {
         }
     }
 
-    /// For connections that only read: the schema must be one that this program knows.
+    /// Checks the schema for connections that only read. This program must know it.
     ///
     /// - Returns: how many steps were applied to the file.
     @discardableResult

@@ -1,8 +1,8 @@
 internal import CSQLite
 
-/// A prepared statement in use. It goes back to its connection's cache when it ends.
+/// A prepared statement in use. It returns to its connection's cache when it ends.
 ///
-/// Bind with `bind`, one value for each `?` in order; read rows with `step` and the column readers.
+/// Call `bind` with one value for each `?` in order. Then read rows with `step` and the column readers.
 public struct Statement: ~Copyable {
     let handle: OpaquePointer
     private let sql: String
@@ -45,7 +45,7 @@ public struct Statement: ~Copyable {
     /// - Parameter text: UTF-8, used only during the call.
     public borrowing func run(row: Int64, text: UnsafeRawBufferPointer) throws(SQLiteError) {
         sqlite3_bind_int64(handle, 1, row)
-        // SQLite keeps the pointer, but does not use it: the statement never runs again without new values.
+        // SQLite keeps the pointer but does not use it, because the statement never runs again without new values.
         sqlite3_bind_text(
             handle, 2, text.bindMemory(to: CChar.self).baseAddress, Int32(clamping: text.count), nil)
         let code = sqlite3_step(handle)
@@ -58,12 +58,12 @@ public struct Statement: ~Copyable {
 
     public borrowing func int64(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
     public borrowing func int(_ column: Int) -> Int { Int(clamping: int64(column)) }
-    /// Numbers that we store as the bits of an Int64.
+    /// A number stored as the bits of an Int64.
     public borrowing func uint64(_ column: Int) -> UInt64 { UInt64(bitPattern: int64(column)) }
     public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
     public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
 
-    /// The text of a column, malformed UTF-8 repaired; empty for NULL.
+    /// The text of a column, with malformed UTF-8 repaired. It is empty for NULL.
     public borrowing func text(_ column: Int) -> String {
         guard let pointer = sqlite3_column_text(handle, Int32(column)) else { return "" }
         let count = Int(sqlite3_column_bytes(handle, Int32(column)))
@@ -72,10 +72,10 @@ public struct Statement: ~Copyable {
 
     public borrowing func optionalText(_ column: Int) -> String? { isNull(column) ? nil : text(column) }
 
-    /// Bytes of a column; empty for NULL.
+    /// The bytes of a column. They are empty for NULL.
     public borrowing func blob(_ column: Int) -> [UInt8] { withBlob(column) { Array($0) } }
 
-    /// The same in place, for the length of the call.
+    /// Calls `body` with the bytes of a column, without a copy. They are valid only during the call.
     public borrowing func withBlob<Result>(
         _ column: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
@@ -84,7 +84,7 @@ public struct Statement: ~Copyable {
         return try body(UnsafeRawBufferPointer(start: pointer, count: pointer == nil ? 0 : count))
     }
 
-    /// The value of a column with its own type, to bind it elsewhere.
+    /// The value of a column with its own type, to bind it to another statement.
     public borrowing func value(_ column: Int) -> any SQLValue {
         switch sqlite3_column_type(handle, Int32(column)) {
         case SQLITE_NULL: Int64?.none
@@ -128,7 +128,7 @@ extension Int: SQLValue {
 }
 
 extension UInt64: SQLValue {
-    /// Stored as the bits of an Int64. Order is lost from 2^63 on, which no number of ours reaches.
+    /// Stores the number as the bits of an Int64. The order is lost from 2^63 on, but none of our numbers reaches that.
     public func bind(to parameter: Parameter) -> Int32 { Int64(bitPattern: self).bind(to: parameter) }
 }
 

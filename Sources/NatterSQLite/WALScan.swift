@@ -1,22 +1,22 @@
 public import NatterSystem
 
-/// Reads a write-ahead log without SQLite, to find damage that SQLite takes for the end of the log.
+/// Reads a write-ahead log without SQLite, to find damage that SQLite interprets as the end of the log.
 ///
 /// SQLite ends a log at the first frame whose checksum differs, because a crash leaves such frames. But every commit is
-/// synced before the next begins, and each frame's checksum continues that of the frame before. So if a frame behind the bad
-/// one continues the checksum of a frame that ends a commit, that commit was acknowledged, and SQLite would drop it silently.
-/// Remains of unfinished commits never continue such a checksum.
+/// synced before the next begins, and each frame's checksum continues that of the frame before. So a frame behind the
+/// bad one may continue the checksum of a frame that ends a commit. Then that commit was acknowledged, and SQLite would
+/// drop it silently. Remains of unfinished commits never continue such a checksum.
 ///
 /// - SeeAlso: "WAL-mode File Format", sqlite.org/walformat.html.
 public enum WALScan {
     private static let headerBytes = 32
     private static let frameHeaderBytes = 24
 
-    /// The offset of the first frame that is damaged.
+    /// The offset of the first damaged frame.
     ///
-    /// - Parameter file: nobody may write to it meanwhile.
-    /// - Returns: nil if SQLite reads everything that was acknowledged, as far as the log can tell. Damage of only the last
-    ///   commit looks like an unfinished commit, and a damaged header like a log that was about to start over.
+    /// - Parameter file: no process may write to it meanwhile.
+    /// - Returns: nil if SQLite reads everything that was acknowledged, as far as the log can tell. Damage in the last
+    ///   commit only looks like an unfinished commit. A damaged header looks like a log that was about to start over.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
         let size = try file.size()
         guard size >= UInt64(headerBytes) else { return nil }
@@ -46,8 +46,8 @@ public enum WALScan {
         return isAcknowledged ? offset : nil
     }
 
-    /// Whether a frame from an offset on continues the checksum of a frame that ends a commit. Frames of the previous log have
-    /// another salt.
+    /// True if a frame at or after an offset continues the checksum of a frame that ends a commit. Frames of the
+    /// previous log have another salt.
     private static func hasWholeCommit(
         from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64,
         isBigEndian: Bool
@@ -92,7 +92,7 @@ public enum WALScan {
             second = stored.dropFirst(4).reduce(0) { $0 << 8 | UInt32($1) }
         }
 
-        /// - Parameter bytes: a multiple of eight.
+        /// - Parameter bytes: their length must be a multiple of eight.
         mutating func add(_ bytes: ArraySlice<UInt8>) {
             bytes.withUnsafeBytes { bytes in
                 for offset in stride(from: 0, to: bytes.count - 7, by: 8) {

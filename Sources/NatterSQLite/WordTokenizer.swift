@@ -1,11 +1,11 @@
 internal import CSQLite
 internal import Glibc
 
-/// SQLite's `unicode61` tokenizer with our settings: finds the words of a text as a full-text table would.
+/// SQLite's `unicode61` tokenizer with our settings. It finds the same words in a text as a full-text table.
 public final class WordTokenizer {
-    /// The settings as the `tokenize` argument of `CREATE VIRTUAL TABLE`. Marks (Mn, Mc) count as parts of words: without
-    /// them, Hindi, Thai and Arabic with vowel signs would fall to pieces. So do characters for private use (Co), which
-    /// stand for emoji.
+    /// The settings as the `tokenize` argument of `CREATE VIRTUAL TABLE`. Marks (Mn, Mc) count as parts of words,
+    /// because otherwise words in Hindi, Thai and Arabic with vowel signs would be split. Private-use characters (Co)
+    /// count too, because they represent emoji.
     public static let setting = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
     private static let arguments = ["remove_diacritics", "2", "categories", "L* N* Co Mn Mc"]
 
@@ -67,7 +67,7 @@ public final class WordTokenizer {
         return tokens
     }
 
-    /// Whether a text in UTF-8 has any word.
+    /// True if a text in UTF-8 contains a word.
     public func findsWord(in bytes: UnsafeRawBufferPointer) -> Bool {
         var found = false
         _ = functions.xTokenize?(
