@@ -1,6 +1,6 @@
 internal import NatterSQLite
 
-/// Finds the parts of a text that match a query, to show them to the reader. For one thread at a time.
+/// Finds the parts of a text that match a query, to highlight them. Only one thread may use it at a time.
 public final class SearchHighlighter {
     private struct Phrase {
         let words: [[UInt8]]
@@ -11,7 +11,7 @@ public final class SearchHighlighter {
     private let phrases: [Phrase]
     private var text = SearchText(keepsPieces: true)
 
-    /// - Throws: `SQLiteError` only if there is no memory.
+    /// - Throws: `SQLiteError` only if memory is short.
     public init(_ query: SearchQuery) throws {
         let tokenizer = try WordTokenizer()
         var map = SearchText()
@@ -25,10 +25,10 @@ public final class SearchHighlighter {
         self.tokenizer = tokenizer
     }
 
-    /// The words and phrases of the query in a text.
+    /// Finds the words and phrases of the query in a text.
     ///
     /// - Parameter bytes: UTF-8.
-    /// - Returns: ranges of the text's bytes: whole words, in order, without overlaps.
+    /// - Returns: ranges of the text's bytes. They are whole words, in order, without overlaps.
     public func ranges(in bytes: UnsafeRawBufferPointer) -> [Range<Int>] {
         let tokens = text.withMapped(bytes) { tokenizer.tokens(in: $0) }
         var found: [Range<Int>] = []
@@ -51,7 +51,7 @@ public final class SearchHighlighter {
         return joined
     }
 
-    /// The same in a string; the ranges count the bytes of its UTF-8.
+    /// Finds the words and phrases in a string. The ranges count the bytes of its UTF-8.
     public func ranges(in text: String) -> [Range<Int>] {
         var text = text
         return text.withUTF8 { ranges(in: UnsafeRawBufferPointer($0)) }
@@ -71,7 +71,7 @@ public final class SearchHighlighter {
         return piece.isSame ? piece.source + mapped - piece.mapped : piece.source
     }
 
-    /// - Parameter mapped: after the last byte of a word.
+    /// - Parameter mapped: the offset after the last byte of a word.
     private func sourceEnd(_ mapped: Int, in bytes: UnsafeRawBufferPointer) -> Int {
         let next = endOfPieces(before: mapped)
         var end = mapped
@@ -82,12 +82,12 @@ public final class SearchHighlighter {
                 end = next < text.pieces.count ? text.pieces[next].source : bytes.count
             }
         }
-        // A combining mark that the mapping joined with the letter before it.
+        // Include a combining mark that the mapping joined with the letter before it.
         while bytes.count - end >= 2, bytes[end] == 0xCC || (bytes[end] == 0xCD && bytes[end + 1] < 0xB0) { end += 2 }
         return end
     }
 
-    /// - Returns: how many pieces begin before this place of the mapped text.
+    /// - Returns: how many pieces begin before this offset of the mapped text.
     private func endOfPieces(before place: Int) -> Int {
         var (low, high) = (0, text.pieces.count)
         while low < high {

@@ -9,14 +9,14 @@ extension SearchIndex {
 
     /// Finds messages, newest first.
     ///
-    /// In one conversation, hits come by falling seq. Across conversations they come range by range, the range with the newest
-    /// message first, by falling seq in each. `SearchHit.noNewerThan` bounds the times of all hits still to come, so that
-    /// `SearchNewest` can sort them without waiting for the last.
+    /// In one conversation, hits come by falling seq. Across conversations they come range by range. The range with the
+    /// newest message is first, and within each range hits come by falling seq. `SearchHit.noNewerThan` is an upper
+    /// bound for the times of all remaining hits, so that `SearchNewest` can sort them without waiting for the last.
     ///
     /// - Parameters:
-    ///   - since, until: skip ranges that lie wholly outside. Hits outside may still come.
-    ///   - visit: gets each hit. If it ends the search early, the hits of a common word are never all collected.
-    /// - Throws: `SearchIndexError.corrupt`, possibly after hits; `database`; and what `visit` throws.
+    ///   - since, until: skip ranges that lie completely outside. Hits outside may still come.
+    ///   - visit: receives each hit. If it ends the search early, the hits of a common word are never all collected.
+    /// - Throws: `SearchIndexError.corrupt`, possibly after hits; `database`; and the errors of `visit`.
     public func search(
         _ query: SearchQuery, in conversation: ConversationID? = nil, since: Timestamp? = nil,
         until: Timestamp? = nil, visit: (SearchHit) throws -> SearchStep
@@ -38,19 +38,19 @@ extension SearchIndex {
     }
 }
 
-/// The hits of one range, as a part of all rows that were found.
+/// The hits of one range, as a slice of all rows that were found.
 private struct Found {
     let range: SearchRange
     let rows: ArraySlice<Int64>
 }
 
 private final class Search {
-    /// Fewer hits than this are collected from all ranges, and sorted afterwards.
+    /// If there are fewer hits than this, they are collected from all ranges and sorted afterwards.
     private static let rareLimit = 64
-    /// The rows of the first group of ranges; each group is four times as large as the one before. If each FTS5 query is
-    /// costly, the second group has all the rest.
+    /// The number of rows in the first group of ranges. Each group is four times as large as the one before. If each
+    /// FTS5 query is costly, the second group has all remaining ranges.
     private static let firstGroupRows: Int64 = 512
-    /// A group that lies in more pieces than this is queried as one, and hits between the pieces are skipped.
+    /// A group that consists of more pieces than this is queried as one piece, and hits between the pieces are skipped.
     private static let pieceLimit = 64
 
     private let index: SearchIndex
@@ -64,7 +64,7 @@ private final class Search {
         (self.since, self.until) = (since, until)
     }
 
-    /// Visits the hits if there are few, without a walk through the ranges.
+    /// Visits the hits if there are few, without reading all ranges.
     /// - Returns: false if there are many, or counting them would cost too much. Then none was visited.
     func visitIfRare(_ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
         guard !query.isCostlyToStart else { return false }
@@ -90,7 +90,7 @@ private final class Search {
         return true
     }
 
-    /// Walks through the ranges in order, in growing groups, until the visitor has enough.
+    /// Reads the ranges in order, in growing groups, until the visitor has enough.
     func visitByGroups(_ visit: (SearchHit) throws -> SearchStep) throws {
         let statement = try rangesInOrder()
         var groupRows = Search.firstGroupRows
@@ -101,7 +101,7 @@ private final class Search {
         }
     }
 
-    /// The next ranges that together have that many rows; fewer at the end.
+    /// Reads the next ranges, until they have that many rows together. At the end there may be fewer.
     private func ranges(
         from statement: borrowing Statement, rows: Int64
     ) throws(SQLiteError) -> (ranges: [SearchRange], isLast: Bool) {
@@ -116,7 +116,7 @@ private final class Search {
         return (ranges, false)
     }
 
-    /// The same order as that of `rangesInOrder`.
+    /// The same order as in `rangesInOrder`.
     private func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
         if conversation != nil { return one.firstSeq > other.firstSeq }
         return (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
@@ -168,7 +168,7 @@ private final class Search {
         return group.indices.filter { !parts[$0].isEmpty }.map { Found(range: group[$0], rows: rows[parts[$0]]) }
     }
 
-    /// The rows of ranges, adjacent ones joined; both from the highest to the lowest.
+    /// The rows of ranges, with adjacent ranges joined. Input and output are in descending order.
     private func pieces(of ranges: [SearchRange]) -> [ClosedRange<Int64>] {
         var pieces: [ClosedRange<Int64>] = []
         for range in ranges {
@@ -185,7 +185,7 @@ private final class Search {
         return pieces
     }
 
-    /// - Parameter limit: -1 for none.
+    /// - Parameter limit: the maximum number of rows, or -1 for no limit.
     private func rows(from first: Int64, to last: Int64, limit: Int) throws -> [Int64] {
         let statement = try index.connection.statement(SearchIndex.hits)
         try statement.bind(query.expression, first, last, limit)
@@ -228,11 +228,11 @@ private final class Search {
 public struct SearchHit: Sendable, Equatable {
     public let conversation: ConversationID
     public let seq: Seq
-    /// In a search of all conversations, neither this message nor any that is still to come is newer. (The index does not
-    /// have the message's own time.)
+    /// In a search of all conversations, neither this message nor any remaining hit is newer. The index does not have
+    /// the message's own time.
     public let noNewerThan: Timestamp
-    /// Whether the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer than this
-    /// one.
+    /// True if the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer
+    /// than this one.
     public let timesFall: Bool
 
     public init(conversation: ConversationID, seq: Seq, noNewerThan: Timestamp, timesFall: Bool) {
@@ -244,7 +244,7 @@ public struct SearchHit: Sendable, Equatable {
 /// How a search continues after a hit.
 public enum SearchStep: Sendable, Equatable {
     case next
-    /// Skip to the next range: at most a few thousand messages of the same conversation.
+    /// Skip to the next range. This skips at most a few thousand messages of the same conversation.
     case nextRange
     /// End the search.
     case enough

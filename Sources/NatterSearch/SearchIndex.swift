@@ -3,14 +3,15 @@ public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
 
-/// The full-text index of a replica or store: one disposable SQLite file that can be made again from the messages at any
-/// time. For one thread at a time.
+/// The full-text index of a replica or store. It is a disposable SQLite file that can be rebuilt from the messages at
+/// any time. Only one thread may use it at a time.
 ///
-/// It holds words and row numbers, never the text. Messages have consecutive rows; a range (`SearchRange`) says which rows
-/// belong to which seqs of a conversation, and what times they span. Rows are never reused, so dropping a range drops its
-/// hits. Each page has a checksum: damage is an error (`corrupt`), never a wrong answer.
+/// It contains words and row numbers, never the text. Messages have consecutive rows. A range (`SearchRange`) records
+/// which rows belong to which seqs of a conversation, and the times of its oldest and newest message. Rows are never
+/// reused, so dropping a range drops its hits. Each page has a checksum, so damage causes an error (`corrupt`) and
+/// never a wrong answer.
 public final class SearchIndex {
-    /// The seqs of one conversation that are indexed, without gaps.
+    /// The indexed seqs of one conversation, without gaps.
     public typealias Coverage = ClosedRange<Seq>
 
     let connection: Connection
@@ -18,8 +19,8 @@ public final class SearchIndex {
 
     private init(_ connection: Connection) { self.connection = connection }
 
-    /// Opens the index for the only process that writes it. A file that is damaged, foreign or of another version is deleted
-    /// with its write-ahead log, and an empty one takes its place.
+    /// Opens the index for the only process that writes it. If the file is damaged, foreign or of another version, it
+    /// is deleted with its write-ahead log and replaced by an empty one.
     ///
     /// - Throws: `SearchIndexError.database` if the disk fails.
     public static func openForWriting(path: String, disk: any Disk = PosixDisk()) throws -> SearchIndex {
@@ -29,7 +30,7 @@ public final class SearchIndex {
                 try checkTables(of: connection)
                 return SearchIndex(connection)
             }
-            // Anything else than an empty database is not ours.
+            // The file is not ours unless it is an empty database.
             guard try isEmpty(connection) else { throw SQLiteError(reason: .corrupt, message: "foreign", path: path) }
             return try create(in: connection)
         } catch let error as SQLiteError {
@@ -39,9 +40,9 @@ public final class SearchIndex {
         return try SearchIndexError.translate { try create(in: connect(path, .writer, disk)) }
     }
 
-    /// Opens the index to search it.
+    /// Opens the index for searching.
     ///
-    /// - Returns: nil if no index can be read. Then every message has to be scanned.
+    /// - Returns: nil if no index can be read. Then every message must be scanned.
     public static func openForReading(path: String, disk: any Disk = PosixDisk()) -> SearchIndex? {
         guard let connection = try? connect(path, .reader, disk),
             (try? Schema.version(of: connection)) == version,
@@ -52,9 +53,9 @@ public final class SearchIndex {
         return SearchIndex(connection)
     }
 
-    /// Deletes the index at `path`. Processes that have it open may read on, and should open it again.
+    /// Deletes the index at `path`. Processes that have it open may continue to read, but should open it again.
     public static func discard(path: String, disk: any Disk = PosixDisk()) throws {
-        // The database first: without it the other files are ignored.
+        // Delete the database first, because without it the other files are ignored.
         for file in [path, path + "-wal", path + "-shm"] {
             do throws(DiskError) {
                 try disk.remove(file)
@@ -64,21 +65,21 @@ public final class SearchIndex {
         }
     }
 
-    /// The seqs that are indexed, by conversation.
+    /// The indexed seqs of each conversation.
     public func coverage() throws -> [ConversationID: Coverage] { try SearchIndexError.translate(readCoverage) }
 
-    /// The highest seq that is indexed of a conversation; `Seq.zero` if none is.
+    /// The highest indexed seq of a conversation, or `Seq.zero` if none is indexed.
     public func indexedUpTo(_ conversation: ConversationID) throws -> Seq {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
 
-    /// Checkpoints the write-ahead log. A large one makes the next opening slow.
+    /// Checkpoints the write-ahead log. A large log makes the next opening slow.
     public func checkpoint(truncating: Bool = false) throws {
         try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
     }
 
-    /// Runs `body` on one state of the index, whatever is written meanwhile, so that a search and the coverage it relies on
-    /// agree. Keep it short: no checkpoint can pass it.
+    /// Runs `body` on one state of the index, even if another process writes meanwhile, so that a search and its
+    /// coverage agree. Keep it short, because no checkpoint can pass it.
     public func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
         try SearchIndexError.translate { try onOneState { try SearchIndexError.foreign(body) } }
     }
@@ -89,7 +90,7 @@ public final class SearchIndex {
 }
 
 extension SearchIndex {
-    /// Our own version, and SQLite's: its tables of letters may change with each release.
+    /// Our own version combined with SQLite's, because SQLite's tables of letters may change with each release.
     static var version: Int { 1 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
@@ -119,7 +120,7 @@ extension SearchIndex {
         return SearchIndex(connection)
     }
 
-    /// A conversation's number in this index, and the highest seq that is indexed.
+    /// A conversation's number in this index, and its highest indexed seq.
     func entry(of conversation: ConversationID) throws(SQLiteError) -> (number: Int64, head: Seq)? {
         let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
         try statement.bind(conversation.bytes)

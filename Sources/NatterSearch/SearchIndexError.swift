@@ -4,7 +4,7 @@ public import NatterSQLite
 
 /// A failure of the search index.
 public enum SearchIndexError: Error, Equatable, PhraseConvertible {
-    /// The file is damaged. Scan instead, `SearchIndex.discard` it and index again.
+    /// The file is damaged. Scan the messages instead, call `SearchIndex.discard`, and index again.
     case corrupt(path: String, message: Phrase)
     /// The messages do not follow the indexed ones. Nothing was changed.
     case notContiguous(conversation: ConversationID, expected: Seq, given: Seq)
@@ -20,7 +20,8 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// An error that neither the disk nor another process causes is damage, because the file and the statements are our own.
+    /// An error that is caused by neither the disk nor another process means damage, because the file and the
+    /// statements are our own.
     init(_ error: SQLiteError) {
         switch error.reason {
         case .full, .inputOutput, .busy, .cannotOpen: self = .database(error)
@@ -28,7 +29,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Runs `body` and turns its `SQLiteError` into one of these.
+    /// Runs `body` and translates its `SQLiteError` to a `SearchIndexError`.
     static func translate<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
@@ -39,7 +40,8 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Runs a caller's closure inside `translate`, which then leaves its errors alone: they may come from another database.
+    /// Runs a caller's closure inside `translate`. Its errors are not translated, because they may come from another
+    /// database.
     static func foreign<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()

@@ -1,9 +1,9 @@
 public import NatterModel
 
-/// Sorts the hits of a search of all conversations, newest first, while they come in, and says when there are enough.
+/// Sorts the hits of a search of all conversations while they arrive, newest first, and decides when there are enough.
 ///
-/// For each hit, look up its time and `offer` it, then `take` and print those that nothing can precede any more. At the end
-/// call `finish`. Messages of the same time are sorted by conversation id, then by falling seq.
+/// For each hit, look up its time and `offer` it. Then `take` and print the hits that no later hit can precede. At the
+/// end call `finish`. Messages of the same time are sorted by conversation id, then by falling seq.
 public struct SearchNewest<Element> {
     private struct Entry {
         let time: Timestamp
@@ -12,15 +12,15 @@ public struct SearchNewest<Element> {
         let element: Element
     }
 
-    /// How many are still wanted.
+    /// How many more hits are wanted.
     private var wanted: Int
-    /// Hits that are not taken yet, oldest first; no more than are wanted.
+    /// Hits that are not taken yet, oldest first. There are never more than `wanted`.
     private var waiting: [Entry] = []
 
-    /// - Parameter limit: how many are wanted.
+    /// - Parameter limit: how many hits are wanted.
     public init(limit: Int = .max) { wanted = max(0, limit) }
 
-    /// Whether a message of that time may be among those wanted.
+    /// True if a message of that time may be among the wanted ones.
     public func wants(_ time: Timestamp) -> Bool {
         guard waiting.count >= wanted else { return true }
         return waiting.first.map { $0.time <= time } ?? false
@@ -39,22 +39,22 @@ public struct SearchNewest<Element> {
         if waiting.count > wanted { waiting.removeFirst() }
     }
 
-    /// Adds a hit and says how to continue the search. Call it only for hits that the filter wants.
+    /// Adds a hit and returns how to continue the search. Call it only for hits that the filter accepts.
     ///
-    /// - Parameter time: the message's own.
+    /// - Parameter time: the message's own time.
     public mutating func offer(_ element: Element, hit: SearchHit, time: Timestamp) -> SearchStep {
         offer(element, conversation: hit.conversation, seq: hit.seq, time: time)
         if isComplete(before: hit.noNewerThan) { return .enough }
         return hit.timesFall && !wants(time) ? .nextRange : .next
     }
 
-    /// Whether there are enough, given that all hits still to come are no newer than `bound`.
+    /// True if there are enough hits, given that no remaining hit is newer than `bound`.
     public func isComplete(before bound: Timestamp) -> Bool {
         guard waiting.count >= wanted else { return false }
         return waiting.first.map { $0.time > bound } ?? true
     }
 
-    /// Removes and returns the hits that are newer than all still to come, newest first.
+    /// Removes and returns the hits that are newer than all remaining ones, newest first.
     public mutating func take(newerThan bound: Timestamp) -> [Element] {
         var taken: [Element] = []
         while let last = waiting.last, last.time > bound {
@@ -71,7 +71,7 @@ public struct SearchNewest<Element> {
         return waiting.reversed().map(\.element)
     }
 
-    /// Whether one comes before the other, in the order newest first.
+    /// True if `one` comes before `other` in the order newest first.
     private func precedes(_ one: Entry, _ other: Entry) -> Bool {
         if one.time != other.time { return one.time > other.time }
         if one.conversation != other.conversation { return one.conversation < other.conversation }

@@ -2,14 +2,14 @@ public import NatterLanguage
 internal import NatterModel
 internal import NatterSQLite
 
-/// What to search for: words, a `"phrase"`, the beginning of a word (`pre*`, `"a phr"*`). A `-` before any of them excludes
-/// the messages that have it. A message must have all the others.
+/// A query: words, a `"phrase"`, or the beginning of a word (`pre*`, `"a phr"*`). A `-` before any of them excludes the
+/// messages that contain it. A message must contain all the others.
 ///
 /// Nothing else is syntax: `AND`, `NEAR`, `^`, `:` and parentheses are words or punctuation as in any text. A word with
 /// punctuation inside (`don't`, `/etc/fstab`, `foo-bar`) is the phrase of its parts. Two hyphens before a word are
-/// punctuation: `--reinstall` finds "reinstall".
+/// punctuation, so `--reinstall` finds "reinstall".
 public struct SearchQuery: Sendable, Equatable {
-    /// About how many words a query may have, including those in phrases.
+    /// The approximate maximum number of words in a query, including those in phrases.
     public static let wordLimit = 1_000
 
     public struct Term: Sendable, Equatable {
@@ -21,7 +21,7 @@ public struct SearchQuery: Sendable, Equatable {
         /// The user's text without the `-`, the quotes and the `*`.
         public let text: String
         public let kind: Kind
-        /// Whether the last word may be only the beginning of a word.
+        /// True if the last word may be only the beginning of a word.
         public let isPrefix: Bool
         public let isNegative: Bool
 
@@ -30,14 +30,14 @@ public struct SearchQuery: Sendable, Equatable {
         }
     }
 
-    /// The terms that have a word. At least one of them is not negative.
+    /// The terms that contain a word. At least one of them is not negative.
     public let terms: [Term]
-    /// Remarks for the user on terms that were ignored.
+    /// Notes for the user about ignored terms.
     public let notes: [Phrase]
-    /// The same in the language of FTS5.
+    /// The query in the language of FTS5.
     let expression: String
 
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// - Parameter text: all arguments, joined by spaces. A quote that is not closed ends with the text.
     /// - Throws: `SearchQueryError`; an `SQLiteError` only if SQLite has no memory.
@@ -77,10 +77,10 @@ public struct SearchQuery: Sendable, Equatable {
         expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(separator: " OR ") + ")"
     }
 
-    /// Whether SQLite collects all words with some beginning each time the query runs.
+    /// True if SQLite must collect all words with a certain prefix each time the query runs.
     var isCostlyToStart: Bool { terms.contains { $0.isPrefix } }
 
-    /// A string in the query language of FTS5. Only doubled quotes have a meaning inside; a NUL would end it.
+    /// Quotes a string for FTS5. Only doubled quotes have a meaning inside, and a NUL would end the string.
     private static func quote(_ bytes: UnsafeRawBufferPointer, isPrefix: Bool) -> String {
         var literal: [UInt8] = [UInt8(ascii: "\"")]
         literal.reserveCapacity(bytes.count + 4)
@@ -100,7 +100,7 @@ public struct SearchQuery: Sendable, Equatable {
         return made.findsWord(in: bytes)
     }
 
-    /// An upper bound of the number of words, as far as ASCII separates them.
+    /// An upper bound of the number of words, counting only ASCII separators.
     private static func wordBound(_ bytes: UnsafeRawBufferPointer) -> Int {
         var (count, isInside) = (0, false)
         for byte in bytes {
@@ -112,7 +112,7 @@ public struct SearchQuery: Sendable, Equatable {
     }
 }
 
-/// A query that can't be answered: wrong usage.
+/// A query that can't be answered, which is a usage error.
 public enum SearchQueryError: Error, Equatable, PhraseConvertible {
     case empty
     case noWord(term: String)
@@ -130,7 +130,7 @@ public enum SearchQueryError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// Parses a query byte by byte: all its syntax is ASCII.
+/// Parses a query byte by byte, because all its syntax is ASCII.
 private struct Parser {
     var rest: ArraySlice<UInt8>
 

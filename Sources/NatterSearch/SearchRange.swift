@@ -4,7 +4,7 @@ internal import NatterSQLite
 
 /// Consecutive rows of the index that belong to consecutive messages of one conversation.
 struct SearchRange {
-    /// The maximum number of rows: large enough that ranges cost nothing, small enough that there are many.
+    /// The maximum number of rows. Ranges are large enough to cost little, and small enough to be numerous.
     static let rowLimit = 4_096
 
     var firstRow: Int64
@@ -14,20 +14,20 @@ struct SearchRange {
     var firstSeq: Seq
     var minTime: Timestamp
     var maxTime: Timestamp
-    /// Whether no message is older than one before it.
+    /// True if no message is older than one before it.
     var timesRise: Bool
 
     var lastRow: Int64 { firstRow + count - 1 }
 
-    /// - Parameter row: one of this range.
+    /// - Parameter row: a row of this range.
     func seq(of row: Int64) -> Seq { firstSeq.advanced(by: Int(clamping: row - firstRow)) }
 
-    /// What `init(_:)` reads, in order.
+    /// The columns that `init(_:)` reads, in order.
     static let columns = "first_row, count, conversation, first_seq, min_time, max_time, rises"
 }
 
 extension SearchRange {
-    /// From a row of a statement that selects `columns`.
+    /// Reads a row of a statement that selects `columns`.
     /// - Throws: `corrupt` for impossible numbers.
     init(_ statement: borrowing Statement, path: String) throws(SQLiteError) {
         firstRow = statement.int64(0)

@@ -1,18 +1,19 @@
 internal import NatterSQLite
 
-/// Searches messages that are not in the index, by an index in memory that lasts for one batch. It uses the tokenizer,
-/// mapping and query language of `SearchIndex`, so that both find the same messages. For one thread at a time.
+/// Searches messages that are not in the index, with an in-memory index for one batch at a time. It uses the tokenizer,
+/// mapping and query language of `SearchIndex`, so that both find the same messages. Only one thread may use it at a
+/// time.
 public final class SearchScan {
     private let connection: Connection
     private let query: SearchQuery
     private var text = SearchText()
 
-    /// - Throws: `SQLiteError` only if there is no memory.
+    /// - Throws: `SQLiteError` only if memory is short.
     public init(_ query: SearchQuery) throws {
         self.query = query
         connection = try Connection(path: ":memory:", role: .writer, checksums: false)
         try connection.execute(SearchIndex.tableOfWords)
-        // Batches stay in the table's buffer and never become an index on pages.
+        // Batches stay in the table's buffer and are never written to index pages.
         try connection.execute("INSERT INTO posting(posting, rank) VALUES('hashsize', 67108864)")
     }
 
@@ -20,7 +21,7 @@ public final class SearchScan {
     ///
     /// - Parameters:
     ///   - count: how many messages there are.
-    ///   - text: calls the closure with the text of the message at that index, in UTF-8, or not at all if it has none.
+    ///   - text: calls the closure with the text of the message at that index, in UTF-8, unless it has none.
     /// - Returns: the indices of the messages that match, highest first.
     public func matches(
         count: Int, text: (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void

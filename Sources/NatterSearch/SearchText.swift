@@ -1,26 +1,28 @@
 internal import NatterSQLite
 
-/// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds case in every script and drops
-/// Latin diacritics. The mapping adds:
+/// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds case in every script and
+/// drops Latin diacritics. The mapping adds:
 ///
-/// - ё becomes е. Greek vowels lose their accents, as they do in Greek capitals. и, і, у, г and к with a combining mark become
-///   the single letter that they form (the tokenizer would drop the mark).
-/// - In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar) each character becomes a word, so that
+/// - ё becomes е. Greek vowels lose their accents, as they do in Greek capitals. и, і, у, г and к with a combining mark
+///   become the single letter that they form, because the tokenizer would drop the mark.
+/// - In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar), each character becomes a word. So
 ///   several of them in a query are a phrase and find any part of a text.
-/// - Emoji, which the tokenizer takes for a mixture of punctuation and words, become words of one private-use character.
+/// - Emoji become words of one private-use character. The tokenizer would interpret them as a mixture of punctuation
+///   and words.
 ///
-/// It works on bytes. ASCII and the usual Latin and Cyrillic letters pass through without a copy, and so does malformed UTF-8.
+/// It works on bytes. ASCII, common Latin and Cyrillic letters, and malformed UTF-8 are passed through without a copy.
 struct SearchText {
-    /// A part of the mapped text, up to the next one, and where it comes from.
+    /// A part of the mapped text, up to the next part, and its origin.
     struct Piece {
         let mapped: Int
         let source: Int
-        /// Whether it is the same text, byte by byte.
+        /// True if it is the same text, byte by byte.
         let isSame: Bool
     }
 
     private var buffer: [UInt8] = []
-    /// The pieces of the mapped text; empty if the mapping changed nothing. Kept only if `keepsPieces`.
+    /// The pieces of the mapped text, recorded only if `keepsPieces`. The array is empty if the mapping changed
+    /// nothing.
     private(set) var pieces: [Piece] = []
     private let keepsPieces: Bool
 
@@ -33,7 +35,7 @@ struct SearchText {
         try withMapped(bytes) { try statement.run(row: row, text: $0) }
     }
 
-    /// The mapped text, for the length of the call.
+    /// Calls `body` with the mapped text, which is valid only during the call.
     mutating func withMapped<Result>(
         _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
@@ -59,7 +61,8 @@ struct SearchText {
         if keepsPieces { pieces.append(Piece(mapped: buffer.count, source: source, isSame: isSame)) }
     }
 
-    /// - Returns: where the first sequence at or after `start` begins that may have to be changed; `count` if none does.
+    /// - Returns: the offset of the first sequence at or after `start` that may have to be changed, or `count` if there
+    ///   is none.
     private static func plainPrefix(of bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var index = start
         let count = bytes.count
@@ -85,8 +88,8 @@ struct SearchText {
         return count
     }
 
-    /// Appends what stands for the sequence at `index`.
-    /// - Returns: the number of bytes it has in the text.
+    /// Appends the replacement of the sequence at `index`.
+    /// - Returns: the length of the sequence in the text, in bytes.
     private mutating func map(_ bytes: UnsafeRawBufferPointer, at index: Int) -> Int {
         guard let (scalar, length) = SearchText.decode(bytes, at: index) else {
             buffer.append(bytes[index])
@@ -98,7 +101,7 @@ struct SearchText {
         case 0x0401: append(twoByte: 0x0415)
         case 0x0451: append(twoByte: 0x0435)
         case 0xFE0E, 0xFE0F:
-            // Asks for a look, as black or coloured emoji; no part of the word.
+            // A variation selector chooses black or coloured emoji. It is not part of the word.
             buffer.append(UInt8(ascii: " "))
         case 0x2600...0x27BF: appendWord([0xF3, 0xBF, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
         case 0x1F000...0x1FFFF: appendWord([0xF3, 0xBF, bytes[index + 2], bytes[index + 3]])
@@ -119,7 +122,7 @@ struct SearchText {
         buffer.append(UInt8(ascii: " "))
     }
 
-    /// A combining mark: makes one letter with a Cyrillic letter before it, where there is such a letter.
+    /// Joins a combining mark with the Cyrillic letter before it, if that letter exists as one character.
     private mutating func compose(_ mark: UInt32, _ bytes: Slice<UnsafeRawBufferPointer>) {
         if let low = buffer.last, let high = buffer.dropLast().last, high == 0xD0 || high == 0xD1,
             let letter = SearchText.cyrillic(UInt32(high & 0x1F) << 6 | UInt32(low & 0x3F), with: mark)
@@ -167,7 +170,7 @@ struct SearchText {
         }
     }
 
-    /// Whether a character belongs to a script that writes no spaces between words.
+    /// True if a character belongs to a script that writes no spaces between words.
     private static func standsAlone(_ scalar: UInt32) -> Bool {
         switch scalar {
         case 0x0E00...0x0EFF,  // Thai, Lao
@@ -181,7 +184,7 @@ struct SearchText {
         }
     }
 
-    /// Reads one sequence of two to four bytes; nil where the bytes are none.
+    /// Decodes one sequence of two to four bytes. Returns nil if the bytes are not a valid sequence.
     private static func decode(_ bytes: UnsafeRawBufferPointer, at index: Int) -> (scalar: UInt32, length: Int)? {
         let lead = bytes[index]
         let length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4

@@ -2,23 +2,23 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
 
-/// Adds messages to the index and removes conversations, in one transaction; see `SearchIndex.write`.
+/// Adds messages to the index and removes conversations, in one transaction. See `SearchIndex.write`.
 public final class SearchWriter {
     private let index: SearchIndex
     private var connection: Connection { index.connection }
-    /// The first failure. Rows may have been written that no range covers, so nothing may be committed.
+    /// The first failure. Rows without a range may have been written, so nothing may be committed.
     private(set) var failure: (any Error)?
 
     init(_ index: SearchIndex) { self.index = index }
 
     /// Adds messages of one conversation.
     ///
-    /// A conversation that is not indexed may begin with any seq (a replica may begin late). Otherwise `first` must be the one
-    /// after the highest that is indexed. Many messages in one call make a small index: each change from one conversation to
-    /// another costs some 60 bytes.
+    /// A conversation that is not indexed may begin with any seq, because a replica may begin late. Otherwise `first`
+    /// must follow the highest indexed seq. Many messages in one call make a small index, because each change to
+    /// another conversation costs some 60 bytes.
     ///
     /// - Parameter body: appends the messages, in order and without gaps.
-    /// - Throws: `notContiguous`, with nothing changed; `corrupt`; `database`; and what `body` throws, which rolls the
+    /// - Throws: `notContiguous`, with nothing changed; `corrupt`; `database`; and the errors of `body`, which roll the
     ///   transaction back.
     public func add(
         _ conversation: ConversationID, from first: Seq, _ body: (inout SearchRows) throws -> Void
@@ -73,7 +73,7 @@ public final class SearchWriter {
     }
 }
 
-/// Receives the messages of one conversation in order; see `SearchWriter.add`.
+/// Receives the messages of one conversation in order. See `SearchWriter.add`.
 public struct SearchRows: ~Copyable {
     private let connection: Connection
     private let conversation: Int64
@@ -81,7 +81,7 @@ public struct SearchRows: ~Copyable {
     private var text = SearchText()
     private var row: Int64
     private var range: SearchRange?
-    /// Whether the range is in the table already.
+    /// True if the range is already in the table.
     private var isStored: Bool
     /// The seq of the next message.
     public private(set) var next: Seq
@@ -91,7 +91,7 @@ public struct SearchRows: ~Copyable {
         let range = try SearchRows.lastRange(connection)
         insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
         (self.connection, self.conversation, self.row, next) = (connection, conversation, row, first)
-        // The index's last range, if this conversation continues it.
+        // Continue the index's last range if these messages follow it.
         isStored =
             range.map { $0.conversation == conversation && $0.lastRow + 1 == row && $0.seq(of: row) == first } ?? false
         self.range = isStored ? range : nil
@@ -114,7 +114,7 @@ public struct SearchRows: ~Copyable {
 
     /// Adds the next message.
     ///
-    /// - Parameter text: UTF-8, used only during the call; empty if no search may find the message.
+    /// - Parameter text: UTF-8, used only during the call. It is empty if no search may find the message.
     public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
         if bytes.count > 0 {
             try insertWords(of: bytes)
@@ -130,12 +130,12 @@ public struct SearchRows: ~Copyable {
         }
     }
 
-    /// The same with an array.
+    /// Adds the next message, with its text as an array.
     public mutating func append(time: Timestamp, text: [UInt8]) throws {
         try text.withUnsafeBytes { try append(time: time, text: $0) }
     }
 
-    /// The same with a string.
+    /// Adds the next message, with its text as a string.
     public mutating func append(time: Timestamp, text: String) throws {
         var text = text
         try text.withUTF8 { try append(time: time, text: UnsafeRawBufferPointer($0)) }
@@ -147,7 +147,7 @@ public struct SearchRows: ~Copyable {
             (range, isStored) = (nil, false)
         }
         if var current = range {
-            // While times rise, the highest is the last one.
+            // While times rise, the highest time is the last one.
             current.timesRise = current.timesRise && time >= current.maxTime
             current.count += 1
             current.minTime = min(current.minTime, time)
@@ -162,8 +162,9 @@ public struct SearchRows: ~Copyable {
         next = next.next
     }
 
-    // Each statement here and in `SearchWriter.add` changes one row that it finds by its key. A statement that might change
-    // several rows (REPLACE, too) makes a savepoint, at which FTS5 flushes its buffer as a small part of its own.
+    // Each statement here and in `SearchWriter.add` changes one row that it finds by its key. A statement that might
+    // change several rows (including REPLACE) makes a savepoint, and at a savepoint FTS5 flushes its buffer as a
+    // separate small segment.
 
     mutating func finish() throws {
         if let range { try save(range) }
@@ -188,15 +189,16 @@ public struct SearchRows: ~Copyable {
 }
 
 extension SearchIndex {
-    /// Changes the index in one transaction: all of it, or nothing. Only for an index that is open for writing.
+    /// Changes the index in one transaction: all of it, or nothing. The index must be open for writing.
     ///
-    /// Some thousand messages make a good transaction. A crash may lose the last transactions; `coverage` then says so.
+    /// Some thousand messages make a good transaction. A crash may lose the last transactions. `coverage` shows which
+    /// messages are indexed.
     public func write(_ body: (SearchWriter) throws -> Void) throws {
         try SearchIndexError.translate {
             try connection.transaction { () throws -> Void in
                 let writer = SearchWriter(self)
                 try SearchIndexError.foreign { try body(writer) }
-                // A failure that `body` caught.
+                // The failure may have been caught by `body`.
                 if let failure = writer.failure { try SearchIndexError.foreign { throw failure } }
             }
         }
