@@ -1,7 +1,7 @@
 internal import Glibc
 public import NatterModel
 
-/// The time of day, which an administrator can change. For times that are shown or stored.
+/// The time of day, which an administrator can change. Use it for times that are shown or stored.
 public protocol WallClock: Sendable {
     func now() -> Timestamp
 }
@@ -16,7 +16,7 @@ public struct SystemClock: WallClock {
     }
 }
 
-/// Time that never goes back and that nobody can set. For timeouts and limits.
+/// Time that never goes back and that nobody can set. Use it for timeouts and limits.
 public enum MonotonicClock {
     /// Milliseconds since an arbitrary fixed moment.
     public static func now() -> Int64 { nanoseconds() / 1_000_000 }

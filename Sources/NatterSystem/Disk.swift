@@ -1,4 +1,4 @@
-/// Everything that natter needs from a file system. Tests replace it by a disk that fails or forgets.
+/// All file system operations that natter needs. Tests replace it with a disk that fails or loses unsynced writes.
 public protocol Disk: Sendable {
     /// Opens an existing file, or creates a new one with mode 0600. Never follows a symbolic link.
     func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile
@@ -11,18 +11,18 @@ public protocol Disk: Sendable {
     func syncDirectory(_ path: String) throws(DiskError)
     /// The names in a directory, without `.` and `..`, in byte order.
     func list(_ path: String) throws(DiskError) -> [String]
-    /// Describes what is at the path without following links; nil if nothing is there.
+    /// Describes the entry at the path without following links. Returns nil if there is none.
     func information(_ path: String) throws(DiskError) -> FileInformation?
     /// The bytes that an unprivileged process can still write to the file system of this path.
     func freeBytes(_ path: String) throws(DiskError) -> UInt64
-    /// Takes the lock of that name, waiting for it up to `timeoutMilliseconds`. Creates the lock's file if necessary, but
-    /// not its directory.
+    /// Takes the lock of that name, and waits for it up to `timeoutMilliseconds`. Creates the lock's file if necessary,
+    /// but not its directory.
     ///
     /// - Returns: nil if another holder still has it. The lock is released when the value is deallocated.
     /// - Throws: `DiskError`; `isMissing` also if the directory was removed during the wait.
     func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)?
-    /// The name of the VFS by which SQLite reaches this disk's files; nil for SQLite's own VFS, and files of the operating
-    /// system.
+    /// The name of the VFS through which SQLite accesses this disk's files. It is nil for SQLite's own VFS and files of
+    /// the operating system.
     var sqliteVFS: String? { get }
 }
 
@@ -32,7 +32,7 @@ public protocol DiskLock: AnyObject, Sendable {}
 public enum OpenMode: Sendable {
     case read
     case readWrite
-    /// Creates the file; fails if anything is at the path.
+    /// Creates the file. Fails if anything exists at the path.
     case create
 }
 
@@ -42,7 +42,7 @@ public struct FileInformation: Sendable, Equatable {
     public let isRegular: Bool
     /// The permission bits.
     public let mode: UInt32
-    /// When the content last changed, in milliseconds since 1970.
+    /// The time of the last change of the content, in milliseconds since 1970.
     public let modified: Int64
 
     public init(size: UInt64, isDirectory: Bool, isRegular: Bool, mode: UInt32, modified: Int64) {
@@ -51,14 +51,14 @@ public struct FileInformation: Sendable, Equatable {
     }
 }
 
-/// One open file. It is closed with its last reference.
+/// An open file. It is closed with its last reference.
 public protocol DiskFile: AnyObject, Sendable {
     var path: String { get }
     func size() throws(DiskError) -> UInt64
     /// Reads until the buffer is full or the file ends.
     /// - Returns: the number of bytes read.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int
-    /// Writes all of the bytes, in as many calls as that takes.
+    /// Writes all bytes, in as many calls as necessary.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError)
     /// Makes content and size durable before it returns. If it throws, the content of the disk is unknown.
     func sync() throws(DiskError)
@@ -66,7 +66,7 @@ public protocol DiskFile: AnyObject, Sendable {
 }
 
 extension DiskFile {
-    /// Reads up to `count` bytes from `offset`; fewer if the file ends.
+    /// Reads up to `count` bytes from `offset`, or fewer if the file ends.
     public func read(count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
         var failure: DiskError?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
@@ -109,7 +109,8 @@ extension Disk {
         return try file.read(count: limit, at: 0)
     }
 
-    /// Replaces the content of a file atomically: after a crash the file has all of the new content or all of the old.
+    /// Replaces the content of a file atomically. After a crash, the file has either all of the new content or all of
+    /// the old.
     public func replaceContents(of path: String, with bytes: [UInt8]) throws(DiskError) {
         let temporary = path + ".new"
         if try information(temporary) != nil { try remove(temporary) }
@@ -120,13 +121,13 @@ extension Disk {
         try syncDirectory(Path.directory(of: path))
     }
 
-    /// Makes bytes durable that an earlier process wrote and may never have synced, and with them the names of the file and
-    /// of the two directories above it. Call this before anything relies on those bytes.
+    /// Makes bytes durable that an earlier process wrote and may never have synced, together with the names of the file
+    /// and of the two directories above it. Call this before you rely on those bytes.
     ///
-    /// The bytes are written again. After a failed sync the kernel marks pages as clean although they are not on the disk:
-    /// they stay readable until the machine stops, and another sync does nothing.
+    /// The bytes are written again. After a failed sync the kernel marks pages as clean although they are not on the
+    /// disk. They stay readable until the machine stops, and another sync does not write them.
     ///
-    /// - Parameter range: bytes that were found to be whole. Any part beyond the end of the file is ignored.
+    /// - Parameter range: bytes that were found to be valid. Any part beyond the end of the file is ignored.
     /// - SeeAlso: Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
     public func makeDurable(_ path: String, _ range: Range<UInt64>) throws(DiskError) {
         let file = try open(path, .readWrite)
@@ -150,7 +151,8 @@ extension Disk {
         if let found = try information(path), found.isDirectory {
             // The process that created it may have ended before the name was durable.
             do throws(DiskError) { try syncDirectory(parent) } catch {
-                // A directory that this user cannot sync was created by another user: its durability is not our task.
+                // A directory that this user cannot sync was created by another user, so its durability is not our
+                // task.
                 let foreign: [Errno] = [.permissionDenied, .notPermitted, .readOnlyFileSystem, .invalidArgument]
                 guard foreign.contains(error.code) else { throw error }
             }
@@ -164,7 +166,7 @@ extension Disk {
 
 /// Splits paths.
 public enum Path {
-    /// The part before the last slash; `.` if there is no slash.
+    /// The part before the last slash, or `.` if there is no slash.
     public static func directory(of path: String) -> String {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
         return slash == path.utf8.startIndex ? "/" : String(path[..<slash])

@@ -2,12 +2,12 @@ internal import CSystem
 internal import Glibc
 public import NatterLanguage
 
-/// An error number of the operating system, under the names that swift-system gives them. See errno(3).
+/// An error number of the operating system, with the names of swift-system. See errno(3).
 public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public let rawValue: Int32
     public init(rawValue: Int32) { self.rawValue = rawValue }
 
-    /// The number that the last failed call left on this thread.
+    /// The error number of the last failed call on this thread.
     public static var current: Errno { Errno(rawValue: errno) }
 
     public static let notPermitted = Errno(rawValue: EPERM)
@@ -30,8 +30,8 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     public static let diskQuotaExceeded = Errno(rawValue: EDQUOT)
 
-    /// The C library's description, such as "no space left on device". The first letter is small, as in all our messages. Our
-    /// catalogues translate it, because few machines have the C library's own.
+    /// The C library's description, such as "no space left on device", in lower case like all our messages. Our
+    /// catalogues translate it, because few machines have the C library's own catalogue.
     public var phrase: Phrase {
         guard let description = natter_error_text(rawValue) else { return "error \(rawValue)" }
         let words = String(cString: description)
@@ -39,10 +39,10 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     }
 }
 
-/// A call to the operating system that failed.
+/// A failed call to the operating system.
 public struct DiskError: Error, Equatable, PhraseConvertible {
     public let code: Errno
-    /// What was tried, as a verb: `open`, `write`, `sync` …
+    /// The attempted operation as a verb: `open`, `write`, `sync` …
     public let operation: String
     public let path: String
 
@@ -50,13 +50,14 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
         (self.code, self.operation, self.path) = (code, operation, path)
     }
 
-    /// There is no room left. The disk is healthy, and nothing was written.
+    /// True if the disk is full. The disk is healthy, and nothing was written.
     public var isFull: Bool { [.noSpace, .diskQuotaExceeded, .fileTooLarge].contains(code) }
     public var isMissing: Bool { code == .noSuchFileOrDirectory }
-    /// The disk could not return what it holds.
+    /// True if the disk could not return its content.
     public var isUnreadable: Bool { code == .ioError }
 
-    /// Whether the content of the disk is unknown from now on. That is so after a failed change, not after a failed look.
+    /// True if the content of the disk is unknown from now on. That is so after a failed change, but not after a failed
+    /// read.
     public var leavesUnknown: Bool { code == .ioError && !DiskError.looks.contains(operation) }
     private static let looks: Set<String> = [
         "open", "open directory", "read", "list", "look at", "look at the file system of",

@@ -1,14 +1,15 @@
 internal import Glibc
 
-/// An exclusive lock on a file of its own, by `flock(2)`. The kernel releases it when the process ends.
+/// An exclusive lock on a lock file, made with `flock(2)`. The kernel releases it when the process ends.
 public final class FileLock: DiskLock {
     private let descriptor: Int32
 
     private init(descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Takes the lock, waiting for it up to `timeoutMilliseconds`. Creates the file if necessary, but not its directory.
+    /// Takes the lock, and waits for it up to `timeoutMilliseconds`. Creates the file if necessary, but not its
+    /// directory.
     ///
-    /// - Returns: nil if another process still holds it. The lock is released when the value is deallocated.
+    /// - Returns: nil if another process still has it. The lock is released when the value is deallocated.
     /// - Throws: `DiskError`; `isMissing` also if the directory was removed during the wait.
     public static func take(_ path: String, timeoutMilliseconds: Int = 0) throws(DiskError) -> FileLock? {
         var descriptor = try openFile(path)
@@ -17,7 +18,7 @@ public final class FileLock: DiskLock {
         while true {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
                 if isFile(descriptor, at: path) { return FileLock(descriptor: descriptor) }
-                // The last holder removed this file, so another process would lock a new one. Lock that one, too.
+                // The last holder removed this file, so another process would lock a new one. Lock the new one, too.
                 close(descriptor)
                 descriptor = try openFile(path)
                 continue
@@ -43,7 +44,7 @@ public final class FileLock: DiskLock {
         return descriptor
     }
 
-    /// Whether the open file is still the file at the path.
+    /// True if the open file is still the file at the path.
     private static func isFile(_ descriptor: Int32, at path: String) -> Bool {
         var (opened, found) = (stat(), stat())
         guard fstat(descriptor, &opened) == 0, lstat(path, &found) == 0 else { return false }
@@ -51,7 +52,8 @@ public final class FileLock: DiskLock {
     }
 
     deinit {
-        // A process that is just being started may hold a copy of the descriptor, so closing alone would not release it.
+        // A process that is being started may have a copy of the descriptor, so closing alone would not release the
+        // lock.
         flock(descriptor, LOCK_UN)
         close(descriptor)
     }

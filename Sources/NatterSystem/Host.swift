@@ -2,10 +2,10 @@ internal import Glibc
 
 /// The machine that the program runs on.
 public enum Host {
-    /// Processors that are online.
+    /// The number of processors that are online.
     public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-    /// Its name; nil if it has none.
+    /// The host name, or nil if there is none.
     public static var name: String? {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return nil }
@@ -13,7 +13,7 @@ public enum Host {
         return name.isEmpty ? nil : name
     }
 
-    /// The numeric addresses of its active interfaces, without loopback and link-local addresses.
+    /// The numeric addresses of active interfaces, without loopback and link-local addresses.
     public static var addresses: [String] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }

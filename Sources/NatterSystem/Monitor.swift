@@ -1,12 +1,12 @@
 internal import CSystem
 internal import Glibc
 
-/// A value behind a lock, with a condition to wait for. `Synchronization.Mutex` has no condition.
+/// A value behind a lock, with a condition variable. `Synchronization.Mutex` has no condition variable.
 ///
-/// Do not use a function as the value; put it in a structure. Swift wraps a function again each time it is passed as a generic
-/// `inout` and stores the wrapper, so each access to a bare function would make all later calls deeper.
+/// Do not use a function as the value, but put it into a structure. Swift wraps a function again each time it is passed
+/// as a generic `inout` and stores the wrapper, so each access to a bare function would make all later calls deeper.
 ///
-/// `@unchecked Sendable`: the compiler cannot see that every member takes `mutex` before it touches `state`.
+/// `@unchecked Sendable`, because the compiler cannot see that every member takes `mutex` before it accesses `state`.
 public final class Monitor<State>: @unchecked Sendable {
     private var state: State
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -51,7 +51,7 @@ public final class Monitor<State>: @unchecked Sendable {
         return result
     }
 
-    /// Waits until `body` returns a result. Calls it at once and again after each signal.
+    /// Waits until `body` returns a result. Calls it immediately and again after each signal.
     ///
     /// - Returns: nil after `timeoutMilliseconds` without a result.
     public func wait<Result>(timeoutMilliseconds: Int? = nil, until body: (inout State) -> Result?) -> Result? {
@@ -82,8 +82,8 @@ public final class SystemThread: Sendable {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Starts `body` on a new thread that blocks all signals, so that the main thread gets them. `top -H` shows `name`, of at
-    /// most 15 bytes.
+    /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
+    /// shows `name`, which has at most 15 bytes.
     public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()

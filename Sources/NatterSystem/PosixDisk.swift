@@ -1,7 +1,7 @@
 internal import CSystem
 internal import Glibc
 
-/// The real disk. It uses `pread` and `pwrite` only: if a mapped file were truncated, SIGBUS would end the process.
+/// The real disk. It uses `pread` and `pwrite` only. If a mapped file were truncated, SIGBUS would end the process.
 public struct PosixDisk: Disk {
     public init() {}
 
@@ -12,7 +12,7 @@ public struct PosixDisk: Disk {
             case .readWrite: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             }
-        // O_NONBLOCK: a pipe in a file's place must be an error. Without it, the open would wait for the other end.
+        // O_NONBLOCK, because a pipe at the path must be an error. Without it, the open would wait for the other end.
         let descriptor = retrying { Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600) }
         guard descriptor >= 0 else {
             throw DiskError(operation: mode == .create ? "create" : "open", path: path)
@@ -48,7 +48,7 @@ public struct PosixDisk: Disk {
         defer { closedir(directory) }
         var names: [String] = []
         while true {
-            // readdir returns nil at the end and after an error. Only errno tells the two apart.
+            // readdir returns nil both at the end and after an error. Only errno distinguishes them.
             errno = 0
             guard let entry = readdir(directory) else {
                 if errno != 0 { throw DiskError(operation: "list", path: path) }
@@ -83,7 +83,7 @@ public struct PosixDisk: Disk {
     }
 }
 
-/// An open file that owns its descriptor. It is thread-safe, because `pread` and `pwrite` take the offset as an argument.
+/// An open file that owns its descriptor. Thread-safe, because `pread` and `pwrite` take the offset as an argument.
 final class PosixFile: DiskFile {
     let path: String
     private let descriptor: Int32
@@ -138,7 +138,7 @@ final class PosixFile: DiskFile {
     }
 }
 
-/// A temporary file without a name in any directory. It disappears with its last reference.
+/// An unnamed temporary file in a directory. It disappears with its last reference.
 public final class UnnamedFile: Sendable {
     private let file: PosixFile
 
