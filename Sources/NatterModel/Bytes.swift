@@ -1,4 +1,4 @@
-/// ASCII letters and digits, whatever the locale says.
+/// ASCII letters and digits, independent of the locale.
 extension UInt8 {
     @inlinable public var isASCIIDigit: Bool { self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9") }
     @inlinable public var isASCIIUppercase: Bool { self >= UInt8(ascii: "A") && self <= UInt8(ascii: "Z") }
@@ -7,7 +7,7 @@ extension UInt8 {
     /// `A` to `Z` become `a` to `z`; every other byte stays as it is.
     @inlinable public var asciiLowercased: UInt8 { isASCIIUppercase ? self | 0x20 : self }
 
-    /// The value of a hexadecimal digit of either case; nil for any other byte.
+    /// The value of a hexadecimal digit in either case, or nil for any other byte.
     @inlinable public var hexDigitValue: UInt8? {
         switch self {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")
@@ -19,14 +19,14 @@ extension UInt8 {
 }
 
 extension Sequence<UInt8> {
-    /// Whether every byte is an ASCII digit; true for no bytes at all.
+    /// True if every byte is an ASCII digit, also for an empty sequence.
     @inlinable public var areASCIIDigits: Bool { allSatisfy { $0.isASCIIDigit } }
 }
 
 /// Unsigned LEB128, the variable-length integers of logs, cursors and frames: seven bits in each byte, least significant
 /// first. The top bit is set in every byte but the last.
 public enum LEB128 {
-    /// The longest form of a 64-bit number.
+    /// The length of the longest 64-bit number.
     public static let maximumBytes = 10
 
     public static func append(_ value: UInt64, to bytes: inout [UInt8]) {
@@ -45,25 +45,26 @@ public enum LEB128 {
     }
 }
 
-/// Reads fields from the front of a run of bytes. Each call returns nil rather than read past the end.
+/// Reads fields from the beginning of a buffer. Each call returns nil instead of reading past the end.
 public struct ByteReader {
     @usableFromInline let bytes: UnsafeRawBufferPointer
     public private(set) var offset = 0
 
-    /// The bytes must outlive the reader.
+    /// - Parameter bytes: must outlive the reader.
     public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
     public var isAtEnd: Bool { offset == bytes.count }
     public var remaining: Int { bytes.count - offset }
 
-    /// At most ten bytes, not overlong, not over 64 bits; nil for anything else.
+    /// Reads a number of at most ten bytes. Returns nil if it is overlong or exceeds 64 bits.
     public mutating func leb128() -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while offset < bytes.count, shift < 70 {
             let byte = bytes[offset]
             offset += 1
-            // The tenth byte has room for one bit, and a last byte of zero adds nothing. Both would give a number two forms.
+            // The tenth byte has room for one bit, and a last byte of zero adds nothing. Accepting either would allow
+            // two forms of one number.
             if shift == 63, byte > 1 { return nil }
             value |= UInt64(byte & 0x7F) << shift
             if byte < 0x80 { return byte == 0 && shift > 0 ? nil : value }
@@ -78,7 +79,7 @@ public struct ByteReader {
         return bytes[offset]
     }
 
-    /// The next `count` bytes, in place.
+    /// The next `count` bytes, without a copy.
     public mutating func slice(_ count: Int) -> UnsafeRawBufferPointer? {
         guard count >= 0, count <= remaining else { return nil }
         defer { offset += count }
@@ -91,7 +92,7 @@ public struct ByteReader {
         return Value(littleEndian: field.loadUnaligned(as: Value.self))
     }
 
-    /// An id of 16 bytes, most significant first.
+    /// An id of 16 bytes, most significant byte first.
     public mutating func identifier<ID: Identifier128>(_: ID.Type) -> ID? {
         guard let field = slice(ID.byteCount) else { return nil }
         return ID(

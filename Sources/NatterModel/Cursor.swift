@@ -1,4 +1,4 @@
-/// A place in one conversation: "everything up to this message has been seen".
+/// A place in one conversation. It says that all messages up to this one have been seen.
 ///
 /// Clients treat it as opaque. On the wire it is the base64url of:
 ///
@@ -8,8 +8,8 @@
 ///     8 bytes    first eight bytes of the hash chain at that seq, little-endian
 ///     4 bytes    check value
 ///
-/// The hash makes the cursor safe: a server that was restored from a backup and then took other messages has another hash
-/// at the same seq.
+/// The hash makes the cursor safe. If a server was restored from a backup and then received other messages, it has
+/// another hash at the same seq.
 public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
     public let conversationPrefix: UInt64
     public let seq: Seq
@@ -19,7 +19,7 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
         (conversationPrefix, self.seq, self.hashPrefix) = (conversation.high, seq, hashPrefix)
     }
 
-    /// nil for any text that no server of this version gives out.
+    /// Parses a cursor. Returns nil for any text that no server of this version sends.
     public init?(_ text: some StringProtocol) {
         guard let fields = CursorText.decode(text, version: CursorText.message) else { return nil }
         let parsed: (UInt64, UInt64, UInt64)? = fields.withUnsafeBytes { bytes in
@@ -44,7 +44,7 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
     public func isOf(_ conversation: ConversationID) -> Bool { conversationPrefix == conversation.high }
 }
 
-/// A place in the whole store, for `sync`: "everything up to this commit has been seen".
+/// A place in the whole store, for `sync`. It says that everything up to this commit has been seen.
 ///
 /// Clients treat it as opaque. On the wire it is the base64url of:
 ///
@@ -57,8 +57,8 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
 ///     LEB128     seq                     }
 ///     4 bytes    check value
 ///
-/// A continuation says how far the client is towards `target`: conversations come in the order of their ids, and the client
-/// has everything up to and including `seq` of `conversation`.
+/// A continuation records how far the client is towards `target`. Conversations come in the order of their ids, and the
+/// client has everything up to and including `seq` of `conversation`.
 public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     public struct Continuation: Hashable, Sendable {
         public let target: Commit
@@ -79,7 +79,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
         (storePrefix, self.epoch, self.commit, self.continuation) = (store.high, epoch, commit, continuation)
     }
 
-    /// nil for any text that no server of this version gives out.
+    /// Parses a cursor. Returns nil for any text that no server of this version sends.
     public init?(_ text: some StringProtocol) {
         guard let fields = CursorText.decode(text, version: CursorText.store) else { return nil }
         let parsed: StoreCursor? = fields.withUnsafeBytes { bytes in
@@ -121,8 +121,8 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     public func isOf(_ store: StoreID) -> Bool { storePrefix == store.high }
 }
 
-/// The outer form of all cursors: base64url of a version byte, the fields, and a check value over both. The check value, a
-/// 32-bit FNV-1a, detects a cursor that was cut short or mistyped.
+/// The encoding of all cursors: base64url of a version byte, the fields, and a check value over both. The check value,
+/// a 32-bit FNV-1a, detects a truncated or mistyped cursor.
 private enum CursorText {
     static let message: UInt8 = 0x11
     static let store: UInt8 = 0x21

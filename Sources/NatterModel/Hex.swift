@@ -1,4 +1,4 @@
-/// Lower-case hexadecimal digits and back.
+/// Encodes and decodes lower-case hexadecimal digits.
 public enum Hex {
     private static let digits = Array("0123456789abcdef".utf8)
 
@@ -11,7 +11,7 @@ public enum Hex {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// All 16 digits of a number, so that these texts sort as the numbers do.
+    /// All 16 digits of a number, so that these texts sort like the numbers.
     public static func encode(_ value: UInt64) -> String {
         encode((0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64(56 - 8 * $0)) })
     }
@@ -60,8 +60,8 @@ public enum Base64URL {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. Two
-    ///   different strings therefore never decode to the same bytes.
+    /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. So
+    ///   two different strings never decode to the same bytes.
     public static func decode(_ text: String) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count * 3 / 4)

@@ -1,4 +1,4 @@
-/// 128 random bits that identify a thing for ever, written as 32 hexadecimal digits.
+/// A permanent identifier of 128 random bits, written as 32 hexadecimal digits.
 public protocol Identifier128: Hashable, Sendable, Comparable, CustomStringConvertible {
     var high: UInt64 { get }
     var low: UInt64 { get }
@@ -8,7 +8,7 @@ public protocol Identifier128: Hashable, Sendable, Comparable, CustomStringConve
 extension Identifier128 {
     public static var byteCount: Int { 16 }
 
-    /// Exactly 16 bytes, most significant first; nil for any other count.
+    /// Exactly 16 bytes, most significant first. Returns nil for any other count.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
         var high: UInt64 = 0
@@ -19,7 +19,7 @@ extension Identifier128 {
         self.init(high: high, low: low)
     }
 
-    /// Exactly 32 lower-case hexadecimal digits; nil for anything else, so that an id has one form only.
+    /// Exactly 32 lower-case hexadecimal digits. Returns nil for anything else, so that an id has one form only.
     public init?(hex: some StringProtocol) {
         guard let bytes = Hex.decode(hex) else { return nil }
         self.init(bytes: bytes)
@@ -41,14 +41,15 @@ extension Identifier128 {
     public var description: String { Hex.encode(bytes) }
 }
 
-/// Identifies one store. It is made with the data directory, and the store's backups and replicas keep it.
+/// Identifies one store. It is made together with the data directory. The store's backups and replicas have the same
+/// id.
 public struct StoreID: Identifier128 {
     public let high: UInt64
     public let low: UInt64
     public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 }
 
-/// Identifies one conversation for ever. Files, cursors and keys use it, never the conversation's name.
+/// Identifies one conversation permanently. Files, cursors and keys use it, never the conversation's name.
 public struct ConversationID: Identifier128 {
     public let high: UInt64
     public let low: UInt64

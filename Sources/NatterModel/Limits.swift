@@ -2,29 +2,29 @@ public import NatterLanguage
 
 /// The limits of the public interface, in one place.
 public enum Limits {
-    /// Bytes of UTF-8 in a message's text.
+    /// The length of a message's text, in bytes of UTF-8.
     public static let textBytes = 1...65_536
-    /// Bytes in an idempotency key, each printable ASCII.
+    /// The length of an idempotency key in bytes. Each byte is printable ASCII.
     public static let keyBytes = 1...64
-    /// Bytes in a password.
+    /// The length of a password in bytes.
     public static let passwordBytes = 8...1_024
-    /// Bytes of a request's body, and of one line where lines are streamed.
+    /// The maximum size in bytes of a request's body, and of one line in a stream.
     public static let bodyBytes = 1 << 20
-    /// Messages, users or conversations on one page.
+    /// The maximum number of messages, users or conversations on one page.
     public static let pageLimit = 1_000
     public static let defaultPage = 100
-    /// Seconds that a request may wait for new messages.
+    /// How long a request may wait for new messages, in seconds.
     public static let waitSeconds = 0...60
-    /// Approximate bytes of one answer of `sync`; a block is never split for it.
+    /// The approximate size in bytes of one `sync` answer. A block is never split for it.
     public static let syncBytes = 16 << 20
-    /// The same for a client that asks for blocks. It is smaller because only a complete answer moves a cursor, and a client
-    /// that reads a few MiB at a time must make progress.
+    /// The approximate size of one `sync` answer in blocks. It is smaller because only a complete answer moves a
+    /// cursor, and a client that can read only a few MiB at a time must make progress.
     public static let syncBlockBytes = 4 << 20
-    /// How far an imported time may lie ahead of the clock.
+    /// How far an imported time may be ahead of the clock.
     public static let importAheadMilliseconds: Int64 = 86_400_000
 }
 
-/// A key that makes a repeated send harmless: 1 to 64 printable ASCII bytes, including spaces.
+/// A key that makes a retry harmless: 1 to 64 printable ASCII bytes, including spaces.
 public struct IdempotencyKey: Hashable, Sendable {
     public let text: String
 
@@ -36,7 +36,7 @@ public struct IdempotencyKey: Hashable, Sendable {
     }
 }
 
-/// What is wrong with a message's text.
+/// Why a message's text is refused.
 public enum TextError: Error, Equatable, PhraseConvertible {
     case empty
     case tooLong(bytes: Int)
@@ -50,7 +50,7 @@ public enum TextError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Throws unless a user may send this text.
+    /// Throws if a user may not send this text.
     public static func check(_ text: String) throws(TextError) {
         let count = text.utf8.count
         if count < Limits.textBytes.lowerBound { throw .empty }

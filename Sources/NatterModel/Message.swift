@@ -1,6 +1,6 @@
 /// One message as a reader sees it.
 public struct Message: Equatable, Sendable {
-    /// The conversation's name from the reader's side: `general`, a group's name, or `@bob`.
+    /// The conversation's name as the reader sees it: `general`, a group's name, or `@bob`.
     public var conversation: String
     public var conversationID: ConversationID
     public var seq: Seq
@@ -9,9 +9,9 @@ public struct Message: Equatable, Sendable {
     public var sender: String
     public var text: String
     public var kind: MessageKind
-    /// The message that an edit or a deletion is about.
+    /// The message that an edit or a deletion refers to.
     public var about: Seq?
-    /// Whether `natterd import` brought it. The sender is then a label, not an account.
+    /// True if `natterd import` added the message. Then the sender is a label, not an account.
     public var isImported: Bool
 
     public init(
@@ -27,7 +27,7 @@ public struct Message: Equatable, Sendable {
 
 /// The kind of a conversation. Log files and the database store the numbers.
 public enum ConversationKind: UInt8, Sendable, CaseIterable {
-    /// Open to everyone; a store has exactly one.
+    /// Open to everyone. A store has exactly one.
     case general = 0
     case group = 1
     /// Between two users, or one user's notebook.
@@ -47,7 +47,7 @@ public enum ConversationKind: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// The kind of a message. Later versions may add kinds: a reader counts and skips numbers that it does not know.
+/// The kind of a message. Later versions may add kinds, so a reader counts and skips numbers that it does not know.
 public struct MessageKind: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -55,9 +55,9 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
     public static let text = MessageKind(rawValue: 0)
     /// A change of the conversation itself. Its text is `VERB` or `VERB NAME`, for example `added bob`.
     public static let event = MessageKind(rawValue: 1)
-    /// Gives the message that it is about a new text.
+    /// Replaces the text of the message that it refers to.
     public static let edit = MessageKind(rawValue: 2)
-    /// Deletes the message that it is about.
+    /// Deletes the message that it refers to.
     public static let delete = MessageKind(rawValue: 3)
 
     public var name: String {

@@ -1,6 +1,6 @@
 public import NatterLanguage
 
-/// What is wrong with a name. The phrase follows "the name '…'".
+/// Why a name is refused. The phrase follows "the name '…'".
 public enum NameError: Error, Equatable, PhraseConvertible {
     case empty
     case tooLong
@@ -19,16 +19,16 @@ public enum NameError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// The one rule for names of users and groups.
+/// The rule for names of users and groups.
 ///
-/// A name is stored in Unicode normalization form C and compared by its case key. The server normalizes every name that it
-/// receives (`Normalization.formC` in NatterServer, because that needs Foundation, which `natter` does without); this type
-/// does the rest.
+/// A name is stored in Unicode normalization form C and compared by its case key. The server normalizes every name that
+/// it receives with `Normalization.formC`. That function is in NatterServer, because it needs full Foundation, which
+/// `natter` does not load. This type does the rest.
 public enum NameRule {
     public static let maximumBytes = 64
     /// The conversation that is open to everyone.
     public static let general = "general"
-    /// `@me` is the reader's own notebook.
+    /// `@me` is the reader's notebook.
     public static let me = "me"
 
     /// - Parameter name: in normalization form C.
@@ -48,21 +48,21 @@ public enum NameRule {
         if isGeneral(name) || isMe(name) { throw .reserved }
     }
 
-    /// Equal for names that differ only in case. Upper-casing and then lower-casing folds pairs that either step alone
-    /// leaves apart (`ß` and `SS`, `ς` and `σ`). Compare keys byte by byte.
+    /// A key that is equal for names that differ only in case. Upper-casing and then lower-casing folds pairs that
+    /// either step alone keeps apart (`ß` and `SS`, `ς` and `σ`). Compare keys byte by byte.
     public static func caseKey(_ name: String) -> String { name.uppercased().lowercased() }
 
     public static func isGeneral(_ name: String) -> Bool { isSame(name, general) }
     public static func isMe(_ name: String) -> Bool { isSame(name, me) }
 
-    /// No letter outside ASCII folds to a letter of either word, so another length means another name. This runs for each
-    /// message that is sent.
+    /// Compares the lengths first, because this runs for each message that is sent. No letter outside ASCII folds to a
+    /// letter of either word, so another length means another name.
     private static func isSame(_ name: String, _ word: String) -> Bool {
         name.utf8.count == word.utf8.count && caseKey(name) == word
     }
 }
 
-/// The name of an account; it never changes and is never given to another.
+/// The name of an account. It never changes, and no other account ever gets it.
 public struct UserName: Hashable, Sendable, Comparable, CustomStringConvertible {
     public let text: String
 
@@ -72,7 +72,7 @@ public struct UserName: Hashable, Sendable, Comparable, CustomStringConvertible 
         self.text = text
     }
 
-    /// For a name that was checked before it was stored.
+    /// A name that was checked before it was stored.
     public init(trusted text: String) { self.text = text }
 
     public var caseKey: String { NameRule.caseKey(text) }

@@ -1,5 +1,5 @@
-/// What both programs say they are.
+/// The release of both programs.
 public enum Release {
-    /// As `--version` prints it; packages and the client's `User-Agent` go by it.
+    /// The version that `--version` prints. Packages and the client's `User-Agent` use it, too.
     public static let version = "0.1.0"
 }

@@ -1,4 +1,4 @@
-/// A message's number in its conversation: 1, 2, 3 … without gaps. 0 stands for "before the first".
+/// A message's number in its conversation: 1, 2, 3 … without gaps. 0 means "before the first message".
 public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 
@@ -8,10 +8,10 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
     /// Before the first message.
     public static let zero = Seq(0)
 
-    /// The next number. It saturates, so that a number from outside cannot overflow it.
+    /// The next number. It saturates, so that a number from outside cannot make it overflow.
     public var next: Seq { advanced(by: 1) }
 
-    /// The number before this one; zero stays zero.
+    /// The number before this one. Zero stays zero.
     public var previous: Seq { Seq(rawValue == 0 ? 0 : rawValue - 1) }
 
     public func advanced(by count: Int) -> Seq {
@@ -19,7 +19,8 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
         return Seq(overflow ? .max : sum)
     }
 
-    /// The count of numbers after `other`, up to and including this one; 0 if there are none, at most `Int.max`.
+    /// How many numbers are after `other`, up to and including this one. The result is 0 if there are none, and at most
+    /// `Int.max`.
     public func distance(after other: Seq) -> Int {
         rawValue > other.rawValue ? Int(clamping: rawValue - other.rawValue) : 0
     }
@@ -28,7 +29,7 @@ public struct Seq: RawRepresentable, Hashable, Comparable, Sendable, CustomStrin
     public var description: String { String(rawValue) }
 }
 
-/// A store-wide number. Every durable batch takes the next one, whichever conversations it changes.
+/// The store-wide number of a durable batch. Every batch takes the next number, whichever conversations it changes.
 public struct Commit: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 
@@ -42,11 +43,11 @@ public struct Commit: RawRepresentable, Hashable, Comparable, Sendable, CustomSt
     public var description: String { String(rawValue) }
 }
 
-/// One run of a store: the upper 32 bits count the runs, the lower 32 are random.
+/// One run of a store. The upper 32 bits count the runs, the lower 32 are random.
 ///
-/// A new epoch begins each time a server opens the store, because acknowledged history can only be missing from then on: the
-/// store may have been restored from a backup. The store records the epoch of each commit. A cursor that names another epoch
-/// for its commit comes from a history that this store does not have.
+/// A new epoch begins each time a server opens the store. Acknowledged history can only go missing between two runs,
+/// when the store is restored from a backup. The store records the epoch of each commit. If a cursor names another
+/// epoch for its commit, it comes from a history that this store does not have.
 public struct Epoch: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 

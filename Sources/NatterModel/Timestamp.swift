@@ -1,4 +1,4 @@
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// A moment in milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 public struct Timestamp: RawRepresentable, Hashable, Comparable, Sendable {
     public let rawValue: Int64
     public init(rawValue: Int64) { self.rawValue = rawValue }
@@ -12,7 +12,7 @@ public struct Timestamp: RawRepresentable, Hashable, Comparable, Sendable {
     public var milliseconds: Int64 { rawValue }
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.rawValue < right.rawValue }
 
-    /// Saturates, so that a duration from outside cannot overflow it.
+    /// Adds a duration. It saturates, so that a duration from outside cannot make it overflow.
     public func advanced(milliseconds: Int64) -> Timestamp {
         let (sum, overflow) = rawValue.addingReportingOverflow(milliseconds)
         return Timestamp(milliseconds: overflow ? (milliseconds < 0 ? .min : .max) : sum)
@@ -57,7 +57,7 @@ public struct CivilTime: Equatable, Sendable {
         hour = rest / 3_600_000
     }
 
-    /// Days from 1970-01-01 to this date. The caller has checked that the year is within about ±10,000.
+    /// Days from 1970-01-01 to this date. The caller must have checked that the year is within about ±10,000.
     public var daysSinceEpoch: Int64 {
         let shiftedYear = month <= 2 ? year - 1 : year
         let era = (shiftedYear >= 0 ? shiftedYear : shiftedYear - 399) / 400
@@ -74,7 +74,7 @@ public struct CivilTime: Equatable, Sendable {
         return Timestamp(milliseconds: seconds * 1_000 + Int64(millisecond))
     }
 
-    /// Whether every field is in its range and the day exists in its month.
+    /// True if every field is in its range and the day exists in its month.
     public var isValid: Bool {
         guard (0...9_999).contains(year), (1...12).contains(month), day >= 1, (0...23).contains(hour),
             (0...59).contains(minute), (0...59).contains(second), (0...999).contains(millisecond)
@@ -117,8 +117,8 @@ extension Timestamp {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Reads a date-time of RFC 3339 section 5.6, such as `2026-11-20T07:24:05.123Z` or `2026-11-20t07:24:05+03:00`. A space
-    /// may replace the `T`. Digits of the fraction after the third are ignored; second 60 counts as 59.
+    /// Parses a date-time of RFC 3339 section 5.6, such as `2026-11-20T07:24:05.123Z` or `2026-11-20t07:24:05+03:00`. A
+    /// space may replace the `T`. Digits of the fraction after the third are ignored, and second 60 counts as 59.
     ///
     /// - Returns: nil for any other text, or for a moment outside `range`.
     public init?(rfc3339 text: some StringProtocol) {
