@@ -7,7 +7,7 @@ public struct SessionAnswer: Codable, Sendable {
     public init(name: String, token: String?) { (self.name, self.token) = (name, token) }
 }
 
-/// Whether a name can be registered.
+/// The answer to the question whether a name can be registered.
 public struct NameAnswer: Codable, Sendable {
     public var name: String
     public var free: Bool
@@ -35,7 +35,7 @@ public struct ReadAnswer: Codable, Sendable {
 public struct UserObject: Codable, Sendable, Equatable {
     public var name: String
     public var online: Bool
-    /// RFC 3339; `null` if the user was never online.
+    /// RFC 3339, or `null` if the user was never online.
     @OrNull public var lastSeen: String?
 
     enum CodingKeys: String, CodingKey {

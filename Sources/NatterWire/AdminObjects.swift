@@ -1,7 +1,7 @@
 /// A session or a program's token in the API.
 public struct TokenObject: Codable, Sendable, Equatable {
     public var id: String
-    /// The owner; only in answers to an admin.
+    /// The owner. Only answers to an admin contain it.
     public var user: String?
     public var label: String?
     public var scope: String
@@ -11,7 +11,7 @@ public struct TokenObject: Codable, Sendable, Equatable {
     @OrNull public var address: String?
     /// `true` for the session that made the request.
     public var current: Bool?
-    /// Only in the answer that creates it.
+    /// Only the answer that creates the token contains it.
     public var token: String?
 
     enum CodingKeys: String, CodingKey {
@@ -104,7 +104,7 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
     }
 }
 
-/// An invitation: a code for one registration, and when it expires.
+/// An invitation: a code for one registration, and its expiry.
 public struct InviteAnswer: Codable, Sendable, Equatable {
     public var invite: String
     public var expires: String
@@ -117,7 +117,7 @@ public struct AuditObject: Codable, Sendable, Equatable {
     public var actor: String
     /// `user_disabled`, `user_promoted` …
     public var action: String
-    /// The user it concerns; may be empty.
+    /// The user whom the action changed. It may be empty.
     public var subject: String
 
     public init(time: String, actor: String, action: String, subject: String) {
@@ -127,12 +127,12 @@ public struct AuditObject: Codable, Sendable, Equatable {
 
 /// An event of the server's log.
 public struct LogObject: Codable, Sendable, Equatable {
-    /// Increases from event to event, across restarts too. There may be gaps.
+    /// It increases from event to event, also across restarts. There may be gaps.
     public var number: UInt64
     public var time: String
     /// `debug`, `info`, `warning` or `error`.
     public var level: String
-    /// The event in words joined by underscores.
+    /// The kind of event, in words joined by underscores.
     public var event: String
     public var fields: [String: String]
 

@@ -54,15 +54,16 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     }
 }
 
-/// `{"error":{"code","message","phrase"}}`: the answer to a refused request, or, with `line`, to a refused line of one.
+/// `{"error":{"code","message","phrase"}}`: the answer to a refused request. With `line`, it is the answer to a refused
+/// line of a request.
 public struct ErrorBody: Codable, Sendable, Equatable {
     public struct Detail: Codable, Sendable, Equatable {
         public var code: String
-        /// English.
+        /// The message in English.
         public var message: String
-        /// The message in parts, so that a client can translate it. Older servers leave it out.
+        /// The message in parts, so that a client can translate it. Older servers omit it.
         public var phrase: PhraseParts?
-        /// With the code `damaged`: the range of messages that can't be read.
+        /// The range of messages that can't be read, if the code is `damaged`.
         public var from: UInt64?
         public var to: UInt64?
 
@@ -75,7 +76,7 @@ public struct ErrorBody: Codable, Sendable, Equatable {
             let container = try decoder.container(keyedBy: CodingKeys.self)
             code = try container.decode(String.self, forKey: .code)
             message = try container.decode(String.self, forKey: .message)
-            // The message says the same, so parts that this version does not understand are no reason to refuse it.
+            // The message has the same content, so do not refuse the body if this version can't decode the parts.
             phrase = try? container.decodeIfPresent(PhraseParts.self, forKey: .phrase)
             from = try container.decodeIfPresent(UInt64.self, forKey: .from)
             to = try container.decodeIfPresent(UInt64.self, forKey: .to)

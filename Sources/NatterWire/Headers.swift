@@ -9,8 +9,8 @@ public enum MediaType {
     public static func isJSON(_ header: String) -> Bool { names(header.utf8[...], "application/json") }
     public static func isNDJSON(_ header: String) -> Bool { names(header.utf8[...], "application/x-ndjson") }
 
-    /// Whether a header names this type, without regard to its parameters and case. Every request asks, so this compares
-    /// bytes.
+    /// True if a header names this type, ignoring its parameters and case. It compares bytes because it runs for every
+    /// request.
     private static func names(_ header: Substring.UTF8View, _ type: String) -> Bool {
         var rest = type.utf8[...]
         for byte in header {
@@ -21,14 +21,14 @@ public enum MediaType {
         return rest.isEmpty
     }
 
-    /// Whether an Accept header names this type. Its quality values are ignored: the API offers two types at most.
+    /// True if an Accept header names this type. Quality values are ignored, because the API offers two types at most.
     public static func accepts(_ header: String?, _ type: String) -> Bool {
         guard let header else { return false }
         return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0, type) }
     }
 }
 
-/// The header of the answer to a personal message that says whether the recipient is online.
+/// The header of the answer to a personal message. It says whether the recipient is online.
 public enum RecipientHeader {
     public static let name = "Natter-Recipient"
     public static let online = "online"

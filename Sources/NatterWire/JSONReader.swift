@@ -1,17 +1,17 @@
 internal import NatterModel
 
-/// Reads JSON strictly by RFC 8259, in which every string is valid Unicode (half a surrogate pair is not).
+/// Parses JSON strictly by RFC 8259. Every string must be valid Unicode, so half a surrogate pair is an error.
 ///
-/// Foundation's decoder accepts more (a comma before a closing bracket, `01`), and checks only the fields that it is asked
-/// for. So whether a body is JSON would depend on its other fields. This checks all of it, once.
+/// Foundation's decoder accepts more (a comma before a closing bracket, `01`), and checks only the fields that the type
+/// has. So whether a body is accepted as JSON would depend on its other fields. This parser checks the whole body once.
 struct JSONReader {
-    /// Foundation's own limit; deeper values are refused.
+    /// The maximum depth of nesting, the same as Foundation's.
     private static let maximumDepth = 512
 
     /// A string without its quotes.
     private struct Text {
         let range: Range<Int>
-        /// Whether the bytes stand for themselves, without an escape.
+        /// True if the string contains no escapes.
         let isPlain: Bool
     }
 
@@ -20,7 +20,7 @@ struct JSONReader {
 
     private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    /// Whether the bytes are one JSON value.
+    /// True if the bytes are one JSON value.
     ///
     /// - Parameter bytes: valid UTF-8.
     static func accepts(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -28,8 +28,7 @@ struct JSONReader {
         return reader.takeDocument()
     }
 
-    /// The fields of an object whose values are all strings, and in which no string has an escape. The caller checks that
-    /// they are UTF-8.
+    /// The fields of an object whose values are all strings without escapes. The caller checks that they are UTF-8.
     ///
     /// - Returns: nil for anything else, JSON or not.
     static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [(name: Range<Int>, value: Range<Int>)]? {
@@ -49,13 +48,13 @@ struct JSONReader {
         while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { index += 1 }
     }
 
-    /// A loop with its own stack, so that no input can exhaust the thread's.
+    /// Parses the document in a loop with an explicit stack, so that no input can exhaust the thread's stack.
     private mutating func takeDocument() -> Bool {
-        /// For each open bracket: whether it is an object's.
+        /// One entry for each open bracket: true for an object, false for an array.
         var open: [Bool] = []
         while true {
             skipSpace()
-            // A value starts here.
+            // A value begins here.
             if take("{") {
                 skipSpace()
                 if !take("}") {
@@ -73,7 +72,7 @@ struct JSONReader {
             } else if !takeScalar() {
                 return false
             }
-            // A value ends here, and perhaps the ones around it.
+            // A value ends here. The values around it may end here, too.
             while true {
                 skipSpace()
                 guard let isObject = open.last else { return index == bytes.count }
@@ -108,7 +107,7 @@ struct JSONReader {
         }
     }
 
-    /// Takes a field's name and its colon.
+    /// Reads a field's name and its colon.
     private mutating func takeName() -> Bool {
         guard takeString() != nil else { return false }
         skipSpace()
@@ -135,7 +134,7 @@ struct JSONReader {
         }
     }
 
-    /// - Returns: nil if there is no string here, or a malformed one.
+    /// - Returns: nil if there is no string here or it is malformed.
     private mutating func takeString() -> Text? {
         guard take("\"") else { return nil }
         let start = index
@@ -154,7 +153,7 @@ struct JSONReader {
         return nil
     }
 
-    /// Takes an escape behind its backslash.
+    /// Reads an escape after its backslash.
     private mutating func takeEscape() -> Bool {
         guard let byte = next else { return false }
         index += 1
@@ -186,7 +185,7 @@ struct JSONReader {
 
     private mutating func takeNumber() -> Bool {
         _ = take("-")
-        // Only zero itself starts with a zero.
+        // Only the number zero may begin with a zero.
         if !take("0"), takeDigits() == 0 { return false }
         if take("."), takeDigits() == 0 { return false }
         if take("e") || take("E") {
@@ -204,15 +203,15 @@ struct JSONReader {
 }
 
 extension SendRequest {
-    /// Reads one object of plain strings, each field once.
+    /// Reads one object of plain strings, with each field once.
     ///
-    /// - Returns: nil for anything else; the decoder then reads it, or says what is wrong.
+    /// - Returns: nil for anything else. Then the decoder reads it or reports the error.
     init?(plain bytes: UnsafeRawBufferPointer, conversation usual: String?) {
         guard let fields = JSONReader.plainFields(bytes) else { return nil }
         var (conversation, text, id): (String?, String?, String?)
         func take(_ value: Range<Int>, _ target: inout String?) -> Bool {
             guard target == nil else { return false }
-            // A JSON string has no zero byte, so this misses none that `WireJSON.decode` would refuse.
+            // A JSON string has no zero byte, so this accepts nothing that `WireJSON.decode` would refuse.
             target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[value]), as: UTF8.self)
             return target != nil
         }
@@ -226,7 +225,7 @@ extension SendRequest {
                 } else if name.elementsEqual("id".utf8) {
                     take(value, &id)
                 } else {
-                    // An unknown field must be UTF-8 too, which the decoder's path checks.
+                    // An unknown field must be UTF-8, too. The decoder's path checks that.
                     false
                 }
             guard isTaken else { return nil }

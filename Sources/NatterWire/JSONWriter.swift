@@ -1,8 +1,7 @@
-/// A type that writes its own JSON, the same bytes as the encoder would.
+/// A type that writes its own JSON, with the same bytes as the encoder.
 ///
 /// The server and the client handle so many messages and conversations that the encoder would take longer than all
-/// other work together. Everything else goes through `WireJSON` and the encoder. WireTests holds both writers against
-/// each other.
+/// other work together. All other types use `WireJSON` and the encoder. WireTests compares both writers.
 public protocol JSONWritable: Encodable, Sendable {
     /// Appends the object without a line break, with its keys in alphabetical order.
     func write(to bytes: inout [UInt8])
@@ -87,7 +86,7 @@ extension ExportLine: JSONWritable {
         bytes.endObject()
     }
 
-    /// Writes a line from the bytes of a stored message, which are known to be UTF-8, without making strings of them.
+    /// Writes a line directly from the bytes of a stored message, which are known to be UTF-8, without making strings.
     ///
     /// - Parameter kind: nil for plain text.
     public static func write(
@@ -151,7 +150,7 @@ extension [UInt8] {
 
     // MARK: Strings
 
-    /// Appends a JSON string with its quotes, escaped as far as RFC 8259 requires.
+    /// Appends a JSON string with its quotes. Only characters that RFC 8259 requires are escaped.
     mutating func appendJSON(_ text: String) {
         var text = text
         text.withUTF8 { appendJSON(utf8: UnsafeRawBufferPointer($0)) }
@@ -159,7 +158,7 @@ extension [UInt8] {
 
     fileprivate mutating func appendJSON(utf8 text: UnsafeRawBufferPointer) {
         append(UInt8(ascii: "\""))
-        // Runs that need no escape are copied whole, because most texts are one run.
+        // Runs without escapes are copied whole, because most texts are one run.
         var run = 0
         for (index, byte) in text.enumerated() {
             guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }

@@ -6,7 +6,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var conversationID: String
     public var seq: UInt64
     public var cursor: String
-    /// RFC 3339, UTC, milliseconds.
+    /// RFC 3339, UTC, with milliseconds.
     public var time: String
     /// Unix milliseconds.
     public var ts: Int64
@@ -17,7 +17,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
     /// The seq of the message that an edit or a deletion refers to.
     public var about: UInt64?
     public var imported: Bool?
-    /// `message` in a line of `sync`; absent elsewhere.
+    /// `message` in a line of `sync`, absent in other answers.
     public var type: String?
 
     enum CodingKeys: String, CodingKey {
@@ -40,7 +40,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         self.type = type
     }
 
-    /// nil if a field is not one that a natter server sends.
+    /// The message, or nil if a field has a value that no natter server sends.
     public var message: Message? {
         guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), seq > 0 else {
             return nil
@@ -73,7 +73,7 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     public var unread: UInt64
     /// `null` in an empty conversation.
     @OrNull public var last: MessageObject?
-    /// `conversation` in a line of `sync`; absent elsewhere.
+    /// `conversation` in a line of `sync`, absent in other answers.
     public var type: String?
 
     public init(

@@ -30,7 +30,7 @@ public struct PasswordRequest: Codable, Sendable {
     public init(old: String, new: String) { (self.old, self.new) = (old, new) }
 }
 
-/// A message to be sent.
+/// A message to send.
 public struct SendRequest: Codable, Sendable {
     public var conversation: String
     public var text: String
@@ -46,7 +46,7 @@ public struct ReadRequest: Codable, Sendable {
     public init(seq: UInt64) { self.seq = seq }
 }
 
-/// Creates a group or changes one. A change may leave out any field.
+/// Creates a group or changes one. A change may omit any field.
 public struct GroupRequest: Codable, Sendable {
     public var name: String?
     /// Whether anyone may join.
@@ -57,9 +57,9 @@ public struct GroupRequest: Codable, Sendable {
 
 /// Adds a member to a group, or changes one.
 public struct MemberRequest: Codable, Sendable {
-    /// Absent: unchanged.
+    /// If absent, the member's role does not change.
     public var admin: Bool?
-    /// Whether to refuse a user who is not a member yet, with `no_such_user`, rather than add them.
+    /// Whether to refuse a user who is not yet a member, with `no_such_user`, instead of adding them.
     public var existing: Bool?
 
     public init(admin: Bool? = nil, existing: Bool? = nil) { (self.admin, self.existing) = (admin, existing) }
@@ -70,7 +70,7 @@ public struct TokenRequest: Codable, Sendable {
     public var label: String
     /// `all`, `send:CONVERSATION` or `read:CONVERSATION`.
     public var scope: String
-    /// RFC 3339; absent or null: the token never expires.
+    /// RFC 3339. If it is absent or null, the token never expires.
     public var expires: String?
 
     public init(label: String, scope: String, expires: String?) {
@@ -102,7 +102,7 @@ public struct AccountChangeRequest: Codable, Sendable {
 
 /// Creates an invitation.
 public struct InviteRequest: Codable, Sendable {
-    /// RFC 3339; absent: seven days from now.
+    /// RFC 3339. If it is absent, the invitation expires in seven days.
     public var expires: String?
     public init(expires: String?) { self.expires = expires }
 }

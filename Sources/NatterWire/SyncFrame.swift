@@ -16,7 +16,7 @@ internal import NatterSystem
 public struct SyncFrame: Sendable, Equatable {
     public static let mediaType = "application/vnd.natter.blocks"
     public static let headerBytes = 16
-    /// Enough for a block of 1 MiB with its header, and for a line of the largest body.
+    /// Enough for a block of 1 MiB with its header, and for the line of a body of the maximum size.
     public static let maximumPayload = (1 << 20) + 4_096
 
     public enum Kind: UInt8, Sendable {
@@ -47,7 +47,7 @@ public struct SyncFrame: Sendable, Equatable {
 
 /// Parses frames from a body that arrives in pieces of any size.
 public struct SyncFrameReader {
-    /// The body breaks a rule of the format.
+    /// The body violates the format.
     public struct Malformed: Error, Equatable {}
 
     private var buffer: [UInt8] = []
@@ -55,7 +55,7 @@ public struct SyncFrameReader {
 
     public init() {}
 
-    /// Whether the body may end here.
+    /// True if the body may end here.
     public var isBetweenFrames: Bool { start == buffer.count }
 
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) {
@@ -66,7 +66,7 @@ public struct SyncFrameReader {
         buffer.append(contentsOf: bytes)
     }
 
-    /// The next complete frame; nil until more bytes have arrived.
+    /// The next complete frame, or nil until more bytes arrive.
     public mutating func next() throws(Malformed) -> SyncFrame? {
         guard buffer.count - start >= SyncFrame.headerBytes else { return nil }
         let header = Array(buffer[start..<start + SyncFrame.headerBytes])

@@ -25,7 +25,7 @@ public struct SyncDamage: Codable, Sendable, Equatable {
     }
 }
 
-/// A line of sync: how far the user has read.
+/// A line of sync: the position up to which the user has read.
 public struct SyncRead: Codable, Sendable, Equatable {
     public var type = "read"
     public var conversation: String
@@ -42,7 +42,7 @@ public struct SyncRead: Codable, Sendable, Equatable {
     }
 }
 
-/// A line of sync: a conversation that the user is no longer in.
+/// A line of sync: a conversation that the user is no longer a member of.
 public struct SyncGone: Codable, Sendable, Equatable {
     public var type = "gone"
     public var conversation: String

@@ -1,12 +1,12 @@
 internal import FoundationEssentials
 
-/// JSON by Foundation's encoder and decoder, as strict as the API promises, with a fast path for messages.
+/// JSON with Foundation's encoder and decoder, as strict as the API promises, with a fast path for messages.
 public enum WireJSON {
-    /// Why bytes could not be decoded.
+    /// Why decoding failed.
     public enum Failure: Error, Equatable {
-        /// Not JSON, or not UTF-8.
+        /// The bytes are not JSON or not UTF-8.
         case malformed
-        /// JSON, but the field of this name is missing or of the wrong type. Empty for a value that is no object.
+        /// The field of this name is missing or of the wrong type. The name is empty if the value is not an object.
         case field(String)
     }
 
@@ -21,7 +21,7 @@ public enum WireJSON {
 
     public static func encode(_ value: some JSONWritable) -> [UInt8] {
         var bytes: [UInt8] = []
-        // Room for a message of usual length.
+        // Enough for a typical message.
         bytes.reserveCapacity(512)
         value.write(to: &bytes)
         return bytes
@@ -33,16 +33,18 @@ public enum WireJSON {
         try decodeByDecoder(from: bytes)
     }
 
-    /// Decodes a message to be sent, of which there are so many that most skip the decoder: see `JSONReader.plainFields`.
+    /// Decodes a message to send. Most messages skip the decoder, because there are so many: see
+    /// `JSONReader.plainFields`.
     public static func decode(
         _: SendRequest.Type = SendRequest.self, from bytes: some Collection<UInt8>
     ) throws(Failure) -> SendRequest {
         try decode(SendRequest.self, from: bytes, conversation: nil)
     }
 
-    /// Decodes a message to be sent that need not say where.
+    /// Decodes a message to send that may omit its conversation.
     ///
-    /// - Parameter conversation: where it goes if it does not say; nil if it must.
+    /// - Parameter conversation: the conversation to use if the message names none. With nil, the message must name
+    ///   one.
     public static func decode(
         _: SendRequest.Type = SendRequest.self, from bytes: some Collection<UInt8>, conversation: String?
     ) throws(Failure) -> SendRequest {
@@ -64,7 +66,7 @@ public enum WireJSON {
     private static func decodeByDecoder<Value: Decodable>(
         from bytes: some Collection<UInt8>
     ) throws(Failure) -> Value {
-        // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
+        // Foundation would also accept UTF-16 and UTF-32. In these, every ASCII character contains a zero byte.
         let data = Data(bytes)
         guard !data.contains(0), String(validating: data, as: UTF8.self) != nil,
             data.withUnsafeBytes({ JSONReader.accepts($0) })
@@ -76,7 +78,7 @@ public enum WireJSON {
             case .keyNotFound(let key, _): throw .field(key.stringValue)
             case .typeMismatch(_, let context), .valueNotFound(_, let context):
                 throw .field(context.codingPath.last?.stringValue ?? "")
-            // The bytes are JSON, so this is a number out of the field's range. Foundation does not name the field.
+            // The bytes are JSON, so a number exceeds the field's range. Foundation does not name the field.
             case .dataCorrupted(let context): throw .field(context.codingPath.last?.stringValue ?? "")
             @unknown default: throw .malformed
             }
@@ -86,7 +88,8 @@ public enum WireJSON {
     }
 }
 
-/// A field that is `null` if it has no value; a synthesized encoding would leave it out. When read, it may be missing.
+/// A field that is encoded as `null` if it has no value. A synthesized encoding would omit it. When decoding, the field
+/// may be missing.
 @propertyWrapper
 public struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
     public var wrappedValue: Value?
