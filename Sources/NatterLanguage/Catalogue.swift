@@ -4,12 +4,12 @@ internal import Synchronization
 
 /// The translations of one language, read by glibc's gettext.
 ///
-/// The locale is `C.UTF-8`, which every system has, and `LANGUAGE` names the catalogue. So a translation needs no
+/// The locale is `C.UTF-8`, which every system has, and `LANGUAGE` selects the catalogue. So a translation needs no
 /// generated locale.
 public struct Catalogue: Sendable {
-    /// Which catalogue to look for.
+    /// The catalogue to use.
     public struct Choice: Sendable {
-        /// Most wanted first, such as `["pt_BR", "pt"]`; none for English.
+        /// The preferred languages, best first, such as `["pt_BR", "pt"]`. It is empty for English.
         public let languages: [String]
         /// The directory of the catalogues.
         public let directory: String
@@ -28,13 +28,13 @@ public struct Catalogue: Sendable {
 
     private static let state = Mutex(State.decided(nil))
 
-    /// Sets how to choose the language. The closure runs once, when the first phrase is shown. A command that shows none
-    /// does not pay for it.
+    /// Sets how to choose the language. The closure runs once, when the first phrase is shown, so a command that shows
+    /// none saves the time.
     public static func choose(_ choice: @escaping @Sendable () -> Choice) {
         state.withLock { $0 = .undecided(choice) }
     }
 
-    /// nil for English.
+    /// The current catalogue, or nil for English.
     static var current: Catalogue? {
         state.withLock { state in
             switch state {
@@ -47,7 +47,7 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// Whether phrases are translated; false for English.
+    /// True if phrases are translated, false for English.
     public static var isInUse: Bool { current != nil }
 
     private let languages: String
@@ -61,7 +61,7 @@ public struct Catalogue: Sendable {
         bind_textdomain_codeset(domain, "UTF-8")
     }
 
-    /// In the locale `C` gettext ignores `LANGUAGE`, so any other locale will do.
+    /// Sets any locale except `C`, because gettext ignores `LANGUAGE` in `C`.
     private static func setLocale() -> Bool {
         for name in ["C.UTF-8", "C.utf8", "", "en_US.UTF-8"] {
             guard let given = setlocale(LC_MESSAGES, name) else { continue }
@@ -92,7 +92,7 @@ public struct Catalogue: Sendable {
         return String(cString: words)
     }
 
-    /// Sets `LANGUAGE` only while gettext reads it, because the commands that natter runs inherit the environment.
+    /// Sets `LANGUAGE` only while gettext reads it, because the commands that natter starts inherit the environment.
     private func asking(_ body: () -> String?) -> String? {
         Self.asking.withLock { _ in
             let former = getenv("LANGUAGE").map { String(cString: $0) }
@@ -103,6 +103,6 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// Held while the environment differs: it belongs to the whole process.
+    /// Locked while `LANGUAGE` is changed, because the environment belongs to the whole process.
     private static let asking = Mutex(())
 }

@@ -1,12 +1,12 @@
-/// A sentence for people: English in the source, translated by a catalogue.
+/// A sentence for people. It is English in the source, and a catalogue translates it.
 ///
 /// Write a literal, such as `"no user is named '\(name)'"`, where a `Phrase` is expected. Its fixed words, with `%s` in
-/// the place of each value, are the key in the catalogues. So write a sentence as one literal, or as literals joined by
-/// `+`: a translation may need another order. Phrases and errors may be values of phrases. If the words depend on a
-/// number, use `plural`.
+/// place of each value, are the key in the catalogues. So write a sentence as one literal, or as literals joined by
+/// `+`, because a translation may need another word order. Phrases and errors may be values of phrases. If the words
+/// depend on a number, use `plural`.
 ///
-/// `text` looks the translation up; until then a phrase costs no more than its values. `english` is the sentence as the
-/// source has it, for JSON, logs and programs. A phrase in a `String` is English too.
+/// `text` looks up the translation. Until then, a phrase costs no more than its values. `english` is the sentence as in
+/// the source, for JSON, logs and programs. A phrase inserted into a `String` is English, too.
 public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, CustomStringConvertible {
     enum Value: Sendable {
         case string(String)
@@ -19,7 +19,7 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         case other(template: String, count: UInt)
     }
 
-    /// The fixed words. If there are values: `%s` for each, and `%%` for a percent sign.
+    /// The fixed words. If there are values, `%s` stands for each value and `%%` for a percent sign.
     let template: String
     let values: [Value]
     let plural: Plural
@@ -40,10 +40,10 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         self.init(template: words.template, values: words.values)
     }
 
-    /// A sentence of another program, known only at run time. The catalogues may have it.
+    /// A sentence of another program that is known only at run time. The catalogues may contain it.
     public init(key: String) { self.init(template: key, values: []) }
 
-    /// Text that is the same in every language: a name, an address, words of a user.
+    /// Text that is the same in every language: a name, an address, text written by a user.
     public init(verbatim text: String) { self.init(template: "%s", values: [.string(text)]) }
 
     /// The error's own description.
@@ -60,10 +60,10 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
             plural: .other(template: other.template, count: UInt(clamping: count.magnitude)))
     }
 
-    /// Whether both read the same in English.
+    /// True if both are the same in English.
     public static func == (left: Phrase, right: Phrase) -> Bool { left.english == right.english }
 
-    /// Joins two pieces of a sentence that is too long for one line of source.
+    /// Joins two parts of a sentence that is too long for one line of source.
     public static func + (left: Phrase, right: Phrase) -> Phrase {
         assert(!left.isPlural && !right.isPlural, "a plural is a value of a phrase, not a piece of one")
         guard !left.values.isEmpty || !right.values.isEmpty else {
@@ -81,7 +81,7 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
 
     private var isPlural: Bool { if case .other = plural { true } else { false } }
 
-    /// The template in the form that has values, with `%%` for a percent sign.
+    /// The template in the form for phrases with values, with `%%` for a percent sign.
     private var formatted: String { values.isEmpty ? Self.doubled(template) : template }
 
     static func doubled(_ text: String) -> String {
@@ -91,11 +91,11 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
         return result
     }
 
-    /// The sentence as the source has it.
+    /// The sentence as in the source.
     public var english: String { written(nil) }
     public var description: String { english }
 
-    /// The sentence in the reader's language; see `Catalogue.choose`.
+    /// The sentence in the reader's language. See `Catalogue.choose`.
     public var text: String { written(Catalogue.current) }
 
     fileprivate func written(_ catalogue: Catalogue?) -> String {
@@ -115,7 +115,7 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
 
     private func translation(_ catalogue: Catalogue) -> String? {
         switch plural {
-        // The empty key is the catalogue's header. A value alone has nothing to translate.
+        // The empty key is the catalogue's header. A single value has nothing to translate.
         case .none: template.isEmpty || template == "%s" ? nil : catalogue.translation(of: template)
         case .other(let other, let count): catalogue.translation(of: template, other, count: count)
         }
@@ -125,10 +125,10 @@ public struct Phrase: Sendable, Equatable, ExpressibleByStringInterpolation, Cus
 // MARK: - Values
 
 extension Phrase {
-    /// Puts values into a template: `%s` takes the next value, `%2$s` the second, `%%` is a percent sign.
+    /// Inserts values into a template. `%s` takes the next value, `%2$s` the second, and `%%` is a percent sign.
     ///
-    /// A translator's mistake must not crash a program, so a place without a value stays empty, and any other `%` is
-    /// kept. `make lint` reports both.
+    /// A translator's mistake must not crash a program. So a placeholder without a value becomes empty, and any other
+    /// `%` is kept. `make lint` reports both.
     private static func substitute(_ values: [String], in template: String) -> String {
         var result: [UInt8] = []
         var next = 0
@@ -156,7 +156,7 @@ extension Phrase {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// The number of `2$s`, and how many bytes it has.
+    /// The number in `2$s`, and the length of the placeholder in bytes.
     private static func place(_ bytes: ArraySlice<UInt8>) -> (number: Int, length: Int)? {
         let digits = bytes.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
         guard (1...2).contains(digits.count), bytes.dropFirst(digits.count).starts(with: "$s".utf8) else { return nil }
@@ -164,7 +164,7 @@ extension Phrase {
     }
 }
 
-/// JSON is English.
+/// JSON contains the English sentence.
 extension Phrase: Encodable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
@@ -218,7 +218,7 @@ extension Phrase {
     }
 }
 
-/// A type that describes itself to people, such as an error. Its `description` is English.
+/// A type that has a description for people, such as an error. Its `description` is English.
 public protocol PhraseConvertible: CustomStringConvertible {
     var phrase: Phrase { get }
 }

@@ -1,11 +1,11 @@
-/// A phrase on its way to another process, which may speak another language: `{"key","values"}`, and for a plural
-/// also `"plural"`, the form for all numbers but one, and `"count"`. A value is a string or a phrase.
+/// A phrase for another process, which may use another language: `{"key","values"}`. A plural also has `"plural"`, the
+/// form for all numbers except 1, and `"count"`. A value is a string or a phrase.
 ///
-/// Errors of the API carry it beside their English message, and so do replies of a running server to natterd's own
+/// Errors of the API contain it beside their English message. So do replies of a running server to natterd's own
 /// commands.
 public struct PhraseParts: Codable, Sendable, Equatable, PhraseConvertible {
-    /// How long the path to a value may be in the decoded JSON. Each phrase in a phrase adds two steps, so this allows
-    /// about eight. Deeper ones are refused, so that no sender can exhaust the stack.
+    /// The maximum length of the path to a value in the decoded JSON. Each nested phrase adds two steps, so this allows
+    /// about eight levels. Deeper nesting is refused, so that no sender can exhaust the stack.
     fileprivate static let pathLimit = 20
 
     fileprivate enum Value: Sendable, Equatable {
@@ -64,11 +64,11 @@ extension PhraseParts.Value: Codable {
 }
 
 extension Phrase {
-    /// What another program said, as far as it can be translated.
+    /// The message of another program, translated if possible.
     ///
-    /// The parts decide only how a message is said, never what it says: they count only if they make the same English,
-    /// and if the catalogue has their key. So a server cannot say in one language what it does not say in the other,
-    /// and what it says is no longer than its message.
+    /// The parts decide only the language of a message, never its content. They are used only if they make the same
+    /// English, and if the catalogue has their key. So a server cannot send different content to readers of different
+    /// languages, and the result is no longer than its message.
     ///
     /// - Parameter message: in English.
     public init(_ parts: PhraseParts?, saying message: String) {
