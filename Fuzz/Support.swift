@@ -2,7 +2,7 @@ import NatterLog
 import NatterModel
 import NatterSystem
 
-/// What libFuzzer hands over, taken apart: the first bytes choose what is tried, the rest is the input itself.
+/// The input from libFuzzer. The first bytes choose the test, and the rest is the data.
 struct FuzzInput {
     private(set) var rest: ArraySlice<UInt8>
 
@@ -10,19 +10,19 @@ struct FuzzInput {
         rest = ArraySlice(UnsafeBufferPointer(start: start, count: start == nil ? 0 : count))
     }
 
-    /// The next byte; 0 where there is none.
+    /// The next byte, or 0 if there is none.
     mutating func byte() -> UInt8 { rest.popFirst() ?? 0 }
 
     var bytes: [UInt8] { Array(rest) }
     var text: String { String(decoding: rest, as: UTF8.self) }
 }
 
-/// Ends the process, which libFuzzer takes for a finding.
+/// Ends the process if the condition is false. libFuzzer reports that as a finding.
 func require(_ condition: Bool, _ what: @autoclosure () -> String) {
     if !condition { preconditionFailure(what()) }
 }
 
-/// Puts checksums right, so that the fuzzer gets to what lies behind them.
+/// Corrects checksums, so that the fuzzer reaches the code that runs after the check.
 enum Repair {
     static func integer(_ bytes: [UInt8], at offset: Int) -> Int {
         guard offset + 4 <= bytes.count else { return 0 }
@@ -39,9 +39,9 @@ enum Repair {
         put(Checksum.crc32c(Array(bytes[range])), at: offset, of: &bytes)
     }
 
-    /// Those of the block that begins at `start`.
+    /// Corrects the checksums of the block that begins at `start`.
     ///
-    /// - Returns: where it ends, as far as the bytes go.
+    /// - Returns: the end of the block, or the end of the bytes if they are shorter.
     @discardableResult
     static func block(at start: Int, of bytes: inout [UInt8]) -> Int {
         let body = start + BlockHeader.byteCount
@@ -52,13 +52,13 @@ enum Repair {
         return end
     }
 
-    /// Those of the dictionary that begins at `start`.
+    /// Corrects the checksums of the dictionary that begins at `start`.
     @discardableResult
     static func dictionary(at start: Int, of bytes: inout [UInt8]) -> Int {
         let body = start + LogDictionary.headerBytes
         guard body <= bytes.count else { return bytes.count }
         let end = min(bytes.count, body + integer(bytes, at: start + 12))
-        // Only one that is not packed can be given the name that it must have.
+        // Only an uncompressed dictionary can be given its correct id.
         if bytes[start + 4] == 0, end > body {
             bytes.replaceSubrange(start + 16..<start + 32, with: LogDictionary(bytes[body..<end]).id.bytes)
         }

@@ -1,4 +1,4 @@
-// A block, as a log or a server may hold it: it is refused, or every record of it is whole.
+// A block from a log or a server. It is refused, or all of its records are valid.
 import NatterCrypto
 import NatterModel
 
@@ -6,10 +6,10 @@ import NatterModel
 
 private let dictionary = LogDictionary(Array("so it goes: is anyone here? yes, try sudo apt-get install ".utf8))
 
-/// Reads a block as every reader does, and checks what all of them rely on.
+/// Opens a block like every reader does, and checks the properties that all of them rely on.
 func openBlock(_ bytes: [UInt8], with dictionary: LogDictionary) {
     guard let header = try? bytes.withUnsafeBytes({ try BlockHeader(decoding: $0) }) else { return }
-    // Nothing is unpacked that says it will be more than the limit.
+    // A block whose announced size exceeds the limit must not be decompressed.
     require(header.rawLength <= BlockHeader.maximumRawLength, "a block of \(header.rawLength) bytes")
     require(header.rawLength <= 255 * header.storedLength + 64, "a bomb")
     let block = Block(header: header, stored: Array(bytes.dropFirst(BlockHeader.byteCount)))
@@ -25,7 +25,7 @@ func openBlock(_ bytes: [UInt8], with dictionary: LogDictionary) {
         require(record.about.map { $0 < record.seq && $0 > .zero } ?? true, "about a later message")
     }
     _ = try? block.verify(with: dictionary)
-    // Written again and read again it says the same.
+    // After it is encoded and decoded again, the content must be the same.
     let columns = BlockPayload.encode(records, 0..<records.count, baseTime: header.baseTime.milliseconds)
     guard columns.count <= BlockHeader.maximumRawLength else { return }
     let again = Block(
@@ -40,7 +40,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let choice = input.byte()
     var bytes = input.bytes
     if choice & 1 != 0, bytes.count > BlockHeader.byteCount {
-        // The lengths are put right as well, so that what is tried is what stands behind them.
+        // Correct the lengths as well, so that the fuzzer tests the code after the length checks.
         if choice & 4 != 0 {
             let stored = UInt32(bytes.count - BlockHeader.byteCount)
             Repair.put(stored, at: 24, of: &bytes)

@@ -1,4 +1,4 @@
-// A file of settings, and the same with one of them changed.
+// A settings file, and the same file with one setting changed.
 import NatterCLI
 
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -10,7 +10,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         _ = try? file.boolean(entry)
         _ = file.unknownKey(entry, known: ["listen", "log-level"])
     }
-    // Whatever else the file holds, what is set is what is read.
+    // The setting must be read as it was set, whatever else the file contains.
     let changed = ConfigFile.text(text, setting: "listen", to: "[::1]:0")
     let read = try? ConfigFile(parsing: changed, path: "natterd.conf")
     require(read?.value("listen") == "[::1]:0", "a setting was not set")

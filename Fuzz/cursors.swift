@@ -1,4 +1,4 @@
-// Cursors, seqs, times and ids as text: refused, or written again they are the same text.
+// Cursors, seqs, times and ids as text. They are refused, or writing them again gives the same text.
 import NatterModel
 
 @_cdecl("LLVMFuzzerTestOneInput")

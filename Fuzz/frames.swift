@@ -1,4 +1,4 @@
-// The body of a sync, from a server that means ill: in whatever pieces it comes, it is the same frames, or refused.
+// The body of a sync from a malicious server. It gives the same frames however it is split, or it is refused.
 import NatterModel
 import NatterWire
 

@@ -1,4 +1,5 @@
-// Bodies and lines of JSON: refused, or what they say can be written and read again; never a crash, however deep or odd.
+// Bodies and lines of JSON. They are refused, or the decoded values can be encoded and decoded again. No depth of
+// nesting may cause a crash.
 import NatterModel
 
 @testable import NatterClient
@@ -12,7 +13,7 @@ private func tryOut<Value: Codable>(_: Value.Type, _ bytes: [UInt8]) -> Value? {
     return value
 }
 
-/// Of what kind a value is that writes itself is not known here, so the encoder writes it.
+/// The generic parameter hides that a type writes itself, so this always uses the encoder.
 private func byEncoder(_ value: some Encodable) -> [UInt8] { WireJSON.encode(value) }
 
 private func sameWriters(_ value: (some JSONWritable)?) {
@@ -29,7 +30,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     case 0: _ = tryOut(RegisterRequest.self, bytes)
     case 1: _ = tryOut(LoginRequest.self, bytes)
     case 2:
-        // Two readers of one body: the decoder, and the fast one.
+        // Two readers of one body: the decoder and the fast path.
         let slow = tryOut(SendRequest.self, bytes)
         let fast = try? WireJSON.decode(SendRequest.self, from: bytes)
         require(slow.map(byEncoder) == fast.map(byEncoder), "the two readers differ")
@@ -49,7 +50,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         sameWriters(message)
         _ = message?.message
     case 14:
-        // Any text is JSON once it has been written.
+        // Any text is valid JSON after it has been written as JSON.
         var line: [UInt8] = []
         line.appendJSON(input.text)
         let back: String? = try? WireJSON.decode(from: line)

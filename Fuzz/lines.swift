@@ -1,10 +1,11 @@
-// The readers of lines, which imports and `send --ndjson` stand on: each line once, in order, none longer than the limit.
+// The line readers of imports and of `send --ndjson`. They return each line once, in order, and none longer than the
+// limit.
 // with: Sources/NatterCommands/StandardInput.swift Sources/NatterDaemon/LineReader.swift
 import Glibc
 import NatterSystem
 
 private let limit = 64
-/// A file without a name.
+/// An unnamed file.
 private let file: Int32 = {
     var template = Array("/tmp/natter-fuzz-XXXXXX".utf8CString)
     let file = mkstemp(&template)
@@ -12,7 +13,7 @@ private let file: Int32 = {
     return file
 }()
 
-/// What the lines are, put as simply as can be.
+/// The expected lines, computed in the simplest way.
 private func expected(_ bytes: [UInt8]) -> [[UInt8]] {
     var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map { Array($0) }
     if lines.last?.isEmpty == true { lines.removeLast() }
@@ -35,7 +36,7 @@ private func readInput(_ lines: [[UInt8]]) {
 }
 
 private func readImport(_ bytes: [UInt8], _ lines: [[UInt8]]) {
-    // In pieces of a length that the input itself says.
+    // The first byte of the input chooses the size of the pieces.
     let most = Int(bytes.first ?? 0) + 1
     var rest = bytes[...]
     var reader = LineReader(limit: limit) { buffer in

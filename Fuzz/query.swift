@@ -1,9 +1,9 @@
-// A search query: refused, or SQLite understands what it is turned into, and the words that it has find their own text.
+// A search query. It is refused, or SQLite accepts the expression made from it, and its words find their own text.
 import Glibc
 import NatterSearch
 import NatterModel
 
-/// One index for all inputs, with a text that most words are not in.
+/// One index for all inputs, with a text that contains few of their words.
 nonisolated(unsafe) private let index: SearchIndex = {
     let path = "/tmp/natter-fuzz-query-\(getpid()).db"
     guard let index = try? SearchIndex.openForWriting(path: path) else { preconditionFailure("cannot make '\(path)'") }

@@ -1,10 +1,10 @@
-// A segment file: header, dictionary, blocks. A scan ends, says where, and gives only blocks that follow each other.
+// A segment file: header, dictionary, blocks. A scan ends, reports where, and returns only consecutive blocks.
 import NatterModel
 import NatterSystem
 
 @testable import NatterLog
 
-/// One file in memory, which cannot be written.
+/// A disk with one read-only file in memory.
 private final class OneFile: Disk, DiskFile {
     let path = "log"
     private let bytes: [UInt8]

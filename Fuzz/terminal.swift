@@ -1,4 +1,4 @@
-// What others wrote, made safe to show: whatever comes in, nothing comes out that a terminal acts on.
+// Text from other users, made safe to show. For any input, the output contains nothing that controls a terminal.
 import NatterCLI
 
 private let rules: [TerminalText.Rule] = [.text, .message, .line, .name, .json]
