@@ -3,7 +3,8 @@ public import NatterModel
 
 /// How long ago something happened, in one unit, rounded down.
 public enum Age {
-    /// `3 minutes ago`. `just now` for less than a second and for times in the future, since clocks seldom agree.
+    /// `3 minutes ago`. The text is `just now` for less than a second and for times in the future, because clocks
+    /// seldom agree.
     public static func text(of time: Timestamp, now: Timestamp) -> Phrase {
         let (count, unit) = largestUnit(of: time, now: now)
         return count == 0 ? "just now" : ago(count, unit)
@@ -33,7 +34,7 @@ public enum Age {
         }
     }
 
-    /// The raw value is its length in seconds.
+    /// The raw value is the unit's length in seconds.
     private enum Unit: Int64 {
         case second = 1
         case minute = 60

@@ -1,19 +1,19 @@
 internal import NatterLanguage
 internal import NatterModel
 
-/// What a command line asks for.
+/// The result of parsing a command line.
 public enum ParsedCommandLine: Sendable {
-    /// The program alone, or its help.
+    /// The program's overview: no command was given, or help without a command.
     case overview
     case help(CommandPath)
     case version
     case run(CommandPath, Arguments)
 }
 
-/// Parses the words after the program's name by its table of commands.
+/// Parses the words after the program's name with the program's table of commands.
 ///
-/// Options may stand anywhere after their command, and the program's own options also before it. An option's value is
-/// the next word, whatever it looks like. `--` ends the options. `-` and negative numbers are operands.
+/// Options may stand anywhere after their command. The program's own options may also precede it. An option's value is
+/// the next word, even if it begins with a dash. `--` ends the options. `-` and negative numbers are operands.
 public struct ArgumentParser {
     private let program: ProgramSpec
     private let programOptions: [OptionSpec]
@@ -25,8 +25,8 @@ public struct ArgumentParser {
     private(set) var isHelpCommand = false
     /// The option that expects the next word as its value.
     private(set) var openOption: OptionSpec?
-    /// The first error. Parsing continues after it: a later `--help` overrides it, and `--json` decides how to report
-    /// it.
+    /// The first error. Parsing continues after it, because a later `--help` overrides it, and `--json` decides how to
+    /// report it.
     private var error: UsageError?
     private(set) var hasUnknownCommand = false
 
@@ -48,8 +48,8 @@ public struct ArgumentParser {
         return try parse(words, for: program, given: &given)
     }
 
-    /// - Parameter given: the options found so far, even if the words are invalid: `--lang` decides the language of the
-    ///   error.
+    /// - Parameter given: the options found so far, even if the words are invalid, because `--lang` decides the
+    ///   language of the error.
     static func parse(
         _ words: [String], for program: ProgramSpec, given: inout [GivenOption]
     ) throws(UsageError) -> ParsedCommandLine {
@@ -66,7 +66,7 @@ public struct ArgumentParser {
 
     private var dashWords: DashWords { path?.command.dashWords ?? .options }
     var options: [OptionSpec] { commandOptions + programOptions }
-    /// Whether the next word may be an option.
+    /// True if the next word may be an option.
     var takesOptions: Bool { dashWords != .operands && !optionsEnded }
 
     private mutating func take(_ word: String, before rest: inout ArraySlice<String>) {
@@ -98,7 +98,7 @@ public struct ArgumentParser {
         }
     }
 
-    /// Whether the words name a command without subcommands.
+    /// True if the words name a command without subcommands.
     var isAtLeaf: Bool { path.map { $0.command.subcommands.isEmpty } ?? false }
 
     private mutating func takeOption(_ word: String, before rest: inout ArraySlice<String>) {
@@ -174,7 +174,7 @@ public struct ArgumentParser {
     private func result() throws(UsageError) -> ParsedCommandLine {
         if hasUnknownCommand, let error { throw error }
         if isHelpCommand {
-            // 'help --help' asks about 'help' itself if the program has it as a command.
+            // 'help --help' shows the help of 'help' itself if the program has that command.
             if operands.isEmpty, was(given: "help"), let path = try? program.command(at: ["help"]) {
                 return .help(path)
             }

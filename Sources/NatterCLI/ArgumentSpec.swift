@@ -2,13 +2,13 @@ public import NatterLanguage
 
 /// One option of a command or a program: a flag, or a name with a value.
 public struct OptionSpec: Sendable, Equatable {
-    /// The name that the program looks up; written `--name`, or `-n` if it is a single letter.
+    /// The name that the program looks up. It is written `--name`, or `-n` if it is a single letter.
     public let name: String
     /// A second, one-letter spelling.
     public let short: Character?
-    /// The placeholder of the value in help, such as `SEQ`; nil for a flag.
+    /// The placeholder of the value in help, such as `SEQ`, or nil for a flag.
     public let placeholder: String?
-    /// The allowed values; empty if any value is allowed.
+    /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]
     public let isRepeatable: Bool
     public let isRequired: Bool
@@ -21,7 +21,8 @@ public struct OptionSpec: Sendable, Equatable {
             name: name, short: short, placeholder: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
     }
 
-    /// An option with a value. If it is given several times, the last value counts; `Arguments.values` has all of them.
+    /// An option with a value. If it is given several times, the last value counts.
+    /// `Arguments.values` has all of them.
     public static func option(
         _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
         isRequired: Bool = false, _ help: Phrase
@@ -40,7 +41,7 @@ public struct OptionSpec: Sendable, Equatable {
             isRepeatable: false, isRequired: false, help: help)
     }
 
-    /// Every program has these two without a row.
+    /// Every program has these two, without a row in its table.
     public static let help = OptionSpec.flag("help", "print help, for a command if you name one, and exit")
     public static let version = OptionSpec.flag("version", "print the version and exit")
 
@@ -65,13 +66,13 @@ public struct OptionSpec: Sendable, Equatable {
     var kind: WordKind { WordKind(placeholder ?? "", choices: choices) }
 }
 
-/// One operand of a command. Optional operands follow the required ones; only the last may repeat.
+/// One operand of a command. Optional operands follow the required ones. Only the last may repeat.
 public struct OperandSpec: Sendable, Equatable {
     /// The placeholder in help and in messages, such as `CONV`.
     public let name: String
     public let isOptional: Bool
     public let isRepeating: Bool
-    /// The allowed words; empty if any word is allowed.
+    /// The allowed words. If it is empty, any word is allowed.
     public let choices: [String]
     /// One line for help: lower case, no full stop.
     public let help: Phrase
@@ -88,15 +89,15 @@ public struct OperandSpec: Sendable, Equatable {
         OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: choices, help: help)
     }
 
-    /// What usage lines show: the name, or the choices themselves.
+    /// The text in usage lines: the name, or the choices themselves.
     public var placeholder: String { choices.isEmpty ? name : choices.joined(separator: "|") }
 
     var kind: WordKind { WordKind(name, choices: choices) }
 }
 
-/// What a placeholder of the table stands for, as completion needs to know it.
+/// The kind of word that a placeholder of the table stands for, for completion.
 public enum WordKind: Equatable, Sendable {
-    /// Only the user knows it.
+    /// Free text, which cannot be completed.
     case text
     case file
     case directory

@@ -1,8 +1,8 @@
 public import NatterLanguage
 public import NatterModel
 
-/// An option on the command line; the value of a flag is empty. This is not a tuple because the metadata of an array of
-/// tuples is built when the program runs.
+/// An option on the command line. The value of a flag is empty. This is not a tuple, because the metadata of an array
+/// of tuples is built when the program runs.
 struct GivenOption: Sendable {
     let name: String
     let value: String
@@ -14,15 +14,15 @@ public struct GivenOptions: Sendable {
 
     init(_ given: [GivenOption]) { self.given = given }
 
-    /// The last value; nil if the option is missing.
+    /// The last value, or nil if the option is missing.
     public func value(_ name: String) -> String? { given.last { $0.name == name }?.value }
 }
 
-/// The options and operands of a command, checked against its row.
+/// The options and operands of a command, checked against its row of the table.
 public struct Arguments: Sendable {
     /// The command's words, such as `["outbox", "ls"]`.
     public let path: [String]
-    /// In the order of the command line; their number is what the row allows.
+    /// The operands in the order of the command line. Their number is one that the row allows.
     public internal(set) var operands: [String]
     private let program: String
     /// The options of this command, then those of the program.
@@ -41,16 +41,16 @@ public struct Arguments: Sendable {
     /// `see 'natter help log'`. Computed only for an error, so that success costs nothing.
     public var remedy: Phrase { "see '\(program) help \(path.joined(separator: " "))'" }
 
-    /// Whether a flag was given.
+    /// True if a flag was given.
     public func flag(_ name: String) -> Bool { has(name) }
 
-    /// Whether an option was given, with or without a value.
+    /// True if an option was given, with or without a value.
     public func has(_ name: String) -> Bool {
         assertKnown(name)
         return given.contains { $0.name == name }
     }
 
-    /// The value of an option; the last one if it was given more than once.
+    /// The value of an option. If it was given more than once, the last one.
     public func value(_ name: String) -> String? {
         assertKnown(name)
         return given.last { $0.name == name }?.value
@@ -62,8 +62,8 @@ public struct Arguments: Sendable {
         return given.filter { $0.name == name }.map(\.value)
     }
 
-    /// An operand by its name in the table, such as `CONV`; nil if it is missing. The first word of a repeating
-    /// operand.
+    /// An operand by its name in the table, such as `CONV`, or nil if it is missing. For a repeating operand, it is the
+    /// first word.
     public func operand(_ name: String) -> String? {
         guard let index = rows.firstIndex(where: { $0.name == name }) else {
             assertionFailure("no operand '\(name)'")
@@ -90,7 +90,7 @@ public struct Arguments: Sendable {
         return error
     }
 
-    /// Whether `--json` was given.
+    /// True if `--json` was given.
     var asksForJSON: Bool { given.contains { $0.name == "json" } }
 
     private func assertKnown(_ name: String) {
@@ -107,9 +107,9 @@ extension Arguments {
         return try integer(text, of: "\(spelling(name))", in: range)
     }
 
-    /// The same for an operand; `what` is its name in the message.
+    /// Parses a whole number from an operand. `what` is its name in the message.
     public func integer(_ text: String, of what: Phrase, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
-        // Int64 also accepts "+5"; we accept one spelling per number.
+        // Int64 also accepts "+5", but we accept one spelling per number.
         guard let number = Int64(text), !text.hasPrefix("+") else {
             throw error("\(what) takes a whole number, not '\(text)'")
         }
@@ -121,7 +121,7 @@ extension Arguments {
         return number
     }
 
-    /// Seconds, with or without a fraction, as milliseconds.
+    /// A number of seconds, with or without a fraction, converted to milliseconds.
     public func seconds(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }
         let isPlain = text.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
@@ -132,7 +132,7 @@ extension Arguments {
         return Int64((number * 1_000).rounded())
     }
 
-    /// A moment; see `TimeExpression`.
+    /// A moment. See `TimeExpression`.
     public func time(_ name: String, now: Timestamp) throws(UsageError) -> Timestamp? {
         guard let text = value(name) else { return nil }
         guard let time = TimeExpression.parse(text, now: now) else {
@@ -141,7 +141,7 @@ extension Arguments {
         return time
     }
 
-    /// A length of time such as `90d`, in milliseconds; see `TimeSpan`.
+    /// A length of time such as `90d`, in milliseconds. See `TimeSpan`.
     public func span(_ name: String) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }
         guard let span = TimeSpan.parse(text) else {
@@ -150,8 +150,8 @@ extension Arguments {
         return span
     }
 
-    /// Adds the options of a settings file whose keys are names of options; the value of a flag is `true` or `false`.
-    /// The command line has precedence.
+    /// Adds the options of a settings file whose keys are option names. The value of a flag is `true` or `false`. The
+    /// command line has precedence.
     ///
     /// - Throws: for a key that is not an option of this command, or a value that the option does not allow.
     public func filled(from file: ConfigFile) throws(ConfigError) -> Arguments {

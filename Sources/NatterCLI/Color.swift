@@ -4,7 +4,8 @@ internal import NatterSystem
 public enum ColorChoice: String, Sendable, CaseIterable {
     case auto, always, never
 
-    /// Whether to use colours: `auto` does on a terminal that is not `TERM=dumb`, unless `NO_COLOR` is set.
+    /// True if colours should be used. `auto` uses them on a terminal that is not `TERM=dumb`, unless `NO_COLOR` is
+    /// set.
     ///
     /// - SeeAlso: no-color.org.
     public func isOn(isTerminal: Bool, environment: Environment) -> Bool {
@@ -58,7 +59,7 @@ public struct Paint: Sendable {
         isOn ? "\u{1B}[\(look.rawValue)m\(text)\u{1B}[m" : text
     }
 
-    /// The bytes before and after coloured text; empty if colours are off.
+    /// The bytes before and after coloured text. They are empty if colours are off.
     public func opening(_ look: Look) -> [UInt8] { isOn ? Array("\u{1B}[\(look.rawValue)m".utf8) : [] }
     public var closing: [UInt8] { isOn ? Array("\u{1B}[m".utf8) : [] }
 }

@@ -7,7 +7,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     public let exitCode: ExitCode
     /// A word for programs, such as `usage` or `bad_cursor`.
     public let code: String
-    /// One line with the problem and the remedy; lower case, no full stop.
+    /// One line with the problem and the remedy, in lower case and without a full stop.
     public let message: Phrase
 
     public init(_ exitCode: ExitCode, code: String, _ message: Phrase) {
@@ -33,7 +33,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Failed output. A closed pipe has an exit code of its own and prints nothing.
+    /// Failed output. A closed pipe has its own exit code and prints nothing.
     public init(_ error: OutputError) {
         switch error {
         case .closedPipe: self.init(.closedPipe, code: "closed_pipe", error.phrase)
@@ -44,7 +44,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase { message }
 }
 
-/// Exit codes of both programs; from 64 on those of sysexits(3).
+/// Exit codes of both programs. From 64 on they are those of sysexits(3).
 public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public let rawValue: Int32
     public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -57,7 +57,7 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public static let invalidData = ExitCode(rawValue: 65)
     /// No such user, conversation or message.
     public static let notFound = ExitCode(rawValue: 67)
-    /// Server not reached or not verified, or the outcome is unknown.
+    /// The server was not reached or not verified, or the outcome is unknown.
     public static let unavailable = ExitCode(rawValue: 69)
     public static let cannotCreate = ExitCode(rawValue: 73)
     public static let inputOutput = ExitCode(rawValue: 74)
@@ -70,17 +70,17 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public static let configuration = ExitCode(rawValue: 78)
     /// SIGINT, as a shell reports it.
     public static let interrupted = ExitCode(rawValue: 130)
-    /// The reader closed the pipe; a shell reports SIGPIPE with the same code.
+    /// The reader closed the pipe. A shell reports SIGPIPE with the same code.
     public static let closedPipe = ExitCode(rawValue: 141)
 }
 
 /// An invalid command line: exit code 64.
 public struct UsageError: Error, Equatable, PhraseConvertible {
-    /// One line, without the program's name; lower case, no full stop.
+    /// One line without the program's name, in lower case and without a full stop.
     public let message: Phrase
     /// Where to find help, such as `see 'natter help log'`.
     public let remedy: Phrase
-    /// Whether `--json` was given, so that the error is reported as JSON.
+    /// True if `--json` was given. Then the error is reported as JSON.
     public var asksForJSON = false
 
     public init(_ message: Phrase, remedy: Phrase) { (self.message, self.remedy) = (message, remedy) }
@@ -91,8 +91,8 @@ public struct UsageError: Error, Equatable, PhraseConvertible {
 /// Prints a failure: one line on standard error, or one JSON object.
 public enum FailureReport {
     /// - Parameters:
-    ///   - json: `{"error":{"code","exit","message"}}` in place of `natter: message`.
-    ///   - output: standard error. Errors of writing there are ignored, since there is nowhere left to report them.
+    ///   - json: prints `{"error":{"code","exit","message"}}` instead of `natter: message`.
+    ///   - output: standard error. Write errors are ignored, because they can't be reported anywhere.
     public static func write(_ failure: CommandFailure, json: Bool, program: String, to output: Output) {
         if failure.exitCode == .closedPipe { return }
         var line: [UInt8] = []

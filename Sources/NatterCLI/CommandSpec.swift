@@ -1,11 +1,11 @@
 public import NatterLanguage
 
-/// The body of a command, which gets the parsed words.
+/// The body of a command. It receives the parsed words.
 public typealias CommandBody = @Sendable (Arguments, Console) throws -> ExitCode
 
 /// The meaning of words with a leading dash for a command.
 public enum DashWords: Sendable {
-    /// They are options; unknown ones are errors.
+    /// They are options. Unknown ones are errors.
     case options
     /// A word that is not exactly an option is an operand, and the value of a short option is always a separate word.
     /// This is for `search`, where `-word` excludes a word.
@@ -15,7 +15,7 @@ public enum DashWords: Sendable {
     case operands
 }
 
-/// A command line and what it does.
+/// A command line and its meaning.
 public struct Example: Sendable, Equatable {
     public let line: String
     public let meaning: Phrase
@@ -23,10 +23,10 @@ public struct Example: Sendable, Equatable {
     public init(_ line: String, _ meaning: Phrase) { (self.line, self.meaning) = (line, meaning) }
 }
 
-/// One command: a row of a program's table, from which the parser, help, completion and manual pages are derived.
+/// One command: a row of a program's table. The parser, help, completion and manual pages are derived from it.
 ///
-/// Everything but the name, the summary and the group is computed on demand, so that a long table does not slow down
-/// the start of the program.
+/// Everything except the name, the summary and the group is computed on demand, so that a long table does not delay the
+/// start of the program.
 public struct CommandSpec: Sendable {
     public let name: String
     /// One line, lower case, no full stop.
@@ -34,7 +34,7 @@ public struct CommandSpec: Sendable {
     /// The heading in the list of commands.
     public let group: Phrase
     public let dashWords: DashWords
-    /// Whether the overview and completion leave it out because it is for programs.
+    /// True for a command for programs. The overview and completion omit it.
     public let isHidden: Bool
     /// nil for a command that only has subcommands.
     public let run: CommandBody?
@@ -68,6 +68,6 @@ public struct CommandSpec: Sendable {
 }
 
 extension [CommandSpec] {
-    /// The commands that are for people.
+    /// The commands for people.
     var shown: [CommandSpec] { filter { !$0.isHidden } }
 }

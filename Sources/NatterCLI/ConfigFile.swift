@@ -3,7 +3,7 @@ public import NatterLanguage
 /// An invalid setting or line: exit code 78.
 public struct ConfigError: Error, Equatable, PhraseConvertible {
     public let path: String
-    /// Counted from 1.
+    /// The line number, counted from 1.
     public let line: Int
     public let problem: Phrase
 
@@ -14,21 +14,21 @@ public struct ConfigError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase { "'\(path)', line \(line): \(problem)" }
 }
 
-/// A settings file: one `key = value` per line; blank lines and lines that begin with `#` are ignored.
+/// A settings file with one `key = value` per line. Blank lines and lines that begin with `#` are ignored.
 public struct ConfigFile: Sendable, Equatable {
     public struct Entry: Sendable, Equatable {
         public let key: String
         public let value: String
-        /// Counted from 1.
+        /// The line number, counted from 1.
         public let line: Int
     }
 
     /// The name of the file in messages.
     public let path: String
-    /// In the order of the file, repeated keys included.
+    /// The entries in the order of the file, including repeated keys.
     public let entries: [Entry]
 
-    /// - Parameter keys: the known keys; nil if the caller checks the keys of the entries.
+    /// - Parameter keys: the known keys, or nil if the caller checks the keys of the entries.
     /// - Throws: for a malformed line, or for an unknown key, with the most similar keys.
     public init(parsing text: String, path: String, keys: [String]? = nil) throws(ConfigError) {
         var entries: [Entry] = []
@@ -67,12 +67,12 @@ public struct ConfigFile: Sendable, Equatable {
         error(entry, "'\(entry.key)' is not a setting\(NearestWords.hint(for: entry.key, among: known))")
     }
 
-    /// The text of a file with one setting changed in place, or added as a new last line. Comments and order stay. A
-    /// nil value removes the setting.
+    /// Returns the text of a file with one setting changed in place, or added as a new last line. Comments and order
+    /// are kept. A nil value removes the setting.
     ///
     /// - Parameters:
-    ///   - key: without `=`, `#` or blanks around it.
-    ///   - value: on one line, without blanks around it.
+    ///   - key: contains no `=` or line break, and no `#` or blanks around it.
+    ///   - value: one line, without blanks around it.
     public static func text(_ text: String, setting key: String, to value: String?) -> String {
         precondition(!key.isEmpty && !key.contains { $0 == "=" || $0.isNewline } && !key.hasPrefix("#"))
         precondition(value?.utf8.contains { $0 == 0x0A || $0 == 0x0D } != true)
@@ -83,7 +83,7 @@ public struct ConfigFile: Sendable, Equatable {
             guard !content.hasPrefix("#"), let equals = content.firstIndex(of: "=") else { return false }
             return trimmed(content[..<equals]) == key
         }
-        // The last of several counts; keeping the others would only confuse.
+        // The last of several entries counts. The others would only confuse readers.
         for index in found.dropLast().reversed() { lines.remove(at: index) }
         let place = found.last.map { $0 - (found.count - 1) }
         switch (place, value) {

@@ -2,7 +2,7 @@ internal import Glibc
 @_exported public import NatterLanguage
 public import NatterSystem
 
-/// The surroundings of a command in one value, so that tests can replace them.
+/// The environment of a command in one value, so that tests can replace it.
 public struct Console {
     /// Standard output, for results.
     public let output: Output
@@ -10,7 +10,7 @@ public struct Console {
     public let errors: Output
     public let environment: Environment
     public let clock: any WallClock
-    /// The program's name, with which its messages begin.
+    /// The program's name, which begins its messages.
     public let program: String
 
     public init(output: Output, errors: Output, environment: Environment, clock: any WallClock, program: String) {
@@ -25,13 +25,13 @@ public struct Console {
             program: program)
     }
 
-    /// Prints a note to standard error, `natter: …`, escaped and in one line. Errors of writing there are ignored.
+    /// Prints a note to standard error, `natter: …`, escaped and on one line. Write errors are ignored.
     public func note(_ message: Phrase) {
         try? errors.writeLine(TerminalText.escaped("\(program): \(message.text)"))
         try? errors.flush()
     }
 
-    /// Whether to colour `output`, by the environment and by `--color` if the program has that option.
+    /// Whether to colour `output`, as the environment says, or `--color` if the program has that option.
     public func paint(_ arguments: Arguments) -> Paint {
         let hasOption = arguments.known.contains { $0.name == "color" }
         let choice = hasOption ? arguments.value("color").flatMap(ColorChoice.init(rawValue:)) : nil
@@ -45,7 +45,7 @@ public enum Terminal {
 
     public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-    /// The width in columns: the terminal's, else `COLUMNS`, else 80.
+    /// The width in columns: that of the terminal, else `COLUMNS`, else 80.
     public static func columns(_ descriptor: Int32, environment: Environment) -> Int {
         var size = winsize()
         if ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return Int(size.ws_col) }
@@ -54,4 +54,4 @@ public enum Terminal {
     }
 }
 
-// This room's interface takes phrases, so its users get them without a second import.
+// This room's interface takes phrases, so importing it also imports them.

@@ -40,7 +40,7 @@ public struct Environment: Sendable {
     /// `$XDG_DATA_HOME`, else `~/.local/share`.
     public func dataHome() throws(CommandFailure) -> String { try directory("XDG_DATA_HOME", else: ".local/share") }
 
-    /// The XDG Base Directory Specification says to ignore relative paths.
+    /// Ignores relative paths, as the XDG Base Directory Specification requires.
     private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
 
     private func directory(_ name: String, else fallback: String) throws(CommandFailure) -> String {
@@ -49,7 +49,7 @@ public struct Environment: Sendable {
         return home.hasSuffix("/") ? home + fallback : "\(home)/\(fallback)"
     }
 
-    /// We parse the file because `getpwuid` loads libraries at run time, which a static program cannot rely on.
+    /// Parses the file, because `getpwuid` loads libraries at run time, which a static program cannot rely on.
     private func homeOfAccount() -> String? {
         guard let file = fopen(accounts, "re") else { return nil }
         defer { fclose(file) }

@@ -1,12 +1,12 @@
 internal import NatterLanguage
 
-/// Help pages, computed from the table of commands; lines have at most 80 columns.
+/// Help pages, computed from the table of commands. Lines have at most 80 columns.
 public struct Help {
     private let program: ProgramSpec
 
     public init(_ program: ProgramSpec) { self.program = program }
 
-    /// What the program prints without a command: all commands by group, and the options that work everywhere.
+    /// The overview that the program prints without a command: all commands by group, and the options of all commands.
     public var overview: String {
         var lines = ["\(program.name): \(program.tagline.text)", ""]
         lines.append(("usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]" as Phrase).text)

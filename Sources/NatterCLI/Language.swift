@@ -3,10 +3,10 @@ internal import NatterLanguage
 
 /// Chooses the language of the messages.
 public enum Language {
-    /// The languages of this version's catalogues, and English, which needs none.
+    /// The languages of this version's catalogues. English needs none.
     public static let known = ["en", "ru"]
 
-    /// Whether a code, such as `ru_RU.UTF-8`, names a known language or one with an installed catalogue.
+    /// True if a code, such as `ru_RU.UTF-8`, names a known language or one with an installed catalogue.
     public static func isKnown(_ code: String, environment: Environment, domain: String = "natter") -> Bool {
         let directory = directory(environment)
         return forms(of: code).contains {
@@ -14,7 +14,7 @@ public enum Language {
         }
     }
 
-    /// The catalogues to look up: the languages before the first English one.
+    /// The catalogues to look up, for the languages before the first English one.
     static func choice(
         option: String?, configured: String?, environment: Environment, domain: String
     ) -> Catalogue.Choice {
@@ -24,8 +24,8 @@ public enum Language {
             languages: wanted, directory: wanted.isEmpty ? "" : directory(environment), domain: domain)
     }
 
-    /// `NATTER_LOCALEDIR`, else `../share/locale` relative to the program's directory, both in an installation and in a
-    /// build.
+    /// `NATTER_LOCALEDIR`, else `../share/locale` relative to the program's directory. That path is valid in an
+    /// installation and in a build.
     private static func directory(_ environment: Environment) -> String {
         if let directory = environment["NATTER_LOCALEDIR"] { return directory }
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -35,14 +35,14 @@ public enum Language {
         return String(decoding: path[..<place], as: UTF8.self) + "/../share/locale"
     }
 
-    /// The languages that the user asks for, in order of preference, each followed by its plain form: `["pt_BR",
-    /// "pt"]`. Empty for English.
+    /// The languages that the user prefers, in order, each followed by its plain form: `["pt_BR", "pt"]`. The result is
+    /// empty for English.
     ///
-    /// `LANGUAGE` counts unless the locale is exactly `C` or `POSIX`. It counts with `C.UTF-8`, which containers set
-    /// only for its encoding.
+    /// `LANGUAGE` counts unless the locale is exactly `C` or `POSIX`. It counts with `C.UTF-8`, because containers set
+    /// that only for its encoding.
     ///
     /// - Parameters:
-    ///   - option: of `--lang`.
+    ///   - option: the value of `--lang`.
     ///   - configured: the setting `lang`.
     public static func preferred(option: String?, configured: String?, environment: Environment) -> [String] {
         if let wanted = option ?? configured { return forms(of: wanted) }

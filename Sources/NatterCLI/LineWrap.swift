@@ -56,23 +56,23 @@ enum LineWrap {
     }
 }
 
-/// The width of a text in terminal columns. This has its own small table because glibc's `wcwidth` knows only ASCII in
-/// the C locale, in which `natter` must work too.
+/// The width of a text in terminal columns. It has its own small table, because glibc's `wcwidth` knows only ASCII in
+/// the C locale, and `natter` must work there, too.
 public enum DisplayWidth {
     public static func columns(_ text: String) -> Int {
         if text.utf8.allSatisfy({ $0 < 0x80 }) { return text.utf8.count }
         return text.reduce(0) { $0 + columns($1) }
     }
 
-    /// A user-perceived character: marks and joiners count with their base.
+    /// The width of a user-perceived character. Marks and joiners count with their base.
     public static func columns(_ character: Character) -> Int {
         guard let first = character.unicodeScalars.first else { return 0 }
-        // U+FE0F asks for the emoji form of a character that has a narrow one.
+        // U+FE0F selects the emoji form of a character that also has a narrow form.
         if isWide(first.value) || character.unicodeScalars.contains("\u{FE0F}") { return 2 }
         return first.properties.generalCategory == .nonspacingMark || first.value == 0x200D ? 0 : 1
     }
 
-    /// Wide and fullwidth of Unicode's EastAsianWidth, by blocks.
+    /// True for the wide and fullwidth characters of Unicode's EastAsianWidth, by blocks.
     private static func isWide(_ value: UInt32) -> Bool {
         switch value {
         case 0..<0x1100: false

@@ -2,9 +2,9 @@ internal import Glibc
 public import NatterLanguage
 public import NatterModel
 
-/// Local time, by the C library's time zone: `TZ`, else the system's.
+/// Local time in the C library's time zone: `TZ`, else the system's.
 public enum LocalTime {
-    /// Local time at a moment; UTC if the C library fails.
+    /// Local time at a moment. It is UTC if the C library fails.
     public static func civil(_ time: Timestamp) -> CivilTime {
         let clamped = min(max(time, Timestamp.range.lowerBound), Timestamp.range.upperBound)
         let (seconds, milliseconds) = clamped.secondsAndMilliseconds
@@ -21,8 +21,8 @@ public enum LocalTime {
         return civil
     }
 
-    /// The moment of a local time. A time that a clock change skips is counted from before the change; the C library
-    /// chooses if a time occurs twice. `day` may be 0, the last day of the previous month.
+    /// The moment of a local time. A time that a clock change skips is counted from before the change. If a time occurs
+    /// twice, the C library chooses. `day` may be 0, which is the last day of the previous month.
     ///
     /// - Returns: nil outside the years 0 to 9999.
     public static func moment(_ civil: CivilTime) -> Timestamp? {
@@ -67,7 +67,7 @@ public enum LocalTime {
     }
 
     private static func weekday(_ civil: CivilTime) -> Phrase {
-        // The first of January 1970 was a Thursday.
+        // 1 January 1970 was a Thursday.
         switch (civil.daysSinceEpoch % 7 + 7) % 7 {
         case 0: "Thursday"
         case 1: "Friday"

@@ -5,20 +5,20 @@ internal import NatterLanguage
 /// NAME, SYNOPSIS and the list of commands come from the table. The prose has the other sections, in mdoc with these
 /// abbreviations:
 /// - OPTIONS has an item `.It limit` for each option, without the other spellings and the placeholder of the value.
-/// - EXIT STATUS has only items; the list and the reference to the program's page are added.
+/// - EXIT STATUS has only items. The list and the reference to the program's page are added.
 /// - EXAMPLES has commands indented by four spaces, without mdoc's escapes.
 /// - The prose of a program's own page begins with its `.Nd` line.
 /// - SEE ALSO is a line such as `natter-log(1) natter-formats(5)`.
 public struct ManualPage {
     private static let date = "November 20, 2026"
 
-    /// With a line break at its end.
+    /// The page, with a line break at its end.
     public private(set) var text = ""
     private let program: ProgramSpec
     private let options: [OptionSpec]
 
-    /// - Parameter command: the command that the page is about; nil for the program's own page.
-    /// - Throws: if the prose does not have the options that the table has.
+    /// - Parameter command: the command that the page describes, or nil for the program's own page.
+    /// - Throws: if the options in the prose differ from those in the table.
     public init(_ program: ProgramSpec, command: CommandSpec? = nil, prose: String) throws(CommandFailure) {
         self.program = program
         let paths = command.map { ManualPage.paths(of: $0, below: []) } ?? []
@@ -45,7 +45,7 @@ public struct ManualPage {
         }
     }
 
-    /// A command that only leads to others stands for all of them.
+    /// The commands on one page. A command that only has subcommands is replaced by them.
     private static func paths(of command: CommandSpec, below names: [String]) -> [CommandPath] {
         let names = names + [command.name]
         guard !command.subcommands.isEmpty else { return [CommandPath(names: names, command: command)] }
@@ -159,14 +159,14 @@ extension OptionSpec {
         return (isRequired ? "." : ".Op ") + flag + valueMdoc + (isRepeatable ? " ..." : "")
     }
 
-    /// ` Ar SEQ`, ` Cm auto | never`; empty for a flag.
+    /// ` Ar SEQ` or ` Cm auto | never`. It is empty for a flag.
     fileprivate var valueMdoc: String {
         choices.isEmpty ? placeholder.map { " Ar \(Mdoc.escaped($0))" } ?? "" : " " + Mdoc.alternatives(choices)
     }
 }
 
 extension OperandSpec {
-    /// `Ar CONV`, without the brackets of an optional one.
+    /// `Ar CONV`, without the brackets of an optional operand.
     var mdoc: String {
         (choices.isEmpty ? "Ar \(Mdoc.escaped(name))" : Mdoc.alternatives(choices)) + (isRepeating ? " ..." : "")
     }
@@ -178,11 +178,11 @@ enum Mdoc {
         "Cm " + words.map(escaped).joined(separator: " | ")
     }
 
-    /// Keeps a word from being read as an escape, a macro or punctuation.
+    /// Escapes a word, so that it is not read as an escape, a macro or punctuation.
     static func escaped(_ word: String) -> String {
         var result = ""
         for character in word { result += character == "\\" ? "\\e" : String(character) }
-        // Macros have two or three letters, the first a capital: `Ar`, `No`, `Brc`.
+        // Macros have two or three letters, and the first is a capital: `Ar`, `No`, `Brc`.
         let letters = word.utf8.count
         let isMacroLike =
             (2...3).contains(letters) && word.first?.isUppercase == true && word.dropFirst().allSatisfy(\.isLowercase)

@@ -1,8 +1,8 @@
 public import NatterLanguage
 
-/// Finds the words that a misspelled word may have meant.
+/// Finds the words that a user who misspelled a word may have meant.
 public enum NearestWords {
-    /// Longer words are not typing errors, and the cost of comparing is the product of both lengths.
+    /// Longer words are not typing errors, and the cost of a comparison is the product of both lengths.
     private static let longestWord = 40
     private static let mostAnswers = 3
 
@@ -16,8 +16,8 @@ public enum NearestWords {
         }
     }
 
-    /// The words at the smallest distance from `word`, if that is small for its length, in the order given. A word that
-    /// begins with `word` counts as one wrong letter.
+    /// The words at the smallest distance from `word`, in the order given. The distance must be small for the word's
+    /// length. A word that begins with `word` counts as one wrong letter.
     public static func nearest(to word: String, among words: [String]) -> [String] {
         let count = word.utf8.count
         guard count > 0, count <= longestWord else { return [] }
@@ -36,8 +36,8 @@ public enum NearestWords {
         return Array(found.prefix(mostAnswers))
     }
 
-    /// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other; no place is
-    /// edited twice (optimal string alignment).
+    /// The number of insertions, deletions, replacements and swaps of neighbours that turn one word into the other. No
+    /// position is edited twice (optimal string alignment).
     static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
         var beforeLast: [Int] = []
         var last = Array(0...right.count)

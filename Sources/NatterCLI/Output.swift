@@ -4,7 +4,7 @@ internal import NatterSystem
 
 /// Why output could not be written.
 public enum OutputError: Error, Equatable, PhraseConvertible {
-    /// The reader closed the pipe; the program exits silently.
+    /// The reader closed the pipe. The program exits silently.
     case closedPipe
     /// The system's error message, such as "no space left on device".
     case failed(code: Int32, name: Phrase)
@@ -17,11 +17,10 @@ public enum OutputError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// A buffered writer to a file descriptor. It writes when the buffer is full or `flush` is called, and it never flushes
-/// when it is released, since that would lose errors. It is not thread-safe. It expects SIGPIPE to be ignored; see
-/// `Signals`.
+/// A buffered writer to a file descriptor. It writes when the buffer is full or `flush` is called. It never flushes
+/// when it is deallocated, because that would lose errors. Not thread-safe.
 ///
-/// It expects SIGPIPE to be ignored; see `Signals`.
+/// It expects SIGPIPE to be ignored. See `Signals`.
 public final class Output {
     private enum Sink {
         case descriptor(Int32)
@@ -35,10 +34,10 @@ public final class Output {
     private let sink: Sink
     private var buffer: [UInt8] = []
     private var written: [UInt8] = []
-    /// After an error the output may have been written in part, so no further byte is written.
+    /// The first error. The output may have been written in part, so no byte is written after it.
     private var failure: OutputError?
 
-    /// - Parameter descriptor: remains owned by the caller.
+    /// - Parameter descriptor: the caller still owns it.
     public init(descriptor: Int32, name: Phrase) {
         (sink, self.name) = (.descriptor(descriptor), name)
     }
@@ -49,10 +48,10 @@ public final class Output {
 
     public static func standardOutput() -> Output { Output(descriptor: STDOUT_FILENO, name: "standard output") }
     public static func standardError() -> Output { Output(descriptor: STDERR_FILENO, name: "standard error") }
-    /// An output in memory; see `collected`.
+    /// An output in memory. See `collected`.
     public static func memory() -> Output { Output(memory: "memory") }
 
-    /// Everything written to an output in memory, flushed or not; empty for others.
+    /// Everything written to an output in memory, flushed or not. It is empty for other outputs.
     public var collected: [UInt8] {
         if case .memory = sink { written + buffer } else { [] }
     }
@@ -61,17 +60,18 @@ public final class Output {
         if case .descriptor(let descriptor) = sink { Terminal.isTerminal(descriptor) } else { false }
     }
 
-    /// Whether the reader of a pipe has closed it, which a program that only waits would not notice.
+    /// True if the reader of a pipe has closed it. A program that only waits would not notice that.
     public var isReaderGone: Bool {
         guard case .descriptor(let descriptor) = sink else { return false }
         var request = pollfd(fd: descriptor, events: 0, revents: 0)
         return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLERR) != 0
     }
 
-    /// A word in a table or a line of fixed form: translated on a terminal, English in a pipe, where programs read it.
+    /// A word in a table or in a line of fixed form. It is translated on a terminal, but English in a pipe, because
+    /// programs read it there.
     public func word(_ phrase: Phrase) -> String { isTerminal ? phrase.text : phrase.english }
 
-    /// The width of the terminal; 80 if it is not a terminal and `COLUMNS` is unset.
+    /// The width of the terminal. It is 80 if there is no terminal and `COLUMNS` is unset.
     public func columns(environment: Environment) -> Int {
         let descriptor: Int32 = if case .descriptor(let descriptor) = sink { descriptor } else { -1 }
         return Terminal.columns(descriptor, environment: environment)
@@ -134,10 +134,10 @@ public final class Output {
 }
 
 extension Output {
-    /// Writes one JSON object and a newline: exact in a pipe. On a terminal, control characters that JSON allows are
-    /// escaped as JSON escapes.
+    /// Writes one JSON object and a newline, unchanged in a pipe. On a terminal, control characters that JSON allows
+    /// are written as JSON escapes.
     ///
-    /// - Parameter escapes: whether the output ends on a terminal, if this output does not know.
+    /// - Parameter escapes: whether the output ends on a terminal. It is nil if this output can find out itself.
     public func writeJSON(_ object: some Collection<UInt8>, escapes: Bool? = nil) throws(OutputError) {
         let isTerminal = escapes ?? isTerminal
         try append { bytes in

@@ -3,10 +3,10 @@ public import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// The source of a password; never the command line, which every user of the machine can see.
+/// The source of a password. It is never the command line, because every user of the machine can see that.
 public enum PasswordInput: Sendable, Equatable {
     case terminal
-    /// The first line of a file; `/dev/fd/3` will do.
+    /// The first line of a file, which may be `/dev/fd/3`.
     case file(String)
     /// The next line of standard input. No byte after it is read, so a second password may follow.
     case standardInput
@@ -30,13 +30,14 @@ public enum PasswordInput: Sendable, Equatable {
         }
     }
 
-    /// Reads the password without checking its length: the server answers a wrong and an impossible password alike.
+    /// Reads the password without checking its length, because the server gives the same answer to a wrong password and
+    /// an impossible one.
     ///
     /// - Parameters:
-    ///   - prompt: such as "Password", shown on a terminal with a colon.
-    ///   - again: a second prompt, if both answers must be the same.
-    /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if
-    ///   a file may not be read, 74 if it can't.
+    ///   - prompt: the question, such as "Password". A terminal shows it with a colon.
+    ///   - again: a second question, if the user must give the same answer twice.
+    /// - Throws: 64 without a terminal; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if a file
+    ///   may not be read, 74 if it can't.
     public func read(prompt: Phrase, again: Phrase? = nil) throws(CommandFailure) -> String {
         switch self {
         case .terminal: return try Self.ask(prompt, again: again)
@@ -46,7 +47,7 @@ public enum PasswordInput: Sendable, Equatable {
     }
 
     private static func ask(_ prompt: Phrase, again: Phrase?) throws(CommandFailure) -> String {
-        // Standard input must also be a terminal: a script that pipes data in cannot answer.
+        // Standard input must also be a terminal. A script that pipes data in cannot answer.
         guard Terminal.isTerminal(STDIN_FILENO) else { throw noTerminal }
         let descriptor = retrying { open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) }
         defer { if descriptor >= 0 { close(descriptor) } }
@@ -106,7 +107,7 @@ public enum PasswordInput: Sendable, Equatable {
         }
     }
 
-    /// Reads byte by byte, at most `limitBytes`, to a newline, which is dropped, or the end.
+    /// Reads byte by byte up to a newline, which is dropped, or to the end, but at most `limitBytes`.
     static func line(from descriptor: Int32, name: Phrase) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         var isWhole = false
@@ -126,8 +127,8 @@ public enum PasswordInput: Sendable, Equatable {
             isWhole = count == 0 || byte == UInt8(ascii: "\n")
             if !isWhole { bytes.append(byte) }
         }
-        // A character that the limit cut becomes U+FFFD, which is never shorter than its remains: a password that is
-        // too long stays too long.
+        // If the limit cuts a character, the rest becomes U+FFFD. That is never shorter, so a password that is too long
+        // stays too long.
         guard isWhole else { return String(decoding: bytes, as: UTF8.self) }
         // The file may come from Windows.
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }

@@ -9,7 +9,7 @@ public enum Program {
     /// - Parameters:
     ///   - words: without the program's name.
     ///   - translate: turns an error that this room does not know into a failure.
-    ///   - language: the language in the settings, if no option chooses one; called only when a message is translated.
+    ///   - language: the language in the settings, if no option chooses one. Called only to translate a message.
     public static func run(
         _ program: ProgramSpec, words: [String], console: Console,
         language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
@@ -35,7 +35,7 @@ public enum Program {
                 code = .success
             case .run(let path, let arguments):
                 json = arguments.asksForJSON
-                // The parser refuses a command without a body.
+                // The parser has refused commands without a body.
                 code = try path.command.run?(arguments, console) ?? .usage
             }
             try console.output.flush()
@@ -56,7 +56,7 @@ public enum Program {
         _ setting: @escaping @Sendable (GivenOptions, Environment) -> String?
     ) throws(UsageError) -> ParsedCommandLine {
         var options: [GivenOption] = []
-        // Parse errors are reported in the language that the words ask for.
+        // Parse errors are reported in the language that the words choose.
         defer { chooseLanguage(GivenOptions(options), program, console, setting) }
         let parsed = try ArgumentParser.parse(words, for: program, given: &options)
         if let code = GivenOptions(options).value("lang"), !Language.isKnown(code, environment: console.environment) {
@@ -79,7 +79,7 @@ public enum Program {
         }
     }
 
-    /// The whole of a `main.swift`: prepares the process, runs the command line, and exits.
+    /// The complete content of a `main.swift`: prepares the process, runs the command line, and exits.
     public static func main(
         _ program: ProgramSpec,
         language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },

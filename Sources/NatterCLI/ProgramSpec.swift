@@ -1,12 +1,12 @@
 public import NatterLanguage
 
-/// The command line of a program: its table of commands, and what applies to all of them.
+/// The command line of a program: its table of commands, and the options of all commands.
 public struct ProgramSpec: Sendable {
     public let name: String
     /// The purpose of the program, in a few words.
     public let tagline: Phrase
     public let version: String
-    /// The names that complete an operand or an option's value; at least those that begin with `start`.
+    /// Returns the names that complete an operand or an option's value. They must include all that begin with `start`.
     public typealias Names =
         @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
     public var names: Names
@@ -14,7 +14,7 @@ public struct ProgramSpec: Sendable {
     private let makeCommands: @Sendable () -> [CommandSpec]
 
     /// - Parameters:
-    ///   - options: the options of every command; `--help` and `--version` are added.
+    ///   - options: the options of every command. `--help` and `--version` are added.
     ///   - commands: in the order of the overview, grouped.
     public init(
         name: String, tagline: Phrase, version: String, names: @escaping Names = { _, _, _, _ in [] },
@@ -53,7 +53,7 @@ public struct ProgramSpec: Sendable {
 
 /// A command and the words that name it.
 public struct CommandPath: Sendable {
-    /// `["outbox", "ls"]`; never empty.
+    /// The words, such as `["outbox", "ls"]`. It is never empty.
     public let names: [String]
     public let command: CommandSpec
 

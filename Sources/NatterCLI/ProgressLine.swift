@@ -1,7 +1,8 @@
 public import NatterLanguage
 internal import NatterSystem
 
-/// The progress of a long operation, on one line of the terminal; nothing if it takes less than half a second.
+/// The progress of a long operation, on one line of the terminal. It shows nothing if the operation takes less than 0.5
+/// s.
 public final class ProgressLine {
     private static let patienceMilliseconds: Int64 = 500
     public static let stepMilliseconds: Int64 = 100
@@ -27,7 +28,7 @@ public final class ProgressLine {
         write("\r\u{1B}[K\(TerminalText.escaped(text().text, .name))")
     }
 
-    /// The same in every language.
+    /// Shows the number of bytes, which is the same text in every language.
     public func show(_ bytes: UInt64, of total: UInt64) {
         show(Phrase(verbatim: "\(bytes >> 20) of \(total >> 20) MiB"))
     }

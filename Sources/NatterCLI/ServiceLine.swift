@@ -1,7 +1,7 @@
 /// A line of the server's log: `2026-11-20T07:24:05.123Z info request method=GET status=200`. The server writes it, and
 /// `natter admin log` prints it.
 public enum ServiceLine {
-    /// - Returns: the line with a newline; a value is quoted if its end would be ambiguous.
+    /// - Returns: the line with a newline. A value is quoted if its end would be ambiguous.
     public static func bytes(
         _ time: String, _ level: String, _ event: String, _ fields: [(key: String, value: String)]
     ) -> [UInt8] {

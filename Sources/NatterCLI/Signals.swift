@@ -3,10 +3,10 @@ internal import Synchronization
 
 /// How a command reacts to signals.
 public enum Signals {
-    /// Call this first. Writing to a closed pipe becomes an error of that write, SIGINT exits with 130, and files that
-    /// are opened later never get the number of a closed standard descriptor.
+    /// Call this first. After that, writing to a closed pipe is an error of that write, and SIGINT exits with 130.
+    /// Files that are opened later never get the number of a closed standard descriptor.
     ///
-    /// A child inherits that SIGPIPE is ignored, so code that starts one must restore the default
+    /// A child process inherits the ignored SIGPIPE, so code that starts one must restore the default
     /// (`posix_spawnattr_setsigdefault`).
     public static func prepareProcess() {
         reserveStandardDescriptors()
@@ -27,25 +27,25 @@ public enum Signals {
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         sigaction(number, nil, &action)
-        // SIG_IGN is 1 as a pointer; Swift can compare C function pointers only by their bits.
+        // SIG_IGN is 1 as a pointer. Swift can compare C function pointers only by their bits.
         return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
-    /// Ignores SIGINT in this process while a child handles it. The child starts with the default action.
+    /// Ignores SIGINT in this process while a child process handles it. The child starts with the default action.
     public static func leaveInterruptToChild() {
         _ = signal(SIGINT) { _ in }
     }
 
-    /// The child that receives our signals; 0 if there is none. It is allocated in advance because a signal handler
-    /// must not allocate.
+    /// The child process that receives our signals, or 0 if there is none. It is allocated in advance, because a signal
+    /// handler must not allocate.
     nonisolated(unsafe) private static let receiver: UnsafeMutablePointer<pid_t> = {
         let pointer = UnsafeMutablePointer<pid_t>.allocate(capacity: 1)
         pointer.initialize(to: 0)
         return pointer
     }()
 
-    /// Forwards SIGTERM and SIGHUP, which may be sent to this process alone, to a child; nil restores the default
-    /// action.
+    /// Forwards SIGTERM and SIGHUP to a child process, because they may be sent to this process alone. nil restores the
+    /// default action.
     public static func passOn(to child: Int32?) {
         receiver.pointee = child ?? 0
         for number in [SIGTERM, SIGHUP] where !isIgnored(number) {
@@ -59,12 +59,12 @@ public enum Signals {
         }
     }
 
-    /// Opens closed standard descriptors in the wrong direction, as the C library does for privileged programs, so that
+    /// Opens closed standard descriptors in the wrong direction, as the C library does for privileged programs. So
     /// using them is still an error.
     private static func reserveStandardDescriptors() {
         for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
         where fcntl(descriptor, F_GETFD) == -1 && errno == EBADF {
-            // open() returns this number, since all lower ones are taken.
+            // open() returns this number, because all lower ones are taken.
             _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
         }
     }
@@ -77,8 +77,8 @@ enum HiddenTerminal {
         var settings = termios()
     }
 
-    /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it, before and
-    /// after the prompt, with the signals of the handler blocked.
+    /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it before and
+    /// after the prompt, with the handler's signals blocked.
     nonisolated(unsafe) private static let state: UnsafeMutablePointer<State> = {
         let pointer = UnsafeMutablePointer<State>.allocate(capacity: 1)
         pointer.initialize(to: State())
@@ -142,12 +142,12 @@ enum HiddenTerminal {
     }
 }
 
-/// Keeps secrets and messages of this process out of core files, which others may collect.
+/// Keeps secrets and messages of this process out of core files, which other programs may collect.
 public enum CoreFiles {
     private static let former = Mutex<rlimit?>(nil)
     private static let resource = __rlimit_resource_t(RLIMIT_CORE.rawValue)
 
-    /// From now on a crash of this process leaves no core file. systemd-coredump obeys the same limit.
+    /// After this call, a crash of this process leaves no core file. systemd-coredump obeys the same limit.
     public static func forbid() {
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0 else { return }

@@ -1,12 +1,12 @@
 public import NatterLanguage
 
 /// Rows in aligned columns, two spaces apart, on a terminal and in a pipe. An empty cell is shown as `-`, so that
-/// splitting a line at blanks gives the same columns in every row (names have no blanks). Cells are escaped, so that
-/// none can break its line.
+/// splitting a line at blanks gives the same columns in every row, because names have no blanks. Cells are escaped, so
+/// that none can break its line.
 public struct Table {
     public enum Column: Sendable {
         case left, right
-        /// Left-aligned, and keeps the joiners that emoji and Persian need, which names may not have.
+        /// Left-aligned. It keeps the joiners that emoji and Persian need, which names may not contain.
         case text
     }
 
@@ -14,14 +14,14 @@ public struct Table {
     private var rows: [[String]] = []
     private let hasHeader: Bool
 
-    /// - Parameter header: the headings on a terminal; nil in a pipe, where every line is a row.
+    /// - Parameter header: the headings on a terminal, or nil in a pipe, where every line is a row.
     public init(_ columns: [Column], header: [Phrase]? = nil) {
         self.columns = columns
         hasHeader = header != nil
         if let header { add(header.map(\.text)) }
     }
 
-    /// Adds one cell per column; missing cells are empty, extra cells are dropped.
+    /// Adds one cell per column. Missing cells are empty, extra cells are dropped.
     public mutating func add(_ cells: [String]) {
         rows.append(
             columns.enumerated().map { index, column in

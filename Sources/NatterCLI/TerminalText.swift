@@ -1,10 +1,10 @@
-/// Makes text of others safe to show: the result cannot control a terminal, reorder a line or hide in it.
+/// Makes text of other users safe to show. The result cannot control a terminal, reorder a line or hide in it.
 ///
-/// Escaped, as `\x1b` below U+0100 and for bytes that are not UTF-8, else as `\u{202e}`, are control characters (C0,
-/// DEL, C1), line and paragraph separators, marks that change the direction of writing, invisible format characters and
-/// tag characters. A backslash is not escaped, so the result is for reading and not for parsing.
+/// These are escaped: control characters (C0, DEL, C1), line and paragraph separators, marks that change the direction
+/// of writing, invisible format characters and tag characters. Below U+0100, and for bytes that are not UTF-8, the form
+/// is `\x1b`. Otherwise it is `\u{202e}`. A backslash is not escaped, so the result is for reading and not for parsing.
 public enum TerminalText {
-    /// Which invisible characters stay, and how the others are written.
+    /// Decides which invisible characters are kept, and how the others are written.
     public struct Rule: Sendable {
         enum Newline: Sendable {
             case keep
@@ -18,15 +18,15 @@ public enum TerminalText {
         let keepsJoiners: Bool
         let isJSON: Bool
 
-        /// A text with its own lines.
+        /// A text of several lines.
         public static let text = Rule(newline: .keep, keepsTabs: true, keepsJoiners: true, isJSON: false)
-        /// A text of `log`: its continuation lines begin with a tab, so that none looks like another message.
+        /// A text of `log`. Its continuation lines begin with a tab, so that none looks like another message.
         public static let message = Rule(newline: .indent, keepsTabs: true, keepsJoiners: true, isJSON: false)
         /// A text that must stay on its line.
         public static let line = Rule(newline: .escape, keepsTabs: false, keepsJoiners: true, isJSON: false)
-        /// A name: nothing invisible, so that names that look alike are alike.
+        /// A name. It keeps no invisible characters, so that names that look the same are the same.
         public static let name = Rule(newline: .escape, keepsTabs: false, keepsJoiners: false, isJSON: false)
-        /// JSON for a terminal: escaped as `\u001b`, which means the same.
+        /// JSON for a terminal. Characters are escaped as `\u001b`, which has the same meaning.
         public static let json = Rule(newline: .keep, keepsTabs: false, keepsJoiners: true, isJSON: true)
     }
 
@@ -45,7 +45,7 @@ public enum TerminalText {
         append(escaping: text, .message, to: &output)
     }
 
-    /// - Parameter bytes: UTF-8 or not.
+    /// - Parameter bytes: need not be valid UTF-8.
     public static func append(escaping bytes: some Sequence<UInt8>, _ rule: Rule, to output: inout [UInt8]) {
         let isDone: Void? = bytes.withContiguousStorageIfAvailable { append($0, rule, to: &output) }
         if isDone == nil { Array(bytes).withUnsafeBufferPointer { append($0, rule, to: &output) } }
@@ -119,7 +119,7 @@ public enum TerminalText {
         }
     }
 
-    /// The scalar that begins at `index`; nil if the bytes there are not UTF-8.
+    /// The scalar that begins at `index`, or nil if the bytes there are not UTF-8.
     ///
     /// - SeeAlso: The Unicode Standard, table 3-7, "Well-Formed UTF-8 Byte Sequences".
     private static func decode(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> Unicode.Scalar? {
@@ -138,7 +138,7 @@ public enum TerminalText {
             guard next & 0xC0 == 0x80 else { return nil }
             value = value << 6 | UInt32(next & 0x3F)
         }
-        // Overlong forms; the initializer of Unicode.Scalar refuses surrogates and values above U+10FFFF.
+        // Overlong forms. The initializer of Unicode.Scalar refuses surrogates and values above U+10FFFF.
         if length == 3, value < 0x800 { return nil }
         if length == 4, value < 0x1_0000 { return nil }
         return Unicode.Scalar(value)

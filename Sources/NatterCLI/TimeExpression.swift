@@ -26,7 +26,7 @@ public enum TimeExpression {
         return time.flatMap { Timestamp.range.contains($0) ? $0 : nil }
     }
 
-    /// Seconds since 1970; digits after milliseconds are dropped.
+    /// Parses seconds since 1970. Digits after milliseconds are dropped.
     private static func unix(_ text: Substring) -> Timestamp? {
         let isNegative = text.hasPrefix("-")
         let parts = text.dropFirst(isNegative ? 1 : 0).split(separator: ".", omittingEmptySubsequences: false)
@@ -46,7 +46,7 @@ public enum TimeExpression {
         return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
     }
 
-    /// `2026-11-20`, `2026-11-20 07:24`, `2026-11-20 07:24:05`; `T` may replace the space.
+    /// Parses `2026-11-20`, `2026-11-20 07:24` or `2026-11-20 07:24:05`. `T` may replace the space.
     private static func local(_ text: String) -> Timestamp? {
         let halves = text.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == " " || $0 == "T" }
         let date = halves[0].split(separator: "-", omittingEmptySubsequences: false)
@@ -75,7 +75,7 @@ public enum TimeExpression {
 
 /// Durations as users write them: `45s`, `30m`, `2h`, `1d`, `1w`, and several in a row, `1h30m`.
 public enum TimeSpan {
-    /// - Returns: milliseconds; nil if malformed or more than 10,000 years.
+    /// - Returns: milliseconds, or nil if the text is malformed or means more than 10,000 years.
     public static func parse(_ text: some StringProtocol) -> Int64? {
         let limit: Int64 = 10_000 * 366 * 86_400_000
         var total: Int64 = 0

@@ -1,34 +1,34 @@
 /// A command line of bash up to the cursor, as the user typed it.
 ///
 /// bash inserts candidates unchanged, so each is quoted here to fit the quotes around it. bash also ends words at `@`,
-/// `:` and `=`, and a candidate must not repeat what stands in front of such a character.
+/// `:` and `=`. A candidate must not repeat the text before such a character.
 struct BashLine {
-    /// The words behind the program's name, without quotes and redirections; the last one is being completed.
+    /// The words after the program's name, without quotes and redirections. The last one is being completed.
     let words: [String]
-    /// Whether the last word is the file of a redirection such as `>`.
+    /// True if the last word is the file of a redirection such as `>`.
     let isFileName: Bool
     /// The part of the last word that bash keeps.
     private let kept: Word
 
     private struct Word {
         var raw: [UInt8] = []
-        /// Without its quotes.
+        /// The text without quotes.
         var text: [UInt8] = []
         /// The quote that is open at its end.
         var quote: UInt8?
-        /// False if bash would have to run something to know the text.
+        /// False if bash would have to run a command to know the text.
         var isKnown = true
 
-        /// `>`, `2>`, `<words.txt`: what stands there is the shell's and not the command's.
+        /// True for `>`, `2>` or `<words.txt`, which belong to the shell and not to the command.
         var isRedirection: Bool {
             raw.first { !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0) }.map("<>".utf8.contains) == true
         }
-        /// Whether the file of a redirection is a word of its own.
+        /// True if the next word is the file of this redirection.
         var expectsFile: Bool { raw.last.map("<>&|".utf8.contains) == true }
     }
 
-    /// - Parameter replaced: the end of the line that bash will replace by a candidate.
-    /// - Returns: nil if the word at the cursor depends on something that bash would have to run.
+    /// - Parameter replaced: the end of the line that bash will replace with a candidate.
+    /// - Returns: nil if the word at the cursor depends on a command that bash would have to run.
     init?(_ line: String, replaced: String) {
         let all = BashLine.split(Array(line.utf8)).dropFirst()
         guard let last = all.last, last.isKnown else { return nil }
@@ -47,7 +47,8 @@ struct BashLine {
         kept = endsWithReplaced ? BashLine.split(last.raw.dropLast(replaced.utf8.count)).last ?? Word() : Word()
     }
 
-    /// What bash is to insert for a word; nil if the word does not begin with what was typed, or can't be quoted.
+    /// The text that bash should insert for a word. It is nil if the word does not begin with the typed text or can't
+    /// be quoted.
     func inserted(_ word: String) -> String? {
         guard let typed = words.last, word.utf8.starts(with: typed.utf8) else { return nil }
         var result: [UInt8] = []
@@ -56,7 +57,7 @@ struct BashLine {
             case UInt8(ascii: "'"):
                 result += byte == UInt8(ascii: "'") ? Array(#"'\''"#.utf8) : [byte]
             case .some:
-                // Nothing between double quotes keeps a "!" from bringing back a former command.
+                // In double quotes, no escape keeps "!" from history expansion.
                 if byte == UInt8(ascii: "!") { return nil }
                 result += BashLine.isEscapable(byte) ? [UInt8(ascii: "\\"), byte] : [byte]
             case nil:
@@ -69,7 +70,7 @@ struct BashLine {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// Splits at white space outside of quotes and substitutions; the last word is empty if white space ends the line.
+    /// Splits at white space outside of quotes and substitutions. If white space ends the line, the last word is empty.
     private static func split(_ line: [UInt8]) -> [Word] {
         var words: [Word] = []
         var word = Word()
@@ -88,7 +89,7 @@ struct BashLine {
             case (UInt8(ascii: "\\"), _):
                 let next = rest.popFirst().map { [$0] } ?? []
                 word.raw += next
-                // Between double quotes a backslash quotes only a few characters.
+                // Between double quotes, a backslash escapes only a few characters.
                 if word.quote != nil, next.first.map(isEscapable) != true { word.text.append(byte) }
                 word.text += next
             case (UInt8(ascii: "$"), _): word.isKnown = false
@@ -104,6 +105,6 @@ struct BashLine {
         return words + [word]
     }
 
-    /// Whether a backslash between double quotes quotes this character.
+    /// True if a backslash between double quotes escapes this character.
     private static func isEscapable(_ byte: UInt8) -> Bool { "$`\"\\".utf8.contains(byte) }
 }

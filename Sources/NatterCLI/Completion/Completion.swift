@@ -2,31 +2,31 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// What the user of a shell may type next.
+/// The words that the user of a shell may type next.
 ///
-/// A shell's script calls the hidden command `__complete`, and everything is decided here, by the parser and the table
-/// that the command line itself goes by. The answer is data to the shell and never run: a name may hold quotes, `$` and
-/// backticks.
+/// A shell's script calls the hidden command `__complete`. All decisions are made here, with the parser and the table
+/// of the command line itself. The shell treats the answer as data and never runs it, because a name may contain
+/// quotes, `$` and backticks.
 struct Completion: Equatable {
-    /// Where the candidates come from. The shell knows best how to complete the path of a file.
+    /// The source of the candidates. The shell is best at completing paths of files.
     enum Source: String {
         case words, files, directories
     }
 
     struct Word: Equatable {
         let text: String
-        /// What the word means; empty if it says so itself.
+        /// The meaning of the word. It is empty if the word explains itself.
         var meaning = ""
     }
 
     var source = Source.words
-    /// `--color=`, if the word holds an option and the start of its value; candidates are values then.
+    /// `--color=`, if the word contains an option and the beginning of its value. Then the candidates are values.
     var prefix = ""
     var words: [Word] = []
 
     /// - Parameters:
-    ///   - words: those in front of the one at the cursor, without the program's name and without quotes.
-    ///   - current: the start of the word at the cursor. Candidates need not begin with it: the shell selects.
+    ///   - words: the words before the cursor, without the program's name and without quotes.
+    ///   - current: the beginning of the word at the cursor. Candidates need not begin with it: the shell selects.
     init(_ program: ProgramSpec, after words: [String], current: String, console: Console) {
         let parser = ArgumentParser(program, words: words)
         let arguments = Arguments(program, parser, home: console.environment["HOME"])
@@ -78,7 +78,7 @@ struct Completion: Equatable {
         }
     }
 
-    /// The programs in the directories of PATH whose names begin with `start`; none for a path.
+    /// The programs in the directories of PATH whose names begin with `start`. There are none if `start` is a path.
     private static func programs(from start: Substring, path: String) -> [Word] {
         if start.contains("/") { return [] }
         let names = path.split(separator: ":").flatMap { directory in
@@ -91,12 +91,13 @@ struct Completion: Equatable {
 }
 
 extension Completion {
-    /// The hidden command: `__complete words WORD...` with the words up to the cursor, unquoted, or
-    /// `__complete bash LINE WORD` with the line up to the cursor and what bash will replace of it.
+    /// The hidden command. `__complete words WORD...` has the words up to the cursor, unquoted. `__complete bash LINE
+    /// WORD` has the line up to the cursor, and the part of it that bash will replace.
     static let command = "__complete"
 
-    /// Prints the source, with `=` behind it if a value of the word's own option is completed, then the candidates, one
-    /// a line, a tab before each meaning. A person who presses Tab wants no errors: then it prints nothing.
+    /// Prints the source, then the candidates, one per line, with a tab before each meaning. If a value in the option's
+    /// own word is completed, `=` follows the source. On errors it prints nothing, because a user who presses Tab does
+    /// not want an error message.
     static func run(_ program: ProgramSpec, words: [String], console: Console) {
         let rest = words.dropFirst()
         if words.first == "words", let current = rest.last {
@@ -113,7 +114,7 @@ extension Completion {
 
     private func print(to output: Output, _ line: (Word) -> String?) {
         try? output.writeLine(source.rawValue + (prefix.isEmpty ? "" : "="))
-        // A control character would break the protocol, or the terminal. No name of ours has one.
+        // A control character would break the protocol or the terminal. None of our names has one.
         for word in words where word.text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) {
             if let line = line(word) { try? output.writeLine(line) }
         }
@@ -122,9 +123,9 @@ extension Completion {
 }
 
 extension Arguments {
-    /// What an unfinished command line says so far.
+    /// The arguments of an unfinished command line.
     ///
-    /// - Parameter home: for values that begin with `~/`, which the shell has not expanded yet.
+    /// - Parameter home: replaces `~` in values that begin with `~/`, which the shell has not expanded yet.
     fileprivate init(_ program: ProgramSpec, _ parser: ArgumentParser, home: String?) {
         let given = parser.given.map { option in
             guard let home, option.value.hasPrefix("~/") else { return option }

@@ -1,12 +1,12 @@
 public import NatterLanguage
 
-/// A shell that can complete words by a script.
+/// A shell that can complete words with a script.
 public enum Shell: String, CaseIterable, Sendable {
     case bash, zsh, fish
 
-    /// The script that hands a line to a program's `__complete` and offers what that prints.
+    /// The script that passes a line to a program's `__complete` and offers the printed words.
     ///
-    /// It calls the program on PATH, never one that is only being typed.
+    /// It calls the program on PATH, never one that is still being typed.
     public func completionScript(for program: String) -> String {
         switch self {
         case .bash: Shell.bashScript(program)
@@ -33,7 +33,7 @@ public enum Shell: String, CaseIterable, Sendable {
         """#
     }
 
-    /// For zsh 5, as a function in `fpath` or sourced. zsh quotes what it inserts by itself.
+    /// For zsh 5, as a function in `fpath` or sourced. zsh quotes the inserted text itself.
     private static func zshScript(_ program: String) -> String {
         #"""
         #compdef \#(program)
@@ -72,7 +72,7 @@ public enum Shell: String, CaseIterable, Sendable {
         """#
     }
 
-    /// For fish 3. fish quotes what it inserts by itself.
+    /// For fish 3. fish quotes the inserted text itself.
     private static func fishScript(_ program: String) -> String {
         #"""
         # fish completion for \#(program)
