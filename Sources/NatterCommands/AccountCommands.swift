@@ -76,7 +76,7 @@ private struct SessionStart {
         let former = try? profile.credentials()
         let address = try context.address(remembered: (try? profile.account())?.server)
         let api = try context.api(at: address, token: nil)
-        // An account is useless if its token cannot be stored, so this fails before the server creates it.
+        // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
         try profile.prepare()
         let password = try input.read(prompt: prompt, again: again)
         let (name, token) = try begin(api, password)
@@ -87,7 +87,7 @@ private struct SessionStart {
         return .success
     }
 
-    /// Its token is gone, so failing to end it is not an error.
+    /// Ends the former session. Errors are ignored, because its token is no longer stored.
     private func endFormerSession(_ former: (account: Account, token: Token)?, at address: ServerAddress) throws {
         guard let former, former.account.server == address.description else { return }
         try? context.api(at: address, token: former.token).logout(all: false)
@@ -136,7 +136,7 @@ enum LogoutCommand {
     }
 }
 
-/// `whoami`: prints account, server and age of the session.
+/// `whoami`: prints the account, the server and the age of the session.
 enum WhoamiCommand {
     static let spec = CommandSpec(
         "whoami", "print your account, server and session", group: NatterProgram.Group.account,

@@ -1,9 +1,9 @@
 internal import NatterCLI
 internal import NatterClient
 
-/// The names that a shell offers, from the replica alone: completion makes no request.
+/// The names that a shell offers. They come from the replica alone, because completion makes no request.
 enum CompletionNames {
-    /// A longer list helps nobody.
+    /// A longer list would not help the user.
     static let limit = 1_000
 
     @Sendable static func find(
@@ -21,7 +21,7 @@ enum CompletionNames {
         }
     }
 
-    /// Users with a conversation first, then all others.
+    /// All users, with those that have a conversation first.
     private static func users(_ replica: Replica, from start: String) throws -> [String] {
         let known = try replica.correspondents(from: start, limit: limit)
         let all = try replica.userNames(from: start, limit: limit)
@@ -29,7 +29,7 @@ enum CompletionNames {
         return known.filter { !listed.contains($0) } + all
     }
 
-    /// All users are offered only after `@`: most of them have no conversation with this user.
+    /// Offers all users only after `@`, because most of them have no conversation with this user.
     private static func conversations(_ replica: Replica, from start: String) throws -> [String] {
         if start.hasPrefix("@") {
             let users = try users(replica, from: String(start.dropFirst()))

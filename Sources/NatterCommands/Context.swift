@@ -25,8 +25,8 @@ struct Context {
             ?? Int(Context.defaultTimeoutMilliseconds)
     }
 
-    /// Colours, by `--color`, the setting, or the environment. An invalid settings file sets none; a command that
-    /// depends on a setting reports it.
+    /// The colours from `--color`, the setting, or the environment. An invalid settings file is ignored here. A command
+    /// that needs a setting reports the error.
     var paint: Paint {
         if !arguments.has("color"), let value = try? home().value(of: .color), let choice = ColorChoice(rawValue: value)
         {
@@ -40,14 +40,14 @@ struct Context {
         if !arguments.flag("quiet") { console.note(message) }
     }
 
-    /// Confirms an action on a terminal only; scripts use the exit code.
+    /// Confirms an action on a terminal only. Scripts use the exit code.
     func confirm(_ message: @autoclosure () -> Phrase) {
         guard console.output.isTerminal, !wantsJSON, !arguments.flag("quiet") else { return }
         try? console.errors.writeLine(TerminalText.escaped(message().text))
         try? console.errors.flush()
     }
 
-    // MARK: - Where
+    // MARK: - Directories and addresses
 
     func home() throws -> ClientHome {
         if let path = arguments.value("home") {
@@ -63,8 +63,8 @@ struct Context {
         return try home().profile(name)
     }
 
-    /// `--server`, `NATTER_SERVER`, the profile's server, the setting, or this machine. A setting never redirects a
-    /// session of the profile to another server.
+    /// The server from `--server`, `NATTER_SERVER`, the profile, the setting, or else this machine. A setting never
+    /// redirects a session of the profile to another server.
     func address(remembered: String?) throws -> ServerAddress {
         if let url = arguments.value("server") {
             do { return try ServerAddress(url: url) } catch { throw arguments.error("\(error)") }
@@ -74,9 +74,9 @@ struct Context {
         return try ServerAddress(url: try home().value(of: .server) ?? Context.defaultServer)
     }
 
-    // MARK: - Who
+    // MARK: - Accounts
 
-    /// The account that is logged in, its server and its token.
+    /// An account with a session, its server and its token.
     struct Login {
         var account: Account
         var token: Token
@@ -85,7 +85,7 @@ struct Context {
     /// The path of a token that replaces the profile's.
     var tokenFile: String? { arguments.value("token-file") ?? console.environment["NATTER_TOKEN_FILE"] }
 
-    /// The session of the profile or of `--token-file`, whose name may be unknown.
+    /// The session of the profile or of `--token-file`. The account's name may be unknown.
     func login() throws -> Login {
         try checkOptions()
         if let tokenFile {
@@ -100,14 +100,14 @@ struct Context {
         return Login(account: account, token: token)
     }
 
-    /// The account whose replica to use. `--offline` needs no token because it makes no request.
+    /// The account whose replica to use. `--offline` needs no token, because it makes no request.
     func offlineAccount() throws -> Account {
         try checkOptions()
         guard tokenFile == nil else { return try login().account }
         return try profile().loggedIn()
     }
 
-    /// Invalid options are reported before a missing session.
+    /// Checks options first, so that invalid ones are reported before a missing session.
     private func checkOptions() throws {
         _ = try arguments.seconds("timeout", in: Setting.timeoutSeconds)
         if arguments.has("server") { _ = try address(remembered: nil) }

@@ -5,17 +5,17 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// Sends one message so that it arrives once: if the outcome is unknown, it is sent again with the same id.
+/// Sends one message so that it arrives exactly once. If the outcome is unknown, it is sent again with the same id.
 struct Delivery {
     /// Why a message was not sent, or may not have been sent.
     struct Failure: Error {
         let cause: APIError
-        /// Whether the server may have the message anyway.
+        /// True if the server may have the message anyway.
         let isOutcomeUnknown: Bool
     }
 
     let api: ServerAPI
-    /// For all attempts together.
+    /// The timeout for all attempts together.
     let timeoutMilliseconds: Int
     /// Called once, when retries have failed for a while.
     var isTrying: (APIError) -> Void = { _ in }
@@ -23,7 +23,7 @@ struct Delivery {
     /// The pause between attempts at which `isTrying` is called, about 1.5 s after the first attempt.
     private static let noticedMilliseconds: Int64 = 1_600
 
-    /// - Throws: 69 with the id to repeat with, if the outcome is still unknown after the timeout.
+    /// - Throws: 69 if the outcome is still unknown after the timeout. The message names the id for a retry.
     func send(_ request: SendRequest) throws -> SentMessage {
         do throws(Failure) {
             return try attempt(request)
@@ -42,9 +42,9 @@ struct Delivery {
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
                 hasGoneOut = hasGoneOut || error.isOutcomeUnknown
-                // Failing to connect says nothing about an earlier attempt that may have succeeded.
+                // A failure to connect does not show whether an earlier attempt succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
-                    // A server that is too busy now says nothing about the first attempt, either.
+                    // A server that is too busy now does not show it, either.
                     throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && QueueRule.allows(error))
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
@@ -64,7 +64,7 @@ struct Delivery {
             "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
     }
 
-    /// Quoted for a shell if it needs quotes.
+    /// The id, quoted for a shell if necessary.
     static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
             switch byte {

@@ -5,7 +5,7 @@ internal import NatterModel
 internal import NatterPattern
 internal import NatterWire
 
-/// Turns every error into an exit code, a code for programs and a message. No other place chooses exit codes.
+/// Translates every error to an exit code, a code for programs and a message. No other code chooses exit codes.
 enum ExitCodes {
     static func translate(_ error: any Error) -> CommandFailure {
         switch error {

@@ -12,7 +12,7 @@ struct LineMessages {
         case objects
     }
 
-    /// Why a line is not a message; the reason follows the line's number.
+    /// Why a line is not a message. The reason is printed after the line's number.
     struct Problem: Error {
         let code: String
         let reason: Phrase
@@ -21,10 +21,10 @@ struct LineMessages {
     let form: Form
     /// The conversation of lines that do not name one.
     let conversation: String
-    /// Line n has the id `key:n` unless it names its own.
+    /// The prefix of the ids. Line n has the id `key:n` unless it names its own.
     let key: String
 
-    /// The limit for a line, in bytes.
+    /// The maximum length of a line in bytes.
     var limitBytes: Int { form == .texts ? Limits.textBytes.upperBound : Limits.bodyBytes }
 
     /// - Returns: nil for a blank line.

@@ -35,7 +35,7 @@ enum ListCommand {
         return .success
     }
 
-    /// The number of characters of the last message that are shown on a terminal.
+    /// How many characters of the last message a terminal shows.
     private static let excerptLength = 60
 
     private static func excerpt(of message: MessageObject, _ output: Output) -> String {
@@ -53,7 +53,7 @@ enum ListCommand {
 }
 
 extension ConversationObject {
-    /// From the replica.
+    /// Makes the object from the replica.
     init(_ conversation: ReplicaConversation, in replica: Replica) throws {
         var last: MessageObject?
         try replica.backward(conversation, MessageFilter(), limit: 1) { piece in

@@ -14,7 +14,7 @@ struct Column<Object> {
 }
 
 extension Context {
-    /// Prints objects: with `--json` one per line, else as a table, which has headings on a terminal.
+    /// Prints objects. With `--json` it prints one per line, otherwise a table, which has headings on a terminal.
     func list<Object: Encodable>(_ objects: [Object], _ columns: [Column<Object>]) throws {
         if wantsJSON {
             for object in objects { try writeJSON(object) }
@@ -26,7 +26,7 @@ extension Context {
         try table.write(to: output, paint: paint)
     }
 
-    /// Prints users: the name, whether online, and when last seen.
+    /// Prints users with their names, whether they are online, and their last visits.
     func list(_ users: [UserObject]) throws {
         try list(
             users,
@@ -38,7 +38,7 @@ extension Context {
 
     /// Prints an object if `--json` was given.
     ///
-    /// - Returns: whether it was given.
+    /// - Returns: true if it was given.
     @discardableResult
     func writeJSON<Object: Encodable>(_ object: Object) throws -> Bool {
         guard wantsJSON else { return false }
@@ -48,7 +48,7 @@ extension Context {
 
     func presence(_ isOnline: Bool) -> String { console.output.word(isOnline ? "online" : "offline") }
 
-    /// An age on a terminal, RFC 3339 in a pipe; empty for nil.
+    /// An age on a terminal, RFC 3339 in a pipe. It is empty for nil.
     func age(_ time: String?) -> String {
         guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
             return time ?? ""
@@ -56,7 +56,7 @@ extension Context {
         return Age.text(of: moment, now: now).text
     }
 
-    /// Local time on a terminal, RFC 3339 in a pipe; empty for nil.
+    /// Local time on a terminal, RFC 3339 in a pipe. It is empty for nil.
     func localTime(_ time: String?) -> String {
         guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
             return time ?? ""

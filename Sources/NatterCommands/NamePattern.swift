@@ -1,9 +1,7 @@
 internal import NatterModel
 
-/// Matches names by a part of them, or by a glob for the whole name, ignoring case. Names may have brackets,
+/// Matches names by a part of them, or by a glob for the whole name, ignoring case. Names may contain brackets, such as
 /// `[gnubie]`, so a glob also matches as plain text.
-///
-/// Names may have brackets in them, `[gnubie]`, so what is a glob is looked for as it stands too.
 struct NamePattern {
     private enum Element {
         case one(Character)
@@ -12,7 +10,7 @@ struct NamePattern {
         case oneOf([ClosedRange<Character>], isNegated: Bool)
     }
 
-    /// nil if nothing in it is special.
+    /// The parsed glob, or nil if the text has no special characters.
     private let glob: [Element]?
     private let part: [Character]
 
@@ -44,8 +42,8 @@ struct NamePattern {
         return elements
     }
 
-    /// The content of brackets; nil, consuming nothing, if they are not closed. As in glob(7), a leading `]` stands for
-    /// itself and `!` negates.
+    /// Parses the content of brackets. If they are not closed, it returns nil and consumes nothing. As in glob(7), a
+    /// leading `]` stands for itself and `!` negates.
     private static func set(_ rest: inout ArraySlice<Character>) -> Element? {
         var inner = rest
         let isNegated = inner.first == "!" || inner.first == "^"
@@ -67,7 +65,7 @@ struct NamePattern {
         return nil
     }
 
-    /// Backtracks only to the latest `*`, so the time is at most the product of both lengths.
+    /// Matches a glob. It backtracks only to the latest `*`, so the time is at most the product of both lengths.
     private static func matches(_ name: [Character], _ glob: [Element]) -> Bool {
         var (place, index) = (0, 0)
         var retry: (place: Int, index: Int)?

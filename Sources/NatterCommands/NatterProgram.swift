@@ -9,7 +9,7 @@ public enum NatterProgram {
         name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
         names: CompletionNames.find, options: globalOptions, commands: commands)
 
-    /// All of `main.swift`.
+    /// The complete content of `main.swift`.
     public static func main() -> Never {
         Program.main(spec, language: Setting.language, translate: ExitCodes.translate)
     }
@@ -46,12 +46,12 @@ public enum NatterProgram {
         ]
     }
 
-    /// The parser handles this word itself; the row is for the list of commands.
+    /// The parser handles this word itself. This row is only for the list of commands.
     private static let helpSpec = CommandSpec(
         "help", "print help for a command", group: Group.program,
         operands: [.optional("COMMAND", isRepeating: true, "the command")])
 
-    /// `__manual [COMMAND]`: renders a page of the manual from the prose on standard input, for the build.
+    /// `__manual [COMMAND]`: renders a page of the manual from the prose on standard input. The build uses it.
     private static let manual = CommandSpec(
         "__manual", Phrase(verbatim: "render a page of the manual"), isHidden: true,
         operands: [.optional("COMMAND", Phrase(verbatim: "the command that it is about"))],

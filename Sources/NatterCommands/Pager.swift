@@ -3,7 +3,7 @@ internal import NatterCLI
 internal import NatterSystem
 
 /// The program that shows long output on a terminal, as in git: `NATTER_PAGER`, `PAGER`, else `less` if it is
-/// installed. `cat` means none.
+/// installed. `cat` means no pager.
 final class Pager {
     /// The output to the pager.
     let output: Output
@@ -14,9 +14,9 @@ final class Pager {
         (self.output, self.process, self.descriptor) = (output, process, descriptor)
     }
 
-    /// Starts it.
+    /// Starts the pager.
     ///
-    /// - Returns: nil if output does not go to a terminal, or there is no pager, or it cannot be started.
+    /// - Returns: nil if the output does not go to a terminal, or there is no pager, or it cannot be started.
     static func start(_ console: Console) -> Pager? {
         guard console.output.isTerminal, let command = command(console.environment) else { return nil }
         var ends: [Int32] = [-1, -1]
@@ -27,7 +27,7 @@ final class Pager {
             close(ends[1])
             return nil
         }
-        // The pager handles Ctrl-C: less stops reading and continues.
+        // The pager handles Ctrl-C. less stops reading and continues.
         Signals.leaveInterruptToChild()
         return Pager(
             output: Output(descriptor: ends[1], name: "the pager"), process: process, descriptor: ends[1])

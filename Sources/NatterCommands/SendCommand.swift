@@ -6,11 +6,11 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `send` and `pm`: one message in one request, without a sync before; or one message per line.
+/// `send` and `pm`: one message in one request, without a sync before it, or one message per line.
 enum SendCommand {
     static let spec = spec(reading: STDIN_FILENO)
 
-    /// - Parameter descriptor: the standard input; tests use another one.
+    /// - Parameter descriptor: the standard input. Tests use another one.
     static func spec(reading descriptor: Int32) -> CommandSpec {
         CommandSpec(
             "send", "send a message", group: NatterProgram.Group.writing,
@@ -144,7 +144,7 @@ enum SendCommand {
             .invalidData, code: "bad_id", "the id '\(key)' is not valid; use 1 to 64 printable ASCII characters")
     }
 
-    /// The outbox goes first. If the server cannot take it, it cannot take more.
+    /// Sends the outbox first. If the server does not accept it, it will not accept more messages.
     private static func sendWaiting(_ outbox: Outbox, _ api: ServerAPI, _ context: Context) throws {
         let timeout = try context.timeoutMilliseconds()
         let report: OutboxDelivery.Report
@@ -171,7 +171,7 @@ enum SendCommand {
 
     /// Prints a sent message.
     private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
-        // In a pipe nobody needs the message, so it is not decoded.
+        // In a pipe the message is not printed, so it is not decoded.
         if context.wantsJSON || context.console.output.isTerminal {
             let message = try message(in: answer.object)
             if try !context.writeJSON(message) {

@@ -4,30 +4,30 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `send --lines` and `send --ndjson`: one message per line, sent in batches as they arrive, in the memory of one
-/// batch.
+/// `send --lines` and `send --ndjson`: one message per line. The messages are sent in batches when they arrive, with
+/// the memory of one batch.
 final class SendLines {
-    /// The limit for a key, in bytes, which leaves room for a line's number.
+    /// The maximum length of a key in bytes. It leaves room for a line's number.
     static let keyLimit = 52
 
     private let context: Context
     private let messages: LineMessages
-    /// Whether the user has chosen the key.
+    /// True if the user has chosen the key.
     private let hasOwnKey: Bool
     private let sender: BatchSender?
-    /// nil without `--queue`.
+    /// The queue, or nil without `--queue`.
     private let queue: LineQueue?
     private let meter: SyncMeter
 
     private var batch = MessageBatch()
-    /// The number of messages that the server has, and the line of the last one.
+    /// How many messages the server has, and the line of the last one.
     private var sentCount = 0
     private var sentLine: Int64 = 0
 
     /// - Parameters:
-    ///   - key: the prefix of the ids; nil to generate one for this run.
+    ///   - key: the prefix of the ids. With nil, one is generated for this run.
     ///   - api: nil with `--offline`, which queues everything.
-    ///   - outbox: keeps what cannot be sent; nil without `--queue`.
+    ///   - outbox: keeps messages that cannot be sent. It is nil without `--queue`.
     init(
         _ context: Context, form: LineMessages.Form, conversation: String, key: String?, api: ServerAPI?,
         outbox: Outbox?
@@ -95,7 +95,7 @@ final class SendLines {
         } else {
             try send()
         }
-        // Flush in a pipe, too: its reader may wait for just this line.
+        // Flush in a pipe, too, because its reader may wait for exactly this line.
         try context.console.output.flush()
         let done = sentCount + (queue?.count ?? 0)
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
@@ -134,7 +134,7 @@ final class SendLines {
         for entry in entries { try context.console.output.writeJSON(WireJSON.encode(OutboxObject(entry))) }
     }
 
-    // MARK: - Ends
+    // MARK: - Totals and errors
 
     private func tellTotals() {
         if let queue, queue.count > 0 {
@@ -148,7 +148,7 @@ final class SendLines {
         }
     }
 
-    /// The lines before a bad line are sent; the line itself and what follows are not.
+    /// Sends the lines before a bad line. The line itself and the following ones are not sent.
     private func stop(at line: Int64, _ problem: LineMessages.Problem) throws -> Never {
         try flush()
         throw failure(at: line, code: problem.code, problem.reason)
@@ -165,7 +165,7 @@ final class SendLines {
         return CommandFailure(.invalidData, code: code, "line \(line): \(reason); \(before)")
     }
 
-    /// The error when the server can no longer be asked: how far it got, and how to continue.
+    /// The error if the server can no longer be reached. It says how many lines were sent, and how to continue.
     private func interrupted(_ error: APIError) -> any Error {
         let failure = ExitCodes.translate(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0

@@ -13,7 +13,7 @@ enum ServeCommand {
         examples: [Example("natter serve --listen 127.0.0.1:0", "run a server on a free port")],
         run: { arguments, console in
             let words = ["natterd", "serve"] + arguments.operands
-            // Ignored signals would stay ignored in natterd, which decides for itself.
+            // natterd would inherit an ignored signal, but it must decide that itself.
             _ = signal(SIGPIPE, SIG_DFL)
             for path in candidates(console.environment) where access(path, X_OK) == 0 {
                 let code = execute(path, words)
@@ -29,7 +29,7 @@ enum ServeCommand {
     private static func candidates(_ environment: Environment) -> [String] {
         var directories: [String] = []
         if let own = ownPath() { directories.append(Path.directory(of: own)) }
-        // An empty part of PATH means the current directory; skip it for safety.
+        // An empty part of PATH means the current directory, which would be unsafe, so it is skipped.
         directories += (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
         return directories.map { "\($0)/natterd" }
     }
@@ -41,7 +41,7 @@ enum ServeCommand {
         return String(validating: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// - Returns: why it could not be run.
+    /// - Returns: the error number of the failed start.
     private static func execute(_ path: String, _ words: [String]) -> Int32 {
         var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         pointers.append(nil)

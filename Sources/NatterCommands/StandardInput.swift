@@ -5,11 +5,11 @@ internal import NatterSystem
 
 /// Reads standard input as one message.
 enum StandardInput {
-    /// Reads to the end, but at most one byte beyond the limit for messages; a final newline is dropped.
+    /// Reads to the end, but at most one byte more than the limit for messages. A final newline is dropped.
     ///
-    /// - Throws: 65 if it is not UTF-8; 74 if it cannot be read. `TextError.check` checks the text itself.
+    /// - Throws: 65 if the text is not UTF-8, 74 if it cannot be read. `TextError.check` checks the text itself.
     static func message(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
-        // Room for the newline, and for one byte that shows that there is more.
+        // Room for the newline, and for one byte that shows that the message is too long.
         let limit = Limits.textBytes.upperBound + 2
         var bytes = [UInt8](repeating: 0, count: limit)
         var count = 0
@@ -42,14 +42,14 @@ enum StandardInput {
     }
 }
 
-/// Reads standard input line by line, in the memory of one line and a buffer. It is not thread-safe.
+/// Reads standard input line by line, with the memory of one line and a buffer. Not thread-safe.
 struct InputLines {
     enum Item: Equatable {
-        /// Without its newline, `\n` or `\r\n`.
+        /// A line without its newline, `\n` or `\r\n`.
         case line([UInt8])
-        /// Longer than the limit; the rest is not read yet.
+        /// A line longer than the limit. The rest of it is not read yet.
         case tooLong
-        /// No complete line has arrived yet, and reading would wait.
+        /// No complete line has arrived yet, and reading would block.
         case pause
         case end
     }
@@ -59,16 +59,16 @@ struct InputLines {
     private let descriptor: Int32
     private let limit: Int
     private var buffer: [UInt8] = []
-    /// The part before this was returned already.
+    /// The bytes before this offset were already returned.
     private var start = 0
     private var isAtEnd = false
-    /// The number of the line that was returned last, from 1.
+    /// The number of the last returned line, counted from 1.
     private(set) var number: Int64 = 0
 
-    /// - Parameter limit: the limit for a line, in bytes.
+    /// - Parameter limit: the maximum length of a line in bytes.
     init(descriptor: Int32, limit: Int) { (self.descriptor, self.limit) = (descriptor, limit) }
 
-    /// - Parameter mayWait: whether to wait for the next line, or return `.pause`.
+    /// - Parameter mayWait: true to wait for the next line, false to return `.pause` instead.
     mutating func next(mayWait: Bool) throws(DiskError) -> Item {
         var searched = start
         while true {
@@ -95,7 +95,7 @@ struct InputLines {
         return range.count > limit ? .tooLong : .line(Array(buffer[range]))
     }
 
-    /// Whether reading returns data or the end immediately.
+    /// True if reading returns data or the end immediately.
     private var isReady: Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return poll(&request, 1, 0) != 0

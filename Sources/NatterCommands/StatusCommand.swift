@@ -21,12 +21,12 @@ enum StatusCommand {
         var name: String
         var server: String
         var lastSync: String?
-        /// The time at which a replica begins that was not to have everything.
+        /// The time at which the replica begins, if it was limited with `--since`.
         var earliest: String?
         var unread: UInt64
         var waiting: Int
         var parked: Int
-        /// The number of replaced histories that were set aside.
+        /// How many replaced histories were set aside.
         var aside: Int
 
         enum CodingKeys: String, CodingKey {
@@ -41,7 +41,7 @@ enum StatusCommand {
         do {
             account = try context.offlineAccount()
         } catch  where arguments.flag("short") {
-            // A prompt shows nothing if nobody is logged in.
+            // Without a session, a prompt shows nothing.
             return .success
         }
         let status = try read(account, context)

@@ -57,15 +57,15 @@ enum SyncCommand {
             meter.clear()
             try tell(found.news)
             try context.console.output.flush()
-            // These are extras, so they cannot fail the command. Searches index what is left here.
+            // These are extras, so they cannot fail the command. A later search indexes the rest.
             if !found.news.isEmpty { _ = try? ReplicaIndexing.run(at: synced.location, budgetMilliseconds: 50) }
             try? refreshUsers()
-            // A failure to send does not prevent fetching.
+            // A failure to send must not prevent fetching.
             if let obstacle { throw obstacle }
             return found.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
         }
 
-        /// The replica begins later than requested; say so.
+        /// Prints a note if the replica begins later than requested.
         private func checkBeginning() throws {
             guard let earliest, let own = try synced.replica()?.earliest(), earliest < own else { return }
             context.note(
@@ -73,7 +73,7 @@ enum SyncCommand {
                     + "--forget', log in and run 'natter sync --since'")
         }
 
-        /// At most once a minute.
+        /// Fetches the list of users, at most once a minute.
         private func refreshUsers() throws {
             if let fetched = try synced.replica()?.usersFetched(),
                 (fetched...fetched.advanced(milliseconds: 60_000)).contains(context.now)
@@ -130,7 +130,7 @@ enum SyncCommand {
         }
     }
 
-    /// What is new: messages, and conversations that ended.
+    /// The result of a sync: new messages, and conversations that ended.
     private struct Found {
         var news: [SyncReport.News] = []
         private var gone: Set<ConversationID> = []
@@ -148,7 +148,7 @@ enum SyncCommand {
         }
     }
 
-    /// The requested conversations; all if none is named.
+    /// The requested conversations, or all if none is named.
     private struct Wanted {
         let names: [String]
         private var ids: Set<ConversationID> = []

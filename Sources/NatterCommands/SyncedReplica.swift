@@ -6,9 +6,9 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// The replica of the account that is logged in, and the server from which it syncs.
+/// The replica of the account with the session, and the server from which it syncs.
 final class SyncedReplica {
-    /// How far to sync before reading.
+    /// How much to sync before reading.
     enum Depth {
         /// At most 2 seconds and 8 MiB.
         case quickly
@@ -43,12 +43,12 @@ final class SyncedReplica {
     private let account: Account
     private var knownAPI: ServerAPI?
     private var opened: Replica?
-    /// Whether the outbox was checked since the last sync.
+    /// True if the outbox was checked since the last sync.
     private var hasDelivered = false
-    /// Notes that were already printed, since each sync finds the same damage.
+    /// The printed notes. They are not repeated, although each sync finds the same damage.
     private var told: Set<String> = []
 
-    /// - Parameter needsServer: false for commands that only read the replica; then the token is not read.
+    /// - Parameter needsServer: false for commands that only read the replica. Then the token is not read.
     init(_ context: Context, needsServer: Bool = true) throws {
         self.context = context
         if needsServer, !context.isOffline {
@@ -68,7 +68,7 @@ final class SyncedReplica {
         location = try context.home().replica(store: store, user: name)
     }
 
-    /// The account of the session; for a token file the server may have to be asked.
+    /// The account of the session. With a token file, it may have to ask the server.
     private static func identify(_ context: Context) throws -> (Account, ServerAPI) {
         let login = try context.login()
         let api = try context.api(at: try context.address(remembered: login.account.server), token: login.token)
@@ -81,7 +81,7 @@ final class SyncedReplica {
 
     /// The API. The outbox is sent before the first request.
     ///
-    /// - Throws: also if the outbox cannot reach the server.
+    /// - Throws: also if the server cannot be reached for the outbox.
     func api() throws -> ServerAPI {
         let api = try knownAPI ?? context.api(deliveringOutbox: false)
         knownAPI = api
@@ -95,7 +95,7 @@ final class SyncedReplica {
         return api
     }
 
-    /// Sends the whole outbox, however long it takes.
+    /// Sends the whole outbox without a time limit for all messages together.
     ///
     /// - Returns: why the server did not accept everything, if it was reached.
     func deliverOutbox() throws -> APIError? {
@@ -109,7 +109,7 @@ final class SyncedReplica {
         return report.interruption
     }
 
-    /// The replica, opened once; nil if nothing has been synced.
+    /// The replica, opened once, or nil if nothing has been synced.
     func replica() throws -> Replica? {
         if let opened { return opened }
         opened = try Replica.open(at: location)
@@ -118,25 +118,25 @@ final class SyncedReplica {
 
     // MARK: - Syncing
 
-    /// One sync.
+    /// Syncs once.
     func pull(
         milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil,
         progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
-        // While one connection to the database is open, further ones are much cheaper.
+        // Opening further connections to the database is much cheaper while one is open.
         _ = try? replica()
         let client = SyncClient(api: try api(), location: location)
-        // The next request may come much later, and something may be queued meanwhile.
+        // The next request may come much later, and a message may be queued meanwhile.
         defer { hasDelivered = false }
         let limits = SyncClient.Limits(
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
         return try client.sync(limits, progress: progress)
     }
 
-    /// Updates the replica before it is read. If the server is not reached, it says so and the replica is used as it
-    /// is.
+    /// Updates the replica before it is read. If the server is not reached, it prints a note, and the replica is used
+    /// as it is.
     ///
-    /// - Throws: 69 if the server is not reached and nothing has been synced; 75 if not everything could be fetched.
+    /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline { return .offline }
         var report: SyncReport
@@ -148,7 +148,7 @@ final class SyncedReplica {
             context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
             return .stale(reason: reason)
         } catch SyncError.replica(.locked) where depth == .quickly {
-            // Another process is syncing; the replica is good enough.
+            // Another process is syncing. The replica is current enough.
             return .current
         }
         tellTroubles(report)
@@ -187,7 +187,7 @@ final class SyncedReplica {
         }
     }
 
-    /// Says once why a conversation gets no new messages.
+    /// Prints once why a conversation receives no new messages.
     func tell(gone name: String, reason: String) {
         let note = SyncedReplica.note(ofGone: name, reason: reason)
         if told.insert(note.english).inserted { context.note(note) }
@@ -221,7 +221,7 @@ final class SyncedReplica {
         }
     }
 
-    /// Whether the server gave no answer.
+    /// True if the server gave no answer.
     static func isNotReached(_ error: any Error) -> Bool {
         switch error {
         case let error as APIError: error.isNotReached
@@ -230,7 +230,7 @@ final class SyncedReplica {
         }
     }
 
-    /// Whether a retry may succeed.
+    /// True if a retry may succeed.
     static func isTransient(_ error: any Error) -> Bool {
         switch error {
         case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): [429, 503].contains(refusal.status)
@@ -249,13 +249,12 @@ final class SyncedReplica {
 
     // MARK: - Names
 
-    /// Checks a conversation that is not in the replica. A conversation with a user without messages exists and is
-    /// empty.
+    /// Checks a conversation that is not in the replica. A personal conversation without messages exists and is empty.
     ///
     /// - Throws: 67 if there is no such conversation.
     func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
         let key = NameRule.caseKey(name)
-        // 'general' and the user's own notes always exist, but a token may not allow them.
+        // 'general' and the user's own notes always exist, but a token may not permit them.
         let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
         if isAlwaysThere, context.tokenFile == nil || !state.isReached { return }
         switch state {
@@ -270,10 +269,10 @@ final class SyncedReplica {
 }
 
 extension SyncedReplica {
-    /// After a complete sync, checks the messages that were set aside and offers the user's own ones for sending again.
-    /// Nothing is sent automatically: the user may have written it again already.
+    /// After a complete sync, checks the messages that were set aside and offers to send the user's own ones again.
+    /// Nothing is sent automatically, because the user may already have written them again.
     func offerSurplus() {
-        // This never fails the command; the next one tries again.
+        // An error here never fails the command. The next command tries again.
         do { try lookThroughSurplus() } catch {
             context.note(
                 "could not check the messages that were set aside: "

@@ -39,7 +39,7 @@ enum UsersCommand {
         return users.isEmpty && text != nil ? .nothingFound : .success
     }
 
-    /// - Returns: the users, and whether they come from the server.
+    /// - Returns: the users, and true if they come from the server.
     private static func fetch(_ synced: SyncedReplica) throws -> ([UserObject], Bool) {
         let context = synced.context
         var reason: Phrase?
@@ -65,7 +65,7 @@ enum UsersCommand {
     private static func recentFirst(_ users: [UserObject]) -> [UserObject] {
         users.sorted { one, other in
             if one.online != other.online { return one.online }
-            // RFC 3339 in UTC with milliseconds sorts like text.
+            // Times in RFC 3339, in UTC with milliseconds, sort like text.
             return (one.lastSeen ?? "", other.name) > (other.lastSeen ?? "", one.name)
         }
     }

@@ -73,7 +73,7 @@ enum VerifyCommand {
     }
 }
 
-/// The server's state of conversations, requested one by one until it cannot be reached.
+/// The server's state of conversations, requested one by one until the server cannot be reached.
 private struct ServerHeads {
     private let synced: SyncedReplica
     private var isReached = true
@@ -83,12 +83,12 @@ private struct ServerHeads {
         if synced.context.isOffline { stop("offline") }
     }
 
-    /// nil if the server was not reached, or hides the conversation.
+    /// The server's state of a conversation. It is nil if the server was not reached or hides the conversation.
     mutating func head(of conversation: ReplicaConversation) throws -> ConversationObject? {
         guard isReached, !conversation.isGone else { return nil }
         do {
             let answer = try synced.api().conversation(conversation.name)
-            // The name may belong to another conversation now.
+            // The name may now belong to another conversation.
             return answer.id == conversation.id.description ? answer : nil
         } catch {
             switch error as? APIError {
@@ -116,9 +116,9 @@ struct VerifyReport: Encodable {
 
     enum Comparison: String, Encodable {
         case same, different
-        /// The replica has messages that the server lacks.
+        /// The server lacks messages that the replica has.
         case shorter
-        /// The server has newer messages or was not asked, and gave no hash for this head before.
+        /// The server has newer messages or was not asked, and it never gave a hash for this head.
         case unknown
     }
 
@@ -132,7 +132,7 @@ struct VerifyReport: Encodable {
 
     private enum CodingKeys: String, CodingKey { case conversation, messages, head, hash, server, damaged, missing }
 
-    /// - Parameter server: the server's current state; nil if unknown.
+    /// - Parameter server: the server's current state, or nil if unknown.
     init(_ verification: ReplicaVerification, server answer: ConversationObject?) {
         let replica = verification.conversation
         conversation = replica.name
@@ -160,7 +160,7 @@ struct VerifyReport: Encodable {
 
     var isSound: Bool { damaged.isEmpty && server != .different && server != .shorter }
 
-    /// One line each.
+    /// The problems, one line for each.
     var problems: [Phrase] {
         var lines: [Phrase] = damaged.map { range in
             range.from == range.to
@@ -179,7 +179,7 @@ struct VerifyReport: Encodable {
         return lines
     }
 
-    /// For an intact conversation.
+    /// The line for an intact conversation.
     var summary: Phrase {
         server == .same
             ? .plural(

@@ -78,7 +78,7 @@ enum AdminLogCommand {
         }
     }
 
-    /// The order of the server's own log; JSON keeps no order.
+    /// Sorts the fields as in the server's own log, because JSON keeps no order.
     private static func ordered(_ fields: [String: String]) -> [(key: String, value: String)] {
         let first = ["admin", "user", "method", "target", "status", "accepted", "sent"]
         func place(_ key: String) -> Int { first.firstIndex(of: key) ?? first.count }

@@ -89,7 +89,7 @@ enum Setting: String, CaseIterable {
 
     static let timeoutSeconds = 0.1...86_400.0
 
-    /// Why a value is invalid; nil if it is valid.
+    /// Why a value is invalid, or nil if it is valid.
     func problem(with value: String) -> Phrase? {
         switch self {
         case .caFile: return value.hasPrefix("/") ? nil : "'ca-file' takes an absolute path, not '\(value)'"
@@ -112,14 +112,14 @@ enum Setting: String, CaseIterable {
         }
     }
 
-    /// The setting `lang` for `Program`; nil if it is missing or unknown.
+    /// The setting `lang` for `Program`, or nil if it is missing or unknown.
     static func language(_ options: GivenOptions, _ environment: Environment) -> String? {
         let home = options.value("home") ?? environment["NATTER_HOME"]
         guard let path = try? home ?? environment.dataHome() + "/natter" else { return nil }
         return try? ClientHome(path: path).value(of: .lang)
     }
 
-    /// Seconds, with or without a fraction, as milliseconds.
+    /// A number of seconds, with or without a fraction, converted to milliseconds.
     static func milliseconds(_ value: String) -> Int? {
         let isPlain = value.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
         guard isPlain, let seconds = Double(value), timeoutSeconds.contains(seconds) else { return nil }
@@ -128,7 +128,7 @@ enum Setting: String, CaseIterable {
 }
 
 extension ClientHome {
-    /// The value of a setting in the file; nil if it is not set.
+    /// The value of a setting in the file, or nil if it is not set.
     ///
     /// - Throws: `ConfigError` for an unknown setting or an invalid value.
     func value(of setting: Setting) throws -> String? {

@@ -38,7 +38,7 @@ struct Finding: Encodable, Equatable {
 
     private enum Words: Equatable {
         case said(problem: Phrase, remedy: Phrase)
-        /// Our errors name the remedy after the last semicolon, if they name one.
+        /// An error. Our errors name the remedy after the last semicolon, if they name one.
         case error(Phrase, otherwise: Phrase)
     }
 
@@ -49,14 +49,14 @@ struct Finding: Encodable, Equatable {
         (self.check, words) = (check, .said(problem: problem, remedy: remedy))
     }
 
-    /// From an error that may name its remedy.
+    /// Makes a finding of an error that may name its remedy.
     ///
     /// - Parameter remedy: used if the error names none.
     init(_ check: Check, _ error: any Error, else remedy: Phrase) {
         (self.check, words) = (check, .error(ExitCodes.translate(error).message, otherwise: remedy))
     }
 
-    /// Translated.
+    /// The translated finding.
     var line: String {
         let (problem, remedy) = parts(\.text)
         return "\(problem): \(remedy)"

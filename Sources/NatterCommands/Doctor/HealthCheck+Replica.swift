@@ -7,7 +7,7 @@ extension HealthCheck {
     private static let lockMilliseconds = 2_000
     private static let leastFreeBytes: UInt64 = 100 << 20
     private static let largestWALBytes: UInt64 = 64 << 20
-    /// Checking this many one by one takes no noticeable time.
+    /// Scanning this many messages takes no noticeable time.
     private static let mostNotIndexed: UInt64 = 10_000
 
     mutating func checkReplica(_ location: ReplicaLocation) {

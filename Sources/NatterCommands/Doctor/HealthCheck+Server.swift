@@ -6,13 +6,13 @@ internal import NatterWire
 
 extension HealthCheck {
     private static let clockLimitMilliseconds: Int64 = 60_000
-    /// How long before it expires a certificate is reported.
+    /// How long before its expiry a certificate is reported.
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
     /// Asks the server for its health and for the session's account.
     ///
     /// - Returns: the session's account, if the server answered.
-    /// - Throws: for a bad option.
+    /// - Throws: for an invalid option.
     mutating func checkServer(_ login: Context.Login?) throws -> (user: String, store: StoreID?)? {
         let address: ServerAddress
         do {
@@ -63,7 +63,7 @@ extension HealthCheck {
             tell("session: valid, of '\(answer.name)'")
             return (answer.name, api.store)
         } catch {
-            // Plain HTTP is already a finding.
+            // Plain HTTP was already reported.
             if (error as? CommandFailure)?.code != "insecure" {
                 add(Finding(.session, error, else: "run 'natter login NAME' again"))
             }
@@ -97,11 +97,11 @@ extension HealthCheck {
     }
 }
 
-/// The form of a `Date` header (RFC 9110, 5.6.7).
+/// The format of a `Date` header (RFC 9110, 5.6.7).
 enum HTTPDate {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-    /// `Sun, 06 Nov 1994 08:49:37 GMT`; nil for anything else, including obsolete forms.
+    /// Parses `Sun, 06 Nov 1994 08:49:37 GMT`. Returns nil for anything else, including obsolete forms.
     static func parse(_ text: String) -> Timestamp? {
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
         guard words.count == 6, words[5] == "GMT", words[1].utf8.count == 2, words[3].utf8.count == 4,

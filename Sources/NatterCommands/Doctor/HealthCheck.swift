@@ -3,7 +3,7 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
 
-/// Checks everything. A check that fails becomes a finding, and the next check follows.
+/// Runs all checks. A check that fails becomes a finding, and the next check follows.
 struct HealthCheck {
     let context: Context
     private(set) var findings: [Finding] = []
@@ -16,12 +16,12 @@ struct HealthCheck {
         findings.append(Finding(check, problem, remedy))
     }
 
-    /// Reports what is fine, with `--verbose`.
+    /// Prints a successful check, with `--verbose`.
     func tell(_ fact: Phrase) {
         if context.arguments.flag("verbose") { context.note(fact) }
     }
 
-    /// - Throws: if it is unclear what to check, such as for an invalid `--profile`.
+    /// - Throws: if it is unclear what to check, for example because `--profile` is invalid.
     mutating func run() throws {
         let home = try context.home()
         let profile = try context.profile()
@@ -58,9 +58,9 @@ struct HealthCheck {
         }
     }
 
-    /// Checks the modes of files that natter creates; natter never gives them a wrong mode.
+    /// Checks the modes of files that natter creates. natter itself never gives them a wrong mode.
     private mutating func checkModes(_ home: ClientHome, _ profile: Profile) {
-        // The home may be a directory of the user's choice; what matters is that nobody else can write to it.
+        // The user may have chosen the home directory. It only matters that nobody else can write to it.
         checkMode(home.path, forbidden: 0o022, allowed: "700")
         checkMode(profile.directory, forbidden: 0o077, allowed: "700")
         for name in ["account", "token"] { checkMode("\(profile.directory)/\(name)", forbidden: 0o077, allowed: "600") }
@@ -85,7 +85,7 @@ struct HealthCheck {
     // MARK: - The outbox
 
     private mutating func checkOutbox() {
-        // There is no outbox without a session, which is already a finding.
+        // Without a session there is no outbox, and that was already reported.
         guard let outbox = try? context.outbox() else { return }
         do {
             let (waiting, refused) = try outbox.counts()

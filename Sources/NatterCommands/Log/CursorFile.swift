@@ -4,15 +4,12 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
 
-/// The file of `--cursor-file`, which stores how far its owner has read. For one conversation it holds the cursor of
-/// the last message on one line. For all conversations, the first line is the store, followed by the id and cursor of
-/// each conversation.
-///
-/// Of one conversation it holds the cursor of the last message, on a line. Of all of them, the store on the first line and
-/// then for each conversation its id and a cursor.
+/// The file of `--cursor-file`, which stores how far its owner has read. For one conversation it contains one line with
+/// the cursor of the last message. For all conversations, the first line is the store, and each other line has the id
+/// and the cursor of a conversation.
 struct CursorFile {
     enum Content: Equatable {
-        /// Missing or empty: start from the beginning.
+        /// The file is missing or empty, so start from the beginning.
         case none
         case conversation(MessageCursor)
         case all(StoreID, [ConversationID: MessageCursor])
@@ -24,7 +21,7 @@ struct CursorFile {
 
     let path: String
 
-    /// - Throws: 65 for a file that natter did not write; 73 if it could not be replaced.
+    /// - Throws: 65 for a file that natter did not write, 73 if it could not be replaced.
     func read() throws -> Content {
         let disk = PosixDisk()
         guard let found = try lookUp() else { return .none }
@@ -44,7 +41,7 @@ struct CursorFile {
         return content
     }
 
-    /// Checks before printing that the file can be replaced afterwards.
+    /// Checks that the file can be replaced later, before anything is printed.
     private func lookUp() throws -> FileInformation? {
         let directory = Path.directory(of: path)
         if path.isEmpty || access(directory, W_OK | X_OK) != 0 {

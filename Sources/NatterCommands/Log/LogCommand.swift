@@ -105,7 +105,7 @@ private struct Log {
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
     }
 
-    /// Notes the messages that a replica with a late beginning lacks.
+    /// Prints a note if older messages are missing because the replica begins late.
     private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
         switch request.selection {
         case .newest(let count): if printed >= count { return }
@@ -118,7 +118,7 @@ private struct Log {
             let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
             return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
         }
-        // Checked last, because nearly every replica is complete and then there is nothing to look up.
+        // This is checked last, because nearly every replica is complete and then needs no look-up.
         guard let first = late.first, let earliest = try replica.earliest(),
             request.filter.since.map({ $0 < earliest }) ?? true
         else { return }
@@ -130,7 +130,8 @@ private struct Log {
                 : "older messages are not in this replica, which begins on \(beginning); the server has them")
     }
 
-    /// Started only when there is something to print: earlier errors go to the terminal itself.
+    /// Starts the pager. It starts only when there is something to print, so that earlier errors appear on the terminal
+    /// itself.
     private mutating func startPager() {
         guard !request.follows, let started = Pager.start(context.console) else { return }
         pager = started
@@ -149,7 +150,7 @@ private struct Log {
             note: { context.console.note($0) })
     }
 
-    /// If the user rejoins, messages from before are not new.
+    /// Skips the messages of a conversation that the user has left, so that they are not new if the user rejoins.
     private func placeGone(_ walk: inout LogWalk) throws {
         for conversation in try walk.replica.conversations(includingGone: true)
         where conversation.isGone && walk.positions[conversation.id] == nil {
@@ -157,7 +158,8 @@ private struct Log {
         }
     }
 
-    /// Called after the output is flushed: messages that were not shown are not read.
+    /// Marks the shown messages as read. It is called after the output is flushed, because messages that were not shown
+    /// are not read.
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
         for conversation in conversations {
             guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
@@ -165,7 +167,7 @@ private struct Log {
         }
     }
 
-    /// The requested conversations, as they are in the replica.
+    /// The requested conversations, in their state in the replica.
     private func conversations(in replica: Replica, _ synced: SyncedReplica, _ state: SyncedReplica.State) throws
         -> [ReplicaConversation]
     {
@@ -176,7 +178,7 @@ private struct Log {
             }
             return [conversation]
         }
-        // A conversation with a user without messages exists and is empty.
+        // A personal conversation without messages exists and is empty.
         try synced.checkExistence(of: name, replica, state)
         return []
     }
@@ -210,7 +212,7 @@ private struct Log {
             throw CommandFailure(
                 .notFound, code: "no_such_message", "there is no message \(seq); the newest has number \(head)")
         }
-        // Half of them are before it, or more if the end is near.
+        // Half of the messages come before it, or more if the newest message is near.
         let before = UInt64(count / 2)
         let latestStart = head.rawValue - min(head.rawValue, UInt64(max(0, count)))
         let start = min(seq.rawValue - min(seq.rawValue, before + 1), latestStart)
@@ -222,7 +224,7 @@ private struct Log {
         walk = window
     }
 
-    /// The cursor moves only after the output is flushed.
+    /// Saves the positions. The cursor moves only after the output is flushed.
     private mutating func finish(
         _ walk: LogWalk, _ conversations: [ReplicaConversation], _ replica: Replica
     ) throws {
@@ -230,9 +232,9 @@ private struct Log {
         try places?.save(walk, conversations, of: replica)
     }
 
-    /// The newest messages from the server, if syncing up to them would take too long.
+    /// Prints the newest messages from the server, if syncing up to them would take too long.
     private mutating func run(_ page: ServerPage, count: Int, _ synced: SyncedReplica) throws -> ExitCode {
-        // This request comes first, so that a message between the two requests is not missed.
+        // This request comes first, so that a message that arrives between the two requests is not missed.
         let place = request.follows ? try page.head() : nil
         let messages = try page.newest(count)
         startPager()
@@ -253,7 +255,7 @@ private struct Log {
 }
 
 extension ReplicaConversation {
-    /// Whether the replica begins so late that it has fewer than this many.
+    /// True if the replica begins so late that it has fewer than `count` messages.
     fileprivate func lacks(newest count: Int) -> Bool {
         first > Seq(1) && head.distance(after: first.previous) < count
     }

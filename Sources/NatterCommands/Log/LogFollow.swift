@@ -3,7 +3,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// Keeps printing new messages until interrupted: a sync that waits, then the new messages, and so on. It survives
+/// Prints new messages until interrupted. It repeats a sync that waits, then prints the new messages. It survives
 /// restarts of the server.
 struct LogFollow {
     let context: Context
@@ -41,8 +41,8 @@ struct LogFollow {
             if let found = try walk.replica.conversation(named: name) { conversations = [found] }
         case .all: conversations = try walk.replica.conversations()
         }
-        // A conversation that the user rejoined, or that the replica lacked at the start, may have a position in the
-        // file.
+        // The file may have a position for a conversation that the user rejoined or that the replica lacked at the
+        // start.
         let unplaced = conversations.filter { walk.positions[$0.id] == nil }
         if let places, !unplaced.isEmpty {
             let found = Set(try places.place(&walk, unplaced, of: walk.replica, isCurrent: isCurrent).map(\.id))
@@ -55,7 +55,7 @@ struct LogFollow {
         try places?.save(walk, conversations, of: walk.replica)
     }
 
-    /// A replaced history cannot be continued, since numbers mean other messages now.
+    /// Throws if a history was replaced. It cannot be continued, because the numbers now belong to other messages.
     private func check(_ report: SyncReport) throws {
         for diverged in report.diverged {
             throw CommandFailure(
@@ -66,7 +66,7 @@ struct LogFollow {
     }
 }
 
-/// The pauses of a command that waits for new messages while the server is not reached.
+/// The pauses of a command that waits for new messages while it can't reach the server.
 struct Reconnection {
     /// How long a request waits for new messages.
     static let waitSeconds = 25
@@ -75,11 +75,11 @@ struct Reconnection {
     private var milliseconds = 250
     private var isNoted = false
 
-    /// Notes the first error, and sleeps.
+    /// Prints a note after the first error, and sleeps.
     mutating func pause(after error: any Error, _ context: Context) {
         if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
         isNoted = true
-        // A random delay spreads the clients when a server comes back.
+        // A random delay spreads the reconnecting clients after the server restarts.
         usleep(UInt32(Int.random(in: milliseconds / 2...milliseconds)) * 1_000)
         milliseconds = min(milliseconds * 2, Reconnection.longestMilliseconds)
     }

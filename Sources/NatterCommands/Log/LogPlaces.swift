@@ -3,7 +3,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// The positions at which a reader with a cursor file continues, and the new content of the file.
+/// The positions at which a reader with a cursor file continues, and the file's new content.
 struct LogPlaces {
     private let file: CursorFile
     private let scope: LogRequest.Scope
@@ -11,12 +11,12 @@ struct LogPlaces {
     /// The current content of the file.
     private var written: CursorFile.Content
 
-    /// The position in a conversation; nil for the beginning.
+    /// The position in a conversation, or nil for the beginning.
     func start(of conversation: ConversationID) -> Seq? { cursor(of: conversation)?.seq }
 
     /// Reads the file.
     ///
-    /// - Throws: 65 if the file is of the other kind, or holds no cursor.
+    /// - Throws: 65 if the file is of the other kind or contains no cursor.
     init(path: String, scope: LogRequest.Scope) throws {
         file = CursorFile(path: path)
         self.scope = scope
@@ -36,7 +36,7 @@ struct LogPlaces {
 
     /// Moves the walk to the positions in the file.
     ///
-    /// - Parameter isCurrent: whether the replica has all that the server has.
+    /// - Parameter isCurrent: whether the replica has everything that the server has.
     /// - Returns: the conversations that can be continued from there.
     /// - Throws: 65 for a cursor of another conversation or store, or of a replaced history.
     func place(
@@ -45,7 +45,7 @@ struct LogPlaces {
         if case .all(let store, _) = stored, store != replica.location.store {
             throw failure("belongs to another server's store; use another file")
         }
-        // The cursor may belong to another conversation; continuing would empty the file.
+        // The cursor may belong to another conversation, and continuing would empty the file.
         if case .conversation = stored, conversations.isEmpty {
             throw failure("belongs to another conversation than the one you named; use another file")
         }
@@ -61,7 +61,7 @@ struct LogPlaces {
                 walk.place(conversation.id, at: seq)
                 return true
             case .ahead(let seq):
-                // If the server is not reached, the cursor may be right; then there is nothing new to print.
+                // If the server was not reached, the cursor may be correct. Then there is nothing new to print.
                 guard isCurrent else { return false }
                 throw failure(
                     "is at message \(seq) of '\(conversation.name)', which has only \(conversation.head); the server "
@@ -93,7 +93,7 @@ struct LogPlaces {
         if case .conversation(let former) = written, let only = conversations.first { cursors[only.id] = former }
         for conversation in conversations {
             guard let seq = walk.positions[conversation.id], cursors[conversation.id]?.seq != seq else { continue }
-            // Next to a gap the hash chain is unknown; the former position is safe.
+            // Next to a gap, the hash chain is unknown. The former position is safe.
             if let cursor = try replica.cursor(at: seq, of: conversation) { cursors[conversation.id] = cursor }
         }
         let content: CursorFile.Content

@@ -10,7 +10,7 @@ struct LogRequest {
         case all
     }
 
-    /// Which of the messages that pass the filter.
+    /// Which of the matching messages to print.
     enum Selection: Equatable {
         case all
         case newest(Int)
@@ -27,7 +27,7 @@ struct LogRequest {
     let isReversed: Bool
     let follows: Bool
     let cursorFile: String?
-    /// Only messages of others after the read mark.
+    /// Only unread messages of other users.
     let isUnread: Bool
     /// Whether to mark the printed messages as read.
     let marks: Bool
@@ -93,7 +93,7 @@ struct LogRequest {
             }
             selection = .around(around, count: limit ?? LogRequest.terminalCount)
         } else if cursorFile != nil || after != nil || isUnread {
-            // After a position, messages are counted from there.
+            // If a position is given, messages are counted from there.
             selection = limit.map { .oldest($0) } ?? .all
         } else if let limit {
             selection = .newest(limit)
@@ -104,7 +104,7 @@ struct LogRequest {
         }
     }
 
-    /// Whether a page of the server's newest messages is enough.
+    /// True if a page of the server's newest messages is enough.
     var isPage: Bool {
         guard case .newest = selection, case .conversation = scope, filter.since == nil else { return false }
         return true

@@ -8,12 +8,12 @@ internal import NatterModel
 struct LogWalk {
     let replica: Replica
     let printer: MessagePrinter
-    /// Whether a cursor file will store the positions: then no message may be skipped that could still be wanted.
+    /// True if a cursor file will store the positions. Then no message may be skipped that the user may still want.
     let keepsPlace: Bool
     let note: (Phrase) -> Void
     private let filter: MessageFilter
-    /// For a reader with a cursor file, the end of the time range: a message that is too new now may not be too new
-    /// next time, so it is not skipped.
+    /// The end of the time range, for a reader with a cursor file. A message that is too new now may match next time,
+    /// so it is not skipped.
     private let end: Timestamp?
 
     private(set) var printed = 0
@@ -21,9 +21,9 @@ struct LogWalk {
     private(set) var positions: [ConversationID: Seq] = [:]
     /// The highest printed message of each conversation.
     private(set) var shown: [ConversationID: Seq] = [:]
-    /// Some messages in the replica cannot be read.
+    /// True if some messages in the replica cannot be read.
     private(set) var isDamaged = false
-    /// Conversations that were stopped: their position is final.
+    /// Conversations in which the walk has stopped. Their position is final.
     private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
 
@@ -48,7 +48,8 @@ struct LogWalk {
 
     /// Prints the messages after each conversation's position, oldest first.
     ///
-    /// - Parameter limit: the largest number of messages; of several conversations, the oldest messages of all.
+    /// - Parameter limit: the maximum number of messages. Of several conversations, the oldest messages of all are
+    ///   printed.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
         stopped = []
         var left = limit
@@ -107,7 +108,7 @@ struct LogWalk {
         return own
     }
 
-    /// - Returns: whether to continue.
+    /// - Returns: true to continue.
     private mutating func visit(_ piece: LogPiece, _ left: inout Int) throws -> Bool {
         switch piece {
         case .messages(let run):
@@ -126,7 +127,7 @@ struct LogWalk {
             }
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
-            // Damage on this disk can be repaired; a reader with a cursor file then wants to continue from here.
+            // Damage on this disk can be repaired. Then a reader with a cursor file wants to continue from here.
             if keepsPlace, case .damaged = reason, !stopped.contains(conversation.id) {
                 stop(conversation, before: range.lowerBound)
             }

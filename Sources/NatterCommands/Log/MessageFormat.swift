@@ -1,6 +1,6 @@
 internal import NatterCLI
 
-/// The pattern of `--format`: `%t %s: %m`.
+/// The pattern of `--format`, such as `%t %s: %m`.
 struct MessageFormat {
     enum Field: Character {
         /// RFC 3339, UTC.
@@ -19,7 +19,7 @@ struct MessageFormat {
 
     let parts: [Part]
 
-    /// - Throws: the reason, which follows the pattern in the message.
+    /// - Throws: the reason. The error message prints it after the pattern.
     init(_ pattern: String) throws(Malformed) {
         var parts: [Part] = []
         var literal: [UInt8] = []

@@ -6,7 +6,7 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterWire
 
-/// The printed fields of a message besides its text.
+/// The printed fields of a message except its text.
 struct MessageFields {
     var conversation: String
     var seq: Seq
@@ -19,9 +19,9 @@ struct MessageFields {
 /// Writes messages in one of the forms of `log` and `search`.
 struct MessagePrinter {
     enum Style {
-        /// For programs: one line per message, continuation lines indented.
+        /// For programs: one line per message, with indented continuation lines.
         case plain
-        /// For people: the time of day, and a separate line where a day begins.
+        /// For people: the time of day, and a separate line at the beginning of each day.
         case terminal
         case json
         case format(MessageFormat)
@@ -35,12 +35,13 @@ struct MessagePrinter {
     let showsConversation: Bool
     /// The user whose messages are marked as their own.
     var reader: String?
-    /// The day of the previous message, shared by all copies, which write to one output. nil if messages are not
-    /// ordered by time.
+    /// The day of the previous message, or nil if messages are not ordered by time. All copies share it, because they
+    /// write to one output.
     private let days: DayLines?
     /// Finds the matches to highlight in a text: ascending ranges of its UTF-8.
     var highlight: ((String) -> [Range<Int>])?
-    /// Programs get exact bytes; a terminal would interpret some of them.
+    /// True if control characters are escaped. Programs receive exact bytes, but a terminal would interpret some of
+    /// them.
     private let escapes: Bool
 
     init(
@@ -53,7 +54,7 @@ struct MessagePrinter {
         self.escapes = escapes ?? output.isTerminal
     }
 
-    /// Configured by the options of a command.
+    /// A printer configured by the options of a command.
     ///
     /// - Parameters:
     ///   - hasDayLines: whether messages are ordered by time, so that each day gets one line.
@@ -78,7 +79,7 @@ struct MessagePrinter {
             hasDayLines: hasDayLines, escapes: output.isTerminal)
     }
 
-    /// Whether a kind of message is shown. Programs get every kind and skip unknown ones.
+    /// True if messages of this kind are shown. Programs receive every kind and skip unknown ones.
     func shows(_ kind: MessageKind) -> Bool {
         if case .json = style { return true }
         return kind == .text || kind == .event
@@ -97,8 +98,8 @@ struct MessagePrinter {
 
     /// Writes the messages of a run.
     ///
-    /// - Parameter count: the number of messages to write, from the first.
-    /// - Returns: the number of shown messages.
+    /// - Parameter count: how many messages to write, beginning with the first.
+    /// - Returns: how many messages were shown.
     @discardableResult
     func write(_ run: MessageRun, count: Int = .max) throws(OutputError) -> Int {
         if case .json = style {
@@ -184,7 +185,7 @@ struct MessagePrinter {
         TerminalText.append(escaping: text[start...], .message, to: &bytes)
     }
 
-    /// `bob: `, or `* bob ` for an event of the conversation, which no name can look like.
+    /// Appends `bob: `, or `* bob ` for an event of the conversation. No name can look like an event.
     private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8]) {
         let isEvent = fields.kind == .event
         if paint.isOn {
@@ -223,11 +224,11 @@ struct MessagePrinter {
     }
 }
 
-/// Detects where a day begins among printed messages.
+/// Detects the beginning of each day among printed messages.
 private final class DayLines {
     private var last: (year: Int64, month: Int, day: Int)?
 
-    /// Whether this is another day than the previous message's.
+    /// True if this day differs from the previous message's.
     func begins(_ time: CivilTime) -> Bool {
         let day = (time.year, time.month, time.day)
         defer { last = day }
@@ -235,11 +236,11 @@ private final class DayLines {
     }
 }
 
-/// An event of a group, as it is printed after the name of its author: `* alice added bob`. In a pipe it is English, so
+/// An event of a group. It is printed after the name of its author: `* alice added bob`. In a pipe it is English, so
 /// that a log does not depend on the language.
 enum EventText {
     /// - Parameter text: the server's form: `VERB`, `VERB NAME` or `renamed OLD NEW`. Names have no blanks.
-    /// - Returns: the server's own words for events of a newer server.
+    /// - Returns: the server's own words if a newer server sent an unknown event.
     static func phrase(_ text: String) -> Phrase {
         let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
         return switch (words.first, words.count) {

@@ -19,7 +19,7 @@ struct ServerPage {
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []
         var left = count
-        // The first page needs a selector too: only then `next` says how far back the server has looked.
+        // The first page needs a selector, too. Only then does `next` say how far back the server has searched.
         var before = filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
             let list = try api.messages(
@@ -32,7 +32,7 @@ struct ServerPage {
         return pages.reversed().flatMap { $0 }
     }
 
-    /// The conversation's id and newest message; nil if there is none.
+    /// The conversation's id and newest message, or nil if it is empty.
     func head() throws -> (conversation: ConversationID, seq: Seq)? {
         let list = try api.messages(of: conversation, query: [("limit", "1")])
         return try list.messages.last.map(message).map { ($0.conversationID, $0.seq) }

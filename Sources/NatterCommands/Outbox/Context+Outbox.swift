@@ -4,16 +4,16 @@ internal import NatterModel
 internal import NatterWire
 
 extension Context {
-    /// The time that a command with another task spends on the outbox.
+    /// The maximum time that any other command spends on the outbox.
     static let deliveryMilliseconds = 2_000
 
-    /// The outbox of the account that is logged in; nothing is opened yet.
+    /// The outbox of a session. Nothing is opened yet.
     func outbox(of login: Login) throws -> Outbox {
         if tokenFile != nil { return Outbox(try home().outbox(of: login.token)) }
         return try outbox(of: login.account)
     }
 
-    /// The same without the server, and without the token if it is not needed.
+    /// The outbox without the server, and without the token if it is not needed.
     func outbox() throws -> Outbox {
         if tokenFile != nil { return try outbox(of: try login()) }
         return try outbox(of: try offlineAccount())
@@ -26,7 +26,7 @@ extension Context {
         return Outbox(try home().outbox(store: store, user: name))
     }
 
-    /// Sends the outbox before a command does its own work, which never fails because of it.
+    /// Sends the outbox before a command does its own work. The command never fails because of it.
     ///
     /// - Returns: the server's error if not everything was sent.
     @discardableResult

@@ -82,7 +82,7 @@ enum OutboxCommand {
         return .success
     }
 
-    /// - Parameter now: to print an age instead of the time; nil in a pipe.
+    /// - Parameter now: prints an age instead of the time. It is nil in a pipe.
     private static func cells(of entry: OutboxEntry, now: Timestamp?, _ output: Output) -> [String] {
         let queued = now.map { Age.text(of: entry.queued, now: $0).text } ?? entry.queued.rfc3339
         let (state, reason): (Phrase, String) =

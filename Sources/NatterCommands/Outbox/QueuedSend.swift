@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// `send --queue` of one message: sends it after the messages that already wait, or keeps it.
+/// `send --queue` of one message. It sends the message after those that already wait, or puts it into the outbox.
 struct QueuedSend {
     enum Outcome {
         case sent(SentMessage)
@@ -12,7 +12,7 @@ struct QueuedSend {
     }
 
     let outbox: Outbox
-    /// nil with `--offline`.
+    /// The API, or nil with `--offline`.
     let api: ServerAPI?
     let context: Context
 
@@ -25,7 +25,8 @@ struct QueuedSend {
             return .sent(try delivery.attempt(request))
         } catch {
             guard QueueRule.allows(error.cause) else { throw error.cause }
-            // Keeps the id of the first attempt, so that the message arrives once even if that attempt succeeded.
+            // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
+            // succeeded.
             return try queue(request, reason: error.cause.reason)
         }
     }
@@ -37,7 +38,7 @@ struct QueuedSend {
         return .queued(entry, reason: reason)
     }
 
-    /// Queues the message first, so that the order stays right no matter which process delivers.
+    /// Queues the message first, so that the order stays correct whichever process delivers it.
     private func sendBehindOthers(_ request: SendRequest, _ api: ServerAPI) throws -> Outcome {
         guard let (own, isNew) = try outbox.add([request], at: context.now).first else {
             throw OutboxError.storage("the outbox did not take the message")
@@ -54,13 +55,13 @@ struct QueuedSend {
         context.tell(report)
         if let message = answer.message { return .sent(SentMessage(object: message)) }
         if let refusal {
-            // Reported now, so there is no need to keep it for a later report.
+            // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
             throw APIError.refused(refusal)
         }
         if let error = report.interruption {
             guard QueueRule.allows(error) else {
-                // A message that already waited was reported by another command, and stays.
+                // If the message already waited, another command has reported it, and it stays.
                 if isNew { try outbox.withdraw(own) }
                 throw error
             }
@@ -74,8 +75,8 @@ struct QueuedSend {
     }
 }
 
-/// Handles the batches of `send --lines --queue` that cannot be sent. After the first such batch everything goes
-/// through the outbox until it is empty, so that the order stays.
+/// Handles the batches of `send --lines --queue` that cannot be sent. After the first such batch, everything goes
+/// through the outbox until it is empty, so that the order stays correct.
 final class LineQueue {
     /// How often a stream of lines retries the server.
     private static let attemptMilliseconds: Int64 = 5_000
@@ -88,7 +89,7 @@ final class LineQueue {
 
     /// The number of messages put into the outbox.
     private(set) var count = 0
-    /// Why they were not sent.
+    /// Why these messages were not sent.
     private(set) var reason: Phrase
 
     init(_ outbox: Outbox, api: ServerAPI?, _ context: Context) throws {
@@ -103,7 +104,7 @@ final class LineQueue {
         nextAttempt = MonotonicClock.now() + LineQueue.attemptMilliseconds
     }
 
-    /// Whether the next batch goes to the outbox. Delivers the outbox from time to time.
+    /// True if the next batch goes to the outbox. This tries to deliver the outbox from time to time.
     ///
     /// - Throws: `APIError` if waiting would not help.
     func takesOver(tell: (OutboxDelivery.Report) -> Void) throws -> Bool {
@@ -129,7 +130,7 @@ final class LineQueue {
     }
 }
 
-/// The errors after which `send --queue` keeps a message: those that time alone may fix.
+/// The errors after which `send --queue` keeps a message: those that may disappear with time.
 enum QueueRule {
     static func allows(_ error: APIError) -> Bool {
         switch error {

@@ -147,7 +147,7 @@ enum GroupCommand {
             return .success
         })
 
-    /// - Parameter change: gets the user and the group.
+    /// - Parameter body: receives the API, the user and the group.
     private static func change(
         _ context: Context, _ body: (ServerAPI, String, String) throws -> Void
     ) throws -> ExitCode {

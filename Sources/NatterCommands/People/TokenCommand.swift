@@ -115,7 +115,7 @@ enum TokenCommand {
 }
 
 extension Context {
-    /// Prints tokens of programs, with their labels and scopes.
+    /// Prints the tokens of programs, with their labels and scopes.
     func list(tokens: [TokenObject]) throws {
         // Blanks separate the columns in a pipe, and a label may contain blanks.
         let isTerminal = console.output.isTerminal
@@ -126,7 +126,7 @@ extension Context {
         try list(tokens, columns + tokenTimes)
     }
 
-    /// Prints sessions, which have neither, but may be the current one.
+    /// Prints sessions. They have no label and no scope, but one may be the current session.
     func list(sessions: [TokenObject], withUsers: Bool = false) throws {
         var columns: [Column<TokenObject>] = [Column("ID", .right) { $0.id }]
         if withUsers { columns.append(Column("USER") { $0.user ?? "" }) }

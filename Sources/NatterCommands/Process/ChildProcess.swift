@@ -2,15 +2,16 @@ internal import Glibc
 internal import NatterCLI
 internal import NatterSystem
 
-/// Runs another program to its end.
+/// Runs another program and waits until it ends.
 struct ChildProcess {
-    /// How it ended.
+    /// How the program ended.
     struct Outcome {
-        /// As a shell reports it: the exit code, or 128 plus the number of the signal that ended it.
+        /// The status as a shell reports it: the exit code, or 128 plus the number of the signal that ended the
+        /// program.
         let status: Int32
-        /// The signal that ended it, if one did.
+        /// The signal that ended the program, or nil.
         let signal: Int32?
-        /// The last bytes of its output, both streams interleaved.
+        /// The last bytes of the program's output, with both streams interleaved.
         let lastOutput: [UInt8]
     }
 
@@ -18,15 +19,15 @@ struct ChildProcess {
     let words: [String]
     /// Added to the environment of this process.
     var environment: [(name: String, value: String)] = []
-    /// Its standard input, written before its output is read; nil to inherit ours.
+    /// The program's standard input, written before its output is read. With nil it inherits ours.
     var input: [UInt8]?
-    /// The number of output bytes to keep; all output is also passed on. 0: it inherits our streams, and nothing is
-    /// kept.
+    /// How many output bytes to keep. All output is also passed on. With 0 the program inherits our streams, and
+    /// nothing is kept.
     var keptBytes = 0
     /// Whether SIGTERM and SIGHUP are forwarded to the child while it runs.
     var getsSignals = false
 
-    /// - Throws: `DiskError` if it cannot be started.
+    /// - Throws: `DiskError` if the program cannot be started.
     func run() throws(DiskError) -> Outcome {
         var pipes = Pipes()
         defer { pipes.closeAll() }
@@ -56,14 +57,14 @@ struct ChildProcess {
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         if getsSignals { Signals.passOn(to: nil) }
-        // The macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
+        // These are the macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
         return Outcome(
             status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, signal: signal == 0 ? nil : signal,
             lastOutput: lastOutput)
     }
 
-    /// Passes output on until both streams end, and keeps the last of it.
+    /// Passes output on until both streams end, and keeps its last bytes.
     private func pass(_ streams: [(source: Int32, sink: Int32)]) -> [UInt8] {
         var open = streams
         var kept: [UInt8] = []
@@ -91,14 +92,14 @@ struct ChildProcess {
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            // The reader closed our output: the program continues, and its outcome is still sent.
+            // The reader closed our output. The program continues, and its outcome is still sent.
             if count <= 0 { return }
             rest = rest.dropFirst(count)
         }
     }
 }
 
-/// The pipes between us and a child; all are closed at the end, whatever happens.
+/// The pipes between this process and a child process. All are closed at the end in every case.
 private struct Pipes {
     private var descriptors: Set<Int32> = []
 
@@ -117,15 +118,15 @@ private struct Pipes {
         descriptors.formIntersection(kept)
     }
 
-    /// Writes everything unless the child exits or closes its input, then closes the pipe, so that the child sees the
-    /// end.
+    /// Writes all bytes unless the child process exits or closes its input. Then it closes the pipe, so that the child
+    /// sees the end.
     mutating func feed(_ bytes: [UInt8], to descriptor: Int32) {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            // A pipe may have only one page if the user has many pipes.
+            // If the user has many pipes, a pipe may have only one page.
             if count < 0, errno == EAGAIN {
                 var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 guard poll(&polled, 1, -1) >= 0 || errno == EINTR else { break }
@@ -146,8 +147,8 @@ private struct Pipes {
 
 /// Starts other programs.
 enum Spawn {
-    /// Starts a program with this process's environment and with default signal actions: we ignore SIGPIPE and may
-    /// handle SIGINT.
+    /// Starts a program with this process's environment and with default signal actions, because we ignore SIGPIPE and
+    /// may handle SIGINT.
     ///
     /// - Parameter words: the program, looked up on `PATH`, and its arguments.
     /// - Throws: `DiskError` if it cannot be started.

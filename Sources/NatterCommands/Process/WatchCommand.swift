@@ -40,18 +40,19 @@ enum WatchCommand {
         let names: [String]
         let command: String
         private let file: CursorFile
-        /// When this watch was first started: older messages of a conversation that appears later are not new.
+        /// The time when this watch was first started. In a conversation that appears later, older messages are not
+        /// new.
         private let start: StartFile
         private var since = Timestamp(milliseconds: 0)
         private var positions: [ConversationID: Seq] = [:]
-        /// The content of the file: the last position of each conversation whose hash chain was known, including former
-        /// conversations.
+        /// The content of the file: the last position of each conversation at which the hash chain was known. It
+        /// includes former conversations.
         private var cursors: [ConversationID: MessageCursor] = [:]
         /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
         private var pauses: [ConversationID: Pause] = [:]
 
-        /// A conversation whose next message failed.
+        /// The pause of a conversation whose next message failed.
         private struct Pause {
             var until: Int64
             var milliseconds: Int64
@@ -63,7 +64,7 @@ enum WatchCommand {
             command = context.arguments.value("exec") ?? ""
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
             synced = try SyncedReplica(context)
-            // The same words are the same watch, in whichever directory it is started.
+            // The same arguments identify the same watch, in whichever directory it is started.
             let key = Digest(of: Array((names.sorted() + [command]).joined(separator: "\0").utf8))
             let directory = synced.location.directory + "/watches"
             try PosixDisk().makeDirectories(directory)
@@ -81,7 +82,7 @@ enum WatchCommand {
 
         /// Loads the positions of this watch, or starts at the newest messages.
         private mutating func begin() throws {
-            // Recorded before the sync: messages after it are new.
+            // Take the time before the sync, because messages after it are new.
             let now = context.now
             let state = try synced.refresh(.completely)
             guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
@@ -104,7 +105,7 @@ enum WatchCommand {
 
         /// Checks that the positions belong to the current history.
         ///
-        /// - Parameter isCurrent: whether the replica has all that the server has.
+        /// - Parameter isCurrent: whether the replica has everything that the server has.
         /// - Throws: 65 if the history was replaced.
         private mutating func check(
             _ conversations: [ReplicaConversation], in replica: Replica, isCurrent: Bool
@@ -114,7 +115,7 @@ enum WatchCommand {
                 ahead.remove(conversation.id)
                 switch try replica.standing(of: cursor, in: conversation) {
                 case .good, .unknown: continue
-                // If the server is not reached, the position may be right.
+                // If the server was not reached, the position may be correct.
                 case .ahead where !isCurrent: ahead.insert(conversation.id)
                 case .ahead, .diverged, .foreign: throw expired(conversation.name)
                 }
@@ -174,7 +175,7 @@ enum WatchCommand {
             pauses[id] = Pause(until: MonotonicClock.now() + next, milliseconds: next)
         }
 
-        /// - Returns: whether it succeeded.
+        /// - Returns: true if the command succeeded.
         private func handle(_ message: Message) throws -> Bool {
             var child = ChildProcess(words: ["/bin/sh", "-c", command])
             child.environment = [
@@ -195,14 +196,14 @@ enum WatchCommand {
 
         private mutating func move(_ conversation: ReplicaConversation, to seq: Seq, in replica: Replica) throws {
             positions[conversation.id] = seq
-            // Next to a gap the hash chain is unknown; the former position is safe.
+            // Next to a gap, the hash chain is unknown. The former position is safe.
             if let cursor = try replica.cursor(at: seq, of: conversation) { cursors[conversation.id] = cursor }
             try save()
         }
 
         private func save() throws { try file.write(.all(synced.location.store, cursors)) }
 
-        /// Waits for new messages, or until a failed message is due again.
+        /// Waits for new messages, or until a failed message should be retried.
         private mutating func wait() throws {
             let due = pauses.values.map(\.until).min()
             let seconds = due.map {
@@ -218,7 +219,7 @@ enum WatchCommand {
             }
         }
 
-        /// A replaced history cannot be continued, since numbers mean other messages now.
+        /// Throws if a history was replaced. It cannot be continued, because the numbers now belong to other messages.
         private mutating func take(_ report: SyncReport) throws {
             synced.tellTroubles(report)
             guard let replica = try synced.replica() else { return }
@@ -231,14 +232,14 @@ enum WatchCommand {
     }
 }
 
-/// The file with the time at which a watch was first started: one line with Unix milliseconds, next to the file of its
-/// positions.
+/// The file with the time when a watch was first started: one line with Unix milliseconds. It is next to the file with
+/// the watch's positions.
 struct StartFile {
     private static let limitBytes = 64
 
     let path: String
 
-    /// - Returns: nil if it is missing or natter did not write it.
+    /// - Returns: nil if the file is missing or natter did not write it.
     /// - Throws: `DiskError`.
     func read() throws -> Timestamp? {
         let disk = PosixDisk()

@@ -19,13 +19,13 @@ enum WrapCommand {
         ],
         examples: [Example("natter wrap -c general -- make test", "report the result of the tests")], run: run)
 
-    /// The number of output bytes in the message.
+    /// The maximum number of output bytes in the message.
     private static let excerptBytes = 4 << 10
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let words = arguments.operands("CMD")
-        // A missing login is reported before the command runs for an hour.
+        // Report a missing login now, not after a command that may run for an hour.
         let login = try context.login()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
@@ -33,7 +33,7 @@ enum WrapCommand {
             do {
                 try send(text, login, context)
             } catch {
-                // Scripts use the command's status, so a failure to send is only noted here.
+                // Scripts use the command's status, so a failure to send only prints a note.
                 console.note("could not send the outcome of '\(words[0])': \(ExitCodes.translate(error).message)")
             }
         }
@@ -42,7 +42,7 @@ enum WrapCommand {
             inform(summary(words, outcome, milliseconds: MonotonicClock.now() - start))
             return ExitCode(rawValue: outcome.status)
         } catch {
-            // Nobody may read the standard error of a cron job, so this is sent like any other failure.
+            // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
             inform("\(name(words)): cannot be run: \(reason)")
             throw CommandFailure(
@@ -70,14 +70,14 @@ enum WrapCommand {
                 outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
             }
         let head = "\(name(words)): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
-        // Cut at a character boundary, without characters that a message may not have.
+        // Cut at a character boundary, and remove characters that a message may not contain.
         let output = String(decoding: outcome.lastOutput.drop { $0 & 0xC0 == 0x80 }.filter { $0 != 0 }, as: UTF8.self)
         let excerpt = output.drop { $0.isNewline }
         guard !excerpt.isEmpty else { return head }
         return head + "\n" + (excerpt.last?.isNewline == true ? excerpt.dropLast() : excerpt)
     }
 
-    /// The words of the command, shortened since there may be thousands.
+    /// The words of the command, truncated because there may be thousands.
     private static func name(_ words: [String]) -> String {
         let whole = words.joined(separator: " ")
         return whole.utf8.count > 1_000 ? String(whole.prefix(250)) + "…" : whole
