@@ -4,7 +4,7 @@ package import NatterStore
 internal import NatterSystem
 package import NatterWire
 
-/// Waits for the value that a call gives to its completion.
+/// Waits for the value that a call passes to its completion.
 package func answer<Value: Sendable>(_ ask: (@escaping @Sendable (Value) -> Void) throws -> Void) rethrows -> Value {
     let result = Monitor<Value?>(nil)
     try ask { value in result.signal { $0 = value } }

@@ -2,10 +2,10 @@ internal import NatterSystem
 internal import SystemSupport
 internal import TestSupport
 
-/// Judges, one after the other, the states that a loss of power may leave of a run.
+/// Judges the states that a power loss may leave of a run, one after the other.
 package struct Campaign: Sendable {
     package private(set) var states = 0
-    /// The first state that breaks a promise, with what it takes to reproduce it.
+    /// The first state that breaks a promise, with everything needed to reproduce it.
     package private(set) var failure: String?
 
     package init() {}
@@ -14,8 +14,8 @@ package struct Campaign: Sendable {
     ///
     /// - Parameters:
     ///   - randomStates: see `PowerLoss.forEachState`.
-    ///   - again: one of so many states loses power again during recovery.
-    ///   - deadline: on the monotonic clock.
+    ///   - again: one of this many states loses power again during recovery.
+    ///   - deadline: a time on the monotonic clock.
     package mutating func loseServer(
         of run: StoreRun, randomStates: Int = 2, again: Int = 50, until deadline: Int64 = .max
     ) {

@@ -31,7 +31,7 @@ package final class ClientRun {
 
     package func index() throws -> Bool { try ReplicaIndexing.run(at: location, disk: disk) }
 
-    /// Syncs until there is no more.
+    /// Syncs until the replica has everything.
     package static func sync(
         _ location: ReplicaLocation, disk: SimulatedDisk, clock: TestClock, from driver: StoreDriver,
         as token: Token
@@ -60,7 +60,7 @@ package final class ClientRun {
         }
     }
 
-    /// All messages of a replica by conversation; empty before the first sync.
+    /// All messages of a replica by conversation. The result is empty before the first sync.
     package static func contents(_ location: ReplicaLocation, disk: SimulatedDisk) throws -> [String: [Message]] {
         guard let replica = try Replica.open(at: location, disk: disk) else { return [:] }
         var all: [String: [Message]] = [:]
@@ -80,7 +80,7 @@ package final class ClientRun {
     }
 }
 
-/// Judges a client's disk after a loss of power.
+/// Judges a client's disk after a power loss.
 package struct ClientJudge {
     private let client: ClientRun
     private let driver: StoreDriver
@@ -98,7 +98,7 @@ package struct ClientJudge {
     /// - Throws: `Violation` if a message is lost, shown twice or invented; any error that stops the replica.
     package func judge(_ state: PowerLoss.State) throws {
         let disk = SimulatedDisk(state.image, clock: clock, records: false)
-        // The replica holds a prefix of the server's history, and everything of finished syncs.
+        // The replica contains a prefix of the server's history, and everything that finished syncs fetched.
         let before = try ClientRun.contents(client.location, disk: disk)
         for (name, messages) in before {
             try demand(
@@ -108,7 +108,7 @@ package struct ClientJudge {
         for (name, count) in promised {
             try demand(before[name]?.count ?? 0 >= count, "'\(name)' has lost messages that a sync had brought")
         }
-        // The next sync completes it, and no message is new twice.
+        // The next sync completes the replica, and no message is new twice.
         let report = try ClientRun.sync(client.location, disk: disk, clock: clock, from: driver, as: token)
         try demand(
             try ClientRun.contents(client.location, disk: disk) == history, "a sync does not bring all that there is")

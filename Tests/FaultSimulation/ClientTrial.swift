@@ -1,11 +1,11 @@
 internal import NatterSystem
 package import SystemSupport
 
-/// A client whose process ends at a chosen call, by a kill or a disk error. Others follow on the same machine until the power
-/// is lost. See `RestartTrial` for the resulting states.
+/// A client whose process ends at a chosen call, because it is killed or the disk fails. Other processes follow on the
+/// same machine until the power is lost. `RestartTrial` describes the resulting states.
 package struct ClientTrial: Sendable {
     package let seed: UInt64
-    /// The calls at which it may end.
+    /// The calls at which the process may end.
     private let calls: Set<DiskFault.Call>
 
     package init(seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes) {
@@ -14,7 +14,7 @@ package struct ClientTrial: Sendable {
 
     // MARK: The replica
 
-    /// Has new messages to sync three times.
+    /// Syncs three times, each time with new messages.
     private func use(_ run: StoreRun) throws {
         for _ in 0..<3 {
             try run.run(steps: 5)
@@ -23,7 +23,7 @@ package struct ClientTrial: Sendable {
         }
     }
 
-    /// The number of such calls on a client's disk.
+    /// How many calls on a client's disk could end the process.
     package func replicaCalls() throws -> Int {
         let run = try StoreRun(seed: seed)
         run.client.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
@@ -32,7 +32,7 @@ package struct ClientTrial: Sendable {
         return run.client.disk.matchingCalls
     }
 
-    /// Ends the process, lets others sync, and judges a loss of power at each operation since.
+    /// Ends the process, lets other processes sync, and judges a power loss at each later operation.
     ///
     /// - Returns: how many states of the disk were judged.
     /// - Throws: `Violation`.
@@ -45,7 +45,7 @@ package struct ClientTrial: Sendable {
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
-            // In half of the cases there is nothing new at first.
+            // In half of the cases, the first sync finds nothing new.
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
@@ -66,7 +66,7 @@ package struct ClientTrial: Sendable {
         return run.disk.matchingCalls
     }
 
-    /// The same for an outbox.
+    /// The same trial for an outbox.
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)

@@ -9,10 +9,10 @@ package struct DiskTrial: Sendable {
 
     package init(seed: UInt64, steps: Int) { (self.seed, self.steps) = (seed, steps) }
 
-    /// The code of an I/O error, and of a full disk.
+    /// The error codes of an I/O error, of a full disk, and of too many open files.
     package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
 
-    /// The number of calls of these kinds in the steps.
+    /// How many calls of these kinds the steps make.
     package func callCount(_ calls: Set<DiskFault.Call>) throws -> Int {
         let run = try begin(DiskFault(calls, number: .max, code: 0, lasts: false))
         defer { run.driver.close() }
@@ -27,8 +27,8 @@ package struct DiskTrial: Sendable {
         return run
     }
 
-    /// An I/O error at a call that changes any file. Nothing is acknowledged after it. Whether the process or the machine ends
-    /// then, nothing acknowledged is lost.
+    /// An I/O error at a call that changes any file. Nothing is acknowledged after it. Whether the process ends or the
+    /// machine loses power, nothing acknowledged is lost.
     ///
     /// - Throws: `Violation`.
     package func failing(at number: Int, lasts: Bool) throws {
@@ -56,8 +56,8 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A disk that is full from a chosen call on, and has room again later. Refusals say so, reads work, and writing resumes by
-    /// itself.
+    /// A disk that is full from a chosen call on and later has free space again. Refusals report the full disk, reads
+    /// work, and writing resumes without a restart.
     ///
     /// - Throws: `Violation`.
     package func full(at number: Int) throws {
@@ -82,7 +82,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A failing read: it may cost an answer, never a message.
+    /// A failing read. It may cost an answer, but never a message.
     ///
     /// - Throws: `Violation`.
     package func failingToLook(at number: Int, _ calls: Set<DiskFault.Call>, code: Int32) throws {
@@ -93,7 +93,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// Judges what the next process finds, at once and after a loss of power.
+    /// Judges the state that the next process finds, both immediately and after a power loss.
     private func judge(_ run: StoreRun) throws {
         run.disk.set(fault: nil)
         let judge = StoreJudge(run.promises.withLock { $0 }, seed: seed)
@@ -107,7 +107,7 @@ package struct DiskTrial: Sendable {
         }
     }
 
-    /// A start that fails at a chosen call; the next start finds everything.
+    /// A start that fails at a chosen call. The next start must find everything.
     ///
     /// - Returns: false if there is no such call.
     /// - Throws: `Violation`.

@@ -5,20 +5,20 @@ internal import NatterWire
 package import SystemSupport
 internal import TestSupport
 
-/// A seeded run of an outbox on a simulated disk: messages are queued, and removed from the front. A failing call ends the
-/// process; the next one on the same machine repeats the step.
+/// A seeded run of an outbox on a simulated disk. Messages are queued, and removed from the front. A failing call ends
+/// the process, and the next process on the same machine repeats the step.
 package final class OutboxRun {
     package let seed: UInt64
     package let disk: SimulatedDisk
-    /// How many operations there were before a new process replaced the failed one; nil if none has failed.
+    /// The number of operations before a new process replaced the failed one, or nil if none has failed.
     package private(set) var secondStart: Int?
     private let clock = TestClock(stepMilliseconds: 1)
     private let location: OutboxLocation
     private var generator: SeededGenerator
     private var tried: [String] = []
-    /// How many were certainly queued and removed, by the number of operations so far.
+    /// How many messages were certainly queued and removed, by the number of operations so far.
     private var certain = [(operations: 0, added: 0, settled: 0)]
-    /// How many may have been removed, by the number of operations before the removal began.
+    /// How many messages may have been removed, by the number of operations before the removal began.
     private var begun = [(operations: 0, settled: 0)]
 
     package init(seed: UInt64) {
@@ -62,8 +62,8 @@ package final class OutboxRun {
         }
     }
 
-    /// - Throws: `Violation` if the outbox is not a contiguous part of what was queued, from the possible removals to the
-    ///   certain additions; an error if it cannot be read.
+    /// - Throws: `Violation` unless the outbox is a contiguous part of the queued messages. It must reach from the
+    ///   possible removals to the certain additions. Also throws if the outbox cannot be read.
     package func judge(_ state: PowerLoss.State) throws {
         let promised = certain.last { $0.operations <= state.operations } ?? (0, 0, 0)
         let mayBeSettled = begun.last { $0.operations <= state.operations }?.settled ?? 0

@@ -1,10 +1,10 @@
 package import SystemSupport
 internal import TestSupport
 
-/// The possible states of a disk after a loss of power: everything synced, and any part of the rest. A file's content is
-/// durable after a sync of the file, its name after a sync of the directory; neither sync covers the other.
+/// The possible states of a disk after a power loss: everything synced, and any part of the rest. A file's content is
+/// durable after a sync of the file, its name after a sync of the directory. Neither sync covers the other.
 package struct PowerLoss: Sendable {
-    /// The disk that loses its power.
+    /// The content of the disk before the first operation.
     package let start: DiskImage
     package let operations: [DiskImage.Operation]
     private let last: DiskImage
@@ -13,32 +13,32 @@ package struct PowerLoss: Sendable {
         (start, operations, last) = (disk.start, disk.operations, disk.image)
     }
 
-    /// One state of a disk after a loss of power.
+    /// One state of a disk after a power loss.
     package struct State: Sendable {
         package let image: DiskImage
         /// How many operations had begun.
         package let operations: Int
-        /// Which of the unsynced operations survived.
+        /// The unsynced operations that survived, in words.
         package let story: String
     }
 
     private struct Pending {
         let operation: DiskImage.Operation
-        /// Operations that a failed sync covered. No later sync makes them durable.
+        /// True if a failed sync covered the operation. No later sync makes it durable.
         var isLost = false
     }
 
-    /// The size of a sector, which a disk writes entirely or not at all.
+    /// Sizes of a sector. A disk writes a sector completely or not at all.
     private static let sectors = [512, 4_096]
 
-    /// Visits states at every operation: all unsynced lost, all kept, each lost alone, random parts, the last write torn. The
-    /// same seed gives the same states. Repeated states are left out.
+    /// Visits states at every operation: all unsynced operations lost, all kept, each lost alone, random parts, and a
+    /// torn last write. The same seed gives the same states. Repeated states are skipped.
     ///
     /// - Parameters:
-    ///   - first: the operations before the first state.
-    ///   - singleStates: at most so many unsynced operations are lost alone at each operation.
-    ///   - randomStates: parts chosen at random, at each operation.
-    ///   - visit: called with each state; returns false to stop.
+    ///   - first: the number of operations before the first state.
+    ///   - singleStates: the maximum number of unsynced operations that are lost alone, at each operation.
+    ///   - randomStates: how many random parts are tried at each operation.
+    ///   - visit: called with each state. Returns false to stop.
     package func forEachState(
         seed: UInt64, from first: Int = 0, singleStates: Int = 8, randomStates: Int = 2, _ visit: (State) throws -> Bool
     ) rethrows {
@@ -82,7 +82,7 @@ package struct PowerLoss: Sendable {
 
     /// Judges some states at every operation from `first` on.
     ///
-    /// - Returns: how many there were.
+    /// - Returns: how many states there were.
     /// - Throws: `Violation` with the state's place and history if `judge` throws.
     package func judgeStates(
         seed: UInt64, from first: Int, singleStates: Int = 2, _ judge: (State) throws -> Void
@@ -102,7 +102,7 @@ package struct PowerLoss: Sendable {
     private enum Fate {
         case kept
         case lost
-        /// Some of its sectors arrive.
+        /// Only some of its sectors reach the disk.
         case torn(sector: Int, choice: UInt64)
     }
 
@@ -114,7 +114,7 @@ package struct PowerLoss: Sendable {
             guard case .write(let number, let offset, let bytes) = operation else { return }
             image.apply(.write(number, offset: 0, []), from: last)
             var generator = SeededGenerator(seed: choice)
-            // Half of the time a prefix, else any sectors. The file may be longer than the sectors that arrived.
+            // In half of the cases a prefix reaches the disk, otherwise any sectors. The file may be longer than these.
             var goesOn = true
             let isPrefix = choice % 2 == 0
             var start = offset
@@ -132,7 +132,7 @@ package struct PowerLoss: Sendable {
         }
     }
 
-    /// Takes note of what one more operation makes durable, or leaves unsynced.
+    /// Records what one more operation makes durable or leaves unsynced.
     private func advance(
         _ operation: DiskImage.Operation, _ durable: inout DiskImage, _ pending: inout [Pending]
     ) {
@@ -151,7 +151,7 @@ package struct PowerLoss: Sendable {
 
     private func settle(_ pending: inout [Pending], _ durable: inout DiskImage, _ isDurable: (Pending) -> Bool) {
         var isSettled = pending.map(isDurable)
-        // Operations on one name are ordered: if a later one is durable, so are the earlier ones.
+        // Operations on one name are ordered. If a later one is durable, so are the earlier ones.
         for (index, later) in pending.enumerated().reversed() where isSettled[index] {
             let names = PowerLoss.names(in: later.operation)
             for earlier in 0..<index where !names.isDisjoint(with: PowerLoss.names(in: pending[earlier].operation)) {
@@ -165,7 +165,7 @@ package struct PowerLoss: Sendable {
                 continue
             }
             durable.apply(one.operation, from: last)
-            // Older content that a failed sync lost cannot come back over it.
+            // Older content that a failed sync lost cannot replace it later.
             kept.removeAll { $0.isLost && PowerLoss.covers(one.operation, $0.operation) }
         }
         pending = kept
@@ -187,7 +187,7 @@ package struct PowerLoss: Sendable {
         }
     }
 
-    /// Whether an operation overwrites or removes some of what an earlier one wrote.
+    /// True if an operation overwrites or removes a part of what an earlier one wrote.
     private static func covers(_ later: DiskImage.Operation, _ earlier: DiskImage.Operation) -> Bool {
         guard let file = file(of: later), file == self.file(of: earlier) else { return false }
         switch (later, earlier) {

@@ -2,7 +2,7 @@ package import NatterCrypto
 package import NatterModel
 package import NatterStore
 
-/// A message that a user has tried to send. Texts are unique.
+/// A message that a user tried to send. Texts are unique.
 package struct Sending: Sendable {
     package let sender: String
     package let conversation: String
@@ -18,7 +18,7 @@ package struct Sending: Sendable {
     }
 }
 
-/// Attempts, and a store's promises, each with the number of disk operations so far.
+/// The attempts and the store's promises, each with the number of disk operations so far.
 package struct Promises: Sendable {
     package struct Dated<Value: Sendable>: Sendable {
         package let operations: Int
@@ -26,19 +26,19 @@ package struct Promises: Sendable {
     }
 
     package var sendings: [Dated<Sending>] = []
-    /// The seqs of messages, by text.
+    /// The acknowledged messages.
     package var messages: [Dated<Message>] = []
     package var sessions: [Dated<(name: String, token: Token)>] = []
     package var reads: [Dated<(name: String, conversation: String, seq: Seq)>] = []
-    /// Members of a group, and former ones.
+    /// Whether a user is a member of a group.
     package var memberships: [Dated<(name: String, group: String, isMember: Bool)>] = []
 
-    /// Changes of a group's members that have begun.
+    /// Changes of a group's members that began.
     package var membershipChanges: [Dated<(name: String, group: String)>] = []
 
     package init() {}
 
-    /// The promises when the disk had seen so many operations, with the attempts until then and all that followed.
+    /// The attempts and promises up to the time when the disk had done this many operations.
     package func upTo(_ operations: Int) -> Promises {
         var earlier = Promises()
         earlier.sendings = sendings.filter { $0.operations <= operations }
@@ -57,7 +57,7 @@ package struct Violation: Error, CustomStringConvertible {
     package init(_ description: String) { self.description = description }
 }
 
-/// Throws unless it holds.
+/// Throws if the condition is false.
 package func demand(_ holds: Bool, _ otherwise: @autoclosure () -> String) throws {
     if !holds { throw Violation(otherwise()) }
 }

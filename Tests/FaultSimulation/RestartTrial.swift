@@ -2,17 +2,17 @@ internal import NatterSystem
 internal import SystemSupport
 
 /// A server whose process ends at a chosen call and is restarted on the same machine. Until the power is lost, the new
-/// process reads everything unsynced, including what a failed sync covered and what therefore never reaches the disk.
+/// process can read everything unsynced. That includes data that a failed sync covered, which never reaches the disk.
 package struct RestartTrial: Sendable {
     package enum End: Sendable, CaseIterable {
-        /// It is killed.
+        /// The process is killed.
         case kill
-        /// One write or sync fails; the server stops by itself.
+        /// One write or sync fails, and the server stops.
         case error
-        /// All calls fail from there on, so that the server cannot undo anything.
+        /// All calls fail from that call on, so that the server cannot undo anything.
         case errors
 
-        /// The disk's fault at the N-th of these calls.
+        /// The fault of the disk at the given one of these calls.
         func fault(_ calls: Set<DiskFault.Call>, at number: Int) -> DiskFault {
             var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: self != .error)
             fault.isKill = self == .kill
@@ -25,10 +25,11 @@ package struct RestartTrial: Sendable {
 
     package init(seed: UInt64, steps: Int) { (self.seed, self.steps) = (seed, steps) }
 
-    /// The number of calls in the steps at which the process may end.
+    /// How many calls in the steps could end the process.
     package func callCount() throws -> Int { try DiskTrial(seed: seed, steps: steps).callCount(DiskFault.changes) }
 
-    /// Ends it, restarts it and runs it for a while. Then the power is lost, at any operation since the restart.
+    /// Ends the process, restarts it and runs it for a while. Then the power is lost at any operation since the
+    /// restart.
     ///
     /// - Returns: how many states of the disk were judged.
     /// - Throws: `Violation`.

@@ -5,7 +5,7 @@ package import NatterStore
 package import NatterSystem
 package import SystemSupport
 
-/// A store on a disk, with calls that wait for their answer. Users are known by their tokens.
+/// A store on a disk, with calls that wait for their answer. Users are identified by their tokens.
 package final class StoreDriver {
     package static let directory = "/data"
 
@@ -15,8 +15,8 @@ package final class StoreDriver {
     /// The store's reports, and the reason why it stopped writing.
     package let reports = Monitor<[String]>([])
 
-    /// - Parameter isSmall: whether to set limits so low that a short run reaches them.
-    /// - Throws: what `Store.open` throws.
+    /// - Parameter isSmall: sets limits so low that a short run reaches them.
+    /// - Throws: the errors of `Store.open`.
     package init(
         _ disk: any Disk, clock: TestClock, isSmall: Bool = true, keepsSearchIndex: Bool = false
     ) throws {
@@ -51,13 +51,13 @@ package final class StoreDriver {
         return answer { store.post(messages, by: principal, stopAtRefusal: false, $0) }
     }
 
-    /// Seals to the last message. Returns when the sealer has nothing left to do.
+    /// Seals a conversation to its last message. Returns when the sealer is idle.
     package func seal(_ conversation: String, as token: Token) throws -> StoreError? {
         let principal = try principal(token)
         return try answer { try store.seal(conversation, for: principal, $0) }
     }
 
-    /// All messages of a conversation, page after page.
+    /// All messages of a conversation, read page by page.
     package func messages(_ conversation: String, as token: Token, pageSize: Int = 1_000) throws -> [Message] {
         let principal = try principal(token)
         var messages: [Message] = []

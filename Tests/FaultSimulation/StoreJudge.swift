@@ -5,18 +5,18 @@ internal import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// Judges a server's disk after a fault. Every promised message is there once, under its seq, and nothing else. Ids are
-/// still known, the store accepts messages, and fsck finds no damage.
+/// Judges a server's disk after a fault. Every promised message must exist once, with its seq, and there must be no
+/// other message. Ids must still be known, the store must accept messages, and fsck must find no damage.
 package struct StoreJudge {
     private let promises: Promises
     private let seed: UInt64
 
     /// - Parameters:
-    ///   - promises: the promises and attempts until the fault.
+    ///   - promises: the promises and attempts before the fault.
     ///   - seed: chooses which ids are sent again.
     package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
 
-    /// - Throws: `Violation`; any error of opening or reading.
+    /// - Throws: `Violation`; any error while opening or reading.
     package func judge(_ disk: SimulatedDisk, clock: TestClock) throws {
         let driver = try StoreDriver(disk, clock: clock)
         do {
@@ -35,7 +35,7 @@ package struct StoreJudge {
         try demand(damages.isEmpty, "fsck finds: \(damages.joined(separator: "; "))")
     }
 
-    /// Members and non-members of a group by the last promise.
+    /// Checks members and former members of a group against the last promise.
     private func judgeMemberships(_ driver: StoreDriver, _ tokens: [String: Token]) throws {
         var last: [String: Promises.Dated<(name: String, group: String, isMember: Bool)>] = [:]
         for promise in promises.memberships { last["\(promise.value.name) \(promise.value.group)"] = promise }
@@ -44,7 +44,7 @@ package struct StoreJudge {
             guard let token = tokens[name] else { continue }
             let principal = try driver.principal(token)
             let isThere = (try? driver.store.conversation(group, for: principal)) != nil
-            // A change that began after the last promise may be done or not.
+            // A change that began after the last promise may have happened or not.
             let isOpen = promises.membershipChanges.contains {
                 $0.value == (name, group) && $0.operations >= promise.operations
             }
@@ -102,7 +102,7 @@ package struct StoreJudge {
         }
     }
 
-    /// Sends the unanswered messages again, and some acknowledged ones.
+    /// Sends the unanswered messages and some acknowledged ones again.
     private func judgeIDs(_ driver: StoreDriver, _ tokens: [String: Token], _ found: [String: Message]) throws {
         var generator = SeededGenerator(seed: seed)
         let acknowledged = Set(promises.messages.map(\.value.text))
@@ -111,7 +111,7 @@ package struct StoreJudge {
         for sending in known.suffix(1) + [known.randomElement(using: &generator)].compactMap(\.self) + open {
             guard let token = tokens[sending.value.sender] else { continue }
             let outcome = try driver.post([sending.value.message], by: token).first
-            // A user removed from the group since then learns nothing about it.
+            // A user who was removed from the group since then does not learn whether the message exists.
             if case .noSuchConversation? = outcome?.refusal, sending.value.conversation.hasPrefix("group") { continue }
             if let former = found[sending.value.text] {
                 try demand(

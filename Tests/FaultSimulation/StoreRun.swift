@@ -5,12 +5,12 @@ package import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// A seeded run of a server's store and of a client that syncs from it, each on a simulated disk. It registers users, posts
-/// in several conversations, changes groups and read marks, seals, tidies, checkpoints, indexes and restarts. It records the
-/// promises for `StoreJudge`.
+/// A seeded run of a server's store and of a client that syncs from it, each on a simulated disk. It registers users,
+/// posts in several conversations, changes groups and read marks, seals, tidies, checkpoints, indexes and restarts. It
+/// records the promises for `StoreJudge`.
 ///
-/// The seed decides all steps and their order. Ids and secrets are still random numbers of the operating system. They are in
-/// the files, but no step depends on them.
+/// The seed decides all steps and their order. Ids and secrets are still random numbers of the operating system. They
+/// are in the files, but no step depends on them.
 package final class StoreRun {
     package let seed: UInt64
     package let disk: SimulatedDisk
@@ -25,9 +25,9 @@ package final class StoreRun {
     private var groups: [(name: String, members: Set<String>)] = []
     private var sendingCount = 0
     private var registrationCount = 0
-    /// Steps that the store refused, for lack of room or after a disk error.
+    /// The refusals of the store because of a full disk or a disk error.
     package private(set) var refusals: [StoreError] = []
-    /// Whether to skip refused steps. If so, the store is not restarted between steps.
+    /// Whether to skip refused steps. Then the store is not restarted between steps.
     package var goesOnRefused = false
     private let hasClient: Bool
 
@@ -105,7 +105,7 @@ package final class StoreRun {
         try send((0..<count).map { _ in newSending(by: sender) })
     }
 
-    /// A text of a size that makes its conversation ripe for sealing now and then.
+    /// Posts a text so long that its conversation becomes ready for sealing from time to time.
     private func postLong() throws {
         let words = (0..<Int.random(in: 500...3_000, using: &generator)).map { _ in
             String(UInt16.random(in: 0 ... .max, using: &generator), radix: 36)
@@ -122,7 +122,7 @@ package final class StoreRun {
         let outcomes: [PostOutcome] = answer { done in
             driver.store.post(sendings.map(\.message), by: principal, stopAtRefusal: false) {
                 [disk, promises] outcomes in
-                // On the store's own thread, so that its later operations do not count as earlier ones.
+                // Count on the store's own thread, so that its later operations do not count as earlier ones.
                 let count = disk.operationCount
                 promises.withLock { promises in
                     promises.messages += outcomes.compactMap(\.message).map { .init(operations: count, value: $0) }
@@ -162,7 +162,7 @@ package final class StoreRun {
         }
     }
 
-    /// Repeats a message that was sent or refused before.
+    /// Sends a message again that was sent or refused before.
     private func repeatEarlier() throws {
         guard let earlier = promises.withLock({ $0.sendings.randomElement(using: &generator)?.value }) else { return }
         let known = promises.withLock { $0.messages.first { $0.value.text == earlier.text }?.value }
@@ -243,13 +243,13 @@ package final class StoreRun {
         }
     }
 
-    /// Stops in an orderly way and restarts.
+    /// Stops the server in an orderly way and restarts it.
     package func restart() throws {
         driver.close()
         driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: keepsSearchIndex)
     }
 
-    /// Returns when the sealer is idle, so that the next step does not depend on timing. The writer's work after its answer, a
-    /// checkpoint, is done when the next call returns.
+    /// Returns when the sealer is idle, so that the next step does not depend on timing. The writer may checkpoint
+    /// after its answer. That is done when the next call returns.
     package func settle() { _ = answer { driver.store.settle($0) } as StoreError? }
 }
