@@ -3,21 +3,21 @@ package import Glibc
 
 /// A running program. It is killed with its last reference.
 package final class ChildProcess {
-    /// What a standard stream is.
+    /// The target of a standard stream.
     package enum Stream {
         case nothing
         case bytes([UInt8])
-        /// A pipe. The test writes to an input's; an output is collected.
+        /// A pipe. For input, the test writes to it. Output is collected.
         case pipe
         case path(String)
-        /// Added to the end of a file.
+        /// Append to a file.
         case end(String)
         /// A pipe without a reader.
         case closedPipe
         case descriptor(Int32)
     }
 
-    /// What a slow and busy machine needs at most for anything here.
+    /// The timeout for any step here, long enough for a slow and busy machine.
     package static let patienceMilliseconds = 120_000
 
     private static let starting = NSLock()
@@ -30,12 +30,13 @@ package final class ChildProcess {
     private var reported: [UInt8] = []
     private var status: Int32?
 
-    /// - Parameter environment: all of it; nothing is inherited.
+    /// - Parameter environment: the complete environment. Nothing is inherited.
     package init(
         _ path: String, _ words: [String], environment: [String: String],
         input: Stream = .nothing, output: Stream = .pipe, errors: Stream = .pipe
     ) throws {
-        // No other thread may start a program between the making of a descriptor and the mark that keeps it from it.
+        // No other thread may start a program between the creation of a descriptor and its close-on-exec flag, because
+        // that program would inherit the descriptor.
         ChildProcess.starting.lock()
         defer { ChildProcess.starting.unlock() }
         var opened: [Int32] = []
@@ -54,7 +55,7 @@ package final class ChildProcess {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // As a shell starts a program: no signal blocked, none ignored.
+        // Start the program like a shell, with no signal blocked and none ignored.
         var none = sigset_t()
         sigemptyset(&none)
         var all = sigset_t()
@@ -81,7 +82,7 @@ package final class ChildProcess {
         for descriptor in [input, output, errors] where descriptor >= 0 { close(descriptor) }
     }
 
-    /// - Returns: the program's end, and ours, -1 if there is none.
+    /// - Returns: the program's end and our end, or -1 if there is none.
     private static func open(_ stream: Stream, isInput: Bool, _ opened: inout [Int32]) throws -> (Int32, Int32) {
         func opening(_ path: String, _ flags: Int32) throws -> Int32 {
             let descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o600)
@@ -95,7 +96,7 @@ package final class ChildProcess {
         case .end(let path): return (try opening(path, O_WRONLY | O_CREAT | O_APPEND), -1)
         case .descriptor(let descriptor): return (descriptor, -1)
         case .bytes(let bytes):
-            // A file without a name, so that no thread must write while the program reads.
+            // An unnamed file, so that no thread must write while the program reads.
             var template = Array("/tmp/natter-programs-XXXXXX".utf8CString)
             let descriptor = mkstemp(&template)
             guard descriptor >= 0 else { throw Failure("mkstemp: \(errno)") }
@@ -126,7 +127,7 @@ package final class ChildProcess {
 
     package func type(_ text: String) { type(Array(text.utf8)[...]) }
 
-    /// Returns once the program, or the pipe to it, has taken all.
+    /// Returns after the program or the pipe to it has accepted all bytes.
     package func type(_ bytes: ArraySlice<UInt8>) {
         var rest = bytes
         while !rest.isEmpty {
@@ -136,13 +137,13 @@ package final class ChildProcess {
         }
     }
 
-    /// Lets the program see the end of its input.
+    /// Closes the program's input, so that it sees the end.
     package func closeInput() {
         close(input)
         input = -1
     }
 
-    /// The next line of its output, without the newline.
+    /// The next line of the program's output, without the newline.
     package func line() throws -> String {
         let deadline = Deadline()
         while true {
@@ -156,7 +157,7 @@ package final class ChildProcess {
         }
     }
 
-    /// Waits until its standard error contains `text`.
+    /// Waits until the program's standard error contains `text`.
     package func waitForErrors(_ text: String) throws {
         let deadline = Deadline()
         while !String(decoding: reported, as: UTF8.self).contains(text) {
@@ -166,7 +167,7 @@ package final class ChildProcess {
         }
     }
 
-    /// Its end, and all that it wrote and that no `line` took.
+    /// Waits for the end of the program. Returns its exit code and all output that `line` has not returned.
     package func finish() -> Outcome {
         let deadline = Deadline()
         var isLate = false

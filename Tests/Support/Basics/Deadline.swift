@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// When to stop waiting.
+/// A time at which to stop waiting.
 package struct Deadline {
     private let end: Int
     package init(milliseconds: Int = ChildProcess.patienceMilliseconds) { end = Deadline.now() + milliseconds }
@@ -13,9 +13,9 @@ package struct Deadline {
     }
 }
 
-/// Waits for a condition of which no event tells, such as a file of another process.
+/// Waits for a condition that no event announces, such as a file of another process.
 ///
-/// - Throws: `Failure` with `what` if it does not hold in time.
+/// - Throws: `Failure` with `what` if the condition does not become true in time.
 package func eventually(
     _ what: String, milliseconds: Int = ChildProcess.patienceMilliseconds, _ condition: () throws -> Bool
 ) throws {

@@ -1,11 +1,11 @@
-/// A step of a test that could not be done.
+/// A test step that could not be done.
 package struct Failure: Error, CustomStringConvertible {
     package let description: String
 
     package init(_ description: String) { self.description = description }
 }
 
-/// What a call throws; nil if it throws nothing.
+/// The error of a call, or nil if it throws nothing.
 package func failure<Failure: Error>(_ body: () throws(Failure) -> Void) -> Failure? {
     do throws(Failure) {
         try body()
@@ -15,7 +15,8 @@ package func failure<Failure: Error>(_ body: () throws(Failure) -> Void) -> Fail
     }
 }
 
-/// Describes the first place where two lists differ; nil if they are equal. A whole long list would hide the difference.
+/// Describes the first difference of two lists, or returns nil if they are equal. Printing a whole long list would hide
+/// the difference.
 package func difference(_ found: [String], _ expected: [String]) -> String? {
     if let index = zip(found, expected).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset {
         return "at \(index): '\(found[index])' for '\(expected[index])'"

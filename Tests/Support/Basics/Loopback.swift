@@ -2,7 +2,7 @@ internal import Glibc
 
 /// TCP sockets on this machine.
 package enum Loopback {
-    /// - Returns: a socket that listens, and its port: a free one unless `port` names another.
+    /// - Returns: a listening socket and its port. The port is a free one unless `port` names another.
     package static func listen(
         host: String = "127.0.0.1", port: UInt16 = 0, backlog: Int32 = 64
     ) throws -> (Int32, UInt16) {
@@ -15,7 +15,7 @@ package enum Loopback {
             var length = length
             guard bind(listener, address, length) == 0, Glibc.listen(listener, backlog) == 0 else { return false }
             getsockname(listener, address, &length)
-            // The port is at the same place in both families.
+            // The port has the same offset in both address families.
             bound = UInt16(bigEndian: UnsafeRawPointer(address).load(fromByteOffset: 2, as: UInt16.self))
             return true
         }
@@ -26,16 +26,16 @@ package enum Loopback {
         return (listener, bound)
     }
 
-    /// A port on which nothing listens: it was free a moment ago.
+    /// A port on which no socket listens. It was free a moment ago.
     package static func closedPort() throws -> UInt16 {
         let (listener, port) = try listen()
         close(listener)
         return port
     }
 
-    /// Connects a socket, or a new one.
+    /// Connects the given socket or a new one.
     ///
-    /// - Returns: nil if nothing listens there.
+    /// - Returns: nil if no socket listens there.
     package static func connect(to port: UInt16, _ socket: Int32? = nil) -> Int32? {
         let own = socket ?? Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         if withAddress("127.0.0.1", port, { Glibc.connect(own, $0, $1) == 0 }) { return own }
@@ -66,7 +66,7 @@ package enum Loopback {
         }
     }
 
-    /// - Returns: whether all of it could be sent.
+    /// - Returns: true if all bytes could be sent.
     @discardableResult
     package static func send(_ bytes: [UInt8], to socket: Int32) -> Bool {
         var rest = bytes[...]
@@ -78,9 +78,9 @@ package enum Loopback {
         return true
     }
 
-    /// Reads one request or answer: by its length, to its last chunk, or to the end of the connection.
+    /// Reads one request or answer, up to its length, its last chunk, or the end of the connection.
     ///
-    /// - Returns: nil if it does not come whole.
+    /// - Returns: nil if it is incomplete.
     package static func message(from socket: Int32, timeoutMilliseconds: Int32 = 30_000) -> [UInt8]? {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -110,7 +110,7 @@ package enum Loopback {
         return true
     }
 
-    /// Makes the close of a socket send a reset, so that the peer may also lose what it had not read yet.
+    /// Makes the close of a socket send a reset, so that the peer may also lose data that it has not read yet.
     package static func resetOnClose(_ socket: Int32) {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import Glibc
 
-/// The programs under test: in `NATTER_BIN`, else in `.build/release`.
+/// The programs under test, in `NATTER_BIN` or else in `.build/release`.
 package enum Programs {
     package static func path(_ program: String) throws -> String {
         let path = "\(given ?? packageRoot + "/.build/release")/\(program)"
@@ -26,9 +26,9 @@ package enum Programs {
         .deletingLastPathComponent().deletingLastPathComponent().path
 }
 
-/// How a program ended and what it wrote.
+/// The exit code of a program and its output.
 package struct Outcome: Equatable, Sendable {
-    /// The exit code; 128 and the signal for a process that a signal ended.
+    /// The exit code, or 128 plus the signal for a process that a signal ended.
     package let code: Int32
     package let bytes: [UInt8]
     package let errors: String
@@ -41,7 +41,7 @@ package struct Outcome: Equatable, Sendable {
         self.init(code: code, bytes: Array(output.utf8), errors: errors)
     }
 
-    /// Success, with nothing printed.
+    /// Success without output.
     package static let silent = Outcome(code: 0, bytes: [], errors: "")
 
     package var output: String { String(decoding: bytes, as: UTF8.self) }

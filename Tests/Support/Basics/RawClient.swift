@@ -1,22 +1,22 @@
 internal import Glibc
 
-/// What a `RawClient` speaks through in place of its bare socket.
+/// An encrypted stream that a `RawClient` uses instead of its socket.
 package protocol SecureStream: AnyObject {
     func send(_ bytes: UnsafeRawBufferPointer) -> Int
-    /// - Returns: 0 at the end, -1 if nothing came in time.
+    /// - Returns: 0 at the end, -1 if nothing arrived before the timeout.
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int
     func finishSending()
 }
 
-/// An HTTP client that sends exactly the bytes that it is given, right or wrong, and blocks.
+/// An HTTP client that sends exactly the given bytes, valid or not. Its calls block.
 package final class RawClient {
     package let descriptor: Int32
     package private(set) var stream: (any SecureStream)?
     private var buffer: [UInt8] = []
 
     /// - Parameters:
-    ///   - timeoutSeconds: for each call of the kernel.
-    ///   - receiveBuffer: how many bytes the kernel may hold for a reader that does not read.
+    ///   - timeoutSeconds: the timeout of each system call.
+    ///   - receiveBuffer: how many bytes the kernel buffers for a client that does not read.
     package init(
         port: UInt16, timeoutSeconds: Int = 60, receiveBuffer: Int32? = nil,
         secure: (Int32) throws -> (any SecureStream)? = { _ in nil }
@@ -31,7 +31,7 @@ package final class RawClient {
         stream = try secure(descriptor)
     }
 
-    /// - Parameter url: of a server on 127.0.0.1.
+    /// - Parameter url: the address of a server on 127.0.0.1.
     package convenience init(_ url: String, timeoutSeconds: Int = 60, receiveBuffer: Int32? = nil) throws {
         guard let port = url.split(separator: ":").last.flatMap({ UInt16($0) }) else {
             throw Failure("no port: \(url)")
@@ -43,7 +43,7 @@ package final class RawClient {
 
     // MARK: Sending
 
-    /// - Returns: false if the server has closed, or has taken nothing until the timeout.
+    /// - Returns: false if the server has closed the connection or accepted nothing before the timeout.
     @discardableResult
     package func send(_ bytes: [UInt8]) -> Bool {
         var done = 0
@@ -74,7 +74,7 @@ package final class RawClient {
         return try answer(toHead: method == "HEAD")
     }
 
-    /// Sends a request with `Host` and, if it has a body whose length no header gives, `Content-Length`.
+    /// Sends a request with `Host`. It adds `Content-Length` if there is a body and no header gives its length.
     package func sendRequest(_ method: String, _ target: String, headers: [String] = [], body: [UInt8]? = nil) {
         var head = "\(method) \(target) HTTP/1.1\r\nHost: test\r\n"
         for header in headers { head += header + "\r\n" }
@@ -104,7 +104,7 @@ package final class RawClient {
         return Answer(status: status, headers: headers, body: body)
     }
 
-    /// Reads the status line and the headers, and leaves the body.
+    /// Reads the status line and the headers, but not the body.
     package func head() throws -> (status: Int, headers: [(name: String, value: String)]) {
         let words = try line().split(separator: " ")
         guard words.count >= 2, let status = Int(words[1]) else { throw Failure("no status: \(words)") }
@@ -117,7 +117,7 @@ package final class RawClient {
         }
     }
 
-    /// The status of the next answer; nil if the server closes without one.
+    /// The status of the next answer, or nil if the server closes the connection without one.
     package func status() throws -> Int? {
         if buffer.isEmpty, !fill() {
             if errno == EAGAIN { throw Failure("the server did not answer") }
@@ -133,7 +133,7 @@ package final class RawClient {
         return buffer
     }
 
-    /// Whether the server closes the connection, before the timeout, without sending more.
+    /// True if the server closes the connection before the timeout without sending more.
     package func isClosedByPeer() -> Bool {
         if !buffer.isEmpty { return false }
         var byte: UInt8 = 0
@@ -173,7 +173,7 @@ package final class RawClient {
     }
 }
 
-/// An HTTP answer as it came.
+/// An HTTP answer as received.
 package struct Answer: Sendable, CustomStringConvertible {
     package let status: Int
     package let headers: [(name: String, value: String)]
@@ -183,7 +183,7 @@ package struct Answer: Sendable, CustomStringConvertible {
         (self.status, self.headers, self.body) = (status, headers, body)
     }
 
-    /// The header of this name; nil also if there are several.
+    /// The header of this name. The result is also nil if there are several.
     package func header(_ name: String) -> String? {
         let found = headers.filter { $0.name.lowercased() == name.lowercased() }
         return found.count == 1 ? found[0].value : nil
@@ -191,7 +191,7 @@ package struct Answer: Sendable, CustomStringConvertible {
 
     package var text: String { String(decoding: body, as: UTF8.self) }
 
-    /// The status and all headers, a line each.
+    /// The status and all headers, one per line.
     package var head: String { "\(status)\r\n" + headers.map { "\($0.name): \($0.value)\r\n" }.joined() }
 
     package var description: String { "\(head)\r\n\(text)" }

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// SplitMix64: the same numbers for the same seed, on every machine.
+/// SplitMix64. The same seed gives the same numbers on every machine.
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
@@ -28,7 +28,7 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     }
 }
 
-/// The seeds of a test. `NATTER_FAULT_SEED` replaces them by one seed, to reproduce a failure.
+/// The seeds of a test. To reproduce a failure, `NATTER_FAULT_SEED` replaces them with one seed.
 package func seeds(_ standard: ClosedRange<UInt64>) -> [UInt64] {
     if let given = getenv("NATTER_FAULT_SEED").flatMap({ UInt64(String(cString: $0)) }) { return [given] }
     return Array(standard)

@@ -17,10 +17,10 @@ package final class TemporaryDirectory: Sendable {
         Files.remove(path)
     }
 
-    /// The path of a file in it.
+    /// The path of a file in the directory.
     package func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// Writes a file, whether it exists or not, and makes the directories above it.
+    /// Writes a file, whether or not it exists, and creates its parent directories.
     ///
     /// - Returns: the file's path.
     @discardableResult
@@ -34,12 +34,12 @@ package final class TemporaryDirectory: Sendable {
         return self(name)
     }
 
-    /// The paths of all files below it whose names end in `suffix`, sorted.
+    /// The sorted paths of all files below the directory whose names end in `suffix`.
     package func files(_ suffix: String = "") -> [String] {
         Files.below(path).filter { $0.hasSuffix(suffix) && !Files.isDirectory($0) }.sorted()
     }
 
-    /// Another directory with the same files.
+    /// Copies all files to another temporary directory.
     package func copy() throws -> TemporaryDirectory {
         let copy = try TemporaryDirectory()
         try Files.copy(path, to: copy.path)
@@ -47,7 +47,7 @@ package final class TemporaryDirectory: Sendable {
     }
 }
 
-/// What tests do with files, without the product's own calls.
+/// File operations for tests. They use none of the product's own functions.
 package enum Files {
     package static func text(_ path: String) -> String? { bytes(path).map { String(decoding: $0, as: UTF8.self) } }
 
@@ -65,13 +65,13 @@ package enum Files {
         chmod(path, mode)
     }
 
-    /// All files and directories below, and the directory itself.
+    /// All files and directories below a directory, and the directory itself.
     package static func below(_ directory: String) -> [String] {
         let names = FileManager.default.subpaths(atPath: directory) ?? []
         return [directory] + names.map { "\(directory)/\($0)" }
     }
 
-    /// The content of every file below a directory, by its path from there.
+    /// The content of every file below a directory, by its relative path.
     package static func contents(_ directory: String) throws -> [String: [UInt8]] {
         var found: [String: [UInt8]] = [:]
         for path in below(directory) where !isDirectory(path) {
@@ -81,7 +81,7 @@ package enum Files {
         return found
     }
 
-    /// Copies all files below a directory, over those that exist.
+    /// Copies all files below a directory, and replaces existing ones.
     package static func copy(_ directory: String, to target: String) throws {
         try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
         for (name, bytes) in try contents(directory) { try write(bytes, to: "\(target)/\(name)") }
@@ -90,12 +90,12 @@ package enum Files {
     /// Removes a file, or a directory with everything in it.
     package static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
-    /// The permissions; nil if there is no such file.
+    /// The permissions, or nil if there is no such file.
     package static func mode(_ path: String) -> mode_t? { status(path).map { $0.st_mode & 0o7777 } }
 
     package static func isDirectory(_ path: String) -> Bool { status(path).map { $0.st_mode & S_IFMT } == S_IFDIR }
 
-    /// The size of a regular file, 0 for anything else.
+    /// The size of a regular file, or 0 for anything else.
     package static func size(_ path: String) -> Int {
         status(path).map { $0.st_mode & S_IFMT == S_IFREG ? Int($0.st_size) : 0 } ?? 0
     }
@@ -116,7 +116,7 @@ package enum Files {
     }
 }
 
-/// Processes and directories that are still there when the test run ends: static values are never released.
+/// Processes and directories that still exist when the test run ends, because static values are never deallocated.
 package enum Leftovers {
     private struct State {
         var processes: Set<pid_t> = []
@@ -140,7 +140,7 @@ package enum Leftovers {
     }
 
     package static func add(process id: pid_t) { change { $0.processes.insert(id) } }
-    /// Call before `waitpid`, which frees the number for another process.
+    /// Call it before `waitpid`, which releases the process id for another process.
     package static func remove(process id: pid_t) { change { $0.processes.remove(id) } }
     package static func add(directory path: String) { change { $0.directories.insert(path) } }
     package static func remove(directory path: String) { change { $0.directories.remove(path) } }

@@ -8,13 +8,13 @@ extension Answer {
         get throws { try WireJSON.decode(JSONValue.self, from: body) }
     }
 
-    /// The code of an error; nil for an answer that is none.
+    /// The code of an error, or nil if the answer is not an error.
     package var code: String? { (try? json)?["error"]?["code"]?.text }
 
-    /// Status and code, as tables of tests have them: `404 not_found`.
+    /// The status and the code, in the form that test tables use: `404 not_found`.
     package var outcome: String { code.map { "\(status) \($0)" } ?? "\(status)" }
 
-    /// The lines of NDJSON. Each must end in a newline.
+    /// The lines of an NDJSON answer. Each must end in a newline.
     package var lines: [JSONValue] {
         get throws {
             guard body.isEmpty || body.last == UInt8(ascii: "\n") else { throw Failure("the last line is cut") }
@@ -27,7 +27,7 @@ extension Answer {
     }
 }
 
-/// A user of the HTTP API, over one connection. For one thread at a time.
+/// A user of the HTTP API, over one connection. Only one thread may use it at a time.
 package final class Client {
     package let server: TestServer
     package let token: String?
@@ -75,7 +75,7 @@ package final class Client {
         return try post("/v1/messages", .object(body))
     }
 
-    /// Sends lines of NDJSON.
+    /// Sends lines as NDJSON.
     package func bulk(_ lines: [String], query: String = "") throws -> Answer {
         try send(
             .post, "/v1/messages" + query, body: Array(lines.map { $0 + "\n" }.joined().utf8),

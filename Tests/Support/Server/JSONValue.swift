@@ -1,4 +1,4 @@
-/// Any JSON, so that a test sees all fields rather than those that a type decodes.
+/// Any JSON, so that a test sees all fields and not only those that a type decodes.
 package enum JSONValue: Codable, Equatable, Sendable {
     case null
     case bool(Bool)

@@ -9,7 +9,7 @@ package import TestSupport
 
 @testable internal import NatterCommands
 
-/// A user with a home directory who types commands in this process, without a terminal.
+/// A user with a home directory who runs commands in this process, without a terminal.
 package struct Person: Sendable {
     package let directory: TemporaryDirectory
     package let server: String
@@ -24,7 +24,7 @@ package struct Person: Sendable {
         (self.directory, self.server, self.name, self.store) = (directory, server, name, store)
     }
 
-    /// The same person with another home, or another way to the server.
+    /// The same user with another home directory, or another address of the server.
     package func with(directory: TemporaryDirectory? = nil, server: String? = nil) -> Person {
         Person(directory: directory ?? self.directory, server: server ?? self.server, name: name, store: store)
     }
@@ -53,7 +53,7 @@ package struct Person: Sendable {
             errors: String(decoding: console.errors.collected, as: UTF8.self))
     }
 
-    /// Runs `send` with standard input of its own, because tests that run at once share the process's.
+    /// Runs `send` with its own standard input, because concurrent tests share that of the process.
     package func send(_ words: String..., input: [UInt8]) throws -> Outcome {
         let descriptor = open(try directory.write("input", input), O_RDONLY | O_CLOEXEC)
         defer { close(descriptor) }
@@ -69,7 +69,7 @@ package struct Person: Sendable {
 
     /// The texts that a `log` prints.
     ///
-    /// - Parameter words: `log`, unless they name another command, with its operands.
+    /// - Parameter words: a command with its operands. The default is `log`.
     package func texts(_ words: String...) throws -> [String] {
         let outcome = run((words.isEmpty ? ["log"] : words) + ["--format", "%m"])
         guard outcome.code == 0 else { throw Failure(outcome.errors) }

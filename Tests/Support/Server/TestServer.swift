@@ -6,8 +6,8 @@ package import NatterSystem
 internal import SystemSupport
 package import TestSupport
 
-/// A server in this process on a free port, over a store of its own. It stops with its last reference, or earlier and
-/// then can be started again on the same port.
+/// A server in this process on a free port, with its own store. It stops with its last reference. If a test stops it
+/// earlier, it can be started again on the same port.
 package final class TestServer: Sendable {
     private struct Running {
         let store: Store
@@ -25,7 +25,7 @@ package final class TestServer: Sendable {
     package var store: Store { running.withLock { $0.store } }
     package var storeID: StoreID { store.id }
 
-    /// Every account's password. Its hash is made once, because hashing is slow by design.
+    /// The password of every account. Its hash is computed once, because hashing is slow by design.
     package static let password = "correct horse battery"
     private static let passwordHash = PasswordHash(of: password)
 
@@ -52,13 +52,13 @@ package final class TestServer: Sendable {
         return Running(store: store, chat: chat, thread: try SystemThread(name: "test-server") { chat.run() })
     }
 
-    /// Starts it again after `stop`.
+    /// Starts the server again after `stop`.
     package func start() throws {
         let started = try TestServer.start(directory, clock: clock, port: port, events)
         running.withLock { $0 = started }
     }
 
-    /// Stops it. Its directory stays.
+    /// Stops the server. Its directory stays.
     package func stop() {
         let former = running.withLock { running in
             defer { running.thread = nil }
@@ -72,7 +72,8 @@ package final class TestServer: Sendable {
 
     // MARK: Accounts
 
-    /// Registers an account without HTTP, so that only tests of passwords pay for hashing, and begins a session.
+    /// Registers an account and begins a session, both without HTTP, so that only tests of passwords spend time on
+    /// hashing.
     private func session(_ name: String) throws -> Token {
         guard let hash = TestServer.passwordHash else { throw Failure("no memory to hash a password") }
         let (store, user) = (store, try UserName(name))
@@ -80,14 +81,14 @@ package final class TestServer: Sendable {
         return try waitFor { store.addSession(of: account, expires: nil, $0) }.get()
     }
 
-    /// A new account that speaks HTTP. Its password is `password`.
+    /// Registers an account and returns a client for it. Its password is `password`.
     @discardableResult
     package func account(_ name: String) throws -> Client { Client(self, token: try session(name).text) }
 
     /// A client without a token.
     package func stranger() -> Client { Client(self, token: nil) }
 
-    /// A new account that types commands and is logged in.
+    /// Registers an account and returns a user who runs commands and is logged in.
     package func user(_ name: String) throws -> Person {
         let token = try session(name)
         let person = try Person(server: url, name: name, store: storeID)
@@ -97,7 +98,7 @@ package final class TestServer: Sendable {
         return person
     }
 
-    // MARK: What tests wait for
+    // MARK: Waiting and posting
 
     /// Waits until this many requests wait for news.
     package func untilWaiting(_ count: Int) throws {
@@ -107,7 +108,7 @@ package final class TestServer: Sendable {
         }
     }
 
-    /// Posts many messages at once without HTTP, for tests that need a long history.
+    /// Posts many messages in one call without HTTP, for tests that need a long history.
     package func post(_ messages: [NewMessage], as client: Client) throws {
         guard let token = client.token.flatMap({ Token($0) }),
             let principal = store.principal(of: token, address: "127.0.0.1")

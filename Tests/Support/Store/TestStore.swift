@@ -6,7 +6,7 @@ package import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
-/// A store's reports so far.
+/// The reports of a store so far.
 package final class Reports: Sendable {
     private let all = Monitor<[String]>([])
 
@@ -15,14 +15,14 @@ package final class Reports: Sendable {
     package func contains(_ part: String) -> Bool { lines.contains { $0.contains(part) } }
 }
 
-/// A store with users who need no password, and calls that wait for their answer.
+/// A store whose users need no password, with calls that wait for their answer.
 package final class TestStore: Sendable {
     /// The directory of the data.
     package let directory: String
     package let disk: any Disk
     package let clock: TestClock
     package let reports: Reports
-    /// Removed with the store, if the store has made it.
+    /// The temporary directory, if the store has created one. It is removed with the store.
     private let own: TemporaryDirectory?
     private let open: @Sendable () throws -> Store
     private let opened: Monitor<Store>
@@ -31,9 +31,9 @@ package final class TestStore: Sendable {
     package var store: Store { opened.withLock { $0 } }
 
     /// - Parameters:
-    ///   - directory: nil for a temporary directory of its own.
-    ///   - journalBytes: the journal's bound; nil for the standard one.
-    ///   - users: registered at once; others are registered when they are first named.
+    ///   - directory: the data directory, or nil for a new temporary directory.
+    ///   - journalBytes: the limit of the journal, or nil for the standard one.
+    ///   - users: users to register now. Others are registered when they are first named.
     ///   - open: opens the store over another engine.
     package init(
         _ directory: String? = nil, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
@@ -57,7 +57,7 @@ package final class TestStore: Sendable {
 
     deinit { store.close() }
 
-    /// Closes the store and opens it again. `change` happens in between.
+    /// Closes the store, calls `change`, and opens the store again.
     package func reopen(_ change: (String) throws -> Void = { _ in }) throws {
         store.close()
         users.withLock { $0 = [:] }
@@ -66,7 +66,7 @@ package final class TestStore: Sendable {
         opened.withLock { $0 = again }
     }
 
-    /// A user by name, registered at the first call.
+    /// A user by name. The first call registers them.
     package func user(_ name: String) throws -> Principal {
         if let known = users.withLock({ $0[name] }) { return known }
         guard let principal = store.principal(of: try token(name), address: "127.0.0.1") else {
@@ -104,7 +104,7 @@ package final class TestStore: Sendable {
         (try? waitFor { store.post(messages, by: principal, stopAtRefusal: false, $0) }) ?? []
     }
 
-    /// Posts texts of about a hundred bytes, a thousand at a time.
+    /// Posts texts of about 100 bytes, 1,000 at a time.
     package func fill(
         _ count: Int, in conversation: String = "general", by name: String = "alice", label: String = "message"
     )
@@ -138,7 +138,7 @@ package final class TestStore: Sendable {
         return try store.messages(query, for: try user(name))
     }
 
-    /// All messages of a conversation, page after page.
+    /// All messages of a conversation, read page by page.
     package func all(_ conversation: String = "general", as name: String = "alice", limit: Int = 1_000) throws
         -> [Message]
     {
@@ -152,7 +152,7 @@ package final class TestStore: Sendable {
         }
     }
 
-    /// The path of the newest log file of a conversation.
+    /// The paths of a conversation's log files.
     package func logs(_ conversation: String = "general", as name: String = "alice") throws -> [String] {
         let id = try store.conversation(conversation, for: try user(name)).id.description
         let path = "\(directory)/logs/\(id.prefix(2))/\(id)"

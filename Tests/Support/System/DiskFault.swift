@@ -1,22 +1,22 @@
 import TestSupport
 
-/// A fault of a disk: at one call, or from one call on.
+/// A fault of a disk, at one call or from one call on.
 package struct DiskFault: Sendable {
     package enum Call: String, Sendable, CaseIterable {
         case open, create, makeDirectory, write, truncate, sync, syncDirectory, rename, remove, read, list
     }
 
-    /// The affected calls, counted together from 1.
+    /// The affected calls. They are counted together, from 1.
     package var calls: Set<Call>
-    /// A part of the paths of affected files and directories; nil for all.
+    /// A part of the paths of affected files and directories, or nil for all.
     package var pathPart: String?
     package var number: Int
     package var code: Int32
     /// Whether all later calls fail, too.
     package var lasts: Bool
-    /// Whether a part of a write arrives before it fails.
+    /// Whether a part of a write reaches the file before it fails.
     package var isPartial = true
-    /// Whether the process ends there: earlier writes stay, and may be synced later.
+    /// Whether the process ends there. Earlier writes remain and may be synced later.
     package var isKill = false
 
     package init(
@@ -25,7 +25,7 @@ package struct DiskFault: Sendable {
         (self.calls, self.pathPart, self.number, self.code, self.lasts) = (calls, pathPart, number, code, lasts)
     }
 
-    /// All calls that change something.
+    /// All calls that change a file or directory.
     package static let changes: Set<Call> = [
         .create, .makeDirectory, .write, .truncate, .sync, .syncDirectory, .rename, .remove,
     ]

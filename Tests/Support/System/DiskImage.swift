@@ -1,8 +1,8 @@
 internal import Glibc
 internal import NatterSystem
 
-/// The content of a disk: files and directories by number, the root first. A file keeps its number when it is renamed, so
-/// that a lost name and lost content can be told apart.
+/// The content of a disk: files and directories by number, beginning with the root. A renamed file keeps its number, so
+/// that a lost name can be told from lost content.
 package struct DiskImage: Sendable {
     package typealias Number = Int
 
@@ -10,7 +10,7 @@ package struct DiskImage: Sendable {
         package let isDirectory: Bool
         package var bytes: [UInt8] = []
         package var entries: [String: Number] = [:]
-        /// Last change of content, milliseconds since 1970.
+        /// The last change of the content, in milliseconds since 1970.
         package var modified: Int64 = 0
     }
 
@@ -22,12 +22,12 @@ package struct DiskImage: Sendable {
     package enum Operation: Sendable {
         case write(Number, offset: Int, [UInt8])
         case truncate(Number, size: Int)
-        /// A new file or directory under a name.
+        /// Gives a new file or directory a name.
         case link(Number, directory: Number, name: String)
         case rename(Number, directory: Number, name: String, toDirectory: Number, toName: String)
         case unlink(directory: Number, name: String)
         case sync(Number)
-        /// A failed sync: the writes that it covered never become durable, not even by a later sync.
+        /// A failed sync. The writes that it covered never become durable, not even by a later sync.
         case failedSync(Number)
         case syncDirectory(Number)
     }
@@ -70,7 +70,7 @@ package struct DiskImage: Sendable {
 
     package mutating func resize(_ number: Number, _ size: Int) {
         let old = nodes[number].bytes
-        // By hand, because a debug build appends and removes byte by byte.
+        // Copy in bulk, because a debug build appends and removes byte by byte.
         nodes[number].bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             let kept = min(size, old.count)
             let target = UnsafeMutableRawBufferPointer(buffer)
@@ -80,7 +80,7 @@ package struct DiskImage: Sendable {
         }
     }
 
-    /// - Returns: nil if there is nothing of that name.
+    /// - Returns: nil if there is no entry of that name.
     package func number(of path: String) -> Number? {
         var number = 0
         for name in path.utf8.split(separator: UInt8(ascii: "/")) {
@@ -90,14 +90,14 @@ package struct DiskImage: Sendable {
         return number
     }
 
-    /// Every file by its path.
+    /// The content of every file by its path.
     package func files() -> [String: [UInt8]] {
         var found: [String: [UInt8]] = [:]
         walk { path, node in if !node.isDirectory { found[path] = node.bytes } }
         return found
     }
 
-    /// Equal for equal names and contents.
+    /// A hash that is equal for equal names and contents.
     package func fingerprint() -> UInt64 {
         var hash: UInt64 = 0
         walk { path, node in
@@ -105,7 +105,7 @@ package struct DiskImage: Sendable {
             for byte in path.utf8 { part = (part ^ UInt64(byte)) &* 0x100_0000_01B3 }
             part = (part ^ UInt64(Checksum.crc32c(node.bytes))) &* 0x100_0000_01B3
             part = (part ^ UInt64(node.bytes.count)) &* 0x9E37_79B9_7F4A_7C15
-            // A sum, because a directory has no order.
+            // Add the parts, because a directory has no order.
             hash &+= part ^ (part >> 29)
         }
         return hash

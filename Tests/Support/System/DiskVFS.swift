@@ -2,18 +2,18 @@ internal import CSQLite
 internal import Glibc
 internal import NatterSystem
 
-/// A VFS by which SQLite reaches files on a `Disk`, so that a simulated disk holds the databases and the log files, and
-/// records all operations in one order. It serves one process: connections to a database share the index of its WAL in
-/// memory.
+/// A VFS through which SQLite accesses files on a `Disk`. So a simulated disk contains the databases and the log files,
+/// and records all operations in one order. It serves one process, in which the connections to a database share the
+/// index of its WAL in memory.
 ///
-/// It does what SQLite's own VFS ("unix") does, including the syncs of directories, so that test results hold for both. One
-/// thing differs: a failed sync of a directory is an error here, and ignored there.
+/// It does the same as SQLite's own VFS ("unix"), including the syncs of directories, so that test results hold for
+/// both. There is one difference: a failed sync of a directory is an error here, but "unix" ignores it.
 ///
-/// Unchecked because SQLite's structure is a pointer; only SQLite changes it, under its own lock.
+/// Sendable is unchecked because SQLite's structure is a pointer. Only SQLite changes it, under its own lock.
 final class DiskVFS: @unchecked Sendable {
-    /// The name to open a database with.
+    /// The name with which to open a database.
     let name: String
-    /// It owns this VFS.
+    /// The disk owns this VFS.
     private unowned let disk: any Disk & AnyObject
     private let vfs: UnsafeMutablePointer<sqlite3_vfs>
     private let nameBytes: UnsafeMutablePointer<CChar>
@@ -25,7 +25,7 @@ final class DiskVFS: @unchecked Sendable {
 
     private static let count = Monitor(0)
 
-    /// - Returns: nil if SQLite has no VFS at all.
+    /// - Returns: nil if SQLite has no VFS.
     init?(_ disk: any Disk & AnyObject) {
         let name = DiskVFS.count.withLock { count in
             count += 1
@@ -56,7 +56,8 @@ final class DiskVFS: @unchecked Sendable {
 
     /// The state that all connections to a database share.
     ///
-    /// - Parameter isNew: whether the file has just been created. Then it is another database than a former one of that name.
+    /// - Parameter isNew: whether the file was just created. Then it is not the same database as a former one of that
+    ///   name.
     private func database(_ path: String, isNew: Bool) -> SharedDatabase {
         databases.withLock { databases in
             if let shared = databases[path]?.object {
@@ -80,12 +81,12 @@ final class DiskVFS: @unchecked Sendable {
         return DiskVFSFile(
             file: file, disk: disk,
             database: flags & SQLITE_OPEN_MAIN_DB != 0 ? database(path, isNew: isNew) : nil,
-            // As "unix" does: also for an existing file, whose name may not be synced yet.
+            // As in "unix", this also holds for an existing file, because its name may not be synced yet.
             syncsDirectory: flags & SQLITE_OPEN_CREATE != 0 && flags & journals != 0,
             goesWithClose: flags & SQLITE_OPEN_DELETEONCLOSE != 0)
     }
 
-    // MARK: What SQLite calls
+    // MARK: Called by SQLite
 
     private static func own(_ vfs: UnsafeMutablePointer<sqlite3_vfs>?) -> DiskVFS? {
         vfs?.pointee.pAppData.map { Unmanaged<DiskVFS>.fromOpaque($0).takeUnretainedValue() }
@@ -98,7 +99,7 @@ final class DiskVFS: @unchecked Sendable {
         ) -> Int32 = { vfs, path, file, flags, grantedFlags in
             file?.pointee.pMethods = nil
             guard let own = own(vfs), let file else { return SQLITE_CANTOPEN }
-            // A file without a name is SQLite's scratch space, which need not be durable.
+            // An unnamed file is SQLite's scratch space, which need not be durable.
             guard let path else {
                 guard let system = sqlite3_vfs_find(nil), let open = system.pointee.xOpen else {
                     return SQLITE_CANTOPEN
@@ -157,7 +158,7 @@ final class DiskVFS: @unchecked Sendable {
         }
 }
 
-/// SQLite's codes for failed calls of a disk: macros that Swift cannot import.
+/// SQLite's codes for failed calls of a disk. They are macros that Swift can't import.
 enum IOErrorCode {
     static let read = SQLITE_IOERR | 1 << 8
     static let shortRead = SQLITE_IOERR | 2 << 8

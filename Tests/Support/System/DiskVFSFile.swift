@@ -1,11 +1,11 @@
 internal import CSQLite
 internal import NatterSystem
 
-/// A file that SQLite has open on a `Disk`. Like its connection, it is for one thread at a time.
+/// A file that SQLite has open on a `Disk`. Like its connection, only one thread may use it at a time.
 final class DiskVFSFile {
-    /// What SQLite allocates: its own part, then a reference to ours.
+    /// The memory that SQLite allocates: its own part, then a reference to our object.
     private struct Record {
-        // First, because SQLite takes a pointer to the record for a pointer to this.
+        // It must be first, because SQLite uses a pointer to the record as a pointer to this member.
         var base: sqlite3_file
         var object: Unmanaged<DiskVFSFile>
     }
@@ -14,9 +14,10 @@ final class DiskVFSFile {
 
     let file: any DiskFile
     let disk: any Disk
-    /// nil for a journal.
+    /// The shared state, or nil for a journal.
     let database: SharedDatabase?
-    /// Whether the next sync must also make the file's name durable: the file may be new, and a commit may depend on it.
+    /// Whether the next sync must also make the file's name durable. The file may be new, and a commit may depend on
+    /// it.
     var syncsDirectory: Bool
     private let goesWithClose: Bool
 
@@ -25,7 +26,7 @@ final class DiskVFSFile {
         (self.syncsDirectory, self.goesWithClose) = (syncsDirectory, goesWithClose)
     }
 
-    /// Initializes a file in memory that SQLite has allocated.
+    /// Initializes the memory of a file that SQLite has allocated.
     static func place(_ object: DiskVFSFile, in file: UnsafeMutablePointer<sqlite3_file>) {
         UnsafeMutableRawPointer(file).assumingMemoryBound(to: Record.self).initialize(
             to: Record(base: sqlite3_file(pMethods: DiskVFSFile.methods), object: Unmanaged.passRetained(object)))
@@ -53,7 +54,7 @@ final class DiskVFSFile {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int32 {
         let count = try file.read(into: buffer, at: offset)
         if count == buffer.count { return SQLITE_OK }
-        // SQLite requires zeros there, and this result code.
+        // SQLite requires zeros in the rest of the buffer, and this result code.
         UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).initializeMemory(as: UInt8.self, repeating: 0)
         return IOErrorCode.shortRead
     }
@@ -75,7 +76,7 @@ final class DiskVFSFile {
         }
     }
 
-    /// Allocated once, never freed.
+    /// Allocated once and never freed.
     nonisolated(unsafe) private static let methods: UnsafePointer<sqlite3_io_methods> = {
         var methods = sqlite3_io_methods()
         methods.iVersion = 2
@@ -157,7 +158,7 @@ final class DiskVFSFile {
         return UnsafePointer(place)
     }()
 
-    /// Whether the file's name refers to another file, or to none.
+    /// True if the file's name refers to another file, or to none.
     private var hasMoved: Bool {
         database?.isReplaced == true || (try? disk.information(file.path)) == .some(nil)
     }

@@ -1,12 +1,12 @@
 internal import Glibc
 package import NatterSystem
 
-/// Wraps a disk, lets calls fail as a test says, and records the calls that change something.
+/// Wraps a disk, makes calls fail as the test requests, and records the calls that change something.
 package final class FaultyDisk: Disk {
     private struct State {
         var failures: [DiskFault.Call: Int32] = [:]
         var freeBytes: UInt64?
-        /// How many more changes succeed; nil for all.
+        /// How many more changes succeed, or nil for no limit.
         var changesLeft: Int?
         var calls: [String] = []
     }
@@ -14,16 +14,16 @@ package final class FaultyDisk: Disk {
     private let real: any Disk
     private let state: Monitor<State>
 
-    /// - Parameter changes: how many calls that change something succeed. After them every call fails, as if the process
-    ///   had been killed.
+    /// - Parameter changes: how many calls that change something succeed. After them every call fails, as if the
+    ///   process had been killed.
     package init(over real: any Disk = PosixDisk(), stoppingAfter changes: Int? = nil) {
         self.real = real
         state = Monitor(State(changesLeft: changes))
     }
 
-    /// Makes these calls fail with these errors, and no others. Half of a failing write arrives.
+    /// Makes these calls fail with these errors, and no others. Half of a failing write reaches the file.
     package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
-    /// Sets the free space that the disk reports; nil for the real one.
+    /// Sets the free space that the disk reports, or nil for the real one.
     package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
     /// All changes and syncs so far, in order.
     package var calls: [String] { state.withLock { $0.calls } }
@@ -37,7 +37,7 @@ package final class FaultyDisk: Disk {
                     state.changesLeft = left - 1
                     if left <= 0 { return EIO }
                 } else if left <= 0 {
-                    // Not EIO, which a repair takes for a bad sector.
+                    // Not EIO, because repair would treat that as a bad sector.
                     return EBADF
                 }
             }

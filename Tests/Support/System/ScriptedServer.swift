@@ -2,7 +2,7 @@ internal import Glibc
 internal import NatterSystem
 internal import TestSupport
 
-/// A server on a free port of this machine that does to each connection exactly what the test says.
+/// A server on a free port of this machine. The test decides exactly what it does with each connection.
 package final class ScriptedServer: Sendable {
     package let port: UInt16
     private let listener: Int32
@@ -17,8 +17,8 @@ package final class ScriptedServer: Sendable {
         var isStopping = false
     }
 
-    /// - Parameter script: runs for one connection after the other, with its number from 1. The connection is closed when
-    ///   it returns.
+    /// - Parameter script: runs for each connection in turn, with its number from 1. The connection is closed when it
+    ///   returns.
     package init(host: String = "127.0.0.1", port: UInt16 = 0, script: @escaping @Sendable (Peer, Int) -> Void) throws {
         let (listener, bound) = try Loopback.listen(host: host, port: port, backlog: 16)
         let log = Monitor(Log())
@@ -52,10 +52,10 @@ package final class ScriptedServer: Sendable {
 
     package var url: String { "http://127.0.0.1:\(port)" }
     package var connections: Int { log.withLock { $0.connections } }
-    /// Heads and bodies.
+    /// The heads and bodies of the requests.
     package var requests: [String] { log.withLock { $0.requests } }
 
-    /// Waits until this side has closed so many connections.
+    /// Waits until this side has closed this many connections.
     package func waitForClosed(_ count: Int) {
         _ = log.wait(timeoutMilliseconds: 60_000) { $0.closed >= count ? true : nil }
     }
@@ -70,7 +70,7 @@ package struct Peer: Sendable {
         (self.socket, self.log) = (socket, log)
     }
 
-    /// Reads one whole request, its body included.
+    /// Reads one complete request, including its body.
     ///
     /// - Returns: nil if the client closed the connection first.
     @discardableResult
@@ -87,14 +87,14 @@ package struct Peer: Sendable {
         return got > 0 ? Array(buffer.prefix(got)) : nil
     }
 
-    /// - Returns: false if the client has closed.
+    /// - Returns: false if the client has closed the connection.
     @discardableResult
     package func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
     @discardableResult
     package func send(_ bytes: [UInt8]) -> Bool { Loopback.send(bytes, to: socket) }
 
-    /// A usual answer with a length.
+    /// Sends a typical answer with a length.
     package func answer(_ body: String, status: String = "200 OK", headers: String = "") {
         send("HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\n\(headers)\r\n\(body)")
     }
@@ -105,6 +105,6 @@ package struct Peer: Sendable {
     /// Makes the close send a reset.
     package func abort() { Loopback.resetOnClose(socket) }
 
-    /// Lets time pass, in tests that are about time.
+    /// Waits, in tests of timeouts.
     package func pause(milliseconds: Int32) { poll(nil, 0, milliseconds) }
 }

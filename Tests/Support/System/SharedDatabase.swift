@@ -1,10 +1,10 @@
 internal import CSQLite
 internal import NatterSystem
 
-/// The state that this process's connections to one database on a `Disk` share: locks on the file, the index of the WAL, and
-/// locks on its parts. It ends with the last connection. SQLite rebuilds the index from the WAL.
+/// The state that this process's connections to one database on a `Disk` share: locks on the file, the index of the
+/// WAL, and locks on the index's parts. It ends with the last connection, and SQLite rebuilds the index from the WAL.
 final class SharedDatabase: Sendable {
-    /// Locks on parts of a WAL's index, in SQLite's file format.
+    /// The number of locks on parts of a WAL's index, as SQLite's file format defines it.
     static let slotCount = Int(SQLITE_SHM_NLOCK)
 
     private struct Slot {
@@ -20,7 +20,7 @@ final class SharedDatabase: Sendable {
         var isReplaced = false
     }
 
-    // Its lock guards pointers that only this class uses.
+    // The lock protects pointers that only this class uses.
     private final class Box: @unchecked Sendable {
         let state = Monitor(State())
     }
@@ -30,7 +30,7 @@ final class SharedDatabase: Sendable {
 
     deinit { state.withLock { for region in $0.regions { region.deallocate() } } }
 
-    /// Whether the file was removed and another created under its name.
+    /// True if the file was removed and another one created with its name.
     var isReplaced: Bool {
         get { state.withLock { $0.isReplaced } }
         set { state.withLock { $0.isReplaced = newValue } }
@@ -48,7 +48,7 @@ final class SharedDatabase: Sendable {
             case SQLITE_LOCK_RESERVED: if others >= SQLITE_LOCK_RESERVED { return false }
             default:
                 if others >= SQLITE_LOCK_RESERVED { return false }
-                // No new readers while it waits for the last one to finish.
+                // Admit no new readers while this one waits for the last reader to finish.
                 state.levels[file] = SQLITE_LOCK_PENDING
                 if others >= SQLITE_LOCK_SHARED { return false }
             }
@@ -74,7 +74,7 @@ final class SharedDatabase: Sendable {
 
     // MARK: The index of the WAL
 
-    /// - Returns: nil if there is no such region and none is to be created.
+    /// - Returns: nil if there is no such region and none should be created.
     func region(_ number: Int, bytes: Int, makes: Bool) -> UnsafeMutableRawPointer? {
         state.withLock { state in
             while makes, state.regions.count <= number {
@@ -113,6 +113,6 @@ final class SharedDatabase: Sendable {
         }
     }
 
-    /// Earlier writes are visible to later reads.
+    /// Makes earlier writes visible to later reads.
     func barrier() { state.withLock { _ in } }
 }

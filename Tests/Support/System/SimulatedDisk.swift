@@ -3,8 +3,8 @@ internal import NatterModel
 package import NatterSystem
 internal import TestSupport
 
-/// A disk in memory that records all operations, from which `PowerLoss` derives the possible states after a loss of power.
-/// A test can make calls fail. SQLite's files are on it, too.
+/// A disk in memory that records all operations. From these, `PowerLoss` derives the possible states after a power
+/// loss. A test can make calls fail. SQLite's files are on this disk, too.
 package final class SimulatedDisk: Disk {
     private struct State {
         var image: DiskImage
@@ -13,7 +13,7 @@ package final class SimulatedDisk: Disk {
         var fault: DiskFault?
         var matchingCalls = 0
         var failedCall: String?
-        /// The room for all files together, in bytes.
+        /// The space for all files together, in bytes.
         var capacity: Int?
         var usedBytes = 0
         var unsyncedPart: String?
@@ -41,11 +41,11 @@ package final class SimulatedDisk: Disk {
         }
     }
 
-    /// The current content, which a killed process leaves.
+    /// The current content, as a killed process leaves it.
     package var image: DiskImage { state.withLock { $0.image } }
     /// The operations so far.
     package var operations: [DiskImage.Operation] { state.withLock { $0.operations } }
-    /// The content of a file, empty if there is none. Setting it is no operation.
+    /// The content of a file, or an empty array if there is none. Setting it is not recorded as an operation.
     package subscript(path: String) -> [UInt8] {
         get { state.withLock { state in state.image.number(of: path).map { state.image.nodes[$0].bytes } ?? [] } }
         set {
@@ -60,21 +60,21 @@ package final class SimulatedDisk: Disk {
     package var usedBytes: Int { state.withLock { $0.usedBytes } }
 
     package func set(capacity: Int?) { state.withLock { $0.capacity = capacity } }
-    /// Sets the fault, and starts to count calls anew.
+    /// Sets the fault, and starts to count calls from 0.
     package func set(fault: DiskFault?) {
         state.withLock { ($0.fault, $0.matchingCalls, $0.failedCall) = (fault, 0, nil) }
     }
-    /// Makes syncs of files and directories whose path has this part do nothing, silently.
+    /// Makes syncs do nothing, without an error, for files and directories whose path contains this part.
     package func set(unsyncedPart: String?) { state.withLock { $0.unsyncedPart = unsyncedPart } }
-    /// How many calls the fault has counted, failed or not.
+    /// How many calls matched the fault, whether or not they failed.
     package var matchingCalls: Int { state.withLock { $0.matchingCalls } }
-    /// The call at which the fault occurred; nil before.
+    /// The call at which the fault occurred, or nil before it.
     package var failedCall: String? { state.withLock { $0.failedCall } }
     package var hasFailed: Bool { failedCall != nil }
 
     // MARK: Faults
 
-    /// Throws if this call is to fail.
+    /// Throws if this call should fail.
     private static func check(
         _ call: DiskFault.Call, _ path: String, _ state: inout State
     ) throws(DiskError) {

@@ -1,7 +1,7 @@
 package import NatterModel
 internal import NatterSystem
 
-/// A clock that stands still, or takes a step each time it is read, until a test moves it.
+/// A clock that stands still, or advances by a step each time it is read. A test can also move it.
 package final class TestClock: WallClock {
     private let time: Monitor<Timestamp>
     private let step: Int64
@@ -18,6 +18,6 @@ package final class TestClock: WallClock {
         }
     }
 
-    /// Moves it forward, or back.
+    /// Moves the clock forward, or back.
     package func advance(milliseconds: Int64) { time.withLock { $0 = $0.advanced(milliseconds: milliseconds) } }
 }

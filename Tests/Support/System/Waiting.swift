@@ -1,7 +1,7 @@
 internal import NatterSystem
 internal import TestSupport
 
-/// Waits for the value that `begin` gives to its callback.
+/// Waits for the value that `begin` passes to its callback.
 package func waitFor<Value: Sendable>(_ begin: (@escaping @Sendable (Value) -> Void) throws -> Void) throws -> Value {
     let result = Monitor<Value?>(nil)
     try begin { value in result.signal { $0 = value } }
@@ -11,7 +11,7 @@ package func waitFor<Value: Sendable>(_ begin: (@escaping @Sendable (Value) -> V
     return value
 }
 
-/// Runs `body` on `count` threads at once, and returns their results in order.
+/// Runs `body` on `count` threads concurrently, and returns their results in order.
 package func concurrently<Value: Sendable>(
     _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
 ) throws -> [Value] {
