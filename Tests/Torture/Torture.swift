@@ -4,7 +4,7 @@ import NatterSystem
 import SystemSupport
 import TestSupport
 
-/// Goes from seed to seed on as many threads as there are processors.
+/// Runs seed after seed, on as many threads as there are processors.
 final class Torture: Sendable {
     private struct Totals {
         var next: UInt64
@@ -28,7 +28,7 @@ final class Torture: Sendable {
         deadline = began + Int64(clamping: seconds) * 1_000
     }
 
-    /// - Returns: whether nothing was found.
+    /// - Returns: true if nothing was found.
     func run() throws -> Bool {
         let threads = try (0..<Host.processorCount).map { number in
             try SystemThread(name: "torture-\(number)") { [self] in
@@ -95,9 +95,9 @@ final class Torture: Sendable {
         }
     }
 
-    /// Ends processes at some of so many calls, and restarts them.
+    /// Ends processes at `count` of `calls` calls, and restarts them.
     ///
-    /// - Parameter trial: gives how many states were looked at.
+    /// - Parameter trial: returns how many states were judged.
     private func startAgain(
         _ count: Int, of calls: Int, _ generator: inout SeededGenerator, _ trial: (RestartTrial.End, Int) throws -> Int
     ) throws {
@@ -108,7 +108,7 @@ final class Torture: Sendable {
         }
     }
 
-    /// At once, also into a pipe.
+    /// Prints a line immediately, also into a pipe.
     private func say(_ line: String) {
         print(line)
         fflush(nil)

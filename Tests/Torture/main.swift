@@ -1,5 +1,5 @@
-// The long runs: seed after seed of simulated servers and clients whose power goes and whose disks fail, until the time is
-// over. `scripts/check/torture` starts it; RELIABILITY.md has its figures.
+// The long runs of simulated servers and clients whose power is lost and whose disks fail. They run seed after seed
+// until the time is over. `scripts/check/torture` starts them, and RELIABILITY.md has the results.
 import Glibc
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
