@@ -4,14 +4,14 @@ internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterModel
 
-/// A conversation as its row has it, for `StoreCheck`.
+/// A conversation as its row describes it, for `StoreCheck`.
 struct CheckedConversation {
     let identity: ConversationIdentity
     let sealedSeq: Seq
     let sealedHash: Digest
     let sealedCommit: Commit
 
-    /// What a person calls it.
+    /// The name in reports about damage.
     var label: String { CheckedConversation.label(of: identity) }
 
     static func label(of identity: ConversationIdentity) -> String {

@@ -1,25 +1,25 @@
 internal import NatterSQLite
 internal import NatterModel
 
-/// Copies what can be read of a damaged database into a new one, row by row. Each page has a checksum, so a row that can be
-/// read is as it was written.
+/// Copies the readable rows of a damaged database into a new one. Every page has a checksum, so a row that can be
+/// read is a row as it was written.
 ///
-/// What the logs can give again is left out. A page that can't be read hides the rows behind it from whoever walks over it;
-/// so each table is read from both ends, and between two such pages by halves.
+/// Tables that the logs can restore are left out. A scan stops at an unreadable page and never sees the rows behind
+/// it. So each table is read from both ends, and the range between two unreadable pages is halved again and again.
 struct DatabaseSalvage {
     private let source: Connection
     private let target: Connection
-    /// Tables of which something could not be read.
+    /// Tables with rows that could not be read.
     private(set) var incomplete: [String] = []
 
-    /// Made again from the logs.
+    /// Tables that are rebuilt from the logs.
     private static let derived: Set<String> = ["segment", "block", "dictionary", "sent"]
 
     init(from source: Connection, to target: Connection) { (self.source, self.target) = (source, target) }
 
     mutating func run() throws {
         for table in try tables(of: target) where !DatabaseSalvage.derived.contains(table) { try copy(table) }
-        // Idempotency keys lie in tables of their own, one for each stretch of time.
+        // Idempotency keys have a table for each period.
         for table in (try? tables(of: source)) ?? [] where table.hasPrefix("keys_") {
             guard Int64(table.dropFirst(5)) != nil else { continue }
             try target.execute(
@@ -30,7 +30,8 @@ struct DatabaseSalvage {
                 """)
             try copy(table)
         }
-        // Second copies of dictionaries are worth having; what can't be read of them is in the logs.
+        // The second copies of dictionaries are useful. If one can't be read, the logs still have it, so the loss is
+        // not reported.
         let before = incomplete
         try copy("dictionary")
         incomplete = before
@@ -60,13 +61,13 @@ struct DatabaseSalvage {
     }
 }
 
-/// One table of it.
+/// The copy of one table.
 private struct TableWalk {
     let source: Connection
     let target: Connection
     let table: String
     let columns: [String]
-    /// Its primary key.
+    /// The columns of its primary key.
     let keys: [String]
     private(set) var isComplete = true
 
@@ -74,7 +75,7 @@ private struct TableWalk {
         (self.source, self.target, self.table, self.columns, self.keys) = (source, target, table, columns, keys)
     }
 
-    /// Deeper, halves have no page of their own any more.
+    /// At this depth, a half is smaller than a page.
     private static let deepest = 24
 
     mutating func run() throws {
@@ -82,7 +83,7 @@ private struct TableWalk {
         if isWhole { return }
         isComplete = false
         let (last, _) = try read("", [], descending: true)
-        // Numbers between the last that was read from below and the last from above.
+        // The rows between the last one read upwards and the last one read downwards.
         if let first, let last, first < last { try halve(first, last, depth: 0) }
     }
 
@@ -97,7 +98,7 @@ private struct TableWalk {
     }
 
     /// Copies rows until one can't be read.
-    /// - Returns: the first column of the key of the last row, where that is a number; whether all could be read.
+    /// - Returns: the first column of the last row's key, if it is a number, and whether all rows could be read.
     private func read(
         _ condition: String, _ values: [any SQLValue], descending: Bool
     ) throws -> (reached: Int64?, isWhole: Bool) {

@@ -4,13 +4,13 @@ internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 
-/// All that the journal of a database holds, read for a repair: past batches that are damaged, too.
+/// Everything that the journal of a database holds, read for a repair. Damaged batches do not stop the reading.
 struct JournalContents {
-    /// What it has of each conversation, by seq, each once.
+    /// The records of each conversation, by seq and without duplicates.
     private(set) var records: [Int64: [Record]] = [:]
-    /// Batches that can't be read: the row's number, its bytes.
+    /// Batches that can't be read, with the number and the bytes of their row.
     private(set) var damaged: [(row: Int64, bytes: [UInt8], reason: Phrase)] = []
-    /// The highest seq of each conversation that a damaged batch can be seen to have given.
+    /// The highest seq of each conversation that a damaged batch seems to have assigned.
     private(set) var given: [Int64: Seq] = [:]
     private(set) var lastCommit = Commit.zero
     /// The commit of the first damaged batch.
@@ -18,7 +18,7 @@ struct JournalContents {
 
     init() {}
 
-    /// - Parameter sealed: where the log of each conversation ends, as the index has it.
+    /// - Parameter sealed: where the log of each conversation ends, according to the index.
     init(_ connection: Connection, sealed: [Int64: Seq]) throws {
         var tops = sealed
         let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
@@ -37,7 +37,7 @@ struct JournalContents {
                 let reason = (error as? FormatViolation)?.reason ?? Phrase(describing: error)
                 damaged.append((number, rows.blob(1), reason))
                 firstDamaged = firstDamaged ?? commit
-                // What it says can't be believed; but a number that follows on the last one was probably given.
+                // A damaged batch can't be trusted. But if a number continues the last one, it was probably assigned.
                 rows.withBlob(1) { bytes in
                     for (conversation, seq) in Batch.seqs(inDamaged: bytes) where seq == tops[conversation]?.next {
                         tops[conversation] = seq
@@ -55,7 +55,6 @@ struct JournalContents {
         }
     }
 
-    /// What it has of a range.
     func records(of conversation: Int64, _ range: ClosedRange<Seq>) -> [Record] {
         (records[conversation] ?? []).filter { range.contains($0.seq) }
     }

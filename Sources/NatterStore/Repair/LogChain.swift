@@ -2,29 +2,30 @@ internal import NatterCrypto
 internal import NatterLog
 internal import NatterModel
 
-/// The history of one conversation, put together from blocks that were found, wherever and however often they were.
+/// The history of one conversation, joined from the blocks that were found, in any file and any number of times.
 ///
-/// Each block says which hash of the chain it follows and which it leads to, so whole blocks find their order by themselves.
-/// Where several follow, the one counts that leads to what the index knows; else the one that was written last.
+/// Each block names the hash of the chain before it and after it, which gives the order. If several blocks follow the
+/// same hash, the chain takes the one that leads to the end that the index knows. If none does, it takes the
+/// preferred one, and among equals the one with the latest commit.
 struct LogChain {
     /// In the order of their seqs.
     private(set) var blocks: [SurveyedBlock] = []
-    /// Between them, and before the first: seqs that no block holds.
+    /// Seqs that no block holds: before the first block, and between two blocks.
     private(set) var holes: [ClosedRange<Seq>] = []
     private(set) var end = Seq.zero
     private(set) var hash: Digest
     private(set) var commit = Commit.zero
 
-    /// What an index knows of the end of a log.
+    /// The end of a log according to the index.
     struct Known {
         let seq: Seq
         let hash: Digest
     }
 
     /// - Parameters:
-    ///   - known: what is behind it is taken only if `agrees` says so.
-    ///   - preference: the higher, the rather one of two that are the same.
-    ///   - agrees: whether a block behind the known end is of the history that was acknowledged.
+    ///   - known: blocks behind this end are taken only if `agrees` accepts them.
+    ///   - preference: the block with the higher value is taken if two are equal.
+    ///   - agrees: whether a block behind the known end belongs to the acknowledged history.
     init(
         _ found: [SurveyedBlock], of conversation: ConversationID, known: Known?,
         preference: (SurveyedBlock) -> Int, agrees: (SurveyedBlock) -> Bool
@@ -38,11 +39,11 @@ struct LogChain {
             )
         }
         let confirmedRanges = found.filter { confirmed.contains($0.header.hashAfter) }.map(\.header.seqs)
-        /// Whether it would take the place of what the index knows.
+        /// Whether the block overlaps a block that leads to the known end.
         func isInTheWay(_ block: SurveyedBlock) -> Bool {
             !confirmed.contains(block.header.hashAfter) && confirmedRanges.contains { $0.overlaps(block.header.seqs) }
         }
-        // The best of those that begin with the same seq stands first.
+        // The best of the blocks with the same first seq comes first.
         var candidates = found.sorted {
             if $0.header.firstSeq != $1.header.firstSeq { return $0.header.firstSeq < $1.header.firstSeq }
             return rank($0) > rank($1)
@@ -50,7 +51,8 @@ struct LogChain {
         while let first = candidates.first?.header.firstSeq {
             let group = candidates.prefix { $0.header.firstSeq == first }
             candidates = candidates.dropFirst(group.count)
-            // One that begins inside of what is there already is of another history, or cut another way.
+            // A block that begins before the end belongs to another history, or divides the same messages
+            // differently.
             guard first > end else { continue }
             if first == end.next {
                 guard let next = group.first(where: { $0.header.hashBefore == hash && isAllowed($0, known, agrees) })
@@ -74,7 +76,7 @@ struct LogChain {
         commit = max(commit, block.header.lastCommit)
     }
 
-    /// The hashes that lead to what the index knows, followed back from there.
+    /// The hashes from which the known end can be reached, found by walking back from it.
     private static func confirmed(_ found: [SurveyedBlock], _ known: Known?) -> Set<Digest> {
         guard let known else { return [] }
         let byEnd = Dictionary(found.map { ($0.header.hashAfter, $0) }, uniquingKeysWith: { first, _ in first })

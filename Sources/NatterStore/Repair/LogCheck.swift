@@ -11,9 +11,9 @@ struct LogCheck {
     private let check: StoreCheck
     private let conversation: CheckedConversation
     private let connection: Connection
-    /// What the next block must begin with.
+    /// The first seq that the next block must have.
     private var nextSeq = Seq(1)
-    /// The chain so far; nil behind a damage, where it is not known.
+    /// The chain up to `nextSeq`; nil behind damage, where it is not known.
     private var hash: Digest?
     private var lastCommit = Commit.zero
 
@@ -25,7 +25,7 @@ struct LogCheck {
     func run() throws {
         var walk = self
         let segments = try ArchiveRows.segments(of: conversation.identity.number, on: connection)
-        // Blocks lie in their files in the order of their seqs.
+        // Rows come by seq, which is also the order of the blocks in a file.
         let blocks = Dictionary(
             grouping: try ArchiveRows.allBlocks(of: conversation.identity.number, on: connection),
             by: { SegmentName(firstSeq: $0.segmentSeq, generation: $0.generation) })
@@ -114,7 +114,7 @@ struct LogCheck {
         try checkRest(segment, row, size: found.size, isLast: isLast)
     }
 
-    /// Opens the file, with the index's copy of the dictionary where its own is damaged.
+    /// Opens the file. If its dictionary is damaged, the copy in the index is used.
     private func openSegment(_ path: String, _ row: SegmentRow, _ blocks: [BlockRow]) -> Segment? {
         var spare: LogDictionary?
         if row.dictionary != .none {
@@ -154,14 +154,14 @@ struct LogCheck {
         }
     }
 
-    /// What lies behind the last recorded block.
+    /// Checks the bytes behind the last recorded block.
     private func checkRest(_ segment: Segment, _ row: SegmentRow, size: UInt64, isLast: Bool) throws {
         guard size > row.size else { return }
         guard !check.isClean, isLast, !row.isClosed else {
             return report(
                 segment.path, at: row.size, "\(size - row.size) bytes lie behind the last recorded block")
         }
-        // A crash: the next start adopts whole blocks and sets a torn one aside.
+        // After a crash this is normal: the next start adopts whole blocks and moves a torn one to quarantine.
         let end = try segment.scan(from: row.size, expectedSeq: nextSeq, expectedHash: hash) { _, _ in true }
         if case .damaged(let offset, _, let reason) = end { report(segment.path, at: offset, reason) }
     }

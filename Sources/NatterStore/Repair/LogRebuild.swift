@@ -5,28 +5,28 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The log of one conversation, as its index has to have it.
+/// The log of one conversation, as its index must describe it.
 struct RebuiltLog {
     var segments: [SegmentRow] = []
     var blocks: [BlockRow] = []
     var dictionaries: [LogDictionary] = []
-    /// Where the log ends; what the journal has behind it is the tail.
+    /// The end of the log. What the journal has behind it is the tail.
     var sealedSeq = Seq.zero
     var sealedHash: Digest
     var sealedCommit = Commit.zero
     var content = SealedContent()
     var losses: [ClosedRange<Seq>] = []
-    /// Files of the survey that the index names.
+    /// Files of the survey that the index will name.
     var kept: Set<Int> = []
     /// Bytes behind the last block of a kept file.
     var cuts: [(file: Int, offset: UInt64, length: UInt64)] = []
-    /// Whether other messages than before stand under numbers that were given.
+    /// Whether assigned numbers may now have another history, so that cursors need a new epoch.
     var hasOtherHistory = false
 }
 
-/// Finds out what the index of one conversation has to be: which whole blocks make up its history, what the journal adds, and
-/// what is lost. Writes new log files where blocks have to be put in order, or where journal and log have a loss between
-/// them; never changes one.
+/// Decides what the index of one conversation must say: which whole blocks form its history, what the journal adds,
+/// and what is lost. Never changes a log file. Writes new ones if blocks are out of order, or if a loss separates
+/// records of the journal from the log.
 struct LogRebuild {
     let root: String
     let disk: any Disk
@@ -35,14 +35,14 @@ struct LogRebuild {
     let survey: LogSurvey
     let journal: JournalContents
     let identity: ConversationIdentity
-    /// What the index had of it; nil where it did not know it.
+    /// The conversation as the index knew it; nil if it did not.
     let known: CheckedConversation?
-    /// What it had of its files.
+    /// The conversation's files as the index knew them.
     let knownSegments: [SegmentRow]
-    /// Whether files that are not as they should be are written anew, to be moved away afterwards.
+    /// Whether damaged or misplaced files are written anew. The caller moves the old ones away afterwards.
     let isRepair: Bool
 
-    /// A file being written.
+    /// A file that is being written.
     private struct Output {
         let segment: Segment
         var row: SegmentRow
@@ -66,7 +66,7 @@ struct LogRebuild {
         closeFiles(&log, chain)
         if let known {
             let former = chain.blocks.first { $0.header.lastSeq >= known.sealedSeq }
-            // Where a block ends exactly there, the hashes can be compared.
+            // The hashes can be compared only if a block ends exactly at the known seq.
             let isOther = former.map { $0.header.lastSeq == known.sealedSeq && $0.header.hashAfter != known.sealedHash }
             log.hasOtherHistory = log.hasOtherHistory || isOther == true
         }
@@ -80,7 +80,7 @@ struct LogRebuild {
         return file.isPlaced && file.conversation == identity.id
     }
 
-    /// Of two that are the same, that in the better file counts.
+    /// The higher value wins between equal blocks: the one in the better file.
     private func preference(_ block: SurveyedBlock) -> Int {
         let file = survey.files[block.file]
         let isKnown = knownSegments.contains { $0.name(of: identity.id) == file.path }
@@ -88,7 +88,8 @@ struct LogRebuild {
         return (8 - faults) * 2 + (isKnown ? 1 : 0)
     }
 
-    /// Whether a block's messages are those that the journal has under the same seqs: what was acknowledged counts.
+    /// Whether the block's messages are those that the journal has under the same seqs. The journal was acknowledged,
+    /// so it decides.
     private func agrees(_ block: SurveyedBlock) -> Bool {
         let acknowledged = journal.records(of: identity.number, block.header.seqs)
         if acknowledged.isEmpty { return true }
@@ -100,7 +101,7 @@ struct LogRebuild {
 
     // MARK: Where they stand
 
-    /// Makes rows for the blocks where they are, or copies them to where they should be.
+    /// Makes rows for blocks that can stay, and copies the others to new files.
     private func place(_ chain: LogChain, _ log: inout RebuiltLog) throws {
         var files: [Int: [SurveyedBlock]] = [:]
         for block in chain.blocks { files[block.file, default: []].append(block) }
@@ -128,7 +129,7 @@ struct LogRebuild {
         try close(&output, &log)
     }
 
-    /// The row of a file whose blocks can be read where they stand.
+    /// The row of a file whose blocks can be read in place.
     private func row(of number: Int, _ blocks: [SurveyedBlock]) -> SegmentRow? {
         let file = survey.files[number]
         guard file.isPlaced, file.conversation == identity.id, let header = file.header,
@@ -139,8 +140,8 @@ struct LogRebuild {
             dictionary: header.dictionary, isClosed: false)
     }
 
-    /// Whether a file is what a writer would have left: its header, its dictionary, and the blocks of its conversation one
-    /// after the other. Only behind them something else may stand.
+    /// Whether a file is what a writer leaves: a header, a dictionary, and consecutive blocks of its conversation.
+    /// Other bytes may follow only behind them.
     private func isOrderly(_ number: Int, _ blocks: [SurveyedBlock]) -> Bool {
         let file = survey.files[number]
         guard let header = file.header, file.hasDictionary, blocks.count == file.blockCount,
@@ -160,7 +161,7 @@ struct LogRebuild {
         return file.loose.allSatisfy { $0.lowerBound >= offset }
     }
 
-    /// Copies a block, byte by byte the same, behind the one before it or into a new file.
+    /// Copies a block unchanged, either behind the previous one or into a new file.
     private func write(_ block: SurveyedBlock, to output: inout Output?, _ log: inout RebuiltLog) throws {
         if let open = output {
             let follows = open.end.next == block.header.firstSeq && open.hash == block.header.hashBefore
@@ -209,7 +210,7 @@ struct LogRebuild {
 
     // MARK: What no block holds
 
-    /// Puts what the journal has of a hole into the log; the rest of it is lost.
+    /// Writes the journal's records of a hole to the log. The rest of the hole is lost.
     private func fill(_ hole: ClosedRange<Seq>, after chain: LogChain, _ log: inout RebuiltLog) throws {
         let before = chain.blocks.last { $0.header.lastSeq == hole.lowerBound.previous }
         let next = chain.blocks.first { $0.header.firstSeq == hole.upperBound.next }
@@ -218,14 +219,14 @@ struct LogRebuild {
         if records.count == hole.upperBound.distance(after: hole.lowerBound) + 1,
             records.reduce(hash, { HashChain.advance($0, over: $1) }) != next?.header.hashBefore
         {
-            // Of another history than the blocks around them.
+            // These records belong to another history than the blocks around them.
             log.losses.append(hole)
             return
         }
         _ = try seal(records, in: hole, hash: hash, &log)
     }
 
-    /// Seals records that lie in a range, run by run; what is between them is lost.
+    /// Seals the records in a range, one consecutive run at a time. Seqs between the runs are lost.
     /// - Returns: the chain at the end of the range.
     private func seal(
         _ records: [Record], in range: ClosedRange<Seq>, hash: Digest, _ log: inout RebuiltLog
@@ -282,10 +283,10 @@ struct LogRebuild {
         func isWhole(from seq: Seq) -> Bool {
             seq > top || journal.records(of: identity.number, seq...top).count == top.distance(after: seq) + 1
         }
-        // The journal goes on where the blocks end: that is a tail.
+        // The journal continues where the blocks end, so it is the tail.
         if isWhole(from: chain.end.next) { return }
         if let known, known.sealedSeq > chain.end, isWhole(from: known.sealedSeq.next) {
-            // Sealed messages are gone, but the chain behind them is known.
+            // Sealed messages are lost, but the index knows the chain behind them.
             let range = chain.end.next...known.sealedSeq
             _ = try seal(journal.records(of: identity.number, range), in: range, hash: chain.hash, &log)
             (log.sealedSeq, log.sealedHash) = (known.sealedSeq, known.sealedHash)
@@ -300,7 +301,7 @@ struct LogRebuild {
         log.hasOtherHistory = true
     }
 
-    /// Only the last file is ever appended to, and only if all of it is as it should be.
+    /// Only the last file may be appended to, and only if nothing in it is wrong.
     private func closeFiles(_ log: inout RebuiltLog, _ chain: LogChain) {
         for index in log.segments.indices {
             let row = log.segments[index]

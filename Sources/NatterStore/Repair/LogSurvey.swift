@@ -7,32 +7,32 @@ internal import NatterSystem
 
 /// One log file as it was found.
 struct SurveyedFile {
-    /// Below the data directory.
+    /// The path below the data directory.
     let path: String
     let size: UInt64
-    /// nil where it can't be read.
+    /// nil if it can't be read.
     let header: SegmentHeader?
-    /// Whose file it is, by its header, else by the directory that it lies in.
+    /// The conversation in the header, otherwise the one in the directory's name.
     let conversation: ConversationID?
-    /// The generation in its name; nil where the name is not the one that its header asks for.
+    /// The generation in the file's name; nil if the name does not match the header.
     let generation: Int?
-    /// Whether it has all of its own dictionary.
+    /// Whether its own dictionary is complete.
     let hasDictionary: Bool
     let bodyOffset: UInt64
     /// Bytes that belong to no block.
     let loose: [Range<UInt64>]
-    /// How many whole blocks stand in it.
+    /// The number of whole blocks in it.
     let blockCount: Int
-    /// A file of another store.
+    /// Whether it belongs to another store.
     let isForeign: Bool
 
-    /// Whether rows of an index can lead to its blocks.
+    /// Whether rows of an index can point to its blocks.
     var isPlaced: Bool { header != nil && generation != nil && !isForeign }
 }
 
-/// A block that is whole to its last message, and where it was found.
+/// A block whose messages were all verified, and the place where it was found.
 struct SurveyedBlock {
-    /// The number of its file.
+    /// The index of its file in `files`.
     let file: Int
     let place: BlockPlace
     let dictionary: DictionaryID
@@ -45,24 +45,24 @@ struct SurveyedBlock {
 /// All log files of a data directory, read block by block. Changes nothing.
 struct LogSurvey {
     private(set) var files: [SurveyedFile] = []
-    /// Whole blocks by their conversation, in the order of files and places.
+    /// Whole blocks by conversation, in the order of files and offsets.
     private(set) var blocks: [ConversationID: [SurveyedBlock]] = [:]
-    /// Things under `logs/` that are no log file of ours.
+    /// Files under `logs/` that are not log files of this store.
     private(set) var strays: [String] = []
-    /// The store that most of the files are of; nil without files.
+    /// The store that most files belong to; nil if there are no files.
     private(set) var store: StoreID?
-    /// Where dictionaries stand that were found whole.
+    /// Files that contain a whole dictionary.
     private var dictionaryFiles: [DictionaryID: String] = [:]
 
     private let root: String
     private let disk: any Disk
-    /// For the second copies of dictionaries.
+    /// The index with the second copies of dictionaries.
     private let connection: Connection?
-    /// More than any file of ours can have; what lies behind is looked at no more.
+    /// No log file of this store is longer. Bytes behind this are not read.
     private static let maximumBytes = 32 << 20
 
     /// - Parameters:
-    ///   - store: whose files to take; nil to go by the majority.
+    ///   - store: only files of this store are taken; nil for the store of most files.
     ///   - connection: an index whose copies of dictionaries may be used.
     init(_ root: String, store: StoreID?, disk: any Disk, connection: Connection?) throws {
         (self.root, self.disk, self.connection, self.store) = (root, disk, connection, store)
@@ -70,7 +70,7 @@ struct LogSurvey {
         if store == nil { self.store = try majority(paths) }
         var unread: [(file: Int, place: BlockPlace)] = []
         for path in paths { unread += try take(path) }
-        // A block that was moved, or whose dictionary is damaged here and whole elsewhere.
+        // Tries again: the block was moved, or its dictionary is damaged here and whole in another file.
         for (file, place) in unread { try retry(file, place) }
     }
 
@@ -106,7 +106,7 @@ struct LogSurvey {
         return (SegmentContents(bytes, path: root + "/" + path), size)
     }
 
-    /// - Returns: blocks whose dictionary is not at hand.
+    /// - Returns: blocks whose dictionary was not found.
     private mutating func take(_ path: String) throws -> [(file: Int, place: BlockPlace)] {
         let (contents, size) = try read(path)
         let parts = path.split(separator: "/")
@@ -148,7 +148,7 @@ struct LogSurvey {
         if let dictionary { add(contents.block(place), at: place, in: file, of: id, dictionary) }
     }
 
-    /// Adds a block if it is whole to the last message.
+    /// Adds a block if all its messages can be verified.
     private mutating func add(
         _ block: Block, at place: BlockPlace, in file: Int, of id: ConversationID, _ dictionary: LogDictionary
     ) {
@@ -159,7 +159,7 @@ struct LogSurvey {
                 events: GroupHistory.events(in: records)))
     }
 
-    /// A block says half of the id; the whole stands in the headers of files.
+    /// A block contains half of the id. The headers of files have all of it.
     private func conversation(of header: BlockHeader, _ expected: ConversationID?) -> ConversationID? {
         if let expected, expected.high == header.conversationPrefix { return expected }
         return files.compactMap(\.conversation).first { $0.high == header.conversationPrefix }
@@ -171,7 +171,7 @@ struct LogSurvey {
         return connection.flatMap { try? ArchiveRows.dictionary(id, on: $0) }
     }
 
-    /// A dictionary wherever it stands whole.
+    /// Finds a whole copy of a dictionary, in the index or in a file.
     func dictionary(_ id: DictionaryID) throws -> LogDictionary? {
         if id == .none { return LogDictionary.none }
         if let copy = connection.flatMap({ try? ArchiveRows.dictionary(id, on: $0) }) { return copy }
@@ -179,14 +179,13 @@ struct LogSurvey {
         return try read(path).contents.dictionary
     }
 
-    /// The bytes of a block that was found.
     func bytes(of block: SurveyedBlock) throws -> Block {
         let file = try disk.open(root + "/" + files[block.file].path, .read)
         let bytes = try file.read(count: block.header.totalLength, at: block.place.offset)
         return Block(header: block.header, stored: Array(bytes.dropFirst(BlockHeader.byteCount)))
     }
 
-    /// The generation in a file's name, if the rest of the path is as the header asks for.
+    /// The generation in a file's name, if the rest of the path matches the header.
     private static func generation(_ path: String, _ header: SegmentHeader) -> Int? {
         guard let dash = path.lastIndex(of: "-"),
             let generation = Int(path[path.index(after: dash)...].dropLast(4), radix: 16),

@@ -1,11 +1,11 @@
 internal import NatterSQLite
 internal import NatterModel
 
-/// The table of messages that were lost, so that a check can tell a loss that was stated from one that is news.
+/// The table of lost messages. With it, a check can tell a loss that a repair has reported from a new one.
 enum LossRows {
     /// By conversation, in the order of their seqs.
     static func all(on connection: Connection) throws(SQLiteError) -> [Int64: [ClosedRange<Seq>]] {
-        // A database from before has none of it, and a check does not write.
+        // A database of an earlier version has no such table, and a check does not write.
         guard try exists(on: connection) else { return [:] }
         var found: [Int64: [ClosedRange<Seq>]] = [:]
         let rows = try connection.statement(
@@ -22,7 +22,7 @@ enum LossRows {
         return try statement.step()
     }
 
-    /// Takes the place of all that was stated of a conversation, inside a transaction.
+    /// Replaces everything recorded for a conversation. Call inside a transaction.
     static func replace(
         _ losses: [ClosedRange<Seq>], of conversation: Int64, at time: Timestamp, on connection: Connection
     ) throws(SQLiteError) {
@@ -34,7 +34,7 @@ enum LossRows {
         }
     }
 
-    /// Whether all of a range was stated.
+    /// Whether the whole range is recorded as lost.
     static func covers(_ losses: [ClosedRange<Seq>], _ range: ClosedRange<Seq>) -> Bool {
         var next = range.lowerBound
         for loss in losses where loss.contains(next) {

@@ -6,16 +6,16 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The database that a rebuild writes to: the one that is there, if all of it can be read; else a new one with what could be
-/// read of the old, which takes its place in the end.
+/// The database that a rebuild writes to. If the existing one can be read completely, it is used. Otherwise a new one
+/// gets the readable rows of the old and replaces it at the end.
 final class RebuiltDatabase {
     private let root: String
     private let disk: any Disk
     private let report: (Phrase) -> Void
     private var open: Connection?
-    /// Whether nothing was there to go on from.
+    /// Whether nothing of an earlier database could be used.
     private(set) var isNew = false
-    /// Whether it stands under another name until it is done.
+    /// Whether it has a temporary name until it is finished.
     private let isStaged: Bool
 
     var path: String { Store.databasePath(root) }
@@ -44,13 +44,13 @@ final class RebuiltDatabase {
         if exists { try salvage(database, connection) }
     }
 
-    /// While it is being written.
+    /// Only until `finish`.
     var connection: Connection {
         guard let open else { preconditionFailure("the database was finished") }
         return open
     }
 
-    /// A run that was killed after its database was done has left it beside the old one.
+    /// Completes a run that was killed after its database was finished but before it replaced the old one.
     private static func finishFormer(_ root: String, _ disk: any Disk) throws {
         let path = Store.databasePath(root)
         guard try disk.information(path + ".rebuilt") != nil,
@@ -70,7 +70,7 @@ final class RebuiltDatabase {
     private static func isWhole(_ path: String, _ disk: any Disk) -> Bool {
         do {
             guard try isSound(path, disk) else { return false }
-            // Pages that nothing leads to are read by nobody; but damage is damage.
+            // Nothing reads pages that nothing leads to, but they are still damage.
             if try (disk.information(path + "-wal")?.size ?? 0) > 0 { return true }
             return try PageScan.damagedPages(of: disk.open(path, .read)).isEmpty
         } catch {
@@ -103,14 +103,14 @@ final class RebuiltDatabase {
         }
     }
 
-    // MARK: What it says
+    // MARK: Contents
 
     func storeID() throws -> StoreID? {
         let statement = try connection.statement("SELECT value FROM meta WHERE key='store_id'")
         return try statement.step() ? StoreID(bytes: statement.blob(0)) : nil
     }
 
-    /// Gives a new database the store's id, as its logs have it.
+    /// Gives a new database the store's id, which the logs contain.
     func identify(_ found: StoreID?) throws -> StoreID {
         if let own = try storeID() {
             let secret = try connection.statement("SELECT 1 FROM meta WHERE key='key_secret'")
@@ -130,7 +130,7 @@ final class RebuiltDatabase {
         report("the ids of messages sent before are not known any more: a repetition of one is taken for a new message")
     }
 
-    /// The newest commit that it knows of.
+    /// The newest commit that the database or the journal contains.
     func lastCommit(_ journal: JournalContents) throws -> Commit {
         let newest = try connection.statement(
             """
@@ -143,7 +143,7 @@ final class RebuiltDatabase {
 
     // MARK: The end
 
-    /// Makes it durable, and gives it its place.
+    /// Makes the database durable and gives it its final name.
     func finish(_ quarantine: Quarantine) throws {
         try connection.checkpoint(truncating: true)
         open = nil
@@ -153,7 +153,7 @@ final class RebuiltDatabase {
         try RebuiltDatabase.replace(root, disk, quarantine, report)
     }
 
-    /// The old files go to quarantine, the WAL first: it must never meet another database.
+    /// Moves the old files to quarantine. The WAL goes first, because SQLite must never apply it to another database.
     private static func replace(
         _ root: String, _ disk: any Disk, _ quarantine: Quarantine, _ report: (Phrase) -> Void
     ) throws {

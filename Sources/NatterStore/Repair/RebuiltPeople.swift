@@ -4,16 +4,16 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite
 
-/// Accounts and conversations that only the logs still know, made again.
+/// Recreates accounts and conversations that only the logs still know.
 final class RebuiltPeople {
     private let connection: Connection
     private let store: StoreID
     private let now: Timestamp
     private var accounts: [String: Int64] = [:]
     private var groups: Set<String> = []
-    /// A password that nobody has: an administrator sets another.
+    /// A random password that nobody knows. An administrator must set another.
     private lazy var nobodysPassword = PasswordHash(of: Token.random().text)
-    /// The names of accounts that were made.
+    /// The names of accounts that were created.
     private(set) var made: [String] = []
 
     init(_ connection: Connection, store: StoreID, now: Timestamp) throws(SQLiteError) {
@@ -24,7 +24,7 @@ final class RebuiltPeople {
         while try names.step() { groups.insert(names.text(0)) }
     }
 
-    /// The account of that name, made if need be: a name that has written once is never given to another.
+    /// Finds the account of a name, or creates it. A name that has written once is never given to another account.
     func account(_ name: String) throws(SQLiteError) -> Int64 {
         let key = NameRule.caseKey(name)
         if let known = accounts[key] { return known }
@@ -35,7 +35,7 @@ final class RebuiltPeople {
         return connection.lastInsertedRow
     }
 
-    /// What a conversation was, as its log tells.
+    /// A conversation as its log describes it.
     struct Origin {
         let kind: ConversationKind
         let name: String
@@ -43,14 +43,14 @@ final class RebuiltPeople {
         let history: GroupHistory
     }
 
-    /// Makes a row for a conversation.
+    /// Creates the row of a conversation.
     func conversation(_ id: ConversationID, _ origin: Origin) throws(SQLiteError) -> ConversationIdentity {
         var name = origin.name
         var pair: AccountPair?
         switch origin.kind {
         case .general: name = "general"
         case .group:
-            // Of two groups of one name, one was deleted or renamed; which, only the database knew.
+            // If two groups have the same name, one was deleted or renamed. Only the lost database knew which.
             if !origin.history.isDeleted, !groups.insert(NameRule.caseKey(name)).inserted {
                 name = "\(String(decoding: name.utf8.prefix(48), as: UTF8.self))~\(id.description.prefix(8))"
                 groups.insert(NameRule.caseKey(name))
@@ -82,7 +82,7 @@ final class RebuiltPeople {
     }
 }
 
-/// What the events in a group's log say of its members, its name and whether it is open.
+/// The members, the name and the openness of a group, derived from the events in its log.
 struct GroupHistory {
     struct Event {
         let seq: Seq
@@ -96,7 +96,6 @@ struct GroupHistory {
     private(set) var isOpen = false
     private(set) var isDeleted = false
 
-    /// The events among some records.
     static func events(in records: Records) -> [Event] {
         (0..<records.count).compactMap { index in
             guard records.kind(at: index) == .event else { return nil }

@@ -6,16 +6,16 @@ public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
 
-/// Reads all of a data directory and checks it: each page of the database, each byte of the log files, each message, the
-/// chain of hashes, and whether index and files agree. Changes nothing, and recovers nothing.
+/// Reads and checks all of a data directory: each page of the database, each byte of the log files, each message, the
+/// hash chain, and whether index and files agree. Changes nothing and recovers nothing.
 public final class StoreCheck {
-    /// What was looked at.
+    /// What was checked, and the result.
     public struct Summary: Sendable, Equatable {
         public var conversations = 0
         public var messages: UInt64 = 0
         public var files = 0
         public var damages = 0
-        /// Messages that were lost and stated by a repair before; not counted as damage.
+        /// Messages that a repair has already reported as lost. They do not count as damage.
         public var stated: [StoreDamage] = []
     }
 
@@ -25,24 +25,24 @@ public final class StoreCheck {
     let disk: any Disk
     private let visit: (StoreDamage) -> Void
     var summary = Summary()
-    /// Segment files that rows name, by path.
+    /// Paths of segment files that rows name.
     var knownFiles: Set<String> = []
-    /// Where the log of each conversation ends, by the hexadecimal form of its id.
+    /// Where the log of each conversation ends, by the hexadecimal id.
     var sealedEnds: [String: Seq] = [:]
     private var files: Set<String>?
-    /// What repairs have stated as lost, by conversation.
+    /// Losses that repairs have recorded, by conversation.
     var losses: [Int64: [ClosedRange<Seq>]] = [:]
-    /// Whether the store was closed in order. If not, the ends of logs may hold what the next start will sort out.
+    /// Whether the store was closed properly. If not, the next start may still recover the ends of logs.
     var isClean = false
 
     private init(directory: String, database: String, disk: any Disk, visit: @escaping (StoreDamage) -> Void) {
         (self.directory, self.database, self.disk, self.visit) = (directory, database, disk, visit)
     }
 
-    /// Checks a directory, which it keeps everybody else out of meanwhile.
+    /// Checks a directory and locks it meanwhile.
     ///
     /// - Parameter visit: gets each damage as it is found.
-    /// - Throws: `StoreOpenError` where the directory is in use or of a newer natter; errors of the disk.
+    /// - Throws: `StoreOpenError` if the directory is in use or belongs to a newer natter; errors of the disk.
     public static func run(
         _ directory: String, disk: any Disk = PosixDisk(), _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
@@ -50,11 +50,11 @@ public final class StoreCheck {
         return try withExtendedLifetime(lock) { try check(directory, disk: disk, visit) }
     }
 
-    /// The same for who has the directory already.
+    /// Checks a directory that the caller has locked.
     ///
     /// - Parameters:
-    ///   - database: its path, where it is not the usual one.
-    ///   - files: the log files to look for in the index; nil for all.
+    ///   - database: its path, if it is not the usual one.
+    ///   - files: the log files that the index must know; nil for all.
     static func check(
         _ directory: String, database: String? = nil, files: Set<String>? = nil, disk: any Disk,
         _ visit: @escaping (StoreDamage) -> Void
@@ -73,7 +73,7 @@ public final class StoreCheck {
 
     private func run() throws {
         if try disk.information(database) == nil {
-            // A new directory has neither; logs alone have lost what says which of their messages count.
+            // A new directory has neither. If there are only logs, the record of which messages count is lost.
             try checkUnknownFiles()
             if summary.files > 0 {
                 report(StoreDamage(file: database, problem: "the database is missing"))
@@ -125,7 +125,7 @@ public final class StoreCheck {
         }
         do throws(DiskError) {
             let walBytes = try disk.information(database + "-wal")?.size ?? 0
-            // After a crash the WAL may hold the whole form of a page that is torn here.
+            // After a crash, the WAL may contain the whole form of a page that is torn in the database.
             if problems.isEmpty, walBytes > 0 { return }
             let pages = try PageScan.damagedPages(of: disk.open(database, .read))
             for offset in pages {
@@ -145,7 +145,7 @@ public final class StoreCheck {
 
     // MARK: The journal
 
-    /// What the journal has of each conversation.
+    /// The journal's records by conversation.
     private func journal(_ connection: Connection) throws -> [Int64: [Record]] {
         var found: [Int64: [Record]] = [:]
         let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
@@ -165,7 +165,7 @@ public final class StoreCheck {
         return found.mapValues { $0.sorted { $0.seq < $1.seq } }
     }
 
-    /// Whether a range is known to be lost; remembers that it was met.
+    /// Whether a range is recorded as lost. If it is, the summary mentions it.
     func isStated(_ range: ClosedRange<Seq>, of conversation: CheckedConversation) -> Bool {
         guard LossRows.covers(losses[conversation.identity.number] ?? [], range) else { return false }
         summary.stated.append(
@@ -175,7 +175,7 @@ public final class StoreCheck {
         return true
     }
 
-    /// The journal must go on where the log ends, without a gap.
+    /// Checks that the journal continues where the log ends, without a gap.
     private func check(_ tail: [Record], of conversation: CheckedConversation) {
         var head = conversation.sealedSeq
         for record in tail where record.seq > head {
@@ -192,7 +192,6 @@ public final class StoreCheck {
 
     // MARK: Files that nobody knows
 
-    /// The paths of all files under `logs/`.
     static func logFiles(_ directory: String, _ disk: any Disk) throws -> Set<String> {
         var files: Set<String> = []
         func walk(_ path: String) throws {
@@ -234,11 +233,11 @@ public final class StoreCheck {
         report(StoreDamage(file: path, problem: "the index does not know this file"))
     }
 
-    /// A file that a crash left unrecorded, which the next start takes in.
+    /// Whether a crash left this file unrecorded, so that the next start adopts it.
     private func isAboutToBeAdopted(_ path: String, _ id: String) -> Bool {
         guard !isClean, let sealedEnd = sealedEnds[id] else { return false }
         guard let segment = try? Segment.open(at: path, on: disk) else {
-            // Not even its header was finished.
+            // Not even the header was complete.
             let size = (try? disk.information(path))??.size ?? 0
             return size < UInt64(SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes)
                 && path.hasSuffix(
@@ -251,7 +250,7 @@ public final class StoreCheck {
     }
 }
 
-/// Files that SQLite makes beside a database as soon as it is read; they go again if they were not there before.
+/// Files that SQLite creates beside a database when it is read. They are removed if they were not there before.
 private struct SideFiles {
     private let paths: [String]
     private let wal: String
@@ -263,7 +262,7 @@ private struct SideFiles {
         paths = try disk.information(wal) == nil ? [wal, database + "-shm"] : []
     }
 
-    /// To be called once nothing is connected any more.
+    /// Call when no connection is open any more.
     func remove() throws(DiskError) {
         guard !paths.isEmpty, (try disk.information(wal)?.size ?? 0) == 0 else { return }
         for path in paths where try disk.information(path) != nil { try disk.remove(path) }
@@ -271,9 +270,9 @@ private struct SideFiles {
 }
 
 extension Store {
-    /// Checks all data while the store is in use: a copy of the database, as it is at one moment, against the log files.
+    /// Checks all data while the store is in use: a copy of the database at one moment, against the log files.
     ///
-    /// Files that appear meanwhile are not looked at: who writes them has not recorded them yet.
+    /// Log files that appear meanwhile are skipped, because they are not recorded yet.
     ///
     /// - Parameter visit: gets each damage as it is found.
     public func check(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
@@ -301,17 +300,16 @@ extension Store {
     }
 }
 
-/// Something in a data directory that is not as it was written.
+/// Something in a data directory that differs from what was written.
 public struct StoreDamage: Sendable, Equatable {
     /// The path of the file.
     public var file: String
-    /// Bytes from the start of the file; nil where it is all of it, or nobody can tell.
+    /// Bytes from the start of the file; nil if the whole file is meant or the place is not known.
     public var offset: UInt64?
-    /// `general`, a group's name, `@alice,@bob`, or the id where there is no name.
+    /// `general`, a group's name, `@alice,@bob`, or the id if there is no name.
     public var conversation: String?
-    /// The messages that are lost by it; nil if none are.
+    /// The messages that are lost; nil if none are.
     public var range: ClosedRange<Seq>?
-    /// What is wrong, in words.
     public var problem: Phrase
 
     public init(

@@ -6,15 +6,15 @@ internal import NatterLog
 internal import NatterModel
 public import NatterSystem
 
-/// Makes the index of a data directory again: from the logs, and from what of the database can be read.
+/// Rebuilds the index of a data directory from the logs and from the readable part of the database.
 ///
-/// - `reindex` writes rows alone (and files for what the journal has between two losses).
-/// - `repair` also puts the log files in order: blocks are copied, byte by byte the same, out of files that are damaged, doubled
-///   or in the wrong place into new ones, and the old files are moved to `quarantine/`. Nothing that might be a message is
-///   deleted or written over.
+/// - `reindex` writes only rows, and files for the journal's records between two losses.
+/// - `repair` also puts the log files in order. It copies blocks unchanged out of files that are damaged, duplicated
+///   or misplaced into new ones, and moves the old files to `quarantine/`. Nothing that might be a message is deleted
+///   or overwritten.
 ///
-/// New files are durable before the rows that name them, and the rows before the old files are moved. So a crash at any
-/// moment leaves something that the next run finishes.
+/// New files are durable before the rows that name them, and the rows before the old files are moved. So after a
+/// crash at any moment, the next run finishes the work.
 public final class StoreRebuild {
     public enum Purpose: Sendable {
         case reindex, repair
@@ -24,7 +24,8 @@ public final class StoreRebuild {
         public var conversations = 0
         public var messages: UInt64 = 0
         public var files = 0
-        /// Numbers whose messages exist no more; and those of them that nobody had stated before.
+        /// Numbers whose messages no longer exist. `newlyLostMessages` counts those that no earlier repair has
+        /// reported.
         public var lostMessages: UInt64 = 0
         public var newlyLostMessages: UInt64 = 0
     }
@@ -43,8 +44,9 @@ public final class StoreRebuild {
         (self.root, self.purpose, self.disk, self.clock, self.report) = (root, purpose, disk, clock, report)
     }
 
-    /// - Parameter report: gets a line for each thing that was done, and for each loss.
-    /// - Throws: `StoreOpenError` where the directory is in use or of a newer natter; errors of the disk and the database.
+    /// - Parameter report: gets a line for each action and for each loss.
+    /// - Throws: `StoreOpenError` if the directory is in use or belongs to a newer natter; errors of the disk and the
+    ///   database.
     public static func run(
         _ directory: String, _ purpose: Purpose, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }
@@ -55,7 +57,7 @@ public final class StoreRebuild {
         }
     }
 
-    /// The same for who has the directory already.
+    /// Rebuilds a directory that the caller has locked.
     static func rebuild(
         _ directory: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock,
         report: @escaping (Phrase) -> Void
@@ -85,7 +87,7 @@ public final class StoreRebuild {
         return Epoch(rawValue: try rows.step() ? rows.uint64(0) : 0)
     }
 
-    /// What is moved or cut once the rows stand.
+    /// Files to move and bytes to cut after the rows are committed.
     private struct Obsolete {
         var files: [(path: String, label: String)] = []
         var cuts: [(path: String, offset: UInt64, length: UInt64, label: String)] = []
@@ -143,7 +145,7 @@ public final class StoreRebuild {
         ).run()
     }
 
-    /// A personal conversation whose accounts the database has lost gets them again.
+    /// Recreates the accounts of a personal conversation if the database has lost them.
     private func withUsers(
         _ identity: ConversationIdentity, _ survey: LogSurvey, _ people: RebuiltPeople, _ connection: Connection
     ) throws -> ConversationIdentity {
@@ -167,7 +169,8 @@ public final class StoreRebuild {
             return RebuiltPeople.Origin(
                 kind: newest.kind, name: history.name ?? newest.name, users: newest.users, history: history)
         }
-        // No header can be read. The id of `general` follows from the store; of others it does not tell.
+        // No header can be read. The id of `general` follows from the store's id. No other id says what it belongs
+        // to.
         let isGeneral = id == ConversationID.derived(store: store, kind: .general, users: [])
         return RebuiltPeople.Origin(
             kind: isGeneral ? .general : .group, name: history.name ?? "recovered-\(id.description.prefix(8))",
@@ -218,7 +221,7 @@ public final class StoreRebuild {
         _ log: RebuiltLog, _ identity: ConversationIdentity, _ former: [String: Int], _ people: RebuiltPeople,
         _ connection: Connection
     ) throws(SQLiteError) {
-        // Those of lost messages were counted when there still were any.
+        // After a loss the former count may be higher, because it includes the lost messages.
         let counts = log.losses.isEmpty ? log.content.sent : log.content.sent.merging(former) { max($0, $1) }
         let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?)")
         for (sender, count) in counts {
@@ -254,7 +257,8 @@ public final class StoreRebuild {
         }
     }
 
-    /// Numbers of commits are never given twice, and a cursor of a time that is not known any more gets a new epoch.
+    /// Makes sure that no commit number is given twice. Commits that may now have another content get a new epoch, so
+    /// that old cursors are refused.
     private func settle(
         _ database: RebuiltDatabase, _ logs: [RebuiltLog], _ journal: JournalContents, _ survey: LogSurvey,
         former: Commit

@@ -2,23 +2,24 @@ internal import NatterArchive
 public import NatterLanguage
 public import NatterSystem
 
-/// Finds what is damaged in a data directory, puts it right as far as that can be done, and looks again.
+/// Finds damage in a data directory, repairs what can be repaired, and checks again.
 public enum StoreRepair {
     public struct Summary: Sendable, Equatable {
-        /// As it was found.
+        /// The result of the check before the repair.
         public var found: StoreCheck.Summary
-        /// As it is now.
+        /// The result of the check after the repair.
         public var left: StoreCheck.Summary
-        /// Messages that are lost and of which nobody had said so before.
+        /// Lost messages that no earlier repair has reported.
         public var newlyLostMessages: UInt64
-        /// Whether acknowledged commits were lost of which nobody can tell what they held.
+        /// Whether acknowledged commits were lost whose content is not known.
         public var hasUnknownLoss = false
     }
 
     /// - Parameters:
-    ///   - report: gets a line for each thing that was done, and for each loss.
+    ///   - report: gets a line for each action and for each loss.
     ///   - visit: gets each damage as it is found.
-    /// - Throws: `StoreOpenError` where the directory is in use or of a newer natter; errors of the disk and the database.
+    /// - Throws: `StoreOpenError` if the directory is in use or belongs to a newer natter; errors of the disk and the
+    ///   database.
     public static func run(
         _ directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
@@ -38,7 +39,7 @@ public enum StoreRepair {
         }
     }
 
-    /// Keeps a copy of a write-ahead log of which SQLite reads a part only, before it is overwritten.
+    /// Copies a write-ahead log that SQLite can read only in part to quarantine, before SQLite overwrites it.
     private static func keepDamagedWAL(
         _ directory: String, _ disk: any Disk, _ report: (Phrase) -> Void
     ) throws -> Bool {
