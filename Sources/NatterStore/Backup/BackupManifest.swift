@@ -2,21 +2,23 @@ public import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// `backup.manifest`, written last: what a backup is of, and each of its files with its length and checksum. A directory
-/// without it is no finished backup.
+/// `backup.manifest`: the store of a backup, and the length and checksum of each file. It is written last, so a
+/// directory without it is an unfinished backup.
 ///
-/// Text, a line each: `natter-backup 1`, `store ID`, `commit N`, `taken TIME`, then `CRC LENGTH PATH` for each file (CRC-32C of
-/// its first LENGTH bytes; a log that a later, unfinished backup has added to is longer), last `end CRC` over all before it.
+/// It is text: the lines `natter-backup 1`, `store ID`, `commit N` and `taken TIME`, then `CRC LENGTH PATH` for each
+/// file, and last `end CRC` over all earlier lines. A file's CRC-32C covers its first LENGTH bytes, because a later,
+/// unfinished backup may have appended to a log.
 struct BackupManifest: Equatable {
     static let name = "backup.manifest"
-    /// Stands in the directory of a first backup until that is finished, so that the next try knows whose it is.
+    /// Exists in the directory of a first backup until it is finished, so that a retry knows that the directory holds
+    /// a backup.
     static let unfinishedName = "backup.unfinished"
     private static let firstLine = "natter-backup 1"
-    /// A million files.
+    /// Enough for a million files.
     private static let maximumBytes = 128 << 20
 
     struct File: Equatable {
-        /// Below the directory.
+        /// The path below the directory.
         let path: String
         let size: UInt64
         let checksum: UInt32
@@ -40,7 +42,7 @@ struct BackupManifest: Equatable {
         return body + Array("end \(Hex.encode(UInt64(Checksum.crc32c(body))).suffix(8))\n".utf8)
     }
 
-    /// - Returns: nil for anything that was not written by `encode`.
+    /// - Returns: nil for anything that `encode` does not write.
     init?(decoding bytes: [UInt8]) {
         guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
@@ -62,13 +64,13 @@ struct BackupManifest: Equatable {
         }
     }
 
-    /// Nothing in a manifest, whoever wrote it, leads out of the directory.
+    /// Whether a path stays in the directory. A manifest must not lead anywhere else, whoever wrote it.
     private static func isBelow(_ path: Substring) -> Bool {
         path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
     }
 
-    /// - Returns: nil where there is none.
-    /// - Throws: `BackupError.unfinished` for one that can't be read.
+    /// - Returns: nil if there is none.
+    /// - Throws: `BackupError.notABackup` if it can't be read.
     static func read(in directory: String, disk: any Disk) throws -> BackupManifest? {
         let path = directory + "/" + name
         guard try disk.information(path) != nil else { return nil }
@@ -79,19 +81,19 @@ struct BackupManifest: Equatable {
     }
 }
 
-/// Why a backup was not made, or not put back.
+/// Why a backup was not made or not restored.
 public enum BackupError: Error, Equatable, PhraseConvertible {
-    /// There is something in the place where the backup should go.
+    /// The target of the backup contains something else.
     case occupied(String)
-    /// The backup in that place is of another store.
+    /// The target contains a backup of another store.
     case otherStore(String)
-    /// The backup would be part of what is backed up, or the other way round.
+    /// The target lies inside the data directory, or the other way round.
     case nested(String)
     case notABackup(String)
     case brokenOff(String)
-    /// A backup that is not as it was written.
+    /// The backup differs from what was written.
     case damaged(path: String, problem: Phrase)
-    /// There is something in the data directory that a backup should be put into.
+    /// The data directory to restore into is not empty.
     case notEmpty(String)
 
     public var phrase: Phrase {

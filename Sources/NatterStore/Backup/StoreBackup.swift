@@ -5,30 +5,32 @@ internal import NatterLog
 public import NatterModel
 public import NatterSystem
 
-/// Copies a store as it was at one moment into a directory that has the shape of a data directory, while the store goes on.
+/// Copies a store as it is at one moment into a directory with the layout of a data directory. The store stays in
+/// use.
 ///
-/// First the database, in one step: it has every message that was acknowledged until then, in the journal or as blocks that
-/// it names. Then the log files up to where that copy names them; they are only ever added to, so what it names is there.
-/// All of it is synced, then checked as `fsck` does it, and only then `backup.manifest` makes it a backup.
+/// The database is copied first, in one step. It contains every message acknowledged until then, either in the
+/// journal or as a row that names its block. Then each log file is copied up to the length that this copy names. Logs
+/// only grow, so these bytes exist. Everything is synced and checked like 'fsck' does, and only then
+/// `backup.manifest` makes the copy a backup.
 ///
-/// A later backup into the same directory copies what has come since. Until its last moment the former one stays good: what
-/// logs have gained lies behind the length that its manifest says.
+/// A later backup into the same directory copies only what is new. The former backup stays valid until the last step,
+/// because new bytes of a log lie behind the length in its manifest.
 public final class StoreBackup {
-    /// What was done.
+    /// The result of a backup.
     public struct Summary: Sendable, Equatable {
-        /// The last commit that is in it.
+        /// The last commit in the backup.
         public var commit = Commit.zero
         public var conversations = 0
         public var messages: UInt64 = 0
         public var files = 0
         public var bytes: UInt64 = 0
-        /// Those that were not there from a former backup.
+        /// Bytes that a former backup did not already have.
         public var copiedBytes: UInt64 = 0
-        /// Damage of the copy, which is that of the store; everything else of it is good.
+        /// The number of damages in the copy. They were copied from the store; everything else in the copy is good.
         public var damages = 0
     }
 
-    /// How far it is.
+    /// How many bytes are done.
     public struct Progress: Sendable, Equatable {
         public var bytes: UInt64
         public var totalBytes: UInt64
@@ -42,7 +44,7 @@ public final class StoreBackup {
     private var progress = Progress(bytes: 0, totalBytes: 0)
     private var summary = Summary()
     private var directories: Set<String> = []
-    /// Whether nobody wants it any more.
+    /// Whether `progress` asked to stop.
     private var isBrokenOff = false
 
     private init(
@@ -52,14 +54,14 @@ public final class StoreBackup {
         (self.source, self.target, self.disk, self.clock, self.report) = (source, target, disk, clock, report)
     }
 
-    /// Backs up a directory that no server has; nobody can begin to use it meanwhile.
+    /// Backs up a directory that no server uses, and locks it meanwhile.
     ///
-    /// - Throws: `StoreOpenError.locked` where one has it, `BackupError`, errors of the disk and the database.
+    /// - Throws: `StoreOpenError.locked` if it is in use, `BackupError`, errors of the disk and the database.
     public static func run(
         _ directory: String, to target: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         progress: @escaping (Progress) -> Bool = { _ in true }, _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> Summary {
-        // Only what is a store already: taking the lock would make the directory.
+        // The directory must already be a store, because taking the lock would create it.
         guard try disk.information(Store.databasePath(directory)) != nil else {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(directory))
         }
@@ -70,7 +72,7 @@ public final class StoreBackup {
         }
     }
 
-    /// The same for a store that is open.
+    /// Backs up a store that is open.
     static func run(
         _ store: Store, to target: String, progress: @escaping (Progress) -> Bool,
         _ visit: @escaping (StoreDamage) -> Void
@@ -102,19 +104,19 @@ public final class StoreBackup {
         }
     }
 
-    /// Whether one of the directories lies in the other, as far as names tell.
+    /// Whether one of the directories lies in the other, judged by their paths.
     private var isNested: Bool { (target + "/").hasPrefix(source + "/") || (source + "/").hasPrefix(target + "/") }
 
-    /// Looks what is in the way.
-    /// - Returns: the manifest of the backup that is there.
+    /// Checks that the target is empty or a backup, and removes what an earlier try has left.
+    /// - Returns: the manifest of the former backup.
     private func prepare() throws -> BackupManifest? {
         let former = try BackupManifest.read(in: target, disk: disk)
         let mark = target + "/" + BackupManifest.unfinishedName
         if former == nil, try disk.information(mark) == nil {
-            // What a try has left that was killed before it had made its mark.
+            // A try that was killed before it wrote its mark may leave these files.
             let beginnings = ["store.lock", Path.name(of: mark) + ".new"]
             guard try disk.list(target).allSatisfy(beginnings.contains) else { throw BackupError.occupied(target) }
-            // Before anything else, so that the next try knows whose it is.
+            // The mark comes first, so that a retry knows that the directory holds a backup.
             try disk.replaceContents(of: mark, with: [])
         }
         for name in [stagedDatabase, stagedDatabase + "-wal", stagedDatabase + "-shm"]
@@ -134,7 +136,7 @@ public final class StoreBackup {
             throw BackupError.damaged(path: Store.databasePath(source), problem: "has lost its store's id")
         }
         meta.reset()
-        // Files and index of the copy are in step, whatever the store is doing.
+        // The copied rows describe the copied files exactly, whatever the store does meanwhile.
         try copy.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
         let newest = try copy.statement(
             """
@@ -161,7 +163,7 @@ public final class StoreBackup {
         }
     }
 
-    /// Each log file that the copy of the database names, and how much of it.
+    /// Each log file that the copied database names, and its recorded length.
     private func segments() throws -> [(path: String, size: UInt64)] {
         let copy = try Connection(path: stagedDatabase, role: .reader, disk: disk)
         let conversations = try CheckedConversation.all(on: copy, directory: target)
@@ -189,7 +191,7 @@ public final class StoreBackup {
         return try copyWhole(from, to, path, size: size)
     }
 
-    /// Counts as progress what need not be copied.
+    /// The checksum of a file that is already there. Its bytes count as progress.
     private func checksum(_ path: String, size: UInt64) throws -> UInt32? {
         let crc = try FileCopy(disk: disk).checksum(path, size: size)
         if crc != nil { advance(size) }
@@ -220,7 +222,7 @@ public final class StoreBackup {
         if !report(progress) { isBrokenOff = true }
     }
 
-    /// What else belongs to the service: its configuration, a certificate and its key.
+    /// Copies the other files of the service, such as its configuration, a certificate and its key.
     private func copySettings(_ manifest: inout BackupManifest) throws {
         let others = [".db", "-wal", "-shm", ".lock", ".new", "manifest", ".unfinished"]
         for name in try disk.list(source) where !others.contains(where: { name.hasSuffix($0) }) {
@@ -237,7 +239,7 @@ public final class StoreBackup {
         if directories.insert(directory).inserted { try disk.makeDirectories(directory) }
     }
 
-    /// A log that a repair has replaced is no part of the store any more.
+    /// Removes logs that a repair has replaced since the former backup.
     private func removeStale(_ former: BackupManifest?, _ manifest: BackupManifest) throws {
         let current = Set(manifest.files.map(\.path))
         for file in former?.files ?? [] where file.path.hasPrefix("logs/") && !current.contains(file.path) {
@@ -253,7 +255,7 @@ public final class StoreBackup {
         summary.damages = found.damages
     }
 
-    /// Gives the database its name, and the whole its manifest.
+    /// Gives the database its final name and writes the manifest.
     private func finish(_ manifest: inout BackupManifest) throws {
         let database = Store.databasePath(target)
         let size = try disk.information(stagedDatabase)?.size ?? 0
@@ -265,8 +267,8 @@ public final class StoreBackup {
         manifest.files.append(BackupManifest.File(path: Path.name(of: database), size: size, checksum: crc))
         summary.copiedBytes += size
         advance(size)
-        // A WAL beside it, left by somebody who has opened the backup, would be taken for this one's.
-        // Those of the copy itself are empty: it was checkpointed, and only read since.
+        // If somebody opened the former backup, a WAL may lie beside it, and SQLite would apply it to the new
+        // database. The WAL of the new copy is empty, because it was checkpointed and only read since.
         for path in [database, stagedDatabase] {
             for name in [path + "-wal", path + "-shm"] where try disk.information(name) != nil {
                 try disk.remove(name)
@@ -282,11 +284,11 @@ public final class StoreBackup {
 }
 
 extension Store {
-    /// Makes a backup while the store is in use; see `StoreBackup`. On the thread that asks.
+    /// Makes a backup while the store is in use, on the calling thread; see `StoreBackup`.
     ///
     /// - Parameters:
-    ///   - target: a directory that is empty, does not exist, or holds a former backup of this store.
-    ///   - progress: called as it goes; false breaks it off.
+    ///   - target: a directory that does not exist, is empty, or holds a former backup of this store.
+    ///   - progress: called repeatedly; stops the backup by returning false.
     ///   - visit: gets each damage of the copy.
     public func backup(
         to target: String, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },

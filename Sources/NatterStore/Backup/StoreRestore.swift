@@ -4,9 +4,9 @@ public import NatterLanguage
 public import NatterModel
 public import NatterSystem
 
-/// Puts a backup into an empty data directory. What was there before is never overwritten, because nothing may be there.
+/// Restores a backup into an empty data directory. The directory must be empty, so nothing is ever overwritten.
 public enum StoreRestore {
-    /// Stands in the directory until all is there, so that a restore that was killed is never served.
+    /// Exists in the directory until the restore is complete, so that no server starts on a part of a backup.
     static let unfinishedName = "restore.unfinished"
 
     public struct Summary: Sendable, Equatable {
@@ -20,10 +20,10 @@ public enum StoreRestore {
         public var damages = 0
     }
 
-    /// Copies the files, checks each against the backup's manifest and then all of it as `fsck` does, and begins a new epoch,
-    /// so that clients who have seen more find out.
+    /// Copies the files and checks each against the manifest, then checks the whole as 'fsck' does. Begins a new
+    /// epoch, so that clients with newer messages notice the restore.
     ///
-    /// The database comes last, under its own name only once everything else is there.
+    /// The database gets its name last, when everything else is there.
     ///
     /// - Throws: `BackupError`, `StoreOpenError`, errors of the disk.
     public static func run(
@@ -57,7 +57,7 @@ public enum StoreRestore {
         return summary
     }
 
-    /// Nothing may be there but what a restore that was killed has left.
+    /// Throws if the directory contains anything except what a killed restore left.
     private static func checkEmpty(_ directory: String, _ disk: any Disk) throws {
         guard try disk.information(directory) != nil else { return }
         if try disk.information(directory + "/" + unfinishedName) != nil { return }
@@ -92,7 +92,8 @@ public enum StoreRestore {
             let made = try disk.open(target, .create)
             let (size, checksum) = try copy.append(path, from: 0, to: file.size, onto: made)
             guard size == file.size else { throw BackupError.damaged(path: path, problem: "is cut short") }
-            // A log's own checksums say what of it is lost, and the rest is good; other files have none.
+            // A damaged log is restored, because its own checksums show which messages are lost. Other files have no
+            // such checksums.
             guard checksum == file.checksum || file.path.hasPrefix("logs/") else {
                 throw BackupError.damaged(path: path, problem: "has another checksum than when it was written")
             }
@@ -101,7 +102,7 @@ public enum StoreRestore {
         for directory in directories { try disk.syncDirectory(directory) }
     }
 
-    /// Removes what a restore of something else, which was killed, has left.
+    /// Removes what a killed restore of another backup left.
     private static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
         func walk(_ path: String) throws {
             for name in try disk.list(directory + "/" + path) {
@@ -117,7 +118,7 @@ public enum StoreRestore {
         try walk("")
     }
 
-    /// Opening a store is what begins an epoch; that it opens is worth knowing, too.
+    /// Opens the store once, which begins an epoch and proves that the store opens.
     private static func beginEpoch(
         _ directory: String, _ disk: any Disk, _ clock: any WallClock, _ report: @escaping @Sendable (Phrase) -> Void
     ) throws {

@@ -1,16 +1,16 @@
 internal import NatterLog
 
-/// Picks out of a sample of text what a dictionary should hold: the stretches whose words come back most often.
+/// Chooses the content of a dictionary from a sample of text: the stretches that contain the most frequent words.
 ///
-/// The sample is cut into as many parts as stretches are wanted, some times over, so that the choice is spread over all of
-/// it. In each part the best stretch is the one whose runs of eight bytes are, all together, the most frequent in the whole
-/// sample; runs that are in the dictionary already count no more. On a large channel this takes 2.5 % off the log, compared
-/// with the first 64 KiB as they are.
+/// The sample is divided into parts, and each part gives one stretch per pass, for several passes. So the choice is
+/// spread over the whole sample. The best stretch of a part is the one whose runs of 8 bytes are together the most
+/// frequent in the whole sample. Runs that were chosen before no longer count. Compared with the first 64 KiB of the
+/// text, this makes the log of a large channel 2.5 % smaller.
 ///
 /// - SeeAlso: Liao, Petri, Moffat, Wirth, "Effective Construction of Relative Lempel-Ziv Dictionaries", WWW 2016, which
 ///   zstd's dictionary builder follows too.
 struct DictionaryTrainer {
-    /// Text that is worth waiting for: more would gain a hundredth, and cost memory.
+    /// The most text that is collected first. More text would gain about 1 % and cost memory.
     static let sampleBytes = 4 << 20
 
     private static let runBytes = 8
@@ -19,13 +19,15 @@ struct DictionaryTrainer {
     private static let runsInStretch = stretchBytes - runBytes + 1
 
     private let sample: [UInt8]
-    /// For each position the slot of the run that begins there. Two runs may share one, which only blurs the choice.
+    /// The slot of the run that begins at each position. Two runs may share a slot, which only makes the choice less
+    /// exact.
     private let slots: [UInt32]
     private var frequencies: [UInt32]
-    /// How often each slot lies in the window that is looked at.
+    /// How often each slot occurs in the current window.
     private var inWindow: [UInt16]
 
-    /// - Returns: at most 64 KiB, the most useful last, where a block can refer to it longest; `none` for too small a sample.
+    /// - Returns: at most 64 KiB, or `none` for a sample that is too small. The best stretches come last, where
+    ///   blocks can refer to them longest.
     static func train(_ sample: [UInt8]) -> LogDictionary {
         guard sample.count > LogDictionary.maximumBytes else { return LogDictionary(sample) }
         var trainer = DictionaryTrainer(sample)
@@ -44,13 +46,13 @@ struct DictionaryTrainer {
                 return slot
             }
         }
-        // What comes once is of no use.
+        // A run that occurs once saves nothing.
         self.frequencies = frequencies.map { $0 > 0 ? $0 - 1 : 0 }
         inWindow = [UInt16](repeating: 0, count: frequencies.count)
     }
 
     private mutating func choose() -> [UInt8] {
-        // Each part is gone through about four times.
+        // With this number of parts, about four passes fill the dictionary.
         let partCount = LogDictionary.maximumBytes / DictionaryTrainer.stretchBytes / 4
         let partBytes = max(DictionaryTrainer.stretchBytes, slots.count / partCount)
         var stretches: [ArraySlice<UInt8>] = []
@@ -71,7 +73,7 @@ struct DictionaryTrainer {
         return stretches.reversed().flatMap { $0 }
     }
 
-    /// The best stretch that begins in a part, without what is of no use at its ends; its runs are used up.
+    /// The best stretch that begins in a part, without useless runs at its ends. Its runs no longer count afterwards.
     private mutating func best(in part: Range<Int>) -> Range<Int>? {
         let width = DictionaryTrainer.runsInStretch
         var score: UInt64 = 0

@@ -1,10 +1,10 @@
 public import NatterLanguage
 public import NatterModel
 
-/// Why an import does not happen. Whatever the reason, nothing of it is kept.
+/// Why an import fails. A failed import leaves nothing behind.
 public enum ImportError: Error, Equatable, PhraseConvertible {
     case badName(String, NameError)
-    /// What two users say to each other is theirs to write.
+    /// Nobody may import into a personal conversation, because only its two users write there.
     case personal(String)
     case badMessage(ImportedMessageError)
     case store(StoreError)
@@ -20,14 +20,14 @@ public enum ImportError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// What is wrong with a message that is to be imported.
+/// Why a message cannot be imported.
 public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case senderLength(bytes: Int)
     case senderContainsNul
     case text(TextError)
-    /// Outside the years 0 to 9999.
+    /// A time outside the years 0 to 9999.
     case timeOutOfRange(Int64)
-    /// More than a day later than the clock of this machine.
+    /// A time more than a day ahead of this machine's clock.
     case timeAhead(Timestamp)
 
     public var phrase: Phrase {
@@ -40,7 +40,7 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Throws unless a message like this can be imported. Unlike a message that a user sends, it may be empty.
+    /// Throws if a message cannot be imported. Unlike a message that a user sends, it may be empty.
     static func check(
         time: Timestamp, sender: [UInt8], text: [UInt8], now: Timestamp
     ) throws(ImportedMessageError) {

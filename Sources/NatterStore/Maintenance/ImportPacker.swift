@@ -4,22 +4,22 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The thread that packs the messages of an import and writes them into staged log files, while another reads the input.
+/// The thread that compresses the messages of an import into staged log files, while another thread reads the input.
 final class ImportPacker: Sendable {
-    /// Blocks that may wait; with those in work they bound the memory of an import.
+    /// The most blocks that may wait. This bounds the memory of an import.
     private static let queueLimit = 8
 
     private struct State {
         var waiting: [Records] = []
         var isComplete = false
         var isAbandoned = false
-        /// Set by the thread at its end.
+        /// Set when the thread ends.
         var result: Result<Void, ArchiveError>?
     }
 
     private let state = Monitor(State())
 
-    /// Hands over the messages of one block, waiting while too many wait.
+    /// Hands over the messages of one block. Waits while the queue is full.
     ///
     /// - Returns: false once packing has failed; `finish` says why.
     func put(_ records: Records) -> Bool {
@@ -32,19 +32,18 @@ final class ImportPacker: Sendable {
         return true
     }
 
-    /// Waits until all that was handed over is on the disk. The thread does not touch the files from then on.
+    /// Waits until everything is on disk. The thread does not use the files afterwards.
     func finish() throws(ArchiveError) {
         state.signal { $0.isComplete = true }
         try state.wait { $0.result }?.get()
     }
 
-    /// Lets the thread end without finishing, and waits for that.
+    /// Ends the thread without finishing the files, and waits for its end.
     func abandon() {
         state.signal { $0.isAbandoned = true }
         _ = state.wait { $0.result }
     }
 
-    /// The thread's body.
     func run(_ files: StagedFiles) {
         let result: Result<Void, ArchiveError>
         do {
@@ -63,7 +62,7 @@ final class ImportPacker: Sendable {
             if !state.waiting.isEmpty { return state.waiting.removeFirst() }
             return state.isComplete ? .some(nil) : nil
         }
-        // Whoever waits for room gets it.
+        // Wakes `put`, which may wait for room.
         state.signal { _ in }
         return records ?? nil
     }

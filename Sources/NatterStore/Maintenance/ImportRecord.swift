@@ -5,24 +5,24 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The end of an import: its messages get their numbers, behind all that others have written meanwhile, in one commit of
-/// their own. That commit holds up others for as long as the headers of the files take, not their content.
+/// The end of an import: one commit numbers its messages behind everything that was written meanwhile. Other commits
+/// wait only while the headers of the files are corrected, not while their content is written.
 final class ImportRecord: Sendable {
-    /// The sealer was at work on the conversation: nothing was done.
+    /// The sealer was working on the conversation, so nothing was done.
     private struct IsBeingSealed: Error {}
 
     private let store: Store
     private let staging: ImportStaging
     private let identity: ConversationIdentity
     private let isNew: Bool
-    // The packer is done with them, and the writer's thread, which this waits for, is the next.
+    // No two threads use them at once: the packer is done, and this one waits for the writer's thread.
     nonisolated(unsafe) private let files: StagedFiles
     private let progress = Monitor(Progress())
 
-    /// What there is to take back if the commit fails.
+    /// What to undo if the commit fails.
     private struct Progress {
         var published: [(name: String, target: String)] = []
-        /// The tail that was sealed before the import.
+        /// The part of the tail that this commit sealed, before the import.
         var sealed: WrittenBlocks?
         var hasClaim = false
         var mustRetry = false
@@ -36,10 +36,10 @@ final class ImportRecord: Sendable {
         (self.isNew, self.files) = (isNew, files)
     }
 
-    /// - Throws: `StoreError`; errors of the disk. Nothing of the import is in its place then, unless the outcome is unknown.
+    /// - Throws: `StoreError`; errors of the disk. Nothing is published then, unless the outcome is unknown.
     func run() throws -> StoreImporter.Summary {
         while true {
-            // What can be done before, so that as little as possible is left for the commit.
+            // Seals the conversation first, to leave less work for the commit.
             if !isNew { try seal() }
             let failure = store.recordAlone { [self] builder in
                 do { return try settle(builder) } catch is IsBeingSealed {
@@ -85,7 +85,8 @@ final class ImportRecord: Sendable {
         if let group { decision.append(.conversationAdded(group)) }
         let (tail, sealedHash) = try claim()
         let number = group?.number ?? identity.number
-        // What came after the sealer had been there stands before the import, so it leaves the journal with it.
+        // Messages that came after that stand before the import. They are sealed with it, so that they leave the
+        // journal.
         let tailBlocks = tail.isEmpty ? nil : try seal(tail, behind: sealedHash)
         if let tailBlocks {
             decision.blocks.append(tailBlocks)
@@ -115,7 +116,7 @@ final class ImportRecord: Sendable {
             number: builder.newConversationNumber(), id: identity.id, kind: .group, name: identity.name)
     }
 
-    /// Keeps the sealer away from the conversation, and gives its tail and the chain before it.
+    /// Keeps the sealer away from the conversation. Returns its tail and the chain before it.
     private func claim() throws -> (tail: Records, sealedHash: Digest) {
         if isNew { return (Records(firstSeq: Seq(1)), HashChain.start(of: identity.id)) }
         return try store.state.withLock { state in
@@ -148,7 +149,7 @@ final class ImportRecord: Sendable {
 
     // MARK: Afterwards
 
-    /// Removes what was written and not recorded; only then may the sealer go on.
+    /// Removes files that were not recorded. Only then may the sealer continue.
     private func takeBack() throws {
         let done = progress.withLock { $0 }
         defer {

@@ -5,14 +5,14 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// `DIR/import/`, where the log files of an import stand until all of its input has proved good. No reader looks there.
+/// `DIR/import/` holds the log files of an import until its whole input was accepted. No reader looks there.
 ///
-/// Several files can't be renamed in one step, so their names are written down first, durably: a crash between the first
-/// rename and the commit that records the files is undone by the next start, which finds the list.
+/// Several files can't be renamed in one step. So their names are first written to a list and synced. If a crash
+/// comes between the first rename and the commit, the next start finds the list and undoes the renames.
 struct ImportStaging {
     static let directoryName = "import"
     private static let manifestName = "manifest"
-    /// 4,096 segments of 8 MiB; an import of more is listed in several lines of the same length all the same.
+    /// Enough for the names of about a million segments.
     private static let manifestLimit = 64 << 20
 
     let root: String
@@ -21,25 +21,25 @@ struct ImportStaging {
     var directory: String { root + "/" + ImportStaging.directoryName }
     private var manifest: String { directory + "/" + ImportStaging.manifestName }
 
-    /// Where a file stands meanwhile.
+    /// The path of a file until it is published.
     func path(of name: String) -> String { directory + "/" + name }
 
-    /// Makes an empty directory.
+    /// Makes the directory and empties it.
     func prepare() throws(DiskError) {
         try disk.makeDirectories(directory)
         try clear()
     }
 
-    /// Removes what is there: files of an import that was never recorded, so nobody has been told of a message in them.
+    /// Removes all files. They belong to an import that was never recorded, so no client knows a message in them.
     func clear() throws(DiskError) {
         guard try disk.information(directory)?.isDirectory == true else { return }
         for name in try disk.list(directory) { try disk.remove(directory + "/" + name) }
         try disk.syncDirectory(directory)
     }
 
-    /// Moves the files to their places, durably.
+    /// Moves the files to their final places, durably.
     ///
-    /// - Parameter files: their names here, and the paths below the data directory that they get.
+    /// - Parameter files: their names in this directory, and their paths below the data directory.
     func publish(_ files: [(name: String, target: String)]) throws(DiskError) {
         try disk.replaceContents(of: manifest, with: Array(files.map { $0.target + "\n" }.joined().utf8))
         var directories: Set<String> = []
@@ -53,7 +53,7 @@ struct ImportStaging {
         try disk.syncDirectory(directory)
     }
 
-    /// Takes published files back, where their record could not be made.
+    /// Moves published files back after the commit failed.
     func withdraw(_ files: [(name: String, target: String)]) throws(DiskError) {
         for (name, target) in files where try disk.information(path(of: name)) == nil {
             if try disk.information(root + "/" + target) == nil { continue }
@@ -61,9 +61,10 @@ struct ImportStaging {
         }
     }
 
-    /// After a crash: files that were moved to their places and never recorded go to `quarantine/`, the rest is removed.
+    /// Cleans up after a crash: moves files that were published but not recorded to `quarantine/` and removes the
+    /// rest.
     ///
-    /// They are kept although nobody has been told of them, because an index that is older than the logs looks the same.
+    /// Published files are kept because an index that is older than the logs would look the same.
     func recover(_ connection: Connection, report: (Phrase) -> Void) throws {
         guard try disk.information(directory)?.isDirectory == true else { return }
         if try disk.information(manifest) != nil {

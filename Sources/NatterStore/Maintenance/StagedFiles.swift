@@ -4,10 +4,10 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The log files of one import, written one after the other into its staging directory. For one thread at a time.
+/// The log files of one import, written one after the other into the staging directory. Not thread-safe.
 ///
-/// They are packed before anybody knows which numbers their messages will have. What a block holds does not depend on that,
-/// only its header does; so `settle` puts the headers right in the end.
+/// Blocks are compressed before their messages have numbers. Only the header of a block depends on the numbers, and
+/// `settle` corrects the headers at the end.
 final class StagedFiles {
     private let staging: ImportStaging
     private let store: StoreID
@@ -15,30 +15,30 @@ final class StagedFiles {
     private let created: Timestamp
     private let conversation: ConversationIdentity
     private let sizes: Sizes
-    /// What the blocks were packed behind, and the chain after them.
+    /// The place that the blocks were packed for.
     private let start: Place
     private var hash: Digest
     private var files: [File] = []
     private var current: File?
-    /// The newest text, to make a dictionary of; at first it waits to be written until there is enough of it.
+    /// The newest text, from which a dictionary is made. The first text waits here until there is enough of it.
     private var recent: [Records] = []
     private var recentBytes = 0
-    /// H of each message, in the order of the messages: 32 bytes each, in a file, since there may be millions.
+    /// The hash of each message, in order, 32 bytes each. They are in a file, because there may be millions.
     private let digests: any DiskFile
     private(set) var count = 0
 
-    /// When a dictionary is made and a new file begun.
+    /// When a dictionary is trained and when a new file begins. Tests use smaller sizes.
     struct Sizes: Sendable {
-        /// Bytes of text to make a dictionary of.
+        /// Bytes of text that a dictionary is trained from.
         var sample = DictionaryTrainer.sampleBytes
-        /// Bytes of a file after which the next is begun.
+        /// The size of a file after which the next one begins.
         var segment = Segment.maximumBytes
     }
 
-    /// Where messages come to stand in a conversation.
+    /// A place in a conversation for the imported messages.
     struct Place: Sendable, Equatable {
         let firstSeq: Seq
-        /// The chain before the first.
+        /// The chain before the first message.
         let hashBefore: Digest
         let commit: Commit
     }
@@ -51,11 +51,11 @@ final class StagedFiles {
         var blocks: [(header: BlockHeader, offset: UInt64)] = []
     }
 
-    /// A file whose headers are right, and its rows.
+    /// A file with correct headers, and its rows.
     struct Settled: Sendable {
         /// Its name in the staging directory.
         let name: String
-        /// The path below the data directory that it is to have.
+        /// Its final path below the data directory.
         let target: String
         let written: WrittenBlocks
     }
@@ -70,7 +70,6 @@ final class StagedFiles {
         digests = try staging.disk.open(staging.directory + "/digests", .create)
     }
 
-    /// Adds the messages of one block.
     func append(_ records: Records) throws {
         if current == nil, files.isEmpty {
             remember(records)
@@ -87,7 +86,7 @@ final class StagedFiles {
         }
     }
 
-    /// Writes what still waits and syncs the last file.
+    /// Writes what still waits, and syncs the last file.
     func finish() throws {
         if current == nil, files.isEmpty { try writeRecent() }
         if let current { try close(current) }
@@ -101,7 +100,7 @@ final class StagedFiles {
 
     private func writeRecent() throws {
         guard let first = recent.first else { return }
-        // For a little text a dictionary would take as much room as it saves.
+        // For little text, a dictionary takes as much space as it saves.
         let isWorthOne = recentBytes >= 4 * LogDictionary.maximumBytes
         current = try begin(
             at: first.firstSeq, with: isWorthOne ? DictionaryTrainer.train(recentText()) : .none)
@@ -148,10 +147,10 @@ final class StagedFiles {
 
     // MARK: The place
 
-    /// Puts the messages where they are to stand: each header names its number, its commit and the chain before and after it.
-    /// Takes a seek and 160 bytes for a block, and a fraction of a microsecond for a message.
+    /// Corrects the headers for the final place: each gets its number, its commit and the chain before and after it.
+    /// Costs a seek and 160 bytes for each block, and less than a microsecond for each message.
     ///
-    /// - Parameter number: the conversation's, for the rows.
+    /// - Parameter number: the conversation's number, for the rows.
     func settle(at place: Place, in number: Int64) throws -> [Settled] {
         var seq = place.firstSeq
         var hash = place.hashBefore

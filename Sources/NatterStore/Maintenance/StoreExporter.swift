@@ -4,18 +4,18 @@ internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 
-/// Reads a whole conversation, block by block, past what is damaged.
+/// Reads a whole conversation, block by block. Continues behind damaged messages.
 public final class StoreExporter {
     public enum Piece {
         case messages(ExportedMessages)
-        /// Messages that exist and can't be read.
+        /// Messages that exist but can't be read.
         case damaged(from: Seq, to: Seq, detail: Phrase)
     }
 
     /// `general`, the group's name, or `@alice,@bob`.
     public let name: String
     private let store: Store
-    /// nil where two users have not written to each other.
+    /// nil if the two users have not written to each other.
     private let conversation: (identity: ConversationIdentity, tail: Tail)?
     private var seq = Seq(1)
 
@@ -29,7 +29,7 @@ public final class StoreExporter {
         }
     }
 
-    /// - Returns: nil for a personal conversation that nobody has written to.
+    /// - Returns: nil for a personal conversation without messages.
     private static func find(_ name: String, in state: StoreState) throws(StoreError) -> ConversationState? {
         let number: Int64?
         if name.hasPrefix("@") {
@@ -52,7 +52,7 @@ public final class StoreExporter {
         return conversation
     }
 
-    /// What follows; nil at the end.
+    /// The next piece; nil at the end.
     public func next() throws(StoreError) -> Piece? {
         guard let (identity, tail) = conversation, seq <= tail.head else { return nil }
         do {
@@ -74,14 +74,15 @@ public final class StoreExporter {
     }
 }
 
-/// Some messages, read in place.
+/// Messages that are read in place, without copies.
 public struct ExportedMessages {
     let records: Records
     let start: Int
 
     public var count: Int { records.count - start }
 
-    /// Calls `body` with each: seq, time, sender (UTF-8), kind, text (UTF-8, for the length of the call).
+    /// Calls `body` with each message: seq, time, sender (UTF-8), kind, text (UTF-8). The text is valid only during
+    /// the call.
     public func forEach(
         _ body: (Seq, Timestamp, [UInt8], MessageKind, UnsafeRawBufferPointer) throws -> Void
     ) rethrows {

@@ -6,29 +6,29 @@ internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 
-/// Adds messages of another time and place to the end of a conversation: all of them, or none.
+/// Appends messages from elsewhere to a conversation: all of them or none.
 ///
-/// They are packed while they come, into files that nobody sees, so memory stays bounded and the input is read once, and
-/// what others write meanwhile is not held up. Only `finish` gives them their numbers, behind all that is there by then, in
-/// one commit.
+/// The messages are compressed while they arrive, into files that no reader sees. So memory stays bounded, the input
+/// is read once, and other writers do not wait. Only `finish` numbers the messages, in one commit, behind everything
+/// that was written meanwhile.
 public final class StoreImporter {
-    /// What an import has done.
+    /// The result of an import.
     public struct Summary: Sendable, Equatable {
         /// `general`, or the group's name.
         public let conversation: String
         public let count: UInt64
-        /// The numbers that the messages got; zero where there was none.
+        /// The numbers of the messages; zero if there were none.
         public let first: Seq
         public let last: Seq
     }
 
-    /// How long an import waits for another to end.
+    /// How long an import waits for another one to end.
     private static let patienceMilliseconds = 10_000
 
     private let store: Store
     private let staging: ImportStaging
     private let identity: ConversationIdentity
-    /// Whether the group is made by this import.
+    /// Whether the import creates the group.
     private let isNew: Bool
     private let now: Timestamp
     private let files: StagedFiles
@@ -38,7 +38,8 @@ public final class StoreImporter {
     private var recordBytes = 0
     private var isOver = false
 
-    /// - Parameter name: `general` or a group's, in normalization form C; a group that is not there becomes a private one.
+    /// - Parameter name: `general` or a group's name, in normalization form C. A group that does not exist is created
+    ///   as a private one.
     public convenience init(into name: String, of store: Store) throws(ImportError) {
         try self.init(into: name, of: store, sizes: StagedFiles.Sizes())
     }
@@ -65,7 +66,7 @@ public final class StoreImporter {
             files = try StagedFiles(
                 staging: staging, store: store.id, epoch: epoch, created: now, conversation: identity, start: start,
                 sizes: sizes)
-            // The thread alone uses them until it has ended.
+            // Only the packer's thread uses them until it has ended.
             nonisolated(unsafe) let packed = files
             thread = try SystemThread(name: "natter-packer") { [packer] in packer.run(packed) }
         } catch {
@@ -85,14 +86,14 @@ public final class StoreImporter {
         return nil
     }
 
-    /// Number 0 until the group has a row.
+    /// The number is 0 until the group has a row.
     private static func newGroup(_ name: String) -> ConversationIdentity {
         var random = SecureRandom()
         return ConversationIdentity(
             number: 0, id: ConversationID(using: &random), kind: .group, name: name, users: [])
     }
 
-    /// Waits until no other import is under way.
+    /// Waits until no other import is running.
     private static func begin(_ store: Store) throws(ImportError) {
         let begun = store.isImporting.wait(timeoutMilliseconds: patienceMilliseconds) { isImporting -> Bool? in
             guard !isImporting else { return nil }
@@ -104,11 +105,11 @@ public final class StoreImporter {
 
     private static func end(_ store: Store) { store.isImporting.signal { $0 = false } }
 
-    /// Adds a message.
+    /// Adds a message. Sender and text are UTF-8 without U+0000.
     ///
     /// - Parameters:
     ///   - sender: a label of 1 to 64 bytes.
-    ///   - text: at most 65,536 bytes; it may be empty. Both UTF-8 without U+0000.
+    ///   - text: at most 65,536 bytes; it may be empty.
     public func append(time: Timestamp, sender: [UInt8], text: [UInt8]) throws(ImportError) {
         do throws(ImportedMessageError) {
             try ImportedMessageError.check(time: time, sender: sender, text: text, now: now)
@@ -117,7 +118,7 @@ public final class StoreImporter {
         }
         let size = text.count + 8
         if recordBytes + size > Block.targetRawBytes || records.count >= BlockHeader.maximumCount { try handOver() }
-        // Their commit is that of the block's header, which gets another in the end.
+        // A placeholder: a block's commit is stored in its header, which `settle` corrects.
         records.append(time: time, sender: sender, text: text, isImported: true, commit: Commit(1))
         recordBytes += size
     }
@@ -126,14 +127,14 @@ public final class StoreImporter {
         guard !records.isEmpty else { return }
         let next = records.lastSeq.next
         if !packer.put(records) {
-            // It has ended, and not because it was done.
+            // The packer has ended early, so `finish` throws its error.
             do throws(ArchiveError) { try packer.finish() } catch { throw StoreImporter.failure(error, store) }
         }
         records = Records(firstSeq: next)
         recordBytes = 0
     }
 
-    /// Numbers all that was added, durably. Everything of the conversation up to there is sealed when this returns.
+    /// Numbers all messages, durably. When this returns, the conversation is sealed up to the last of them.
     public func finish() throws(ImportError) -> Summary {
         try handOver()
         do {
@@ -152,18 +153,18 @@ public final class StoreImporter {
         return .store(StoreError(error))
     }
 
-    /// Ends the import without a trace.
+    /// Ends the import and removes what it wrote.
     public func abandon() {
         guard !isOver else { return }
         packer.abandon()
         finishStaging()
     }
 
-    /// Lets the thread end and the next import begin.
+    /// Ends the thread, cleans up, and lets the next import begin.
     private func finishStaging() {
         isOver = true
         thread.join()
-        // Where it is not known whether it was recorded, the list of names stays, and the next start finds out.
+        // If it is not known whether the import was recorded, the list of names stays, and the next start finds out.
         if !store.isFailed {
             do throws(DiskError) { try staging.clear() } catch {
                 store.report("cannot remove what an import has left: \(error)")
