@@ -3,9 +3,9 @@ internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 
-/// The bytes of a change in a shared log: a byte for the kind, then its fields in order. Numbers are LEB128 (signed ones
-/// zigzag), text and bytes have their length before them, digests are 32 bytes, an optional field is a byte 0 or a byte 1 and
-/// the value. Kinds are never given another meaning.
+/// The bytes of a change in a shared log: one byte for the kind, then the fields in order. Numbers are LEB128, signed
+/// ones zigzag. Text and bytes follow their length, and digests have 32 bytes. An optional field is the byte 0, or
+/// the byte 1 and the value. The meaning of a kind never changes.
 extension Change {
     func encode(to bytes: inout [UInt8]) {
         var output = FieldWriter(bytes: bytes)
@@ -121,7 +121,7 @@ extension Change {
             output.put(sealed.hashAfter)
             output.put(sealed.lastCommit.rawValue)
             output.optional(sealed.content.serverTime) { $0.put($1.milliseconds) }
-            // In one order, so that equal changes have equal bytes.
+            // Sorted, so that equal changes have equal bytes.
             let sent = sealed.content.sent.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             output.list(sent) { output, sender in
                 output.put(sender.key)
@@ -145,7 +145,7 @@ extension Change {
         }
     }
 
-    /// Reads one change off the front.
+    /// Decodes the next change.
     /// - Throws: `FormatViolation` for anything that `encode` does not write.
     static func decode(_ reader: inout ByteReader) throws(FormatViolation) -> Change {
         var input = FieldReader(reader: reader)
@@ -277,7 +277,7 @@ extension Change.Visit {
     }
 }
 
-/// Puts the fields of a change behind one another.
+/// Writes the fields of a change one after the other.
 private struct FieldWriter {
     var bytes: [UInt8]
 
@@ -306,7 +306,7 @@ private struct FieldWriter {
     }
 }
 
-/// Takes them apart again; a field that is not all there, or not of its form, is an error.
+/// Reads the fields of a change. An incomplete or malformed field is an error.
 private struct FieldReader {
     static let malformed = FormatViolation("a change is malformed")
     var reader: ByteReader
@@ -364,7 +364,7 @@ private struct FieldReader {
         _ read: (inout FieldReader) throws(FormatViolation) -> Value
     ) throws(FormatViolation) -> [Value] {
         let count = try unsigned()
-        // No value is shorter than a byte, so a count cannot ask for more memory than there is input.
+        // Each value takes at least one byte, so a count can't ask for more memory than the input has.
         guard count <= UInt64(reader.remaining) else { throw FieldReader.malformed }
         var values: [Value] = []
         for _ in 0..<Int(count) { values.append(try read(&self)) }

@@ -3,10 +3,10 @@ internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 
-/// Runs one statement that gives no rows, inside the transaction of an entry.
+/// Runs one statement that returns no rows, in the transaction of an entry.
 protocol RowWriter {
-    /// - Parameter sql: of the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` … in the order of their
-    ///   first use, conflicts are resolved by `ON CONFLICT`.
+    /// - Parameter sql: in the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` … in the order of
+    ///   their first use, and conflicts use `ON CONFLICT`.
     func run(_ sql: StaticString, _ values: any SQLValue...) throws
 }
 
@@ -19,7 +19,8 @@ extension Connection: RowWriter {
 }
 
 extension Change {
-    /// Writes the rows of this change. Blocks have none here: each engine keeps them in its own way.
+    /// Writes the rows of this change. Rows of blocks are written by the engine, because each engine keeps blocks in
+    /// its own way.
     func write(to rows: any RowWriter, at commit: Commit) throws {
         switch self {
         case .accountAdded, .accountChanged, .visitsNoted, .contactSet, .blockSet, .audited, .inviteAdded, .inviteUsed:
@@ -46,7 +47,7 @@ extension Change {
                 WHERE excluded.seq > read_mark.seq
                 """, account.rawValue, conversation, mark.seq.rawValue, mark.ownBefore)
         case .noted(let account, let conversation, let kind, let data):
-            // Takes the place of an older row of the same kind.
+            // Replaces an older row of the same kind.
             try rows.run(
                 """
                 INSERT INTO change (account,conversation,kind,commit_number,data) VALUES ($1,$2,$3,$4,$5)
@@ -59,7 +60,8 @@ extension Change {
                 "INSERT INTO epoch (run,value,first_commit) VALUES ($1,$2,$3)", Int64(epoch.run), epoch.rawValue,
                 first.rawValue)
         case .tailsMoved:
-            // The tails' own row goes when they are sealed; the number must not be given again.
+            // The row of the moved tails is deleted when they are sealed. This keeps its commit number from being
+            // assigned again.
             try rows.run(
                 """
                 INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
@@ -161,7 +163,7 @@ extension Change {
                     """, sealed.conversation, sender, added)
             }
         case .importSettled(let settled):
-            // `sealed_time` stays: times that others gave do not hold up our clock.
+            // `sealed_time` stays, because imported times must not advance the server's clock.
             try rows.run(
                 "UPDATE conversation SET sealed_seq=$1, sealed_hash=$2, sealed_commit=$3 WHERE number=$4",
                 settled.lastSeq.rawValue, settled.hashAfter.bytes, commit.rawValue, settled.conversation)

@@ -3,20 +3,20 @@ internal import NatterCrypto
 internal import NatterLog
 internal import NatterModel
 
-/// One change of the store besides new messages, as a value: what it does to memory (`apply`), the rows that it writes
+/// One change of the store other than a new message, as a value. It knows its effect on memory (`apply`), its rows
 /// (`write`), and its bytes in a log that several servers share (`encode`).
 ///
-/// A change says what is so from now on. All decisions (is the name free, may they do this) were made before, on the writer's
-/// thread, so a change can be applied by another server that decided nothing. Numbers of rows are part of the value.
+/// A change says what is true from now on. The writer's thread made all decisions before, such as whether a name is
+/// free. So a server that decided nothing can apply it, and the value contains the numbers of its rows.
 enum Change: Sendable {
     case accountAdded(NewAccount)
-    /// nil leaves a thing as it is.
+    /// nil leaves a field unchanged.
     case accountChanged(AccountID, isDisabled: Bool?, isAdmin: Bool?, password: String?)
     /// When accounts and tokens were last used, and from where.
     case visitsNoted(accounts: [Visit], tokens: [Visit])
     case tokenAdded(Digest, TokenState)
     case tokensRemoved([Digest])
-    /// Ends the sessions of an account but one, and its robots' tokens too where `robots` says so.
+    /// Ends all sessions of an account except one, and with `robots` also its robots' tokens.
     case sessionsEnded(AccountID, keeping: Digest?, robots: Bool)
     case inviteAdded(Digest, Invite)
     case inviteUsed(Digest)
@@ -27,16 +27,16 @@ enum Change: Sendable {
     case memberRemoved(AccountID, from: Int64)
     case contactSet(AccountID, peer: AccountID, isContact: Bool)
     case blockSet(AccountID, peer: AccountID, isBlocked: Bool)
-    /// A mark that is lower than the one that stands changes nothing.
+    /// A mark lower than the current one changes nothing.
     case readMarked(AccountID, in: Int64, ReadMark)
-    /// A row of the feed of changes of one account, at the commit of this entry.
+    /// A row in the table of changes of one account, at the commit of this entry.
     case noted(AccountID, conversation: Int64, ChangeKind, data: String?)
     case audited(Int64, AuditEntry)
-    /// The beginning of a tail stands in blocks now.
+    /// The beginning of a tail is now in blocks.
     case tailSealed(SealedTail)
-    /// An import has put messages behind all others of a conversation.
+    /// An import appended messages to a conversation.
     case importSettled(SettledImport)
-    /// Tails up to these seqs were written to the log again, at its end.
+    /// Tails up to these seqs were written to the end of the log again.
     case tailsMoved([MovedTail])
     case epochBegun(Epoch, first: Commit)
 
@@ -46,11 +46,11 @@ enum Change: Sendable {
         var password: String
         var isAdmin = false
         var created: Timestamp
-        /// nil if somebody else makes the account.
+        /// nil if somebody else creates the account.
         var lastSeen: Timestamp?
     }
 
-    /// An account or a token by its number, when it was last used and from where.
+    /// The last use of an account or a token, and the address it came from.
     struct Visit: Sendable {
         var number: Int64
         var time: Timestamp
@@ -69,7 +69,7 @@ enum Change: Sendable {
         var kind: ConversationKind
         var name: String
         var isOpen = false
-        /// Of a personal one: names in byte order, and accounts.
+        /// For a personal conversation: the names in byte order, and the accounts.
         var users: [String] = []
         var accounts: AccountPair?
 
@@ -112,7 +112,7 @@ enum Change: Sendable {
         var lastSeq: Seq
     }
 
-    /// Whether the change needs a commit number of its own, so that cursors tell before from after.
+    /// Whether the change needs its own commit number, so that cursors can tell whether they are before or after it.
     var takesCommit: Bool {
         switch self {
         case .noted, .importSettled, .tailsMoved: true
@@ -120,7 +120,7 @@ enum Change: Sendable {
         }
     }
 
-    /// Does to memory what the change says. Call with the state lock held, once the change is durable.
+    /// Applies the change to memory. Call with the state lock held, after the change is durable.
     func apply(to state: inout StoreState, at commit: Commit) {
         if takesCommit { state.commit = max(state.commit, commit) }
         switch self {
@@ -134,7 +134,7 @@ enum Change: Sendable {
         case .noted(let account, _, _, _):
             state.accounts[account]?.lastChange = commit
         case .epochBegun(let epoch, let first):
-            // Runs in which nothing was committed leave no cursor behind that names them.
+            // A run without a commit has given no cursor, so its epoch can go.
             state.epochs.removeAll { $0.firstCommit >= first }
             state.epochs.append((epoch, first))
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
@@ -156,7 +156,7 @@ enum Change: Sendable {
             if let isAdmin { state.accounts[account]?.isAdmin = isAdmin }
             if let password { state.accounts[account]?.passwordHash = password }
         case .visitsNoted(let accounts, _):
-            // Memory of this server is ahead; what it hears of others only raises the time.
+            // This server's memory may be newer. A visit reported by another server only raises the time.
             for visit in accounts {
                 let account = AccountID(rawValue: visit.number)
                 guard (state.accounts[account]?.lastSeen ?? .zero) < visit.time else { continue }
@@ -224,7 +224,7 @@ enum Change: Sendable {
         }
     }
 
-    /// The accounts whose waiting requests have to look again because of this change. Ask before it is applied.
+    /// The accounts whose waiting requests must be checked again. Call before the change is applied.
     func affected(_ state: StoreState) -> [AccountID] {
         switch self {
         case .noted(let account, _, _, _), .sessionsEnded(let account, _, _): [account]

@@ -5,10 +5,10 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// The engine of one server: rows and the journal in SQLite (`store.db`), blocks in log files, all in one directory.
+/// The engine of one server: rows and journal in SQLite (`store.db`), blocks in log files, all in one directory.
 ///
-/// Its log is the journal: one row for each entry that has messages. An entry's changes stand in their rows alone, so they are
-/// never encoded, and nobody reads entries back.
+/// Its log is the journal, with one row for each entry that has messages. Changes are kept only as rows. They are
+/// never encoded, and entries are never read back.
 final class FileEngine: StoreEngine {
     let directory: String
     let disk: any Disk
@@ -21,10 +21,10 @@ final class FileEngine: StoreEngine {
     private let cache: ArchiveCache
     /// nil before `load` and after `close`.
     private let database = Monitor<Database?>(nil)
-    /// Keeps everybody else out of the directory; nil once it is let go.
+    /// The lock that keeps other processes out of the directory; nil after it was released.
     private let lock: Monitor<(any DiskLock)?>
 
-    /// In a structure because of what `Monitor` says of functions.
+    /// A structure, for the reason that `Monitor` gives about functions.
     private struct Reporter: Sendable {
         let report: @Sendable (Phrase) -> Void
     }
@@ -34,21 +34,22 @@ final class FileEngine: StoreEngine {
         var keys: KeyTables
         let id: StoreID
         let keySecret: ShortHashKey
-        /// Bytes written to the write-ahead log since the last checkpoint, about.
+        /// About how many bytes were written to the write-ahead log since the last checkpoint.
         var walBytes = 0
 
-        /// Moves the write-ahead log into the database once it has this many bytes.
+        /// Checkpoints the write-ahead log when it has this many bytes.
         mutating func checkpoint(from bytes: Int) throws(SQLiteError) {
             guard walBytes >= bytes else { return }
             walBytes = 0
             do { try connection.checkpoint(truncating: false) } catch {
-                // The write-ahead log still holds every frame, but a second try could succeed over pages that were lost.
+                // The write-ahead log still holds every frame. But a later checkpoint could seem to succeed although
+                // pages were lost.
                 if error.reason == .inputOutput { throw error }
             }
         }
     }
 
-    /// Takes the directory, and makes it if need be.
+    /// Locks the directory, and creates it if necessary.
     init(_ directory: String, disk: any Disk, clock: any WallClock, options: Store.Options) throws {
         (self.directory, self.disk, self.clock) = (directory, disk, clock)
         (idRetentionDays, checkpointBytes) = (options.idRetentionDays, options.checkpointBytes)
@@ -126,15 +127,15 @@ final class FileEngine: StoreEngine {
 
     /// Runs `body` in a transaction.
     ///
-    /// - Parameter isCertain: whether nothing was written if `body` has thrown this error.
-    /// - Throws: `StoreError` if nothing was written, for certain.
+    /// - Parameter isCertain: whether an error thrown by `body` proves that nothing was written.
+    /// - Throws: `StoreError` only if it is certain that nothing was written.
     private static func transaction<Result>(
         _ database: inout Database, isCertain: (any Error) -> Bool, _ body: (inout Database) throws -> Result
     ) throws -> Result {
         let connection = database.connection
         func undo() {
             connection.rollBack()
-            // Tables that were made or dropped in the transaction are not, after all.
+            // The rollback also undoes creating and dropping key tables, so the list of tables must be read again.
             try? database.keys.reload()
         }
         let result: Result
@@ -183,7 +184,7 @@ final class FileEngine: StoreEngine {
         do {
             return try loadAndRecover(isRebuilt: false)
         } catch is StoreRecovery.StaleIndex {
-            // All that is there is looked at, once; then it is opened with what was found.
+            // Rebuilds the index from all logs once, then opens the store with the new index.
             report("the index is older than the logs; it is made again from them")
             database.signal { $0 = nil }
             _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: reporter.report)
@@ -191,7 +192,8 @@ final class FileEngine: StoreEngine {
         }
     }
 
-    /// Logs without a database would be served as an empty store, which gives their numbers again.
+    /// Throws if a part of the directory is missing. Logs without a database would look like an empty store, which
+    /// would assign their numbers again.
     private func checkComplete() throws {
         if try disk.information(directory + "/" + StoreRestore.unfinishedName) != nil {
             throw StoreOpenError.incomplete(
@@ -221,11 +223,11 @@ final class FileEngine: StoreEngine {
 
     private func open() throws {
         let path = Store.databasePath(directory)
-        // Makes changes of an earlier process durable before anything is moved out of the write-ahead log into the database, or
-        // written behind it: after a kill they may be in the kernel's memory alone.
+        // Makes changes of an earlier process durable before relying on them. After a kill they may be only in the
+        // kernel's memory, and a checkpoint or a new commit must not depend on them.
         try Connection.makeLogDurable(of: path, on: disk)
         let connection = try Connection(path: path, role: .writer, disk: disk)
-        // An unfinished transaction in the log would look like damage behind the next one.
+        // Behind the next transaction, an unfinished one in the log would look like damage.
         try connection.checkpoint(truncating: true)
         try StoreSchema.current.migrate(connection)
         let (id, secret) = try FileEngine.identity(connection)
@@ -236,7 +238,7 @@ final class FileEngine: StoreEngine {
         database.signal { $0 = shared }
     }
 
-    /// The store's id and the secret of its short hashes, made when it is new.
+    /// The store's id and the secret of its short hashes. A new store gets both.
     private static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
         let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
         func value(_ key: String) throws -> [UInt8]? {
@@ -281,7 +283,7 @@ final class FileEngine: StoreEngine {
             try make(.conversationAdded(general), at: state.commit, &state, connection)
         }
         state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
-        // Commits that were found in the logs alone: what else belonged to them nobody knows.
+        // The new epoch begins before commits that were found only in the logs, because their other changes are lost.
         let first = min(known, state.commit).next
         try make(.epochBegun(Epoch.next(after: state.epoch), first: first), at: first, &state, connection)
         try StoreRecovery.writeMark(state.epoch, in: directory, disk: disk)
@@ -289,7 +291,7 @@ final class FileEngine: StoreEngine {
             id: database.id, keySecret: database.keySecret, state: state, place: .start, keys: loader.keys)
     }
 
-    /// Makes a change durable before the store is open.
+    /// Makes a change durable while the store is being opened.
     private func make(
         _ change: Change, at commit: Commit, _ state: inout StoreState, _ connection: Connection
     ) throws {
@@ -297,7 +299,7 @@ final class FileEngine: StoreEngine {
         change.apply(to: &state, at: commit)
     }
 
-    /// Whether the store was closed in order; the mark is taken away, so that the next crash shows.
+    /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
         let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
         let isClean = try statement.step()
@@ -308,7 +310,6 @@ final class FileEngine: StoreEngine {
 }
 
 extension Epoch {
-    /// The epoch of the next run.
     static func next(after epoch: Epoch) -> Epoch {
         var random = SecureRandom()
         return Epoch(run: epoch.run &+ 1, random: UInt32(truncatingIfNeeded: random.next()))

@@ -5,16 +5,15 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// A place in an engine's log: how many entries there are up to it, and the hash chain over them. Two stores at the same place
-/// have seen the same entries.
+/// A place in an engine's log: the number of entries before it and the hash chain over them. Two stores at the same
+/// place have seen the same entries.
 struct LogPlace: Equatable, Sendable {
     var number: UInt64
-    /// BLAKE2b of the chain before and the entry's bytes; zero where an engine that nobody shares keeps none.
+    /// BLAKE2b of the previous chain and the entry's bytes. Zero if the engine is not shared and keeps no chain.
     var chain: Digest
 
     static let start = LogPlace(number: 0, chain: .zero)
 
-    /// The place after an entry with these bytes.
     func after(_ data: [UInt8]) -> LogPlace {
         LogPlace(number: number &+ 1, chain: Digest(of: chain.bytes + data))
     }
@@ -22,33 +21,33 @@ struct LogPlace: Equatable, Sendable {
 
 /// One batch on its way into the log: changes, then new messages.
 struct LogEntry: Sendable {
-    /// Who proposed it, and which of their proposals it is: by that a store knows its own entry again when the answer was lost.
+    /// The store that proposed the entry and the number of its attempt. A store recognizes its own entry by it when
+    /// the answer was lost.
     struct Author: Hashable, Sendable {
         var node: UInt64
         var attempt: UInt64
     }
 
-    /// The end of the log as the author saw it. The entry can stand right behind it or nowhere.
+    /// The end of the log as the author saw it. The log accepts the entry only at this place.
     var before: LogPlace
     var author: Author
     var commit: Commit
     var changes: [Change]
-    /// New messages.
     var messages: Batch
-    /// Tails that stand in the log already, once more, so that its front can be cut off.
+    /// Tails that are already in the log, written again so that the log's front can be trimmed.
     var movedTails: Batch
-    /// The place behind it, where that was found when it was decoded.
+    /// The place after the entry, if decoding computed it.
     private(set) var reached: LogPlace?
 
-    /// Bytes that the entry adds to what is kept uncompressed.
+    /// Bytes that the entry adds to the uncompressed data.
     var journalBytes: Int { messages.sealedByteCount + movedTails.sealedByteCount }
 
     private static let version: UInt8 = 1
-    /// Most changes that an entry may have.
+    /// The most changes that an entry may have.
     private static let maximumChanges = 1 << 20
 
-    /// The bytes that stand in a shared log: version, commit, number of changes, changes, both batches with their lengths,
-    /// CRC-32C of all before it. Place and author stand beside them.
+    /// The bytes of the entry in a shared log: version, commit, number of changes, changes, both batches with their
+    /// lengths, and CRC-32C over all of it. Place and author are stored beside them.
     func encode() -> [UInt8] {
         var bytes: [UInt8] = [LogEntry.version]
         LEB128.append(commit.rawValue, to: &bytes)
@@ -63,7 +62,7 @@ struct LogEntry: Sendable {
         return bytes
     }
 
-    /// Reads an entry back.
+    /// Decodes an entry.
     /// - Throws: `FormatViolation` for anything that `encode` does not write.
     init(decoding data: [UInt8], before: LogPlace, author: Author) throws {
         self.before = before

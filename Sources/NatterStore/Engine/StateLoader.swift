@@ -5,17 +5,17 @@ internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 
-/// Fills memory from the tables of `store.db`.
+/// Loads the state from the tables of `store.db`.
 struct StateLoader {
     let connection: Connection
-    /// What the journal has of each conversation, by seq.
+    /// The journal's records of each conversation, by seq.
     private(set) var journal: [Int64: [Record]] = [:]
     /// The journal's idempotency keys, in order of arrival.
     private(set) var keys: [MovedKey] = []
 
     init(_ connection: Connection) { self.connection = connection }
 
-    /// Everything but the tails.
+    /// Loads everything except the tails.
     func loadRows(_ store: StoreID) throws -> StoreState {
         var state = StoreState()
         state.store = store
@@ -134,7 +134,7 @@ struct StateLoader {
         }
     }
 
-    /// The newest commit that no row of its own remembers.
+    /// The newest commit that left no row of its own.
     private func loadCommit(_ state: inout StoreState) throws {
         let statement = try connection.statement("SELECT value FROM meta WHERE key='commit'")
         if try statement.step() { state.commit = max(state.commit, Commit(statement.uint64(0))) }
@@ -147,8 +147,8 @@ struct StateLoader {
         }
     }
 
-    /// Reads the journal. A row that can't be read holds messages that were acknowledged, nobody knows whose: to go on would
-    /// give their numbers to others, so the store is not opened.
+    /// Reads the journal. If a row can't be read, the store is not opened. The row holds acknowledged messages, and
+    /// their numbers would be assigned again.
     mutating func loadJournal(_ state: inout StoreState) throws {
         var found: [Int64: [Record]] = [:]
         let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
@@ -173,11 +173,12 @@ struct StateLoader {
                         + "more, and a backup has it whole")
             }
         }
-        // A tail that was moved up stands in the journal twice, the second time behind newer messages.
+        // A tail that was written again is in the journal twice, the second time behind newer messages. So the
+        // records are sorted.
         journal = found.mapValues { $0.sorted { $0.seq < $1.seq } }
     }
 
-    /// What the journal has beyond the sealed end of each conversation is its tail, without a hole.
+    /// Fills each tail with the journal's records behind the sealed end, up to the first gap.
     func fillTails(_ state: inout StoreState) throws {
         for (number, records) in journal {
             guard let conversation = state.conversations[number] else { continue }

@@ -3,71 +3,72 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 
-/// What a `Store` keeps its data in: an ordered log of entries, the rows that they write, and blocks.
+/// The storage below a `Store`: an ordered log of entries, the rows that they write, and blocks.
 ///
-/// An engine decides nothing. Numbering, authority, idempotency, the hash chain, sync, reading and the sealing policy are the
-/// store's, above it. Only the thread of the store's writer calls `append`, `entries`, `trim` and `checkpointIfDue`; the
-/// others are called from any thread.
+/// An engine decides nothing. The store above it does numbering, authority, idempotency, the hash chain, sync,
+/// reading and sealing. Only the writer's thread calls `append`, `entries`, `trim` and `checkpointIfDue`. The other
+/// functions are thread-safe.
 protocol StoreEngine: AnyObject, Sendable {
-    /// A directory of this process for what can be made again, and for files on their way in.
+    /// A directory of this process, for files that can be made again and for staged files.
     var directory: String { get }
     var disk: any Disk { get }
     /// Whether other stores append to the same log.
     var isShared: Bool { get }
-    /// Whether this store seals tails. Of several stores that append to the same files only one may.
+    /// Whether this store seals tails. If several stores append to the same files, only one may seal.
     var sealsTails: Bool { get }
 
-    /// Reads all that memory holds, after bringing in order what a crash may have left.
+    /// Recovers from a crash if necessary, and loads the whole state.
     func load() throws -> LoadedState
 
-    /// Makes an entry durable if the log still ends where its author saw it end.
+    /// Makes an entry durable if the log still ends where its author saw the end.
     ///
-    /// - Parameter blocks: written to files and synced, to be recorded with the entry.
-    /// - Throws: `StoreError` if nothing was written, for certain. Any other error means that the content of the disk is
-    ///   not known.
+    /// - Parameter blocks: blocks that are already written and synced, and are recorded with the entry.
+    /// - Throws: `StoreError` only if it is certain that nothing was written. After any other error, the content of
+    ///   the disk is unknown.
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended
 
-    /// The entries behind a place, in order, none left out.
+    /// All entries after a place, in order.
     /// - Throws: `HistoryWentBack` if the log does not lead through that place.
     func entries(after place: LogPlace, limit: Int) throws -> [LogEntry]
 
-    /// The end of the log now. An engine that nobody shares need not be asked.
+    /// The end of the log now. The store does not ask an engine that is not shared.
     func head() throws -> LogPlace
 
-    /// Has `hint` called when there may be new entries of others. A hint may be lost or come without reason.
+    /// Registers a function to call when other stores may have appended entries. A hint may be lost or come for no
+    /// reason.
     func onNews(_ hint: @escaping @Sendable () -> Void)
 
-    /// What an idempotency key was used for, if it was moved out of the log.
+    /// The message that an idempotency key was used for, if the key has left the log.
     func find(_ key: RecentKey) throws -> FoundKey?
 
-    /// Cuts off the log below a commit, once the keys have moved to where `find` looks.
-    /// - Returns: how many bytes of messages were cut off.
+    /// Trims the log below a commit, after storing the keys where `find` looks.
+    /// - Returns: how many bytes of messages were trimmed.
     func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int
 
-    /// A reader of rows and blocks, for one thread at a time.
+    /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader
 
-    /// Upkeep between two entries, after they were answered.
+    /// Does upkeep between two entries, after their requests were answered.
     func checkpointIfDue() throws
 
-    /// Lets everything go. Nothing may be asked of the engine afterwards.
+    /// Releases everything. No function may be called afterwards.
     func close(isClean: Bool)
 }
 
 enum Appended: Sendable {
-    /// The entry is durable and stands before this place.
+    /// The entry is durable, and this place is behind it.
     case done(LogPlace)
-    /// Others were first: these entries come behind the place that the author saw. One of them may be the author's own, of an
-    /// attempt whose answer was lost.
+    /// Other stores were first: these entries follow the place that the author saw. One of them may be the author's
+    /// own, from an attempt whose answer was lost.
     case behind([LogEntry])
-    /// The answer was lost. The same entry may be proposed again: it can stand in one place only.
+    /// The answer was lost. The entry may be proposed again, because the log accepts it at one place only.
     case unknown
 }
 
-/// The log no longer leads through the place that a store has reached: it was restored to an earlier state.
+/// The log no longer contains the place that a store has reached, because it was restored to an earlier state.
 struct HistoryWentBack: Error {}
 
-/// What a store begins with.
+/// The result of `load`.
 struct LoadedState {
     var id: StoreID
     var keySecret: ShortHashKey
@@ -77,7 +78,7 @@ struct LoadedState {
     var keys: [MovedKey]
 }
 
-/// An idempotency key as it is looked up.
+/// An idempotency key in the form used for look-ups.
 struct RecentKey: Hashable, Sendable {
     let account: Int64
     let hash: UInt64
@@ -90,7 +91,7 @@ struct FoundKey: Equatable, Sendable {
     let content: UInt64
 }
 
-/// A key with what it was used for, and the commit of that.
+/// A key, its message, and the commit of that message.
 struct MovedKey: Sendable {
     let key: RecentKey
     let found: FoundKey
