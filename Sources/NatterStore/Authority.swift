@@ -2,31 +2,31 @@ internal import NatterArchive
 internal import NatterLanguage
 internal import NatterModel
 
-/// What somebody wants to do with a conversation.
+/// What an account wants to do with a conversation.
 enum Right {
     case read
     case write
     case administer
 }
 
-/// What a request needs its token to be good for.
+/// The scope that a request requires of its token.
 public enum ScopeNeed: Sendable, Equatable {
-    /// Everything that an account can do.
+    /// The token of a login, which may do everything that the account may.
     case all
-    /// Only to be valid.
+    /// Any valid token.
     case valid
     case send(conversation: String)
     case read(conversation: String)
-    /// To read whatever the token may read.
+    /// Any token that may read something.
     case readAny
 }
 
-/// The one place that says who may do what. Every request for something private comes here, and a waiting one comes again
-/// when it is answered.
+/// The only place that decides who may do what. Every request for private data is checked here, and a waiting request
+/// is checked again when it is answered.
 enum Authority {
     /// Throws unless `account` has this right.
     ///
-    /// A private group does not exist for those who are not in it, so that nobody learns its name by asking.
+    /// For users outside it, a private group looks as if it did not exist. So nobody can find out its name by asking.
     static func check(
         _ right: Right, of account: AccountID, in conversation: ConversationState, named name: String,
         _ state: StoreState
@@ -53,15 +53,15 @@ enum Authority {
         }
     }
 
-    /// Whether a group has nobody who could administer it: one that an import made, or whose admins are all disabled. An
-    /// admin of the server does it then, until it has an admin of its own.
+    /// Whether a group has no active admin: an import created it, or all its admins are disabled. Then admins of the
+    /// server administer it until it has an admin of its own.
     static func isOrphan(_ group: ConversationState, _ state: StoreState) -> Bool {
         !group.members.contains { number, membership in
             membership.isAdmin && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
         }
     }
 
-    /// Throws unless a token's scope covers what a request needs. What the account itself may do is asked besides.
+    /// Throws unless the scope of a token covers a request. The rights of the account are checked separately.
     static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
         let isCovered: Bool
         switch (principal.scope, need) {
@@ -74,7 +74,7 @@ enum Authority {
         if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
     }
 
-    /// Whether the conversation is among those that this account syncs and lists.
+    /// Whether the account syncs and lists this conversation.
     static func sees(_ principal: Principal, _ conversation: ConversationState) -> Bool {
         if case .read = principal.scope, conversation.identity.id != principal.scopeID { return false }
         return sees(principal.account, conversation)
@@ -89,7 +89,7 @@ enum Authority {
         }
     }
 
-    /// The other one of a personal conversation.
+    /// The other user of a personal conversation.
     static func peer(of account: AccountID, in conversation: ConversationState) -> AccountID? {
         guard let (first, second) = conversation.accounts else { return nil }
         return AccountID(rawValue: first == account.rawValue ? second : first)

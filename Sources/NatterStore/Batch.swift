@@ -4,14 +4,16 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// What one durable commit adds, in order of arrival: the value of one row of the journal.
+/// Everything that one durable commit adds, in order of arrival: the value of one row of the journal.
 ///
-/// One row for a whole batch, because a row for each message, keyed by conversation, would touch a page for each: 635 KiB of
-/// WAL against 21 for 100 messages over 5,000 conversations. Layout: a version byte, entries, CRC-32C of all before it (a
-/// SQLite page has no checksum of its own). An entry is, in LEB128 where not said otherwise: conversation number, seq, time
-/// (zigzag, from the entry before), commit, sender (length, bytes), kind and flags (a byte each), about, text (length,
-/// bytes), then a byte that is 1 where an idempotency key follows: account, hash of the key, hash of the content (8 bytes
-/// little-endian each).
+/// A whole batch is one row. Rows for each message, keyed by conversation, would touch a page each: for 100 messages
+/// in 5,000 conversations, 635 KiB of WAL instead of 21 KiB.
+///
+/// Layout: a version byte, entries, and CRC-32C over all of it, because a SQLite page has no checksum of its own.
+/// Numbers of an entry are LEB128 unless stated otherwise: conversation number, seq, time (zigzag, as difference to
+/// the entry before), commit, sender (length, bytes), kind and flags (one byte each), about, text (length, bytes).
+/// The next byte is 1 if an idempotency key follows: account, hash of the key, hash of the content (8 bytes each,
+/// little-endian).
 struct Batch {
     static let version: UInt8 = 1
     private(set) var bytes: [UInt8] = [Batch.version]
@@ -29,17 +31,18 @@ struct Batch {
         let key: Key?
     }
 
-    /// The journal's key: two rows a commit, the first for tails that were moved up, the second for what was new.
+    /// The key of a row in the journal. Each commit has two: the first for tails that were moved up, the second for
+    /// new entries.
     static func rowNumber(of commit: Commit, isMoved: Bool) -> UInt64 { commit.rawValue &* 2 &+ (isMoved ? 0 : 1) }
 
     var isEmpty: Bool { bytes.count == 1 }
-    /// Bytes of the finished value; 0 for an empty batch, which is not written.
+    /// The length of the finished value; 0 for an empty batch, which is not written.
     var sealedByteCount: Int { isEmpty ? 0 : bytes.count + 4 }
 
     init() {}
 
-    /// Takes a finished value; nothing can be appended to it.
-    /// - Throws: `FormatViolation` if it is not whole.
+    /// Takes a finished value, to which nothing can be appended.
+    /// - Throws: `FormatViolation` if the checksum does not match.
     init(sealed: UnsafeRawBufferPointer) throws {
         try Batch.check(sealed)
         bytes = Array(sealed.dropLast(4))
@@ -66,22 +69,22 @@ struct Batch {
         }
     }
 
-    /// The finished value.
+    /// The bytes with their checksum.
     func sealed() -> [UInt8] {
         var sealed = bytes
         sealed.append(littleEndian: Checksum.crc32c(bytes))
         return sealed
     }
 
-    /// Reads a value back.
-    /// - Throws: `FormatViolation` for anything that was not written by `sealed`.
+    /// Decodes a finished value.
+    /// - Throws: `FormatViolation` for anything that `sealed` does not write.
     static func decode(
         _ bytes: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void
     ) throws {
         try visitEntries(try check(bytes), visit)
     }
 
-    /// Visits what was appended, in order.
+    /// Visits the appended entries in order.
     func entries(_ visit: (Entry) throws -> Void) throws {
         try bytes.withUnsafeBytes { try Batch.visitEntries($0, visit) }
     }
@@ -107,7 +110,7 @@ struct Batch {
         }
     }
 
-    /// Which numbers a damaged value seems to give, as far as its parts can be told apart. Nothing of it is to be believed.
+    /// The numbers that a damaged value seems to assign, as far as it can be decoded. They can't be trusted.
     static func seqs(inDamaged bytes: UnsafeRawBufferPointer) -> [(conversation: Int64, seq: Seq)] {
         guard bytes.count >= 5 else { return [] }
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)]))
@@ -118,7 +121,7 @@ struct Batch {
         return seqs
     }
 
-    /// The next entry; nil where the bytes are none.
+    /// The next entry; nil if the bytes are malformed.
     private static func entry(_ reader: inout ByteReader, _ time: inout Int64) -> Entry? {
         guard let conversation = reader.leb128(), let seq = reader.leb128(), let difference = reader.leb128(),
             let commit = reader.leb128(), let senderCount = reader.leb128(),

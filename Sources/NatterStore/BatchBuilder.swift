@@ -5,13 +5,13 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// What an operation has decided: the changes to make, and the events that members of a group find in its history.
+/// The result of an operation: changes, and events for the history of a group.
 struct Decision: Sendable {
     var changes: [Change] = []
     var events: [Event] = []
-    /// Blocks that were written for a change, to be recorded with it.
+    /// Blocks that were written for a change and are recorded with it.
     var blocks: [WrittenBlocks] = []
-    /// Tails to write to the log once more.
+    /// Tails to write to the end of the log again.
     var movedTails = Batch()
 
     struct Event: Sendable {
@@ -32,19 +32,20 @@ struct Decision: Sendable {
     }
 }
 
-/// Builds one batch: checks who may write, gives each message its number, and finds what was there already. For the writer's
-/// thread. Nothing of it shows before `publish`; if others were first in the log, the batch is built again from its items.
+/// Builds one batch: checks authority, numbers the messages, and finds repeated ids. Runs on the writer's thread.
+/// Nothing is visible before `publish`. If other stores were first in the log, the batch is built again from its
+/// items.
 final class BatchBuilder {
     let commit: Commit
     let now: Timestamp
-    /// Numbers of rows that this batch has given so far.
+    /// The highest row numbers, including those that this batch has assigned.
     private(set) var counters: StoreState.Counters
     private(set) var messages = Batch()
     private(set) var changes: [Change] = []
     private(set) var blocks: [WrittenBlocks] = []
     private(set) var movedTails = Batch()
     private(set) var newKeys: [MovedKey] = []
-    /// Why the whole batch cannot be made.
+    /// The error that makes the whole batch impossible.
     private(set) var failure: (any Error)?
 
     private let store: Store
@@ -57,7 +58,7 @@ final class BatchBuilder {
     private var postings: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
     private var operations: [(completion: @Sendable (StoreError?) -> Void, refusal: StoreError?)] = []
 
-    /// The new messages of one conversation. A class, so that each is appended where it stands.
+    /// The new messages of one conversation. A class, so that appending needs no copy.
     private final class StagedTail {
         var head: Seq
         var hash: Digest
@@ -76,14 +77,14 @@ final class BatchBuilder {
         case refused(StoreError)
     }
 
-    /// - Parameter findKey: looks up what a key was used for before this batch.
+    /// - Parameter findKey: finds the use of a key before this batch.
     init(_ store: Store, findKey: @escaping (RecentKey) throws -> FoundKey?) {
         (self.store, self.findKey) = (store, findKey)
         now = store.clock.now()
         (commit, counters) = store.state.withLock { ($0.commit.next, $0.counters) }
     }
 
-    /// Whether there is anything to make durable.
+    /// Whether the batch contains nothing to make durable.
     var isEmpty: Bool { messages.isEmpty && changes.isEmpty && movedTails.isEmpty }
 
     func newAccountNumber() -> AccountID {
@@ -101,7 +102,7 @@ final class BatchBuilder {
         return counters.conversation
     }
 
-    /// The record of something that an admin or an operator did.
+    /// The audit entry for an action of an admin or operator.
     func audited(_ actor: String, _ action: String, _ subject: String) -> Change {
         counters.audit += 1
         return .audited(counters.audit, AuditEntry(time: now, actor: actor, action: action, subject: subject))
@@ -151,7 +152,7 @@ final class BatchBuilder {
         outcomes.reserveCapacity(posting.messages.count)
         var isStopped = false
         store.state.withLock { state in
-            // Asked here again: since the request began a token may have been revoked or an account disabled.
+            // Checked again, because the token may have been revoked or the account disabled since the request began.
             guard state.isGood(posting.principal, at: now) else {
                 outcomes = posting.messages.map { _ in .refused(.unauthorized) }
                 return
@@ -181,7 +182,8 @@ final class BatchBuilder {
         switch try state.resolve(message.conversation, for: principal.account) {
         case .existing(let existing): conversation = existing
         case .unwritten(let own, let peer):
-            // A message that would be refused must not begin a conversation. A known id was used in another one.
+            // Checked first, because a refused message must not create the conversation. If the id is known, it was
+            // used in another conversation.
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
             if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key,
                 try find(RecentKey(account: own.id.rawValue, hash: key.shortHash(store.keySecret))) != nil
@@ -229,10 +231,10 @@ final class BatchBuilder {
                 time: record.time, sender: principal.name.text, text: text))
     }
 
-    /// What an id was used for, in this batch or before.
+    /// Finds the use of an id in this batch or before.
     private func find(_ key: RecentKey) throws -> FoundKey? { try stagedKeys[key] ?? findKey(key) }
 
-    /// Whoever writes somebody a personal message becomes a contact of theirs.
+    /// Adds the sender of a personal message to the recipient's contacts.
     private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) {
         guard sender != account, state.accounts[account]?.contacts.contains(sender) == false,
             newContacts[account]?.contains(sender) != true
@@ -262,7 +264,7 @@ final class BatchBuilder {
         return (record, tail.hash)
     }
 
-    /// Makes the conversation between two who have not written to each other.
+    /// Creates the conversation of two users who have not written to each other.
     private func begin(_ own: AccountState, _ peer: AccountState) -> ConversationState {
         let pair = AccountPair(own.id, peer.id)
         if let number = newPersonal[pair], let begun = newConversations[number] { return begun }
@@ -280,21 +282,20 @@ final class BatchBuilder {
 
     // MARK: Afterwards
 
-    /// The batch as an entry of the log.
     func entry(behind place: LogPlace, by author: LogEntry.Author) -> LogEntry {
         LogEntry(
             before: place, author: author, commit: commit, changes: changes, messages: messages, movedTails: movedTails)
     }
 
-    /// Makes the batch visible, once it is durable. Call with the state lock held.
+    /// Makes the batch visible. Call with the state lock held, after the batch is durable.
     func publish(to state: inout StoreState) -> StoreState.Published {
         state.publish(
             changes, at: commit, journalBytes: messages.sealedByteCount + movedTails.sealedByteCount,
             tails.map { (conversation: $0.key, records: $0.value.records) })
     }
 
-    /// The answers, to be given outside the lock. What a repeated id stands for is looked up on another thread: the writer's
-    /// has others waiting.
+    /// Sends the answers. Call without the lock. Another thread looks up the messages of repeated ids, so that the
+    /// writer's thread does not wait.
     func answer() {
         for (posting, outcomes) in postings {
             let isRepeating = outcomes.contains { if case .repeated = $0 { true } else { false } }
@@ -322,15 +323,15 @@ final class BatchBuilder {
 }
 
 extension StoreState {
-    /// What follows from an entry that has become visible.
+    /// The consequences of an entry that became visible.
     struct Published {
         var news: News?
-        /// Conversations with enough of a tail to be sealed.
+        /// Conversations whose tail is long enough to be sealed.
         var ripe: [Int64] = []
     }
 
-    /// Makes an entry visible: changes first, since its messages may be of conversations that it adds. Call with the state lock
-    /// held, once the entry is durable.
+    /// Makes an entry visible. Changes are applied first, because the messages may be in conversations that the
+    /// changes add. Call with the state lock held, after the entry is durable.
     mutating func publish(
         _ changes: [Change], at commit: Commit, journalBytes bytes: Int,
         _ tails: [(conversation: Int64, records: [(record: Record, hash: Digest)])]
@@ -366,7 +367,7 @@ extension StoreState {
         return published
     }
 
-    /// Makes an entry visible that another store has put into the log.
+    /// Makes an entry visible that another store has appended to the log.
     /// - Returns: also the keys that its messages used.
     mutating func follow(_ entry: LogEntry) throws -> (published: Published, keys: [MovedKey]) {
         var tails: [Int64: (hash: Digest, records: [(record: Record, hash: Digest)])] = [:]

@@ -3,16 +3,16 @@ internal import NatterCrypto
 internal import NatterLog
 internal import NatterModel
 
-/// What the server keeps in memory of one conversation: where the log ends, and the tail that is not in it yet. Touched only
-/// under the lock of the store's state.
+/// The server's state of one conversation in memory: the end of its log, and the tail that is not sealed yet. Use it
+/// only with the state lock held.
 final class ConversationState {
     let identity: ConversationIdentity
     var name: String
     var isOpen: Bool
     var isDeleted = false
-    /// Accounts of a personal conversation, lower number first.
+    /// The accounts of a personal conversation, the lower number first.
     let accounts: (Int64, Int64)?
-    /// Members of a group and whether they are admins, and since which commit.
+    /// The members of a group by account.
     var members: [Int64: Membership] = [:]
 
     struct Membership: Sendable {
@@ -20,21 +20,21 @@ final class ConversationState {
         var since: Commit
     }
 
-    /// The highest seq that the log files hold and the index names.
+    /// The highest seq that is in the log files and recorded in the index.
     var sealedSeq: Seq
     var sealedHash: Digest
     var sealedCommit: Commit
-    /// Everything after `sealedSeq`, committed.
+    /// All committed messages after `sealedSeq`.
     var tail: Records
     /// The chain after each record of the tail.
     var tailHashes: [Digest] = []
-    /// The highest time that the server itself gave here.
+    /// The highest time that the server itself assigned here.
     var lastServerTime: Timestamp
-    /// How many of the sealed messages are whose; imported ones are nobody's.
+    /// How many sealed messages each sender has. Imported messages do not count.
     var sent: [String: UInt64] = [:]
-    /// Up to which seq the tail was written into the journal again, and by which commit.
+    /// The last seq of the tail that was written to the journal's end again, and the commit that did it.
     var journaledAgain: (upTo: Seq, at: Commit)?
-    /// Being sealed by the sealer just now.
+    /// Whether the sealer, or an import, is sealing the tail.
     var isBeingSealed = false
 
     init(
@@ -56,37 +56,37 @@ final class ConversationState {
     var headHash: Digest { tailHashes.last ?? sealedHash }
     var lastCommit: Commit { tail.isEmpty ? sealedCommit : tail.commit(at: tail.count - 1) }
 
-    /// The oldest commit whose part of the journal the tail still needs; nil without a tail.
+    /// The oldest commit of which the tail still needs the journal; nil without a tail.
     var journalFloor: Commit? {
         guard !tail.isEmpty else { return nil }
         if let journaledAgain, tail.firstSeq <= journaledAgain.upTo { return journaledAgain.at }
         return tail.commit(at: 0)
     }
 
-    /// The chain after a seq that is in the tail, or the last sealed one.
+    /// The chain at a seq in the tail, or at the last sealed seq.
     func hash(at seq: Seq) -> Digest? {
         if seq == sealedSeq { return sealedHash }
         return tail.index(of: seq).map { tailHashes[$0] }
     }
 
-    /// Takes over a committed record.
+    /// Appends a committed record.
     func append(_ record: Record, hash: Digest) {
         tail.append(record)
         tailHashes.append(hash)
         if !record.isImported { lastServerTime = max(lastServerTime, record.time) }
     }
 
-    /// How many of all messages somebody has sent.
+    /// How many messages a user has sent here, sealed or not.
     func sentCount(by name: UserName) -> UInt64 {
         (sent[name.text] ?? 0) + UInt64(tail.count(by: Array(name.text.utf8), tail.firstSeq...tail.lastSeq.next))
     }
 
-    /// Counts what is about to be dropped from the tail.
+    /// Adds messages that are about to leave the tail to the counts.
     func noteSealed(_ content: SealedContent) {
         for (sender, count) in content.sent { sent[sender, default: 0] += UInt64(count) }
     }
 
-    /// Lets go of what has been sealed.
+    /// Removes sealed messages from the tail.
     func drop(upTo seq: Seq, hash: Digest, commit: Commit) {
         guard seq > sealedSeq else { return }
         let count = min(tail.count, seq.distance(after: sealedSeq))

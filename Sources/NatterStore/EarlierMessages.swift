@@ -5,7 +5,7 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The thread that looks up what a repeated id stands for, so that nobody who sends something new waits for that.
+/// The thread that finds the messages of repeated ids, so that new messages do not wait for that.
 final class EarlierMessages: Sendable {
     private struct Queue {
         var jobs: [@Sendable () -> Void] = []
@@ -16,7 +16,7 @@ final class EarlierMessages: Sendable {
 
     func submit(_ job: @escaping @Sendable () -> Void) { queue.signal { $0.jobs.append(job) } }
 
-    /// Ends the thread once all that was submitted is done.
+    /// Ends the thread after everything submitted is done.
     func stop() { queue.signal { $0.isStopping = true } }
 
     func run() {
@@ -32,8 +32,8 @@ final class EarlierMessages: Sendable {
     }
 }
 
-/// Looks up the messages of one request. A client that repeats a whole batch asks for neighbours, so the run found last
-/// is kept, with its chain: for each message anew, that would cost the square of their number.
+/// Finds the earlier messages of one request. A client that repeats a batch asks for neighbours, so the last block is
+/// kept together with its hashes. Otherwise the cost would grow with the square of the number of messages.
 struct EarlierMessageReader {
     private let store: Store
     private var tails: [Int64: Tail] = [:]

@@ -2,10 +2,10 @@ internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterModel
 
-/// Idempotency keys that have left the journal: one table for each third of the retention, so that forgetting the old is
-/// dropping a table, and finding one looks into four at most.
+/// Idempotency keys that have left the journal. There is one table for each third of the retention. So forgetting old
+/// keys is dropping a table, and a look-up reads four tables at most.
 ///
-/// For the writer's thread.
+/// Only the writer's thread uses it.
 struct KeyTables {
     private let connection: Connection
     /// A third of the retention, in milliseconds.
@@ -18,7 +18,7 @@ struct KeyTables {
         try reload()
     }
 
-    /// Looks which tables there are.
+    /// Reads which tables exist.
     mutating func reload() throws(SQLiteError) {
         periods = []
         let statement = try connection.statement(
@@ -32,7 +32,7 @@ struct KeyTables {
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
     func find(_ key: RecentKey) throws(SQLiteError) -> FoundKey? {
-        // The newest first: a repetition mostly follows soon.
+        // The newest table first, because most retries come soon.
         for period in periods.reversed() {
             let statement = try connection.statement(
                 "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
@@ -45,7 +45,7 @@ struct KeyTables {
         return nil
     }
 
-    /// Inside a transaction.
+    /// Call inside a transaction.
     mutating func insert(_ moved: MovedKey, now: Timestamp) throws(SQLiteError) {
         let period = period(of: now)
         if !periods.contains(period) {
@@ -65,9 +65,9 @@ struct KeyTables {
             moved.key.account, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
     }
 
-    /// Drops tables whose last key is older than the retention: four periods back, so that the youngest of them has had
-    /// three whole ones. The four newest stay in any case: a clock that jumps ahead must not make it forget all at once.
-    /// Inside a transaction.
+    /// Drops tables whose last key is older than the retention. They are four periods old, so their youngest key has
+    /// been kept for three whole periods. The four newest tables always stay, because a clock that jumps ahead must
+    /// not make the store forget everything. Call inside a transaction.
     mutating func dropExpired(now: Timestamp) throws(SQLiteError) {
         let oldest = period(of: now) - 3
         let expired = periods.dropLast(4).filter { $0 < oldest }
@@ -77,15 +77,15 @@ struct KeyTables {
 }
 
 extension IdempotencyKey {
-    /// The short form of a key that is stored. One made as a UUIDv7 is keeps its time in the upper half, so that keys of one
-    /// day lie together in the table; any other is hashed whole.
+    /// The short form of a key that is stored. A key that is a UUIDv7 keeps its time in the upper half, so that keys
+    /// of one day are neighbours in the table. Any other key is only hashed.
     func shortHash(_ secret: ShortHashKey) -> UInt64 {
         let hash = secret.hash(text)
         let digits = Array(text.utf8)
         guard digits.count == 36, digits[8] == UInt8(ascii: "-"), digits[14] == UInt8(ascii: "7"),
             let milliseconds = UInt64(text.prefix(8) + text.dropFirst(9).prefix(4), radix: 16)
         else { return hash }
-        // 24 bits of time, which come round after 49 days, and 40 of the hash.
+        // 24 bits of time, which wrap after 49 days, and 40 bits of the hash.
         return (milliseconds >> 8) << 40 | hash & 0xFF_FFFF_FFFF
     }
 }

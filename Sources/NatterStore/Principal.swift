@@ -35,7 +35,7 @@ public enum Scope: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Who asks: an account, by one of its tokens.
+/// The account behind a request, and the token that it used.
 public struct Principal: Sendable, Hashable {
     public let account: AccountID
     public let name: UserName

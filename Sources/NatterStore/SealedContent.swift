@@ -1,11 +1,11 @@
 internal import NatterLog
 internal import NatterModel
 
-/// What has to be remembered of messages when they leave memory for a log file.
+/// The facts about messages that stay in memory when the messages move to a log file.
 struct SealedContent: Sendable {
-    /// The highest time that the server itself gave; nil if all were imported.
+    /// The highest time that the server itself assigned; nil if all messages were imported.
     private(set) var serverTime: Timestamp?
-    /// How many are whose.
+    /// How many messages each sender has sent. Imported messages do not count.
     private(set) var sent: [String: Int] = [:]
 
     init(serverTime: Timestamp? = nil, sent: [String: Int] = [:]) { (self.serverTime, self.sent) = (serverTime, sent) }

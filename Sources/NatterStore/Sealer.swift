@@ -6,25 +6,26 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The thread that packs tails into log files while nobody waits: it writes and syncs blocks, then the writer records them,
-/// then the journal is cut.
+/// The thread that compresses tails into log files. It writes and syncs blocks, the writer records them, and then the
+/// journal is trimmed. No request waits for it.
 final class Sealer: Sendable {
-    /// A tail of this many bytes is worth a block.
+    /// A tail of this many bytes is sealed.
     static let ripeBytes = Block.targetRawBytes
-    /// The journal's bound: beyond it, tails that stay small are sealed or moved up so that they don't pin it for ever.
+    /// The bound of the journal. Beyond it, small tails are sealed or moved up, because they would keep the journal
+    /// from being trimmed.
     static let standardJournalBytes = 24 << 20
-    /// Below this a tail of such a straggler is moved up, from here on it is sealed.
+    /// Below this size, such a small tail is moved up. From this size on, it is sealed.
     static let stragglerBytes = 8 << 10
-    /// Tails sealed in one round, so that one commit records several files.
+    /// How many tails one round seals, so that one commit records several files.
     static let roundSize = 32
 
     private struct Queue {
         var ripe: Set<Int64> = []
-        /// To be sealed to the last message, and who waits for that.
+        /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
-        /// Whether the journal has grown beyond its bound.
+        /// Whether the journal has exceeded its bound.
         var isUntidy = false
-        /// What tidying left of it the last time.
+        /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
     }
@@ -34,17 +35,18 @@ final class Sealer: Sendable {
 
     init(journalBytes: Int) { self.journalBytes = journalBytes }
 
-    /// Asks for these conversations to be sealed as far as whole blocks go.
+    /// Asks for whole blocks of these conversations to be sealed.
     func request(_ conversations: [Int64]) { queue.signal { $0.ripe.formUnion(conversations) } }
 
-    /// Asks for a conversation to be sealed to its last message, after all that was asked for before.
+    /// Asks for a conversation to be sealed up to its last message, after all earlier requests.
     func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
         queue.signal { $0.whole.append((conversation, completion)) }
     }
 
-    /// Says how large the journal is: conversations that all stay small would fill it without any of them being ripe.
+    /// Reports the size of the journal. Many conversations that all stay small would fill it although none of them is
+    /// ripe.
     func note(journalBytes size: Int) {
-        // What it can't get rid of must not keep it busy.
+        // What the last tidying could not remove must not start another one at once.
         let isUntidy = queue.withLock { size > max(journalBytes, $0.tidiedBytes + journalBytes / 4) }
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
@@ -93,7 +95,7 @@ final class Sealer: Sendable {
         }
     }
 
-    /// One conversation's part of a round.
+    /// The part of one round that belongs to one conversation.
     private struct Piece: Sendable {
         let identity: ConversationIdentity
         let records: Records
@@ -101,9 +103,9 @@ final class Sealer: Sendable {
         let isBacklogged: Bool
     }
 
-    /// Seals and records. A failure leaves the tails where they are: they are durable in the journal.
+    /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
     private func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
-        // What could not be recorded would be written again and again, each time into a file of its own.
+        // If nothing can be recorded, each try would write the same blocks into another file.
         guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
@@ -123,7 +125,7 @@ final class Sealer: Sendable {
         let recorded = store.record { builder in
             var decision = Decision()
             for (piece, blocks) in finished {
-                // Another store of a shared log may have been first.
+                // Another store of a shared log may have sealed it first.
                 let sealedSeq = store.state.withLock { $0.conversations[piece.identity.number]?.sealedSeq }
                 guard sealedSeq?.next == piece.records.firstSeq else { throw StoreError.busy }
                 decision.append(.tailSealed(Change.SealedTail(blocks, SealedContent(piece.records))))
@@ -157,7 +159,7 @@ final class Sealer: Sendable {
             let tail = conversation.tail
             var count = tail.count
             if !whole {
-                // Whole blocks only; what is left over waits for more.
+                // Seals whole blocks only. The rest waits for more messages.
                 count = 0
                 while true {
                     let next = tail.blockCount(from: count, targetBytes: Block.targetRawBytes)
@@ -184,7 +186,7 @@ final class Sealer: Sendable {
         }
     }
 
-    /// Cuts off the part of the journal that no tail needs, in steps.
+    /// Trims the part of the journal that no tail needs, in steps.
     private func trim(_ store: Store) -> StoreError? {
         while true {
             let floor = store.state.withLock { state in
@@ -202,7 +204,7 @@ final class Sealer: Sendable {
         }
     }
 
-    /// If the journal has outgrown its bound, seals or moves the tails that pin it, as long as that helps.
+    /// If the journal exceeds its bound, seals or moves up the tails that pin it, as long as that makes it smaller.
     private func tidy(_ store: Store, _ writer: ArchiveWriter) {
         var size = store.state.withLock { $0.journalBytes }
         while size > journalBytes {
@@ -223,7 +225,7 @@ final class Sealer: Sendable {
             let floors = tails.compactMap(\.journalFloor).sorted()
             guard let middle = floors.isEmpty ? nil : floors[floors.count / 2] else { return ([], []) }
             let old = tails.filter { ($0.journalFloor ?? middle) <= middle }
-            // Where small tails alone fill the journal, moving them would not end: then they are sealed too.
+            // If small tails alone fill the journal, moving them would never end, so they are sealed as well.
             let smallBytes = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
             let least = smallBytes > journalBytes / 2 ? 0 : Sealer.stragglerBytes
             return (
@@ -240,7 +242,7 @@ final class Sealer: Sendable {
         _ = trim(store)
     }
 
-    /// Writes small tails into the journal once more, at its end, so that its front can be cut off.
+    /// Writes small tails to the journal's end again, so that its front can be trimmed.
     private func moveUp(_ conversations: [Int64], _ store: Store) {
         let failure = store.record { [store] _ in
             let tails = store.state.withLock { state in

@@ -5,14 +5,14 @@ public import NatterCrypto
 public import NatterModel
 
 extension Store {
-    /// Seconds without a request after which a user is no longer online.
+    /// A user without requests for this long is no longer online.
     static let onlineMilliseconds: Int64 = 60_000
-    /// How often what is known of visits is written down.
+    /// How often visits are written to disk.
     static let presenceMilliseconds: Int64 = 60_000
 
     /// - Parameters:
-    ///   - invite: a code that is used up by this; nil if none is needed.
-    ///   - session: the token of a first session, which begins with the account or not at all; nil for none.
+    ///   - invite: a code that the registration uses up; nil if none is required.
+    ///   - session: the token of a first session, created in the same batch as the account; nil for none.
     public func register(
         _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil,
         _ completion: @escaping Completion<AccountID>
@@ -21,7 +21,7 @@ extension Store {
         change { state, builder throws(StoreError) in
             var decision = Decision()
             if let invite {
-                // Used up in the same batch, so a code makes one account however many ask at once.
+                // Used up in the same batch, so a code creates one account even if several requests use it at once.
                 guard let expires = state.invites[invite.digest], expires > builder.now else { throw .badInvite }
                 decision.append(.inviteUsed(invite.digest))
             }
@@ -35,13 +35,13 @@ extension Store {
         }
     }
 
-    /// Whether the name is free; throws `badName` for one that nobody can have.
+    /// Whether a name is free. Throws `badName` for an invalid name.
     public func isNameFree(_ name: String) throws(StoreError) -> Bool {
         do throws(NameError) { _ = try UserName(name) } catch { throw .badName(name, error) }
         return state.withLock { $0.account(named: name) == nil }
     }
 
-    /// What a password is checked against; nil for an unknown name or a disabled account.
+    /// The data that a password is checked against; nil for an unknown name or a disabled account.
     public func credentials(of name: String) -> Credentials? {
         catchUp()
         return state.withLock { state in
@@ -51,14 +51,15 @@ extension Store {
         }
     }
 
-    /// - Parameter verified: the hash that the password was checked against; the session is refused if it is another by now.
+    /// - Parameter verified: the hash that the password matched. The session is refused if the hash has changed
+    ///   since.
     public func addSession(
         of account: AccountID, verified: PasswordHash? = nil, expires: Timestamp?,
         _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
         change { state, builder throws(StoreError) in
-            // A login takes a while, and the account may have been disabled or got another password meanwhile.
+            // Checking a password takes time. Meanwhile the account may have been disabled or its password changed.
             guard let current = state.accounts[account], !current.isDisabled,
                 verified.map({ $0.text == current.passwordHash }) ?? true
             else { throw .unauthorized }
@@ -76,7 +77,7 @@ extension Store {
         }
     }
 
-    /// Ends every session of an account; tokens of robots stay.
+    /// Ends all sessions of an account. Tokens of robots stay.
     public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
         change { _, _ throws(StoreError) in
             Decision(.sessionsEnded(account, keeping: nil, robots: false))
@@ -85,7 +86,7 @@ extension Store {
         }
     }
 
-    /// Sets a password and ends all sessions but one.
+    /// Sets a password and ends all sessions except one.
     public func setPassword(
         _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
         _ completion: @escaping Completion<Void>
@@ -99,14 +100,14 @@ extension Store {
         }
     }
 
-    /// The account that a token stands for; nil if the token is unknown or has expired, or the account is disabled. Counts as a
-    /// visit. Each request begins with this, so what a reader was told elsewhere is visible from here on.
+    /// The account of a token; nil if the token is unknown or expired, or the account is disabled. Counts as a visit.
+    /// Every request begins with this, so that it sees everything that other servers have acknowledged before.
     public func principal(of token: Token, address: String) -> Principal? {
         catchUp()
         let digest = token.digest
         let now = clock.now()
         var hasExpired = false
-        // After the lock: to be forgotten takes the writer.
+        // Runs after the lock is released, because forgetting a token needs the writer.
         defer { if hasExpired { forgetExpired([digest]) } }
         return state.withLock { state in
             guard let known = state.tokens[digest], let account = state.accounts[known.account], !account.isDisabled
@@ -132,7 +133,8 @@ extension Store {
         }
     }
 
-    /// Deletes expired tokens durably, so that they stay expired if the clock is set back or the server starts again.
+    /// Deletes expired tokens durably. Otherwise they would be valid again after a restart or when the clock is set
+    /// back.
     private func forgetExpired(_ tokens: [Digest]) {
         record { _ in
             Decision(.tokensRemoved(tokens))
@@ -141,7 +143,7 @@ extension Store {
         }
     }
 
-    /// Says that a request of an account has begun (+1) or ended (-1) to wait: its user is online meanwhile.
+    /// Notes that a request of an account began (+1) or stopped (-1) waiting. A user is online while a request waits.
     public func noteWaiting(_ account: AccountID, _ change: Int) {
         let now = clock.now()
         state.withLock { state in
@@ -172,7 +174,7 @@ extension Store {
             more: found.count > page.count, next: page.last?.name.text ?? query.after)
     }
 
-    /// Records when users were last seen, and forgets expired tokens. Called once a minute and at the end.
+    /// Records when users were last seen and forgets expired tokens. Called once a minute and at the end.
     public func savePresence() {
         let now = clock.now()
         let expired = state.withLock { state in
@@ -210,9 +212,9 @@ extension Store {
 }
 
 extension BatchBuilder {
-    /// A new account under a free name.
+    /// A new account with a free name.
     ///
-    /// - Parameter seen: nil if somebody else makes the account.
+    /// - Parameter seen: nil if somebody else creates the account.
     func newAccount(
         _ name: UserName, _ password: PasswordHash, isAdmin: Bool = false, seen: Timestamp?, _ state: StoreState
     ) throws(StoreError) -> Change.NewAccount {
@@ -237,7 +239,7 @@ extension AccountState {
     }
 }
 
-/// Carries one value out of a decision to its completion, which the writer's thread runs one after the other.
+/// Carries a value from a decision to its completion. The writer's thread runs one after the other.
 final class Box<Value: Sendable>: Sendable {
     private let content = Monitor<Value?>(nil)
 

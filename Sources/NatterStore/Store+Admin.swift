@@ -16,7 +16,7 @@ public struct AccountView: Sendable, Equatable {
     public let isOnline: Bool
 }
 
-/// An action of an admin or an operator, and the account or thing that it was about.
+/// An action of an admin or operator, and the account or thing that it affected.
 public struct AuditEntry: Sendable, Equatable {
     public let time: Timestamp
     public let actor: String
@@ -25,7 +25,7 @@ public struct AuditEntry: Sendable, Equatable {
     public let subject: String
 }
 
-/// A change to an account; nil leaves a thing as it is.
+/// A change of an account; nil leaves a field unchanged.
 public struct AccountChange: Sendable {
     public var isDisabled: Bool?
     public var isAdmin: Bool?
@@ -37,7 +37,7 @@ public struct AccountChange: Sendable {
 }
 
 extension Store {
-    /// All accounts, those seen last first.
+    /// All accounts, the last seen first.
     public func accountViews() -> [AccountView] {
         let now = clock.now()
         return state.withLock { state in
@@ -54,7 +54,8 @@ extension Store {
             isOnline: !account.isDisabled && account.isOnline(at: now))
     }
 
-    /// Makes an account for somebody else: all of it in one batch, so that an admin's is never there as another's.
+    /// Creates an account for somebody else. One batch does all of it, so a new admin is never visible as an ordinary
+    /// user.
     public func addAccount(
         _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String,
         _ completion: @escaping Completion<AccountView>
@@ -69,8 +70,8 @@ extension Store {
         }
     }
 
-    /// Changes an account. Disabling it, or giving it another password, ends all its sessions at once. Enabling it does not
-    /// bring them back.
+    /// Changes an account. Disabling it or setting its password ends all its sessions at once. Enabling it does not
+    /// restore them.
     public func change(
         _ name: String, _ change: AccountChange, by actor: String, action: String? = nil,
         _ completion: @escaping Completion<AccountView>
@@ -84,7 +85,8 @@ extension Store {
                     account.id, isDisabled: change.isDisabled, isAdmin: change.isAdmin, password: change.password?.text)
             )
             if change.isDisabled == true || change.password != nil {
-                // A disabled account's robots end too; a new password ends only sessions that the old one began.
+                // Disabling also revokes the robots' tokens. A new password ends only sessions, which began with the
+                // old one.
                 decision.append(.sessionsEnded(account.id, keeping: nil, robots: change.isDisabled == true))
             }
             for word in action.map({ [$0] }) ?? Store.actions(change) {
@@ -114,14 +116,14 @@ extension Store {
         return actions
     }
 
-    /// Records an action that changes no account. A failure is reported and otherwise ignored: it is no reason to keep an
-    /// operator from a store that needs care.
+    /// Records an action that changes no account. A failure is reported and otherwise ignored, so that an operator
+    /// can still work on a store that has problems.
     public func recordAudit(by actor: String, _ action: String, _ subject: String) {
         let failure = record { Decision($0.audited(actor, action, subject)) }
         if let failure { report("cannot record '\(action)' by \(actor): \(failure)") }
     }
 
-    /// What admins and operators did, newest first.
+    /// Actions of admins and operators, newest first.
     public func audit(limit: Int) throws(StoreError) -> [AuditEntry] {
         do {
             return try withReader { reader in
@@ -144,7 +146,7 @@ extension Store {
 
     // MARK: Invitations
 
-    /// Makes a code that lets one person register. It is shown once; the store keeps a hash.
+    /// Creates a code that lets one person register. It is shown once; the store keeps only a hash.
     public func addInvite(by maker: String, expires: Timestamp, _ completion: @escaping Completion<Token>) {
         let code = Token.random()
         record { builder in

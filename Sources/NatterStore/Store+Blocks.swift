@@ -52,7 +52,7 @@ extension Store {
         }
     }
 
-    /// Disk use, for an operator.
+    /// Disk use, for the operator.
     public struct Sizes: Sendable, Equatable {
         /// The recorded part of the log files.
         public var logs: UInt64 = 0

@@ -9,12 +9,12 @@ extension Store {
         peers { $0.accounts[principal.account]?.contacts }
     }
 
-    /// The users whose personal messages this one does not take, by name.
+    /// The users whose personal messages this user refuses, by name.
     public func blocked(by principal: Principal) -> [UserView] {
         peers { $0.accounts[principal.account]?.blocked }
     }
 
-    /// Whether a user is online; nil if nobody has this name.
+    /// Whether a user is online; nil if the name is unknown.
     public func isOnline(_ user: String) -> Bool? {
         let now = clock.now()
         return state.withLock { $0.account(named: user)?.isOnline(at: now) }
@@ -29,7 +29,7 @@ extension Store {
         }
     }
 
-    /// Adds or removes a contact. It is no error if that is so already.
+    /// Adds or removes a contact. Repeating it is not an error.
     public func setContact(
         _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
@@ -38,7 +38,7 @@ extension Store {
         }
     }
 
-    /// Refuses a user's personal messages, or takes them again.
+    /// Refuses a user's personal messages, or accepts them again.
     public func setBlocked(
         _ user: String, _ isBlocked: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {

@@ -9,7 +9,7 @@ public struct MemberView: Sendable, Equatable {
     public let isAdmin: Bool
 }
 
-/// A change to a group, as an event in its history.
+/// A change of a group, as an event in its history.
 enum GroupEvent {
     case created
     case renamed(from: String, to: String)
@@ -23,7 +23,8 @@ enum GroupEvent {
     case demoted(String)
     case deleted
 
-    /// `VERB`, `VERB NAME` or `renamed OLD NEW`; names hold no white space, so the words come apart again.
+    /// `VERB`, `VERB NAME` or `renamed OLD NEW`. Names contain no white space, so the text can be split into its
+    /// words.
     var text: String {
         switch self {
         case .created: "created"
@@ -93,7 +94,7 @@ extension Store {
         }
     }
 
-    /// Takes a group away from all its members. Its name is free again.
+    /// Deletes a group for all its members. Its name is free again.
     public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
         change { state, _ throws(StoreError) in
             let group = try state.group(name, .administer, for: principal)
@@ -108,11 +109,11 @@ extension Store {
         }
     }
 
-    /// Adds a member to a group, or makes one an admin or not. Users may join an open group themselves.
+    /// Adds a member to a group, or makes a member an admin or not. Users may join an open group themselves.
     ///
     /// - Parameters:
-    ///   - isAdmin: nil leaves it as it is.
-    ///   - mayAdd: whether a user who is not in the group yet is added; else that is `.notInGroup`.
+    ///   - isAdmin: nil leaves it unchanged.
+    ///   - mayAdd: whether a user outside the group is added. If not, the error is `.notInGroup`.
     public func putMember(
         _ user: String, in name: String, isAdmin: Bool?, mayAdd: Bool, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>
@@ -141,7 +142,7 @@ extension Store {
         }
     }
 
-    /// Removes a member from a group. An admin may remove others, every member themselves.
+    /// Removes a member from a group. Admins may remove others, and all members may remove themselves.
     public func removeMember(
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
@@ -182,7 +183,7 @@ extension Store {
 
     // MARK: Helpers
 
-    /// Makes a change and answers with the conversation as it is then.
+    /// Makes a change and answers with the conversation after it.
     private func changeGroup(
         _ principal: Principal, _ completion: @escaping Completion<ConversationView>,
         _ decide:
@@ -203,7 +204,8 @@ extension Store {
         }
     }
 
-    /// The answer to an admin of the server who changed a group without being in it: the group without its messages.
+    /// The answer to an admin of the server who changed a group without being a member: the group without its
+    /// messages.
     private func changedUnseen(
         _ name: String, by principal: Principal, _ error: StoreError
     ) -> Result<ConversationView, StoreError> {
@@ -219,14 +221,15 @@ extension Store {
 }
 
 extension Change {
-    /// Tells an account that it sees a group no more, by the name that the group had: a later name is no business of theirs.
+    /// Tells an account that it no longer sees a group. Uses the group's name at that time, because later names are
+    /// not theirs to know.
     fileprivate static func gone(_ reason: String, from group: ConversationState, for account: AccountID) -> Change {
         .noted(account, conversation: group.identity.number, .gone, data: "\(reason) \(group.name)")
     }
 }
 
 extension StoreState {
-    /// A group by its name, if the principal has this right to it.
+    /// Finds a group by its name. Throws unless the principal has this right.
     func group(_ name: String, _ right: Right, for principal: Principal) throws(StoreError) -> ConversationState {
         guard let number = groups[NameRule.caseKey(name)], let group = conversations[number] else {
             throw .noSuchConversation(name)
@@ -235,7 +238,7 @@ extension StoreState {
         return group
     }
 
-    /// A group whose members `principal` may know.
+    /// Finds a group whose members the principal may know.
     func groupToSee(_ name: String, _ principal: Principal) throws(StoreError) -> ConversationState {
         if let number = groups[NameRule.caseKey(name)], let group = conversations[number],
             Authority.isOrphan(group, self), accounts[principal.account]?.isAdmin == true
@@ -245,8 +248,8 @@ extension StoreState {
         return try group(name, .read, for: principal)
     }
 
-    /// A group that `principal` may put `user` into, or whose admins they may change. Joining a group as its member changes
-    /// nothing, so it needs no right.
+    /// Finds a group that the principal may add `user` to, or in which they may change admins. A member who joins
+    /// again changes nothing, so that needs no right.
     func groupToJoin(
         _ name: String, _ user: String, _ isAdmin: Bool?, _ principal: Principal
     ) throws(StoreError) -> ConversationState {
@@ -261,7 +264,7 @@ extension StoreState {
 }
 
 extension ConversationState {
-    /// Throws if nobody but this account is an admin.
+    /// Throws if no other account is an admin.
     func checkOtherAdmin(than account: AccountID) throws(StoreError) {
         guard members.contains(where: { $0.key != account.rawValue && $0.value.isAdmin }) else {
             throw .lastAdmin(name)

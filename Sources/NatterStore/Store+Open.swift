@@ -5,12 +5,12 @@ public import NatterSystem
 
 /// Why a store could not be opened.
 public enum StoreOpenError: Error, PhraseConvertible {
-    /// Another process has it.
+    /// Another process uses the directory.
     case locked(String)
     case cannotCreate(DiskError)
     case newer(Phrase)
     case damaged(Phrase)
-    /// A part of the directory is not there.
+    /// A part of the directory is missing.
     case incomplete(Phrase)
 
     public var phrase: Phrase {
@@ -25,7 +25,7 @@ public enum StoreOpenError: Error, PhraseConvertible {
 }
 
 extension Store {
-    /// Opens the store of a directory, or makes one; recovers what a crash has left, and starts its threads.
+    /// Opens the store of a directory or creates one. Recovers from a crash and starts the threads.
     ///
     /// - Throws: `StoreOpenError`.
     public static func open(
@@ -35,7 +35,7 @@ extension Store {
         try open(FileEngine(directory, disk: disk, clock: clock, options: options), clock: clock, options: options)
     }
 
-    /// Opens the store that an engine keeps.
+    /// Opens the store of an engine.
     static func open(_ engine: any StoreEngine, clock: any WallClock, options: Options) throws -> Store {
         let loaded = try engine.load()
         let store = Store(engine, loaded, clock: clock, options: options)
@@ -45,14 +45,15 @@ extension Store {
 
     static func databasePath(_ directory: String) -> String { directory + "/store.db" }
 
-    /// Where the write-ahead log of a database is damaged, so that SQLite would pass over commits without a word.
+    /// The offset of damage in a database's write-ahead log; nil if there is none. SQLite would silently ignore the
+    /// commits behind it.
     static func walDamage(_ database: String, _ disk: any Disk) throws(DiskError) -> UInt64? {
         let path = database + "-wal"
         guard let found = try disk.information(path), found.size > 0 else { return nil }
         return try WALScan.damage(of: disk.open(path, .read))
     }
 
-    /// Makes the directory if need be and keeps everybody else out of it.
+    /// Creates the directory if necessary and locks it.
     static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> any DiskLock {
         do throws(DiskError) {
             try disk.makeDirectories(directory)

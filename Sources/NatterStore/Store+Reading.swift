@@ -4,7 +4,7 @@ public import NatterModel
 internal import NatterSystem
 
 extension Store {
-    /// What one page reads at most while its filter finds nothing.
+    /// The most that one page reads while its filter finds nothing.
     private static let pageBudget = ReadBudget(blocks: 64, passedOver: 20_000)
 
     public func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage {
@@ -18,7 +18,8 @@ extension Store {
         (filter.since, filter.until) = (query.since, query.until)
         filter.sender = query.sender.map(spelling(ofSender:))
         if let around = query.around {
-            // The half before it, then it and what follows; near an end the other side gets the room.
+            // One half is before the message. The rest is the message and what follows it. Near an end, the other
+            // side gets more.
             let limit = UInt64(query.limit)
             let half = min(limit / 2, around.previous.rawValue)
             var lowest = max(around.rawValue - half, 1)
@@ -29,7 +30,7 @@ extension Store {
             filter.before = min(query.before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
         }
         var messages: [Message] = []
-        /// A page ends before missing messages, so that the next one begins with them and says what is wrong.
+        /// Ends a page before missing messages, so that the next page begins with them and reports the damage.
         func take(_ piece: LogPiece) throws -> Bool {
             switch piece {
             case .messages(let run): messages += run.messages()
@@ -41,21 +42,22 @@ extension Store {
         }
         if query.after != nil || query.around != nil || query.since != nil {
             let scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
-            // With `around`, messages beyond the page are more: that it ends there is not what the query asked for.
+            // With `around`, `more` also counts messages behind the page, because the query did not ask to end there.
             let last = min(head, (query.before ?? head.next).previous)
             return MessagePage(messages: messages, head: head, more: scanned < last, next: scanned, commit: commit)
         }
         let scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
         messages.reverse()
         let next = min(scanned, query.before ?? scanned)
-        // Without any selector this is the newest page, and what follows it is still to come.
+        // Without a selector this is the newest page, so whatever follows it does not exist yet.
         let isNewest = query.before == nil && filter.isPlain
         return MessagePage(
             messages: messages, head: head, more: isNewest ? false : next > Seq(1), next: isNewest ? head : next,
             commit: commit)
     }
 
-    /// A sender as messages have it: case does not count in an account's name; any other may be an imported label.
+    /// The sender's name as it is in messages. Case does not matter in the name of an account. Any other name may be
+    /// an imported label.
     func spelling(ofSender name: String) -> String {
         state.withLock { $0.account(named: name)?.name.text } ?? name
     }
@@ -70,7 +72,7 @@ extension Store {
         }
         let snapshot = try snapshot(conversation, for: principal)
         switch try read(snapshot, { reader in try reader.standing(of: parsed) }) {
-        // If the message itself can't be read, its number is all there is to go by.
+        // If the message itself can't be read, only its number is known.
         case .good(let seq), .unknown(let seq): return seq
         case .foreign: throw .badCursor("the cursor is of another conversation, or of a former one of this name")
         case .ahead:
@@ -88,7 +90,7 @@ extension Store {
             if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
             return (Array(names.prefix(limit)), names.count > limit)
         }
-        // A conversation that went away since the names were taken is simply not there.
+        // A conversation that was removed since the names were collected is left out.
         let views = names.compactMap { try? conversation($0, for: principal) }
         return ConversationPage(conversations: views, more: more, next: names.last ?? after)
     }
@@ -97,7 +99,8 @@ extension Store {
         view(of: try snapshot(name, for: principal))
     }
 
-    /// The conversation object, with its newest message. A message that can't be read is left out: reading it says why.
+    /// The conversation object with its newest message. An unreadable message is left out; reading it reports the
+    /// damage.
     func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
         let head = snapshot.tail.head
         var last: Message?

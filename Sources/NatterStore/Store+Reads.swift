@@ -8,12 +8,12 @@ internal import NatterSystem
 enum ChangeKind: Int {
     case read = 1
     case gone = 2
-    /// The conversation itself: its name or its members.
+    /// The name or the members of a conversation.
     case conversation = 3
 }
 
 extension Store {
-    /// Marks a conversation as read up to a seq, at most the head. The mark never falls.
+    /// Marks a conversation as read up to a seq, at most up to its head. The mark never goes back.
     public func markRead(
         _ seq: Seq, in conversation: String, for principal: Principal, _ completion: @escaping Completion<Seq>
     ) {
@@ -29,7 +29,7 @@ extension Store {
                 .readMarked(account, in: number, mark), .noted(account, conversation: number, .read, data: nil))
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
-            // Two devices may mark at once: the higher mark counts.
+            // Two devices may set a mark at once, and the higher one wins.
             let reached = state.withLock { $0.accounts[account]?.reads[number]?.seq }
             completion(.success(reached ?? mark.seq))
         }
@@ -38,7 +38,7 @@ extension Store {
     private struct ReadPlace {
         let snapshot: Snapshot
         let old: ReadMark
-        /// nil if the mark does not rise.
+        /// nil if the mark would not rise.
         let new: ReadMark?
     }
 
@@ -57,7 +57,7 @@ extension Store {
         let target = min(seq, head)
         guard target > old.seq else { return ReadPlace(snapshot: snapshot, old: old, new: nil) }
         do {
-            // Count from the nearer side: the old mark or the head.
+            // Counts from whichever is nearer, the old mark or the head.
             let ownBefore: UInt64
             if target.distance(after: old.seq) <= head.distance(after: target) {
                 ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal.name))
@@ -71,7 +71,7 @@ extension Store {
         }
     }
 
-    /// How many messages of a range a sender has sent. Messages that can't be read count as others'.
+    /// How many messages in a range a sender has sent. Unreadable messages count as other users'.
     private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ name: UserName) throws -> UInt64 {
         let sender = Array(name.text.utf8)
         var count = 0

@@ -6,7 +6,8 @@ internal import NatterModel
 internal import NatterSystem
 
 extension Store {
-    /// Finds messages in the conversations that the account sees: newest first by time, then conversation, then seq.
+    /// Finds messages in all conversations that the account sees, sorted by time (newest first), then conversation,
+    /// then seq.
     public func search(_ request: SearchRequest, for principal: Principal) throws(StoreError) -> SearchPage {
         var request = request
         request.sender = request.sender.map { spelling(ofSender: $0) }
@@ -41,10 +42,11 @@ extension Store {
     }
 }
 
-/// The search of one conversation. It scans the tail and the blocks that are not in the index, then asks the index.
+/// The search in one conversation. It scans the tail and the blocks that are not indexed yet, then asks the index.
 ///
-/// Hits come by falling seq and are wanted by falling time, which differs if history was imported behind newer messages. So
-/// the search ends only when nothing that is still to come can be newer than what it has.
+/// The index gives hits by falling seq, but the result is sorted by falling time. The two differ if history was
+/// imported behind newer messages. So the search ends only when no message still to come can be newer than those
+/// found.
 private struct ConversationSearch {
     private let request: SearchRequest
     private let query: SearchQuery
@@ -52,7 +54,7 @@ private struct ConversationSearch {
     private let reader: LogReader
     private let scan: SearchScan
     private let index: SearchIndex?
-    /// Newest first, at most two more than a page holds.
+    /// Newest first, at most two more than a page.
     private var found: [(place: SearchPlace, message: Message)] = []
     private var highestTimes: [(firstSeq: Seq, highest: Timestamp)]?
 
@@ -65,7 +67,7 @@ private struct ConversationSearch {
         matcher = MessageMatcher(filter)
     }
 
-    /// - Returns: more than a page holds, if there is more.
+    /// - Returns: more than one page if there are more messages.
     mutating func run() throws -> [(place: SearchPlace, message: Message)] {
         let log = reader.log
         let indexed = min((try? index?.indexedUpTo(log.id)) ?? .zero, log.sealedSeq)
@@ -80,7 +82,7 @@ private struct ConversationSearch {
         let until =
             request.before.map { min($0.time.advanced(milliseconds: 1), request.until ?? .max) } ?? request.until
         try index.search(query, in: log.id, since: request.since, until: until) { hit in
-            // An index of an older version holds the texts of events, too.
+            // An index of an older version also contains the texts of events.
             guard hit.seq <= indexed, let block = try? reader.block(containing: hit.seq),
                 let position = block.records.index(of: hit.seq),
                 SearchFeed.isSearchable(block.records.kind(at: position))
@@ -91,7 +93,7 @@ private struct ConversationSearch {
         return found
     }
 
-    /// Whether no message up to this seq can be newer than the last that is wanted.
+    /// Whether no message up to this seq can be newer than the last one that the page needs.
     private mutating func isComplete(before seq: Seq) throws -> Bool {
         guard found.count > request.limit, let oldest = found.last?.place.time else { return false }
         let times =

@@ -5,7 +5,7 @@ internal import NatterModel
 internal import NatterSQLite
 internal import NatterSystem
 
-/// The unsealed end of a conversation as it was at one moment: the server's tail is in memory, over the journal.
+/// The unsealed end of a conversation at one moment. The server keeps it in memory, and the journal makes it durable.
 struct Tail: LogTail {
     let sealedSeq: Seq
     let sealedHash: Digest
@@ -25,7 +25,7 @@ struct Tail: LogTail {
     var hash: Digest { hashes.last ?? sealedHash }
     var block: OpenBlock { OpenBlock(records: records, hashBefore: sealedHash, hashes: hashes) }
 
-    /// - Parameter name: what the reader calls the conversation.
+    /// - Parameter name: the reader's name for the conversation.
     func log(of conversation: ConversationIdentity, named name: String) -> ConversationLog {
         ConversationLog(
             identity: conversation, name: name, head: head, sealedSeq: sealedSeq, hash: hash, tail: self)
@@ -50,10 +50,10 @@ struct Tail: LogTail {
 }
 
 extension Store {
-    /// What a request needs of a conversation, taken at one moment.
+    /// A consistent view of a conversation for one request.
     struct Snapshot {
         let identity: ConversationIdentity
-        /// What the reader calls the conversation.
+        /// The reader's name for the conversation.
         let name: String
         let tail: Tail
         let commit: Commit
@@ -77,7 +77,7 @@ extension Store {
         }
     }
 
-    /// A personal conversation that nobody has written to looks like an empty one.
+    /// A personal conversation before its first message. It looks like an empty one.
     private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
         let users = [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
@@ -87,7 +87,7 @@ extension Store {
             lastServerTime: .zero)
     }
 
-    /// Lends the caller a reader of the conversation's messages.
+    /// Calls `body` with a reader of the conversation's messages.
     func read<Result>(
         _ snapshot: Snapshot, _ body: (LogReader) throws -> Result
     ) throws(StoreError) -> Result {
@@ -96,7 +96,7 @@ extension Store {
 }
 
 extension StoreState {
-    /// What a request of this account needs of a conversation.
+    /// A view of a conversation for one request of this account.
     func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
         var snapshot = Store.Snapshot(
             identity: conversation.identity, name: displayName(of: conversation, for: account),
@@ -105,7 +105,7 @@ extension StoreState {
         return snapshot
     }
 
-    /// How many messages after the mark are others'.
+    /// How many messages after the mark are from other users.
     func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
         let mark = account.reads[conversation.identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
         let behind = UInt64(conversation.head.distance(after: mark.seq))

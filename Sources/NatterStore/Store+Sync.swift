@@ -7,7 +7,7 @@ internal import NatterLog
 public import NatterModel
 
 extension Store {
-    /// About how many bytes a message takes as a JSON object, without its text.
+    /// The approximate size of a message as a JSON object, without its text.
     private static let objectBytes = 260
 
     public func changes(
@@ -23,7 +23,7 @@ extension Store {
         do {
             return try withReader { reader in
                 var room = limitBytes
-                // In the first answer only, not in those that continue it.
+                // Only the first answer has them, not those that continue it.
                 var steps =
                     continuation == nil && plan.hasChanges
                     ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
@@ -54,11 +54,11 @@ extension Store {
         }
     }
 
-    /// What an answer has to hold, as far as memory tells.
+    /// The content of an answer, as far as memory knows it.
     private struct Plan {
         enum Kind {
             case nothing
-            /// Conversations in the order of their ids, each with whether the reader joined it after the cursor.
+            /// Conversations in the order of their ids, and for each whether the reader joined it after the cursor.
             case changed(
                 from: Commit, target: Commit, continuation: StoreCursor.Continuation?, [(Snapshot, Bool)])
         }
@@ -72,7 +72,7 @@ extension Store {
         let hasChanges: Bool
     }
 
-    /// The steps that say what changed for one account besides messages.
+    /// The steps for one account's changes other than messages.
     private func changes(
         after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
     ) throws -> [SyncAnswer.Step] {
@@ -90,7 +90,7 @@ extension Store {
         return state.withLock { state in
             rows.compactMap { row in
                 guard let conversation = state.conversations[row.conversation] else { return nil }
-                // A token for one conversation learns nothing about others, not even that they are gone.
+                // A token for one conversation must not learn anything about others, not even that they are gone.
                 if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
                 let sees = Authority.sees(principal, conversation)
                 switch row.kind {
@@ -126,7 +126,7 @@ extension Store {
         case .now: from = commit
         case .cursor(let cursor):
             guard cursor.isOf(id) else { throw .badCursor("the cursor is of another store") }
-            // A continuation names the epoch of its target: if that epoch is the same, so is all history before it.
+            // A continuation names the epoch of its target. If that epoch matches, so does all history before it.
             let last = cursor.continuation?.target ?? cursor.commit
             guard cursor.commit <= last, last <= commit, epoch(last) == cursor.epoch else {
                 throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has")
@@ -139,7 +139,7 @@ extension Store {
         var changed: [(Snapshot, Bool)] = []
         for conversation in state.visible(to: principal) {
             let since = conversation.members[principal.account.rawValue]?.since ?? .zero
-            // The account joined after the target: the next sync brings the whole conversation.
+            // The account joined after the target, so the next sync brings the whole conversation.
             if since > target { continue }
             let joinedAfter = since > from
             guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
@@ -158,7 +158,7 @@ extension Store {
             cursor: end, commit: commit, start: from, hasChanges: hasChanges)
     }
 
-    /// Plans one conversation from the reader's position to the target commit, as far as the room goes.
+    /// Plans one conversation from the reader's position to the target commit, as far as there is room.
     private struct Walk {
         let reader: LogReader
         let snapshot: Snapshot
@@ -168,7 +168,7 @@ extension Store {
         let target: Commit
         /// The last seq of an earlier answer that this one continues.
         let start: Seq?
-        /// Where a reader that has nothing of the conversation begins; nil for its beginning.
+        /// The time from which a reader without any of the conversation wants it; nil for all of it.
         let earliest: Timestamp?
         var steps: [SyncAnswer.Step] = []
 
@@ -188,7 +188,7 @@ extension Store {
             if let start { first = start.next } else { first = try lastSeq(upTo: from).next }
             if let earliest { first = max(first, try firstSeq(from: earliest)) }
             let last = try lastSeq(upTo: target)
-            // A reader that begins late is told of conversations without new messages, too.
+            // A reader that wants only recent messages still learns of conversations without new ones.
             guard first <= last || earliest != nil && start == nil else { return nil }
             if room <= 0 { return first.previous }
             steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first))
@@ -200,7 +200,7 @@ extension Store {
             return nil
         }
 
-        /// Takes the run at `seq`: a block as a whole if the reader has nothing of it and may have all of it.
+        /// Takes the run at `seq`. A block is taken whole if the reader needs all of it.
         ///
         /// - Returns: the last seq that was taken.
         private mutating func take(from seq: Seq, through last: Seq) throws -> Seq {
@@ -208,8 +208,8 @@ extension Store {
                 let place = try reader.place(of: seq)
                 if case .block(let row) = place, row.firstSeq == seq, row.lastSeq <= last {
                     steps.append(.sealed(row))
-                    // The length of the texts is not known before the block is unpacked. Some unpack to 200 times their
-                    // size.
+                    // The length of the texts is known only after the block is decompressed. Some grow to 200 times
+                    // their size.
                     room -=
                         form == .messages
                         ? max(row.length * 2, Block.targetRawBytes) + row.count * Store.objectBytes : row.length
@@ -222,7 +222,8 @@ extension Store {
                 let records = block.records
                 guard let lower = records.index(of: seq) else { throw StoreError.failed("a block is short") }
                 var end = (records.index(of: last) ?? records.count - 1) + 1
-                // While the sealer is behind, a tail is longer than an answer may be: so it goes in several steps.
+                // While the sealer is behind, a tail may be larger than an answer, so it is divided into several
+                // steps.
                 if case .tail = place {
                     end = min(end, lower + records.blockCount(from: lower, targetBytes: Block.targetRawBytes))
                 }
@@ -239,7 +240,8 @@ extension Store {
             return to
         }
 
-        /// Where to begin to have all messages from a time on: at a block's first message, because sealed blocks go out whole.
+        /// The seq from which all messages since a time are sent. It is the first of a block, because sealed blocks
+        /// are sent whole.
         private func firstSeq(from earliest: Timestamp) throws -> Seq {
             let conversation = snapshot.identity.number
             if let row = try ArchiveRows.firstBlock(
@@ -252,7 +254,7 @@ extension Store {
             return snapshot.tail.sealedSeq.advanced(by: index).next
         }
 
-        /// The highest seq of all commits up to and with this one.
+        /// The highest seq of all commits up to and including this one.
         private func lastSeq(upTo commit: Commit) throws -> Seq {
             let tail = snapshot.tail
             if commit == .zero { return .zero }
@@ -263,13 +265,13 @@ extension Store {
             }
             let inTail = tail.records.count(upTo: commit)
             if inTail > 0 { return tail.sealedSeq.advanced(by: inTail) }
-            // This holds even if the last sealed messages are lost, and no block says what their commit was.
+            // This is true even if the last sealed messages are lost and no block contains their commit.
             if tail.sealedCommit <= commit { return tail.sealedSeq }
             let row = try ArchiveRows.lastBlock(
                 upTo: commit, of: snapshot.identity.number, on: reader.archive.connection)
             let whole = row?.lastSeq ?? .zero
             guard whole < tail.sealedSeq else { return tail.sealedSeq }
-            // The seq lies inside the next block, or that block is damaged.
+            // The seq is inside the next block, or that block is damaged.
             let block: OpenBlock
             do throws(ArchiveError) { block = try reader.storedBlock(containing: whole.next) } catch {
                 if case .damaged = error { return whole }

@@ -5,7 +5,7 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// A session, or a robot's token, as its owner or an admin sees it; never the token itself.
+/// A session or a robot's token, as its owner or an admin sees it, without the token itself.
 public struct TokenView: Sendable, Equatable {
     public let id: Int64
     public let user: String
@@ -16,13 +16,12 @@ public struct TokenView: Sendable, Equatable {
     public let expires: Timestamp?
     public let lastUsed: Timestamp?
     public let lastAddress: String?
-    /// Whether it is the one that asks.
+    /// Whether the current request uses this token.
     public let isCurrent: Bool
 }
 
 extension Store {
-    /// Makes a token for a program. A scope that names a conversation holds for that conversation for ever, whatever it is
-    /// called later.
+    /// Creates a token for a program. A scope that names a conversation stays with it, even if it is renamed.
     public func addToken(
         label: String, scope: Scope, expires: Timestamp?, for principal: Principal,
         _ completion: @escaping Completion<(token: Token, view: TokenView)>
@@ -39,7 +38,7 @@ extension Store {
         let token = Token.random()
         let made = Box<TokenView>()
         change { state, builder throws(StoreError) in
-            // The token that asks may have been revoked meanwhile.
+            // The token of this request may have been revoked meanwhile.
             guard state.tokens[principal.token] != nil else { throw .unauthorized }
             let new = TokenState(
                 number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
@@ -57,7 +56,7 @@ extension Store {
 
     /// Sessions or robots' tokens, oldest first.
     ///
-    /// - Parameter account: whose; nil for everybody's, which is for an admin.
+    /// - Parameter account: the owner; nil for all accounts, which only admins may see.
     public func tokens(of account: AccountID?, robots: Bool, current: Digest?) -> [TokenView] {
         state.withLock { state in
             let found = state.tokens.filter { _, token in
@@ -72,15 +71,15 @@ extension Store {
         }
     }
 
-    /// Throws unless the token of a request may be used for this.
+    /// Throws unless the token of a request covers this.
     public func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError) {
         if case .all = principal.scope { return }
         try state.withLock { state throws(StoreError) in try Authority.check(need, of: principal, state) }
     }
 
-    /// Ends one session or takes back one token of an account.
+    /// Ends one session or revokes one token of an account.
     ///
-    /// - Returns: through the completion, false where there is none of this number.
+    /// - Returns: through the completion, false if the number is unknown.
     public func revokeToken(
         _ id: Int64, robots: Bool, of account: AccountID, _ completion: @escaping Completion<Bool>
     ) {

@@ -6,10 +6,11 @@ internal import NatterLog
 public import NatterModel
 public import NatterSystem
 
-/// A server's store: numbering, authority, idempotency, the hash chain, sync and reading, over an engine that keeps its data.
+/// A server's store: numbering, authority, idempotency, the hash chain, sync and reading. The engine below it keeps
+/// the data.
 ///
-/// One writer thread makes changes durable, one sealer thread packs tails into log files. Reads run on the threads of those
-/// who ask. All threads share `state`, behind its lock.
+/// One writer thread makes changes durable, and one sealer thread compresses tails into log files. Reads run on the
+/// calling threads. All threads share `state`, which has a lock.
 public final class Store: Sendable {
     public let id: StoreID
     public let clock: any WallClock
@@ -26,22 +27,22 @@ public final class Store: Sendable {
     private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
     private let keepsSearchIndex: Bool
-    /// Whether an import is under way; there is one directory to prepare its files in.
+    /// Whether an import is running. Only one can, because there is only one staging directory.
     let isImporting = Monitor(false)
 
     public struct Options: Sendable {
-        /// Days that idempotency keys are remembered, at least.
+        /// The least number of days that idempotency keys are remembered.
         public var idRetentionDays = 30
-        /// Gets a line for each thing that an operator should know: what was recovered, what is damaged.
+        /// Called with each thing that an operator should know, such as recovery or damage.
         public var report: @Sendable (Phrase) -> Void = { _ in }
-        /// Called once, when a write has failed so that the disk's content is unknown. Nothing is written from then on.
+        /// Called once, after a write failed so that the disk's content is unknown. Nothing is written afterwards.
         public var failed: @Sendable (String) -> Void = { _ in }
 
-        /// The bound of what is kept uncompressed.
+        /// The bound of uncompressed messages in the journal.
         package var journalBytes = Sealer.standardJournalBytes
-        /// Bytes of the write-ahead log after which it is moved into the database.
+        /// The size of the write-ahead log that causes a checkpoint.
         package var checkpointBytes = 4 << 20
-        /// Whether a thread keeps the search index up to date; without it a search scans.
+        /// Whether a thread maintains the search index. Without it, a search scans.
         public var keepsSearchIndex = false
 
         public init() {}
@@ -58,7 +59,6 @@ public final class Store: Sendable {
     public var disk: any Disk { engine.disk }
     public var now: Timestamp { clock.now() }
 
-    /// Starts the threads.
     func start(_ core: WriterCore) throws {
         let writing = try SystemThread(name: "natter-writer") { [self] in writer.run(core) }
         let sealing = try SystemThread(name: "natter-sealer") { [self] in sealer.run(self) }
@@ -72,7 +72,7 @@ public final class Store: Sendable {
         engine.onNews { [weak self] in self?.follow { _ in } }
     }
 
-    /// Finishes what is queued and lets the directory go. Nothing may be asked of the store afterwards.
+    /// Finishes queued work and unlocks the directory. No function may be called afterwards.
     public func close() {
         guard threads.withLock({ !$0.isEmpty }) else { return }
         savePresence()
@@ -82,7 +82,7 @@ public final class Store: Sendable {
             defer { threads = [] }
             return threads
         }
-        // The last two are the writer, and the thread that answers for it.
+        // The last two are the writer's thread and the thread that answers for it.
         for thread in running.dropLast(2) { thread.join() }
         writer.stop()
         running.dropLast().last?.join()
@@ -94,7 +94,7 @@ public final class Store: Sendable {
 
     public var isFailed: Bool { failure != nil }
 
-    /// Why nothing is written any more; nil while all is well.
+    /// Why the store no longer writes; nil while it does.
     public var failure: String? { state.withLock { $0.failure } }
 
     /// Refuses all writes from now on.
@@ -109,8 +109,8 @@ public final class Store: Sendable {
         }
     }
 
-    /// Stops all writing if an error of a thread besides the writer's says that the disk did not do what it was told to. Even if
-    /// all that was acknowledged is safe in another file, such a disk cannot be relied on.
+    /// Stops all writing if an error outside the writer's thread shows that the disk did not obey. Even if everything
+    /// acknowledged is safe in another file, such a disk can't be trusted.
     func stopIfDiskFailed(_ error: any Error) {
         if ArchiveError(error).leavesUnknown { fail("\(error)") }
     }
@@ -124,8 +124,8 @@ public final class Store: Sendable {
         if !writer.submit(.posting(posting)) { posting.completion(posting.messages.map { _ in .refused(.busy) }) }
     }
 
-    /// Makes changes that depend on the state: `decide` runs on the writer's thread, with the state lock held. What comes after
-    /// sees what it has changed.
+    /// Makes changes that depend on the state. `decide` runs on the writer's thread with the state lock held.
+    /// Everything after it sees its changes.
     func change(
         _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> Decision,
         _ completion: @escaping @Sendable (StoreError?) -> Void
@@ -145,12 +145,13 @@ public final class Store: Sendable {
         if !writer.submit(.operation(operation)) { completion(.busy) }
     }
 
-    /// The same, waiting. Not for the writer's own thread.
+    /// Does the same and waits. Must not be called on the writer's thread.
     func record(_ decide: @escaping @Sendable (BatchBuilder) throws -> Decision) -> StoreError? {
         waiting { record(decide, $0) }
     }
 
-    /// Makes changes in a batch of their own, over all that came before, and waits. Not for the writer's own thread.
+    /// Makes changes in a batch of their own, after everything earlier, and waits. Must not be called on the writer's
+    /// thread.
     func recordAlone(_ decide: @escaping @Sendable (BatchBuilder) throws -> Decision) -> StoreError? {
         waiting { completion in
             let operation = StoreWriter.Operation(
@@ -159,7 +160,7 @@ public final class Store: Sendable {
         }
     }
 
-    /// Does something to the engine between two batches, and waits. Not for the writer's own thread.
+    /// Runs `body` on the engine between two batches, and waits. Must not be called on the writer's thread.
     func upkeep(_ body: @escaping @Sendable (WriterCore) throws -> Void) -> StoreError? {
         waiting { completion in if !writer.submit(.upkeep(body, completion)) { completion(.busy) } }
     }
@@ -171,13 +172,13 @@ public final class Store: Sendable {
         return nil
     }
 
-    /// Takes over what other stores have put into a shared log.
+    /// Applies entries that other stores have appended to a shared log.
     private func follow(_ completion: @escaping @Sendable (StoreError?) -> Void) {
         if !writer.submit(.follow(completion)) { completion(.busy) }
     }
 
-    /// Waits until all is visible here that any store of a shared log has acknowledged so far: what a reader was told by
-    /// another server must not be missing at this one.
+    /// Waits until everything that any store of a shared log has acknowledged is visible here. A reader who has seen
+    /// a message on one server must not miss it on another.
     func catchUp() {
         guard engine.isShared else { return }
         let known = state.withLock { $0.place }
@@ -185,7 +186,7 @@ public final class Store: Sendable {
         if let failure = waiting({ follow($0) }) { report("cannot read what other servers have written: \(failure)") }
     }
 
-    /// Seals a conversation to its last message, ripe or not, after what the sealer has to do already.
+    /// Seals a conversation up to its last message, even a short tail, after the sealer's earlier work.
     package func seal(
         _ name: String, for principal: Principal, _ completion: @escaping @Sendable (StoreError?) -> Void
     ) throws(StoreError) {
@@ -197,9 +198,9 @@ public final class Store: Sendable {
         sealer.requestWhole(number, completion)
     }
 
-    /// Calls back once the sealer, and then the writer, have done what they have to do so far.
+    /// Calls back after the sealer, and then the writer, have done all earlier work.
     package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
-        // No conversation has this number, so nothing is sealed by it.
+        // No conversation has this number, so nothing is sealed.
         sealer.requestWhole(0) { [self] _ in record({ _ in .nothing }, completion) }
     }
 
@@ -209,7 +210,7 @@ public final class Store: Sendable {
 
     // MARK: Reading
 
-    /// Lends a reader of the index and the logs; each is used by one thread at a time.
+    /// Lends a reader of the index and the logs. A reader is used by one thread at a time.
     func withReader<Result>(_ body: (ArchiveReader) throws -> Result) throws -> Result {
         let reader = try readers.withLock { $0.popLast() } ?? engine.makeReader()
         defer { readers.signal { if $0.count < 8 { $0.append(reader) } } }
@@ -217,7 +218,7 @@ public final class Store: Sendable {
     }
 }
 
-/// The receiver of news about commits, in a structure because of what `Monitor` says of functions.
+/// The receiver of news about commits. A structure, for the reason that `Monitor` gives about functions.
 private struct NewsReceiver: Sendable {
     let receive: (@Sendable (News) -> Void)?
 }

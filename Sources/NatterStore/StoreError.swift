@@ -4,23 +4,23 @@ public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// Why the store did not do what it was asked for. Each case has its code in the public interface.
+/// Why the store refused or failed. Each case has a code in the public interface.
 public enum StoreError: Error, Equatable, PhraseConvertible {
-    /// More is waiting than is good; nothing was done.
+    /// Too many requests are waiting; nothing was done.
     case busy
-    /// The disk failed while this was being written: it may be there or not. A retry with the same key is safe.
+    /// The disk failed during the write, so the result is unknown. A retry with the same key is safe.
     case outcomeUnknown
-    /// No room left; nothing was done.
+    /// The disk is full; nothing was done.
     case diskFull
-    /// The token has been revoked or has expired, or its account was disabled.
+    /// The token was revoked or has expired, or its account was disabled.
     case unauthorized
     case noSuchUser(String)
-    /// Somebody who is not in the group that they were looked for in.
+    /// A user who is not a member of the group.
     case notInGroup(String, group: String)
     case noSuchConversation(String)
     case notAMember(String)
     case forbidden(Phrase)
-    /// The other one does not take personal messages from the sender.
+    /// The other user does not accept personal messages from the sender.
     case blocked(String)
     case lastAdmin(String)
     /// An invitation that does not exist, has expired or was used.
@@ -29,14 +29,14 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case badName(String, NameError)
     case badText(TextError)
     case idReused(String)
-    /// A line after a refused one, in a request that was to stop there.
+    /// A line after a refused one, in a request that stops at the first refusal.
     case notTried
-    /// A search that can't be done.
+    /// A search query that is malformed.
     case badQuery(Phrase)
     case badCursor(Phrase)
     case cursorExpired(Phrase)
     case damaged(from: Seq, to: Seq, detail: Phrase)
-    /// Anything of the disk or the database that is not one of these.
+    /// Any other error of the disk or the database.
     case failed(Phrase)
 
     public var phrase: Phrase {
@@ -66,7 +66,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Brings what the rooms below throw into this type.
+    /// Converts an error of the rooms below.
     init(_ error: any Error) {
         if let error = error as? StoreError {
             self = error

@@ -6,20 +6,20 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// Brings index and log files into step when a store is opened. It never guesses: valid next blocks are adopted, a write
-/// that a crash cut short is moved to `quarantine/`, and everything else is left as it is and reported.
+/// Reconciles index and log files when a store is opened. It never guesses. Valid next blocks are adopted, torn
+/// writes are moved to `quarantine/`, and everything else is left unchanged and reported.
 ///
-/// It looks at the end of each conversation's last file, not at the history.
+/// It reads the end of each conversation's last file, not the history.
 struct StoreRecovery {
     let store: FileEngine
     let storeID: StoreID
     let connection: Connection
-    /// What the journal has of each conversation, by seq; what is acknowledged and not sealed is there.
+    /// The journal's records of each conversation, by seq: everything acknowledged that is not sealed.
     let journal: [Int64: [Record]]
-    /// Whether the index was made from the logs just now.
+    /// Whether the index has just been rebuilt from the logs.
     let isRebuilt: Bool
 
-    /// The logs hold conversations that the index has never heard of.
+    /// The logs contain conversations that the index does not know.
     struct StaleIndex: Error {}
 
     func run(_ state: inout StoreState, isClean: Bool) throws {
@@ -32,7 +32,7 @@ struct StoreRecovery {
                     try check(last, of: conversation)
                 }
             }
-            // Files that no row names can only be there after a crash, or where the index is older than the logs.
+            // Unrecorded files exist only after a crash, or if the index is older than the logs.
             if !isInStep { try adoptFiles(state) }
         }
     }
@@ -46,7 +46,7 @@ struct StoreRecovery {
         }
         if found.size == row.size { return }
         guard found.size > row.size else {
-            // Like any other damage: reading finds the exact range. New blocks go into a new file.
+            // Handled like other damage: reading finds the exact range, and new blocks go into a new file.
             return store.report(
                 "the log '\(path)' has \(found.size) bytes, but \(row.size) were recorded; what is missing can't be read"
             )
@@ -62,9 +62,9 @@ struct StoreRecovery {
         }
     }
 
-    /// Adopts the valid blocks behind the recorded end of a file, and deals with what follows them.
+    /// Adopts the valid blocks behind the recorded end of a file, and handles the bytes behind them.
     ///
-    /// - Parameter isRecorded: the index had the file already, so that its beginning is durable.
+    /// - Parameter isRecorded: whether the index already names the file, so that its beginning is durable.
     private func adopt(
         _ segment: Segment, _ recorded: SegmentRow, _ conversation: ConversationState, isRecorded: Bool
     ) throws {
@@ -94,8 +94,8 @@ struct StoreRecovery {
             row.isClosed = true
         case .clean: break
         case .torn(let offset, let length): try quarantine(segment, offset: offset, length: length)
-        // A loss of power may leave any sectors of a write, not only the first ones. If the journal has the next message, these
-        // bytes are such a write.
+        // A power loss may leave any sectors of a write, not only the first ones. If the journal has the next
+        // message, these bytes are a torn write.
         case .damaged(let offset, let length, _) where acknowledged.contains { $0.seq == conversation.sealedSeq.next }:
             try quarantine(segment, offset: offset, length: length)
         case .damaged(let offset, let length, let reason):
@@ -113,7 +113,7 @@ struct StoreRecovery {
             directory: store.directory, store: storeID, conversation: conversation.identity.id, disk: store.disk)
     }
 
-    /// Moves the torn end of a file to `quarantine/`.
+    /// Moves a torn write at the end of a file to `quarantine/`.
     private func quarantine(_ segment: Segment, offset: UInt64, length: UInt64) throws {
         let path = try Quarantine(root: store.directory, disk: store.disk)
             .cut(segment.path, from: offset, length: length, label: "\(segment.header.conversation)")
@@ -152,7 +152,7 @@ struct StoreRecovery {
         }
     }
 
-    /// Whether a directory has a log of this store with something in it.
+    /// Whether a directory contains a log of this store with at least one block.
     private func isOurs(_ directory: String, _ id: ConversationID) -> Bool {
         let names = (try? store.disk.list(directory)) ?? []
         return names.contains { name in
@@ -178,24 +178,23 @@ struct StoreRecovery {
         }
     }
 
-    /// Whether a file whose beginning can't be read is the one that would have come next, and no longer than what is synced
-    /// before the first block is written to it.
+    /// Whether an unreadable file is the next segment, torn before its first block. Then it is not longer than what
+    /// is synced before the first block is written.
     private func isBegun(_ path: String, _ conversation: ConversationState) throws -> Bool {
         let next = Segment.name(of: conversation.identity.id, firstSeq: conversation.sealedSeq.next, generation: 0)
-        // Up to the generation.
+        // The name without its generation.
         guard Path.name(of: path).hasPrefix(Path.name(of: next).dropLast("0000.log".utf8.count)) else { return false }
         let longest = SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes
         return try store.disk.information(path)?.size ?? 0 <= UInt64(longest)
     }
 
-    /// Moves a file that a crash cut short to `quarantine/`: it would be nobody's for ever.
+    /// Moves a torn segment to `quarantine/`. Nothing would ever use it where it is.
     private func setAside(_ path: String, _ conversation: ConversationState) throws {
         let place = try Quarantine(root: store.directory, disk: store.disk).move(
             path, label: "\(conversation.identity.id)")
         store.report("moved '\(path)', a log that was only begun, to '\(place)'")
     }
 
-    /// The generation in a segment's file name.
     private static func generation(_ path: String) -> Int? {
         let name = Path.name(of: path)
         guard name.hasSuffix(".log"), let dash = name.firstIndex(of: "-") else { return nil }
@@ -204,7 +203,8 @@ struct StoreRecovery {
 
     // MARK: The mark
 
-    /// `logs/epoch` says which run of the server wrote here last; an index that says otherwise is not of these logs' time.
+    /// `logs/epoch` names the last run of the server that wrote here. If the index names another one, it does not
+    /// belong to the present state of the logs.
     static func writeMark(_ epoch: Epoch, in directory: String, disk: any Disk) throws {
         try disk.replaceContents(of: directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
     }

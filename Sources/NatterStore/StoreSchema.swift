@@ -103,7 +103,7 @@ enum StoreSchema {
                 subject TEXT NOT NULL
             );
             """,
-        // Messages that exist no more and whose numbers are never given again, as a repair has found.
+        // Messages that a repair has found to be lost. Their numbers are never assigned again.
         """
         CREATE TABLE loss (
             conversation INTEGER NOT NULL,

@@ -8,20 +8,20 @@ internal import NatterSystem
 /// A search on the server.
 public struct SearchRequest: Sendable {
     public var query: String
-    /// What the reader calls the conversation; nil for all that they see.
+    /// The reader's name for the conversation; nil for all that they see.
     public var conversation: String?
     /// A sender's exact name.
     public var sender: String?
     public var since: Timestamp?
     public var until: Timestamp?
-    /// Where the previous page ended.
+    /// The end of the previous page.
     public var before: SearchPlace?
     public var limit: Int
 
     public init(query: String, limit: Int) { (self.query, self.limit) = (query, limit) }
 }
 
-/// A message's place in the results of a search: newest first, by time, then conversation, then seq.
+/// A message's place in search results, which are sorted by time (newest first), then conversation, then seq.
 public struct SearchPlace: Sendable, Comparable, CustomStringConvertible {
     public let time: Timestamp
     public let conversation: ConversationID
@@ -50,16 +50,17 @@ public struct SearchPage: Sendable {
     /// Newest first.
     public let messages: [Message]
     public let more: Bool
-    /// Goes into `before`.
+    /// The value of `before` for the next page.
     public let next: SearchPlace?
 }
 
-/// The full-text index of sealed messages, in a disposable database of its own: `DIR/search.db`. A background thread feeds
-/// it. A search scans what is not indexed yet, so a lagging index makes answers slower, never wrong.
+/// The full-text index of sealed messages, in a separate database that may be deleted: `DIR/search.db`. A background
+/// thread maintains it. A search scans what is not indexed yet, so an index that is behind makes answers slower,
+/// never wrong.
 final class StoreSearch: Sendable {
-    /// Messages of one step of indexing.
+    /// How many messages one step indexes.
     private static let stepMessages = 4_096
-    /// The size at which the feed checkpoints the write-ahead log, which would grow without bound otherwise.
+    /// The size at which the thread checkpoints the write-ahead log. Otherwise it would grow without bound.
     private static let walBytes = 1 << 20
 
     private struct Queue {
@@ -72,7 +73,7 @@ final class StoreSearch: Sendable {
     private let queue = Monitor(Queue())
     private let readers = Monitor<[Reader]>([])
 
-    /// An index that is open for reading, lent to one thread at a time.
+    /// An index that is open for reading. One thread uses it at a time.
     private final class Reader: @unchecked Sendable {
         let index: SearchIndex
         init(_ index: SearchIndex) { self.index = index }
@@ -80,7 +81,7 @@ final class StoreSearch: Sendable {
 
     static func path(_ directory: String) -> String { directory + "/search.db" }
 
-    /// Asks the feed to index the newly sealed blocks of these conversations.
+    /// Asks the thread to index newly sealed blocks of these conversations.
     func request(_ conversations: [Int64]) {
         queue.signal { queue in
             queue.conversations.formUnion(conversations)
@@ -90,7 +91,7 @@ final class StoreSearch: Sendable {
 
     func stop() { queue.signal { $0.isStopping = true } }
 
-    /// The thread's body: first indexes everything that an earlier process left over, then what is sealed.
+    /// The thread's body. First indexes what an earlier process left, then what is sealed.
     func run(_ store: Store) {
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
             do {
@@ -107,7 +108,7 @@ final class StoreSearch: Sendable {
         }
     }
 
-    /// Waits until the next block is sealed: by then the disk may have room again. Search scans meanwhile.
+    /// Waits until the next block is sealed, because the disk may have room again by then. Meanwhile searches scan.
     private func pause(for error: any Error, _ store: Store) {
         store.report("the search index can't be written: \(error)")
         if case SearchIndexError.database(let cause) = error {
@@ -154,7 +155,8 @@ final class StoreSearch: Sendable {
         }
     }
 
-    /// A checkpoint does nothing while a search reads; the next step tries again.
+    /// Checkpoints a large write-ahead log. While a search reads, a checkpoint does nothing, and the next step tries
+    /// again.
     private func keepSmall(_ index: SearchIndex, _ store: Store) throws {
         let wal = try store.disk.information(StoreSearch.path(store.directory) + "-wal")
         if wal?.size ?? 0 > StoreSearch.walBytes { try index.checkpoint(truncating: true) }

@@ -12,25 +12,26 @@ struct AccountState {
     let created: Timestamp
     var lastSeen: Timestamp?
     var lastAddress: String?
-    /// Whether `lastSeen` is newer than the database's.
+    /// Whether `lastSeen` is newer than in the database.
     var isPresenceDirty = false
-    /// Requests of theirs that wait for news just now.
+    /// How many requests of the account are waiting for news.
     var waiting = 0
     var contacts: Set<AccountID> = []
-    /// Whose personal messages they don't want.
+    /// Users whose personal messages this user refuses.
     var blocked: Set<AccountID> = []
-    /// Up to where they have read, by conversation.
+    /// Read marks by conversation.
     var reads: [Int64: ReadMark] = [:]
-    /// The commit of their newest row in the table of changes.
+    /// The commit of the account's newest row in the table of changes.
     var lastChange: Commit = .zero
-    /// Conversations other than `general` that they see.
+    /// The conversations that the account sees, except `general`.
     var conversations: Set<Int64> = []
 }
 
-/// Up to where somebody has read.
+/// The seq up to which a user has read a conversation.
 struct ReadMark: Equatable, Sendable {
     var seq: Seq
-    /// How many of the messages up to there are their own, so that counting the unread needs no look at the read.
+    /// How many messages up to `seq` are the user's own. With it, unread messages can be counted without reading
+    /// history.
     var ownBefore: UInt64
 }
 
@@ -38,7 +39,7 @@ struct TokenState: Sendable {
     let number: Int64
     let account: AccountID
     let scope: Scope
-    /// The conversation that the scope names, by its id: a later one of the same name is another.
+    /// The id of the conversation that the scope names. A later conversation of the same name is another one.
     var scopeID: ConversationID?
     let label: String?
     var lastUsed: Timestamp?
@@ -47,7 +48,7 @@ struct TokenState: Sendable {
     let created: Timestamp
     let expires: Timestamp?
 
-    /// Made for a program by its owner, not by a login.
+    /// Whether the owner created it for a program, not by a login.
     var isRobot: Bool { label != nil }
 }
 
@@ -61,12 +62,12 @@ struct AccountPair: Hashable, Sendable {
     }
 }
 
-/// All that the server keeps in memory, behind one lock: heads and tails, accounts and tokens. Rebuilt at start from the
-/// database; never ahead of what is durable.
+/// Everything that the server keeps in memory, behind one lock: heads, tails, accounts and tokens. It is loaded from
+/// the database at the start and never contains anything that is not durable.
 struct StoreState {
     var store = StoreID(high: 0, low: 0)
     var commit: Commit = .zero
-    /// Which epoch began with which commit, oldest first.
+    /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
     var conversations: [Int64: ConversationState] = [:]
     var general: Int64 = 0
@@ -75,18 +76,18 @@ struct StoreState {
     var accounts: [AccountID: AccountState] = [:]
     var accountKeys: [String: AccountID] = [:]
     var tokens: [Digest: TokenState] = [:]
-    /// Invitations that nobody has used, and when they expire.
+    /// Unused invitations, and when they expire.
     var invites: [Digest: Timestamp] = [:]
     var counters = Counters()
-    /// How far the engine's log is a part of this.
+    /// The place in the engine's log up to which this state is complete.
     var place = LogPlace.start
-    /// Bytes of batches that are not trimmed yet, and the first of them.
+    /// The bytes of batches that are not trimmed yet.
     var journalBytes = 0
-    /// Set once a write has failed in a way that leaves the disk's content unknown.
+    /// Set after a write failed so that the disk's content is unknown.
     var failure: String?
 
-    /// The highest numbers that rows have. A row's number is a part of the change that adds it, so it is not left to the
-    /// database.
+    /// The highest row numbers. A change contains the number of the row that it adds, so the database does not assign
+    /// it.
     struct Counters {
         var account: Int64 = 0
         var token: Int64 = 0
@@ -96,7 +97,6 @@ struct StoreState {
 
     var epoch: Epoch { epochs.last?.epoch ?? Epoch(rawValue: 0) }
 
-    /// The epoch that a commit belongs to.
     func epoch(of commit: Commit) -> Epoch? {
         epochs.last { $0.firstCommit <= commit }?.epoch
     }
@@ -125,14 +125,14 @@ struct StoreState {
         }
     }
 
-    /// What somebody's name for a conversation stands for.
+    /// The meaning of an account's name for a conversation.
     enum Target {
         case existing(ConversationState)
-        /// Between two who have not written to each other.
+        /// Two users who have not written to each other.
         case unwritten(AccountState, AccountState)
     }
 
-    /// Finds the conversation that `account` calls `name`; whether they may use it is not asked here.
+    /// Finds the conversation that `account` calls `name`. Does not check whether the account may use it.
     func resolve(_ name: String, for account: AccountID) throws(StoreError) -> Target {
         if NameRule.isGeneral(name) {
             guard let general = conversations[general] else { throw .noSuchConversation(name) }
@@ -155,7 +155,7 @@ struct StoreState {
         return .existing(conversation)
     }
 
-    /// Whether the token that a principal came by is still good.
+    /// Whether a principal's token is still valid.
     func isGood(_ principal: Principal, at now: Timestamp) -> Bool {
         guard let token = tokens[principal.token], accounts[principal.account]?.isDisabled == false else {
             return false
@@ -163,7 +163,7 @@ struct StoreState {
         return token.expires.map { $0 > now } ?? true
     }
 
-    /// What `account` calls a conversation.
+    /// The account's name for a conversation.
     func displayName(of conversation: ConversationState, for account: AccountID) -> String {
         guard conversation.identity.kind == .personal, let (first, second) = conversation.accounts else {
             return conversation.name
@@ -172,7 +172,7 @@ struct StoreState {
         return "@" + (accounts[peer]?.name.text ?? "?")
     }
 
-    /// The id of the conversation that `account` calls `name`; nil if there is none, or none yet.
+    /// The id of the conversation that `account` calls `name`; nil if there is none.
     func id(named name: String, for account: AccountID) -> ConversationID? {
         switch try? resolve(name, for: account) {
         case .existing(let conversation): conversation.identity.id
@@ -184,7 +184,7 @@ struct StoreState {
         }
     }
 
-    /// All conversations that somebody sees, in no order.
+    /// All conversations that an account sees, in no particular order.
     func visible(to principal: Principal) -> [ConversationState] {
         let account = principal.account
         guard let own = accounts[account] else { return [] }
@@ -200,8 +200,9 @@ struct StoreState {
 }
 
 extension ConversationID {
-    /// The id of a personal conversation, or of `general`, follows from the store and the names, which never change hands:
-    /// so two who have not written to each other have one already, and a rebuilt index finds the same.
+    /// The id of a personal conversation or of `general`. It follows from the store and the names, which never
+    /// change. So two users who have not written to each other already have one, and a rebuilt index finds the same
+    /// id.
     ///
     /// - Parameter users: in byte order.
     static func derived(store: StoreID, kind: ConversationKind, users: [String]) -> ConversationID {
@@ -213,6 +214,6 @@ extension ConversationID {
         let digest = Digest(of: bytes).bytes
         return ConversationID(bytes: digest.prefix(16)) ?? ConversationID(high: 0, low: 0)
     }
-    /// Names of users in the order that ids are derived from.
+    /// User names in the order from which ids are derived.
     static func inOrder(_ users: [String]) -> [String] { users.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 }

@@ -1,7 +1,7 @@
 public import NatterCrypto
 public import NatterModel
 
-/// Called on a thread of the store's once a change is durable, or was refused.
+/// Called on a thread of the store after a change is durable or was refused.
 public typealias Completion<Value> = @Sendable (Result<Value, StoreError>) -> Void
 
 public struct Credentials: Sendable {
@@ -10,9 +10,9 @@ public struct Credentials: Sendable {
     public let password: PasswordHash
 }
 
-/// A message that somebody wants to send.
+/// A message that a user wants to send.
 public struct NewMessage: Sendable {
-    /// As the sender calls it: `general`, a group's name, `@bob`.
+    /// The sender's name for it: `general`, a group's name, `@bob`.
     public var conversation: String
     public var text: String
     public var key: IdempotencyKey?
@@ -24,17 +24,17 @@ public struct NewMessage: Sendable {
 
 public enum PostOutcome: Sendable {
     case posted(Message)
-    /// The same key with the same content was there already; this is the earlier message.
+    /// The key was used before with the same content. This is the earlier message.
     case repeated(Message)
     case refused(StoreError)
 }
 
-/// What a commit changed, for those who wait.
+/// What a commit changed, for waiting requests.
 public struct News: Sendable {
     public let commit: Commit
-    /// `general` has something new, so everybody has.
+    /// Whether `general` has news, which all accounts see.
     public let isForAll: Bool
-    /// Whose other conversations have something new.
+    /// The accounts with news in other conversations.
     public let accounts: Set<AccountID>
 
     public init(commit: Commit, isForAll: Bool, accounts: Set<AccountID>) {
@@ -43,7 +43,7 @@ public struct News: Sendable {
 }
 
 public struct UserQuery: Sendable {
-    /// A part of the name, case not regarded.
+    /// A part of the name, in any case.
     public var pattern: String?
     public var onlineOnly: Bool
     public var after: String?
@@ -71,10 +71,10 @@ public struct ConversationView: Sendable {
     public var name: String
     public var id: ConversationID
     public var kind: ConversationKind
-    /// The lowest seq that is still kept; 1 in an empty conversation.
+    /// The lowest seq that still exists; 1 in an empty conversation.
     public var first: Seq
     public var head: Seq
-    /// The chain at the head.
+    /// The hash chain at the head.
     public var hash: Digest
     public var read: Seq
     public var unread: UInt64
@@ -87,7 +87,7 @@ public struct ConversationPage: Sendable {
     public let next: String?
 }
 
-/// Which messages of a conversation somebody asks for.
+/// A request for messages of a conversation.
 public struct PageQuery: Sendable {
     public var conversation: String
     public var after: Seq?
@@ -106,13 +106,13 @@ public struct MessagePage: Sendable {
     public var messages: [Message]
     public var head: Seq
     public var more: Bool
-    /// Goes into the `after` of the next request, or the `before` if this one went backwards.
+    /// The value of `after` for the next request, or of `before` if this one went backwards.
     public var next: Seq
-    /// The state that this page shows; a request that waits goes on from here.
+    /// The state that this page shows. A request that waits begins here.
     public var commit: Commit
 }
 
-/// A sealed block, header and stored bytes, and what tells it from every other.
+/// A sealed block with header and stored bytes, and a tag that identifies it.
 public struct StoredBlock: Sendable {
     public let bytes: [UInt8]
     public let tag: String
@@ -125,19 +125,19 @@ public struct StoreStatistics: Sendable, Equatable {
     public var online = 0
     /// Messages of all conversations.
     public var messages: UInt64 = 0
-    /// Those that are not in a log file yet.
+    /// Messages that are not in a log file yet.
     public var unsealedMessages: UInt64 = 0
     public var journalBytes = 0
     public var commit: UInt64 = 0
     public var epochRun: UInt64 = 0
-    /// The epoch in full, as `logs/epoch` has it.
+    /// The complete epoch, as in `logs/epoch`.
     public var epoch = ""
 }
 
-/// Where a sync goes on from.
+/// Where a sync begins.
 public enum SyncPosition: Sendable {
     case start
-    /// Only a cursor for now, no messages.
+    /// Only a cursor for the present, without messages.
     case now
     case cursor(StoreCursor)
 }

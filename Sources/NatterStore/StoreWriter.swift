@@ -6,10 +6,10 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The one thread that appends to the log. It takes all that has arrived while the last entry was written, gives numbers, and
-/// makes everything durable in one entry; then it answers.
+/// The only thread that appends to the log. It takes everything that arrived during the last commit, numbers it,
+/// makes it durable as one entry, and answers.
 final class StoreWriter: Sendable {
-    /// Messages of one request.
+    /// The messages of one request.
     struct Posting: Sendable {
         let messages: [NewMessage]
         let principal: Principal
@@ -21,22 +21,22 @@ final class StoreWriter: Sendable {
 
     /// Any other change.
     struct Operation: Sendable {
-        /// Decides on the writer's thread, over the state and what this batch has staged, and may be asked again if others were
-        /// first in the log. What it throws refuses this operation alone.
+        /// Decides on the writer's thread, over the state and the staged part of the batch. It may be called again if
+        /// other stores were first in the log. An error refuses only this operation.
         let decide: @Sendable (BatchBuilder) throws -> Decision
         let completion: @Sendable (StoreError?) -> Void
-        /// Whether what comes after it must see what it has changed: who may write where, for example.
+        /// Whether later items must see its changes, for example a change of who may write.
         var endsBatch = false
-        /// Whether it must see all that came before it as a part of the state, heads of conversations included.
+        /// Whether it must see all earlier items as part of the state, including the heads of conversations.
         var beginsBatch = false
     }
 
     enum Item: Sendable {
         case posting(Posting)
         case operation(Operation)
-        /// Work on the engine between two entries, and where its outcome goes.
+        /// Work on the engine between two entries, and a function for its result.
         case upkeep(@Sendable (WriterCore) throws -> Void, @Sendable (StoreError?) -> Void)
-        /// Takes over what other stores have put into the log.
+        /// Applies entries that other stores have appended to the log.
         case follow(@Sendable (StoreError?) -> Void)
     }
 
@@ -46,11 +46,11 @@ final class StoreWriter: Sendable {
         var isStopping = false
     }
 
-    /// Bytes that may wait for a commit; what comes on top is told to come back.
+    /// Bytes that may wait for a commit. Requests beyond it are refused as busy.
     static let queueLimit = 64 << 20
-    /// Bytes and messages of one commit.
+    /// A commit takes no further items once it has this many bytes.
     static let batchBytes = 1 << 20
-    /// A commit is refused when the file system has less than this left, so that sealing and deleting can still finish.
+    /// A commit is refused if less disk space is free, so that sealing and deleting can still finish.
     static let reservedBytes: UInt64 = 1 << 20
 
     private let queue = Monitor(Queue())
@@ -67,10 +67,10 @@ final class StoreWriter: Sendable {
         }
     }
 
-    /// Lets the thread end once all that is queued has been done.
+    /// Ends the thread after everything in the queue is done.
     func stop() { queue.signal { $0.isStopping = true } }
 
-    /// What is to be done next; nil once there is nothing and never will be.
+    /// The next items to commit; nil if the thread should end.
     private func next() -> [Item]? {
         queue.wait { queue -> [Item]?? in
             if queue.items.isEmpty { return queue.isStopping ? .some(nil) : nil }
@@ -92,7 +92,6 @@ final class StoreWriter: Sendable {
         } ?? nil
     }
 
-    /// The thread's body.
     func run(_ core: WriterCore) {
         while let items = next() { core.commit(items) }
     }

@@ -4,10 +4,10 @@ internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 
-/// One answer of sync, planned at one moment and read block by block while it is sent, so that an answer of any size costs
-/// the memory of one block.
+/// One answer of sync. It is planned at one moment and read block by block while it is sent, so an answer of any size
+/// needs the memory of one block.
 public final class SyncAnswer: @unchecked Sendable {
-    // Unchecked: it moves from thread to thread, but only one thread at a time calls `next`.
+    // Unchecked: it moves between threads, but only one thread at a time calls `next`.
 
     /// How an answer is to be written.
     public enum Form: Sendable {
@@ -20,13 +20,13 @@ public final class SyncAnswer: @unchecked Sendable {
     public enum Chunk: Sendable {
         case conversation(ConversationView)
         case messages([Message])
-        /// A dictionary's record, before the first block that names it.
+        /// The record of a dictionary, before the first block that names it.
         case dictionary([UInt8])
-        /// Header and stored bytes of a block of the conversation named last.
+        /// Header and stored bytes of a block. It belongs to the conversation named last.
         case block([UInt8])
-        /// The same for a block that was made for this answer only.
+        /// A block that was made for this answer only.
         case provisional([UInt8])
-        /// Up to where the reader has read it.
+        /// The reader's read mark.
         case read(conversation: String, id: ConversationID, seq: Seq)
         /// A conversation that the reader no longer sees: `removed`, `left` or `deleted`.
         case gone(conversation: String, id: ConversationID, reason: String)
@@ -34,7 +34,7 @@ public final class SyncAnswer: @unchecked Sendable {
     }
 
     enum Step {
-        /// `first`: the lowest seq that this reader gets.
+        /// `first` is the lowest seq that this reader gets.
         case conversation(Store.Snapshot, first: Seq)
         case sealed(BlockRow)
         case records(OpenBlock, Range<Int>)
@@ -43,11 +43,10 @@ public final class SyncAnswer: @unchecked Sendable {
         case gone(name: String, id: ConversationID, reason: String)
     }
 
-    /// The cursor after all of it.
+    /// The cursor after the whole answer.
     public let cursor: StoreCursor
-    /// Whether there is more than this answer holds.
+    /// Whether there is more than this answer contains.
     public let more: Bool
-    /// Whether there is anything in it.
     public let isEmpty: Bool
     /// The store's commit when the answer was planned.
     public let commit: Commit
@@ -56,7 +55,7 @@ public final class SyncAnswer: @unchecked Sendable {
     private var steps: ArraySlice<Step>
     private var current: Store.Snapshot?
     private var sentDictionaries: Set<DictionaryID> = []
-    /// The messages that `next` has returned, by the names of their conversations.
+    /// The ranges that `next` has returned, with the names of their conversations.
     public private(set) var sent: [(conversation: String, first: Seq, last: Seq)] = []
 
     init(store: Store, form: Form, steps: [Step], cursor: StoreCursor, more: Bool, commit: Commit) {

@@ -4,22 +4,22 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// What the writer's thread owns: the end of the log as this store knows it, and the idempotency keys that are still in the
-/// log.
+/// The state of the writer's thread: the end of the log as this store knows it, and the idempotency keys that are
+/// still in the log.
 final class WriterCore: @unchecked Sendable {
-    // Unchecked: made on the thread that opens the store, then used by the writer's thread alone.
+    // Unchecked: created by the thread that opens the store, then used only by the writer's thread.
     private let store: Store
     private let engine: any StoreEngine
     private var place: LogPlace
-    /// Keys that are not in a table of the engine yet, for look-up and in order of arrival.
+    /// Keys that are not in a table of the engine yet, for look-ups and in order of arrival.
     private var recentKeys: [RecentKey: FoundKey] = [:]
     private var recentOrder: [MovedKey] = []
     private let node: UInt64
     private var attempts: UInt64 = 0
 
-    /// Entries of others that are read at once.
+    /// How many entries of other stores are read at a time.
     private static let followLimit = 256
-    /// How often an entry is proposed whose answer is lost.
+    /// How often an entry is proposed while its answer is lost.
     private static let proposals = 16
 
     init(_ store: Store, _ engine: any StoreEngine, _ loaded: LoadedState) {
@@ -34,7 +34,7 @@ final class WriterCore: @unchecked Sendable {
         recentOrder += keys
     }
 
-    /// Makes all of the items durable, or none, and answers each.
+    /// Makes all of the items durable or none, and answers each.
     func commit(_ items: [StoreWriter.Item]) {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
         if case .follow(let completion)? = items.first { return follow(completion) }
@@ -59,7 +59,7 @@ final class WriterCore: @unchecked Sendable {
         do { try engine.checkpointIfDue() } catch { _ = fail(error) }
     }
 
-    /// - Throws: `StoreError` if nothing was written; any other error if that is not known.
+    /// - Throws: `StoreError` if nothing was written; any other error if that is unknown.
     private func append(_ items: [StoreWriter.Item]) throws {
         while true {
             let builder = BatchBuilder(store) { [self] key in try recentKeys[key] ?? engine.find(key) }
@@ -78,7 +78,7 @@ final class WriterCore: @unchecked Sendable {
         }
     }
 
-    /// - Returns: whether the entry is in the log. If not, the entries of others that are there instead were taken over.
+    /// - Returns: whether the entry is in the log. If not, the entries of other stores that came first were applied.
     private func propose(_ entry: LogEntry, _ builder: BatchBuilder) throws -> Bool {
         for _ in 0..<WriterCore.proposals {
             do {
@@ -91,9 +91,9 @@ final class WriterCore: @unchecked Sendable {
                         try takeOver(others)
                         return false
                     }
-                    // Our own: it was written, only the answer was lost.
+                    // This entry is our own: it was written, but the answer was lost.
                     publish(builder, at: first.reached ?? first.before.after(first.encode()))
-                    // They are answered whatever comes behind them.
+                    // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }
                     return true
                 case .unknown: continue
@@ -157,8 +157,8 @@ final class WriterCore: @unchecked Sendable {
         }
     }
 
-    /// The log was restored to an earlier state: memory is loaded again, and a new epoch tells cursors of the lost history
-    /// from those of the new one.
+    /// Loads the state again after the log was restored to an earlier state. A new epoch separates cursors of the
+    /// lost history from later ones.
     private func loadAnew() throws {
         store.report(
             "the store's log went back to an earlier state; it is loaded anew, as after a restore from a backup")
@@ -185,18 +185,18 @@ final class WriterCore: @unchecked Sendable {
                 for change in begin.changes { change.apply(to: &state, at: begin.commit) }
             }
         case .behind(let others): try takeOver(others)
-        // Found out with the next proposal.
+        // The next proposal finds out.
         case .unknown: break
         }
     }
 
     // MARK: Upkeep
 
-    /// Moves keys out of the log and cuts off the part of it that is sealed, in bounded steps, so that no acknowledgement
+    /// Moves keys out of the log and trims its sealed part. It works in bounded steps, so that no acknowledgement
     /// waits long.
     ///
     /// - Parameter floor: the lowest commit that a tail still needs.
-    /// - Returns: the commit below which the log is gone.
+    /// - Returns: the commit below which the log was trimmed.
     func trim(below floor: Commit, limit: Int) throws -> Commit {
         var floor = floor
         var moved = 0
@@ -209,14 +209,14 @@ final class WriterCore: @unchecked Sendable {
         }
         let keys = Array(recentOrder.prefix(moved))
         let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
-        // They stand in a table now.
+        // They are in a table now.
         for key in keys { recentKeys[key.key] = nil }
         recentOrder.removeFirst(moved)
         store.state.withLock { $0.journalBytes -= trimmed }
         return floor
     }
 
-    /// From here on nothing is written: what is on the disk is not known.
+    /// Stops all writing, because the content of the disk is unknown.
     private func fail(_ error: any Error) -> StoreError {
         store.fail("\(error)")
         return .outcomeUnknown

@@ -178,7 +178,7 @@ struct StateLoader {
         journal = found.mapValues { $0.sorted { $0.seq < $1.seq } }
     }
 
-    /// Fills each tail with the journal's records behind the sealed end, up to the first gap.
+    /// Fills each tail with the journal's records behind the sealed end. Throws if there is a gap.
     func fillTails(_ state: inout StoreState) throws {
         for (number, records) in journal {
             guard let conversation = state.conversations[number] else { continue }
