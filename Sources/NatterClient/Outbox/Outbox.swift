@@ -5,15 +5,15 @@ internal import NatterSQLite
 public import NatterSystem
 public import NatterWire
 
-/// Messages that are kept until a server can be reached, in the order in which they came: an SQLite file. What `add` has
-/// returned from survives a crash; an entry goes only once the server has its message, or somebody drops it.
+/// Messages in an SQLite file, kept in order until a server can be reached. Messages survive a crash once `add` has
+/// returned. An entry is removed only after the server has its message, or when the user drops it.
 ///
-/// Each change takes a lock and opens the file; reading takes none. Several processes may do all of it at once.
+/// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
 public struct Outbox: Sendable {
     private static let lockMilliseconds = 10_000
     private static let columns = "number,queued,conversation,id,text,code,reason"
 
-    /// `code` is NULL while an entry waits, else why the server refused it.
+    /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
     private static let schema = Schema(steps: [
         """
         CREATE TABLE entry (
@@ -32,16 +32,16 @@ public struct Outbox: Sendable {
     public let location: OutboxLocation
     let disk: any Disk
 
-    /// Nothing is opened or made yet.
+    /// Does not open or create anything.
     public init(_ location: OutboxLocation, disk: any Disk = PosixDisk()) {
         (self.location, self.disk) = (location, disk)
     }
 
-    // MARK: - Looking
+    // MARK: - Reading
 
-    /// What is there, in order.
+    /// Visits the entries in order.
     ///
-    /// - Parameter body: gets one entry after the other; false ends it.
+    /// - Parameter body: gets each entry; returns false to stop.
     public func forEach(
         waitingOnly: Bool = false, after number: Int64 = 0, _ body: (OutboxEntry) -> Bool
     ) throws(OutboxError) {
@@ -59,7 +59,7 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// How many wait, and how many were refused.
+    /// How many entries wait, and how many were refused.
     public func counts() throws(OutboxError) -> (waiting: Int, refused: Int) {
         do {
             guard let connection = try reader() else { return (0, 0) }
@@ -70,7 +70,7 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Whether anything is to be sent. Costs next to nothing where nothing was ever queued.
+    /// Whether any entry waits. Costs almost nothing if the outbox was never used.
     public func hasWaiting() throws(OutboxError) -> Bool {
         var found = false
         try forEach(waitingOnly: true) { _ in
@@ -80,7 +80,7 @@ public struct Outbox: Sendable {
         return found
     }
 
-    /// nil while nothing was ever queued.
+    /// nil if the outbox was never used.
     private func reader() throws -> Connection? {
         guard try disk.information(location.databasePath) != nil else { return nil }
         let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
@@ -91,12 +91,12 @@ public struct Outbox: Sendable {
 
     // MARK: - Changing
 
-    /// Appends messages, all or none, and returns once they are on the disk. One whose id and content are there already is
-    /// not added twice; if it was refused before, it waits again, behind the others.
+    /// Appends messages, all or none, and returns when they are on disk. A message whose id and content are already
+    /// there is not added again. If it was refused before, it waits again, behind the others.
     ///
-    /// - Parameter requests: each with an id.
-    /// - Returns: their entries, and of each whether it was not there before: what was is not the caller's to take away.
-    /// - Throws: `.idReused` for an id that is there with other content.
+    /// - Parameter requests: messages that all have an id.
+    /// - Returns: their entries, and whether each is new. The caller must not withdraw an entry that existed before.
+    /// - Throws: `.idReused` if an id is there with other content.
     public func add(
         _ requests: [SendRequest], at time: Timestamp
     ) throws(OutboxError) -> [(entry: OutboxEntry, isNew: Bool)] {
@@ -121,12 +121,12 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Adds messages that nobody has asked to be sent: they lie parked until somebody decides. One whose id is there already
-    /// stays as it is.
+    /// Adds messages that are not sent before the user decides so. A message whose id is already there is not
+    /// changed.
     ///
     /// - Parameters:
-    ///   - requests: each with an id.
-    ///   - code: in one word why they are there, `reason` the same in words.
+    ///   - requests: messages that all have an id.
+    ///   - code: the reason in one word; `reason` is the same in words.
     public func park(
         _ requests: [SendRequest], code: String, reason: String, at time: Timestamp
     ) throws(OutboxError) {
@@ -142,9 +142,9 @@ public struct Outbox: Sendable {
 
     /// Lets refused messages wait again, in their old places.
     ///
-    /// - Parameter names: numbers or ids; empty for all that were refused.
-    /// - Returns: the numbers of those that wait now.
-    /// - Throws: `.noEntry`, with nothing changed.
+    /// - Parameter names: numbers or ids; empty for all refused messages.
+    /// - Returns: the numbers of the messages that now wait.
+    /// - Throws: `.noEntry`; nothing was changed then.
     public func retry(_ names: [String]) throws(OutboxError) -> [Int64] {
         try write { connection in
             let numbers =
@@ -158,11 +158,11 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Throws messages away. Not while another process delivers: what is dropped must not be sent a moment later.
+    /// Drops messages. Waits until no other process delivers, so that a dropped message is not sent a moment later.
     ///
-    /// - Parameter names: numbers or ids; nil for everything.
-    /// - Returns: how many there were.
-    /// - Throws: `.noEntry`, with nothing changed.
+    /// - Parameter names: numbers or ids; nil for all messages.
+    /// - Returns: how many messages were dropped.
+    /// - Throws: `.noEntry`; nothing was changed then. `.locked` if another process delivers for too long.
     public func drop(_ names: [String]?) throws(OutboxError) -> Int {
         guard let delivery = try lockDelivery(timeoutMilliseconds: Outbox.lockMilliseconds) else {
             throw .locked(path: location.deliveryLockPath)
@@ -179,7 +179,7 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Takes away what was sent, and parks what was refused.
+    /// Removes messages that were sent and parks the one that was refused.
     func settle(sent: [Int64], refused: (number: Int64, APIError.Refusal)?) throws(OutboxError) {
         guard !sent.isEmpty || refused != nil else { return }
         try write { connection in
@@ -191,12 +191,12 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Takes away one that its own command answers for.
+    /// Removes an entry whose own command reports its outcome.
     public func withdraw(_ entry: OutboxEntry) throws(OutboxError) { try settle(sent: [entry.number], refused: nil) }
 
     // MARK: - Helpers
 
-    /// The right to deliver; nil if another process has it.
+    /// Takes the lock for delivering; nil if another process holds it.
     func lockDelivery(timeoutMilliseconds: Int) throws(OutboxError) -> (any DiskLock)? {
         do {
             try makeDirectory()
@@ -206,19 +206,19 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Where the database is, its directory is; to make sure costs a sync.
+    /// If the database exists, so does its directory. Checking the directory would cost a sync.
     private func makeDirectory() throws(DiskError) {
         if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
     }
 
-    /// Runs `body` in one transaction, under the lock.
+    /// Runs `body` in one transaction while holding the lock.
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
             try makeDirectory()
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: Outbox.lockMilliseconds) else {
                 throw OutboxError.locked(path: location.lockPath)
             }
-            // Closing the connection may checkpoint, so it has to come before the lock goes.
+            // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
             return try Outbox.transaction(on: location.databasePath, disk, body)
         } catch {
@@ -229,13 +229,13 @@ public struct Outbox: Sendable {
     private static func transaction<Result>(
         on path: String, _ disk: any Disk, _ body: (Connection) throws -> Result
     ) throws -> Result {
-        // There is a log only where a process was killed, its disk failed it, or somebody was reading: what it holds may be
-        // there only until the power goes, and is not to be moved into the database before it is on the disk.
+        // A write-ahead log exists only if a process was killed, a disk failed, or a reader was active. Its content
+        // may not be durable, so it must be synced before a checkpoint moves it into the database.
         try Connection.makeLogDurable(of: path, on: disk)
         let connection = try Connection(path: path, role: .writer, disk: disk)
         try schema.migrate(connection)
         let result = try connection.transaction { () throws -> Result in try body(connection) }
-        // With a reader about, closing would leave it all in the WAL.
+        // While a reader is active, closing the connection would leave everything in the WAL.
         try connection.checkpoint(truncating: false)
         return result
     }
@@ -253,7 +253,7 @@ public struct Outbox: Sendable {
         return numbers
     }
 
-    /// An id that looks like a number counts as an id first.
+    /// A name that is an id counts as the id, even if it looks like a number.
     private static func number(of name: String, on connection: Connection) throws -> Int64 {
         if let entry = try entry(id: name, on: connection) { return entry.number }
         if let number = Int64(name) {
@@ -274,24 +274,24 @@ extension OutboxEntry {
     }
 }
 
-/// A message that has not been sent yet.
+/// A message that waits to be sent or was refused.
 public struct OutboxEntry: Sendable {
     public enum State: Sendable, Equatable {
-        /// To be sent as soon as the server is reached and all before it are.
+        /// Will be sent once the server is reached, after all entries before it.
         case waiting
-        /// The server won't have it: it is parked until somebody decides, and nothing waits behind it.
+        /// The server refused it. It is parked until the user decides, and other entries do not wait for it.
         case refused(code: String, reason: String)
     }
 
-    /// Its place in the order, counted from 1, never used twice.
+    /// Its place in the order, counted from 1. A number is never used twice.
     public let number: Int64
     public let queued: Timestamp
-    /// With an id.
+    /// The message, which has an id.
     public let request: SendRequest
     public let state: State
 }
 
-/// An entry as `--json` shows it.
+/// An entry as shown by `--json`.
 public struct OutboxObject: Encodable, Sendable {
     private struct Reason: Encodable {
         let code: String
@@ -320,17 +320,17 @@ public struct OutboxObject: Encodable, Sendable {
     }
 }
 
-/// Why the outbox did not do what it was asked for.
+/// Why an operation of the outbox failed.
 public enum OutboxError: Error, Equatable, PhraseConvertible {
-    /// Another process is at work on it for longer than it should take.
+    /// Another process has held the lock for too long.
     case locked(path: String)
     /// The disk is full; nothing was changed.
     case full(Phrase)
     /// The disk or the database failed.
     case storage(Phrase)
-    /// An id that waits there already, with other content.
+    /// The id is already in the outbox with other content.
     case idReused(String)
-    /// Neither a number nor an id of anything that is there.
+    /// No entry has this number or id.
     case noEntry(String)
 
     public var phrase: Phrase {
@@ -343,7 +343,7 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Brings what the rooms below throw into this type.
+    /// Converts errors of the rooms below.
     init(_ error: any Error) {
         self =
             switch error {
@@ -356,26 +356,27 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// Where the messages wait that one account, or one token, has to send: `HOME/outbox/…/`. What one login has queued is
-/// never sent by another.
+/// The place of the outbox of one account or one token: `HOME/outbox/…/`. Messages that one login queued are never
+/// sent by another.
 public struct OutboxLocation: Sendable, Equatable {
     public let directory: String
 
     var databasePath: String { directory + "/outbox.db" }
-    /// Held around each change of the database, never while waiting for the network.
+    /// Held during each change of the database, never while waiting for the network.
     var lockPath: String { directory + "/outbox.lock" }
-    /// Held by the one process that delivers, so that what waits goes out in order.
+    /// Held by the one process that delivers, so that messages are sent in order.
     var deliveryLockPath: String { directory + "/delivery.lock" }
 }
 
 extension ClientHome {
-    /// The outbox of a user of a store. As with the replica, a new address of the store leads to the same one.
+    /// The outbox of a user of a store. If the store gets a new address, the outbox stays the same, as the replica
+    /// does.
     public func outbox(store: StoreID, user: String) -> OutboxLocation {
         let replica = replica(store: store, user: user)
         return OutboxLocation(directory: "\(path)/outbox/\(replica.directoryName)")
     }
 
-    /// The outbox of a token that was given as a file: whose it is need not be known, and what it may do is its own.
+    /// The outbox of a token from a file. It belongs to the token itself, so the token's account need not be known.
     public func outbox(of token: Token) -> OutboxLocation {
         OutboxLocation(directory: "\(path)/outbox/token-\(tokenAccount(token).fingerprint)")
     }

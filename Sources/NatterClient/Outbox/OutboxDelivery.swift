@@ -1,33 +1,33 @@
 internal import NatterSystem
 internal import NatterWire
 
-/// Sends what waits in an outbox, in order, each message once.
+/// Sends the messages that wait in an outbox, in order and each once.
 ///
-/// Only one process delivers at a time. An entry goes after the server has its message; where that is not known, the next
-/// delivery sends it again with the same id, which adds nothing.
+/// Only one process delivers at a time. An entry is removed after the server has its message. If the outcome is
+/// unknown, the next delivery sends the message again with the same id, which does not add it twice.
 public struct OutboxDelivery {
-    /// What has become of it.
+    /// The result of a delivery.
     public struct Report: Sendable {
         public var sentCount = 0
-        /// Those that the server would not have, parked now, and why.
+        /// Entries that the server refused and that are now parked, with the reason.
         public var refused: [(entry: OutboxEntry, refusal: APIError.Refusal)] = []
-        /// Why the rest still waits.
+        /// Why the remaining entries still wait.
         public var interruption: APIError?
-        /// Another process is delivering.
+        /// Whether another process is delivering.
         public var isElsewhere = false
     }
 
     private let outbox: Outbox
     private let api: ServerAPI
 
-    /// - Parameter api: with the token of the account that the outbox is of.
+    /// - Parameter api: has the token of the outbox's account.
     public init(_ outbox: Outbox, api: ServerAPI) { (self.outbox, self.api) = (outbox, api) }
 
-    /// Sends until nothing waits, or the time is up.
+    /// Sends until nothing waits or the time is up.
     ///
     /// - Parameters:
-    ///   - timeoutMilliseconds: how long there may be no progress.
-    ///   - deadlineMilliseconds: for all of it; nil for no limit.
+    ///   - timeoutMilliseconds: the longest time without progress.
+    ///   - deadlineMilliseconds: the time for everything; nil for no limit.
     ///   - lockMilliseconds: how long to wait for another process that delivers.
     ///   - onSent: gets each entry that was sent, and the message object.
     public func run(
@@ -46,7 +46,7 @@ public struct OutboxDelivery {
             api: api, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds)
         while report.interruption == nil {
             let entries = try nextEntries()
-            // What did not fit into the time simply waits.
+            // Messages that were not sent in time keep waiting.
             if entries.isEmpty || MonotonicClock.now() >= deadline { break }
             try deliver(entries, with: sender, onSent, &report)
         }
@@ -64,7 +64,7 @@ public struct OutboxDelivery {
         return entries
     }
 
-    /// Sends some entries and records what came of it, whatever that is.
+    /// Sends some entries and records the outcome, even after an error.
     private func deliver(
         _ entries: [OutboxEntry], with sender: BatchSender,
         _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
@@ -86,7 +86,7 @@ public struct OutboxDelivery {
             }
             let sent = offered.dropLast(batch.count)
             let refused = refusal.flatMap { refusal in rest.dropFirst(sent.count).first.map { ($0, refusal) } }
-            // A crash before this is harmless, so is an error: the same ids go out again.
+            // A crash or an error before this is harmless, because the same ids are sent again.
             try outbox.settle(sent: sent.map(\.number), refused: refused.map { ($0.0.number, $0.1) })
             report.sentCount += sent.count
             if let refused { report.refused.append((entry: refused.0, refusal: refused.1)) }
@@ -99,7 +99,6 @@ public struct OutboxDelivery {
         }
     }
 
-    /// Entries in the order in which they are answered.
     private final class Progress {
         private var rest: ArraySlice<OutboxEntry>
         init(_ entries: ArraySlice<OutboxEntry>) { rest = entries }
