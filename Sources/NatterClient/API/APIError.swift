@@ -2,24 +2,24 @@ public import NatterHTTP
 public import NatterLanguage
 internal import NatterWire
 
-/// Why the server did not do what it was asked.
+/// Why a request failed.
 public enum APIError: Error, PhraseConvertible {
-    /// There is no answer.
+    /// There was no answer.
     case transport(TransportError, server: ServerAddress)
-    /// The server has answered that it won't.
+    /// The server answered with a refusal.
     case refused(Refusal)
-    /// Something has answered, but no server of ours.
+    /// The answer did not come from a natter server.
     case foreign(Phrase)
 
     /// A server's answer to a request that it refused.
     public struct Refusal: Sendable, Equatable {
         public var status: Int
-        /// The API's name for it, such as `bad_name`. A newer server may send one that this version does not know.
+        /// The API's name of the error, such as `bad_name`. A newer server may send an unknown one.
         public var code: String
-        /// English.
+        /// The message in English.
         public var message: String
         private var parts: PhraseParts?
-        /// What `Retry-After` asks for, 0 to 86 400.
+        /// The value of `Retry-After`, 0 to 86,400.
         public var retryAfterSeconds: Int?
         /// With the code `damaged`: the range of messages that can't be read.
         public var from: UInt64?
@@ -39,7 +39,7 @@ public enum APIError: Error, PhraseConvertible {
         public var phrase: Phrase { Phrase(parts, saying: message) }
     }
 
-    /// Whether the server may have acted on the request although nothing said so.
+    /// Whether the server may have acted on the request although no answer confirms it.
     public var isOutcomeUnknown: Bool {
         switch self {
         case .transport(.protocolError, _), .transport(.aborted, _), .foreign: false
@@ -48,7 +48,7 @@ public enum APIError: Error, PhraseConvertible {
         }
     }
 
-    /// Whether the server could not be reached at all, so that what was kept of it must do.
+    /// Whether the server could not be reached, so that only the replica can answer.
     public var isNotReached: Bool {
         switch self {
         case .transport(.notReached, _), .transport(.timedOut, _), .transport(.interrupted, _): true
@@ -56,7 +56,7 @@ public enum APIError: Error, PhraseConvertible {
         }
     }
 
-    /// What happened, without what to do about it.
+    /// What happened, without a remedy.
     public var reason: Phrase {
         switch self {
         case .transport(.timedOut(sent: false), let server): "'\(server)' was not reached in time"

@@ -4,8 +4,8 @@ internal import NatterLanguage
 internal import NatterSystem
 internal import NatterWire
 
-/// Sends batches so that each message is there once: whatever breaks, what has no answer yet is sent again with the same
-/// ids until the time is up. Time counts from the last message that was taken.
+/// Sends batches so that each message arrives once. After an interruption, unanswered messages are sent again with
+/// the same ids until the timeout. The timeout counts from the last accepted message.
 public final class BatchSender {
     private static let firstPauseMilliseconds: Int64 = 50
     private static let maximumPauseMilliseconds: Int64 = 2_000
@@ -13,24 +13,25 @@ public final class BatchSender {
     private let api: ServerAPI
     private let timeoutMilliseconds: Int64
     private let deadline: Int64
-    /// Whether the server was reached; one that never was is no connection that broke, and is not waited for.
+    /// Whether the server was ever reached. If it was not, the sender does not retry.
     private var wasReached = false
 
     /// - Parameters:
-    ///   - timeoutMilliseconds: how long there may be no progress.
-    ///   - deadlineMilliseconds: for all batches together; nil for no limit.
+    ///   - timeoutMilliseconds: the longest time without progress.
+    ///   - deadlineMilliseconds: the time for all batches together; nil for no limit.
     public init(api: ServerAPI, timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil) {
         self.api = api
         self.timeoutMilliseconds = Int64(timeoutMilliseconds)
         deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
     }
 
-    /// Sends all of a batch, in order, each message only if all before it were taken. What was taken is removed from the
-    /// batch, also if this throws.
+    /// Sends a batch in order, each message only if all messages before it were accepted. Accepted messages are
+    /// removed from the batch, even if this throws.
     ///
-    /// - Parameter onMessage: gets the object of each message that was taken, as the server wrote it.
-    /// - Returns: why the server refused the first one that is left; nil if none is.
-    /// - Throws: `APIError` where the server can't take any message, not now or not from us; what `onMessage` throws.
+    /// - Parameter onMessage: gets the object of each accepted message, as the server wrote it.
+    /// - Returns: why the server refused the first remaining message; nil if none remains.
+    /// - Throws: `APIError` if the server can't accept any message at present or from this user; errors of
+    ///   `onMessage`.
     public func send(
         _ batch: inout MessageBatch, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void = { _ in }
     ) throws -> APIError.Refusal? {
@@ -63,12 +64,12 @@ public final class BatchSender {
         return nil
     }
 
-    /// One request.
+    /// Sends one request.
     private func attempt(
         _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
     ) throws(APIError) -> APIError.Refusal? {
         let answers = BatchAnswers(expected: batch.count, onMessage: onMessage)
-        // Also what an answer that broke off has told is done.
+        // Accepted messages are removed even if the answer was cut short.
         defer { batch.removeFirst(answers.takenCount) }
         let request = HTTPRequest(
             .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")], body: batch.body)
@@ -89,12 +90,12 @@ public final class BatchSender {
         return answers.refusal
     }
 
-    /// Whether a line was refused for what the server is in, not for what the line is.
+    /// Whether a line was refused because of the server's state, not because of the line.
     private static func isAboutServer(_ refusal: APIError.Refusal) -> Bool {
         refusal.status == 429 || refusal.status >= 500
     }
 
-    /// How long to wait, at least, before it is worth another try; nil if it is not.
+    /// The least time to wait before a retry; nil if a retry makes no sense.
     private static func pauseAsked(by error: APIError) -> Int64? {
         switch error {
         case .refused(let refusal) where refusal.status == 429 || refusal.status == 503:
@@ -105,12 +106,12 @@ public final class BatchSender {
     }
 }
 
-/// The lines of an answer to a batch, as they come: a message for each that was taken, then perhaps why one was not.
+/// The lines of the answer to a batch: an object for each accepted message, then an error if one was refused.
 final class BatchAnswers {
-    /// Bytes of one line: a message object, whose text may grow sixfold where it has to be escaped.
+    /// The longest line: a message object, whose text may grow sixfold by escapes.
     private static let lineBytes = 1 << 20
 
-    /// What can't be an answer to this batch.
+    /// The answer does not fit the batch.
     struct Malformed: Error {
         let reason: Phrase
     }
@@ -118,16 +119,16 @@ final class BatchAnswers {
     private let expected: Int
     private let onMessage: (ArraySlice<UInt8>) throws -> Void
     private var pending: [UInt8] = []
-    /// How many messages the server has, one after the other.
+    /// How many messages the server has accepted, from the first on.
     private(set) var takenCount = 0
-    /// Why the next one was not taken; the rest was not tried then.
+    /// Why the next message was refused. The messages after it were not tried.
     private(set) var refusal: APIError.Refusal?
 
     init(expected: Int, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void) {
         (self.expected, self.onMessage) = (expected, onMessage)
     }
 
-    /// Whether every line has its answer, or one is known to be refused.
+    /// Whether every message has an answer, or one was refused.
     var isComplete: Bool { refusal != nil || takenCount == expected }
 
     func feed(_ bytes: UnsafeRawBufferPointer) throws {
@@ -142,7 +143,7 @@ final class BatchAnswers {
     }
 
     private func take(_ line: ArraySlice<UInt8>) throws {
-        // What follows a refused line was not tried.
+        // Lines after a refusal are about messages that were not tried.
         guard refusal == nil else { return }
         guard takenCount < expected else { throw Malformed(reason: "it answers more lines than it was sent") }
         if BatchAnswers.isMessage(line) {
@@ -157,7 +158,7 @@ final class BatchAnswers {
             body, status: ErrorCode(rawValue: body.error.code)?.status ?? ErrorCode.badRequest.status)
     }
 
-    /// By its first key, since servers write keys in alphabetical order; whatever else comes is looked at closely.
+    /// Servers write keys in alphabetical order, so the first key identifies a message. Any other line is decoded.
     private static func isMessage(_ line: ArraySlice<UInt8>) -> Bool {
         if line.starts(with: #"{"conversation":"#.utf8), line.last == UInt8(ascii: "}") { return true }
         guard let message: MessageObject = try? WireJSON.decode(from: line) else { return false }

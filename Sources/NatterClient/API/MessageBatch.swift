@@ -1,48 +1,49 @@
 public import NatterModel
 public import NatterWire
 
-/// Messages that go out in one request, each with its id, so that sending what is left of them again is harmless.
+/// Messages of one request. Each has an id, so that sending the remaining ones again is harmless.
 public struct MessageBatch: Sendable {
-    /// Bytes and messages from which on a batch is full. With the largest message behind it, its body is below 1 MiB.
+    /// A batch with this many bytes or messages is full. Even if the largest message is then appended, the body is
+    /// below 1 MiB.
     static let fullBytes = 256 << 10
     static let fullCount = 1_000
 
     private struct Item: Sendable {
         let request: SendRequest
-        /// What the caller calls it: a line of its input, or an entry of the outbox.
+        /// The caller's number for it: a line of its input, or an entry of the outbox.
         let number: Int64
-        /// Where it begins in `bytes`.
+        /// Its offset in `bytes`.
         let start: Int
     }
 
     private var bytes: [UInt8] = []
     private var items: [Item] = []
-    /// How many of the items are done with.
+    /// How many items are done.
     private var doneCount = 0
 
     public init() {}
 
-    /// Adds a message behind the others.
+    /// Appends a message.
     ///
-    /// - Parameter request: with an id.
+    /// - Parameter request: must have an id.
     public mutating func append(_ request: SendRequest, number: Int64) {
         items.append(Item(request: request, number: number, start: bytes.count))
         request.write(to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
     }
 
-    /// How many are left.
+    /// How many messages remain.
     public var count: Int { items.count - doneCount }
     public var isEmpty: Bool { count == 0 }
     public var isFull: Bool { bytes.count >= MessageBatch.fullBytes || items.count >= MessageBatch.fullCount }
-    /// The number of the first that is left.
+    /// The number of the first remaining message.
     public var firstNumber: Int64? { items.dropFirst(doneCount).first?.number }
-    /// Those that are left, in order.
+    /// The remaining messages, in order.
     public var requests: [SendRequest] { items.dropFirst(doneCount).map(\.request) }
 
     public func number(at index: Int) -> Int64? { items.dropFirst(doneCount + index).first?.number }
 
-    /// Takes the first ones away, which are done with.
+    /// Removes the first messages, which are done.
     public mutating func removeFirst(_ count: Int = 1) {
         doneCount = min(items.count, doneCount + count)
         guard isEmpty else { return }
@@ -55,17 +56,17 @@ public struct MessageBatch: Sendable {
         doneCount = 0
     }
 
-    /// The lines of those that are left.
+    /// The lines of the remaining messages.
     var body: [UInt8] {
         guard let start = items.dropFirst(doneCount).first?.start else { return [] }
         return Array(bytes[start...])
     }
 }
 
-/// The id that natter gives a message when the user does not: what makes sending it again harmless.
+/// The id that natter gives a message if the user does not. It makes a retry harmless.
 public enum MessageID {
-    /// Made as a UUIDv7 is, milliseconds first, then random bits, so that they cluster at the server. Nothing is counted
-    /// on disk: a home that was copied or restored never repeats one.
+    /// The id is a UUIDv7: milliseconds, then random bits, so that ids of the same time are neighbours on the server.
+    /// It uses no counter on disk, so a copied or restored home never repeats one.
     ///
     /// - SeeAlso: RFC 9562, section 5.7.
     public static func make(at time: Timestamp) -> String {

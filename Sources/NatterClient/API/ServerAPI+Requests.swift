@@ -7,14 +7,14 @@ public import NatterWire
 extension ServerAPI {
     // MARK: - Accounts
 
-    /// Sets another password and ends all other sessions.
+    /// Changes the password and ends all other sessions.
     public func changePassword(old: String, new: String) throws(APIError) {
         _ = try post("/v1/password", WireJSON.encode(PasswordRequest(old: old, new: new)))
     }
 
     // MARK: - Conversations
 
-    /// A conversation as the server has it now.
+    /// The current state of a conversation on the server.
     public func conversation(_ name: String) throws(APIError) -> ConversationObject {
         try decode(try get("/v1/conversations/" + HTTPRequest.encodeSegment(name)))
     }
@@ -36,61 +36,60 @@ extension ServerAPI {
         }
     }
 
-    /// Marks as read up to a seq.
-    /// - Returns: the mark that stands then; it never falls.
+    /// Marks a conversation as read up to a seq.
+    /// - Returns: the mark after that; it never goes back.
     public func markRead(_ conversation: String, upTo seq: Seq) throws(APIError) -> Seq {
         let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/read"
         let answer: ReadAnswer = try decode(try send(.put, path, WireJSON.encode(ReadRequest(seq: seq.rawValue))))
         return Seq(answer.read)
     }
 
-    // MARK: - Any
+    // MARK: - Any request
 
-    /// A change: a request with a JSON body.
+    /// Sends a change: a request with a JSON body.
     func send(_ method: HTTPMethod, _ path: String, _ body: [UInt8] = Array("{}".utf8)) throws(APIError) -> HTTPResponse
     {
         try perform(HTTPRequest(method, path, headers: [(name: "Content-Type", value: "application/json")], body: body))
     }
 }
 
-/// Requests about groups and who is in them.
+/// Requests about groups and their members.
 extension ServerAPI {
-    /// Makes a group; who makes it is its first admin.
+    /// Creates a group. The user is its first member and admin.
     public func createGroup(_ name: String, isOpen: Bool) throws(APIError) -> ConversationObject {
         try decode(try send(.post, "/v1/groups", WireJSON.encode(GroupRequest(name: name, open: isOpen ? true : nil))))
     }
 
-    /// Gives a group another name.
     public func renameGroup(_ name: String, to newName: String) throws(APIError) -> ConversationObject {
         let body = WireJSON.encode(GroupRequest(name: newName, open: nil))
         return try decode(try send(.patch, ServerAPI.path(ofGroup: name), body))
     }
 
-    /// Takes a group away from all who are in it.
+    /// Deletes a group for all its members.
     public func deleteGroup(_ name: String) throws(APIError) {
         _ = try perform(HTTPRequest(.delete, ServerAPI.path(ofGroup: name)))
     }
 
-    /// Who is in a group, by name.
+    /// The members of a group, by name.
     public func members(ofGroup name: String) throws(APIError) -> [MemberObject] {
         let list: MemberList = try decode(try get(ServerAPI.path(ofGroup: name) + "/members"))
         return list.users
     }
 
-    /// Puts somebody into a group, or oneself into an open one.
+    /// Adds a user to a group. Users may add themselves to an open group.
     public func addMember(_ user: String, toGroup name: String) throws(APIError) {
         _ = try send(.put, ServerAPI.path(ofGroup: name, member: user))
     }
 
-    /// Makes somebody who is in a group an admin of it, or no longer one.
+    /// Makes a member an admin of a group, or no longer one.
     ///
-    /// - Throws: `no_such_user` for one who is not in it.
+    /// - Throws: `no_such_user` if the user is not a member.
     public func setAdmin(_ isAdmin: Bool, _ user: String, ofGroup name: String) throws(APIError) {
         let body = WireJSON.encode(MemberRequest(admin: isAdmin, existing: true))
         _ = try send(.put, ServerAPI.path(ofGroup: name, member: user), body)
     }
 
-    /// Takes somebody out of a group: an admin others, everyone themselves.
+    /// Removes a member from a group. Admins may remove others, and all members may remove themselves.
     public func removeMember(_ user: String, fromGroup name: String) throws(APIError) {
         _ = try perform(HTTPRequest(.delete, ServerAPI.path(ofGroup: name, member: user)))
     }
@@ -102,7 +101,7 @@ extension ServerAPI {
     }
 }
 
-/// Requests about whom one knows, and whom one does not want to hear from.
+/// Requests about contacts and blocked users.
 extension ServerAPI {
     /// The user's contacts, by name.
     public func contacts() throws(APIError) -> [UserObject] {
@@ -110,57 +109,57 @@ extension ServerAPI {
         return list.users
     }
 
-    /// Adds a contact. One that is there already stays.
+    /// Adds a contact. Repeating it is not an error.
     public func addContact(_ user: String) throws(APIError) { _ = try send(.put, path("contacts", user)) }
 
-    /// Takes a contact away. One that is not there is no error.
+    /// Removes a contact. It is not an error if there is no such contact.
     public func removeContact(_ user: String) throws(APIError) {
         _ = try perform(HTTPRequest(.delete, path("contacts", user)))
     }
 
-    /// Whose personal messages the user does not take, by name.
+    /// The users whose personal messages this user refuses, by name.
     public func blocked() throws(APIError) -> [UserObject] {
         let list: UserList = try decode(try get("/v1/blocks"))
         return list.users
     }
 
-    /// Takes no more personal messages from somebody.
+    /// Refuses a user's personal messages.
     public func block(_ user: String) throws(APIError) { _ = try send(.put, path("blocks", user)) }
 
-    /// Takes somebody's personal messages again.
+    /// Accepts a user's personal messages again.
     public func unblock(_ user: String) throws(APIError) { _ = try perform(HTTPRequest(.delete, path("blocks", user))) }
 
     private func path(_ list: String, _ user: String) -> String { "/v1/\(list)/\(HTTPRequest.encodeSegment(user))" }
 }
 
-/// Requests about tokens of programs, and about sessions.
+/// Requests about sessions and the tokens of programs.
 extension ServerAPI {
-    /// Makes a token for a program. The answer, and only that, has the token itself.
+    /// Creates a token for a program. Only this answer contains the token itself.
     public func createToken(_ request: TokenRequest) throws(APIError) -> TokenObject {
         let made: TokenObject = try decode(try send(.post, "/v1/tokens", WireJSON.encode(request)))
         guard made.token != nil else { throw foreign("its answer has no token") }
         return made
     }
 
-    /// The user's tokens for programs, oldest first; or the sessions in their place.
+    /// The user's tokens for programs, oldest first, or the sessions instead.
     public func tokens(sessions: Bool) throws(APIError) -> [TokenObject] {
         let list: TokenList = try decode(try get(sessions ? "/v1/sessions" : "/v1/tokens"))
         guard let found = sessions ? list.sessions : list.tokens else { throw foreign("its answer has no list") }
         return found
     }
 
-    /// Takes a token back, or ends a session, at once.
+    /// Revokes a token or ends a session at once.
     ///
-    /// - Throws: `not_found` where there is none of this id.
+    /// - Throws: `not_found` if the id is unknown.
     public func revokeToken(_ id: String, session: Bool) throws(APIError) {
         let path = (session ? "/v1/sessions/" : "/v1/tokens/") + HTTPRequest.encodeSegment(id)
         _ = try perform(HTTPRequest(.delete, path))
     }
 }
 
-/// What only an admin of the server may ask for.
+/// Requests that only an admin of the server may make.
 extension ServerAPI {
-    /// All accounts, the one seen last first.
+    /// All accounts, the last seen first.
     public func accounts() throws(APIError) -> [AdminUserObject] {
         let list: AdminUserList = try decode(try get("/v1/admin/users"))
         return list.users
@@ -170,13 +169,13 @@ extension ServerAPI {
         try decode(try send(.post, "/v1/admin/users", WireJSON.encode(request)))
     }
 
-    /// Changes an account; fields that are nil stay as they are.
+    /// Changes an account. Fields that are nil stay unchanged.
     public func changeAccount(_ name: String, _ change: AccountChangeRequest) throws(APIError) -> AdminUserObject {
         try decode(
             try send(.patch, "/v1/admin/users/" + HTTPRequest.encodeSegment(name), WireJSON.encode(change)))
     }
 
-    /// Everybody's sessions, oldest first.
+    /// The sessions of all users, oldest first.
     public func allSessions() throws(APIError) -> [TokenObject] {
         let list: TokenList = try decode(try get("/v1/admin/sessions"))
         guard let sessions = list.sessions else { throw foreign("its answer has no list") }
@@ -185,21 +184,21 @@ extension ServerAPI {
 
     public func statistics() throws(APIError) -> StatisticsObject { try decode(try get("/v1/admin/stats")) }
 
-    /// Makes a code with which one person can register.
+    /// Creates a code that lets one person register.
     ///
-    /// - Parameter expires: RFC 3339; nil for the server's choice.
+    /// - Parameter expires: RFC 3339; nil for the server's default.
     public func createInvite(expires: String?) throws(APIError) -> InviteAnswer {
         try decode(try send(.post, "/v1/admin/invites", WireJSON.encode(InviteRequest(expires: expires))))
     }
 
-    /// What admins did, newest first.
+    /// Actions of admins, newest first.
     public func audit(limit: Int) throws(APIError) -> [AuditObject] {
         try lines(of: "/v1/admin/audit" + HTTPRequest.encodeQuery([("limit", "\(limit)")]))
     }
 
-    /// The newest events of the service, oldest first; or those after a number.
+    /// The newest events of the service, oldest first, or the events after a number.
     ///
-    /// - Parameter waitSeconds: how long to wait where there are none after that number yet.
+    /// - Parameter waitSeconds: how long to wait if there are no events after that number yet.
     public func serviceLog(
         after number: UInt64?, limit: Int, level: String?, waitSeconds: Int = 0
     ) throws(APIError) -> [LogObject] {
@@ -212,7 +211,7 @@ extension ServerAPI {
             timeoutMilliseconds: waitSeconds > 0 ? (waitSeconds + 15) * 1_000 : nil)
     }
 
-    /// The objects of an answer that has one a line.
+    /// The objects of an answer with one object in each line.
     private func lines<Value: Decodable>(of path: String, timeoutMilliseconds: Int? = nil) throws(APIError) -> [Value] {
         let response = try perform(HTTPRequest(.get, path), timeoutMilliseconds: timeoutMilliseconds)
         var values: [Value] = []

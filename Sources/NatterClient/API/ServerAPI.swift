@@ -5,16 +5,16 @@ public import NatterModel
 internal import NatterSystem
 public import NatterWire
 
-/// The requests of the HTTP API, typed. Nothing is opened before the first one; the connection is kept between them.
+/// The typed requests of the HTTP API. The connection is opened by the first request and kept for the next ones.
 public final class ServerAPI {
-    /// What one request has come to, for those who want to watch.
+    /// A record of one request, for diagnosis.
     public struct Trace: Sendable {
         public let method: HTTPMethod
         public let path: String
-        /// nil where there was no answer.
+        /// nil if there was no answer.
         public let status: Int?
         public let milliseconds: Int64
-        /// Of the two bodies.
+        /// The length of the request's body; `bytesIn` is that of the answer's.
         public let bytesOut: Int
         public let bytesIn: Int
     }
@@ -26,7 +26,7 @@ public final class ServerAPI {
     private let authorization: String?
     private let onTrace: ((Trace) -> Void)?
 
-    /// - Parameter token: of the session; nil for the requests that need none.
+    /// - Parameter token: of the session; nil for requests that need none.
     public init(
         address: ServerAddress, client: HTTPClient, token: Token?, onTrace: ((Trace) -> Void)? = nil
     ) {
@@ -34,7 +34,7 @@ public final class ServerAPI {
         authorization = token.map { "Bearer \($0.text)" }
     }
 
-    /// Until when the server's certificate is valid; nil over plain HTTP, and before the first request.
+    /// When the server's certificate expires; nil over plain HTTP and before the first request.
     public var certificateExpires: Timestamp? { client.certificateExpires }
 
     // MARK: - Accounts
@@ -45,13 +45,13 @@ public final class ServerAPI {
         return try session(from: try post("/v1/register", WireJSON.encode(body)))
     }
 
-    /// Begins a session. The server may spell the name otherwise: the answer has it as it was registered.
+    /// Begins a session. The answer has the name as it was registered, which may be spelled differently.
     public func login(name: String, password: String) throws(APIError) -> (String, Token) {
         let body = LoginRequest(name: name, password: password)
         return try session(from: try post("/v1/login", WireJSON.encode(body)))
     }
 
-    /// Ends this session, or all of the user's.
+    /// Ends this session, or all sessions of the user.
     public func logout(all: Bool) throws(APIError) {
         _ = try post("/v1/logout", all ? Array(#"{"all":true}"#.utf8) : Array("{}".utf8))
     }
@@ -68,10 +68,10 @@ public final class ServerAPI {
 
     // MARK: - Messages
 
-    /// Sends one message and returns once it is durable. With an id that was used before for the same content, the
-    /// answer is the message of then.
+    /// Sends one message and returns when it is durable. If the id was used before for the same content, the answer
+    /// is the earlier message.
     ///
-    /// - Parameter timeoutMilliseconds: for the whole of it.
+    /// - Parameter timeoutMilliseconds: the time for the whole request.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
         let answer = try post("/v1/messages", WireJSON.encode(message), deadlineMilliseconds: timeoutMilliseconds)
         return SentMessage(
@@ -80,7 +80,7 @@ public final class ServerAPI {
 
     /// One page of a conversation, oldest first.
     ///
-    /// - Parameter query: as the interface names them: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
+    /// - Parameter query: as in the HTTP API: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
     public func messages(
         of conversation: String, query: [(name: String, value: String)], timeoutMilliseconds: Int? = nil
     ) throws(APIError) -> MessageList {
@@ -112,9 +112,9 @@ public final class ServerAPI {
     /// Sends any request of the API with this session's token.
     ///
     /// - Parameters:
-    ///   - deadlineMilliseconds: for the whole of it, its body included.
-    ///   - onBody: gets the body of a good answer in pieces; what it throws comes back as `.transport(.aborted)`.
-    /// - Throws: also for an answer that is a refusal.
+    ///   - deadlineMilliseconds: the time for the whole request, including the body of the answer.
+    ///   - onBody: gets the body of a successful answer in pieces. Its errors are thrown as `.transport(.aborted)`.
+    /// - Throws: also if the answer is a refusal.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
         onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
@@ -174,14 +174,15 @@ public final class ServerAPI {
         }
     }
 
-    /// The seconds of a `Retry-After`, a day at most: whoever answers may name any number, and callers reckon with it.
+    /// The seconds of a `Retry-After`, at most a day. The answer may contain any number, and callers calculate with
+    /// it.
     private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
 
     func foreign(_ reason: Phrase) -> APIError {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 
-    /// What an answer that is no good one means. It was not streamed where it has a body of an error.
+    /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
     private func failure(of response: HTTPResponse) -> APIError {
         if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
             return .refused(
@@ -190,7 +191,7 @@ public final class ServerAPI {
                     retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
         }
         switch response.status {
-        // A proxy in front of a server that is not there.
+        // A proxy answered for a server that it could not reach.
         case 502, 503, 504:
             return .transport(
                 .notReached("cannot reach '\(address)': a proxy answered \(response.status)"), server: address)
@@ -199,11 +200,11 @@ public final class ServerAPI {
     }
 }
 
-/// What a server answers to a message that it took.
+/// A server's answer to an accepted message.
 public struct SentMessage: Sendable {
-    /// The message, in JSON.
+    /// The message as JSON.
     public let object: [UInt8]
-    /// Whether it is a personal one whose recipient is not online.
+    /// Whether it is a personal message and the recipient is offline.
     public let isRecipientAway: Bool
 
     public init(object: [UInt8], isRecipientAway: Bool = false) {

@@ -4,10 +4,10 @@ public import NatterSystem
 public import NatterWire
 
 extension Replica {
-    /// Keeps a list of users that has just been fetched, for when the server is out of reach. Another process that is at
-    /// work is not waited for long: a list more or less does not matter.
+    /// Stores a fetched list of users for times when the server can't be reached. Waits only briefly for another
+    /// process, because a missed update does not matter.
     ///
-    /// - Parameter users: all that there are.
+    /// - Parameter users: all users of the server.
     public static func keep(
         _ users: [UserObject], at location: ReplicaLocation, disk: any Disk = PosixDisk(),
         clock: any WallClock = SystemClock()
@@ -20,7 +20,7 @@ extension Replica {
                 for object in users {
                     let seen = object.lastSeen.flatMap { Timestamp(rfc3339: $0) }
                     let user = ReplicaUsers.User(name: object.name, isOnline: object.online, lastSeen: seen)
-                    // Of many users few have moved since the last time.
+                    // Only a few users have changed since the last time.
                     guard known.removeValue(forKey: user.name) != user else { continue }
                     try insert.run(user.name, user.isOnline ? 1 : 0, seen?.milliseconds)
                 }
