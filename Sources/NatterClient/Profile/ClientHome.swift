@@ -7,7 +7,7 @@ internal import NatterSystem
 public struct ClientHome: Sendable {
     public let path: String
 
-    /// - Parameter path: need not be there yet.
+    /// - Parameter path: need not exist yet.
     public init(path: String) { self.path = path }
 
     public func profile(_ name: String) throws(ProfileError) -> Profile {
@@ -15,27 +15,28 @@ public struct ClientHome: Sendable {
         return Profile(name: name, directory: "\(path)/profiles/\(name)")
     }
 
-    /// The replica of a user of a store. A new address of the store, or another profile, leads to the same one; another
-    /// user never does.
+    /// The replica of a user of a store. Another address of the store or another profile leads to the same replica,
+    /// but another user never does.
     public func replica(store: StoreID, user: String) -> ReplicaLocation {
         ReplicaLocation(home: path, store: store, user: user)
     }
 
-    /// What is known of a token that was given as a file: whose it is, so that it need not be asked each time.
+    /// The known account of a token from a file, so that the server need not be asked each time.
     public func tokenAccount(_ token: Token) -> TokenAccount {
         TokenAccount(directory: "\(path)/tokens", fingerprint: Hex.encode(token.digest.bytes.prefix(16)))
     }
 }
 
-/// `HOME/config`: what somebody has set once for all commands.
+/// `HOME/config`: settings for all commands.
 extension ClientHome {
     private static let lockMilliseconds = 10_000
 
     public var settingsPath: String { "\(path)/config" }
 
-    /// The text of the file; nil if there is none, which costs one attempt to open it.
+    /// The text of the file; nil if there is none, which costs only one attempt to open it.
     ///
-    /// - Throws: `ProfileError.unsafe` where others could have changed it, since it may say where to send a token.
+    /// - Throws: `ProfileError.unsafe` if others could have changed it, because it may name the server to send a
+    ///   token to.
     public func settings() throws -> String? {
         let bytes: [UInt8]
         do throws(PrivateFile.Problem) {
@@ -54,7 +55,8 @@ extension ClientHome {
         return text
     }
 
-    /// Puts another text in its place, in one step and durably; of several processes each sees what the one before wrote.
+    /// Replaces the text in one step, durably. A lock makes each of several processes see the change of the one
+    /// before.
     public func changeSettings(_ change: (String) -> String) throws {
         try PosixDisk().makeDirectories(path)
         let lockPath = "\(path)/config.lock"
@@ -66,14 +68,15 @@ extension ClientHome {
     }
 }
 
-/// Whose a token is that was given as a file: kept under a part of the token's hash, since a replica belongs to a user.
+/// The account of a token from a file, because a replica belongs to a user. It is stored under a part of the token's
+/// hash.
 public struct TokenAccount: Sendable {
     let directory: String
     let fingerprint: String
 
     private var path: String { "\(directory)/\(fingerprint)" }
 
-    /// nil where the server has not been asked yet.
+    /// nil if the server was not asked yet.
     public func load() -> Account? {
         guard let bytes = try? PrivateFile.read(path, .readable), let account = Account(parsing: bytes),
             account.name != nil

@@ -4,15 +4,15 @@ public import NatterSystem
 
 /// A small file that only its owner may read or change.
 public enum PrivateFile {
-    /// What a file may have been to others.
+    /// What other users may have been able to do with a file.
     public enum Exposure: Sendable {
-        /// Nobody else may have read or changed it.
+        /// No other user could read or change it.
         case secret
-        /// Nobody else may have changed it.
+        /// No other user could change it.
         case readable
     }
 
-    /// Why a file is not taken, in words that follow its path.
+    /// Why a file is refused, in words that follow its path.
     enum Problem: Error {
         case missing
         case unsafe(problem: Phrase, remedy: Phrase)
@@ -21,9 +21,9 @@ public enum PrivateFile {
 
     private static let limitBytes = 16_384
 
-    /// Reads all of it, through one descriptor, so that what was checked is what is read.
+    /// Reads the whole file through one descriptor, so that the file that is checked is the file that is read.
     static func read(_ path: String, _ exposure: Exposure) throws(Problem) -> [UInt8] {
-        // Without O_NONBLOCK, a pipe in the file's place would wait for a writer.
+        // Without O_NONBLOCK, opening a pipe would wait for a writer.
         let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
         let descriptor = repeating { open(path, flags) }
         guard descriptor >= 0 else {
@@ -64,12 +64,12 @@ public enum PrivateFile {
         return Array(bytes.prefix(count))
     }
 
-    /// Puts new content in a file's place in one step, durably, mode 0600. Several processes may do so at once: the
-    /// last one counts.
+    /// Replaces a file in one step, durably, with mode 0600. Several processes may do so at once, and the last one
+    /// wins.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(DiskError) {
         var generator = SystemRandomNumberGenerator()
         let directory = Path.directory(of: path)
-        // Hidden and of a name of its own, so that no other process writes to it.
+        // Hidden and with a unique name, so that no other process writes to it.
         let temporary = "\(directory)/.\(Path.name(of: path)).\(generator.next() as UInt64)"
         let disk = PosixDisk()
         do throws(DiskError) {

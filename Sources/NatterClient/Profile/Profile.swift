@@ -5,7 +5,7 @@ public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// One of the accounts that a home keeps: `account` says where and who, `token` holds the session.
+/// One of the accounts of a home: `account` names the server and the user, `token` holds the session.
 public struct Profile: Sendable {
     public static let defaultName = "default"
     private static let lockMilliseconds = 10_000
@@ -30,7 +30,7 @@ public struct Profile: Sendable {
     private var accountPath: String { "\(directory)/account" }
     private var tokenPath: String { "\(directory)/token" }
 
-    /// What is known of the account; nil if nothing is. The server stays known after a logout.
+    /// The account; nil if none was stored. The server stays known after a logout.
     public func account() throws -> Account? {
         try checkDirectory()
         guard let bytes = try Profile.read(accountPath, .readable) else { return nil }
@@ -40,15 +40,16 @@ public struct Profile: Sendable {
         return account
     }
 
-    /// The account that is logged in.
+    /// The account of the current login.
     ///
-    /// - Throws: `.notLoggedIn` if none is.
+    /// - Throws: `.notLoggedIn` if there is none.
     public func loggedIn() throws -> Account {
         guard let account = try account(), account.name != nil else { throw ProfileError.notLoggedIn(profile: name) }
         return account
     }
 
-    /// The account that is logged in, and its token. Both are of one login even while another one replaces them.
+    /// The account of the current login and its token. Both belong to the same login, even while another one replaces
+    /// them.
     public func credentials() throws -> (account: Account, token: Token) {
         for _ in 0..<100 {
             let account = try loggedIn()
@@ -61,7 +62,7 @@ public struct Profile: Sendable {
         throw ProfileError.notLoggedIn(profile: name)
     }
 
-    /// The token in a file that the user has named.
+    /// The token in a file that the user named.
     public static func token(fromFile path: String) throws -> Token {
         guard let bytes = try read(path, .secret) else {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
@@ -69,14 +70,14 @@ public struct Profile: Sendable {
         return try token(parsing: bytes, path: path)
     }
 
-    /// Makes the directory and sees that a token can be written, before a server is asked for one.
+    /// Creates the directory and checks that a token can be written to it, before the server is asked for one.
     public func prepare() throws {
         try PosixDisk().makeDirectories(directory)
         try checkDirectory()
         if access(directory, W_OK | X_OK) != 0 { throw DiskError(operation: "create", path: tokenPath) }
     }
 
-    /// Remembers a login, in the place of a former one.
+    /// Stores a login in place of a former one.
     public func store(_ account: Account, _ token: Token) throws {
         try withLock {
             try remove(accountPath)
@@ -85,7 +86,7 @@ public struct Profile: Sendable {
         }
     }
 
-    /// Forgets the session, if it still is that of this token; where the server is stays known.
+    /// Forgets the session if it still uses this token. The server stays known.
     public func forget(_ token: Token) throws {
         try withLock {
             guard let current = try? credentials(), current.token.text == token.text else { return }
@@ -109,7 +110,7 @@ public struct Profile: Sendable {
         do { try PosixDisk().remove(path) } catch  where error.isMissing {}
     }
 
-    /// A link in the directory's place would lead to files that somebody else chose.
+    /// A symbolic link in place of the directory would lead to files that somebody else chose.
     private func checkDirectory() throws {
         var status = stat()
         guard lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
@@ -139,20 +140,20 @@ public struct Profile: Sendable {
     }
 }
 
-/// Where a profile's server is, and as whom.
+/// The server of a profile, and the user there.
 public struct Account: Equatable, Sendable {
     /// The address, as `ServerAddress` writes it.
     public var server: String
-    /// nil once it has logged out.
+    /// nil after a logout.
     public var name: String?
-    /// The server's store when it logged in; what a replica belongs to, together with the name.
+    /// The server's store at the login. Store and name identify a replica.
     public var store: StoreID?
 
     public init(server: String, name: String?, store: StoreID?) {
         (self.server, self.name, self.store) = (server, name, store)
     }
 
-    /// The file: a line `key=value` for each field that is there.
+    /// The file's text: a line `key=value` for each field.
     var text: String {
         var text = "server=\(server)\n"
         if let name { text += "name=\(name)\n" }
@@ -160,13 +161,13 @@ public struct Account: Equatable, Sendable {
         return text
     }
 
-    /// nil where a line has another form or the server is missing. Keys that are not known are skipped, so that an
-    /// older natter can read what a newer one wrote.
+    /// nil if a line is malformed or the server is missing. Unknown keys are skipped, so that an older natter can
+    /// read the file of a newer one.
     init?(parsing bytes: [UInt8]) {
         var server: String?
         var start = 0
         while start < bytes.count {
-            // By hand: to split strings costs a start of the program more than to read the file.
+            // Splits bytes, because splitting strings would cost more of a program's start than reading the file.
             let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
             let line = bytes[start..<end]
             start = end + 1
@@ -188,14 +189,14 @@ public struct Account: Equatable, Sendable {
     }
 }
 
-/// Why what a home keeps of an account can't be used.
+/// Why a stored account can't be used.
 public enum ProfileError: Error, Equatable, PhraseConvertible {
     case notLoggedIn(profile: String)
-    /// A token, or its account, that others could have read or changed.
+    /// Others could have read or changed a token or its account.
     case unsafe(path: String, problem: Phrase, remedy: Phrase)
     case badName(String)
     case malformed(path: String, problem: Phrase)
-    /// Another command holds the profile for longer than one that goes well.
+    /// Another command has held the profile's lock for too long.
     case locked(path: String)
 
     public var phrase: Phrase {
