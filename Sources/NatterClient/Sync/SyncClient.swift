@@ -4,20 +4,20 @@ public import NatterModel
 public import NatterSystem
 internal import NatterWire
 
-/// Brings a replica up to what a server has, over HTTP.
+/// Syncs a replica with a server over HTTP.
 ///
-/// Whatever breaks it off, what had come is kept, and the next sync goes on from there. The replica's lock is not held while
-/// the network is waited for.
+/// After any interruption, everything received so far is kept, and the next sync continues there. The replica's lock
+/// is not held while waiting for the network.
 public final class SyncClient {
-    /// How far one sync goes.
+    /// The limits of one sync.
     public struct Limits: Sendable {
-        /// For all of it; nil for none.
+        /// The time for the whole sync; nil for none.
         public var deadlineMilliseconds: Int?
-        /// Of answers, about; nil for none.
+        /// The approximate size of all answers; nil for none.
         public var bytes: Int?
-        /// How long the server may wait for news if there are none, 0 to 60.
+        /// How long the server may wait if there is no news, 0 to 60.
         public var waitSeconds = 0
-        /// Where a replica begins that has nothing yet; nil for all there is.
+        /// Where a new replica begins; nil for all messages.
         public var earliest: Timestamp?
 
         public init(
@@ -28,9 +28,9 @@ public final class SyncClient {
         }
     }
 
-    /// How often an answer that broke off, or did not fit to what is here, is asked for again in one sync.
+    /// How often one sync retries after an answer that was cut short or did not fit the replica.
     private static let retryLimit = 3
-    /// What a server may need besides the time that it was asked to wait.
+    /// How long a server may take in addition to the requested waiting time.
     private static let answerMilliseconds = 15_000
 
     private let api: ServerAPI
@@ -38,17 +38,18 @@ public final class SyncClient {
     private let disk: any Disk
     private let clock: any WallClock
 
-    /// - Parameter api: with the token of the user that the location is of.
+    /// - Parameter api: has the token of the replica's user.
     public init(
         api: ServerAPI, location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock()
     ) {
         (self.api, self.location, self.disk, self.clock) = (api, location, disk, clock)
     }
 
-    /// Syncs until the server has nothing more, or a limit is reached: `SyncReport` says which.
+    /// Syncs until the server has nothing more or a limit is reached. `SyncReport` says which.
     ///
-    /// - Parameter progress: called as bytes come.
-    /// - Throws: `SyncError` where nothing has come; once something has, a broken connection is `SyncReport.interruption`.
+    /// - Parameter progress: called as bytes arrive.
+    /// - Throws: `SyncError` if nothing was received. Otherwise a broken connection becomes
+    ///   `SyncReport.interruption`.
     public func sync(_ limits: Limits = Limits(), progress: ((SyncProgress) -> Void)? = nil) throws(SyncError)
         -> SyncReport
     {
@@ -67,7 +68,7 @@ public final class SyncClient {
         return run.writer.report
     }
 
-    /// One sync on its way.
+    /// One running sync.
     private final class SyncRun {
         let api: ServerAPI
         let writer: ReplicaWriter
@@ -95,7 +96,8 @@ public final class SyncClient {
                 let before = receivedBytes
                 let cursor = isWhole ? nil : start.cursor
                 do throws(APIError) {
-                    // Without a cursor, nothing in a request tells a foreign store that it is the wrong one.
+                    // A request without a cursor does not show a foreign store that it is the wrong one, so this asks
+                    // first.
                     if cursor == nil { _ = try perform([("cursor", "now")], waitSeconds: 0) { _ in } }
                 } catch {
                     throw SyncError.api(error)
@@ -172,7 +174,7 @@ public final class SyncClient {
 
         /// Decides what an error means.
         ///
-        /// - Returns: whether to ask again; false to be content with what has come.
+        /// - Returns: whether to ask again; false to end with what was received.
         private func isToBeRepeated(_ error: APIError, hadCursor: Bool, progressed: Bool) throws -> Bool {
             switch error {
             case .transport(.aborted(is Enough), _):
@@ -204,9 +206,9 @@ public final class SyncClient {
     }
 }
 
-/// Asks for messages that the server could not give before; a few requests for each sync.
+/// Fetches messages that the server could not send before. Makes only a few requests in each sync.
 struct GapRequests {
-    /// Requests of one sync, and messages of one request.
+    /// The most requests in one sync.
     private static let requestLimit = 8
 
     let api: ServerAPI
@@ -234,7 +236,7 @@ struct GapRequests {
                     ("limit", "\(Limits.pageLimit)"),
                 ])
         } catch {
-            // Still not there, or not now: what is here stays as it is.
+            // The messages are still missing or the server can't answer now, so the replica stays as it is.
             return
         }
         let messages = list.messages.compactMap(\.message)
@@ -247,11 +249,11 @@ struct GapRequests {
     }
 }
 
-/// Why a sync ended without having come to its end, and without anything to show.
+/// Why a sync failed before anything was received.
 public enum SyncError: Error, PhraseConvertible {
-    /// There was no answer, or it was a refusal.
+    /// There was no answer, or the server refused.
     case api(APIError)
-    /// Another store answers at this address than the one that the replica is of.
+    /// The store at this address is not the replica's.
     case otherStore(expected: StoreID, found: StoreID?)
     case replica(ReplicaError)
 

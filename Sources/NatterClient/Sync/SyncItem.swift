@@ -69,7 +69,7 @@ struct SyncedConversation {
     }
 }
 
-/// A line as JSON gives it; one pass of the decoder finds its type and its fields.
+/// A decoded line of JSON. One pass of the decoder finds its type and its fields.
 private enum DecodedLine: Decodable {
     case conversation(ConversationObject)
     case gone(SyncGone)

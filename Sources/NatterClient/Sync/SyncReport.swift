@@ -1,31 +1,31 @@
 public import NatterModel
 
-/// What a sync has done.
+/// The result of a sync.
 public struct SyncReport: Sendable {
-    /// Messages that are new here.
+    /// Messages that are new in the replica.
     public struct News: Sendable, Equatable {
         public let name: String
         public let id: ConversationID
         public internal(set) var count: Int
     }
 
-    /// A conversation whose history differs from the server's, moved aside and fetched anew.
+    /// A conversation whose history differed from the server's. It was moved aside and fetched again.
     public struct Diverged: Sendable, Equatable {
         public let name: String
         public let id: ConversationID
-        /// The head that it had here.
+        /// Its former head in the replica.
         public let head: Seq
-        /// Where its log files and its tail lie now.
+        /// The directory that now contains its log files and its tail.
         public let directory: String
     }
 
-    /// Messages that the server could not give.
+    /// Messages that the server could not send.
     public struct Damage: Sendable, Equatable {
         public let name: String
         public let range: ClosedRange<Seq>
     }
 
-    /// A conversation that one does not belong to any more.
+    /// A conversation that the user no longer belongs to.
     public struct Gone: Sendable, Equatable {
         public let name: String
         public let id: ConversationID
@@ -34,18 +34,18 @@ public struct SyncReport: Sendable {
 
     /// Conversations with new messages, in the order of the answer.
     public internal(set) var news: [News] = []
-    /// Whether everything that the server had has come.
+    /// Whether everything on the server was received.
     public internal(set) var isComplete = false
-    /// The server has more: the limit or the deadline came first.
+    /// Whether the server has more because the limit or the deadline came first.
     public internal(set) var hasMore = false
-    /// Why the sync broke off though something had come; what had come is kept.
+    /// Why the sync was interrupted after something was received. Everything received is kept.
     public internal(set) var interruption: APIError?
     public internal(set) var gone: [Gone] = []
     public internal(set) var damaged: [Damage] = []
     public internal(set) var diverged: [Diverged] = []
-    /// Whether the server did not know our place any more, so that everything was compared.
+    /// Whether the server no longer knew the cursor, so that everything was compared.
     public internal(set) var wasExpired = false
-    /// Bytes of answers.
+    /// The size of the answers in bytes.
     public internal(set) var receivedBytes = 0
 
     public var messageCount: Int { news.reduce(0) { $0 + $1.count } }
@@ -60,7 +60,7 @@ public struct SyncReport: Sendable {
     }
 }
 
-/// How far a sync is, from time to time.
+/// The progress of a sync.
 public struct SyncProgress: Sendable {
     public let receivedBytes: Int
     public let messages: Int
