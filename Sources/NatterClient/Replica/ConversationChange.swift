@@ -24,25 +24,25 @@ final class ConversationChange {
     var unread: UInt64 = 0
     var gone: String?
     var maxTime = Timestamp.range.lowerBound
-    /// Uncompressed bytes of the tail, roughly.
+    /// The approximate uncompressed size of the tail in bytes.
     var tailBytes = 0
 
-    /// The end of the log files was compared with the database.
+    /// Whether the end of the log files was compared with the database.
     var isRecovered = false
-    /// Nothing more is added: it diverged, or has to be fetched again.
+    /// Whether nothing more is added, because it diverged or must be fetched again.
     var isClosed = false
     var lastSegment: SegmentRow?
-    /// Blocks that go to the log as they came, not written yet. They count as sealed already.
+    /// Blocks that will be written to the log unchanged. They already count as sealed.
     var waiting: [Block] = []
-    /// Blocks in log files that have to be recorded, in order.
+    /// Blocks in log files that are not recorded yet, in order.
     var written: [WrittenBlocks] = []
     /// Segments whose rows change, recorded after `written`.
     var segmentUpdates: [SegmentRow] = []
-    /// The rows of the tail in the database are no longer part of it.
+    /// Whether the tail's rows in the database no longer belong to the tail.
     var dropsStoredTail = false
     var newTail: [TailRow] = []
     var newGaps: [ClosedRange<Seq>] = []
-    /// The head that the database has.
+    /// The head in the database.
     private(set) var storedHead = Seq.zero
 
     init(new number: Int64, _ line: SyncedConversation) {
@@ -84,7 +84,7 @@ final class ConversationChange {
     }
 
     var hasTail: Bool { head > sealedSeq }
-    /// How many messages the database does not have yet.
+    /// How many messages the database does not contain yet.
     var newCount: Int {
         newGaps.reduce(head.distance(after: max(storedHead, first.previous))) {
             $0 - $1.upperBound.distance(after: $1.lowerBound.previous)
@@ -95,7 +95,7 @@ final class ConversationChange {
         ReplicaConversation.identity(number: number, id: id, kind: kind, name: name, user: user)
     }
 
-    /// The tail's rows as they will be.
+    /// The rows of the tail after this change.
     func tailRows(on connection: Connection) throws(SQLiteError) -> [TailRow] {
         (dropsStoredTail ? [] : try TailRow.all(of: number, on: connection)) + newTail
     }
@@ -106,7 +106,7 @@ final class ConversationChange {
         lastSegment = blocks.segment
     }
 
-    /// Drops the tail, old rows and new ones.
+    /// Drops the tail, both stored and new rows.
     func dropTail() { (dropsStoredTail, newTail, tailBytes) = (true, [], 0) }
 
     /// Moves the head; `isSealed` if the messages are in a log file or wait to be written to one.
@@ -118,7 +118,7 @@ final class ConversationChange {
 
     // MARK: Recording
 
-    /// Writes all of it; inside a transaction.
+    /// Writes all changes. Call inside a transaction.
     func record(on connection: Connection) throws(SQLiteError) {
         if isNew {
             let statement = try connection.statement("INSERT INTO conversation (number,id,kind,name) VALUES (?,?,?,?)")
@@ -159,7 +159,7 @@ final class ConversationChange {
         try count.run(number, number)
     }
 
-    /// Removes every row of a conversation; inside a transaction.
+    /// Removes every row of a conversation. Call inside a transaction.
     static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
         for table in ["tail", "gap", "block", "segment"] {
             try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)

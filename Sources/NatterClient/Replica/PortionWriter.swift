@@ -9,17 +9,17 @@ internal import NatterWire
 
 /// Records one portion of an answer while the lock is held. It skips what another process has recorded meanwhile.
 struct PortionWriter {
-    /// A smaller sealed block goes to the tail, as long as the tail stays small too: a file of its own for each small
-    /// conversation would cost three syncs.
+    /// A smaller sealed block goes to the tail as long as the tail is small too. A file for each small conversation
+    /// would cost three syncs.
     static let leastLogBytes = 16 << 10
-    /// Why a conversation is gone that a whole answer did not name.
+    /// The reason of a conversation that a whole answer did not name.
     static let missing = "missing"
 
     let session: ReplicaSession
     private(set) var state: SyncState
-    /// Something in this portion has to be fetched again from the beginning.
+    /// Whether something in this portion must be fetched again from the beginning.
     private var restarts = false
-    /// Conversations whose history is not the server's: they move to `diverged/`.
+    /// Conversations whose history differs from the server's. They move to `diverged/`.
     private var diverged: [DivergedConversation] = []
 
     init(session: ReplicaSession, state: SyncState) { (self.session, self.state) = (session, state) }
@@ -37,7 +37,7 @@ struct PortionWriter {
             }
         }
         if let end = state.end {
-            // The next answer has what was skipped here: it begins where this one did, or later.
+            // The next answer contains what was skipped here, because it begins where this one began or later.
             if state.isOutdated { state.end = SyncEnd(cursor: end.cursor, more: true) }
             try compareHeads()
         }
@@ -59,7 +59,7 @@ struct PortionWriter {
         }
         conversation.read = max(conversation.read, line.read)
         guard line.first > conversation.head.next else { return }
-        // The server no longer has these messages. Before our first message that is no gap; after it, it is.
+        // The server no longer has these messages. After the replica's first message this is a gap, before it is not.
         if conversation.head == .zero {
             conversation.first = line.first
             (conversation.head, conversation.headHash) = (line.first.previous, nil)
@@ -135,7 +135,7 @@ struct PortionWriter {
 
     // MARK: Blocks
 
-    /// The conversation, recovered once; nil if nothing more is taken for it.
+    /// The conversation, recovered once; nil if this answer can add nothing to it.
     private mutating func open(_ id: ConversationID) throws -> ConversationChange? {
         guard !state.ignored.contains(id) else { return nil }
         guard let conversation = try session.conversation(id) else {
@@ -238,7 +238,7 @@ struct PortionWriter {
             return rewind(conversation)
         }
         try session.writeWaiting(conversation)
-        // Blocks of one file follow each other without a hole.
+        // The blocks of one file must be consecutive.
         if var segment = conversation.lastSegment, !segment.isClosed {
             segment.isClosed = true
             conversation.lastSegment = segment
@@ -251,8 +251,8 @@ struct PortionWriter {
 
     // MARK: Answers that do not fit
 
-    /// Messages were left out. Perhaps the replica dropped a damaged tail after this answer was requested; then a whole
-    /// answer has them.
+    /// Messages were left out. Perhaps the replica dropped a damaged tail after it sent the request. Then a whole
+    /// answer contains them.
     private mutating func miss(_ seq: Seq, _ conversation: ConversationChange) throws {
         guard !state.isWhole else {
             throw ReplicaError.hole(
@@ -274,7 +274,7 @@ struct PortionWriter {
         close(conversation)
     }
 
-    /// Moves a conversation whose history is not the server's out of the way.
+    /// Moves a conversation aside whose history differs from the server's.
     private mutating func setAside(_ conversation: ConversationChange) throws {
         let aside = try DivergedConversation(conversation, session: session)
         state.report.diverged.append(aside.report)
@@ -331,7 +331,8 @@ struct PortionWriter {
                 try ReplicaMeta.set("cursor", end.cursor, on: connection)
             }
         }
-        // Only while no other process records anything in between: from then on the numbers differ.
+        // Correct only if no other process has recorded a portion in between. Otherwise the numbers differ from now
+        // on.
         state.portions &+= 1
         for conversation in diverged { try conversation.moveLogs() }
         guard let end = state.end else { return }
@@ -341,8 +342,8 @@ struct PortionWriter {
 }
 
 /// A conversation on its way to `diverged/<id>-<time>/`: its log files as they are, and its tail as blocks, one after the
-/// other.
-///
+/// A conversation on its way to `diverged/<id>-<time>/`: its log files unchanged, and its tail as a sequence of
+/// blocks.
 /// The tail is copied first, then the rows are erased together with the cursor, then the files are moved. A crash before the
 /// last step leaves files that no row names. The next sync adopts them, finds that they diverge, and begins again.
 private struct DivergedConversation {

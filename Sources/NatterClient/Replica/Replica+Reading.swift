@@ -5,7 +5,7 @@ public import NatterModel
 internal import NatterSQLite
 
 extension Replica {
-    /// Reads one conversation as it was looked up: what comes after its `head` does not exist for the reader.
+    /// Reads one conversation as of its look-up. The reader does not see messages after its `head`.
     func reader(of conversation: ReplicaConversation) -> LogReader {
         let log = ConversationLog(
             identity: conversation.identity(for: location.user), name: conversation.name, first: conversation.first,
@@ -25,7 +25,7 @@ extension Replica {
         try translate { _ = try reader(of: conversation).forward(filter, limit: limit, visit: visit) }
     }
 
-    /// The same, newest first: runs fall, and so do the positions in each.
+    /// Does the same, newest first. Runs come in falling order, and so do the positions in each.
     public func backward(
         _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
         visit: (LogPiece) throws -> Bool
@@ -46,14 +46,14 @@ extension Replica {
         }
     }
 
-    /// The seq after which exactly the newest `count` messages come; see `LogReader.start`.
+    /// The seq before the newest `count` messages; see `LogReader.start`.
     public func start(
         ofNewest count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
     ) throws(ReplicaError) -> Seq {
         try storage { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
-    /// The same for the newest of several conversations; see `LogMerge.starts`.
+    /// The same for the newest messages of several conversations; see `LogMerge.starts`.
     public func starts(
         ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter,
         after: [ConversationID: Seq] = [:]

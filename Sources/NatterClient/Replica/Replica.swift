@@ -3,8 +3,8 @@ internal import NatterSQLite
 public import NatterModel
 public import NatterSystem
 
-/// A user's local copy of the synced conversations, open for reading. It never takes a lock or waits for one. What other
-/// processes add becomes visible with the next look-up. For one thread at a time.
+/// A user's local copy of the synced conversations, open for reading. It takes no lock and never waits. Messages that
+/// other processes add become visible with the next look-up. Not thread-safe.
 public final class Replica {
     public let location: ReplicaLocation
     let disk: any Disk
@@ -69,7 +69,7 @@ public final class Replica {
                 let found = try ReplicaConversation(exact, path: connection.path)
                 if !found.isGone { return found }
             }
-            // SQLite knows neither the case of letters beyond ASCII nor canonical equivalence.
+            // SQLite knows neither the case of letters outside ASCII nor canonical equivalence.
             let key = NameRule.caseKey(wanted)
             let alike = try conversations(includingGone: true).filter { NameRule.caseKey($0.name) == key }
             return alike.last { !$0.isGone } ?? alike.max { $0.number < $1.number }
@@ -106,7 +106,7 @@ public final class Replica {
         }
     }
 
-    /// The conversations that lack messages which the server could not send.
+    /// The conversations with messages that the server could not send.
     func conversationsWithGaps() throws(ReplicaError) -> [ReplicaConversation] {
         do {
             let rows = try connection.statement(

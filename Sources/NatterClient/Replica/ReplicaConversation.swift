@@ -10,7 +10,7 @@ public struct ReplicaConversation: Sendable, Hashable {
     public let number: Int64
     public let id: ConversationID
     public let kind: ConversationKind
-    /// What the reader calls the conversation: `general`, a group's name, `@bob`.
+    /// The reader's name for the conversation: `general`, a group's name, `@bob`.
     public let name: String
     /// The lowest seq that the server still had when the replica began.
     public let first: Seq
@@ -43,7 +43,7 @@ extension ReplicaConversation {
         number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq
         """
 
-    /// From a row of a statement that selects `columns`.
+    /// Reads a row of a statement that selects `columns`.
     /// - Throws: `corrupt` for values that natter never writes.
     init(_ row: borrowing Statement, path: String) throws(SQLiteError) {
         guard let id = ConversationID(bytes: row.blob(1)),
@@ -66,7 +66,7 @@ extension ReplicaConversation {
         sealedSeq = Seq(row.uint64(14))
     }
 
-    /// - Parameter user: whose replica this is.
+    /// - Parameter user: the owner of the replica.
     func identity(for user: String) -> ConversationIdentity {
         ReplicaConversation.identity(number: number, id: id, kind: kind, name: name, user: user)
     }

@@ -26,7 +26,7 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Runs `body` and turns what it throws into this type.
+    /// Runs `body` and converts its errors to this type.
     static func translate<Result>(_ body: () throws -> Result) throws(ReplicaError) -> Result {
         do { return try body() } catch { throw ReplicaError(error) }
     }

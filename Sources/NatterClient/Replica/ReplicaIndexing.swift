@@ -3,14 +3,14 @@ internal import NatterModel
 internal import NatterSearch
 public import NatterSystem
 
-/// Brings the search index up to what the replica has. A command does this after its output.
+/// Updates the search index with new messages of the replica. A command does this after its output.
 public enum ReplicaIndexing {
-    /// Messages of one transaction, about.
+    /// About how many messages one transaction adds.
     private static let batchCount = 20_000
-    /// How long the lock is held at a time, about.
+    /// About how long the lock is held at a time.
     private static let turnMilliseconds: Int64 = 250
 
-    /// Adds messages to the index until it has all, or the time is up. A damaged index is deleted and made again.
+    /// Adds messages to the index until it has all or the time is up. A damaged index is deleted and rebuilt.
     ///
     /// - Parameter budgetMilliseconds: about how long to work; nil for no limit.
     /// - Returns: whether the index has everything now. If another process holds the lock, it returns false at once.
@@ -25,7 +25,7 @@ public enum ReplicaIndexing {
             while true {
                 guard let lock = try disk.lock(location.lockPath) else { return false }
                 defer { withExtendedLifetime(lock) {} }
-                // Other processes may want the lock, too.
+                // Other processes may also wait for the lock.
                 let turn = min(deadline, MonotonicClock.now() + turnMilliseconds)
                 do {
                     switch try add(from: replica, until: turn, disk) {
@@ -45,7 +45,7 @@ public enum ReplicaIndexing {
         }
     }
 
-    /// Deletes the index; later commands make it again.
+    /// Deletes the index. Later commands rebuild it.
     static func discard(at location: ReplicaLocation, disk: any Disk) throws {
         try SearchIndex.discard(path: location.searchPath, disk: disk)
         try disk.syncDirectory(location.directory)
@@ -76,7 +76,8 @@ public enum ReplicaIndexing {
                         isOver: { MonotonicClock.now() >= deadline })
                     room -= reached.distance(after: next.previous)
                     if reached >= reader.log.head || reached < next {
-                        // Damaged messages are not indexed, nor what follows: so each search says that they are missing.
+                        // Indexing stops before damaged messages. So each search still reads them and reports that
+                        // they are missing.
                         if reached < reader.log.head { isBlocked = true }
                         work.removeLast()
                     } else {

@@ -3,7 +3,7 @@ internal import NatterCrypto
 public import NatterModel
 internal import NatterSystem
 
-/// Where the replica of one user of one store lies: `HOME/replicas/<store id>-<16 hex of the user's name>/`.
+/// The place of the replica of one user of one store: `HOME/replicas/<store id>-<16 hex of the user's name>/`.
 public struct ReplicaLocation: Sendable, Equatable {
     public let directory: String
     public let store: StoreID
@@ -36,7 +36,7 @@ public struct ReplicaLocation: Sendable, Equatable {
 extension ReplicaLocation {
     private static let lockMilliseconds = 10_000
 
-    /// Deletes a replica for good, with all that was set aside in it. Nothing happens if there is none.
+    /// Deletes a replica with everything that was set aside in it. If there is none, nothing happens.
     ///
     /// - Throws: `ReplicaError.locked` while another command syncs into it; `DiskError`, with some files left in a
     ///   directory that no command looks at.
@@ -53,7 +53,7 @@ extension ReplicaLocation {
         }
         guard let lock else { throw ReplicaError.locked(path: lockPath) }
         defer { withExtendedLifetime(lock) {} }
-        // Out of the way first: a replica is there with all of its files, or not at all.
+        // Renamed first, so that a replica exists with all its files or not at all.
         var generator = SystemRandomNumberGenerator()
         let removed = "\(directory).removed-\(generator.next() as UInt64)"
         try disk.rename(directory, to: removed)

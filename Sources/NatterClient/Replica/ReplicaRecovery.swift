@@ -4,7 +4,7 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// Brings one conversation's log files and the database into step after a process was killed between writing the files and
+/// Reconciles one conversation's log files with the database after a process was killed between writing the files and
 /// recording them.
 ///
 /// Recovery looks only behind the recorded end, never at the history. It adopts valid next blocks and moves everything else to
@@ -23,7 +23,7 @@ struct ReplicaRecovery {
 
     func run() throws {
         try recoverLastSegment()
-        // Files that were begun and never recorded.
+        // Files that were created but never recorded.
         var generation = 0
         for _ in 0..<0xFFFF {
             let seq = conversation.sealedSeq.next
@@ -65,9 +65,9 @@ struct ReplicaRecovery {
         }
     }
 
-    /// Adopts the valid blocks behind the recorded end of a file, and moves what follows them to quarantine.
+    /// Adopts the valid blocks behind the recorded end of a file, and moves the bytes behind them to quarantine.
     ///
-    /// - Returns: whether there were any. If an unrecorded file has none, it stays as it is.
+    /// - Returns: whether there were valid blocks. An unrecorded file without any is left unchanged.
     @discardableResult
     private func adopt(_ segment: Segment, _ recorded: SegmentRow, isRecorded: Bool) throws -> Bool {
         let tail = try? ReplicaSession.Tail(conversation, on: session.connection)
@@ -93,7 +93,7 @@ struct ReplicaRecovery {
         return true
     }
 
-    /// Whether a block holds the messages that the tail has under the same seqs, as far as the tail can be read.
+    /// Whether a block contains the messages that the tail has under the same seqs, as far as the tail can be read.
     private func agrees(_ block: BlockHeader, _ records: Records, with tail: ReplicaSession.Tail?) -> Bool {
         guard conversation.hasTail, block.firstSeq <= conversation.head else { return true }
         if let index = records.index(of: conversation.head) {
@@ -104,7 +104,7 @@ struct ReplicaRecovery {
         return HashChain.advance(tail.hashBefore, over: tail.records, 0..<index + 1) == block.hashAfter
     }
 
-    /// Moves the sealed end to `seq`; the tail keeps what it has beyond.
+    /// Moves the sealed end to `seq`. The tail keeps its messages after it.
     private func takeOver(_ seq: Seq, _ hash: Digest, highTime: Timestamp, _ tail: ReplicaSession.Tail?) {
         guard seq < conversation.head else {
             conversation.dropTail()

@@ -3,8 +3,9 @@ internal import NatterSQLite
 
 /// The tables of a replica: `replica.db`.
 enum ReplicaSchema {
-    /// `conversation.name` is what the reader calls it; where `head_hash` or `sealed_hash` is NULL, the messages just before
-    /// are missing. `max_time` is the highest time of any message. A tail row is a block that stands in no log file yet.
+    /// `conversation.name` is the reader's name for it. If `head_hash` or `sealed_hash` is NULL, the messages just
+    /// before are missing. `max_time` is the highest time of any message. A tail row is a block that is not in a log
+    /// file yet.
     static let current = Schema(steps: [
         ArchiveSchema.tables + """
             CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -56,7 +57,7 @@ enum ReplicaMeta {
         return try statement.step() ? statement.optionalText(0) : nil
     }
 
-    /// A counter; 0 where there is none.
+    /// A counter; 0 if it is not stored.
     static func number(_ key: String, on connection: Connection) throws(SQLiteError) -> UInt64 {
         try text(key, on: connection).flatMap { UInt64($0) } ?? 0
     }

@@ -5,17 +5,17 @@ public import NatterModel
 public import NatterPattern
 internal import NatterSearch
 
-/// Messages that a search could not look through.
+/// Messages that a search could not read.
 public struct UnsearchedRun: Sendable {
     public let conversation: ConversationLog
     public let seqs: ClosedRange<Seq>
 }
 
-/// A full-text search in a replica. It uses the index as far as the index reaches and reads the messages themselves beyond
-/// that, so that the result never depends on the index. To be used once.
+/// A full-text search in a replica. It uses the index as far as the index reaches and reads the other messages
+/// themselves, so the result never depends on the index. Each object is used for one search.
 public final class ReplicaSearch {
     public private(set) var missing: [UnsearchedRun] = []
-    /// How many messages were read because the index does not have them: `ReplicaIndexing` is due.
+    /// How many messages were read because the index lacks them. If there are some, `ReplicaIndexing` should run.
     public private(set) var scannedCount = 0
 
     private let replica: Replica
@@ -26,17 +26,18 @@ public final class ReplicaSearch {
     private let visit: (MessageRun) throws -> Bool
     private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
-    /// How many results were visited, and how many of them to pass over because they were visited before.
+    /// How many results were visited, and how many to skip because they were visited before.
     private var visitedCount = 0
     private var passOver = 0
     private var isStopped = false
 
-    /// Runs a search and visits what it finds, newest first: by falling time, in one conversation by falling seq.
+    /// Runs a search and visits the results, newest first: by falling time, and within one conversation by falling
+    /// seq.
     ///
     /// - Parameters:
-    ///   - conversation: nil for all, also those that the user has left.
-    ///   - filter: its seqs count in a search of one conversation only.
-    ///   - visit: gets each message as a run of one; false ends the search.
+    ///   - conversation: nil for all, including those that the user has left.
+    ///   - filter: its seqs are used only if one conversation is searched.
+    ///   - visit: gets each message as a run of one; returns false to end the search.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     @discardableResult
     public static func run(
@@ -51,7 +52,7 @@ public final class ReplicaSearch {
                 guard let index else { throw SearchIndexError.corrupt(path: "", message: "") }
                 try index.snapshot { try search.look(in: conversation, index) }
             } catch is SearchIndexError {
-                // The order is the same without the index, so results that were visited before are passed over.
+                // The order is the same without the index, so results that were already visited are skipped.
                 (search.passOver, search.visitedCount) = (search.visitedCount, 0)
                 search.missing = []
                 try search.look(in: conversation, nil)
@@ -71,7 +72,7 @@ public final class ReplicaSearch {
     }
 
     private func look(in conversation: ReplicaConversation?, _ index: SearchIndex?) throws {
-        // Looked up after the index's state was fixed, so that the index has nothing that the conversations lack.
+        // Looked up after the index's state was fixed, so the index contains no message that the conversations lack.
         let coverage = try index?.coverage() ?? [:]
         if let conversation {
             let reader = replica.reader(of: try replica.conversation(conversation.id) ?? conversation)
@@ -153,14 +154,14 @@ public final class ReplicaSearch {
 
     // MARK: Messages
 
-    /// A message that was found, without its text, so that many of these can wait.
+    /// A message that was found, without its text, because many of these may wait.
     private struct Found {
         let reader: LogReader
         let seq: Seq
         let time: Timestamp
     }
 
-    /// A run, or a part of one, that the index does not have.
+    /// A run, or part of one, that the index lacks.
     private struct UnindexedRun {
         let reader: LogReader
         let seqs: ClosedRange<Seq>
@@ -184,7 +185,7 @@ public final class ReplicaSearch {
         }
     }
 
-    /// The messages of a run that match, newest first.
+    /// The matching messages of a run, newest first.
     private func matches(in run: UnindexedRun) throws -> [Found] {
         let scan = try self.scan ?? SearchScan(query)
         self.scan = scan
@@ -210,7 +211,7 @@ public final class ReplicaSearch {
         return Found(reader: reader, seq: hit.seq, time: run.records.time(at: position))
     }
 
-    /// The run of one message; nil if it can't be read, which is noted.
+    /// The run of one message; nil if it can't be read, which is noted as missing.
     private func open(_ seq: Seq, _ reader: LogReader) throws -> MessageRun? {
         do throws(ArchiveError) { return try reader.run(of: seq) } catch {
             guard case .damaged(let from, let to, _) = error else { throw error }
@@ -236,7 +237,7 @@ public final class ReplicaSearch {
 }
 
 extension ClosedRange<Seq> {
-    /// What lies below and above another range.
+    /// The parts below and above another range.
     fileprivate func parts(outside other: ClosedRange<Seq>) -> [ClosedRange<Seq>] {
         var parts: [ClosedRange<Seq>] = []
         if lowerBound < other.lowerBound { parts.append(lowerBound...Swift.min(upperBound, other.lowerBound.previous)) }
@@ -245,7 +246,7 @@ extension ClosedRange<Seq> {
     }
 }
 
-/// What to search for; natter-search(1) describes the language.
+/// A query; natter-search(1) describes the language.
 public struct ReplicaQuery: Sendable {
     let query: SearchQuery
 
@@ -261,29 +262,29 @@ public struct ReplicaQuery: Sendable {
     /// Remarks on parts of the query that are ignored.
     public var notes: [Phrase] { query.notes }
 
-    /// Finds the query's words in texts, to show them.
+    /// Returns a function that finds the query's words in a text, for highlighting.
     public func highlighter() -> (String) -> [Range<Int>] {
         guard let highlighter = try? SearchHighlighter(query) else { return { _ in [] } }
         return { highlighter.ranges(in: $0) }
     }
 }
 
-/// A query that can't be answered: wrong usage.
+/// A malformed query, which is a usage error.
 public struct ReplicaQueryError: Error, PhraseConvertible {
     public let phrase: Phrase
 }
 
-/// A search for a pattern in a replica. It reads the messages themselves, because the index holds words only.
+/// A search for a pattern in a replica. It reads the messages themselves, because the index contains only words.
 public struct ReplicaPatternSearch: Sendable {
     public private(set) var foundCount = 0
     public private(set) var missing: [UnsearchedRun] = []
 
-    /// Visits the messages that have the pattern, newest first as `Replica.backward` and `merged` give them.
+    /// Visits the messages that match the pattern, newest first, in the order of `Replica.backward` and `merged`.
     ///
     /// - Parameters:
-    ///   - conversation: nil for all, also those that the user has left.
-    ///   - filter: its seqs count in a search of one conversation only.
-    ///   - limit: how many messages to find at most.
+    ///   - conversation: nil for all, including those that the user has left.
+    ///   - filter: its seqs are used only if one conversation is searched.
+    ///   - limit: the most messages to find.
     /// - Throws: `ReplicaError`, `PatternError` for a pattern that takes too long, and what `visit` throws.
     public static func run(
         _ pattern: Pattern, in replica: Replica, conversation: ReplicaConversation? = nil,

@@ -6,14 +6,15 @@ internal import NatterModel
 internal import NatterSQLite
 internal import NatterSystem
 
-/// What a process can do while it holds the replica's lock: use the one connection that writes, and append to log files.
+/// The work of a process while it holds the replica's lock. It has the only connection that writes, and appends to
+/// log files.
 ///
 /// Log files are written and synced first, then everything is recorded in one transaction. A crash in between leaves bytes
 /// that no row names; `ReplicaRecovery` handles them in the next session.
 final class ReplicaSession {
-    /// How long to wait for another process. Each holds the lock for a few megabytes of work at most.
+    /// How long to wait for another process. Each holds the lock only for a few megabytes of work.
     static let lockMilliseconds = 10_000
-    /// A larger write-ahead log is moved into the database, because it makes every opening slow.
+    /// A larger write-ahead log is checkpointed, because it makes each opening slow.
     private static let walBytes: UInt64 = 128 << 10
 
     let location: ReplicaLocation
@@ -27,7 +28,7 @@ final class ReplicaSession {
     var received = ReceivedDictionaries()
     private(set) var conversations: [ConversationID: ConversationChange] = [:]
     private var nextNumber: Int64?
-    /// How many commits any process has made.
+    /// The number of commits made by all processes.
     private var commits: UInt64 = 0
 
     private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
@@ -62,12 +63,12 @@ final class ReplicaSession {
         timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
         try ReplicaError.translate {
-            // If the database exists, its directory does too; making sure of that costs a sync.
+            // If the database exists, so does its directory. Checking the directory would cost a sync.
             if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
                 throw ReplicaError.locked(path: location.lockPath)
             }
-            // Closing the connection may checkpoint, so it has to happen before the lock is released.
+            // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
             return try body(ReplicaSession(location, disk: disk, clock: clock, epoch: epoch))
         }
@@ -75,7 +76,7 @@ final class ReplicaSession {
 
     // MARK: Conversations
 
-    /// The conversation of that id; nil if the replica does not know it.
+    /// The conversation with this id; nil if the replica does not know it.
     func conversation(_ id: ConversationID) throws -> ConversationChange? {
         if let known = conversations[id] { return known }
         let found = try ConversationChange.find(id, on: connection)
@@ -116,7 +117,7 @@ final class ReplicaSession {
 
     // MARK: Log files
 
-    /// Recovers the end of the log files, once a session.
+    /// Recovers the end of the log files, once in each session.
     func prepare(_ conversation: ConversationChange) throws {
         guard !conversation.isRecovered else { return }
         conversation.isRecovered = true
@@ -126,7 +127,8 @@ final class ReplicaSession {
         try ReplicaRecovery(session: self, conversation: conversation).run()
     }
 
-    /// Writes the waiting blocks. They share one dictionary, apart from blocks without any, which can be in every file.
+    /// Writes the waiting blocks. They share one dictionary, except blocks without a dictionary, which fit into every
+    /// file.
     func writeWaiting(_ conversation: ConversationChange) throws {
         guard let first = conversation.waiting.first, let last = conversation.waiting.last else { return }
         let dictionary = conversation.waiting.lazy.map(\.header.dictionary).first { $0 != .none } ?? .none
@@ -142,7 +144,7 @@ final class ReplicaSession {
         conversation.waiting = []
     }
 
-    /// Packs the tail into blocks of the log.
+    /// Seals the tail into blocks of the log.
     func sealTail(_ conversation: ConversationChange) throws {
         guard conversation.hasTail else { return }
         try writeWaiting(conversation)
@@ -159,23 +161,23 @@ final class ReplicaSession {
         (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, blocks.hashAfter)
     }
 
-    /// Finds a dictionary that came with this answer, or with an earlier one.
+    /// Finds a dictionary that was received with this answer or an earlier one.
     private func dictionary(_ id: DictionaryID) throws -> LogDictionary {
         if id == .none { return .none }
         if let found = try received[id] ?? ArchiveRows.dictionary(id, on: connection) { return found }
         throw FormatViolation("a block's dictionary is missing")
     }
 
-    /// The messages of a block that has just come.
+    /// The messages of a block that was just received.
     func open(_ block: Block) throws -> Records { try block.open(with: dictionary(block.header.dictionary)) }
 
-    /// The messages that are in no log file yet, in one piece.
+    /// The unsealed messages, joined.
     struct Tail {
         let records: Records
         let hashBefore: Digest
 
         /// - Returns: nil if there are none.
-        /// - Throws: `TailDamage` if they cannot be read or do not follow each other.
+        /// - Throws: `TailDamage` if they can't be read or are not consecutive.
         init?(_ conversation: ConversationChange, on connection: Connection) throws {
             var hashBefore: Digest?
             var seq = conversation.sealedSeq.next
@@ -194,15 +196,15 @@ final class ReplicaSession {
     }
 }
 
-/// The tail in the database cannot be read: it has to be fetched again.
+/// The tail in the database can't be read and must be fetched again.
 struct TailDamage: Error {}
 
 // MARK: - Filling gaps
 
 extension ReplicaWriter {
-    /// Puts messages into the beginning of a gap, checked against the hash chain before and behind it.
+    /// Inserts messages at the beginning of a gap, after checking them against the hash chain before and behind it.
     ///
-    /// - Returns: how many fitted; 0 if the gap no longer exists, or they do not belong to this history.
+    /// - Returns: how many were inserted; 0 if the gap no longer exists or they do not belong to this history.
     func fill(
         _ gap: ClosedRange<Seq>, of known: ReplicaConversation, with messages: [Message]
     ) throws(ReplicaError) -> Int {
@@ -218,7 +220,7 @@ extension ReplicaWriter {
         }
     }
 
-    /// - Returns: nil if they do not follow each other, or their cursors are of another history.
+    /// - Returns: nil if the messages are not consecutive or their cursors belong to another history.
     private static func records(
         _ messages: [Message], in gap: ClosedRange<Seq>, of id: ConversationID, hashBefore: Digest
     ) -> Records? {
@@ -240,7 +242,7 @@ extension ReplicaWriter {
 }
 
 extension ReplicaSession {
-    /// - Returns: false if the messages do not lead to those behind the gap.
+    /// - Returns: false if the hash chain of the messages does not lead to the messages behind the gap.
     fileprivate func fill(
         _ gap: ClosedRange<Seq>, of stored: ReplicaConversation, with records: Records, hashBefore: Digest
     ) throws -> Bool {
@@ -254,7 +256,7 @@ extension ReplicaSession {
         var written = try logs.seal(
             records, of: conversation.identity(for: location.user), last: nil, hashBefore: hashBefore,
             effort: .brisk, earlierText: { [] })
-        // No block may follow these in their file.
+        // No other block may be appended behind these.
         written.segment.isClosed = true
         conversation.written.append(written)
         if rest == nil, gap.upperBound == conversation.head { conversation.headHash = after }

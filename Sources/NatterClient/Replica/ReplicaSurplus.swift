@@ -5,30 +5,30 @@ public import NatterModel
 public import NatterSystem
 internal import NatterWire
 
-/// What lies aside of a conversation because the server does not have it any more: it was put back from a backup, or has lost
-/// it otherwise. `diverged/<id>-<time>/`, with log files, a tail, and, once they have been looked through, `messages.ndjson`
-/// for people: the messages that are not in the conversation as it is now.
+/// Messages of a conversation that were set aside because the server no longer has them, for example because it was
+/// restored from a backup. They are in `diverged/<id>-<time>/`: log files, a tail and, once compared,
+/// `messages.ndjson`. That file lists the messages that are not in the present conversation.
 public struct ReplicaSurplus: Sendable {
-    /// A message that somebody may want to send again.
+    /// A message that the user may want to send again.
     public struct Lost: Sendable {
         public let text: String
-        /// The same whichever of a user's machines offers it, so that it is sent once.
+        /// The same on all machines of the user, so that the message is sent once.
         public let id: String
         public let time: Timestamp
     }
 
     public let conversation: ConversationID
-    /// Where it all lies.
+    /// The directory with the log files and the tail.
     public let directory: String
-    /// Whether it has been looked through.
+    /// Whether the messages were already compared and listed.
     public let isListed: Bool
     private let disk: any Disk
 
     static let listName = "messages.ndjson"
-    /// More than a file of ours can have.
+    /// No file of a replica is larger.
     private static let maximumFileBytes = 64 << 20
 
-    /// All that lies aside in a replica, oldest first.
+    /// Everything that was set aside in a replica, oldest first.
     public static func all(
         at location: ReplicaLocation, disk: any Disk = PosixDisk()
     ) throws(ReplicaError) -> [ReplicaSurplus] {
@@ -52,12 +52,13 @@ public struct ReplicaSurplus: Sendable {
         (self.conversation, self.directory, self.isListed, self.disk) = (conversation, directory, isListed, disk)
     }
 
-    /// Finds what is not in the conversation as it is now, which must be synced to its head.
+    /// Finds the messages that are not in the present conversation, which must be synced up to its head.
     ///
-    /// A message is the same if sender, time and text are, whatever its number has become.
+    /// Two messages are the same if sender, time and text are equal, even if their numbers differ.
     ///
-    /// - Parameter list: gets the messages that are nowhere else, in their order; then they are written to `messages.ndjson`.
-    /// - Returns: how many there are, and which of them are the user's own.
+    /// - Parameter keep: gets the user's own messages among them, in order. Afterwards all of them are written to
+    ///   `messages.ndjson`.
+    /// - Returns: how many messages there are.
     public func list(
         against replica: Replica, _ now: ReplicaConversation, own user: String,
         _ keep: ([Lost]) throws -> Void
@@ -89,14 +90,15 @@ public struct ReplicaSurplus: Sendable {
             }
         }
         try keep(own)
-        // Last, so that a process that is killed before begins again; what it had offered by then has the same ids.
+        // Written last, so that after a kill the next run starts again. The messages offered before have the same
+        // ids.
         try disk.replaceContents(of: directory + "/" + ReplicaSurplus.listName, with: lines)
         return count
     }
 
     // MARK: Reading
 
-    /// All that can be read of it, in the order of seqs.
+    /// All readable messages in the order of their seqs.
     private func records() throws -> [Record] {
         var found: [Record] = []
         let logs = directory + "/logs"

@@ -2,7 +2,7 @@ public import NatterModel
 internal import NatterSQLite
 internal import NatterSystem
 
-/// Names for the shell's completion: those that begin with a word, in any case of its ASCII letters, in byte order.
+/// Names for the shell's completion. They begin with a word, in any case of its ASCII letters, and are in byte order.
 ///
 /// The names come from a server, and a shell may interpret them. So anything that is not a valid name is left out.
 extension Replica {

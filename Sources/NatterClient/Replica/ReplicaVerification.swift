@@ -5,28 +5,27 @@ public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 
-/// What a look at every byte of a conversation's replica has found.
+/// The result of checking every byte of a conversation in the replica.
 public struct ReplicaVerification: Sendable {
     public struct Finding: Sendable, Equatable {
         public let range: ClosedRange<Seq>
-        /// What is wrong, in words.
         public let reason: Phrase
     }
 
     public let conversation: ReplicaConversation
-    /// Messages that were read, and whose chain is right.
+    /// How many messages were read and have a correct hash chain.
     public private(set) var messageCount = 0
-    /// What can't be read, or is not what it says; lowest first.
+    /// Messages that can't be read or are wrong, lowest first.
     public private(set) var damaged: [Finding] = []
-    /// What the server could not give.
+    /// Messages that the server could not send.
     public private(set) var missing: [ClosedRange<Seq>] = []
-    /// The chain at the head, computed anew from the messages; nil where something before it can't be read.
+    /// The hash chain at the head, computed from the messages; nil if a message before it can't be read.
     public var hash: Digest? { damaged.isEmpty && missing.isEmpty ? chain : nil }
-    /// The chain as far as it was followed; nil after what can't be read, until the next block says.
+    /// The hash chain so far; nil behind unreadable messages, until the next block names it.
     private var chain: Digest?
 
     public var isSound: Bool { damaged.isEmpty }
-    /// Whether the replica has what the server said last; nil while it has less, or can't tell.
+    /// Whether the replica agrees with the server's last answer; nil if it has fewer messages or can't know.
     public var agreesWithServer: Bool? {
         guard conversation.head == conversation.serverHead, let hash, let server = conversation.serverHash else {
             return nil
@@ -62,10 +61,10 @@ public struct ReplicaVerification: Sendable {
 }
 
 extension Replica {
-    /// Reads every message of a conversation, checks all checksums, and computes the hash chain anew.
+    /// Reads every message of a conversation, checks all checksums, and recomputes the hash chain.
     ///
-    /// - Parameter progress: called with the seq that was reached, from time to time.
-    /// - Throws: `ReplicaError` where something fails that is not damage.
+    /// - Parameter progress: called now and then with the seq that was reached.
+    /// - Throws: `ReplicaError` for any failure other than damage.
     public func verify(
         _ conversation: ReplicaConversation, progress: ((Seq) -> Void)? = nil
     ) throws(ReplicaError) -> ReplicaVerification {
@@ -90,7 +89,7 @@ extension Replica {
         return result
     }
 
-    /// - Returns: where to go on.
+    /// - Returns: the seq to continue from.
     private func verify(
         from seq: Seq, of conversation: ReplicaConversation, _ result: inout ReplicaVerification
     ) throws -> Seq {

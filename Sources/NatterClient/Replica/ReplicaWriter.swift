@@ -6,12 +6,12 @@ public import NatterWire
 
 /// Adds sync answers to a replica, frame by frame as they arrive.
 ///
-/// The writer keeps frames until they make a portion of a few megabytes. Then it takes the lock, appends the portion to the
-/// log files and records it in one transaction. If the process is killed, or the answer is cut short, only the frames that
-/// were not recorded yet are lost, and the next sync fetches them again. Use it from one thread; several processes may
-/// write to the same replica.
+/// The writer collects frames until they make a portion of a few megabytes. Then it takes the lock, appends the
+/// portion to the log files and records it in one transaction. If the process is killed or the answer is cut short,
+/// only the unrecorded frames are lost, and the next sync fetches them again. Not thread-safe, but several processes
+/// may write to the same replica.
 public final class ReplicaWriter {
-    /// Bytes of frames to keep in memory before they are recorded.
+    /// The size of a portion in bytes.
     public static let portionBytes = 4 << 20
 
     public let location: ReplicaLocation
@@ -19,10 +19,11 @@ public final class ReplicaWriter {
     public var report: SyncReport { state.report }
     /// The end line of the answer, once it is recorded.
     public var end: SyncEnd? { state.end }
-    /// The cursor was dropped, because something has to be fetched again: the next request must have no cursor.
+    /// Whether the cursor was dropped because something must be fetched again. Then the next request must have no
+    /// cursor.
     public var mustRestart: Bool { state.mustRestart }
 
-    /// When to stop waiting for another process, on the monotonic clock; `.max` for the usual limit only.
+    /// When to stop waiting for another process, on the monotonic clock; `.max` for only the usual limit.
     var deadline = Int64.max
 
     let disk: any Disk
@@ -31,13 +32,13 @@ public final class ReplicaWriter {
     private var items: [SyncItem] = []
     private var itemBytes = 0
     private var dictionaries = ReceivedDictionaries()
-    /// The conversation that the last line named: the blocks that follow belong to it.
+    /// The conversation that the last line named. The following blocks belong to it.
     private var current: ConversationID?
     private(set) var currentName: String?
     private var hasEndLine = false
     private var state = SyncState()
 
-    /// - Parameter portionBytes: a smaller value makes more commits; for tests.
+    /// - Parameter portionBytes: a smaller value makes more commits, for tests.
     public init(
         _ location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         portionBytes: Int = ReplicaWriter.portionBytes
@@ -45,13 +46,13 @@ public final class ReplicaWriter {
         (self.location, self.disk, self.clock, self.portionBytes) = (location, disk, clock, portionBytes)
     }
 
-    /// Where the next answer has to begin, and what is compared when its cursor is stored.
+    /// Where the next answer must begin, and the values that are compared when its cursor is stored.
     ///
-    /// - Parameter earliest: where to begin a replica that has nothing yet; an existing replica keeps its own.
+    /// - Parameter earliest: where a new replica begins; an existing replica keeps its own value.
     public func start(earliest: Timestamp? = nil) throws(ReplicaError) -> SyncStart {
         guard let replica = try Replica.open(at: location, disk: disk) else { return SyncStart(earliest: earliest) }
         return try ReplicaError.translate {
-            // The number of portions is read first: if it is too old, we are only too careful.
+            // Read first: a number that is too old only causes unnecessary work.
             let portions = try ReplicaMeta.number("portions", on: replica.connection)
             return SyncStart(
                 cursor: try replica.cursor(), portions: portions,
@@ -140,8 +141,8 @@ public final class ReplicaWriter {
             !state.isWhole, !state.hasRecorded
         else { return false }
         guard line.cursor == state.cursorSent || !isOld() else { return false }
-        // The commits that the request relied on may exist in the kernel's memory only; opening a session makes them
-        // durable. If the replica was removed meanwhile, it stays removed.
+        // The commits that the request relied on may be only in the kernel's memory. Opening a session makes them
+        // durable. A replica that was removed meanwhile is not created again.
         let isDurable = (DurableCommit.read(location, on: disk).map { $0 >= state.start.commits }) ?? false
         if !isDurable, (try? disk.information(location.databasePath)) ?? nil != nil {
             try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in
@@ -168,25 +169,25 @@ public final class ReplicaWriter {
         try ReplicaError.translate { try LastSync.write(clock.now(), location, on: disk) }
     }
 
-    /// Notes in the report what the requests themselves did.
+    /// Adds the results of the requests themselves to the report.
     func note(_ change: (inout SyncReport) -> Void) { change(&state.report) }
 }
 
 /// Where a sync begins.
 public struct SyncStart: Sendable, Equatable {
-    /// nil: from the very start.
+    /// nil to begin at the start.
     public internal(set) var cursor: String?
-    /// How many portions any process has recorded so far.
+    /// How many portions all processes have recorded so far.
     var portions: UInt64 = 0
-    /// How often a cursor was dropped, so that an answer from before does not bring it back.
+    /// How often a cursor was dropped, so that an older answer does not restore it.
     var resets: UInt64 = 0
-    /// How many commits there were, durable or not.
+    /// The number of commits, durable or not.
     var commits: UInt64 = 0
     /// Messages before this time are not requested.
     public internal(set) var earliest: Timestamp?
 }
 
-/// What a sync has to know from one portion to the next.
+/// The state of a sync between two portions.
 struct SyncState {
     var report = SyncReport()
     var start = SyncStart()
@@ -195,28 +196,28 @@ struct SyncState {
     /// The end line, once it is recorded.
     var end: SyncEnd?
     var mustRestart = false
-    /// How many portions are recorded if no other process has recorded one since the request.
+    /// How many portions are recorded, unless another process has recorded one since the request.
     var portions: UInt64 = 0
-    /// A part of this answer has been recorded.
+    /// Whether a part of this answer has been recorded.
     var hasRecorded = false
-    /// This answer, or the first of the answers that it continues, had no cursor.
+    /// Whether this answer, or the first of the answers that it continues, had no cursor.
     var isWhole = false
-    /// Everything since the answer without a cursor came to this process, so that a conversation that was not named is
-    /// missing on the server.
+    /// Whether this process received everything since the answer without a cursor. Then a conversation that was not
+    /// named is missing on the server.
     var findsMissing = false
     /// The cursor of the last end line that was recorded.
     var endCursor: String?
     /// The conversations that a whole answer has named so far.
     var named: Set<ConversationID> = []
-    /// Something in this answer was skipped, because another process may have recorded something newer. The next sync
-    /// asks for it again.
+    /// Whether something in this answer was skipped because another process may have recorded something newer. The
+    /// next sync asks for it again.
     var isOutdated = false
-    /// Conversations of which nothing more is taken from this answer.
+    /// Conversations that this answer can't change any more.
     var ignored: Set<ConversationID> = []
 
     /// Forgets the former answer, except for what a continued answer builds on.
     mutating func begin(from start: SyncStart, cursorSent: String?) {
-        // If this is not the very next part, another process continued meanwhile, and only that process was told the names.
+        // If this is not the next part, another process continued the sync and alone received the names.
         let isContinued = start.portions == portions && start.cursor == endCursor
         var next = SyncState(report: report, start: start, cursorSent: cursorSent, portions: start.portions)
         next.endCursor = endCursor
@@ -230,7 +231,8 @@ struct SyncState {
     }
 }
 
-/// The dictionaries of one answer, kept packed: a server sends each once, whichever conversations use it.
+/// The dictionaries of one answer, kept compressed. A server sends each only once, even if several conversations use
+/// it.
 struct ReceivedDictionaries {
     private var records: [DictionaryID: [UInt8]] = [:]
     private var latest: LogDictionary?

@@ -3,7 +3,7 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite
 
-/// Messages that are in no log file yet: a whole block with its checksums, as a sync brought it.
+/// Messages that are not in a log file yet: a whole block with its checksums, as received by a sync.
 struct TailRow {
     let conversation: Int64
     let part: TailPart

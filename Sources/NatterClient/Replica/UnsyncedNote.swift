@@ -1,19 +1,19 @@
 internal import NatterModel
 internal import NatterSystem
 
-/// A line of text in a file of its own that is not synced: written often, and worth little after a crash, which may set it
-/// back or lose it.
+/// A line of text in its own file, which is never synced. It is written often and matters little: a crash may lose it
+/// or restore an earlier one.
 struct UnsyncedNote {
     let path: String
     let disk: any Disk
 
-    /// What is there; nil where there is nothing that can be read.
+    /// The text; nil if it can't be read.
     func read() -> String? {
         guard let bytes = try? disk.contents(of: path, limit: 64) else { return nil }
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 
-    /// - Parameter text: always of the same length, since it goes over what is there.
+    /// - Parameter text: must always have the same length, because it overwrites the old text.
     func write(_ text: String) throws(DiskError) {
         let file: any DiskFile
         do throws(DiskError) {
@@ -23,7 +23,7 @@ struct UnsyncedNote {
             do throws(DiskError) {
                 file = try disk.open(path, .create)
             } catch {
-                // Another process was faster; what it wrote is as good.
+                // Another process was faster, and its text is as good.
                 if try disk.information(path) != nil { return }
                 throw error
             }
@@ -32,7 +32,7 @@ struct UnsyncedNote {
     }
 }
 
-/// When a sync was last complete. Not in the database, so that a sync without news costs no commit.
+/// The time of the last complete sync. It is not in the database, so that a sync without news costs no commit.
 enum LastSync {
     static func read(_ location: ReplicaLocation, on disk: any Disk) -> Timestamp? {
         UnsyncedNote(path: location.lastSyncPath, disk: disk).read().flatMap { Timestamp(rfc3339: $0) }
@@ -43,31 +43,31 @@ enum LastSync {
     }
 }
 
-/// Which commit of a replica's database is known to be on the disk, by its number.
+/// The number of the last commit of a replica's database that is known to be durable.
 ///
-/// A process that was killed, or whose disk failed it, before a commit was synced leaves one that the next process reads
-/// like any other. But it may be on the disk never: after a failed sync the kernel takes the pages for clean, and what is
-/// written behind them in the log is cut off with them when the power goes. The number tells: it is written after the sync,
-/// and where a loss of power takes it back, that has decided about the commit, too.
+/// If a process is killed or its disk fails before a commit is synced, the next process still reads that commit from
+/// the kernel's memory. But it may never reach the disk. After a failed sync the kernel marks its pages as clean, and
+/// a power loss removes them together with everything behind them in the log. The number is written only after the
+/// sync. If a power loss removes the number, it has also decided whether the commit exists.
 ///
 /// - SeeAlso: `Disk.makeDurable`.
 enum DurableCommit {
-    /// The number of the newest commit, under this key of `ReplicaMeta`.
+    /// The key of `ReplicaMeta` for the number of the newest commit.
     static let key = "commits"
 
-    /// nil where none is known.
+    /// nil if no commit is known to be durable.
     static func read(_ location: ReplicaLocation, on disk: any Disk) -> UInt64? {
         UnsyncedNote(path: location.durableCommitPath, disk: disk).read().flatMap { UInt64($0) }
     }
 
-    /// To be called once the commit is synced. Without it the next process makes it durable once more.
+    /// Call after the commit was synced. Without this note, the next process makes the commit durable once more.
     static func write(_ number: UInt64, _ location: ReplicaLocation, on disk: any Disk) {
         let digits = String(number)
         let text = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
         try? UnsyncedNote(path: location.durableCommitPath, disk: disk).write(text)
     }
 
-    /// Takes the note away, whatever is in it and whoever has made it.
+    /// Removes the note, whatever it contains.
     static func forget(_ location: ReplicaLocation, on disk: any Disk) throws(DiskError) {
         guard let found = try disk.information(location.durableCommitPath), !found.isDirectory else { return }
         try disk.remove(location.durableCommitPath)
