@@ -2,13 +2,13 @@ internal import CEvent
 internal import NatterLanguage
 internal import NatterSystem
 
-/// One libevent base and the timer that bounds each wait; freed after everything that was made on it.
+/// A libevent base and the timer that limits each wait. It must be freed after everything that was created on it.
 final class EventLoop {
     let base: OpaquePointer
     private let timer: OpaquePointer
 
     init() throws(TransportError) {
-        // libevent would print its warnings on standard error, which belongs to the program.
+        // libevent would print its warnings to standard error, which belongs to the program.
         event_set_log_callback { _, _ in }
         let configuration = event_config_new()
         defer { if let configuration { event_config_free(configuration) } }
@@ -28,10 +28,10 @@ final class EventLoop {
         event_base_free(base)
     }
 
-    /// Handles events until `isDone`, or until `limit` (of the monotonic clock, in milliseconds, asked anew after each
-    /// event) has passed.
+    /// Handles events until `isDone` or until `limit` has passed. `limit` is in milliseconds of the monotonic clock
+    /// and is asked again after each event.
     ///
-    /// - Returns: whether it is done.
+    /// - Returns: whether `isDone` was reached.
     func run(until isDone: () -> Bool, limit: () -> Int64) -> Bool {
         defer { event_del(timer) }
         while !isDone() {
@@ -43,6 +43,6 @@ final class EventLoop {
         return true
     }
 
-    /// Handles what has happened already, without waiting.
+    /// Handles events that have already happened, without waiting.
     func runPending() { event_base_loop(base, EVLOOP_NONBLOCK) }
 }

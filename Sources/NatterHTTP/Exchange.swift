@@ -4,30 +4,30 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// One request on one connection and what has come of it; evhttp's callbacks end here.
+/// One request on one connection, and its result. It receives the callbacks of evhttp.
 ///
-/// evhttp 2.1 reads some broken answers as short ones (a `Connection` header without a length is "no body", a foreign
-/// `Transfer-Encoding` is ignored), so the framing is judged here first.
+/// evhttp 2.1 takes some malformed answers for short ones: a `Connection` header without a length means "no body",
+/// and an unknown `Transfer-Encoding` is ignored. So this type checks the framing first.
 final class Exchange {
-    /// Bytes of an answer's first line and headers.
+    /// The most bytes of an answer's status line and headers.
     static let headLimit = 64 << 10
-    /// Interim answers (`100 Continue`) before the real one.
+    /// The most interim answers (`100 Continue`) before the final one.
     private static let interimLimit = 8
 
     private let times: TimeLimits
     private let bodyLimit: Int
     private let onBody: ((UnsafeRawBufferPointer) throws -> Void)?
 
-    /// The connection stands, TLS included.
+    /// Whether the connection is established, including TLS.
     private(set) var isConnected = false
-    /// A part of the request has been given to the system.
+    /// Whether a part of the request was handed to the system.
     private(set) var hasSent = false
-    /// A part of the answer has come.
+    /// Whether a part of the answer was received.
     private(set) var hasReceived = false
-    /// When the next step must have happened.
+    /// The time by which the next step must happen.
     private(set) var progressLimit: Int64
     private(set) var failure: TransportError?
-    /// The connection can carry another request.
+    /// Whether the connection can be used for another request.
     private(set) var isReusable = false
 
     private var isComplete = false
@@ -38,7 +38,7 @@ final class Exchange {
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
 
-    /// - Parameter connectLimit: when the connection must stand; nil if it does already.
+    /// - Parameter connectLimit: the time by which the connection must be established; nil if it already is.
     init(
         times: TimeLimits, connectLimit: Int64?, bodyLimit: Int, onBody: ((UnsafeRawBufferPointer) throws -> Void)?
     ) {
@@ -51,7 +51,7 @@ final class Exchange {
     var isDone: Bool { isComplete || failure != nil }
     var response: HTTPResponse { HTTPResponse(status: status, headers: headers, body: body) }
 
-    /// Ends it; only the first reason counts.
+    /// Ends the exchange. Only the first error counts.
     func fail(_ error: TransportError) { if !isDone { failure = error } }
 
     // MARK: - Progress of the connection
@@ -61,20 +61,20 @@ final class Exchange {
         progressLimit = min(times.start + times.timeout, times.deadline)
     }
 
-    /// - Parameter bytesLeft: what is still to be sent. Time starts anew only while there is: the wait for an answer to
-    ///   a small request is counted from its start.
+    /// - Parameter bytesLeft: the bytes that are still to be sent. The timeout starts again only if there are some.
+    ///   For a small request, the wait for the answer counts from the start.
     func didSend(bytesLeft: Int) {
         hasSent = true
         if bytesLeft > 0 { progress() }
     }
 
-    /// - Parameter bytesWaiting: what has come but is not parsed yet.
+    /// - Parameter bytesWaiting: the bytes that were received but not parsed yet.
     func didReceive(bytes: Int, bytesWaiting: Int) {
         hasReceived = true
         receivedBytes += bytes
         progress()
-        // A chunk is parsed once it is complete, and a line once it has an end: neither may grow for ever. Six bytes
-        // for one is the worst that an honest sender's chunks can cost.
+        // A chunk is parsed when it is complete, and a line when it ends, so both need a limit. Chunked encoding
+        // costs an honest sender at most six bytes for each byte of content.
         if bytesWaiting > bodyLimit + 2 * Exchange.headLimit || receivedBytes > 8 * bodyLimit + 16 * Exchange.headLimit
         {
             fail(tooLarge)
@@ -85,7 +85,7 @@ final class Exchange {
 
     // MARK: - Parts of the answer
 
-    /// - Returns: whether evhttp may read the body.
+    /// - Returns: false to keep evhttp from reading the body.
     func didReadHead(_ request: UnsafeMutablePointer<evhttp_request>, stream: OpaquePointer) -> Bool {
         guard !isDone else { return false }
         let code = Int(request.pointee.response_code)
@@ -93,7 +93,8 @@ final class Exchange {
             interimCount += 1
             guard interimCount <= Exchange.interimLimit else { return refuse("it sends no answer but '100 Continue'") }
             evhttp_clear_headers(request.pointee.input_headers)
-            // evhttp goes on once "the request is written" is said again, which TLS says only if there is more of it.
+            // evhttp continues when it is told again that the request was written. With TLS this happens only if more
+            // of the request follows, so it is triggered here.
             bufferevent_trigger(stream, Int16(EV_WRITE), Int32(BEV_TRIG_DEFER_CALLBACKS.rawValue))
             return true
         }
@@ -128,7 +129,7 @@ final class Exchange {
             }
         }
         isReusable = request.pointee.minor > 0 && isDelimited && !isClosing
-        // With it and without a length, evhttp would take the body for empty.
+        // With a `Connection` header and without a length, evhttp would take the body for empty.
         while evhttp_remove_header(request.pointee.input_headers, "Connection") == 0 {}
         return true
     }
@@ -140,7 +141,7 @@ final class Exchange {
             bodyBytes += count
             guard bodyBytes <= bodyLimit else { return fail(tooLarge) }
             let bytes = UnsafeRawBufferPointer(start: start, count: count)
-            // Who takes a body in pieces expects what was asked for, not the words of a refusal.
+            // `onBody` expects the requested content, so the text of an error is collected instead.
             if let onBody, (200...299).contains(status) {
                 do { try onBody(bytes) } catch { return fail(.aborted(error)) }
             } else {
@@ -179,15 +180,15 @@ final class Exchange {
     }
 }
 
-/// How long one call may take, in milliseconds of the monotonic clock.
+/// The time limits of one call, in milliseconds of the monotonic clock.
 struct TimeLimits {
-    /// Longest time-out that is kept as it is, 24 days; what is longer is as good as none.
+    /// The longest timeout, 24 days. Longer ones are shortened to it.
     private static let maximum = Int(Int32.max)
 
     let start = MonotonicClock.now()
-    /// How long there may be no progress.
+    /// The longest time without progress.
     let timeout: Int64
-    /// When the whole exchange must be over.
+    /// When the whole exchange must end.
     let deadline: Int64
 
     init(timeoutMilliseconds: Int, deadlineMilliseconds: Int?) {
@@ -195,7 +196,8 @@ struct TimeLimits {
         deadline = start + Int64(min(max(deadlineMilliseconds ?? TimeLimits.maximum, 0), TimeLimits.maximum))
     }
 
-    /// When a connection must stand if `count` more addresses are to have their turn, this one included.
+    /// When the next connection must be established. The remaining time is divided evenly among `count` addresses,
+    /// this one included.
     func connectLimit(addressesLeft count: Int) -> Int64 {
         let now = MonotonicClock.now()
         return now + max(0, min(start + timeout, deadline) - now) / Int64(max(1, count))

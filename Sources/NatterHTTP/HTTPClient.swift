@@ -3,12 +3,12 @@ public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// Speaks HTTP/1.1 with one server, one request after another, on a connection that is kept between them.
+/// Speaks HTTP/1.1 with one server, one request after the other. The connection is kept between requests.
 ///
-/// Each call runs an event loop of its own until it is done; there are no threads. Nothing is looked up, opened or set up
-/// before the first request, and OpenSSL not before the first `https` one. It uses no proxy.
+/// Each call runs its own event loop until it is done; there are no threads. Nothing is resolved or opened before the
+/// first request, and OpenSSL is not set up before the first `https` one. Proxies are not used.
 public final class HTTPClient {
-    /// Bytes that an answer's body may have unless the caller says otherwise.
+    /// The longest body of an answer, unless the caller gives another limit.
     public static let defaultBodyLimit = 64 << 20
 
     private let server: ServerAddress
@@ -16,22 +16,22 @@ public final class HTTPClient {
     private let caFile: String?
     private let userAgent: String
 
-    // Let go in this order: the connection needs the two others to close.
+    // Released in this order, because closing the connection needs the other two.
     private var connection: HTTPConnection?
     private var tls: TLSContext?
     private var loop: EventLoop?
-    /// Where the latest connection stood, to begin there the next time.
+    /// The address of the last connection, which is tried first the next time.
     private var knownAddress: String?
 
-    /// From here on SIGPIPE is ignored unless the program handles it: libevent's writes to a closed connection would
-    /// end the process. So a write to a closed standard output fails with EPIPE, which is to be met with a silent end,
-    /// and programs that are started want SIGPIPE's default back.
+    /// Ignores SIGPIPE from now on unless the program handles it, because libevent's writes to a closed connection
+    /// would end the process. As a consequence, a write to a closed standard output fails with EPIPE, and the program
+    /// should then end silently. Child processes need SIGPIPE's default again.
     ///
     /// - Parameters:
-    ///   - timeoutMilliseconds: how long there may be no progress: until the connection stands and the first byte of the
-    ///     answer has come, and then between any two pieces.
-    ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or what
-    ///     `SSL_CERT_FILE` and `SSL_CERT_DIR` name).
+    ///   - timeoutMilliseconds: the longest time without progress: until the connection is established and the first
+    ///     byte of the answer arrives, then between any two pieces.
+    ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or the
+    ///     places in `SSL_CERT_FILE` and `SSL_CERT_DIR`).
     public init(address: ServerAddress, timeoutMilliseconds: Int, caFile: String?, userAgent: String) {
         server = address
         self.timeoutMilliseconds = timeoutMilliseconds
@@ -42,21 +42,21 @@ public final class HTTPClient {
 
     deinit { connection?.close() }
 
-    /// Until when the server's certificate is valid; nil before a handshake.
+    /// When the server's certificate expires; nil before a handshake.
     public var certificateExpires: Timestamp? { tls?.expires }
 
     /// Sends one request and returns its complete answer, whatever its status.
     ///
-    /// A connection that the server had closed while it was idle is replaced by a new one, if surely nothing of the
-    /// request was sent, or for GET if nothing of an answer has come.
+    /// If the server closed the connection while it was idle, a new one replaces it. This happens only if certainly
+    /// nothing of the request was sent, or for GET if nothing of the answer was received.
     ///
     /// - Parameters:
-    ///   - timeoutMilliseconds: in place of the client's own.
-    ///   - deadlineMilliseconds: how long the whole call may take, its body included; nil for no limit. Only the
-    ///     system's look-up of a name is not cut short by it.
-    ///   - bodyLimit: bytes that the body may have; a larger one is a `.protocolError`.
-    ///   - onBody: gets the body of a good answer (2xx) in pieces as it comes; the answer's `body` is then empty. What it
-    ///     throws comes back as `.aborted`.
+    ///   - timeoutMilliseconds: replaces the client's own timeout.
+    ///   - deadlineMilliseconds: the time for the whole call, including the body; nil for no limit. It does not
+    ///     shorten the system's look-up of a name.
+    ///   - bodyLimit: the longest body; a longer one is a `.protocolError`.
+    ///   - onBody: gets the body of a successful answer (2xx) in pieces. The answer's `body` is then empty. Its
+    ///     errors are thrown as `.aborted`.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
         bodyLimit: Int = defaultBodyLimit, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
@@ -84,7 +84,7 @@ public final class HTTPClient {
         return try performAnew(request, headers: headers, times: times, bodyLimit: bodyLimit, onBody: onBody)
     }
 
-    /// Tries one address after another until a connection stands.
+    /// Tries the addresses in order until a connection is established.
     private func performAnew(
         _ request: HTTPRequest, headers: [(name: String, value: String)], times: TimeLimits, bodyLimit: Int,
         onBody: ((UnsafeRawBufferPointer) throws -> Void)?
@@ -120,7 +120,7 @@ public final class HTTPClient {
         return .list(reasons.map { "\($0.address): \($0.reason)" }, separator: "; ")
     }
 
-    /// A proxy that is set but not used is the likeliest reason for a host that can't be reached.
+    /// If a proxy is set in the environment, that is the most likely reason why a host can't be reached.
     private func proxyNote() -> Phrase {
         guard !server.isLoopback else { return "" }
         for name in ["\(server.scheme.rawValue)_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
@@ -141,7 +141,8 @@ public final class HTTPClient {
         return tls
     }
 
-    /// - Throws: `.notReached` for what cannot stand in a request: sent as it is, it would become another one.
+    /// - Throws: `.notReached` for a path or header that is not valid in a request. Sent unchanged, it could become
+    ///   another request.
     private func allHeaders(of request: HTTPRequest) throws(TransportError) -> [(name: String, value: String)] {
         guard request.path.utf8.first == UInt8(ascii: "/"), PercentEncoding.isTarget(request.path.utf8) else {
             throw .notReached("the path '\(request.path)' is not percent-encoded")
@@ -171,20 +172,21 @@ public final class HTTPClient {
 
 /// Why there is no answer.
 public enum TransportError: Error, PhraseConvertible {
-    /// Nothing of the request can have been acted on: no such name, refused, no way there, no TLS.
+    /// The server can't have acted on the request: an unknown name, a refused connection, no route, no TLS.
     case notReached(Phrase)
-    /// The server's certificate was not verified, or there is nothing to verify it with; nothing was sent.
+    /// The server's certificate could not be verified. Nothing was sent.
     case certificate(Phrase)
-    /// Too long without any progress, or past the deadline; `sent` if a part of the request had gone out.
+    /// There was no progress for too long, or the deadline has passed. `sent` is true if a part of the request was
+    /// sent.
     case timedOut(sent: Bool)
-    /// The connection broke after a part of the request had gone out: whether it was acted on is unknown.
+    /// The connection broke after a part of the request was sent, so it is unknown whether the server acted on it.
     case interrupted(Phrase)
-    /// The other side does not speak HTTP, or sends more than it may.
+    /// The server does not speak HTTP, or its answer is too large.
     case protocolError(Phrase)
-    /// The caller's own function for the body threw.
+    /// The caller's `onBody` threw an error.
     case aborted(any Error)
 
-    /// Whether the server may have acted on the request without its answer having come.
+    /// Whether the server may have acted on the request although no answer was received.
     public var isOutcomeUnknown: Bool {
         switch self {
         case .notReached, .certificate, .timedOut(sent: false): false

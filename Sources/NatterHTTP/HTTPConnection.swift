@@ -3,12 +3,12 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// One evhttp connection to one numeric address, and TLS where it is wanted.
+/// One evhttp connection to a numeric address, with TLS if the scheme needs it.
 final class HTTPConnection {
     private let loop: EventLoop
     private let tls: TLSContext?
     private let server: ServerAddress
-    /// nil once it is closed.
+    /// nil after it was closed.
     private var handle: OpaquePointer?
     private let stream: OpaquePointer
     private var inputWatch: OpaquePointer?
@@ -16,13 +16,13 @@ final class HTTPConnection {
     private var exchange: Exchange?
     private var systemError: Int32 = 0
 
-    /// Nothing is sent before the first request.
+    /// Sends nothing before the first request.
     init(loop: EventLoop, tls: TLSContext?, server: ServerAddress, address: String) throws(TransportError) {
         let shortage = TransportError.notReached("cannot connect to '\(server)': memory is short")
         var stream: OpaquePointer?
         if let tls {
-            // Deferred, because evhttp resets the connection inside an error's callback, and the read that found the
-            // error would go on in freed buffers.
+            // Callbacks are deferred. Otherwise evhttp would reset the connection inside an error's callback, and the
+            // read that found the error would continue in freed buffers.
             stream = bufferevent_openssl_socket_new(
                 loop.base, -1, try tls.makeSession(host: server.host), BUFFEREVENT_SSL_CONNECTING,
                 Int32(BEV_OPT_CLOSE_ON_FREE.rawValue | BEV_OPT_DEFER_CALLBACKS.rawValue))
@@ -36,7 +36,7 @@ final class HTTPConnection {
         (self.loop, self.tls, self.server, self.handle, self.stream) = (loop, tls, server, handle, stream)
 
         evhttp_connection_set_max_headers_size(handle, Exchange.headLimit)
-        // Time is kept by us; evhttp's own limits of 45 and 50 seconds would cut a long wait short.
+        // `Exchange` has its own time limits. evhttp's limits of 45 and 50 seconds would end a long wait too early.
         var never = timeval(tv_sec: Int(Int32.max), tv_usec: 0)
         evhttp_connection_set_timeout_tv(handle, &never)
         watchBuffers()
@@ -44,7 +44,7 @@ final class HTTPConnection {
 
     deinit { close() }
 
-    /// Ends it, with whatever is under way on it.
+    /// Closes the connection and ends its exchange.
     func close() {
         guard let handle else { return }
         self.handle = nil
@@ -55,12 +55,12 @@ final class HTTPConnection {
             ERR_clear_error()
         }
         evhttp_connection_free(handle)
-        // libevent closes and frees the rest from its loop.
+        // libevent closes and frees the rest in its loop.
         loop.runPending()
     }
 
-    /// Whether a connection that was left idle can still be used, as far as this side has heard. Bytes behind the last
-    /// answer would be taken for the next one.
+    /// Whether an idle connection can still be used, as far as this side knows. Bytes behind the last answer would be
+    /// taken for the next answer.
     var isAlive: Bool {
         loop.runPending()
         return handle != nil && isOpen && evbuffer_get_length(bufferevent_get_input(stream)) == 0
@@ -68,10 +68,9 @@ final class HTTPConnection {
 
     private var isOpen: Bool { bufferevent_getfd(stream) >= 0 }
 
-    /// Sends a request and handles events until the exchange has come to its end; closes the connection unless it can
-    /// be used again.
+    /// Sends a request and handles events until the exchange ends. Closes the connection unless it can be used again.
     ///
-    /// - Throws: `.notReached` with the bare reason while the exchange is not connected.
+    /// - Throws: `.notReached` with only the reason if the connection was not established.
     func perform(
         _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: Exchange, bodyLimit: Int
     ) throws(TransportError) -> HTTPResponse {
@@ -83,7 +82,7 @@ final class HTTPConnection {
             if !exchange.isReusable || exchange.failure != nil { close() }
         }
         if isOpen { exchange.didConnect() }
-        // An early refusal of a large body is read although the rest of it cannot be sent.
+        // With this flag, an early refusal of a large body is read although the rest of the body can't be sent.
         evhttp_connection_set_flags(handle, EVHTTP_CON_READ_ON_WRITE_ERROR)
         evhttp_connection_set_max_body_size(handle, bodyLimit)
         try start(request, headers: headers, on: handle)
@@ -113,7 +112,7 @@ final class HTTPConnection {
             HTTPConnection.at(context)?.exchange?.didReadBody(buffer)
         }
         evhttp_request_set_error_cb(event) { error, context in
-            // Left over from connecting, where the server closed the connection and no call failed.
+            // This error is left from connecting: the server closed the connection and no call failed.
             let code = errno == EINPROGRESS || errno == EAGAIN ? 0 : errno
             HTTPConnection.at(context)?.didFail(error, systemError: code)
         }
@@ -141,7 +140,7 @@ final class HTTPConnection {
         context.map { Unmanaged<HTTPConnection>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// The buffers tell exactly how far the exchange has come, which evhttp does not.
+    /// The buffers show exactly how far the exchange is. evhttp does not.
     private func watchBuffers() {
         let context = Unmanaged.passUnretained(self).toOpaque()
         inputWatch = evbuffer_add_cb(
@@ -160,22 +159,22 @@ final class HTTPConnection {
             }, context)
     }
 
-    /// evhttp fills the output once the connection stands.
+    /// evhttp fills the output buffer once the connection is established.
     private func didStartSending() {
         guard let exchange, !exchange.isConnected else { return }
         exchange.didConnect()
         let socket = bufferevent_getfd(stream)
         var on: Int32 = 1
-        // Headers and body may leave in two packets, and the second must not wait for the first one's receipt.
+        // Headers and body may be sent in two packets. The second must not wait until the first is acknowledged.
         setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
     }
 
     private func didSend(bytesLeft: Int) {
-        // A reset empties the buffer too, after it has closed the socket.
+        // A reset also empties the buffer, after it has closed the socket.
         guard isOpen else { return }
         exchange?.didSend(bytesLeft: bytesLeft)
-        // From here on the flag would make evhttp wait for ever on an answer that was cut short.
+        // From now on, the flag would make evhttp wait forever for the rest of an answer that was cut short.
         if bytesLeft == 0, let handle { evhttp_connection_set_flags(handle, 0) }
     }
 
@@ -186,7 +185,7 @@ final class HTTPConnection {
         } else if exchange.isConnected {
             exchange.fail(broken)
         } else {
-            // evhttp reports a refused connection, and nothing else, without a word.
+            // evhttp reports a refused connection without an error, and it does so for nothing else.
             exchange.fail(handshakeFailure ?? .notReached(Errno.connectionRefused.phrase))
         }
     }

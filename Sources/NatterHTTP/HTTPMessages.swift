@@ -8,13 +8,13 @@ public enum HTTPMethod: String, Sendable {
     case delete = "DELETE"
 }
 
-/// One request, as the caller means it; `Host`, `User-Agent` and `Content-Length` are added when it is sent.
+/// One request. `Host`, `User-Agent` and `Content-Length` are added when it is sent.
 public struct HTTPRequest: Sendable {
     public var method: HTTPMethod
-    /// Percent-encoded, with its query, from `/` on; the server's base path is put before it.
+    /// The percent-encoded path and query, beginning with `/`. The server's base path is inserted before it.
     public var path: String
     public var headers: [(name: String, value: String)]
-    /// nil for none, which is not the same as an empty one.
+    /// nil for no body, which differs from an empty one.
     public var body: [UInt8]?
 
     public init(
@@ -23,12 +23,12 @@ public struct HTTPRequest: Sendable {
         (self.method, self.path, self.headers, self.body) = (method, path, headers, body)
     }
 
-    /// A name as one segment of a path; `@` stays as it is.
+    /// Encodes a name as one segment of a path; `@` stays unchanged.
     public static func encodeSegment(_ name: String) -> String {
         PercentEncoding.encode(name, keeping: UInt8(ascii: "@"))
     }
 
-    /// What follows a path: empty for no items, else `?name=value&…`.
+    /// The query behind a path: empty for no items, otherwise `?name=value&…`.
     public static func encodeQuery(_ items: [(name: String, value: String)]) -> String {
         var text = ""
         for item in items {
@@ -39,27 +39,27 @@ public struct HTTPRequest: Sendable {
     }
 }
 
-/// A complete answer: one that was cut short is an error, never a short body.
+/// A complete answer. An answer that was cut short is an error, never a short body.
 public struct HTTPResponse: Sendable {
     /// 200 to 599.
     public let status: Int
-    /// As they came, in order.
+    /// In the order in which they were received.
     public let headers: [(name: String, value: String)]
-    /// Empty where the body was streamed.
+    /// Empty if the body was streamed.
     public let body: [UInt8]
 
     public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
         (self.status, self.headers, self.body) = (status, headers, body)
     }
 
-    /// The first header of this name, without regard to case.
+    /// The first header with this name, in any case.
     public func header(_ name: String) -> String? { HTTPResponse.header(name, in: headers) }
 
     static func header(_ name: String, in headers: [(name: String, value: String)]) -> String? {
         headers.first { isSame($0.name, name) }?.value
     }
 
-    /// Whether two words are the same without regard to the case of ASCII letters.
+    /// Whether two words are equal apart from the case of ASCII letters.
     static func isSame(_ one: some StringProtocol, _ other: some StringProtocol) -> Bool {
         func lower(_ byte: UInt8) -> UInt8 { byte.asciiLowercased }
         return one.utf8.count == other.utf8.count

@@ -9,7 +9,7 @@ enum PercentEncoding {
         }
     }
 
-    /// - Parameter kept: a reserved character that may stay as it is.
+    /// - Parameter kept: a reserved character that stays unchanged.
     static func encode(_ text: String, keeping kept: UInt8? = nil) -> String {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)
@@ -25,10 +25,10 @@ enum PercentEncoding {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Whether this may stand in a request as a path: segments of RFC 3986, each `%` followed by two digits.
+    /// Whether the bytes are valid as the path of a request: segments of RFC 3986, with two digits after each `%`.
     static func isPath(_ bytes: some Collection<UInt8>) -> Bool { consists(bytes, also: "/:@!$&'()*+,;=") }
 
-    /// The same with a query behind it.
+    /// Whether the bytes are valid as a path with an optional query.
     static func isTarget(_ bytes: some Collection<UInt8>) -> Bool { consists(bytes, also: "/:@!$&'()*+,;=?") }
 
     private static func consists(_ bytes: some Collection<UInt8>, also allowed: StaticString) -> Bool {

@@ -2,13 +2,13 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
-/// From a host to the numeric addresses to try, in order.
+/// Finds the numeric addresses of a host, in the order in which to try them.
 enum Resolver {
     /// The most addresses of one name that are tried.
     private static let limit = 8
 
-    /// Asks the system's resolver, except for numbers and `localhost`: neither needs it, and a machine whose
-    /// `localhost` is only one of the two still answers on the other.
+    /// Asks the system's resolver, except for numeric addresses and `localhost`. Both work without it, and a server
+    /// on only one of the two addresses of `localhost` is still found.
     static func addresses(of host: String) throws(TransportError) -> [String] {
         if NumericAddress.canonical(host) != nil { return [host] }
         if host == "localhost" { return ["127.0.0.1", "::1"] }

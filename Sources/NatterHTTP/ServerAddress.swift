@@ -2,14 +2,14 @@ internal import Glibc
 public import NatterLanguage
 internal import NatterModel
 
-/// Why a server's address was not accepted; `address` is as it was given.
+/// Why a server's address was refused. `address` is the text as given.
 public enum AddressError: Error, Equatable, PhraseConvertible {
     case noScheme(address: String)
     case noHost(address: String)
     case badHost(address: String, host: String)
     case badPort(address: String)
     case badPath(address: String)
-    /// A user name, a query or a fragment: nothing that could be sent there.
+    /// A user name, a query or a fragment. They have no meaning in a server's address.
     case unwanted(address: String, part: Phrase)
 
     public var phrase: Phrase {
@@ -26,7 +26,7 @@ public enum AddressError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// Where a server is: `http://HOST[:PORT][/PATH]`, or the same with `https`.
+/// A server's address: `http://HOST[:PORT][/PATH]`, or the same with `https`.
 public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     public enum Scheme: String, Sendable, Hashable {
         case http
@@ -36,14 +36,14 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     public let scheme: Scheme
-    /// A name in lower case, or a numeric address, IPv6 without its brackets.
+    /// A name in lower case or a numeric address. IPv6 has no brackets here.
     public let host: String
     public let port: UInt16
-    /// What comes before every path: empty, or `/…` without a slash at its end.
+    /// The beginning of every path: empty, or `/…` without a slash at its end.
     public let basePath: String
 
-    /// - Throws: `AddressError` for everything that is not exactly such an address: a forgiving reader would send a
-    ///   token to a place that its owner did not mean.
+    /// - Throws: `AddressError` for everything that is not exactly such an address. A tolerant parser could send a
+    ///   token to a server that its owner did not mean.
     public init(url: String) throws(AddressError) {
         let bytes = Array(url.utf8)
         guard let (scheme, rest) = ServerAddress.splitScheme(bytes) else { throw .noScheme(address: url) }
@@ -73,16 +73,16 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         basePath = String(decoding: path, as: UTF8.self)
     }
 
-    /// The address in its one canonical form, without the scheme's own port.
+    /// The address in its canonical form, without the scheme's default port.
     public var description: String { "\(scheme.rawValue)://\(hostAndPort)\(basePath)" }
 
-    /// What the `Host` header says.
+    /// The value of the `Host` header.
     var hostAndPort: String {
         let shown = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
         return port == scheme.defaultPort ? shown : "\(shown):\(port)"
     }
 
-    /// Whether what is sent stays on this machine: `localhost`, `127.0.0.0/8` or `::1`.
+    /// Whether data stays on this machine: `localhost`, `127.0.0.0/8` or `::1`.
     public var isLoopback: Bool {
         if host == "localhost" || host == "::1" { return true }
         return isNumeric && host.hasPrefix("127.")
@@ -100,7 +100,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func splitPort(_ authority: ArraySlice<UInt8>) -> (ArraySlice<UInt8>, ArraySlice<UInt8>?) {
-        // The colons of `[::1]:80` that belong to the address lie before its bracket.
+        // The colons inside `[::1]:80` belong to the address, so only those behind the bracket count.
         let afterBracket = authority.lastIndex(of: UInt8(ascii: "]")) ?? authority.startIndex
         guard let colon = authority[afterBracket...].firstIndex(of: UInt8(ascii: ":")) else { return (authority, nil) }
         return (authority[..<colon], authority[(colon + 1)...])
@@ -116,8 +116,8 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         return isHostName(text) ? text : nil
     }
 
-    /// A name as DNS has it. A last part of digits alone is refused: resolvers read `127.1` or `0x7f000001` as
-    /// addresses, so it would not be what it seems.
+    /// Whether this is a valid DNS name. A name whose last part is a number is refused: resolvers read `127.1` or
+    /// `0x7f000001` as addresses, so it would be misleading.
     private static func isHostName(_ text: String) -> Bool {
         guard text.utf8.count <= 253 else { return false }
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
@@ -135,9 +135,9 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Addresses written as numbers, for which no resolver is asked.
+/// Addresses written as numbers, which need no resolver.
 enum NumericAddress {
-    /// - Returns: the one usual form of an IPv4 or IPv6 address, nil for anything else.
+    /// - Returns: the canonical form of an IPv4 or IPv6 address; nil for anything else.
     static func canonical(_ text: String) -> String? {
         for family in [AF_INET, AF_INET6] {
             var address = in6_addr()

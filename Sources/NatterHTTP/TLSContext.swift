@@ -3,18 +3,18 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterModel
 
-/// What makes TLS sessions, and remembers why a certificate was refused. Made at the first `https` connection, since
-/// setting OpenSSL up costs more than a whole command over plain HTTP.
+/// Creates TLS sessions and remembers why a certificate was refused. It is created for the first `https` connection,
+/// because setting up OpenSSL costs more than a whole command over plain HTTP.
 final class TLSContext {
     private let handle: OpaquePointer
-    /// OpenSSL's code for the latest certificate that was not verified; nil if the latest one was.
+    /// OpenSSL's code for the refusal of the latest certificate; nil if it was verified.
     private var refusal: Int32?
-    /// Until when the certificate of the latest handshake is valid; nil before one.
+    /// When the certificate of the latest handshake expires; nil before a handshake.
     private(set) var expires: Timestamp?
 
-    /// - Parameter caFile: the only authorities to trust, as PEM; nil for those of the system.
+    /// - Parameter caFile: PEM certificates of the only authorities to trust; nil for the system's.
     init(caFile: String?) throws(TransportError) {
-        // The system's openssl.cnf is left alone: it may name providers that a static program cannot load.
+        // The system's openssl.cnf is not read, because it may name providers that a static program can't load.
         guard OPENSSL_init_ssl(UInt64(OPENSSL_INIT_NO_LOAD_CONFIG), nil) == 1,
             let handle = SSL_CTX_new(TLS_client_method())
         else { throw .notReached("cannot set up TLS: \(TLSContext.queuedReason() ?? "memory is short")") }
@@ -34,7 +34,7 @@ final class TLSContext {
 
     deinit { SSL_CTX_free(handle) }
 
-    /// A session, owned by the caller, that accepts only a certificate for `host`.
+    /// Creates a session that accepts only a certificate for `host`. The caller owns it.
     func makeSession(host: String) throws(TransportError) -> OpaquePointer {
         refusal = nil
         guard let session = SSL_new(handle) else { throw .notReached("cannot set up TLS: memory is short") }
@@ -51,7 +51,7 @@ final class TLSContext {
         return session
     }
 
-    /// Why the latest handshake failed, if it was for the certificate.
+    /// Why the latest handshake failed, if the certificate was the reason.
     func certificateError(host: String) -> TransportError? {
         guard let refusal else { return nil }
         let words = X509_verify_cert_error_string(Int(refusal)).map { Phrase(key: String(cString: $0).lowercased()) }
@@ -69,7 +69,7 @@ final class TLSContext {
             "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)"); \(remedy)")
     }
 
-    /// OpenSSL's words for one of its errors.
+    /// OpenSSL's description of an error.
     static func reason(_ code: UInt) -> String? { ERR_reason_error_string(code).map { String(cString: $0) } }
 
     private static func queuedReason() -> String? {
@@ -98,7 +98,8 @@ final class TLSContext {
                 throw .certificate("cannot read certificates from '\(file)'; it must hold them as PEM")
             }
         } else {
-            // The hashed directory is read one certificate at a time, as needed; parsing the bundle takes 17 ms.
+            // OpenSSL reads certificates from the hashed directory one at a time and only if needed. Parsing the
+            // whole bundle takes 17 ms.
             let directory = TLSContext.environment("SSL_CERT_DIR") ?? "/etc/ssl/certs"
             guard SSL_CTX_load_verify_dir(handle, directory) == 1 else {
                 ERR_clear_error()
