@@ -9,7 +9,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case disk(DiskError)
     case index(SQLiteError)
     case log(LogError)
-    /// Messages exist and can't be read: exactly these, and where the damage is.
+    /// These messages exist but can't be read. `detail` says where the damage is.
     case damaged(from: Seq, to: Seq, detail: Phrase)
 
     public var phrase: Phrase {
@@ -21,7 +21,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// The disk is full, and nothing else is wrong.
+    /// Whether the disk is full and nothing else is wrong.
     public var isFull: Bool {
         switch self {
         case .disk(let error), .log(.disk(let error)): error.isFull

@@ -6,7 +6,7 @@ public import NatterModel
 public import NatterSystem
 internal import Synchronization
 
-/// Shared by several readers: open segment files with their dictionaries, and blocks that were unpacked recently.
+/// Open segment files with their dictionaries, and recently decompressed blocks. Several readers share it.
 public final class ArchiveCache: Sendable {
     struct SegmentKey: Hashable {
         let conversation: Int64
@@ -66,7 +66,7 @@ struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         set {
             clock += 1
             entries[key] = newValue.map { ($0, clock) }
-            // A linear search is cheap: there are few entries, and each cost the reading of a file.
+            // A linear search is cheap: there are few entries, and each of them cost a read of a file.
             if entries.count > capacity, let oldest = entries.min(by: { $0.value.used < $1.value.used })?.key {
                 entries[oldest] = nil
             }
@@ -78,14 +78,14 @@ struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 }
 
-/// Reads sealed messages: rows through one connection, blocks from the files. For one thread at a time.
+/// Reads sealed messages: rows through one connection, blocks from the files. Not thread-safe.
 public final class ArchiveReader {
     public let connection: Connection
     let cache: ArchiveCache
 
     public init(connection: Connection, cache: ArchiveCache) { (self.connection, self.cache) = (connection, cache) }
 
-    /// The block that a row names, with its checksums verified; not unpacked.
+    /// The block that a row names, with verified checksums but not decompressed.
     public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
         do {
             let segment = try self.segment(of: row, conversation)
@@ -115,7 +115,7 @@ public final class ArchiveReader {
         }
     }
 
-    /// The newest 64 KiB of sealed text before a seq, which become a new segment's dictionary.
+    /// The newest 64 KiB of sealed text before a seq, for the dictionary of a new segment.
     public func textBefore(_ seq: Seq, of conversation: ConversationIdentity) throws(ArchiveError) -> [UInt8] {
         var pieces: [ArraySlice<UInt8>] = []
         var room = LogDictionary.maximumBytes
@@ -124,7 +124,7 @@ public final class ArchiveReader {
             while room > 0, next > .zero,
                 let row = try ArchiveRows.block(containing: next, of: conversation.number, on: connection)
             {
-                // Text behind a damaged block is left out: a dictionary is optional.
+                // Text behind a damaged block is left out, because a dictionary is optional.
                 guard let block = try? open(row, of: conversation) else { break }
                 let text = block.records.lastText(limit: room)
                 if text.isEmpty { break }
@@ -149,7 +149,7 @@ public final class ArchiveReader {
             do {
                 segment = try Segment.open(at: path, on: cache.disk)
             } catch LogError.damaged(let path, let offset, let reason) {
-                // The damage may be in the dictionary, of which the index has a second copy.
+                // The damage may be in the dictionary. The index has a second copy of it.
                 guard let spare = try spareDictionary(of: row) else {
                     throw LogError.damaged(path: path, offset: offset, reason: reason)
                 }

@@ -4,7 +4,7 @@ public import NatterSQLite
 
 /// A conversation's identity in files and tables.
 public struct ConversationIdentity: Sendable, Hashable {
-    /// The database's own number for it.
+    /// The database's own number of the conversation.
     public let number: Int64
     public let id: ConversationID
     public let kind: ConversationKind
@@ -23,10 +23,10 @@ public struct SegmentRow: Sendable, Equatable {
     public var conversation: Int64
     public var firstSeq: Seq
     public var generation: Int
-    /// The bytes that are recorded. Bytes beyond them were written but not recorded yet.
+    /// The recorded bytes. Bytes beyond them were written but not recorded yet.
     public var size: UInt64
     public var dictionary: DictionaryID
-    /// Nothing is appended any more: the file is full, or its end is damaged.
+    /// Whether nothing more may be appended, because the file is full or its end is damaged.
     public var isClosed: Bool
 
     public init(
@@ -50,7 +50,7 @@ public struct BlockRow: Sendable, Equatable {
     public var segmentSeq: Seq
     public var generation: Int
     public var offset: UInt64
-    /// Of header and stored bytes.
+    /// The length of header and stored bytes.
     public var length: Int
     public var revision: UInt32
     public var lowTime: Timestamp
@@ -93,7 +93,7 @@ public enum ArchiveRows {
     private static let blockColumns =
         "conversation,first_seq,count,segment_seq,generation,offset,length,revision,low_time,high_time,last_commit"
 
-    /// The block that holds a seq; nil if none does.
+    /// The block that contains a seq; nil if there is none.
     public static func block(
         containing seq: Seq, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
@@ -101,7 +101,7 @@ public enum ArchiveRows {
         return row.flatMap { $0.lastSeq >= seq ? $0 : nil }
     }
 
-    /// The last block that begins at or before a seq, whether it reaches the seq or not.
+    /// The last block that begins at or before a seq, even if it ends before the seq.
     static func block(
         atOrBefore seq: Seq, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
@@ -121,7 +121,7 @@ public enum ArchiveRows {
         return extents
     }
 
-    /// The blocks that hold something of `range`, lowest first, at most `limit`.
+    /// The blocks that contain any seq of `range`, lowest first, at most `limit`.
     public static func blocks(
         _ range: ClosedRange<Seq>, of conversation: Int64, limit: Int = .max, on connection: Connection
     ) throws(SQLiteError) -> [BlockRow] {
@@ -138,7 +138,8 @@ public enum ArchiveRows {
         return rows
     }
 
-    /// The newest block without messages after a commit. The query walks back from the end, as far as the reader is behind.
+    /// The newest block without messages after a commit. The query reads backwards from the end, so its cost depends
+    /// on how far the reader is behind.
     public static func lastBlock(
         upTo commit: Commit, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
@@ -150,7 +151,7 @@ public enum ArchiveRows {
         return try statement.step() ? BlockRow(statement) : nil
     }
 
-    /// The oldest block with a message from a time on.
+    /// The oldest block with a message at or after a time.
     public static func firstBlock(
         from time: Timestamp, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
@@ -160,7 +161,7 @@ public enum ArchiveRows {
         return try statement.step() ? BlockRow(statement) : nil
     }
 
-    /// For each block of a conversation, lowest first: its first seq, and the highest time in it and in all blocks before it.
+    /// For each block of a conversation, lowest first: its first seq, and the highest time up to its end.
     public static func highestTimes(
         of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [(firstSeq: Seq, highest: Timestamp)] {
@@ -197,7 +198,7 @@ public enum ArchiveRows {
             isClosed: statement.bool(5))
     }
 
-    /// The newest segment, the only one that may be appended to.
+    /// The newest segment, which is the only one that may be appended to.
     public static func lastSegment(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> SegmentRow?
     {
         let statement = try connection.statement(
@@ -217,14 +218,14 @@ public enum ArchiveRows {
         return rows
     }
 
-    /// Adds a segment, or updates what is known of it.
+    /// Inserts or updates the row of a segment.
     public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")
         try statement.run(
             row.conversation, row.firstSeq.rawValue, row.generation, row.size, row.dictionary.bytes, row.isClosed)
     }
 
-    /// The index's own copy of a dictionary; nil if there is none, or it is damaged.
+    /// The index's copy of a dictionary; nil if it is missing or damaged.
     public static func dictionary(_ id: DictionaryID, on connection: Connection) throws(SQLiteError) -> LogDictionary? {
         let statement = try connection.statement("SELECT record FROM dictionary WHERE id=?")
         try statement.bind(id.bytes)
@@ -241,8 +242,8 @@ public enum ArchiveRows {
     }
 }
 
-/// The tables that a server's store and a client's replica share: where each block of each conversation is. They can be made
-/// again from the log files.
+/// The tables that a server's store and a client's replica share: the place of each block of each conversation. They
+/// can be rebuilt from the log files.
 public enum ArchiveSchema {
     /// `conversation` is this database's own number for a conversation, assigned when the conversation first appears.
     public static let tables = """

@@ -4,10 +4,10 @@ public import NatterLog
 public import NatterModel
 public import NatterSystem
 
-/// Blocks that stand in a log file, durable, and now have to be recorded in the index.
+/// Blocks that are durable in a log file and must now be recorded in the index.
 public struct WrittenBlocks: Sendable {
     public var segment: SegmentRow
-    /// The dictionary of a segment that this began; recorded with it.
+    /// The dictionary of a new segment, which is recorded with it.
     public var newDictionary: LogDictionary?
     public var blocks: [BlockRow]
     public var hashAfter: Digest
@@ -19,7 +19,7 @@ public struct WrittenBlocks: Sendable {
     public var lastSeq: Seq { blocks.last?.lastSeq ?? .zero }
     public var lastCommit: Commit { blocks.last?.lastCommit ?? .zero }
 
-    /// Inserts the rows; to be called inside a transaction of the writer.
+    /// Inserts the rows. Call inside a transaction of the writer.
     public func record(on connection: Connection) throws(SQLiteError) {
         if let newDictionary { try ArchiveRows.put(newDictionary, on: connection) }
         try ArchiveRows.put(segment, on: connection)
@@ -27,9 +27,9 @@ public struct WrittenBlocks: Sendable {
     }
 }
 
-/// Puts sealed blocks into log files: first written and synced, then recorded, so that the index never names what is not
-/// there. For one thread at a time; the caller sees to it that what was written is recorded before the next call for the
-/// same conversation.
+/// Writes sealed blocks to log files. They are written and synced before they are recorded, so the index never names
+/// missing bytes. Not thread-safe. The caller must record the written blocks before the next call for the same
+/// conversation.
 public final class ArchiveWriter {
     public let directory: String
     public let store: StoreID
@@ -48,13 +48,14 @@ public final class ArchiveWriter {
         public var isNew: Bool
     }
 
-    /// Opens the file that the conversation's next blocks belong in, or makes one.
+    /// Opens the file for the conversation's next blocks, or creates one.
     ///
     /// - Parameters:
     ///   - last: the conversation's last segment, from the index.
-    ///   - firstSeq: of the next block; `hashBefore` the chain before it.
-    ///   - dictionary: for a new segment; asked for only if one is begun. A segment can be appended to by blocks of its own
-    ///     dictionary only, so `wanted` forces a new one if it differs.
+    ///   - firstSeq: the first seq of the next block; `hashBefore` is the chain before it.
+    ///   - wanted: the dictionary that the next blocks need. All blocks of a segment have the same one, so a
+    ///     different one forces a new segment.
+    ///   - dictionary: the dictionary for a new segment; called only if one is created.
     public func target(
         for conversation: ConversationIdentity, last: SegmentRow?, firstSeq: Seq, hashBefore: Digest,
         wanted: DictionaryID? = nil, dictionary: () throws -> LogDictionary
@@ -62,7 +63,7 @@ public final class ArchiveWriter {
         do {
             if let last, !last.isClosed, last.size < Segment.maximumBytes, wanted == nil || wanted == last.dictionary {
                 let path = directory + "/" + last.name(of: conversation.id)
-                // A file that is not as long as its index says, or whose header can't be read, is left as it is.
+                // A file with another length than in the index, or with an unreadable header, is not touched.
                 if let segment = try? Segment.open(at: path, on: disk, mode: .readWrite),
                     (try? segment.file.size()) == last.size
                 {
@@ -76,7 +77,7 @@ public final class ArchiveWriter {
         }
     }
 
-    /// Makes a new segment file under the first generation that is free.
+    /// Creates a new segment file with the first free generation.
     private func begin(
         _ conversation: ConversationIdentity, firstSeq: Seq, hashBefore: Digest, dictionary: LogDictionary
     ) throws -> Target {
@@ -99,7 +100,7 @@ public final class ArchiveWriter {
 
     /// Writes the blocks and syncs the file.
     ///
-    /// - Parameter closing: nothing is to be appended to this segment after them.
+    /// - Parameter closing: whether nothing may be appended to this segment afterwards.
     public func write(
         _ blocks: [Block], to target: Target, hashAfter: Digest, closing: Bool = false
     ) throws(ArchiveError) -> WrittenBlocks {
@@ -119,13 +120,13 @@ public final class ArchiveWriter {
                 segment: row, newDictionary: target.isNew ? target.segment.dictionary : nil, blocks: rows,
                 hashAfter: hashAfter)
         } catch {
-            // What was written in part is recorded nowhere, and whole where it came from.
+            // The partly written blocks are not recorded, and their messages are still where they came from.
             try? takeBack(target.segment.path, to: target.isNew ? nil : target.row.size)
             throw .log(error)
         }
     }
 
-    /// Takes blocks back that were written and will not be recorded, because their transaction certainly failed.
+    /// Removes written blocks that will not be recorded because their transaction certainly failed.
     public func withdraw(_ written: WrittenBlocks, of conversation: ConversationID) throws(ArchiveError) {
         let isNew = written.newDictionary != nil
         do throws(DiskError) {
@@ -136,7 +137,7 @@ public final class ArchiveWriter {
         }
     }
 
-    /// - Parameter size: what the file had before; nil if there was none.
+    /// - Parameter size: the file's former length; nil if it did not exist.
     private func takeBack(_ path: String, to size: UInt64?) throws(DiskError) {
         if let size {
             let file = try disk.open(path, .readWrite)
@@ -150,8 +151,8 @@ public final class ArchiveWriter {
 
     /// Seals records into blocks and writes them.
     ///
-    /// A conversation's first segment has no dictionary; once it holds 64 KiB of text it is closed, and the next takes its
-    /// dictionary from there.
+    /// A conversation's first segment has no dictionary. Once it has 64 KiB of text it is closed, and the next
+    /// segment takes its dictionary from that text.
     ///
     /// - Parameters:
     ///   - last: the conversation's last segment, from the index.
@@ -171,7 +172,8 @@ public final class ArchiveWriter {
             let block = Block(
                 sealing: records, start..<start + count, of: conversation.id, hashBefore: hash,
                 dictionary: target.segment.dictionary, effort: effort)
-            // Once it is recorded the tail is gone: so what was packed must come out again, whatever went in.
+            // The tail is dropped once the block is recorded. So this first proves that the block can be
+            // decompressed.
             do throws(FormatViolation) { _ = try block.verify(with: target.segment.dictionary) } catch {
                 throw .log(.malformed(reason: error.reason))
             }

@@ -4,16 +4,16 @@ public import NatterLog
 public import NatterModel
 public import NatterSQLite
 
-/// One conversation's log as one reader sees it at one moment: the blocks in its segment files, then its tail.
+/// One conversation's log for one reader at one moment: the blocks in its segment files, then its tail.
 ///
-/// Messages between `first` and `head` that neither of them holds are missing.
+/// Messages between `first` and `head` that are in neither of them are missing.
 public struct ConversationLog: Sendable {
     public let identity: ConversationIdentity
-    /// What the reader calls the conversation: `general`, a group's name or `@bob`.
+    /// The reader's name for the conversation: `general`, a group's name or `@bob`.
     public let name: String
-    /// The lowest seq that the log holds, or knows to be missing.
+    /// The lowest seq in the log, present or known to be missing.
     public let first: Seq
-    /// The highest seq that the log holds, or knows to be missing; the one before `first` if the log is empty.
+    /// The highest seq in the log, present or known to be missing. In an empty log, the seq before `first`.
     public let head: Seq
     /// Messages up to this seq are in blocks, as of that moment.
     public let sealedSeq: Seq
@@ -35,26 +35,26 @@ public struct ConversationLog: Sendable {
     }
 
     public var id: ConversationID { identity.id }
-    /// The database's own number for the conversation.
+    /// The database's own number of the conversation.
     public var number: Int64 { identity.number }
 }
 
-/// The messages of a conversation that are not in a log file yet: a server keeps them in memory, a client in rows of its
-/// database.
+/// The messages of a conversation that are not in a log file yet. A server keeps them in memory, a client in rows of
+/// its database.
 ///
-/// A tail is asked once for each of its parts, never for each message.
+/// Readers ask for each part once, never for each message.
 public protocol LogTail: Sendable {
-    /// The part that holds a message.
+    /// The part that contains a message.
     ///
-    /// - Parameter connection: the reader's own, to the database of the index.
+    /// - Parameter connection: the reader's own connection to the database of the index.
     func part(containing seq: Seq, on connection: Connection) throws(SQLiteError) -> TailPart?
-    /// For a seq that no part holds, the nearest seqs below and above it that some part holds.
+    /// The nearest seqs below and above `seq` that are in a part, for a seq that is in none.
     func neighbours(of seq: Seq, on connection: Connection) throws(SQLiteError) -> (below: Seq?, above: Seq?)
     /// All parts, lowest first, without their messages.
     func extents(on connection: Connection) throws(SQLiteError) -> [RunExtent]
 }
 
-/// Messages of a tail that lie together.
+/// Messages of a tail that are stored together.
 public struct TailPart: Sendable {
     public enum Content: Sendable {
         case messages(OpenBlock)
@@ -73,7 +73,7 @@ public struct TailPart: Sendable {
         self.content = content
     }
 
-    /// A part in memory. Its times are not computed: no filter passes over it.
+    /// A part in memory. Its times are not computed, so no filter skips it.
     public init(_ messages: OpenBlock) {
         self.init(
             firstSeq: messages.records.firstSeq, count: messages.records.count,
@@ -83,7 +83,7 @@ public struct TailPart: Sendable {
 
     public var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
 
-    /// The block that the part is stored as, with its checksum verified; nil for messages in memory.
+    /// The stored block of the part, with its checksum verified; nil for messages in memory.
     ///
     /// - Throws: `ArchiveError.damaged`.
     public func block(of conversation: ConversationID) throws(ArchiveError) -> Block? {
@@ -117,16 +117,16 @@ public struct TailPart: Sendable {
     }
 }
 
-/// A run of messages as the index knows it, without the messages: a block, a part of the tail, or missing messages.
+/// A run of messages according to the index, without its messages: a block, a part of the tail, or missing messages.
 public struct RunExtent: Sendable {
     public let seqs: ClosedRange<Seq>
     public let lowTime: Timestamp
     public let highTime: Timestamp
-    /// The highest time of all messages before.
+    /// The highest time of all messages before the run.
     public internal(set) var highBefore: Timestamp
     public let isMissing: Bool
 
-    /// From a row of a statement that selects first seq, count, lowest and highest time.
+    /// Reads a row of a statement that selects first seq, count, lowest and highest time.
     public init(_ row: borrowing Statement) {
         let first = Seq(row.uint64(0))
         let count = max(1, min(row.int(1), BlockHeader.maximumCount))
@@ -145,10 +145,10 @@ public struct RunExtent: Sendable {
     }
 }
 
-/// Where a message is stored.
+/// The place where a message is stored.
 public enum MessagePlace: Sendable {
     case block(BlockRow)
     case tail(TailPart)
-    /// No block and no tail holds these messages.
+    /// These messages are in no block and no tail.
     case missing(ClosedRange<Seq>)
 }

@@ -3,21 +3,21 @@ public import NatterSystem
 /// Copies a part of a file and computes its checksum.
 public struct FileCopy {
     let disk: any Disk
-    /// Gets the number of bytes after each piece.
+    /// Called after each piece with its number of bytes.
     let progress: (Int) -> Void
 
     private static let pieceBytes = 1 << 20
-    /// The unit to retry when a larger piece cannot be read.
+    /// The unit of a retry after a larger piece could not be read.
     private static let sectorBytes = 4_096
 
     public init(disk: any Disk, progress: @escaping (Int) -> Void = { _ in }) {
         (self.disk, self.progress) = (disk, progress)
     }
 
-    /// Copies bytes from `start` up to `end`, or to the end of the source. Sectors that the disk cannot read become zeros:
-    /// a backup of a failing disk has everything else, and the checksums of the format show the loss.
+    /// Copies bytes from `start` up to `end` or to the end of the source. Sectors that the disk can't read become
+    /// zeros. So a backup of a failing disk has everything else, and the checksums of the format show the loss.
     ///
-    /// - Parameter checksum: of the bytes before `start`.
+    /// - Parameter checksum: the checksum of the bytes before `start`.
     /// - Returns: where the copy ended, and the checksum of all bytes up to there.
     public func append(
         _ source: String, from start: UInt64, to end: UInt64, onto target: any DiskFile, checksum: UInt32 = 0
@@ -51,7 +51,7 @@ public struct FileCopy {
         return crc
     }
 
-    /// Reads all sectors that the disk can read, with zeros for the others.
+    /// Reads all readable sectors and returns zeros for the others.
     public static func read(_ file: any DiskFile, count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
         do throws(DiskError) { return try file.read(count: count, at: offset) } catch {
             guard error.isUnreadable else { throw error }

@@ -3,25 +3,26 @@ internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 
-/// Visits the messages of several conversations by time, each conversation's own in the order of their seqs.
+/// Visits the messages of several conversations by time. Within one conversation, the order of seqs is kept.
 ///
-/// An imported time that goes back counts as the highest time before it. A merge keeps about 32 MiB of messages at most, and
-/// for each block of these conversations some 50 bytes.
+/// An imported time that goes back counts as the highest time before it. A merge keeps at most about 32 MiB of
+/// messages, and about 50 bytes for each block of these conversations.
 public struct LogMerge {
-    /// Bytes of unpacked messages that a merge keeps, about.
+    /// About how many bytes of decompressed messages a merge keeps.
     private static let memoryBytes = 32 << 20
 
     private let readers: [LogReader]
     private let filter: MessageFilter
 
-    /// - Parameter filter: its `after` and `before` are ignored, because seqs are each conversation's own.
+    /// - Parameter filter: its `after` and `before` are ignored, because each conversation has its own seqs.
     public init(_ readers: [LogReader], _ filter: MessageFilter) { (self.readers, self.filter) = (readers, filter) }
 
     /// - Parameters:
-    ///   - after: exclusive, by conversation; a conversation without an entry begins at its first message.
-    ///   - isNewestFirst: exactly the reverse order.
-    ///   - visit: false ends the walk. Runs are as long as one conversation has the next messages.
-    /// - Throws: `ArchiveError`, and what `visit` throws. Damage is visited, not thrown.
+    ///   - after: the seq to begin behind, by conversation. A conversation without an entry begins at its first
+    ///     message.
+    ///   - isNewestFirst: the exact reverse of the order.
+    ///   - visit: returns false to end the walk. A run ends when another conversation has the next message.
+    /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     public func walk(
         after: [ConversationID: Seq] = [:], isNewestFirst: Bool = false, limit: Int = .max,
         visit: (LogPiece) throws -> Bool
@@ -61,8 +62,8 @@ public struct LogMerge {
         }
     }
 
-    /// After which seq of each conversation the newest `count` messages of all of them begin: what `walk` takes as `after`.
-    /// So the newest can be visited oldest first without keeping them.
+    /// The seq of each conversation behind which the newest `count` messages of all conversations begin, in the form
+    /// of `walk`'s `after`. With it, the newest messages can be visited oldest first without keeping them in memory.
     public func starts(ofNewest count: Int, after: [ConversationID: Seq] = [:]) throws -> [ConversationID: Seq] {
         var starts: [ConversationID: Seq] = [:]
         for reader in readers { starts[reader.log.id] = reader.log.head }
@@ -76,12 +77,12 @@ public struct LogMerge {
     }
 }
 
-/// By time, then by the conversations' ids.
+/// The order of a merge: by time, then by the conversations' ids.
 private struct MergeOrder {
     let isNewestFirst: Bool
 
     func precedes(_ one: MergeStream, _ other: MergeStream) -> Bool {
-        // A bound has to be looked into before a message of the same time can be given.
+        // A stream with a bound must be opened before a message of the same time is visited.
         if one.key == other.key, one.isExact != other.isExact { return !one.isExact }
         return precedes(one.key, one.id, other.key, other.id)
     }
@@ -99,7 +100,7 @@ private struct MergeOrder {
     }
 }
 
-/// Unloads the streams of a merge that were used least recently when all together keep too much.
+/// Unloads the least recently used streams of a merge if all streams together use too much memory.
 private struct MergeMemory {
     let limit: Int
     private var streams: [ObjectIdentifier: MergeStream] = [:]
@@ -113,17 +114,17 @@ private struct MergeMemory {
         stream.lastUse = clock
         streams[ObjectIdentifier(stream)] = stream
         guard clock % 16 == 0, streams.values.reduce(0, { $0 + $1.loadedBytes }) > limit else { return }
-        // Half of them at once, so that this is not done for each.
+        // Unloads half of them at once, so that this runs rarely.
         for old in streams.values.sorted(by: { $0.lastUse < $1.lastUse }).prefix(streams.count / 2) { old.unload() }
         streams = streams.filter { $0.value.loadedBytes > 0 }
     }
 }
 
-/// One conversation in a merge: its position, and the place of its next message in the merge's order.
+/// One conversation in a merge: its position, and the place of its next message in the order of the merge.
 ///
-/// The order is by the highest time up to and with a message, so that imported times that go back never break a
-/// conversation's own order. A run that is not unpacked yet has a bound instead of that time, so that it is not unpacked
-/// before its turn.
+/// The key of a message is the highest time up to and including it. So imported times that go back never change the
+/// order within a conversation. A run that is not decompressed yet has a bound instead of a key, so that it is not
+/// decompressed too early.
 private final class MergeStream {
     let reader: LogReader
     let id: ConversationID
@@ -134,27 +135,27 @@ private final class MergeStream {
     private var runs: [RunExtent]?
     private var index = 0
     private var loaded: Loaded?
-    /// Where the walk resumes within the run; nil at its beginning.
+    /// Where the walk continues within the run; nil at the run's beginning.
     private var resume: Seq?
 
-    /// The place in the order of what comes next, or a bound of it.
+    /// The key of the next message, or a bound for it.
     private(set) var key: Timestamp
-    /// Whether `key` is that of a message, not a bound.
+    /// Whether `key` belongs to a message and is not a bound.
     private(set) var isExact = false
-    /// Bytes that are unpacked, about.
+    /// About how many decompressed bytes the stream holds.
     var loadedBytes: Int { loaded.map { $0.block.records.textBytes + $0.block.records.count * 48 } ?? 0 }
-    /// When `MergeMemory` noted it last.
+    /// The time of its latest use in `MergeMemory`.
     var lastUse = 0
 
     private struct Loaded {
         let block: OpenBlock
-        /// The messages wanted, in the order of the walk, and the key of each.
+        /// The matching messages in the order of the walk, and the key of each.
         let positions: [Int]
         let keys: [Timestamp]
         var next: Int
     }
 
-    /// - Parameter filter: its seqs bound this conversation.
+    /// - Parameter filter: its seqs limit this conversation.
     init(_ reader: LogReader, _ filter: MessageFilter, isNewestFirst: Bool) {
         (self.reader, self.filter, self.isNewestFirst) = (reader, filter, isNewestFirst)
         id = reader.log.id
@@ -162,19 +163,19 @@ private final class MergeStream {
         key = isNewestFirst ? reader.log.latestTime : Timestamp(milliseconds: .min)
     }
 
-    /// Forgets what is unpacked; it is unpacked again when its turn comes.
+    /// Drops the decompressed messages. They are decompressed again when needed.
     func unload() { loaded = nil }
 
     enum Step {
-        /// It now has an exact key.
+        /// The stream has an exact key.
         case ready
-        /// Its bound has moved: others may come first now.
+        /// The bound has moved, so other streams may now come first.
         case moved
         case missing(ClosedRange<Seq>, MissingReason)
         case finished
     }
 
-    /// Comes one step nearer to the next message.
+    /// Moves one step towards the next message.
     func advance() throws -> Step {
         guard let runs else {
             self.runs = try relevantRuns()
@@ -202,7 +203,7 @@ private final class MergeStream {
         }
     }
 
-    /// Takes the messages that come before `isBefore` says no, at least one and at most `limit`.
+    /// Takes messages as long as `isBefore` accepts their key: at least one and at most `limit`.
     func take(limit: Int, while isBefore: (Timestamp) -> Bool) -> MessageRun? {
         guard var current = loaded else { return nil }
         var end = current.next + 1
@@ -223,7 +224,7 @@ private final class MergeStream {
         return run
     }
 
-    /// Whether nothing comes any more.
+    /// Whether no messages remain.
     var isFinished: Bool { runs.map { index >= $0.count } ?? false }
 
     private func bound() -> Step {
@@ -245,7 +246,7 @@ private final class MergeStream {
         return isNewestFirst ? runs.reversed() : runs
     }
 
-    /// - Returns: false if nothing of the run is wanted.
+    /// - Returns: false if no message of the run matches.
     private func load(_ run: RunExtent) throws -> Bool {
         if loaded == nil {
             let block = try block(of: run)
@@ -277,8 +278,8 @@ private final class MergeStream {
         return true
     }
 
-    /// The messages of a run. They may have moved from the tail into a log file since, so that they now lie in another
-    /// block, or in several.
+    /// The messages of a run. Meanwhile they may have moved from the tail to a log file, so they may now be in
+    /// another block or in several.
     private func block(of run: RunExtent) throws -> OpenBlock {
         var joined: OpenBlock?
         var seq = run.seqs.lowerBound
@@ -299,7 +300,7 @@ private final class MergeStream {
     }
 }
 
-/// A binary heap: gives its elements in order, one after the other.
+/// A binary heap, which returns its elements in order.
 private struct Heap<Element> {
     private var elements: [Element] = []
     private let precedes: (Element, Element) -> Bool

@@ -4,11 +4,11 @@ internal import NatterLog
 public import NatterModel
 internal import NatterSQLite
 
-/// How much one walk may read while a filter finds nothing.
+/// How much one walk may read while its filter finds nothing.
 public struct ReadBudget: Sendable {
-    /// Blocks to unpack.
+    /// The most blocks to decompress.
     public var blocks: Int
-    /// Blocks to pass over because their times say that the filter wants none of their messages.
+    /// The most blocks to skip because their times do not match the filter.
     public var passedOver: Int
 
     public init(blocks: Int, passedOver: Int) { (self.blocks, self.passedOver) = (blocks, passedOver) }
@@ -18,13 +18,13 @@ public struct ReadBudget: Sendable {
     var isSpent: Bool { blocks <= 0 || passedOver <= 0 }
 }
 
-/// What a message cursor means for a log.
+/// The meaning of a message cursor for a log.
 public enum CursorStanding: Sendable, Equatable {
-    /// It names this message of this history.
+    /// The cursor names this message of this history.
     case good(Seq)
-    /// It belongs to another conversation, or to a former one of the same name.
+    /// The cursor belongs to another conversation or to a former one of the same name.
     case foreign
-    /// It is beyond the head. On a client, a sync may bring the message.
+    /// The cursor is beyond the head. On a client, a sync may bring the message.
     case ahead(Seq)
     /// This history has another message at that seq: the server was restored from a backup.
     case diverged(Seq)
@@ -32,7 +32,7 @@ public enum CursorStanding: Sendable, Equatable {
     case unknown(Seq)
 }
 
-/// Reads the messages of one conversation, sealed or not. For one thread at a time.
+/// Reads the messages of one conversation, sealed or not. Not thread-safe.
 public struct LogReader {
     public let archive: ArchiveReader
     public let log: ConversationLog
@@ -43,10 +43,10 @@ public struct LogReader {
 
     // MARK: Places
 
-    /// Where a message is stored.
+    /// Finds where a message is stored.
     ///
-    /// Another process may move messages from the tail into a log file at any moment. So what is neither where it was when
-    /// the log was looked up nor in the other place is looked for once more in the first.
+    /// Another process may move messages from the tail to a log file at any moment. So a message that is not where it
+    /// was when the log was looked up is searched in the other place.
     ///
     /// - Parameter seq: 1 to the head.
     public func place(of seq: Seq) throws(ArchiveError) -> MessagePlace {
@@ -72,7 +72,7 @@ public struct LogReader {
         return min(seq, below.next)...max(seq, above.previous)
     }
 
-    /// Unpacks what is stored at a place; nil for missing messages.
+    /// Opens the messages at a place; nil for missing messages.
     ///
     /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
     public func open(_ place: MessagePlace) throws(ArchiveError) -> OpenBlock? {
@@ -83,14 +83,14 @@ public struct LogReader {
         }
     }
 
-    /// The messages that are stored together with `seq`; nil if it is missing.
+    /// The messages stored together with `seq`; nil if it is missing.
     ///
     /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
     public func block(containing seq: Seq) throws(ArchiveError) -> OpenBlock? { try open(place(of: seq)) }
 
-    /// The messages that are stored together with `seq`.
+    /// The messages stored together with `seq`.
     ///
-    /// - Throws: `ArchiveError.damaged`, for missing messages too.
+    /// - Throws: `ArchiveError.damaged`, also for missing messages.
     public func storedBlock(containing seq: Seq) throws(ArchiveError) -> OpenBlock {
         let place = try place(of: seq)
         if let block = try open(place) { return block }
@@ -106,7 +106,7 @@ public struct LogReader {
         return MessageRun(log, block, positions: [position])
     }
 
-    /// All runs from the first message to the head, lowest first. Nothing is unpacked.
+    /// All runs from the first message to the head, lowest first. Nothing is decompressed.
     public func extents() throws(ArchiveError) -> [RunExtent] {
         do {
             return try connection.snapshot {
@@ -137,13 +137,13 @@ public struct LogReader {
 
     // MARK: Walks
 
-    /// Visits the messages that a filter wants, oldest first, one run at a time, and the missing ones among them.
+    /// Visits the messages that match a filter, oldest first and run by run, and the missing messages among them.
     ///
     /// - Parameters:
-    ///   - limit: how many messages to visit at most, the oldest of them.
-    ///   - visit: false ends the walk before what it was given.
-    /// - Returns: the last seq that was looked at; `filter.after` or the one before the first message if none was.
-    /// - Throws: `ArchiveError`, and what `visit` throws. Damage is visited, not thrown.
+    ///   - limit: the most messages to visit, from the oldest on.
+    ///   - visit: returns false to end the walk before the piece that it was given.
+    /// - Returns: the last seq that was read; `filter.after` or the seq before the first message if none was.
+    /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     @discardableResult
     public func forward(
         _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
@@ -152,9 +152,9 @@ public struct LogReader {
         try walk(filter, isNewestFirst: false, limit, budget, visit)
     }
 
-    /// The same, newest first: runs fall, and so do the positions in each.
+    /// Does the same, newest first. Runs come in falling order, and so do the positions in each.
     ///
-    /// - Returns: the last seq that was looked at, which is the lowest; the one after the newest if none was.
+    /// - Returns: the last seq that was read, which is the lowest; the seq after the newest message if none was.
     @discardableResult
     public func backward(
         _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
@@ -196,8 +196,8 @@ public struct LogReader {
         return isNewestFirst ? seq.next : seq.previous
     }
 
-    /// The seq after which exactly the newest `count` messages that a filter wants come; `filter.after` if there are fewer.
-    /// So the newest can be visited oldest first without keeping them.
+    /// The seq before the newest `count` messages that match a filter; `filter.after` if there are fewer. With it,
+    /// the newest messages can be visited oldest first without keeping them in memory.
     public func start(ofNewest count: Int, _ filter: MessageFilter) throws -> Seq {
         let last = filter.last(log.head)
         if filter.isPlain, !log.mayHaveGaps {
@@ -219,7 +219,7 @@ public struct LogReader {
     private struct RunRead {
         enum Content {
             case messages(OpenBlock)
-            /// By its times, the filter wants none of it.
+            /// The filter excludes the whole run by its times.
             case passedOver
             case missing(MissingReason)
         }
@@ -261,7 +261,8 @@ public struct LogReader {
 
     // MARK: The hash chain
 
-    /// The hash chain after a message, or at the start for `Seq.zero`; nil if missing or damaged messages hide it.
+    /// The hash chain after a message, or the start for `Seq.zero`; nil if missing or damaged messages make it
+    /// unknown.
     public func hash(at seq: Seq) throws(ArchiveError) -> Digest? {
         if seq == .zero { return HashChain.start(of: log.id) }
         if seq == log.head { return log.hash }
@@ -269,7 +270,7 @@ public struct LogReader {
         if let block = try readableBlock(containing: seq), let index = block.records.index(of: seq) {
             return block.hash(after: index)
         }
-        // The chain after the last missing message is known to the block that follows.
+        // After missing messages, the next block contains the chain before it.
         guard let next = try readableBlock(containing: seq.next), next.records.firstSeq == seq.next else { return nil }
         return next.hashBefore
     }
@@ -278,7 +279,7 @@ public struct LogReader {
         do throws(ArchiveError) { return try block(containing: seq) } catch .damaged { return nil }
     }
 
-    /// The cursor that stands for "everything up to this message has been seen"; nil if `hash(at:)` is.
+    /// The cursor that means "everything up to this message has been seen"; nil if `hash(at:)` is nil.
     public func cursor(at seq: Seq) throws(ArchiveError) -> MessageCursor? {
         try hash(at: seq).map { MessageCursor(conversation: log.id, seq: seq, hashPrefix: $0.prefix) }
     }
@@ -299,12 +300,12 @@ extension RunExtent {
 }
 
 extension ArchiveError {
-    /// A block that has fewer messages than its row says.
+    /// A block with fewer messages than its row says.
     fileprivate static func short(_ seqs: ClosedRange<Seq>) -> ArchiveError {
         .damaged(from: seqs.lowerBound, to: seqs.upperBound, detail: "a block does not hold its messages")
     }
 
-    /// What a reader visited as missing.
+    /// The error for messages that a reader visited as missing.
     public static func missing(_ seqs: ClosedRange<Seq>, _ reason: MissingReason) -> ArchiveError {
         switch reason {
         case .notStored:

@@ -6,9 +6,9 @@ public import NatterSystem
 
 /// Recovers the end of one conversation's log after a crash between writing a log file and recording it in the index.
 ///
-/// Blocks are adopted if they are the valid next ones and hold the messages that were acknowledged. The caller knows those:
-/// on a server they are in the journal, on a client in the rows of the tail. The caller also decides about bytes that are no
-/// such block; `quarantine` keeps them.
+/// A block is adopted if it is the valid next one and contains the acknowledged messages. The caller knows those from
+/// the journal on a server, or from the tail's rows on a client. The caller also decides what happens to other bytes;
+/// `Quarantine` can keep them.
 public struct LogRecovery {
     let directory: String
     let store: StoreID
@@ -21,25 +21,25 @@ public struct LogRecovery {
         quarantine = Quarantine(root: directory, disk: disk)
     }
 
-    /// What was found behind the recorded end of a file.
+    /// The result of reading behind the recorded end of a file.
     public struct Found {
-        /// The file, with its size behind the last adopted block.
+        /// The row of the file. Its size ends behind the last adopted block.
         public var row: SegmentRow
         /// The adopted blocks, in order. They are durable.
         public var blocks: [BlockRow] = []
         /// The hash chain after them.
         public var hashAfter: Digest?
-        /// The adopted blocks are followed by a valid one that holds other messages than were acknowledged.
+        /// Whether the adopted blocks are followed by a valid one with other messages than the acknowledged ones.
         public var isForeign = false
-        /// What follows the adopted blocks; `.clean` if they are followed by a foreign one.
+        /// What follows the adopted blocks; `.clean` if a foreign block follows.
         public var end = SegmentEnd.clean
     }
 
-    /// Opens a file that no row names, if it is the one that comes next.
+    /// Opens a file that no row names, if it is the next one.
     ///
     /// - Parameters:
-    ///   - seq: the first message that is in no recorded block; `hash` the chain before it, if it is known.
-    /// - Returns: the open file and its new row; nil if it does not follow.
+    ///   - seq: the first message that is in no recorded block; `hash` is the chain before it, if known.
+    /// - Returns: the open file and its new row; nil if it is not the next one.
     public func openUnrecorded(
         _ path: String, generation: Int?, seq: Seq, hash: Digest?, number: Int64
     ) throws(LogError) -> (segment: Segment, row: SegmentRow)? {
@@ -57,16 +57,16 @@ public struct LogRecovery {
     /// Finds the valid blocks behind the recorded end of a file and makes them durable.
     ///
     /// - Parameters:
-    ///   - row: the file as recorded, or as `openUnrecorded` gives it.
-    ///   - isRecorded: the index has the file already, so that its beginning is durable.
-    ///   - holdsAcknowledged: whether the messages of a block are those that were acknowledged; asked once for each block.
+    ///   - row: the row as recorded, or from `openUnrecorded`.
+    ///   - isRecorded: whether the index already names the file, so that its beginning is durable.
+    ///   - holdsAcknowledged: whether a block contains the acknowledged messages; called once for each block.
     public func adopt(
         _ segment: Segment, _ row: SegmentRow, isRecorded: Bool, seq: Seq, hash: Digest?,
         holdsAcknowledged: (BlockHeader, Records) -> Bool
     ) throws -> Found {
         var found = Found(row: row, hashAfter: hash)
         found.end = try segment.scan(from: row.size, expectedSeq: seq, expectedHash: hash) { place, block in
-            // All of a block must be readable before the other copy of its messages may go.
+            // The whole block must be readable, because the other copy of its messages is deleted later.
             guard let records = try? block.verify(with: segment.dictionary), holdsAcknowledged(block.header, records)
             else {
                 found.isForeign = true
@@ -77,8 +77,8 @@ public struct LogRecovery {
             found.row.size = place.end
             return true
         }
-        // The other copy of these messages goes, and new blocks follow in this file. Neither may happen before what a killed
-        // process wrote is on the disk.
+        // Later, the other copy of these messages is deleted and new blocks are appended to this file. Before that,
+        // the bytes that a killed process wrote must be durable.
         if !isRecorded || !found.blocks.isEmpty {
             try disk.makeDurable(segment.path, (isRecorded ? row.size : 0)..<found.row.size)
         }

@@ -1,7 +1,7 @@
 public import NatterLog
 public import NatterModel
 
-/// Which messages of a conversation a reader wants.
+/// The condition for the messages that a reader wants.
 public struct MessageFilter: Sendable {
     /// Exclusive.
     public var after = Seq.zero
@@ -11,7 +11,7 @@ public struct MessageFilter: Sendable {
     public var since: Timestamp?
     /// Exclusive.
     public var until: Timestamp?
-    /// Only messages of this sender. Canonically equivalent names are the same; upper and lower case differ.
+    /// Only messages of this sender. Canonically equivalent names are equal; upper and lower case differ.
     public var sender: String?
     /// No messages of this sender.
     public var excludedSender: String?
@@ -21,10 +21,10 @@ public struct MessageFilter: Sendable {
     /// Whether every message between `after` and `before` is wanted.
     public var isPlain: Bool { since == nil && until == nil && sender == nil && excludedSender == nil }
 
-    /// The last seq that can be wanted of a conversation with this head.
+    /// The last seq that can match in a conversation with this head.
     public func last(_ head: Seq) -> Seq { before.map { min(head, $0.previous) } ?? head }
 
-    /// Whether messages with times in this range can be wanted.
+    /// Whether messages with times in this range can match.
     public func mayMatch(low: Timestamp, high: Timestamp) -> Bool {
         if let since, high < since { return false }
         if let until, low >= until { return false }
@@ -32,7 +32,7 @@ public struct MessageFilter: Sendable {
     }
 }
 
-/// A filter prepared to check many messages. It ignores the filter's seqs.
+/// A filter prepared for checking many messages. It ignores the filter's seqs.
 public struct MessageMatcher {
     private let filter: MessageFilter
     private let sender: SenderMatch?
@@ -65,7 +65,7 @@ public struct MessageMatcher {
     }
 }
 
-/// Compares senders with a name, by bytes first, which decides nearly always.
+/// Compares senders with a name. It compares bytes first, which is nearly always enough.
 private struct SenderMatch {
     private let name: String
     private let bytes: [UInt8]

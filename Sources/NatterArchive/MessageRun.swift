@@ -3,19 +3,19 @@ public import NatterLanguage
 public import NatterLog
 public import NatterModel
 
-/// Consecutive messages in memory, with the hash chain beside them: a block that was unpacked, or a tail.
+/// Consecutive messages in memory with their hash chain: a decompressed block or a tail.
 public struct OpenBlock: Sendable {
     public let records: Records
     /// The chain before the first message.
     public let hashBefore: Digest
-    /// The chain after each message, if the owner keeps it.
+    /// The chain after each message, if it was computed before.
     private let knownHashes: [Digest]?
 
     public init(records: Records, hashBefore: Digest, hashes: [Digest]? = nil) {
         (self.records, self.hashBefore, knownHashes) = (records, hashBefore, hashes)
     }
 
-    /// The chain after the message at `index`; -1 stands for the chain before the first.
+    /// The chain after the message at `index`; -1 means the chain before the first message.
     public func hash(after index: Int) -> Digest {
         if index < 0 { return hashBefore }
         if let knownHashes { return knownHashes[index] }
@@ -32,15 +32,15 @@ public struct OpenBlock: Sendable {
         }
     }
 
-    /// The chain after the message at `index`, if it is known without computing it.
+    /// The chain after the message at `index`; nil if it must be computed.
     public func knownHash(after index: Int) -> Digest? { knownHashes?[index] }
 }
 
-/// A run: messages of one conversation that are stored together, as a reader gets them.
+/// Messages of one conversation that are stored together and that a reader wants.
 public struct MessageRun: Sendable {
     public let conversation: ConversationLog
     public let block: OpenBlock
-    /// The records that the reader wants, in the reader's direction: ascending or descending.
+    /// The positions of the wanted records in the reader's direction, ascending or descending.
     public let positions: [Int]
 
     public init(_ conversation: ConversationLog, _ block: OpenBlock, positions: [Int]) {
@@ -52,7 +52,8 @@ public struct MessageRun: Sendable {
     /// The same run with fewer positions.
     public func only(_ positions: [Int]) -> MessageRun { MessageRun(conversation, block, positions: positions) }
 
-    /// The chain after each of the messages at `positions`. Each call computes it again, from the block's first message.
+    /// The chain after each of the messages at `positions`. Each call computes it again from the block's first
+    /// message.
     public func hashes() -> [Digest] {
         guard let first = positions.first, let last = positions.last else { return [] }
         let lowest = min(first, last)
@@ -79,7 +80,7 @@ public struct MessageRun: Sendable {
 extension Message {
     /// - Parameters:
     ///   - hash: the chain after the message.
-    ///   - name: what the reader calls the conversation.
+    ///   - name: the reader's name for the conversation.
     public init(_ record: Record, hash: Digest, of conversation: ConversationID, named name: String) {
         self.init(
             conversation: name, conversationID: conversation, seq: record.seq,
@@ -90,17 +91,18 @@ extension Message {
     }
 }
 
-/// What a reader finds on its way through a log.
+/// A piece of a log, as a reader visits it.
 public enum LogPiece: Sendable {
     case messages(MessageRun)
-    /// Messages that exist and can't be given.
+    /// Messages that exist but can't be read.
     case missing(ConversationLog, ClosedRange<Seq>, MissingReason)
 }
 
 public enum MissingReason: Sendable, Equatable {
-    /// No block and no tail holds them. A client lacks what its server could not send; each sync asks for it again.
+    /// They are in no block and no tail. A client lacks messages that its server could not send; each sync asks for
+    /// them again.
     case notStored
-    /// They are stored and can't be read.
-    /// - Parameter block: all the messages that can't be read with them.
+    /// They are stored but can't be read.
+    /// - Parameter block: all the messages that can't be read for the same reason.
     case damaged(Phrase, block: ClosedRange<Seq>)
 }

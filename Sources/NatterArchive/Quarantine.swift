@@ -1,6 +1,6 @@
 public import NatterSystem
 
-/// `DIR/quarantine/`: bytes that were moved out of the way instead of deleted. natter never uses them again.
+/// `DIR/quarantine/`: bytes that were moved aside instead of deleted. natter never uses them again.
 public struct Quarantine {
     let root: String
     let disk: any Disk
@@ -14,7 +14,7 @@ public struct Quarantine {
         return try disk.freePath(name, in: directory)
     }
 
-    /// Moves a whole file there, durably.
+    /// Moves a whole file to quarantine, durably.
     /// - Returns: its new path.
     public func move(_ path: String, label: String = "") throws(DiskError) -> String {
         let target = try freePath(label.isEmpty ? Path.name(of: path) : "\(label)-\(Path.name(of: path))")
@@ -24,7 +24,7 @@ public struct Quarantine {
         return target
     }
 
-    /// Copies the end of a file there, durably, and only then cuts it off.
+    /// Copies the end of a file to quarantine, durably, and only then truncates the file.
     /// - Returns: the path of the copy.
     public func cut(_ path: String, from offset: UInt64, length: UInt64, label: String) throws(DiskError) -> String {
         let target = try freePath("\(label)-\(Path.name(of: path))-at-\(offset)")
@@ -35,7 +35,7 @@ public struct Quarantine {
         return target
     }
 
-    /// Copies a whole file there, durably.
+    /// Copies a whole file to quarantine, durably.
     /// - Returns: the path of the copy.
     public func copy(_ path: String) throws(DiskError) -> String {
         let target = try freePath(Path.name(of: path))
@@ -57,7 +57,7 @@ public struct Quarantine {
         try disk.syncDirectory(directory)
     }
 
-    /// Keeps bytes that are in no file of their own.
+    /// Writes bytes to a new file in quarantine.
     /// - Returns: the path of the new file.
     public func keep(_ bytes: [UInt8], name: String) throws(DiskError) -> String {
         let target = try freePath(name)
@@ -70,7 +70,7 @@ public struct Quarantine {
 }
 
 extension Disk {
-    /// The path of that name in a directory, with a number behind it if the name is taken.
+    /// The path of `name` in a directory. A number is appended if the name is taken.
     public func freePath(_ name: String, in directory: String) throws(DiskError) -> String {
         var path = "\(directory)/\(name)"
         var attempt = 1

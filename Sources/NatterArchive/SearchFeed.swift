@@ -2,23 +2,23 @@ internal import NatterLog
 public import NatterModel
 public import NatterSearch
 
-/// Brings messages of a log into the search index, and scans those that the index does not have yet.
+/// Adds messages of a log to the search index. `SearchScan` reads those that the index lacks.
 public enum SearchFeed {
-    /// Whether search looks through a message's text: not through events, nor through kinds that are not known.
+    /// Whether messages of this kind are searched. Events and unknown kinds are not.
     public static func isSearchable(_ kind: MessageKind) -> Bool { kind == .text || kind == .edit }
 
     /// Adds the messages of a log to the index, whole blocks at a time, oldest first.
     ///
-    /// Missing messages and those without a searchable text take their numbers with no text. If they turn up later, the
-    /// index has to be made again.
+    /// Missing messages and messages without a searchable text are added without text. If they appear later, the
+    /// index must be rebuilt.
     ///
     /// - Parameters:
-    ///   - next: the seq after the last that is indexed.
-    ///   - last: where to end.
+    ///   - next: the seq after the last indexed message.
+    ///   - last: the last seq to add.
     ///   - limit: about how many messages to add.
-    ///   - skipsDamage: damaged messages take their numbers without a text, so that what follows is found. Otherwise they
-    ///     end the call, so that each search meets them.
-    ///   - isOver: asked after each block, whether to end early.
+    ///   - skipsDamage: whether damaged messages are added without text, so that later ones are indexed. Otherwise
+    ///     they end the call, so that each search reports them.
+    ///   - isOver: called after each block; returns true to end early.
     /// - Returns: the last seq that was added.
     public static func add(
         _ reader: LogReader, from next: Seq, through last: Seq, limit: Int, skipsDamage: Bool,
@@ -64,7 +64,7 @@ public enum SearchFeed {
 }
 
 extension SearchScan {
-    /// Finds the messages of a block that match, highest first.
+    /// Finds the matching messages of a block, highest first.
     public func matches(in block: OpenBlock, _ positions: ClosedRange<Int>) throws -> [Int] {
         let records = block.records
         return try matches(count: positions.count) { place, body in
@@ -74,11 +74,11 @@ extension SearchScan {
         }.map { positions.lowerBound + $0 }
     }
 
-    /// Finds the messages of a log that match, newest first, by reading all of them.
+    /// Finds the matching messages of a log, newest first, by reading all of them.
     ///
     /// - Parameters:
-    ///   - unreadable: called with damaged and missing messages, which the scan passes over.
-    ///   - visit: called with each block that has matches, its positions falling; false ends the scan.
+    ///   - unreadable: called with damaged and missing messages, which the scan skips.
+    ///   - visit: called with each block that has matches, in falling positions; returns false to end the scan.
     /// - Returns: how many messages were read.
     @discardableResult
     public func scan(
