@@ -5,14 +5,14 @@ internal import NatterSystem
 
 /// Messages of one conversation, compressed together. A block never changes once it is written.
 public struct Block: Sendable {
-    /// The bytes of columns that a block aims for. With a dictionary, larger blocks gain little, and a reader of one page must
-    /// unpack the whole block.
+    /// About how many bytes of columns a block has. With a dictionary, larger blocks gain little, and a reader of one
+    /// page must decompress the whole block.
     public static let targetRawBytes = 64 << 10
 
     private static let leastBytesToPackLightly = 1_024
 
     public let header: BlockHeader
-    /// The bytes that follow the header on disk.
+    /// The bytes behind the header on disk.
     public let stored: [UInt8]
 
     public init(header: BlockHeader, stored: [UInt8]) { (self.header, self.stored) = (header, stored) }
@@ -28,7 +28,7 @@ public struct Block: Sendable {
 
         var level: Int32 {
             switch self {
-            // LZ4's highest level takes a quarter longer and saves one byte in a hundred messages.
+            // LZ4's highest level takes 25 % longer and saves one byte in a hundred messages.
             case .best: 11
             case .brisk: 9
             case .light: 3
@@ -50,7 +50,7 @@ public struct Block: Sendable {
         let baseTime = records.rows[range.lowerBound].time
         let raw = BlockPayload.encode(records, range, baseTime: baseTime)
         precondition(raw.count <= BlockHeader.maximumRawLength, "a block's columns take at most 1 MiB")
-        // A small block for one reader costs more to compress than to send.
+        // For one reader, compressing a small block costs more than sending it uncompressed.
         let isWorthPacking = effort != .light || raw.count >= Block.leastBytesToPackLightly
         let packed =
             isWorthPacking ? LZ4.compress(raw, dictionary: dictionary.bytes, level: effort.level) : nil
@@ -68,17 +68,17 @@ public struct Block: Sendable {
             lastCommit: Commit(records.rows[range.upperBound - 1].commit))
     }
 
-    /// Header and stored bytes, as in a file and in an answer of sync.
+    /// Header and stored bytes, as in a file and in a sync answer.
     public var bytes: [UInt8] { header.encode() + stored }
 
-    /// Checks the stored bytes against the header's checksum without unpacking them.
+    /// Checks the stored bytes against the header's checksum without decompressing them.
     public func checkStored() throws(FormatViolation) {
         guard stored.count == header.storedLength, Checksum.crc32c(stored) == header.storedChecksum else {
             throw FormatViolation("the checksum of a block differs")
         }
     }
 
-    /// Unpacks the block and checks everything except the hash chain.
+    /// Decompresses the block and checks everything except the hash chain.
     ///
     /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
@@ -107,7 +107,7 @@ public struct Block: Sendable {
         return try result.get()
     }
 
-    /// Unpacks the block and checks everything, including the hash chain.
+    /// Decompresses the block and checks everything, including the hash chain.
     public func verify(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
         let records = try open(with: dictionary)
         guard HashChain.advance(header.hashBefore, over: records) == header.hashAfter else {

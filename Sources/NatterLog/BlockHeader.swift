@@ -33,7 +33,7 @@ public struct BlockHeader: Equatable, Sendable {
     public static let maximumRawLength = 1 << 20
     static let magic: [UInt8] = Array("NBLK".utf8)
     private static let provisionalFlag: UInt8 = 1
-    /// LZ4 cannot unpack n bytes to more than 255 n + 64.
+    /// LZ4 can't decompress n bytes to more than 255 n + 64.
     private static let (expansion, expansionRest) = (255, 64)
 
     public enum Codec: UInt8, Sendable {
@@ -42,7 +42,7 @@ public struct BlockHeader: Equatable, Sendable {
     }
 
     public var codec: Codec
-    /// The block was made from a tail for one answer to one reader. A log file that contains such a block is damaged.
+    /// Whether the block was made from a tail for one answer to one reader. A log file with such a block is damaged.
     public var isProvisional: Bool
     /// 1...65,535 messages.
     public var count: Int
@@ -96,7 +96,7 @@ public struct BlockHeader: Equatable, Sendable {
 
 // In an extension, so that the structure keeps its memberwise initializer.
 extension BlockHeader {
-    /// Reads a header and checks each rule of the format before any field is used.
+    /// Decodes a header. Checks each rule of the format before any field is used.
     ///
     /// - Parameter bytes: at least 160.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(FormatViolation) {

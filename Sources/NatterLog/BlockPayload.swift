@@ -129,7 +129,7 @@ enum BlockPayload {
 
         let text = try column(Column.text)
         var senderNumbers = ByteReader(try column(Column.senderNumbers))
-        // Each message has at least one byte there, so a false count cannot allocate memory.
+        // Each message has at least one byte there, so a wrong count can't allocate too much memory.
         guard senderNumbers.remaining >= count else { throw FormatViolation("the senders' numbers are cut short") }
         var rows: [Records.Row] = []
         rows.reserveCapacity(count)

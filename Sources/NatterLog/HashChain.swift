@@ -84,7 +84,7 @@ public enum HashChain {
     /// h after one more record, by its H.
     public static func advance(_ digest: Digest, by record: Digest) -> Digest { Digest(of: digest, record) }
 
-    /// Whether the records that the block holds under the same seqs are the same. Records outside the block are ignored.
+    /// Whether the block has the same records under these seqs. Records outside the block are ignored.
     public static func agree(_ block: Records, _ records: [Record]) -> Bool {
         records.allSatisfy { record in
             block.index(of: record.seq).map { digest(of: block, at: $0) == digest(of: record) } ?? true

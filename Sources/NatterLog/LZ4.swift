@@ -34,8 +34,8 @@ enum LZ4 {
         }
     }
 
-    /// Unpacks to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked first, because
-    /// LZ4 1.9 does not refuse a negative length.
+    /// Decompresses to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked
+    /// first, because LZ4 1.9 does not refuse a negative length.
     static func decompress(_ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8]) -> [UInt8]? {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength

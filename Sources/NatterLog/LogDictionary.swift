@@ -32,7 +32,7 @@ public struct DictionaryID: Identifier128 {
 ///         36     4  CRC-32C of the 36 bytes above
 ///         40        stored bytes
 public struct LogDictionary: Sendable, Equatable {
-    /// LZ4 looks back no further.
+    /// LZ4 refers back at most this far.
     public static let maximumBytes = 65_536
     public static let headerBytes = 40
     static let magic: [UInt8] = Array("NDIC".utf8)
@@ -55,7 +55,6 @@ public struct LogDictionary: Sendable, Equatable {
         DictionaryID(bytes: Digest(of: bytes).bytes.prefix(DictionaryID.byteCount)) ?? .none
     }
 
-    /// The record, header and stored bytes.
     public func encode() -> [UInt8] {
         let packed = LZ4.compress(bytes, dictionary: [], level: LZ4.bestLevel)
         let stored = packed ?? bytes
@@ -105,7 +104,7 @@ public struct LogDictionary: Sendable, Equatable {
         headerBytes + (try Header(decoding: bytes)).storedLength
     }
 
-    /// Reads a whole record.
+    /// Decodes a whole record.
     public init(decoding record: UnsafeRawBufferPointer) throws(FormatViolation) {
         let header = try Header(decoding: record)
         guard record.count == LogDictionary.headerBytes + header.storedLength else {

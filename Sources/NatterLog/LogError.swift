@@ -3,11 +3,11 @@ public import NatterSystem
 
 /// Why a log cannot be read or written.
 public enum LogError: Error, Equatable, PhraseConvertible {
-    /// A call to the system failed. The file may still be whole.
+    /// A system call failed. The file may still be good.
     case disk(DiskError)
-    /// The file contains other bytes than were written.
+    /// The file contains other bytes than those that were written.
     case damaged(path: String, offset: UInt64, reason: Phrase)
-    /// The file is whole, but its format is newer than this program.
+    /// The file is good, but its format is newer than this program.
     case newerFormat(path: String, major: UInt16)
     /// A block from the network breaks a rule of the format.
     case malformed(reason: Phrase)
@@ -23,7 +23,7 @@ public enum LogError: Error, Equatable, PhraseConvertible {
     }
 }
 
-/// A rule of the format that some bytes break. The caller that knows the file adds path and offset.
+/// A rule of the format that some bytes break. A caller that knows the file adds path and offset.
 public struct FormatViolation: Error, Equatable {
     public let reason: Phrase
     public init(_ reason: Phrase) { self.reason = reason }

@@ -24,15 +24,15 @@ public struct Record: Equatable, Sendable {
     }
 }
 
-/// Messages with consecutive seqs, stored by columns. A block unpacks to it, and a tail is one until it is sealed.
+/// Messages with consecutive seqs, stored by columns. Decompressed blocks and unsealed tails have this form.
 ///
-/// A message takes its text and 40 bytes; no message is an object of its own.
+/// A message takes 40 bytes and its text. No message is an object of its own.
 public struct Records: Sendable {
     /// The fixed-width part of a message.
     struct Row: Equatable, Sendable {
         var time: Int64
         var commit: UInt64
-        /// 0: none.
+        /// 0 for none.
         var about: UInt64
         var sender: UInt32
         /// The end of its text in `text`. Its text begins at the end of the text before.
@@ -66,7 +66,7 @@ public struct Records: Sendable {
     public var textBytes: Int { text.count }
     /// The approximate length of the uncompressed columns.
     public var estimatedBytes: Int { text.count + rows.count * Records.estimatedRowBytes }
-    /// What the columns other than the text take for a message, about.
+    /// The approximate size of a message in the columns other than the text.
     private static let estimatedRowBytes = 8
 
     public mutating func append(
@@ -132,7 +132,7 @@ public struct Records: Sendable {
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }
 
-    /// Passes the bytes of a text without copying them. They are valid during the call only.
+    /// Calls `body` with the bytes of a text, without copying them. They are valid only during the call.
     public func withText<Result>(
         at index: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {
@@ -140,7 +140,7 @@ public struct Records: Sendable {
         return try text.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    /// The texts of the newest messages, up to `limit` bytes in all. The next segment takes them as its dictionary.
+    /// The texts of the newest messages, up to `limit` bytes in all, for the dictionary of the next segment.
     public func lastText(limit: Int) -> ArraySlice<UInt8> {
         var start = rows.count
         while start > 0 {
@@ -160,8 +160,8 @@ public struct Records: Sendable {
         return part
     }
 
-    /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, at most what
-    /// a block can hold.
+    /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, and
+    /// at most what fits into a block.
     public func blockCount(from start: Int, targetBytes: Int) -> Int {
         var bytes = 0
         var index = start

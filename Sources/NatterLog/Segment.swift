@@ -4,7 +4,7 @@ public import NatterSystem
 
 /// One log file of one conversation: a header, an optional dictionary, then blocks without gaps. It is append-only.
 public final class Segment: Sendable {
-    /// A writer begins a new file rather than let one grow beyond this size.
+    /// A writer begins a new file when one has this size.
     public static let maximumBytes: UInt64 = 8 << 20
 
     public let header: SegmentHeader
@@ -18,8 +18,8 @@ public final class Segment: Sendable {
         (self.header, self.dictionary, self.bodyOffset, self.file) = (header, dictionary, bodyOffset, file)
     }
 
-    /// `logs/<2 hex>/<conversation id>/<first seq, 16 hex>-<generation, 4 hex>.log`, below the data directory. Two files that
-    /// begin with the same seq differ in their generation; that happens when the first one is damaged.
+    /// `logs/<2 hex>/<conversation id>/<first seq, 16 hex>-<generation, 4 hex>.log`, below the data directory. Files
+    /// with the same first seq have different generations. This happens if the first file is damaged.
     public static func name(of conversation: ConversationID, firstSeq: Seq, generation: Int) -> String {
         let generation = Hex.encode([UInt8(truncatingIfNeeded: generation >> 8), UInt8(truncatingIfNeeded: generation)])
         return "\(directory(of: conversation))/\(Hex.encode(firstSeq.rawValue))-\(generation).log"
@@ -45,8 +45,8 @@ public final class Segment: Sendable {
                 try file.sync()
                 try disk.syncDirectory(directory)
             } catch {
-                // Nothing refers to the file yet, and each retry would leave another one behind. Its removal must be durable,
-                // too: after an orderly shutdown, the next start does not look for files that a power loss brought back.
+                // Nothing refers to the file yet, and each retry would leave another one. Its removal must be durable
+                // too: after a clean shutdown, the next start does not look for files that a power loss restored.
                 try? disk.remove(path)
                 try? disk.syncDirectory(directory)
                 throw error
@@ -86,7 +86,7 @@ public final class Segment: Sendable {
                     try LogDictionary.recordLength(header: bytes)
                 }
             } catch {
-                // The damaged record does not say how long it is, but the copy's record has the same length.
+                // A damaged record does not contain its length, but the record of the copy has the same length.
                 guard let spare, spare.id == header.dictionary else { throw error }
                 recordLength = spare.encode().count
             }
@@ -123,13 +123,13 @@ public final class Segment: Sendable {
         return offset + UInt64(bytes.count)
     }
 
-    /// Replaces the header of a block in a file that has no reader yet. The content of the block stays; its place in the
-    /// conversation changes.
+    /// Replaces the header of a block in a file that has no reader yet. The block keeps its content but gets another
+    /// place in the conversation.
     public func replaceHeader(_ header: BlockHeader, at offset: UInt64) throws(LogError) {
         do throws(DiskError) { try file.write(header.encode(), at: offset) } catch { throw .disk(error) }
     }
 
-    /// Replaces the file's own header by one of the same length.
+    /// Replaces the file's header by one of the same length.
     public func replaceHeader(_ header: SegmentHeader) throws(LogError) {
         let bytes = header.encode()
         precondition(bytes.count == self.header.encode().count, "the new header has another length")

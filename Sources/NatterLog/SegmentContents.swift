@@ -1,19 +1,20 @@
 internal import NatterModel
 internal import NatterSystem
 
-/// What a log file's bytes alone say about it, however damaged it is. Rebuilding an index and repair use it.
+/// The content of a log file, found from its bytes alone, even if it is damaged. Repair and rebuilding an index use
+/// it.
 ///
-/// A normal reader follows the index and stops at the first unexpected byte. This type goes through the whole file and takes
+/// A normal reader follows the index and stops at the first unexpected byte. This type reads the whole file and takes
 /// every whole block, in any order.
 public struct SegmentContents: Sendable {
     public let bytes: [UInt8]
-    /// nil if it cannot be read.
+    /// nil if it can't be read.
     public let header: SegmentHeader?
-    /// The file's own dictionary; nil if the file should have one and it cannot be read.
+    /// The file's own dictionary; nil if the file should have one that can't be read.
     public let dictionary: LogDictionary?
     /// The offset of the first block, as far as the bytes show it.
     public let bodyOffset: Int
-    /// Whole blocks of any conversation: the checksums of header and stored bytes are right.
+    /// Whole blocks of any conversation, with valid checksums of header and stored bytes.
     public let blocks: [BlockPlace]
     /// Ranges after the header that belong to no block, in ascending order.
     public let loose: [Range<Int>]
@@ -36,14 +37,14 @@ public struct SegmentContents: Sendable {
         (blocks, loose) = SegmentContents.blocks(in: bytes, from: start)
     }
 
-    /// The block at a place.
     public func block(_ place: BlockPlace) -> Block {
         let start = Int(place.offset) + BlockHeader.byteCount
         return Block(header: place.header, stored: Array(bytes[start..<start + place.header.storedLength]))
     }
 
-    /// Finds the dictionary's record. It begins at `start`; if the file's header cannot be read, it begins somewhere behind it.
-    /// - Returns: nil if there is no record; a nil dictionary if its header is whole but its content is not.
+    /// Finds the dictionary's record at `start`. If the file's header can't be read, the record begins somewhere
+    /// behind it.
+    /// - Returns: nil if there is no record; a nil dictionary if only the record's header is whole.
     private static func dictionary(
         in bytes: UnsafeRawBufferPointer, from start: Int
     ) -> (dictionary: LogDictionary?, end: Int)? {

@@ -2,7 +2,7 @@ public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
 
-/// The header of a segment file. It says which conversation the messages belong to, so that the index can be rebuilt from the
+/// The header of a segment file. It names the conversation of the messages, so that the index can be rebuilt from the
 /// files alone.
 ///
 /// On disk, integers are little-endian. See natter-log(5).
@@ -27,7 +27,8 @@ public import NatterModel
 public struct SegmentHeader: Equatable, Sendable {
     /// A reader refuses a major version that it does not know.
     public static let major: UInt16 = 1
-    /// Changes until format 1 is frozen. It says which program wrote the file; no reader refuses a file because of it.
+    /// Changes until format 1 is frozen. It shows which program wrote the file, and no reader refuses a file because
+    /// of it.
     public static let minor: UInt16 = 0
     /// A byte above ASCII, CR LF and Ctrl-Z: each kind of text-mode copying damages one of them.
     static let magic: [UInt8] = [0x89, 0x4E, 0x41, 0x54, 0x54, 0x0D, 0x0A, 0x1A]
@@ -86,7 +87,7 @@ public struct SegmentHeader: Equatable, Sendable {
         return bytes
     }
 
-    /// Reads a header.
+    /// Decodes a header.
     ///
     /// - Parameters:
     ///   - bytes: the start of the file; 512 bytes are always enough.

@@ -12,19 +12,19 @@ public struct BlockPlace: Sendable, Equatable {
     public var end: UInt64 { offset + UInt64(header.totalLength) }
 }
 
-/// How a file ends.
+/// The end of a file.
 public enum SegmentEnd: Sendable, Equatable {
-    /// The last block ends with the file.
+    /// The file ends behind the last block.
     case clean
-    /// After the last block comes the beginning of another one, or only zeros: a torn write.
+    /// Behind the last block is the beginning of another block, or only zeros: a torn write.
     case torn(offset: UInt64, length: UInt64)
-    /// After the last block come other bytes: bit rot, or a foreign write.
+    /// Behind the last block are other bytes, for example after bit rot or a foreign write.
     case damaged(offset: UInt64, length: UInt64, reason: Phrase)
 }
 
 extension Segment {
-    /// Reads blocks one after the other from `offset`. Checks the checksums of each, and that seq and hash chain continue
-    /// those of the block before.
+    /// Reads consecutive blocks from `offset`. Verifies their checksums, and that seqs and hash chain continue from
+    /// block to block.
     ///
     /// - Parameters:
     ///   - expectedSeq: the first seq of the first block.
@@ -62,14 +62,14 @@ extension Segment {
         return .clean
     }
 
-    /// Whether the rest of the file looks like a torn write: a header with a part of its bytes, a part of a header, or zeros.
-    /// Zeros appear because the size of a file can reach the disk before its content.
+    /// Whether the rest of the file looks like a torn write: a header with a part of its bytes, a part of a header,
+    /// or zeros. Zeros appear because a file's size may reach the disk before its content.
     private func isTorn(from offset: UInt64, size: UInt64) -> Bool {
         let length = Int(clamping: min(size - offset, UInt64(BlockHeader.byteCount + BlockHeader.maximumRawLength)))
         guard let bytes = try? file.read(count: length, at: offset) else { return false }
         if bytes.allSatisfy({ $0 == 0 }) {
-            // No write is longer than a whole file may be, so more zeros have another cause. Quarantine also holds these
-            // bytes in memory.
+            // No write is longer than the largest file, so more zeros have another cause. They would also use too
+            // much memory in quarantine.
             return size - offset <= Segment.maximumBytes && isZeros(from: offset + UInt64(length), to: size)
         }
         guard size - offset == UInt64(length) else { return false }
