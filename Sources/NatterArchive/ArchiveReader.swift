@@ -21,7 +21,7 @@ public final class ArchiveCache: Sendable {
 
     let directory: String
     let disk: any Disk
-    // 64 segments hold at most 4 MiB of dictionaries; 32 blocks about 5 MiB of messages.
+    // 64 segments hold at most 4 MiB of dictionaries, and 32 blocks about 5 MiB of messages.
     private let segments = Mutex(RecentlyUsed<SegmentKey, Segment>(capacity: 64))
     private let blocks = Mutex(RecentlyUsed<BlockKey, OpenBlock>(capacity: 32))
 
@@ -169,7 +169,7 @@ public final class ArchiveReader {
         return try ArchiveRows.dictionary(segment.dictionary, on: connection)
     }
 
-    /// Turns damage and missing files into `damaged` messages; other errors stay what they are.
+    /// Converts damage and missing files to `damaged` messages. Other errors are kept.
     private func damage(_ error: any Error, _ row: BlockRow) -> ArchiveError {
         switch error {
         case LogError.damaged, LogError.newerFormat:

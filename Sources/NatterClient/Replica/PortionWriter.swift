@@ -341,9 +341,9 @@ struct PortionWriter {
     }
 }
 
-/// A conversation on its way to `diverged/<id>-<time>/`: its log files as they are, and its tail as blocks, one after the
 /// A conversation on its way to `diverged/<id>-<time>/`: its log files unchanged, and its tail as a sequence of
 /// blocks.
+///
 /// The tail is copied first, then the rows are erased together with the cursor, then the files are moved. A crash before the
 /// last step leaves files that no row names. The next sync adopts them, finds that they diverge, and begins again.
 private struct DivergedConversation {
