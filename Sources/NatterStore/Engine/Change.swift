@@ -134,7 +134,7 @@ enum Change: Sendable {
         case .noted(let account, _, _, _):
             state.accounts[account]?.lastChange = commit
         case .epochBegun(let epoch, let first):
-            // A run without a commit has given no cursor, so its epoch can go.
+            // No cursor names the epoch of a run without a commit, so that epoch can go.
             state.epochs.removeAll { $0.firstCommit >= first }
             state.epochs.append((epoch, first))
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,

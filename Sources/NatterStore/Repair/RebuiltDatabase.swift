@@ -13,7 +13,7 @@ final class RebuiltDatabase {
     private let disk: any Disk
     private let report: (Phrase) -> Void
     private var open: Connection?
-    /// Whether nothing of an earlier database could be used.
+    /// Whether there was no database before.
     private(set) var isNew = false
     /// Whether it has a temporary name until it is finished.
     private let isStaged: Bool
