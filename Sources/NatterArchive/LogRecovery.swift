@@ -31,7 +31,7 @@ public struct LogRecovery {
         public var hashAfter: Digest?
         /// Whether the adopted blocks are followed by a valid one with other messages than the acknowledged ones.
         public var isForeign = false
-        /// What follows the adopted blocks; `.clean` if a foreign block follows.
+        /// The bytes behind the adopted blocks; `.clean` if a foreign block follows.
         public var end = SegmentEnd.clean
     }
 

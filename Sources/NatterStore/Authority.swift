@@ -2,7 +2,7 @@ internal import NatterArchive
 internal import NatterLanguage
 internal import NatterModel
 
-/// What an account wants to do with a conversation.
+/// A right that an operation on a conversation requires.
 enum Right {
     case read
     case write

@@ -8,7 +8,7 @@ public struct AccountID: RawRepresentable, Hashable, Sendable, Comparable {
     public static func < (left: AccountID, right: AccountID) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// What a token may be used for.
+/// The operations that a token allows.
 public enum Scope: Hashable, Sendable, CustomStringConvertible {
     case all
     case send(String)

@@ -46,7 +46,7 @@ final class Sealer: Sendable {
     /// Reports the size of the journal. Many conversations that all stay small would fill it although none of them is
     /// ripe.
     func note(journalBytes size: Int) {
-        // What the last tidying could not remove must not start another one at once.
+        // Bytes that the last tidying could not remove must not start another one at once.
         let isUntidy = queue.withLock { size > max(journalBytes, $0.tidiedBytes + journalBytes / 4) }
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }

@@ -29,7 +29,7 @@ public enum PostOutcome: Sendable {
     case refused(StoreError)
 }
 
-/// What a commit changed, for waiting requests.
+/// The changes of a commit, for waiting requests.
 public struct News: Sendable {
     public let commit: Commit
     /// Whether `general` has news, which all accounts see.

@@ -56,7 +56,7 @@ public enum APIError: Error, PhraseConvertible {
         }
     }
 
-    /// What happened, without a remedy.
+    /// The reason of the error, without a remedy.
     public var reason: Phrase {
         switch self {
         case .transport(.timedOut(sent: false), let server): "'\(server)' was not reached in time"

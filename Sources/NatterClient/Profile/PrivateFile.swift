@@ -4,7 +4,7 @@ public import NatterSystem
 
 /// A small file that only its owner may read or change.
 public enum PrivateFile {
-    /// What other users may have been able to do with a file.
+    /// The access that other users may have had to a file.
     public enum Exposure: Sendable {
         /// No other user could read or change it.
         case secret

@@ -15,7 +15,7 @@ public final class ReplicaWriter {
     public static let portionBytes = 4 << 20
 
     public let location: ReplicaLocation
-    /// What this writer has done so far.
+    /// The results of this writer so far.
     public var report: SyncReport { state.report }
     /// The end line of the answer, once it is recorded.
     public var end: SyncEnd? { state.end }

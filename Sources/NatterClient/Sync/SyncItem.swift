@@ -41,7 +41,7 @@ enum SyncItem {
     }
 }
 
-/// What a server says about a conversation, with every field checked.
+/// A server's line about a conversation, with every field checked.
 struct SyncedConversation {
     let id: ConversationID
     let kind: ConversationKind

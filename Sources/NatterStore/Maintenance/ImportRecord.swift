@@ -19,7 +19,7 @@ final class ImportRecord: Sendable {
     nonisolated(unsafe) private let files: StagedFiles
     private let progress = Monitor(Progress())
 
-    /// What to undo if the commit fails.
+    /// The steps to undo if the commit fails.
     private struct Progress {
         var published: [(name: String, target: String)] = []
         /// The part of the tail that this commit sealed, before the import.

@@ -10,7 +10,7 @@ struct RebuiltLog {
     var segments: [SegmentRow] = []
     var blocks: [BlockRow] = []
     var dictionaries: [LogDictionary] = []
-    /// The end of the log. What the journal has behind it is the tail.
+    /// The end of the log. Records of the journal behind it are the tail.
     var sealedSeq = Seq.zero
     var sealedHash: Digest
     var sealedCommit = Commit.zero
@@ -99,7 +99,7 @@ struct LogRebuild {
         return HashChain.agree(records, acknowledged)
     }
 
-    // MARK: Where they stand
+    // MARK: Their place
 
     /// Makes rows for blocks that can stay, and copies the others to new files.
     private func place(_ chain: LogChain, _ log: inout RebuiltLog) throws {

@@ -9,7 +9,7 @@ public import NatterSystem
 /// Reads and checks all of a data directory: each page of the database, each byte of the log files, each message, the
 /// hash chain, and whether index and files agree. Changes nothing and recovers nothing.
 public final class StoreCheck {
-    /// What was checked, and the result.
+    /// The extent of a check and its result.
     public struct Summary: Sendable, Equatable {
         public var conversations = 0
         public var messages: UInt64 = 0
@@ -190,7 +190,7 @@ public final class StoreCheck {
         }
     }
 
-    // MARK: Files that nobody knows
+    // MARK: Unknown files
 
     static func logFiles(_ directory: String, _ disk: any Disk) throws -> Set<String> {
         var files: Set<String> = []
