@@ -47,9 +47,6 @@ public struct Catalogue: Sendable {
         }
     }
 
-    /// True if phrases are translated, false for English.
-    public static var isInUse: Bool { current != nil }
-
     private let languages: String
     private let domain: String
 

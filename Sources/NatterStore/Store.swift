@@ -22,7 +22,7 @@ public final class Store: Sendable {
     let earlierMessages = EarlierMessages()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
-    private let readers = Monitor<[ArchiveReader]>([])
+    private let readers = Monitor(IdleReaders())
     private let news = Monitor(NewsReceiver(receive: nil))
     private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
@@ -88,7 +88,7 @@ public final class Store: Sendable {
         running.dropLast().last?.join()
         earlierMessages.stop()
         running.last?.join()
-        readers.signal { $0 = [] }
+        dropReaders()
         engine.close(isClean: !isFailed)
     }
 
@@ -212,10 +212,29 @@ public final class Store: Sendable {
 
     /// Lends a reader of the index and the logs. A reader is used by one thread at a time.
     func withReader<Result>(_ body: (ArchiveReader) throws -> Result) throws -> Result {
-        let reader = try readers.withLock { $0.popLast() } ?? engine.makeReader()
-        defer { readers.signal { if $0.count < 8 { $0.append(reader) } } }
+        let (generation, idle) = readers.withLock { ($0.generation, $0.idle.popLast()) }
+        let reader = try idle ?? engine.makeReader()
+        defer {
+            readers.signal { readers in
+                if readers.generation == generation, readers.idle.count < 8 { readers.idle.append(reader) }
+            }
+        }
         return try body(reader)
     }
+
+    /// Lets go of all readers, including those that are lent: they know a history that is no longer the store's.
+    func dropReaders() {
+        readers.signal { readers in
+            readers.generation += 1
+            readers.idle = []
+        }
+    }
+}
+
+/// Readers that nobody uses now. A reader of an earlier generation does not come back.
+private struct IdleReaders {
+    var generation = 0
+    var idle: [ArchiveReader] = []
 }
 
 /// The receiver of news about commits. A structure, for the reason that `Monitor` gives about functions.

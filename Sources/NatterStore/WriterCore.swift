@@ -164,6 +164,7 @@ final class WriterCore: @unchecked Sendable {
             "the store's log went back to an earlier state; it is loaded anew, as after a restore from a backup")
         let loaded = try engine.load()
         place = loaded.place
+        store.dropReaders()
         (recentKeys, recentOrder) = ([:], [])
         remember(loaded.keys)
         let epoch = store.state.withLock { state in

@@ -14,8 +14,6 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let noSuchFileOrDirectory = Errno(rawValue: ENOENT)
     public static let interrupted = Errno(rawValue: EINTR)
     public static let ioError = Errno(rawValue: EIO)
-    public static let badFileDescriptor = Errno(rawValue: EBADF)
-    public static let wouldBlock = Errno(rawValue: EAGAIN)
     public static let permissionDenied = Errno(rawValue: EACCES)
     public static let fileExists = Errno(rawValue: EEXIST)
     public static let notDirectory = Errno(rawValue: ENOTDIR)

@@ -29,7 +29,6 @@ public struct ReplicaLocation: Sendable, Equatable {
     var lastSyncPath: String { directory + "/last-sync" }
     /// The number of the last commit that is known to be durable, as a line of text.
     var durableCommitPath: String { directory + "/last-commit" }
-    var quarantineDirectory: String { directory + "/quarantine" }
     var divergedDirectory: String { directory + "/diverged" }
 }
 
