@@ -26,6 +26,9 @@ public enum NameError: Error, Equatable, PhraseConvertible {
 /// `natter` does not load. This type does the rest.
 public enum NameRule {
     public static let maximumBytes = 64
+    /// Bytes that a name may have before it is normalized. Normalization form C makes a text at most 3.5 times shorter, so
+    /// nothing longer is a name.
+    public static let maximumBytesAsSent = 4 * maximumBytes
     /// The conversation that is open to everyone.
     public static let general = "general"
     /// `@me` is the reader's notebook.
