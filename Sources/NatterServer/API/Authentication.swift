@@ -51,3 +51,11 @@ struct Authentication {
         return nil
     }
 }
+
+extension RequestHead {
+    /// Whether the request comes over loopback, and not through a proxy.
+    var isFromThisMachine: Bool {
+        guard !isProxied, header("x-forwarded-for") == nil, header("forwarded") == nil else { return false }
+        return remoteAddress.hasPrefix("127.") || remoteAddress == "::1"
+    }
+}

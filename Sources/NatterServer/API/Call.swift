@@ -45,15 +45,6 @@ struct Call: Sendable {
         return principal
     }
 
-    /// True if the request comes over loopback and not through a proxy.
-    var isFromThisMachine: Bool {
-        let address = head.remoteAddress
-        guard !head.isProxied, head.header("x-forwarded-for") == nil, head.header("forwarded") == nil else {
-            return false
-        }
-        return address.hasPrefix("127.") || address == "::1"
-    }
-
     // MARK: Replies
 
     func respond(_ reply: Reply) {

@@ -5,12 +5,12 @@ internal import NatterWire
 
 /// Passes each request from the listener to its route.
 ///
-/// The order of checks is fixed here and in ``Route``, so that all handlers reply alike:
-/// 1. `plan` checks the head: path (404), method (405), size (413) and type (415) of the body.
-/// 2. `Route.answer` checks the complete request: form of the query and of the body (400), the token (401), its scope
-/// or an admin's right (403).
-/// 3. The handler and the store check the cursor (400), content (422), existence (404), and rights in this conversation
-/// (403).
+/// The order of checks is fixed here and in ``Route``, so that no reply depends on who wrote a handler:
+/// 1. `plan`, from the head: path (404), method (405), the token (401), size (413) and type (415) of the body. Until the
+///    token is known to be good, nothing costs more than reading the head does.
+/// 2. `Route.answer`, when the body is complete: form of the query and of the body (400); the token's scope, or an admin's
+///    right (403).
+/// 3. The handler and the store: cursor (400), content (422), existence (404), rights in this conversation (403).
 struct RequestHandler: HTTPHandler {
     /// Small bodies of refused requests are read, so that the connection can be reused.
     private static let smallBodyBytes = 4_096
@@ -28,9 +28,10 @@ struct RequestHandler: HTTPHandler {
         var isBulk = false
         do throws(APIError) {
             let match = try server.router.match(head)
+            let type = head.header("content-type")
+            isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
+            if match.route.needsToken(head) { _ = try Authentication(head, server.store).principal() }
             if match.route.takesBody {
-                let type = head.header("content-type")
-                isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
                 if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
                     throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
                 }

@@ -19,7 +19,9 @@ struct Route: Sendable {
     let place: Place
     /// True if the route also accepts a stream of messages as NDJSON.
     let takesBulk: Bool
-    /// Answers a request after its head and body have arrived. ``RequestHandler`` describes the order of checks.
+    /// Whether this request needs a token, which is checked before its body is read.
+    let needsToken: @Sendable (RequestHead) -> Bool
+    /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
     let answer: @Sendable (Call) throws(APIError) -> Void
 
     /// - Parameters:
@@ -34,7 +36,7 @@ struct Route: Sendable {
     ) {
         self.method = method
         self.path = path.split(separator: "/").map(String.init)
-        (self.place, takesBulk) = (place, form.takesBulk)
+        (self.place, takesBulk, needsToken) = (place, form.takesBulk, access.needsToken)
         self.answer = { given throws(APIError) in
             var call = given
             try Query.check(call.head)
@@ -76,19 +78,25 @@ struct Route: Sendable {
 
 /// Decides who may ask. `Asker` is what the handler learns about the client: a `Principal`, or nothing.
 struct Access<Asker, Input>: Sendable {
-    /// - Throws: 401 without a valid token, 403 if the token's scope or the account's rights are insufficient.
+    /// Whether this request needs a token. ``RequestHandler`` checks it before the body arrives.
+    let needsToken: @Sendable (RequestHead) -> Bool
+    /// Asks again, because the token may have ended while the body arrived.
+    ///
+    /// - Throws: 401 without a valid token, 403 if the token's scope or the account does not suffice.
     let admit: @Sendable (inout Call, Input) throws(APIError) -> Asker
 }
 
 extension Access where Asker == Void {
-    /// Any client, with or without a token.
-    static var anyone: Access { Access { _, _ in } }
+    /// With or without a token.
+    static var anyone: Access { Access(needsToken: { _ in false }, admit: { _, _ in }) }
 
     /// An admin of the server, or any process on this machine.
     static var adminOrThisMachine: Access {
-        Access { call, _ throws(APIError) in
-            if !call.isFromThisMachine { _ = try call.admin() }
-        }
+        Access(
+            needsToken: { !$0.isFromThisMachine },
+            admit: { call, _ throws(APIError) in
+                if !call.head.isFromThisMachine { _ = try call.admin() }
+            })
     }
 }
 
@@ -98,24 +106,28 @@ extension Access where Asker == Principal {
 
     /// A valid token whose scope covers what the request needs.
     static func token(_ need: @escaping @Sendable (Call, Input) -> ScopeNeed) -> Access {
-        Access { call, input throws(APIError) in
-            let principal = try call.principal(need(call, input))
-            call.user = principal.name.text
-            return principal
-        }
+        Access(
+            needsToken: { _ in true },
+            admit: { call, input throws(APIError) in
+                let principal = try call.principal(need(call, input))
+                call.user = principal.name.text
+                return principal
+            })
     }
 
     /// An admin of the server, with a token whose scope is everything.
     static var admin: Access {
-        Access { call, _ throws(APIError) in
-            let principal = try call.admin()
-            call.user = principal.name.text
-            return principal
-        }
+        Access(
+            needsToken: { _ in true },
+            admit: { call, _ throws(APIError) in
+                let principal = try call.admin()
+                call.user = principal.name.text
+                return principal
+            })
     }
 }
 
-/// Reads and checks the query and the body, before the client is authenticated.
+/// What a request must look like: reads the query and the body, before anyone is asked what their token is good for.
 struct Form<Input>: Sendable {
     var takesBulk = false
     /// - Throws: 400.

@@ -243,9 +243,10 @@ struct RequestFormTests {
     @Test("a body in chunks is for bulk alone", arguments: ["/v1/messages", "/v1/login", "/v1/logout"])
     func chunks(path: String) throws {
         let server = try TestServer()
-        let connection = try RawClient(port: server.port)
-        let answer = try connection.request(
-            "POST", path, headers: ["Transfer-Encoding: chunked"], body: Array("2\r\n{}\r\n0\r\n\r\n".utf8))
+        let alice = try server.account("alice")
+        let answer = try RawClient(port: server.port).request(
+            "POST", path, headers: ["Authorization: Bearer \(alice.token ?? "")", "Transfer-Encoding: chunked"],
+            body: Array("2\r\n{}\r\n0\r\n\r\n".utf8))
         #expect(answer.outcome == "400 bad_request")
     }
 
@@ -265,30 +266,53 @@ struct RequestFormTests {
                 "405 method_not_allowed"
             ),
             ("PUT /v1/messages?q=%zz", ["Content-Type: text/plain"], "{", "405 method_not_allowed"),
-            // then the size
-            ("POST /v1/messages", ["Content-Length: 2000000", "Content-Type: text/plain"], nil, "413 too_large"),
-            ("POST /v1/messages?q=%zz", ["Content-Length: 2000000"], nil, "413 too_large"),
-            // then the type
-            ("POST /v1/messages", ["Content-Type: text/plain"], "{", "415 unsupported_media_type"),
-            ("POST /v1/messages?q=%zz", ["Content-Type: text/plain"], "{}", "415 unsupported_media_type"),
-            // then the form of body and query
-            ("POST /v1/messages", [], "{", "400 bad_json"), ("POST /v1/messages", [], "{}", "400 bad_request"),
-            ("POST /v1/messages?q=%zz", [], #"{"conversation":"general","text":"a"}"#, "400 bad_request"),
-            ("POST /v1/logout", [], "[]", "400 bad_request"),
-            ("POST /v1/messages?stop=maybe", ["Content-Type: application/x-ndjson"], "{}\n", "400 bad_request"),
-            ("GET /v1/users?limit=0", [], nil, "400 bad_request"), ("GET /v1/sync?wait=x", [], nil, "400 bad_request"),
-            ("GET /v1/users?online=maybe", [], nil, "400 bad_request"),
-            ("GET /v1/conversations?limit=-1", [], nil, "400 bad_request"),
-            ("GET /v1/conversations/general/messages?limit=x&after=y", [], nil, "400 bad_request"),
-            ("GET /v1/conversations/general/messages?since=x", [], nil, "400 bad_request"),
-            ("GET /v1/conversations/general/messages?around=x", [], nil, "400 bad_request"),
-            // then the user
+            ("PUT /v1/messages", ["ALICE"], "{", "405 method_not_allowed"),
+            // then the user, before anything of the body or the query is looked at
+            ("POST /v1/messages", ["Content-Length: 2000000", "Content-Type: text/plain"], nil, "401 unauthorized"),
+            ("POST /v1/messages", ["Content-Length: 1000000"], nil, "401 unauthorized"),
+            ("POST /v1/messages", ["Transfer-Encoding: chunked"], "2\r\n{}\r\n0\r\n\r\n", "401 unauthorized"),
+            ("POST /v1/messages?q=%zz", ["Content-Type: text/plain"], "{", "401 unauthorized"),
+            ("POST /v1/messages", [], "{", "401 unauthorized"),
             ("POST /v1/messages", [], #"{"conversation":"nowhere","text":"","id":""}"#, "401 unauthorized"),
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "{\n{}\n", "401 unauthorized"),
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "", "401 unauthorized"),
-            ("GET /v1/conversations/nowhere/messages?after=x", [], nil, "401 unauthorized"),
-            ("GET /v1/sync?cursor=x", [], nil, "401 unauthorized"), ("GET /v1/users", [], nil, "401 unauthorized"),
+            ("POST /v1/messages?stop=maybe", ["Content-Type: application/x-ndjson"], "{}\n", "401 unauthorized"),
+            ("POST /v1/logout", [], "[]", "401 unauthorized"),
+            ("POST /v1/admin/users", ["Authorization: Bearer x"], "{", "401 unauthorized"),
+            ("GET /v1/conversations/nowhere/messages?after=x&limit=x", [], nil, "401 unauthorized"),
+            ("GET /v1/sync?cursor=x&wait=x", [], nil, "401 unauthorized"),
+            ("GET /v1/users?limit=0", [], nil, "401 unauthorized"),
             ("GET /v1/conversations/@nobody", [], nil, "401 unauthorized"),
+            // then the size
+            (
+                "POST /v1/messages", ["ALICE", "Content-Length: 2000000", "Content-Type: text/plain"], nil,
+                "413 too_large"
+            ),
+            ("POST /v1/messages?q=%zz", ["ALICE", "Content-Length: 2000000"], nil, "413 too_large"),
+            ("POST /v1/login", ["Content-Length: 2000000", "Content-Type: text/plain"], nil, "413 too_large"),
+            // then the type
+            ("POST /v1/messages", ["ALICE", "Content-Type: text/plain"], "{", "415 unsupported_media_type"),
+            ("POST /v1/messages?q=%zz", ["ALICE", "Content-Type: text/plain"], "{}", "415 unsupported_media_type"),
+            ("POST /v1/login?q=%zz", ["Content-Type: text/plain"], "{", "415 unsupported_media_type"),
+            // then the form of body and query
+            ("POST /v1/messages", ["ALICE"], "{", "400 bad_json"),
+            ("POST /v1/messages", ["ALICE"], "{}", "400 bad_request"),
+            ("POST /v1/messages?q=%zz", ["ALICE"], #"{"conversation":"general","text":"a"}"#, "400 bad_request"),
+            ("POST /v1/logout", ["ALICE"], "[]", "400 bad_request"), ("POST /v1/login", [], "[]", "400 bad_request"),
+            (
+                "POST /v1/messages?stop=maybe", ["ALICE", "Content-Type: application/x-ndjson"], "{}\n",
+                "400 bad_request"
+            ),
+            ("GET /v1/users?limit=0", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/sync?wait=x", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/users?online=maybe", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/conversations?limit=-1", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/conversations/general/messages?limit=x&after=y", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/conversations/general/messages?since=x", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/conversations/general/messages?around=x", ["ALICE"], nil, "400 bad_request"),
+            // then an admin's right
+            ("POST /v1/admin/users", ["ALICE"], "{", "400 bad_json"),
+            ("POST /v1/admin/users", ["ALICE"], #"{"name":"","password":""}"#, "403 forbidden"),
             // then the cursor
             ("GET /v1/conversations/nowhere/messages?after=x", ["ALICE"], nil, "400 bad_cursor"),
             ("GET /v1/conversations/@nobody/messages?before=x", ["ALICE"], nil, "400 bad_cursor"),
@@ -323,7 +347,7 @@ struct RequestFormTests {
         let connection = try RawClient(port: server.port)
         for (method, path, body) in [
             ("POST", "/v1/nowhere", "{}"), ("PUT", "/v1/messages", "{}"), ("POST", "/v1/messages", "{"),
-            ("POST", "/v1/messages?q=%zz", "{}"), ("GET", "/v1/conversations/%00", ""),
+            ("POST", "/v1/login", "{"), ("POST", "/v1/login?q=%zz", "{}"), ("GET", "/v1/conversations/%00", ""),
         ] {
             let answer = try connection.request(method, path, body: body.isEmpty ? nil : Array(body.utf8))
             #expect((400..<500).contains(answer.status))
