@@ -17,8 +17,10 @@ enum ForwardedFor {
         guard proxies.contains(peer) else { return peer }
         var client = peer
         for header in headers.reversed() where header.name == "x-forwarded-for" {
-            for hop in header.value.split(separator: ",", omittingEmptySubsequences: false).reversed() {
-                guard let address = address(hop) else { return peer }
+            // By bytes: as a character, a comma behind U+0600 is not a comma.
+            let hops = header.value.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+            for hop in hops.reversed() {
+                guard let address = address(Substring(hop)) else { return peer }
                 client = address
                 if !proxies.contains(address) { return client }
             }
@@ -28,6 +30,7 @@ enum ForwardedFor {
 
     /// Parses an address as proxies write it, with or without a port. An IPv6 address may have brackets.
     private static func address(_ hop: Substring) -> PeerAddress? {
+        guard hop.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
         var text = hop
         while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
         while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }

@@ -22,6 +22,8 @@ struct ForwardedForTests {
             // What the client itself has put before it says nothing.
             (["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
             (["nonsense, 203.0.113.7"], "203.0.113.7"),
+            (["\u{600}, 203.0.113.7"], "203.0.113.7"),
+            (["198.51.100.1\u{600}, 203.0.113.7"], "203.0.113.7"),
             (["127.0.0.1, 203.0.113.7"], "203.0.113.7"),
             // Proxies behind proxies, and several headers, which are one list.
             (["203.0.113.7, 10.0.0.1"], "203.0.113.7"),
