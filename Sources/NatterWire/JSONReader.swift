@@ -8,6 +8,9 @@ struct JSONReader {
     /// The maximum depth of nesting, the same as Foundation's.
     private static let maximumDepth = 512
 
+    /// More bytes than any field's name has.
+    private static let maximumNameBytes = 256
+
     /// A string without its quotes.
     private struct Text {
         let range: Range<Int>
@@ -17,15 +20,16 @@ struct JSONReader {
 
     private let bytes: UnsafeRawBufferPointer
     private var index = 0
+    private var longNames: [Range<Int>] = []
 
     private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    /// True if the bytes are one JSON value.
+    /// Where fields have names that are longer than any that is known; nil if the bytes are not one JSON value.
     ///
     /// - Parameter bytes: valid UTF-8.
-    static func accepts(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    static func longNames(_ bytes: UnsafeRawBufferPointer) -> [Range<Int>]? {
         var reader = JSONReader(bytes)
-        return reader.takeDocument()
+        return reader.takeDocument() ? reader.longNames : nil
     }
 
     /// The fields of an object whose values are all strings without escapes. The caller checks that they are UTF-8.
@@ -109,7 +113,8 @@ struct JSONReader {
 
     /// Reads a field's name and its colon.
     private mutating func takeName() -> Bool {
-        guard takeString() != nil else { return false }
+        guard let name = takeString() else { return false }
+        if name.range.count > JSONReader.maximumNameBytes { longNames.append(name.range) }
         skipSpace()
         return take(":")
     }

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 import NatterModel
 import NatterWire
 import Testing
@@ -38,6 +39,26 @@ struct WireTests {
                 ? .text : MessageKind(rawValue: UInt8.random(in: 0...9, using: &generator)),
             about: Bool.random(using: &generator) ? nil : Seq(7), isImported: Bool.random(using: &generator))
         return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
+    }
+
+    @Test("an unknown field costs what any text of its length costs, whatever its name")
+    func longNames() throws {
+        func cost(_ name: String) throws -> Int {
+            func now() -> Int {
+                var time = timespec()
+                clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+                return time.tv_sec * 1_000_000_000 + time.tv_nsec
+            }
+            let body = #"{"\#(name)":1,"text":"a","x":{"\#(name)":[]},"\#(name)":"b","conversation":"general"}"#
+            let start = now()
+            let request = try WireJSON.decode(SendRequest.self, from: Array(body.utf8))
+            #expect(request.conversation == "general" && request.text == "a")
+            return now() - start
+        }
+        _ = try cost("warm up")
+        let usual = try cost(String(repeating: "\u{44F}", count: 64_000))
+        // Marks of two classes in turn, which a comparison of strings must sort.
+        #expect(try cost(String(repeating: "\u{301}\u{316}", count: 32_000)) < 10 * usual)
     }
 
     @Test("hand-written JSON has the same bytes as the encoder's", arguments: UInt64(1)...200)

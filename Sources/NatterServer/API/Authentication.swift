@@ -33,7 +33,9 @@ struct Authentication {
             throw APIError(.unauthorized, "the token is not valid; log in again")
         }
         // Another site's page can make a browser send the cookie, but not this header.
-        guard !isByCookie || head.method == "GET" || head.method == "HEAD" || head.header("natter-request") == "1"
+        guard
+            !isByCookie || head.method == "GET" || head.method == "HEAD"
+                || head.header("natter-request")?.utf8.elementsEqual("1".utf8) == true
         else {
             throw APIError(.forbidden, "a request by cookie that changes something must carry 'Natter-Request: 1'")
         }
@@ -42,10 +44,13 @@ struct Authentication {
 
     private func cookieToken() -> Token? {
         for header in head.headers where header.name == "cookie" {
-            for pair in header.value.split(separator: ";") {
-                let parts = pair.split(separator: "=", maxSplits: 1)
-                guard parts.count == 2, parts[0].drop(while: { $0 == " " }) == "natter" else { continue }
-                return Token(parts[1].filter { $0 != " " })
+            // By bytes, as in `Query`.
+            for pair in header.value.utf8.split(separator: UInt8(ascii: ";")) {
+                let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1)
+                guard parts.count == 2,
+                    parts[0].drop(while: { $0 == UInt8(ascii: " ") }).elementsEqual("natter".utf8)
+                else { continue }
+                return Token(String(decoding: parts[1].filter { $0 != UInt8(ascii: " ") }, as: UTF8.self))
             }
         }
         return nil

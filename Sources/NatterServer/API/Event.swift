@@ -42,10 +42,10 @@ public struct Event: Sendable {
         }
     }
 
-    /// True if this is a request with this path.
+    /// Whether this is a request with this path. Asked of each request, so this compares bytes, as ``Route`` does.
     func isRequest(for path: String) -> Bool {
-        guard case .request(let summary) = content, summary.target.hasPrefix(path) else { return false }
-        return summary.pathText == path
+        guard case .request(let summary) = content, summary.target.utf8.starts(with: path.utf8) else { return false }
+        return summary.pathText.utf8.elementsEqual(path.utf8)
     }
 
     private static func fields(of summary: RequestSummary) -> [(key: String, value: String)] {

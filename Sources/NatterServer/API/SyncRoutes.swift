@@ -28,7 +28,7 @@ enum SyncRoutes {
     private static func position(_ call: Call) throws(APIError) -> SyncPosition {
         switch call.query["cursor"] {
         case nil: return .start
-        case "now": return .now
+        case let text? where text.utf8.elementsEqual("now".utf8): return .now
         case let text?:
             if let cursor = StoreCursor(text) { return .cursor(cursor) }
             throw APIError(

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
@@ -48,5 +49,46 @@ struct NameLengthTests {
         try expect(
             alice.post("/v1/register", ["name": .string(short), "password": "long enough"]), "422 bad_name")
         try expect(alice.post("/v1/login", ["name": .string(short), "password": "x"]), "401 bad_credentials")
+    }
+
+    // MARK: What is compared before anybody is asked who they are
+
+    /// Processor time of this thread.
+    private func cost(_ body: () -> Void) -> Int {
+        func now() -> Int {
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            return time.tv_sec * 1_000_000_000 + time.tv_nsec
+        }
+        let start = now()
+        for _ in 0..<3 { body() }
+        return now() - start
+    }
+
+    @Test("a head full of combining marks costs what any head of its size costs")
+    func heads() throws {
+        let server = try TestServer()
+        let router = Router(routes: Routes.all)
+        func read(_ text: String) -> Int {
+            let head = RequestHead(
+                method: "GET", target: "/v1/" + text, path: ["v1", text], query: [(text, text), ("stop", text)],
+                headers: [("cookie", "\(text)=1; \(text)=2")], remoteAddress: "127.0.0.1", isProxied: false,
+                contentLength: nil, isChunked: false)
+            let event = Event(
+                RequestSummary(
+                    method: "GET", target: head.target, status: 404, bytesIn: 0, bytesOut: 0, durationMicroseconds: 0,
+                    remoteAddress: "127.0.0.1", isComplete: true, note: nil, facts: []))
+            return cost {
+                #expect(throws: APIError.self) { _ = try router.match(head) }
+                #expect(throws: Never.self) { try Query.check(head) }
+                #expect(Query(head)["name"] == nil)
+                #expect(throws: APIError.self) { _ = try Query(head).flag("stop") }
+                #expect(throws: APIError.self) { _ = try Authentication(head, server.store).principal() }
+                #expect(!event.isRequest(for: LogRoutes.path))
+            }
+        }
+        _ = read("warm up")
+        let usual = read(String(repeating: "\u{44F}", count: 16_000))
+        #expect(read(NameLengthTests.marks(16_000)) < 10 * usual)
     }
 }
