@@ -8,9 +8,11 @@ public enum Limits {
     public static let keyBytes = 1...64
     /// The length of a password in bytes.
     public static let passwordBytes = 8...1_024
-    /// The maximum size in bytes of a request's body, and of one line in a stream.
+    /// Bytes of a request's body that is a message, and of one line where lines are streamed.
     public static let bodyBytes = 1 << 20
-    /// The maximum number of messages, users or conversations on one page.
+    /// Bytes of any other request's body.
+    public static let smallBodyBytes = 16 << 10
+    /// Messages, users or conversations on one page.
     public static let pageLimit = 1_000
     public static let defaultPage = 100
     /// How long a request may wait for new messages, in seconds.

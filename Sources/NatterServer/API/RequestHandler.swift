@@ -12,8 +12,8 @@ internal import NatterWire
 ///    right (403).
 /// 3. The handler and the store: cursor (400), content (422), existence (404), rights in this conversation (403).
 struct RequestHandler: HTTPHandler {
-    /// Small bodies of refused requests are read, so that the connection can be reused.
-    private static let smallBodyBytes = 4_096
+    /// Small bodies of refused requests are read all the same, so that the connection can be used again.
+    private static let discardedBytes = 4_096
 
     let server: ChatServer
 
@@ -31,23 +31,25 @@ struct RequestHandler: HTTPHandler {
             let type = head.header("content-type")
             isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
             if match.route.needsToken(head) { _ = try Authentication(head, server.store).principal() }
+            let limit = match.route.bodyLimit
+            if !isBulk, let length = head.contentLength, length > limit {
+                throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
+            }
             if match.route.takesBody {
-                if !isBulk, let length = head.contentLength, length > Limits.bodyBytes {
-                    throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(Limits.bodyBytes)")
-                }
-                // A body without a type is JSON. One line of NDJSON is JSON, too.
+                // Without a type a body is JSON. One line of NDJSON is JSON, too.
                 if let type, !MediaType.isJSON(type), !MediaType.isNDJSON(type) {
                     throw APIError(.unsupportedMediaType, "the body must be application/json")
                 }
                 if isBulk { return .stream(try BulkPosting(head, server)) }
             }
-            return .collect(limit: Limits.bodyBytes) { body, exchange in answer(match, body, exchange) }
+            return .collect(limit: limit) { body, exchange in answer(match, body, exchange) }
         } catch {
             let reply = error.reply
-            // A bulk body is not read, because its lines would be collected as one body.
-            let isSmall = !isBulk && !head.isChunked && head.contentLength ?? 0 <= RequestHandler.smallBodyBytes
+            // A bulk body is not read: its lines would be taken for one body.
+            let isSmall = !isBulk && !head.isChunked && head.contentLength ?? 0 <= RequestHandler.discardedBytes
             return isSmall
-                ? .collect(limit: Limits.bodyBytes) { _, exchange in exchange.respond(reply) } : .refuse(reply)
+                ? .collect(limit: RequestHandler.discardedBytes) { _, exchange in exchange.respond(reply) }
+                : .refuse(reply)
         }
     }
 

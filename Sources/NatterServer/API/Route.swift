@@ -19,6 +19,8 @@ struct Route: Sendable {
     let place: Place
     /// True if the route also accepts a stream of messages as NDJSON.
     let takesBulk: Bool
+    /// Bytes that a body may have, except one of bulk.
+    let bodyLimit: Int
     /// Whether this request needs a token, which is checked before its body is read.
     let needsToken: @Sendable (RequestHead) -> Bool
     /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
@@ -36,7 +38,8 @@ struct Route: Sendable {
     ) {
         self.method = method
         self.path = path.split(separator: "/").map(String.init)
-        (self.place, takesBulk, needsToken) = (place, form.takesBulk, access.needsToken)
+        (self.place, takesBulk, bodyLimit) = (place, form.takesBulk, form.bodyLimit)
+        needsToken = access.needsToken
         self.answer = { given throws(APIError) in
             var call = given
             try Query.check(call.head)
@@ -57,7 +60,7 @@ struct Route: Sendable {
         }
     }
 
-    /// A body of GET is ignored.
+    /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
 
     /// The segments that match this route's `*`; nil if the path does not match. Compares bytes, because comparing a `String`
@@ -131,6 +134,7 @@ extension Access where Asker == Principal {
 /// What a request must look like: reads the query and the body, before anyone is asked what their token is good for.
 struct Form<Input>: Sendable {
     var takesBulk = false
+    var bodyLimit = Limits.smallBodyBytes
     /// - Throws: 400.
     let read: @Sendable (Call) throws(APIError) -> Input
 
@@ -160,7 +164,7 @@ extension Form where Input: Decodable & Sendable {
 extension Form where Input == SendRequest {
     /// A message to send, or a stream of them.
     static var message: Form {
-        Form(takesBulk: true) { call throws(APIError) in
+        Form(takesBulk: true, bodyLimit: Limits.bodyBytes) { call throws(APIError) in
             // A single message ignores `stop`, but a malformed value is still an error.
             _ = try call.query.flag("stop")
             return try MessageRoutes.request(from: call.body)
