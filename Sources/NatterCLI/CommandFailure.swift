@@ -33,7 +33,16 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Failed output. A closed pipe has its own exit code and prints nothing.
+    /// A file that the user named and that can't be read: 66, or 74 if the disk could not return what it holds.
+    public init(unreadable error: DiskError) {
+        if error.isUnreadable {
+            self.init(.inputOutput, code: "io_error", error.phrase)
+        } else {
+            self.init(.noInput, code: "cannot_read", error.phrase)
+        }
+    }
+
+    /// Failed output. A closed pipe has an exit code of its own and prints nothing.
     public init(_ error: OutputError) {
         switch error {
         case .closedPipe: self.init(.closedPipe, code: "closed_pipe", error.phrase)
@@ -55,6 +64,8 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public static let usage = ExitCode(rawValue: 64)
     /// Input or a cursor that is not valid.
     public static let invalidData = ExitCode(rawValue: 65)
+    /// A file that can't be read, or no store in the data directory.
+    public static let noInput = ExitCode(rawValue: 66)
     /// No such user, conversation or message.
     public static let notFound = ExitCode(rawValue: 67)
     /// The server was not reached or not verified, or the outcome is unknown.

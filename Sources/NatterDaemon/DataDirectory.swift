@@ -34,7 +34,18 @@ enum DataDirectory {
         return String(cString: current) + "/" + path
     }
 
-    /// Opens the store for a command while no server runs. Recovery reports to standard error.
+    /// Refuses a directory without a store: a mistyped name would look like a store in which all is well.
+    static func requireStore(in directory: String) throws(CommandFailure) {
+        let exists: Bool
+        do throws(DiskError) { exists = try Store.exists(in: directory) } catch {
+            throw CommandFailure(unreadable: error)
+        }
+        guard !exists else { return }
+        throw CommandFailure(
+            .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with --data")
+    }
+
+    /// Opens the store for a command while no server runs. Reports of recovery go to standard error.
     static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()

@@ -81,6 +81,7 @@ enum FsckCommand {
     /// Repairs the store. No other process may use the directory meanwhile.
     private static func repair(_ directory: String, _ client: OperatorClient) throws -> ExitCode {
         let console = client.console
+        try DataDirectory.requireStore(in: directory)
         let repair = try withDamages(client.present) { visit in
             try StoreRepair.run(directory, clock: console.clock, report: { console.note($0) }, visit)
         }
@@ -127,6 +128,7 @@ enum ReindexCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let directory = try DataDirectory.path(arguments, console)
+        try DataDirectory.requireStore(in: directory)
         let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })
         let lost: Phrase = summary.lostMessages == 0 ? "none is missing" : "\(summary.lostMessages) are missing"
         try console.report(

@@ -43,6 +43,22 @@ extension Store {
         return store
     }
 
+    /// Whether a directory holds a store, or something that 'reindex', 'restore' or a start makes one of: logs without a database, a
+    /// database that 'reindex' has not moved into place yet, a restore that was not finished. Changes nothing.
+    public static func exists(in directory: String, disk: any Disk = PosixDisk()) throws(DiskError) -> Bool {
+        let database = databasePath(directory)
+        for path in [database, database + ".rebuilt", directory + "/" + StoreRestore.unfinishedName]
+        where try disk.information(path) != nil { return true }
+        return try hasLogs(directory, disk)
+    }
+
+    /// Whether a directory holds anything of a conversation's log.
+    static func hasLogs(_ directory: String, _ disk: any Disk) throws(DiskError) -> Bool {
+        let logs = directory + "/logs"
+        guard try disk.information(logs)?.isDirectory == true else { return false }
+        return try disk.list(logs).contains { $0 != "epoch" }
+    }
+
     static func databasePath(_ directory: String) -> String { directory + "/store.db" }
 
     /// The offset of damage in a database's write-ahead log; nil if there is none. SQLite would silently ignore the

@@ -104,6 +104,46 @@ struct ServeTests {
         }
     }
 
+    /// A command that needs a store, by its first words.
+    private static let needingAStore = [
+        ["status"], ["status", "--json"], ["clients"], ["user", "list"], ["user", "disable", "alice"], ["fsck"],
+        ["fsck", "--repair"], ["reindex"], ["export", "general"], ["backup"],
+    ]
+
+    @Test("a data directory without a store is 66, and nothing is made there", arguments: needingAStore)
+    func noStore(words: [String]) throws {
+        let directory = try TemporaryDirectory()
+        let words = words == ["backup"] ? ["backup", directory("copy")] : words
+        let file = try directory.write("file", "a file")
+        let (empty, other) = (directory("empty"), directory("other"))
+        for path in [empty, other, "\(other)/logs"] {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        }
+        let before = Files.below(directory.path).sorted()
+        for data in [directory("missing"), empty, other, file] {
+            let outcome = try Daemon.run(["--data", data] + words, home: directory.path)
+            #expect(outcome.code == 66 && outcome.bytes.isEmpty, "\(data): \(outcome)")
+            #expect(
+                outcome.errors == "natterd: no store in '\(data)'; name the directory of the store with --data\n",
+                "\(outcome.errors)")
+        }
+        #expect(Files.below(directory.path).sorted() == before)
+    }
+
+    @Test("'user add' makes a store, which the other commands then find")
+    func addedStore() throws {
+        let directory = try TemporaryDirectory()
+        let data = directory("new/data")
+        let secret = ChildProcess.Stream.bytes(Array("long enough\n".utf8))
+        let added = try Daemon.run(
+            ["--data", data, "user", "add", "dora", "--password-stdin"], home: directory.path, input: secret)
+        #expect(added.code == 0 && Files.mode(data) == 0o700, "\(added)")
+        for words in [["status"], ["user", "list"], ["fsck"], ["fsck", "--repair"], ["reindex"]] {
+            let outcome = try Daemon.run(["--data", data] + words, home: directory.path)
+            #expect(outcome.code == 0, "\(words): \(outcome)")
+        }
+    }
+
     @Test("natterd.conf has the same options; the command line overrides it; an unknown option is 78")
     func configuration() throws {
         let world = try World(isServing: false)

@@ -19,7 +19,15 @@ enum Operation: Codable, Sendable, Equatable {
     case backup(dest: String)
     case check
 
-    /// The name in the service log.
+    /// Whether it makes the store if the data directory has none.
+    var makesStore: Bool {
+        switch self {
+        case .addUser, .importing: true
+        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .export, .backup, .check: false
+        }
+    }
+
+    /// For the service log.
     var name: String {
         switch self {
         case .listUsers: "user_list"

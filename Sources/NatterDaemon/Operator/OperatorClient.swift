@@ -31,6 +31,7 @@ struct OperatorClient {
         while true {
             // Ask the server first, because even a briefly held lock could keep a server from starting.
             if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
+            if !operation.makesStore { try DataDirectory.requireStore(in: directory) }
             do {
                 if let alone {
                     let code = try alone(OwnChannel(client: self))

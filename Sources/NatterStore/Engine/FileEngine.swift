@@ -199,9 +199,8 @@ final class FileEngine: StoreEngine {
             throw StoreOpenError.incomplete(
                 "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
         }
-        let logs = directory + "/logs"
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
-            try disk.information(logs)?.isDirectory == true, try disk.list(logs).contains(where: { $0 != "epoch" })
+            try Store.hasLogs(directory, disk)
         else { return }
         throw StoreOpenError.incomplete(
             "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
