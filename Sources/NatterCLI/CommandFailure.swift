@@ -34,11 +34,14 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     }
 
     /// A file that the user named and that can't be read: 66, or 74 if the disk could not return what it holds.
-    public init(unreadable error: DiskError) {
-        if error.isUnreadable {
-            self.init(.inputOutput, code: "io_error", error.phrase)
+    public init(unreadable error: DiskError) { self.init(unreadable: error.code, error.phrase) }
+
+    /// The same with a message of its own.
+    public init(unreadable code: Errno, _ message: Phrase) {
+        if code == .ioError {
+            self.init(.inputOutput, code: "io_error", message)
         } else {
-            self.init(.noInput, code: "cannot_read", error.phrase)
+            self.init(.noInput, code: "cannot_read", message)
         }
     }
 

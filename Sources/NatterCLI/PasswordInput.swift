@@ -34,10 +34,10 @@ public enum PasswordInput: Sendable, Equatable {
     /// an impossible one.
     ///
     /// - Parameters:
-    ///   - prompt: the question, such as "Password". A terminal shows it with a colon.
-    ///   - again: a second question, if the user must give the same answer twice.
-    /// - Throws: 64 without a terminal; 65 if there is no line, it is not UTF-8, or the answers differ; 77 if a file
-    ///   may not be read, 74 if it can't.
+    ///   - prompt: such as "Password", shown on a terminal with a colon.
+    ///   - again: a second prompt, if both answers must be the same.
+    /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 66 if
+    ///   it can't be read.
     public func read(prompt: Phrase, again: Phrase? = nil) throws(CommandFailure) -> String {
         switch self {
         case .terminal: return try Self.ask(prompt, again: again)
@@ -93,21 +93,12 @@ public enum PasswordInput: Sendable, Equatable {
 
     private static func firstLine(of path: String) throws(CommandFailure) -> String {
         let descriptor = retrying { open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC) }
-        guard descriptor >= 0 else { throw failure(DiskError(operation: "open", path: path)) }
+        guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
         defer { close(descriptor) }
         return try line(from: descriptor, name: "'\(path)'")
     }
 
-    private static func failure(_ error: DiskError) -> CommandFailure {
-        switch error.code {
-        case .permissionDenied, .notPermitted: CommandFailure(.refused, code: "not_allowed", "\(error)")
-        case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileNameTooLong, .tooManySymbolicLinkLevels:
-            CommandFailure(.invalidData, code: "bad_password_file", "\(error)")
-        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
-        }
-    }
-
-    /// Reads byte by byte up to a newline, which is dropped, or to the end, but at most `limitBytes`.
+    /// Reads byte by byte, at most `limitBytes`, to a newline, which is dropped, or the end.
     static func line(from descriptor: Int32, name: Phrase) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         var isWhole = false
@@ -115,11 +106,10 @@ public enum PasswordInput: Sendable, Equatable {
             var byte: UInt8 = 0
             let count = retrying { Glibc.read(descriptor, &byte, 1) }
             if count < 0 {
-                if errno == EISDIR {
-                    throw CommandFailure(.invalidData, code: "bad_password_file", "\(name) is a directory")
-                }
+                let code = Errno.current
                 throw CommandFailure(
-                    .inputOutput, code: "io_error", "cannot read \(name): \(Errno.current.phrase)")
+                    unreadable: code,
+                    code == .isDirectory ? "\(name) is a directory" : "cannot read \(name): \(code.phrase)")
             }
             if count == 0, bytes.isEmpty {
                 throw CommandFailure(.invalidData, code: "no_password", "there is no password on \(name)")

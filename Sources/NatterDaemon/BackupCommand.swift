@@ -115,6 +115,10 @@ enum RestoreCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let source = DataDirectory.trimmed(arguments.operand("SRC") ?? "")
+        guard try PosixDisk().information(source) != nil else {
+            throw CommandFailure(
+                unreadable: DiskError(code: .noSuchFileOrDirectory, operation: "open", path: source))
+        }
         let directory = try DataDirectory.path(arguments, console)
         let display = CopyDisplay(console)
         let notes = Monitor(console)

@@ -67,6 +67,7 @@ enum DaemonFailure {
     private static func of(_ error: TLSError) -> CommandFailure {
         switch error {
         case .cannotMake: CommandFailure(.inputOutput, code: "io_error", error.phrase)
+        case .cannotRead, .noFile: CommandFailure(.noInput, code: "cannot_read", error.phrase)
         default: CommandFailure(.configuration, code: "bad_certificate", error.phrase)
         }
     }

@@ -111,25 +111,27 @@ final class InputFile {
     private let descriptor: Int32
     private let path: String
 
-    /// - Parameter path: a path, or `-` for standard input.
-    init(_ path: String) throws(DiskError) {
+    /// - Parameter path: `-` is standard input.
+    /// - Throws: 66 if it can't be opened.
+    init(_ path: String) throws(CommandFailure) {
         if path == "-" {
             (descriptor, self.path, label) = (STDIN_FILENO, "standard input", "standard input")
         } else {
             descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw DiskError(operation: "open", path: path) }
+            guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
             (self.path, label) = (path, "'\(path)'")
         }
     }
 
     deinit { if descriptor != STDIN_FILENO { close(descriptor) } }
 
-    /// - Returns: the number of bytes read, or 0 at the end.
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+    /// - Returns: the number of bytes read; 0 at the end.
+    /// - Throws: 66 if it can't be read.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Int {
         while true {
             let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
             if count >= 0 { return count }
-            if errno != EINTR { throw DiskError(operation: "read", path: path) }
+            if errno != EINTR { throw CommandFailure(unreadable: DiskError(operation: "read", path: path)) }
         }
     }
 }

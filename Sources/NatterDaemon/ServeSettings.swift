@@ -110,7 +110,10 @@ struct ServeSettings: Equatable {
         let path = directory + "/" + configurationName
         let disk = PosixDisk()
         guard try disk.information(path) != nil else { return arguments }
-        let bytes = try disk.contents(of: path, limit: configurationLimit)
+        let bytes: [UInt8]
+        do throws(DiskError) { bytes = try disk.contents(of: path, limit: configurationLimit) } catch {
+            throw CommandFailure(unreadable: error)
+        }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw CommandFailure(.configuration, code: "bad_configuration", "'\(path)' is not UTF-8")
         }

@@ -56,9 +56,9 @@ struct PasswordInputTests {
 
     @Test("a file that is none, or may not be read, is refused with its name")
     func badFile() {
-        #expect(failure { try PasswordInput.file("/tmp").read(prompt: "P") } == .invalidData)
-        #expect(failure { try PasswordInput.file("/nowhere/at/all").read(prompt: "P") } == .invalidData)
-        #expect(throws: CommandFailure(.invalidData, code: "bad_password_file", "'/tmp' is a directory")) {
+        #expect(failure { try PasswordInput.file("/tmp").read(prompt: "P") } == .noInput)
+        #expect(failure { try PasswordInput.file("/nowhere/at/all").read(prompt: "P") } == .noInput)
+        #expect(throws: CommandFailure(.noInput, code: "cannot_read", "'/tmp' is a directory")) {
             try PasswordInput.file("/tmp").read(prompt: "P")
         }
     }

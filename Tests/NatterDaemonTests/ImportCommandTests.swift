@@ -115,12 +115,12 @@ struct ImportCommandTests {
         #expect(natterd("export", "@alice,@bob", "--data", data).code == 67)
     }
 
-    @Test("a file that is not there, or a directory, is 74, and makes no group")
+    @Test("a file that is not there, or a directory, is 66, and makes no group")
     func noFile() throws {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"
-        #expect(natterd("import", "new", directory.path + "/none", "--data", data).code == 74)
-        #expect(natterd("import", "new", directory.path, "--data", data).code == 74)
+        #expect(natterd("import", "new", directory.path + "/none", "--data", data).code == 66)
+        #expect(natterd("import", "new", directory.path, "--data", data).code == 66)
         #expect(natterd("export", "new", "--data", data).code == 67)
     }
 

@@ -124,7 +124,7 @@ struct ImportTests {
         let world = try World(isServing: false)
         for path in [world.directory("nix"), world.directory.path] {
             let outcome = try world.natterd("import", "general", path)
-            #expect(outcome.code != 0 && outcome.code != 65 && isOneLine(outcome.errors))
+            #expect(outcome.code == 66 && isOneLine(outcome.errors))
         }
     }
 

@@ -32,7 +32,7 @@ struct OperateTests {
             for (words, code, input) in [
                 (["DORA"], Int32(65), secret), (["a b"], 65, secret), (["me"], 65, secret), (["x,y"], 65, secret),
                 (["short"], 65, .bytes(Array("seven77\n".utf8))), (["empty"], 65, .bytes([])),
-                (["nofile", "--password-file", world.directory("nix")], 65, .nothing),
+                (["nofile", "--password-file", world.directory("nix")], 66, .nothing),
                 (["nobody"], 64, .nothing), ([], 64, secret), (["one", "two"], 64, secret),
             ] {
                 let how = input.isNothing ? [] : ["--password-stdin"]
