@@ -29,6 +29,7 @@ enum ExitCodes {
         case .unsafe: CommandFailure(.refused, code: "unsafe_file", "\(error)")
         case .badName: CommandFailure(.usage, code: "usage", "\(error)")
         case .malformed: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
+        case .unreadable(let error): CommandFailure(unreadable: error)
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
         }
     }
@@ -70,6 +71,7 @@ enum ExitCodes {
     private static func translate(_ error: APIError) -> CommandFailure {
         switch error {
         case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
+        case .transport(.unreadable, _): CommandFailure(.noInput, code: "cannot_read", "\(error)")
         case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         case .transport(.aborted(let cause), _): translate(cause)
         case .transport: CommandFailure(.unavailable, code: "not_reached", "\(error)")

@@ -62,7 +62,7 @@ final class SendLines {
                 item = try lines.next(mayWait: batch.isEmpty)
             } catch {
                 try flush()
-                throw error
+                throw CommandFailure(unreadable: error)
             }
             switch item {
             case .line(let line):

@@ -7,7 +7,7 @@ internal import NatterSystem
 enum StandardInput {
     /// Reads to the end, but at most one byte more than the limit for messages. A final newline is dropped.
     ///
-    /// - Throws: 65 if the text is not UTF-8, 74 if it cannot be read. `TextError.check` checks the text itself.
+    /// - Throws: 65 if it is not UTF-8; 66 if it cannot be read. `TextError.check` checks the text itself.
     static func message(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
         // Room for the newline, and for one byte that shows that the message is too long.
         let limit = Limits.textBytes.upperBound + 2
@@ -21,8 +21,8 @@ enum StandardInput {
             if got > 0 {
                 count += got
             } else if errno != EINTR {
-                throw CommandFailure(
-                    .inputOutput, code: "io_error", "cannot read standard input: \(Errno.current.phrase)")
+                let code = Errno.current
+                throw CommandFailure(unreadable: code, "cannot read standard input: \(code.phrase)")
             }
         }
         let hasNewline = count > 0 && bytes[count - 1] == UInt8(ascii: "\n")

@@ -176,8 +176,9 @@ public enum TransportError: Error, PhraseConvertible {
     case notReached(Phrase)
     /// The server's certificate could not be verified. Nothing was sent.
     case certificate(Phrase)
-    /// There was no progress for too long, or the deadline has passed. `sent` is true if a part of the request was
-    /// sent.
+    /// The file of certificates to trust can't be read; nothing was sent.
+    case unreadable(Phrase)
+    /// Too long without any progress, or past the deadline; `sent` if a part of the request had gone out.
     case timedOut(sent: Bool)
     /// The connection broke after a part of the request was sent, so it is unknown whether the server acted on it.
     case interrupted(Phrase)
@@ -189,14 +190,16 @@ public enum TransportError: Error, PhraseConvertible {
     /// Whether the server may have acted on the request although no answer was received.
     public var isOutcomeUnknown: Bool {
         switch self {
-        case .notReached, .certificate, .timedOut(sent: false): false
+        case .notReached, .certificate, .unreadable, .timedOut(sent: false): false
         case .timedOut(sent: true), .interrupted, .protocolError, .aborted: true
         }
     }
 
     public var phrase: Phrase {
         switch self {
-        case .notReached(let what), .certificate(let what), .interrupted(let what), .protocolError(let what): what
+        case .notReached(let what), .certificate(let what), .unreadable(let what), .interrupted(let what),
+            .protocolError(let what):
+            what
         case .timedOut(sent: false): "the server was not reached in time"
         case .timedOut(sent: true): "the server did not answer in time"
         case .aborted(let error): Phrase(describing: error)

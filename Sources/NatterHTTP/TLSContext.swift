@@ -2,6 +2,7 @@ internal import CEvent
 internal import Glibc
 internal import NatterLanguage
 internal import NatterModel
+internal import NatterSystem
 
 /// Creates TLS sessions and remembers why a certificate was refused. It is created for the first `https` connection,
 /// because setting up OpenSSL costs more than a whole command over plain HTTP.
@@ -93,7 +94,11 @@ final class TLSContext {
 
     private func trust(_ caFile: String?) throws(TransportError) {
         if let file = caFile ?? TLSContext.environment("SSL_CERT_FILE") {
-            guard access(file, R_OK) == 0, SSL_CTX_load_verify_file(handle, file) == 1 else {
+            if let reason = TLSContext.problem(reading: file) {
+                throw .unreadable(
+                    "cannot read certificates from '\(file)': \(reason.phrase); name another file with --ca-file")
+            }
+            guard SSL_CTX_load_verify_file(handle, file) == 1 else {
                 ERR_clear_error()
                 throw .certificate("cannot read certificates from '\(file)'; it must hold them as PEM")
             }
@@ -106,6 +111,13 @@ final class TLSContext {
                 throw .certificate("cannot use the certificates in '\(directory)'; name a file with --ca-file")
             }
         }
+    }
+
+    /// Why a file can't be read; nil if it can.
+    private static func problem(reading file: String) -> Errno? {
+        var status = stat()
+        guard access(file, R_OK) == 0, stat(file, &status) == 0 else { return .current }
+        return status.st_mode & S_IFMT == S_IFDIR ? .isDirectory : nil
     }
 
     private static func environment(_ name: String) -> String? {

@@ -82,7 +82,7 @@ struct UsageTests {
         let cases: [([String], Int32)] = [
             (["--json", "xyzzy"], 64), (["log", "--json", "-n", "x"], 64), (["send", "--json", ""], 65),
             (["log", "nix", "--json"], 67), (["--json", "whoami", "--server", "http://127.0.0.1:1"], 69),
-            (["--json", "whoami", "--token-file", "/nix"], 74), (["--json", "whoami", "--server", "nonsense://"], 64),
+            (["--json", "whoami", "--token-file", "/nix"], 66), (["--json", "whoami", "--server", "nonsense://"], 64),
         ]
         for (words, code) in cases {
             let outcome = try world.alice.run(words)

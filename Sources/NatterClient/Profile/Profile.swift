@@ -3,7 +3,7 @@ public import NatterCrypto
 internal import NatterHTTP
 public import NatterLanguage
 public import NatterModel
-internal import NatterSystem
+public import NatterSystem
 
 /// One of the accounts of a home: `account` names the server and the user, `token` holds the session.
 public struct Profile: Sendable {
@@ -64,10 +64,17 @@ public struct Profile: Sendable {
 
     /// The token in a file that the user named.
     public static func token(fromFile path: String) throws -> Token {
-        guard let bytes = try read(path, .secret) else {
-            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
+        do {
+            if try PosixDisk().information(path)?.isDirectory == true {
+                throw DiskError(code: .isDirectory, operation: "read", path: path)
+            }
+            guard let bytes = try read(path, .secret) else {
+                throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
+            }
+            return try token(parsing: bytes, path: path)
+        } catch let error as DiskError {
+            throw ProfileError.unreadable(error)
         }
-        return try token(parsing: bytes, path: path)
     }
 
     /// Creates the directory and checks that a token can be written to it, before the server is asked for one.
@@ -196,7 +203,9 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
     case unsafe(path: String, problem: Phrase, remedy: Phrase)
     case badName(String)
     case malformed(path: String, problem: Phrase)
-    /// Another command has held the profile's lock for too long.
+    /// A token file that the user has named.
+    case unreadable(DiskError)
+    /// Another command holds the profile for longer than one that goes well.
     case locked(path: String)
 
     public var phrase: Phrase {
@@ -210,6 +219,7 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
         case .badName(let name):
             return "'\(name)' cannot be the name of a profile; use 1 to 64 letters, digits, '.', '_' and '-'"
         case .malformed(let path, let problem): return "'\(path)' \(problem); use 'natter login NAME' again"
+        case .unreadable(let error): return error.phrase
         case .locked(let path): return "'\(path)' is held by another command; try again"
         }
     }

@@ -38,10 +38,10 @@ extension HealthCheck {
         } catch let error as UsageError {
             throw error
         } catch {
-            if case .transport(.certificate, _)? = error as? APIError {
+            switch error as? APIError {
+            case .transport(.certificate, _)?, .transport(.unreadable, _)?:
                 add(Finding(.certificate, error, else: "ask the server's administrator"))
-            } else {
-                add(Finding(.server, error, else: "ask the administrator to check its log"))
+            default: add(Finding(.server, error, else: "ask the administrator to check its log"))
             }
             return nil
         }

@@ -21,7 +21,7 @@ struct CursorFile {
 
     let path: String
 
-    /// - Throws: 65 for a file that natter did not write, 73 if it could not be replaced.
+    /// - Throws: 65 for a file that natter did not write; 66 if it can't be read; 73 if it could not be replaced.
     func read() throws -> Content {
         let disk = PosixDisk()
         guard let found = try lookUp() else { return .none }
@@ -31,7 +31,10 @@ struct CursorFile {
                 "the cursor file '\(path)' is not a regular file; name another "
                     + "one")
         }
-        let bytes = try disk.contents(of: path, limit: CursorFile.limitBytes)
+        let bytes: [UInt8]
+        do throws(DiskError) { bytes = try disk.contents(of: path, limit: CursorFile.limitBytes) } catch {
+            throw CommandFailure(unreadable: error)
+        }
         guard !bytes.allSatisfy({ $0 == UInt8(ascii: "\n") }) else { return .none }
         guard let content = CursorFile.parse(bytes) else {
             throw CommandFailure(
