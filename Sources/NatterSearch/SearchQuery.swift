@@ -28,11 +28,23 @@ public struct SearchQuery: Sendable, Equatable {
         init(text: String, kind: Kind = .word, isPrefix: Bool = false, isNegative: Bool = false) {
             (self.text, self.kind, self.isPrefix, self.isNegative) = (text, kind, isPrefix, isNegative)
         }
+
+        /// How many letters and digits the last word has: what stands before the `*` of a prefix.
+        public var lastWordLength: Int {
+            text.reversed().drop { !Term.isPart($0) }.prefix(while: Term.isPart).count
+        }
+
+        private static func isPart(_ character: Character) -> Bool {
+            guard let first = character.unicodeScalars.first?.properties else { return false }
+            return first.isAlphabetic || first.numericType != nil
+        }
     }
 
     /// The terms that contain a word. At least one of them is not negative.
     public let terms: [Term]
-    /// Notes for the user about ignored terms.
+    /// About how many words the query has, including those in phrases and in terms that were ignored.
+    public let wordCount: Int
+    /// Remarks for the user on terms that were ignored.
     public let notes: [Phrase]
     /// The query in the language of FTS5.
     let expression: String
@@ -72,7 +84,7 @@ public struct SearchQuery: Sendable, Equatable {
             if !unwanted.isEmpty { throw SearchQueryError.onlyNegative }
             throw negativeBlank.map { SearchQueryError.noWord(term: $0) } ?? SearchQueryError.empty
         }
-        (self.terms, self.notes) = (terms, notes)
+        (self.terms, self.notes, wordCount) = (terms, notes, words)
         let wantedAll = "(" + wanted.joined(separator: " AND ") + ")"
         expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(separator: " OR ") + ")"
     }

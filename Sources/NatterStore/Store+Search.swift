@@ -13,6 +13,7 @@ extension Store {
         request.sender = request.sender.map { spelling(ofSender: $0) }
         let query: SearchQuery
         do { query = try SearchQuery(request.query) } catch { throw .badQuery("\(error)") }
+        try checkCost(of: query)
         let snapshots: [Snapshot]
         if let name = request.conversation {
             snapshots = [try snapshot(name, for: principal)]
@@ -38,6 +39,20 @@ extension Store {
                 messages: page.map(\.message), more: found.count > page.count, next: page.last?.place ?? request.before)
         } catch {
             throw StoreError(error)
+        }
+    }
+
+    /// Refuses a query that would cost the server too much before any index is opened. Each word walks through its own list
+    /// of messages, and SQLite joins the lists of all words that begin with a prefix.
+    private func checkCost(of query: SearchQuery) throws(StoreError) {
+        guard query.terms.count <= SearchRequest.termLimit else {
+            throw .badQuery("the query has more than \(SearchRequest.termLimit) words")
+        }
+        guard query.wordCount <= SearchRequest.wordLimit else {
+            throw .badQuery("the query has more than \(SearchRequest.wordLimit) words")
+        }
+        for term in query.terms where term.isPrefix && term.lastWordLength < SearchRequest.prefixMinimum {
+            throw .badQuery("'\(term.text)*' needs \(SearchRequest.prefixMinimum) or more letters before the '*'")
         }
     }
 }

@@ -7,6 +7,13 @@ internal import NatterSystem
 
 /// A search on the server.
 public struct SearchRequest: Sendable {
+    /// How many words, phrases and prefixes a query may have.
+    public static let termLimit = 16
+    /// How many words the terms of a query may have together, with those inside phrases.
+    public static let wordLimit = 64
+    /// How many letters a prefix must have.
+    public static let prefixMinimum = 2
+
     public var query: String
     /// The reader's name for the conversation; nil for all that they see.
     public var conversation: String?

@@ -1,0 +1,34 @@
+internal import NatterHTTP
+internal import NatterWire
+internal import ServerSupport
+internal import Testing
+internal import TestSupport
+
+/// `GET /v1/search`: what it refuses, and how its pages follow each other.
+@Suite("search on the server")
+struct SearchTests {
+    @Test("a query of too many words, or a prefix of one letter, is refused")
+    func bounds() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("ten tin cans, to taste")
+        func outcome(_ query: String) throws -> String { try alice.get("/v1/search", ["q": query]).outcome }
+        func words(_ count: Int, _ word: String = "ten") -> String {
+            Array(repeating: word, count: count).joined(separator: " ")
+        }
+        // Given as many as are allowed
+        #expect(try alice.get("/v1/search", ["q": words(16)]).json["messages"]?.items.count == 1)
+        #expect(try alice.get("/v1/search", ["q": words(16, "te*")]).json["messages"]?.items.count == 1)
+        #expect(try alice.get("/v1/search", ["q": "\"\(words(64))\""]).status == 200)
+        // Then one more is not, whether wanted, unwanted, or in a phrase
+        #expect(try outcome(words(17)) == "400 bad_request")
+        #expect(try outcome("ten " + words(16, "-x")) == "400 bad_request")
+        #expect(try outcome("\"\(words(65))\"") == "400 bad_request")
+        // And a prefix has two letters of its last word, not of its text
+        for query in ["t*", "ten -t*", "\"ten t\"*", "ten-t*", "..t*", "t\u{301}*", "т*"] {
+            #expect(try outcome(query) == "400 bad_request", "\(query)")
+        }
+        #expect(try alice.get("/v1/search", ["q": "te* \"tin ca\"*"]).json["messages"]?.items.count == 1)
+        #expect(try alice.get("/v1/search", ["q": "те*"]).status == 200)
+    }
+}
