@@ -72,7 +72,7 @@ public enum WireJSON {
             let longNames = data.withUnsafeBytes({ JSONReader.longNames($0) })
         else { throw .malformed }
         // The decoder hashes each name, which costs the square of a run of combining marks. An unknown name may be any other.
-        data.withUnsafeMutableBytes { bytes in
+        data.withUnsafeMutableBytes { (bytes: UnsafeMutableRawBufferPointer) in
             for index in longNames.joined() { bytes[index] = UInt8(ascii: "x") }
         }
         do {

@@ -79,11 +79,11 @@ struct NameLengthTests {
                     method: "GET", target: head.target, status: 404, bytesIn: 0, bytesOut: 0, durationMicroseconds: 0,
                     remoteAddress: "127.0.0.1", isComplete: true, note: nil, facts: []))
             return cost {
-                #expect(throws: APIError.self) { _ = try router.match(head) }
+                #expect(throws: NatterServer.APIError.self) { _ = try router.match(head) }
                 #expect(throws: Never.self) { try Query.check(head) }
                 #expect(Query(head)["name"] == nil)
-                #expect(throws: APIError.self) { _ = try Query(head).flag("stop") }
-                #expect(throws: APIError.self) { _ = try Authentication(head, server.store).principal() }
+                #expect(throws: NatterServer.APIError.self) { _ = try Query(head).flag("stop") }
+                #expect(throws: NatterServer.APIError.self) { _ = try Authentication(head, server.store).principal() }
                 #expect(!event.isRequest(for: LogRoutes.path))
             }
         }
