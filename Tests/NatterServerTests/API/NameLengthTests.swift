@@ -43,7 +43,7 @@ struct NameLengthTests {
             #expect(answer.body.count < 4_096)
         }
         try expect(alice.say("hi", to: name), "404 no_such_conversation")
-        try expect(alice.say("hi", to: "@" + name), "404 no_such_user")
+        try expect(alice.say("hi", to: "@a" + name), "404 no_such_user")
         let short = NameLengthTests.marks(6_000)
         try expect(alice.post("/v1/groups", ["name": .string(short)]), "422 bad_name")
         try expect(
