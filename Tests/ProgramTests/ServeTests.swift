@@ -123,9 +123,11 @@ struct ServeTests {
         for data in [directory("missing"), empty, other, file] {
             let outcome = try Daemon.run(["--data", data] + words, home: directory.path)
             #expect(outcome.code == 66 && outcome.bytes.isEmpty, "\(data): \(outcome)")
-            #expect(
-                outcome.errors == "natterd: no store in '\(data)'; name the directory of the store with --data\n",
-                "\(outcome.errors)")
+            let sentence = "no store in '\(data)'; name the directory of the store with --data"
+            let isSaid =
+                words.contains("--json")
+                ? outcome.errors.contains(#""message":"\#(sentence)""#) : outcome.errors == "natterd: \(sentence)\n"
+            #expect(isSaid, "\(outcome.errors)")
         }
         #expect(Files.below(directory.path).sorted() == before)
     }
