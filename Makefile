@@ -21,7 +21,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts pictures serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -31,14 +31,17 @@ help:
 	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
+	@echo "make check-counts  of the tests, instructions and system calls of commands and requests against the expected ones"
+	@echo "make check-page   of the tests, the web page in chromium"
+	@echo "make pictures make the pictures of the web page in docs/ anew"
 	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=60 each, 0 only repeats the kept inputs; as"
 	@echo "              many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
-	@echo "make serve    build, then run a server in the foreground; ARGS=... for its options"
+	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
 	@echo "make bench    build, then measure"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
-	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests fuzz' for some"
+	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests hostile fuzz' for some"
 	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove them"
@@ -58,7 +61,7 @@ compiler:
 # The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
 # one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
 build: packages compiler
-	swift build -c release --product natterd --static-swift-stdlib
+	swift build -c release --product natterd --static-swift-stdlib -Xlinker -z -Xlinker now
 ifdef SHARED
 	swift build -c release --product natter --static-swift-stdlib
 else
@@ -84,7 +87,7 @@ test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
-	$(if $(FILTER),,$(MAKE) check-openapi check-examples fuzz)
+	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
 
 # A minute for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 60
@@ -100,6 +103,18 @@ mutants: packages compiler
 # The API against its description, and the examples of the manual and the README, each with a server of its own.
 check-openapi check-examples: build
 	@scripts/check/$(@:check-%=%) $(programs)
+
+# The web page in a browser, which is installed first.
+check-page: build
+	@scripts/check/page $(programs)
+
+# Pictures of its main views, in docs/.
+pictures: build
+	@scripts/build/pictures $(programs)
+
+# Instructions and system calls of commands and requests, against those that are expected.
+check-counts: build
+	bench/counts
 
 ifneq ($(corpus),$(NATTER_CORPUS))
 $(corpus): $(NATTER_CORPUS) | packages

@@ -36,10 +36,14 @@ let libraries = [
     library("CGnuTLS", headers: "libgnutls28-dev"),
     library("CEvent", headers: "libevent-dev", "libssl-dev"),
     library("CPCRE2", headers: "libpcre2-dev"),
+    library("CZlib", headers: "zlib1g-dev"),
+    library("CArchive", headers: "libarchive-dev"),
     // gettext, which glibc contains.
     library("CGettext"),
     // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.
     .target(name: "CSystem"),
+    // The files of the web page.
+    .target(name: "CWebPage", exclude: ["page"]),
 ]
 
 let rooms = [
@@ -69,10 +73,12 @@ let rooms = [
     room("NatterWire", imports: basics),
     // Certificates and keys, and the TLS of one connection to the server.
     room("NatterTLS", imports: basics + ["CGnuTLS"]),
+    // The web page for browsers, compressed.
+    room("NatterPage", imports: ["NatterCrypto", "CWebPage", "CZlib"]),
     // The HTTP listener, and the API over a store.
     room(
         "NatterServer",
-        imports: basics + ["NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "CMicroHTTPD"]),
+        imports: basics + ["NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "NatterPage", "CMicroHTTPD"]),
     // An HTTP/1.1 client with TLS, limits and deadlines; it knows nothing of profiles or replicas.
     room("NatterHTTP", imports: basics + ["CEvent"]),
     // Profiles, the API's requests, replica, sync, outbox.
@@ -91,11 +97,14 @@ let rooms = [
             "NatterCrypto", "NatterLog", "NatterArchive", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient",
             "NatterCLI",
         ]),
+    // Histories of other programs: Slack, Telegram, mail, logs of IRC and WhatsApp.
+    room("NatterImport", imports: basics + ["NatterCrypto", "CArchive"]),
     // The commands of natterd.
     room(
         "NatterDaemon",
         imports: basics + [
-            "NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "NatterServer", "NatterCLI",
+            "NatterCrypto", "NatterHTTP", "NatterImport", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
+            "NatterCLI",
         ]),
     program("natter", imports: ["NatterCommands"]),
     program("natterd", imports: ["NatterDaemon"]),
@@ -145,8 +154,8 @@ let testTargets = [
     tests(
         "NatterStoreTests",
         of: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterArchive", "NatterStore", "TestSupport", "SystemSupport",
-            "StoreSupport",
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterStore", "TestSupport",
+            "SystemSupport", "StoreSupport",
         ]),
     tests("NatterPatternTests", of: ["NatterPattern"]),
     tests("NatterWireTests", of: ["NatterLanguage", "NatterModel", "NatterWire", "TestSupport"]),
@@ -169,14 +178,15 @@ let testTargets = [
     tests(
         "NatterCommandsTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands",
+            "NatterModel", "NatterSystem", "NatterLog", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI",
+            "NatterCommands",
             "NatterDaemon", "TestSupport", "SystemSupport", "ServerSupport",
         ]),
     tests(
         "NatterDaemonTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterServer", "NatterCLI", "NatterDaemon",
-            "TestSupport", "SystemSupport", "natterd",
+            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS", "NatterServer", "NatterCLI",
+            "NatterDaemon", "TestSupport", "SystemSupport", "natterd",
         ]),
     tests(
         "FaultSimulationTests",

@@ -271,5 +271,6 @@ public enum ArchiveSchema {
             PRIMARY KEY (conversation, first_seq)
         ) WITHOUT ROWID;
         CREATE TABLE dictionary (id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
-        """
+
+        """ + RelationRows.table
 }

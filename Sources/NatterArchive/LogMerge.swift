@@ -159,7 +159,7 @@ private final class MergeStream {
     init(_ reader: LogReader, _ filter: MessageFilter, isNewestFirst: Bool) {
         (self.reader, self.filter, self.isNewestFirst) = (reader, filter, isNewestFirst)
         id = reader.log.id
-        matcher = MessageMatcher(filter)
+        matcher = MessageMatcher(filter, in: reader)
         key = isNewestFirst ? reader.log.latestTime : Timestamp(milliseconds: .min)
     }
 
@@ -261,7 +261,7 @@ private final class MergeStream {
                 let seq = records.firstSeq.advanced(by: position)
                 guard seq <= last else { break }
                 high = max(high, records.time(at: position))
-                guard seq >= first, filter.isPlain || matcher.matches(records, position) else { continue }
+                guard seq >= first, try filter.isPlain || matcher.matches(records, position) else { continue }
                 if let resume, isNewestFirst ? seq > resume : seq < resume { continue }
                 positions.append(position)
                 keys.append(high)

@@ -168,7 +168,7 @@ public struct LogReader {
         _ visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
         let (first, last) = (max(filter.after.next, log.first), filter.last(log.head))
-        let matcher = MessageMatcher(filter)
+        let matcher = MessageMatcher(filter, in: self)
         var (left, budget) = (limit, budget)
         var seq = isNewestFirst ? last : first
         walk: while first <= seq, seq <= last, left > 0, !budget.isSpent {
@@ -184,8 +184,8 @@ public struct LogReader {
                 else { break }
                 let positions =
                     isNewestFirst
-                    ? matcher.positions(in: records, (lower...upper).reversed(), limit: left)
-                    : matcher.positions(in: records, lower...upper, limit: left)
+                    ? try matcher.positions(in: records, (lower...upper).reversed(), limit: left)
+                    : try matcher.positions(in: records, lower...upper, limit: left)
                 guard let lastPosition = positions.last else { break }
                 guard try visit(.messages(MessageRun(log, block, positions: positions))) else { break walk }
                 left -= positions.count
@@ -200,7 +200,7 @@ public struct LogReader {
     /// the newest messages can be visited oldest first without keeping them in memory.
     public func start(ofNewest count: Int, _ filter: MessageFilter) throws -> Seq {
         let last = filter.last(log.head)
-        if filter.isPlain, !log.mayHaveGaps {
+        if try isPlain(filter), !log.mayHaveGaps {
             let start = last.rawValue > UInt64(max(0, count)) ? Seq(last.rawValue - UInt64(max(0, count))) : .zero
             return max(filter.after, start)
         }
@@ -214,6 +214,12 @@ public struct LogReader {
             return true
         }
         return start
+    }
+
+    /// Whether a filter wants every message of this log: there are no edits and deletions that it could leave out.
+    private func isPlain(_ filter: MessageFilter) throws -> Bool {
+        if filter.isPlain { return true }
+        return try filter.wantsAll && !RelationRows.hasChanges(log.number, on: connection)
     }
 
     private struct RunRead {

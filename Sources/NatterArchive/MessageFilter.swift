@@ -11,15 +11,25 @@ public struct MessageFilter: Sendable {
     public var since: Timestamp?
     /// Exclusive.
     public var until: Timestamp?
-    /// Only messages of this sender. Canonically equivalent names are equal; upper and lower case differ.
+    /// Only messages of this sender. Upper and lower case are equal, and so are canonically equivalent names.
     public var sender: String?
-    /// No messages of this sender.
+    /// No messages of this sender, whose name is spelled exactly so, except those that a program sent for them.
     public var excludedSender: String?
+    /// No edits and deletions, except those that `changesUpTo` lets through.
+    public var isFolded = false
+    /// With `isFolded`: edits and deletions of messages up to these seqs are wanted. Whoever has seen a message wants to know
+    /// that it changed.
+    public var changesUpTo: [ConversationID: Seq] = [:]
+    /// A condition for the text that people see now, as UTF-8. Only a reader of a log checks it.
+    public var text: (@Sendable (UnsafeRawBufferPointer) throws -> Bool)?
 
     public init(after: Seq = .zero, before: Seq? = nil) { (self.after, self.before) = (after, before) }
 
     /// Whether every message between `after` and `before` is wanted.
-    public var isPlain: Bool { since == nil && until == nil && sender == nil && excludedSender == nil }
+    public var isPlain: Bool { wantsAll && !isFolded }
+
+    /// Whether it leaves out nothing but edits and deletions.
+    public var wantsAll: Bool { since == nil && until == nil && sender == nil && excludedSender == nil && text == nil }
 
     /// The last seq that can match in a conversation with this head.
     public func last(_ head: Seq) -> Seq { before.map { min(head, $0.previous) } ?? head }
@@ -35,33 +45,86 @@ public struct MessageFilter: Sendable {
 /// A filter prepared for checking many messages. It ignores the filter's seqs.
 public struct MessageMatcher {
     private let filter: MessageFilter
-    private let sender: SenderMatch?
+    private let sender: CaselessSenderMatch?
     private let excluded: SenderMatch?
+    private let current: CurrentText?
+    /// Edits and deletions of these messages are wanted.
+    private let changed: ClosedRange<Seq>?
 
-    public init(_ filter: MessageFilter) {
+    public init(_ filter: MessageFilter) { self.init(filter, in: nil) }
+
+    /// - Parameter reader: the log that the messages belong to.
+    init(_ filter: MessageFilter, in reader: LogReader?) {
         self.filter = filter
-        sender = filter.sender.map { SenderMatch($0) }
+        current = filter.text == nil ? nil : reader.map { CurrentText($0) }
+        if let log = reader?.log, let last = filter.changesUpTo[log.id], last >= log.first {
+            changed = log.first...last
+        } else {
+            changed = nil
+        }
+        sender = filter.sender.map { CaselessSenderMatch($0) }
         excluded = filter.excludedSender.map { SenderMatch($0) }
     }
 
-    public func matches(_ records: Records, _ index: Int) -> Bool {
+    public func matches(_ records: Records, _ index: Int) throws -> Bool {
+        if filter.isFolded, records.kind(at: index).isChange {
+            guard let changed, let about = records.about(at: index), changed.contains(about),
+                !records.isErased(at: index)
+            else { return false }
+        }
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
         if let sender, !sender.matches(records.sender(at: index)) { return false }
-        if let excluded, excluded.matches(records.sender(at: index)) { return false }
+        if let excluded, excluded.matches(records.sender(at: index)), !records.hasLabel(at: index) { return false }
+        if let text = filter.text, let current { return try current.matches(records, index, text) }
         return true
     }
 
     /// The first positions that match, at most `limit`, in the order of `candidates`.
-    func positions(in records: Records, _ candidates: some Sequence<Int>, limit: Int) -> [Int] {
+    func positions(in records: Records, _ candidates: some Sequence<Int>, limit: Int) throws -> [Int] {
         if filter.isPlain { return Array(candidates.prefix(limit)) }
         var positions: [Int] = []
-        for position in candidates where matches(records, position) {
+        for position in candidates where try matches(records, position) {
             positions.append(position)
             if positions.count == limit { break }
         }
         return positions
+    }
+}
+
+/// The texts that people see now, for a condition. It looks up the changes of one block at a time.
+private final class CurrentText {
+    private let reader: LogReader
+    private let folder: MessageFolder
+    private var known: (seqs: ClosedRange<Seq>, changes: [Seq: MessageChanges])?
+
+    init(_ reader: LogReader) {
+        self.reader = reader
+        folder = MessageFolder(reader, folds: true)
+    }
+
+    func matches(
+        _ records: Records, _ index: Int, _ condition: (UnsafeRawBufferPointer) throws -> Bool
+    ) throws -> Bool {
+        let kind = records.kind(at: index)
+        guard kind == .text || kind == .edit else { return false }
+        let seq = records.firstSeq.advanced(by: index)
+        if kind == .text, let change = try changes(around: records, seq) {
+            if change.isDeleted { return false }
+            if change.newestEdit != nil, let newest = try folder.newestEdit(of: seq) {
+                return try newest.text.withUnsafeBytes(condition)
+            }
+        }
+        return try records.withText(at: index, condition)
+    }
+
+    private func changes(around records: Records, _ seq: Seq) throws -> MessageChanges? {
+        if let known, known.seqs.contains(seq) { return known.changes[seq] }
+        let seqs = records.firstSeq...records.lastSeq
+        let found = try RelationRows.changes(seqs, of: reader.log.number, on: reader.archive.connection)
+        known = (seqs, found)
+        return found[seq]
     }
 }
 
@@ -81,4 +144,29 @@ private struct SenderMatch {
         if sender == bytes { return true }
         return !isASCII && String(decoding: sender, as: UTF8.self) == name
     }
+}
+
+/// Compares senders with a name without regard to case. Most senders are ASCII, and are compared by bytes.
+private struct CaselessSenderMatch {
+    private let exact: [UInt8]
+    private let key: String
+    private let lowered: [UInt8]
+    private let isASCII: Bool
+
+    init(_ name: String) {
+        exact = Array(name.utf8)
+        key = NameRule.caseKey(name)
+        isASCII = exact.allSatisfy { $0 < 0x80 }
+        lowered = exact.map(CaselessSenderMatch.lowered)
+    }
+
+    func matches(_ sender: [UInt8]) -> Bool {
+        if sender == exact { return true }
+        guard isASCII, sender.allSatisfy({ $0 < 0x80 }) else {
+            return NameRule.caseKey(String(decoding: sender, as: UTF8.self)) == key
+        }
+        return sender.count == lowered.count && zip(sender, lowered).allSatisfy { Self.lowered($0) == $1 }
+    }
+
+    private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 }

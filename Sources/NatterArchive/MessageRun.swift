@@ -32,6 +32,24 @@ public struct OpenBlock: Sendable {
         }
     }
 
+    /// Blocks for one reader with the messages of `range`.
+    public func provisional(_ range: Range<Int>, of conversation: ConversationID) -> [Block] {
+        var blocks: [Block] = []
+        var start = range.lowerBound
+        var hash = hash(after: start - 1)
+        while start < range.upperBound {
+            let count = min(
+                records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
+            let block = Block(
+                sealing: records, start..<start + count, of: conversation, hashBefore: hash,
+                hashAfter: knownHash(after: start + count - 1), dictionary: .none, isProvisional: true, effort: .light)
+            blocks.append(block)
+            hash = block.header.hashAfter
+            start += count
+        }
+        return blocks
+    }
+
     /// The chain after the message at `index`; nil if it must be computed.
     public func knownHash(after index: Int) -> Digest? { knownHashes?[index] }
 }
@@ -87,7 +105,8 @@ extension Message {
             cursor: MessageCursor(conversation: conversation, seq: record.seq, hashPrefix: hash.prefix),
             time: record.time, sender: String(decoding: record.sender, as: UTF8.self),
             text: String(decoding: record.text, as: UTF8.self), kind: record.kind, about: record.about,
-            isImported: record.isImported)
+            isImported: record.isImported, via: record.via.map { String(decoding: $0, as: UTF8.self) },
+            written: record.written, isErased: record.isErased)
     }
 }
 

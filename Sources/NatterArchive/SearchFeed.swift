@@ -1,3 +1,4 @@
+internal import NatterCrypto
 internal import NatterLog
 public import NatterModel
 public import NatterSearch
@@ -26,6 +27,7 @@ public enum SearchFeed {
     ) throws -> Seq {
         let end = next.advanced(by: limit)
         var seq = next
+        var known: (block: OpenBlock, position: Int)?
         try writer.add(reader.log.id, from: next) { rows in
             var time = Timestamp(milliseconds: 0)
             while seq <= last, seq < end, seq == next || !isOver() {
@@ -56,10 +58,25 @@ public enum SearchFeed {
                         try rows.append(time: time, text: [])
                     }
                     seq = seq.next
+                    known = (block, position)
                 }
             }
         }
+        if let (block, position) = known {
+            let mark = SearchIndex.Mark(
+                seq: block.records.firstSeq.advanced(by: position), hashPrefix: block.hash(after: position).prefix)
+            try writer.note(mark, of: reader.log.id)
+        }
         return seq.previous
+    }
+}
+
+extension LogReader {
+    /// Whether an index has the messages of this log. One without a mark can't show it.
+    public func agrees(with mark: SearchIndex.Mark?) -> Bool {
+        guard let mark, let block = try? block(containing: mark.seq), let position = block.records.index(of: mark.seq)
+        else { return false }
+        return block.hash(after: position).prefix == mark.hashPrefix
     }
 }
 

@@ -22,6 +22,8 @@ public struct ArgumentParser {
     private(set) var given: [GivenOption] = []
     private(set) var operands: [String] = []
     private var optionsEnded = false
+    /// How many operands there were when `--` ended the options.
+    private var literalFrom: Int?
     private(set) var isHelpCommand = false
     /// The option that expects the next word as its value.
     private(set) var openOption: OptionSpec?
@@ -76,6 +78,7 @@ public struct ArgumentParser {
             takeOperand(word)
         } else if word == "--" {
             optionsEnded = true
+            literalFrom = operands.count
         } else {
             takeOption(word, before: &rest)
         }
@@ -84,6 +87,7 @@ public struct ArgumentParser {
     private mutating func takeOperand(_ word: String) {
         if isHelpCommand || hasUnknownCommand || isAtLeaf {
             operands.append(word)
+            if dashWords == .optionsFirst { optionsEnded = true }
         } else if path == nil, word == "help" {
             isHelpCommand = true
         } else {
@@ -121,10 +125,13 @@ public struct ArgumentParser {
             } else {
                 fail("'\(spelling)' takes no value")
             }
+        } else if Self.isNumber(word), let option = commandOptions.first(where: { $0.short == "n" || $0.name == "n" }),
+            option.takesValue
+        {
+            // As in 'head -10'. A conversation's name cannot begin with a dash.
+            fail("'\(word)' is not an option of '\(path?.text ?? "")'; use '-n \(word.dropFirst())'")
         } else if dashWords == .optionsIfKnown || Self.isNumber(word) {
             takeOperand(word)
-        } else if word == "-h" {
-            given.append(GivenOption(name: "help", value: ""))
         } else {
             let name = word.prefix { $0 != "=" }
             let spellings = options.flatMap(\.spellings).filter { $0.hasPrefix("--") }
@@ -183,15 +190,22 @@ public struct ArgumentParser {
         if was(given: "help") { return path.map { .help($0) } ?? .overview }
         if was(given: "version") { return .version }
         if let error { throw error }
-        guard let path else { return .overview }
+        guard var path else { return .overview }
+        var known = options
+        // A bare noun lists: 'natter outbox' is 'natter outbox ls'.
+        if path.command.run == nil, let bare = path.command.bare, let row = path.command.subcommands.row(named: bare) {
+            path = CommandPath(names: path.names + [row.name], command: row)
+            known = row.options + known
+        }
         guard path.command.run != nil else {
             let names = path.command.subcommands.map(\.name).joined(separator: ", ")
             throw UsageError("'\(path.text)' needs one of: \(names)", remedy: remedy)
         }
         let rows = path.command.operands
         try check(path, rows)
-        let arguments = Arguments(
-            program: program.name, path: path.names, known: options, rows: rows, given: given, operands: operands)
+        var arguments = Arguments(
+            program: program.name, path: path.names, known: known, rows: rows, given: given, operands: operands)
+        arguments.literalFrom = literalFrom
         return .run(path, arguments)
     }
 

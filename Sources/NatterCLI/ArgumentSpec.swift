@@ -42,8 +42,8 @@ public struct OptionSpec: Sendable, Equatable {
     }
 
     /// Every program has these two, without a row in its table.
-    public static let help = OptionSpec.flag("help", "print help, for a command if you name one, and exit")
-    public static let version = OptionSpec.flag("version", "print the version and exit")
+    public static let help = OptionSpec.flag("help", short: "h", "print help, for a command if you name one, and exit")
+    public static let version = OptionSpec.flag("version", short: "V", "print the version and exit")
 
     public var takesValue: Bool { placeholder != nil }
 

@@ -24,6 +24,8 @@ public struct Arguments: Sendable {
     public let path: [String]
     /// The operands in the order of the command line. Their number is one that the row allows.
     public internal(set) var operands: [String]
+    /// How many operands stood before `--`, or nil if there was none.
+    var literalFrom: Int?
     private let program: String
     /// The options of this command, then those of the program.
     public let known: [OptionSpec]
@@ -61,6 +63,9 @@ public struct Arguments: Sendable {
         assertKnown(name)
         return given.filter { $0.name == name }.map(\.value)
     }
+
+    /// True if `--` precedes the operand at an index, so that it means nothing but itself.
+    public func isLiteral(at index: Int) -> Bool { literalFrom.map { index >= $0 } ?? false }
 
     /// An operand by its name in the table, such as `CONV`, or nil if it is missing. For a repeating operand, it is the
     /// first word.

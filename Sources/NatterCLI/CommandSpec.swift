@@ -10,6 +10,9 @@ public enum DashWords: Sendable {
     /// A word that is not exactly an option is an operand, and the value of a short option is always a separate word.
     /// This is for `search`, where `-word` excludes a word.
     case optionsIfKnown
+    /// They are options until the first operand. All words after it belong to that operand. This is for a command that
+    /// runs another program.
+    case optionsFirst
     /// All words after the command except `--help` are passed on unchanged. This is for a command that runs another
     /// program.
     case operands
@@ -36,6 +39,10 @@ public struct CommandSpec: Sendable {
     public let dashWords: DashWords
     /// True for a command for programs. The overview and completion omit it.
     public let isHidden: Bool
+    /// Other names of the command. Help mentions them; completion offers the name alone.
+    public let aliases: [String]
+    /// The subcommand that runs if none is named.
+    public let bare: String?
     /// nil for a command that only has subcommands.
     public let run: CommandBody?
     private let makeOptions: @Sendable () -> [OptionSpec]
@@ -46,7 +53,8 @@ public struct CommandSpec: Sendable {
 
     /// - Parameter description: paragraphs, each without line breaks.
     public init(
-        _ name: String, _ summary: Phrase, group: Phrase = "", dashWords: DashWords = .options, isHidden: Bool = false,
+        _ name: String, aliases: [String] = [], _ summary: Phrase, group: Phrase = "", bare: String? = nil,
+        dashWords: DashWords = .options, isHidden: Bool = false,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         operands: @autoclosure @escaping @Sendable () -> [OperandSpec] = [],
         subcommands: @autoclosure @escaping @Sendable () -> [CommandSpec] = [],
@@ -55,9 +63,14 @@ public struct CommandSpec: Sendable {
         run: CommandBody? = nil
     ) {
         (self.name, self.summary, self.group, self.dashWords, self.run) = (name, summary, group, dashWords, run)
-        self.isHidden = isHidden
+        (self.isHidden, self.aliases, self.bare) = (isHidden, aliases, bare)
         (makeOptions, makeOperands, makeSubcommands) = (options, operands, subcommands)
         (makeDescription, makeExamples) = (description, examples)
+    }
+
+    /// Whether the command runs until it is interrupted.
+    func runsOn(_ arguments: Arguments) -> Bool {
+        options.contains { $0.name == "exec" || (($0.name == "follow" || $0.name == "f") && arguments.flag($0.name)) }
     }
 
     public var options: [OptionSpec] { makeOptions() }
@@ -68,6 +81,11 @@ public struct CommandSpec: Sendable {
 }
 
 extension [CommandSpec] {
+    /// The command with this name or alias.
+    func row(named word: String) -> CommandSpec? {
+        first { $0.name == word } ?? first { $0.aliases.contains(word) }
+    }
+
     /// The commands for people.
     var shown: [CommandSpec] { filter { !$0.isHidden } }
 }

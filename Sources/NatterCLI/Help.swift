@@ -10,6 +10,11 @@ public struct Help {
     public var overview: String {
         var lines = ["\(program.name): \(program.tagline.text)", ""]
         lines.append(("usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]" as Phrase).text)
+        let examples = program.makeExamples()
+        if !examples.isEmpty {
+            lines.append("")
+            lines += LineWrap.list(examples.map { ($0.line, $0.meaning.text) }, longestColumn: 40)
+        }
         var groups: [(heading: Phrase, rows: [CommandSpec])] = []
         for row in program.commands.shown {
             if let index = groups.firstIndex(where: { $0.heading == row.group }) {
@@ -27,6 +32,7 @@ public struct Help {
         }
         lines += heading("Options of every command") + list(of: program.options)
         lines += paragraph("Run '\(program.name) help COMMAND' for more about a command.")
+        if let closing = program.closing { lines += LineWrap.lines(of: closing.text) }
         return text(lines)
     }
 
@@ -74,7 +80,10 @@ public struct Help {
             return subcommands.flatMap { rows(of: $0, under: prefix + command.name + " ") }
         }
         let path = CommandPath(names: [prefix + command.name], command: command)
-        return [(path.usagePieces.joined(separator: " "), command.summary.text)]
+        guard !command.aliases.isEmpty else { return [(path.usagePieces.joined(separator: " "), command.summary.text)] }
+        let others: [Phrase] = command.aliases.map { "'\($0)'" }
+        let summary: Phrase = "\(command.summary); also \(Phrase.list(others))"
+        return [(path.usagePieces.joined(separator: " "), summary.text)]
     }
 
     private func list(of options: [OptionSpec]) -> [String] {

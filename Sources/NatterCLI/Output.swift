@@ -34,6 +34,9 @@ public final class Output {
     private let sink: Sink
     private var buffer: [UInt8] = []
     private var written: [UInt8] = []
+    /// Whether `flush` keeps the bytes, because they are not wanted if the command fails.
+    private var isHolding = false
+    private static let heldBytes = 1 << 20
     /// The first error. The output may have been written in part, so no byte is written after it.
     private var failure: OutputError?
 
@@ -50,6 +53,12 @@ public final class Output {
     public static func standardError() -> Output { Output(descriptor: STDERR_FILENO, name: "standard error") }
     /// An output in memory. See `collected`.
     public static func memory() -> Output { Output(memory: "memory") }
+
+    /// An output to the same place with a buffer of its own, for another thread. The program's end flushes the first one, and
+    /// must not wait for what the other has not written.
+    public func another() -> Output {
+        if case .descriptor(let descriptor) = sink { Output(descriptor: descriptor, name: name) } else { self }
+    }
 
     /// Everything written to an output in memory, flushed or not. It is empty for other outputs.
     public var collected: [UInt8] {
@@ -97,9 +106,21 @@ public final class Output {
         if buffer.count >= Output.bufferBytes { try flush() }
     }
 
+    /// Keeps what is written from now on until `release`. More than 1 MiB is not kept.
+    func hold() { isHolding = true }
+
+    /// Ends `hold`.
+    ///
+    /// - Parameter dropping: whether the bytes are dropped instead of written by the next flush.
+    func release(dropping: Bool) {
+        if isHolding, dropping { buffer.removeAll() }
+        isHolding = false
+    }
+
     /// Returns when the system has accepted all bytes.
     public func flush() throws(OutputError) {
         if let failure { throw failure }
+        if isHolding, buffer.count < Output.heldBytes { return }
         defer { buffer.removeAll(keepingCapacity: true) }
         guard case .descriptor(let descriptor) = sink else {
             written += buffer

@@ -35,10 +35,13 @@ public enum Program {
                 code = .success
             case .run(let path, let arguments):
                 json = arguments.asksForJSON
+                // With --json an error is one object and nothing beside it. A command that runs on says its notes at once.
+                if json, !console.errors.isTerminal, !path.command.runsOn(arguments) { console.errors.hold() }
                 // The parser has refused commands without a body.
                 code = try path.command.run?(arguments, console) ?? .usage
             }
             try console.output.flush()
+            console.errors.release(dropping: false)
             try? console.errors.flush()
             return code
         } catch {
@@ -46,6 +49,7 @@ public enum Program {
             if let usage = error as? UsageError { json = json || usage.asksForJSON }
             // Results found before the failure are printed first.
             if !(error is OutputError) { try? console.output.flush() }
+            console.errors.release(dropping: json)
             FailureReport.write(failure, json: json, program: console.program, to: console.errors)
             return failure.exitCode
         }

@@ -10,6 +10,11 @@ public struct ProgramSpec: Sendable {
     public typealias Names =
         @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
     public var names: Names
+    /// What to use instead of a word that other programs have as a command: `natter log -f` for `tail`.
+    let instead: @Sendable (String) -> String?
+    let makeExamples: @Sendable () -> [Example]
+    /// The last line of the overview: where to report problems.
+    let closing: Phrase?
     private let makeOptions: @Sendable () -> [OptionSpec]
     private let makeCommands: @Sendable () -> [CommandSpec]
 
@@ -18,11 +23,14 @@ public struct ProgramSpec: Sendable {
     ///   - commands: in the order of the overview, grouped.
     public init(
         name: String, tagline: Phrase, version: String, names: @escaping Names = { _, _, _, _ in [] },
+        instead: @escaping @Sendable (String) -> String? = { _ in nil },
+        examples: @autoclosure @escaping @Sendable () -> [Example] = [], closing: Phrase? = nil,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         commands: @autoclosure @escaping @Sendable () -> [CommandSpec]
     ) {
         (self.name, self.tagline, self.version, self.names) = (name, tagline, version, names)
         (makeOptions, makeCommands) = (options, commands)
+        (self.instead, makeExamples, self.closing) = (instead, examples, closing)
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }
@@ -40,11 +48,14 @@ public struct ProgramSpec: Sendable {
     /// One step down the table.
     func descend(from path: CommandPath?, to word: String) throws(UsageError) -> CommandPath {
         let rows = path?.command.subcommands ?? commands
-        if let row = rows.first(where: { $0.name == word }) {
-            return CommandPath(names: (path?.names ?? []) + [word], command: row)
+        if let row = rows.row(named: word) {
+            return CommandPath(names: (path?.names ?? []) + [row.name], command: row)
         }
         let above = path.map { "\(name) \($0.text)" } ?? name
         let helpWords = path.map { "\(name) help \($0.text)" } ?? "\(name) help"
+        if path == nil, let line = instead(word) {
+            throw UsageError("'\(word)' is not a \(name) command; use '\(line)'", remedy: "see '\(helpWords)'")
+        }
         throw UsageError(
             "'\(word)' is not a \(above) command\(NearestWords.hint(for: word, among: rows.shown.map(\.name)))",
             remedy: "see '\(helpWords)'")

@@ -24,6 +24,31 @@ public enum Signals {
         }
     }
 
+    /// What the handler of SIGINT prints. It is allocated in advance, because a signal handler must not allocate.
+    nonisolated(unsafe) private static let farewell: UnsafeMutableBufferPointer<UInt8> = {
+        let buffer = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 1 << 10)
+        buffer.initialize(repeating: 0)
+        return buffer
+    }()
+    nonisolated(unsafe) private static let farewellCount: UnsafeMutablePointer<Int> = {
+        let pointer = UnsafeMutablePointer<Int>.allocate(capacity: 1)
+        pointer.initialize(to: 0)
+        return pointer
+    }()
+
+    /// Makes SIGINT print a text on standard error before the process exits with 130: how far the work has come.
+    public static func sayOnInterrupt(_ text: [UInt8]) {
+        if isIgnored(SIGINT) { return }
+        HiddenTerminal.blockingSignals {
+            let (_, count) = farewell.update(from: text.prefix(farewell.count))
+            farewellCount.pointee = count
+        }
+        _ = signal(SIGINT) { _ in
+            _ = write(STDERR_FILENO, Signals.farewell.baseAddress, Signals.farewellCount.pointee)
+            _exit(130)
+        }
+    }
+
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         sigaction(number, nil, &action)
@@ -132,7 +157,7 @@ enum HiddenTerminal {
         if state.pointee.descriptor >= 0 { tcsetattr(state.pointee.descriptor, TCSANOW, &state.pointee.settings) }
     }
 
-    private static func blockingSignals(_ body: () -> Void) {
+    fileprivate static func blockingSignals(_ body: () -> Void) {
         var all = sigset_t()
         var former = sigset_t()
         sigfillset(&all)

@@ -12,7 +12,7 @@ public struct Table {
 
     private let columns: [Column]
     private var rows: [[String]] = []
-    private let hasHeader: Bool
+    private var hasHeader: Bool
 
     /// - Parameter header: the headings on a terminal, or nil in a pipe, where every line is a row.
     public init(_ columns: [Column], header: [Phrase]? = nil) {
@@ -49,8 +49,55 @@ public struct Table {
         }
     }
 
-    /// Writes all lines.
+    /// Writes all lines. On a narrow terminal the table is cut to its width, because a wrapped table is hard to read.
     public func write(to output: Output, paint: Paint = Paint(isOn: false)) throws(OutputError) {
-        for line in lines(paint: paint) { try output.writeLine(line) }
+        let table = output.isTerminal ? fitting(output.columns(environment: .process)) : self
+        for line in table.lines(paint: paint) { try output.writeLine(line) }
+    }
+
+    /// Narrower text is no help to anybody, so its column is left out instead.
+    private static let narrowestText = 8
+
+    /// The table in so many columns of a terminal: texts are shortened, the last ones first. If that is not enough,
+    /// columns are left out from the right, but never the first one.
+    func fitting(_ width: Int) -> Table {
+        var table = self
+        while table.columns.count > 1 {
+            let widths = table.columns.indices.map { column in
+                table.rows.map { DisplayWidth.columns($0[column]) }.max() ?? 0
+            }
+            let surplus = widths.reduce(2 * (widths.count - 1), +) - width
+            if surplus <= 0 { return table }
+            let text = table.columns.indices.last { column in
+                if case .text = table.columns[column] { widths[column] > Table.narrowestText } else { false }
+            }
+            if let text, widths[text] - surplus >= Table.narrowestText || text < table.columns.count - 1 {
+                let room = max(Table.narrowestText, widths[text] - surplus)
+                for row in table.rows.indices { table.rows[row][text] = Table.cut(table.rows[row][text], to: room) }
+            } else {
+                table = table.dropLast()
+            }
+        }
+        for row in table.rows.indices { table.rows[row][0] = Table.cut(table.rows[row][0], to: max(1, width)) }
+        return table
+    }
+
+    private func dropLast() -> Table {
+        var table = Table(columns.dropLast())
+        table.hasHeader = hasHeader
+        table.rows = rows.map { $0.dropLast() }
+        return table
+    }
+
+    private static func cut(_ text: String, to width: Int) -> String {
+        guard DisplayWidth.columns(text) > width else { return text }
+        var cut = ""
+        var columns = 1
+        for character in text {
+            columns += DisplayWidth.columns(character)
+            if columns > width { break }
+            cut.append(character)
+        }
+        return cut + "…"
     }
 }

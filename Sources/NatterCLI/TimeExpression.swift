@@ -5,23 +5,21 @@ public import NatterModel
 public enum TimeExpression {
     /// All forms, for error messages.
     public static let forms: Phrase =
-        "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', today, yesterday, now, -2h, -1h30m, -1d or @unix"
+        "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', 2026-11, now, today, 'yesterday 18:00', 10:00, "
+        + "monday, 'last week', '2 days ago', 2d, -1h30m or @unix"
 
-    /// - Parameter now: the base of `now`, `today` and `-2h`. Dates and times without a zone are local.
+    /// Words are read without regard to case, and in Russian, too.
+    ///
+    /// - Parameter now: the base of `now`, `today` and `2h`. Dates and times without a zone are local.
     /// - Returns: nil if malformed or outside the years 0 to 9999.
     public static func parse(_ text: String, now: Timestamp) -> Timestamp? {
         let time: Timestamp? =
-            switch text {
-            case "now": now
-            case "today": LocalTime.midnight(of: now)
-            case "yesterday": LocalTime.midnight(of: now, daysBefore: 1)
+            switch text.utf8.first {
+            case UInt8(ascii: "-"): TimeSpan.parse(text.dropFirst()).map { now.advanced(milliseconds: -$0) }
+            case UInt8(ascii: "@"): unix(text.dropFirst())
             default:
-                switch text.utf8.first {
-                case UInt8(ascii: "-"):
-                    TimeSpan.parse(text.dropFirst()).map { now.advanced(milliseconds: -$0) }
-                case UInt8(ascii: "@"): unix(text.dropFirst())
-                default: Timestamp(rfc3339: text) ?? local(text)
-                }
+                Timestamp(rfc3339: text) ?? local(text) ?? TimeSpan.parse(text).map { now.advanced(milliseconds: -$0) }
+                    ?? TimeWords(text)?.moment(now: now)
             }
         return time.flatMap { Timestamp.range.contains($0) ? $0 : nil }
     }
@@ -46,26 +44,34 @@ public enum TimeExpression {
         return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
     }
 
-    /// Parses `2026-11-20`, `2026-11-20 07:24` or `2026-11-20 07:24:05`. `T` may replace the space.
+    /// Parses `2026-11`, `2026-11-20`, `2026-11-20 07:24` or `2026-11-20 07:24:05`. `T` may replace the space.
     private static func local(_ text: String) -> Timestamp? {
         let halves = text.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == " " || $0 == "T" }
         let date = halves[0].split(separator: "-", omittingEmptySubsequences: false)
-        guard date.count == 3, let year = number(date[0], digits: 4), let month = number(date[1], digits: 2),
-            let day = number(date[2], digits: 2)
+        guard date.count == 3 || (date.count == 2 && halves.count == 1), let year = number(date[0], digits: 4),
+            let month = number(date[1], digits: 2), let day = date.count == 3 ? number(date[2], digits: 2) : 1
         else { return nil }
         var civil = CivilTime(year: Int64(year), month: month, day: day)
         if halves.count == 2 {
-            let clock = halves[1].split(separator: ":", omittingEmptySubsequences: false)
-            guard (2...3).contains(clock.count), let hour = number(clock[0], digits: 2),
-                let minute = number(clock[1], digits: 2),
-                let second = clock.count == 3 ? number(clock[2], digits: 2) : 0
-            else { return nil }
-            (civil.hour, civil.minute, civil.second) = (hour, minute, second)
+            guard let clock = clock(halves[1], hourDigits: 2) else { return nil }
+            (civil.hour, civil.minute, civil.second) = clock
         }
         return civil.isValid ? LocalTime.moment(civil) : nil
     }
 
-    private static func number(_ text: Substring, digits: Int? = nil) -> Int? {
+    /// Parses `07:24` or `07:24:05`.
+    ///
+    /// - Parameter hourDigits: nil allows `7:24`.
+    static func clock(_ text: Substring, hourDigits: Int? = nil) -> (hour: Int, minute: Int, second: Int)? {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard (2...3).contains(parts.count), parts[0].utf8.count <= 2, let hour = number(parts[0], digits: hourDigits),
+            let minute = number(parts[1], digits: 2),
+            let second = parts.count == 3 ? number(parts[2], digits: 2) : 0
+        else { return nil }
+        return (hour, minute, second)
+    }
+
+    static func number(_ text: Substring, digits: Int? = nil) -> Int? {
         guard !text.isEmpty, digits == nil || text.utf8.count == digits,
             text.utf8.areASCIIDigits
         else { return nil }

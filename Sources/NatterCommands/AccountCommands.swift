@@ -4,6 +4,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel
+internal import NatterSystem
 internal import NatterWire
 
 /// `register NAME`: creates an account and logs in.
@@ -76,11 +77,15 @@ private struct SessionStart {
         let former = try? profile.credentials()
         let address = try context.address(remembered: (try? profile.account())?.server)
         let api = try context.api(at: address, token: nil)
+        api.program = "natter/\(NatterProgram.version)"
         // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
         try profile.prepare()
         let password = try input.read(prompt: prompt, again: again)
         let (name, token) = try begin(api, password)
-        try profile.store(Account(server: address.description, name: name, store: api.store), token)
+        var settings = (try? profile.account())?.settings ?? [:]
+        if let file = context.arguments.value("ca-file") { settings["ca-file"] = Path.absolute(file) }
+        try profile.store(
+            Account(server: address.description, name: name, store: api.store, settings: settings), token)
         try endFormerSession(former, at: address)
         try context.writeJSON(SessionAnswer(name: name, token: nil))
         context.confirm(done(name, address))
@@ -90,7 +95,7 @@ private struct SessionStart {
     /// Ends the former session. Errors are ignored, because its token is no longer stored.
     private func endFormerSession(_ former: (account: Account, token: Token)?, at address: ServerAddress) throws {
         guard let former, former.account.server == address.description else { return }
-        try? context.api(at: address, token: former.token).logout(all: false)
+        _ = try? context.api(at: address, token: former.token).logout(all: false)
     }
 }
 
@@ -99,7 +104,7 @@ enum LogoutCommand {
     static let spec = CommandSpec(
         "logout", "log out", group: NatterProgram.Group.account,
         options: [
-            .flag("all", "end every session of the account, on all machines"),
+            .flag("all", "end every session of the account, on all machines, and tokens with the scope 'all'"),
             .flag("forget", "delete the replica too"),
         ],
         description: [
@@ -112,6 +117,11 @@ enum LogoutCommand {
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let login = try context.login()
+        if arguments.flag("forget") {
+            try Question.confirm(
+                "delete everything that you have synced as '\(login.account.name ?? "?")'?", arguments, console)
+        }
+        var remaining: [TokenObject] = []
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
             if arguments.flag("forget"), let name = login.account.name, let store = login.account.store {
@@ -120,7 +130,8 @@ enum LogoutCommand {
         }
         do {
             let address = try context.address(remembered: login.account.server)
-            try context.api(at: address, token: login.token).logout(all: arguments.flag("all"))
+            remaining = try context.api(at: address, token: login.token, of: login.account)
+                .logout(all: arguments.flag("all"))
         } catch APIError.refused(let refusal) where refusal.status == 401 {
             context.note("the session had already ended")
         } catch {
@@ -132,7 +143,19 @@ enum LogoutCommand {
         }
         try forget()
         context.confirm("logged out")
+        context.noteRemaining(remaining)
         return .success
+    }
+}
+
+extension Context {
+    /// Names the tokens for programs that are still good after the owner ended everything else.
+    fileprivate func noteRemaining(_ tokens: [TokenObject]) {
+        for token in tokens {
+            note(
+                "the token \(token.id) '\(token.label ?? "")' (\(token.scope)) stays valid; 'natter token revoke \(token.id)' ends it"
+            )
+        }
     }
 }
 
@@ -184,8 +207,9 @@ enum PasswdCommand {
             .flag("password-stdin", "read the old and the new password from two lines of standard input")
         ],
         description: [
-            "Change your password and end all your other sessions. natter asks for the old password once and for the "
-                + "new one twice. Tokens for programs stay valid."
+            "Change your password and end all your other sessions and all tokens for programs that may do everything. "
+                + "natter asks for the old password once and for the new one twice. Tokens for one conversation stay "
+                + "valid, and natter lists them."
         ],
         examples: [
             Example("printf 'old-secret\\nnew-secret\\n' | natter passwd --password-stdin", "use it in a script")
@@ -201,8 +225,9 @@ enum PasswdCommand {
         }
         let old = try input.read(prompt: "Old password")
         let new = try input.read(prompt: "New password", again: "Repeat it")
-        try api.changePassword(old: old, new: new)
+        let remaining = try api.changePassword(old: old, new: new)
         context.confirm("changed the password and ended all other sessions")
+        context.noteRemaining(remaining)
         return .success
     }
 }

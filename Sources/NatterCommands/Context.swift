@@ -28,7 +28,9 @@ struct Context {
     /// The colours from `--color`, the setting, or the environment. An invalid settings file is ignored here. A command
     /// that needs a setting reports the error.
     var paint: Paint {
-        if !arguments.has("color"), let value = try? home().value(of: .color), let choice = ColorChoice(rawValue: value)
+        if !arguments.has("color"),
+            let value = profileSetting("color", nil) ?? (try? home().value(of: .color)),
+            let choice = ColorChoice(rawValue: value)
         {
             return Paint(isOn: choice.isOn(isTerminal: console.output.isTerminal, environment: console.environment))
         }
@@ -113,12 +115,20 @@ struct Context {
         if arguments.has("server") { _ = try address(remembered: nil) }
     }
 
+    /// A setting of the profile. A profile that cannot be read has none.
+    private func profileSetting(_ name: String, _ account: Account?) -> String? {
+        if let account { return account.settings[name] }
+        return (try? profile().account())?.settings[name]
+    }
+
     // MARK: - Requests
 
     /// The API at an address, with or without a token.
     ///
     /// - Parameter isSecret: whether a password or a token will be sent.
-    func api(at address: ServerAddress, token: Token?, isSecret: Bool = true) throws -> ServerAPI {
+    func api(
+        at address: ServerAddress, token: Token?, of account: Account? = nil, isSecret: Bool = true
+    ) throws -> ServerAPI {
         if isOffline {
             throw CommandFailure(
                 .unavailable, code: "offline",
@@ -132,11 +142,18 @@ struct Context {
         }
         let client = HTTPClient(
             address: address, timeoutMilliseconds: try timeoutMilliseconds(),
-            caFile: try arguments.value("ca-file") ?? home().value(of: .caFile),
+            caFile: try arguments.value("ca-file") ?? profileSetting("ca-file", account)
+                ?? home().value(of: .caFile),
             userAgent: "natter/\(NatterProgram.version)")
-        guard arguments.flag("verbose") else { return ServerAPI(address: address, client: client, token: token) }
+        let isNew = account.map { $0.server != address.description } ?? false
+        guard arguments.flag("verbose") else {
+            return ServerAPI(
+                address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew)
+        }
         let console = console
-        return ServerAPI(address: address, client: client, token: token) { trace in
+        return ServerAPI(
+            address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew
+        ) { trace in
             let request = "\(trace.method.rawValue) \(address)\(trace.path)"
             let cost: Phrase =
                 "\(trace.milliseconds) ms, \(trace.bytesOut) bytes sent, \(trace.bytesIn) received"
@@ -153,7 +170,7 @@ struct Context {
     /// - Parameter deliveringOutbox: whether to send the outbox first, for a few seconds at most.
     func api(deliveringOutbox: Bool = true) throws -> ServerAPI {
         let login = try login()
-        let api = try api(at: try address(remembered: login.account.server), token: login.token)
+        let api = try api(at: try address(remembered: login.account.server), token: login.token, of: login.account)
         if deliveringOutbox { deliverOutbox(of: login, to: api) }
         return api
     }

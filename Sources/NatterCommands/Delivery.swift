@@ -64,15 +64,17 @@ struct Delivery {
             "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
     }
 
-    /// The id, quoted for a shell if necessary.
+    /// A word, quoted for a shell if necessary.
     static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
             switch byte {
-            case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."): true
+            case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: ":"),
+                UInt8(ascii: "="), UInt8(ascii: ","), UInt8(ascii: "+"), UInt8(ascii: "@"), UInt8(ascii: "%"):
+                true
             default: byte.isASCIILetter || byte.isASCIIDigit
             }
         }
-        if isPlain { return id }
+        if isPlain, !id.isEmpty { return id }
         return "'" + id.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
     }
 }

@@ -87,6 +87,7 @@ enum ExitCodes {
         switch ErrorCode(rawValue: refusal.code) {
         case .lastAdmin: .refused
         case .outcomeUnknown: .unavailable
+        case .misdirected: .configuration
         // An unknown path means that the server has another version of the API.
         case .notFound, .methodNotAllowed, .unsupportedMediaType: .badProtocol
         default:
@@ -105,6 +106,7 @@ enum ExitCodes {
         return switch ErrorCode(rawValue: refusal.code) {
         case .unauthorized: "; run 'natter login NAME' again"
         case .noSuchUser: "; 'natter users' lists them"
+        case .noSuchConversation: "; 'natter ls' lists yours, and '@NAME' is the one with a user"
         case .slowDown, .busy: refusal.retryAfterSeconds.map { "; try again in \($0) s" } ?? "; try again later"
         case .diskFull: "; try again when the server has free space"
         case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"

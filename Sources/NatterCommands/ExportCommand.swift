@@ -7,14 +7,19 @@ internal import NatterWire
 /// `export CONV`: prints a conversation for other programs.
 enum ExportCommand {
     static let spec = CommandSpec(
-        "export", "print a conversation as JSON, one object per line", group: NatterProgram.Group.reading,
+        "export", "print a conversation for other programs: JSON, mail, or one page",
+        group: NatterProgram.Group.reading,
+        options: [HistoryFormat.option],
         operands: [.required("CONV", "the conversation")],
         description: [
-            "Print every message with its seq, ts (Unix milliseconds), sender and text, as 'natterd import' reads it. "
-                + "Syncs first, unless you give --offline. If messages are missing, standard error names them and "
-                + "the exit status is 74."
+            "Print every message with its seq, ts (Unix milliseconds), sender and text, as 'natterd import' reads it; "
+                + "with --format mbox as mail, with --format html as a page. Syncs first, unless you give --offline. If "
+                + "messages are missing, standard error names them and the exit status is 74."
         ],
-        examples: [Example("natter export general >general.ndjson", "export a conversation into a file")], run: run)
+        examples: [
+            Example("natter export general >general.ndjson", "export a conversation into a file"),
+            Example("natter export ops --format mbox >ops && mutt -f ops", "read it as mail"),
+        ], run: run)
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
@@ -22,26 +27,49 @@ enum ExportCommand {
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.completely)
         guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let format = HistoryFormat(arguments)
         guard let conversation = try replica.conversation(named: name) else {
             try synced.checkExistence(of: name, replica, state)
+            var writer = format.writer(for: name, nil)
+            try put(to: console) { writer?.begin(&$0) }
+            try put(to: console) { writer?.end(&$0) }
             return .success
         }
+        var writer = format.writer(for: conversation.name, conversation.id)
+        try put(to: console) { writer?.begin(&$0) }
         var isWhole = conversation.first == Seq(1)
         if !isWhole {
             console.note(
                 "messages 1 to \(conversation.first.previous) of '\(name)' are not in the replica, which begins later")
+            try put(to: console) { writer?.missing(from: Seq(1), to: conversation.first.previous, &$0) }
         }
-        try replica.forward(conversation, MessageFilter()) { piece in
+        var filter = MessageFilter()
+        filter.isFolded = true
+        try replica.forward(conversation, filter) { piece in
             switch piece {
             case .messages(let run):
-                for message in run.messages() { try console.output.writeJSON(WireJSON.encode(ExportLine(message))) }
+                for message in try replica.changed(run, folds: true) ?? run.messages() {
+                    if writer == nil {
+                        try console.output.writeJSON(WireJSON.encode(ExportLine(message)))
+                    } else {
+                        try put(to: console) { writer?.write(HistoryMessage(message), to: &$0) }
+                    }
+                }
             case .missing(_, let range, _):
                 isWhole = false
                 console.note("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are missing")
+                try put(to: console) { writer?.missing(from: range.lowerBound, to: range.upperBound, &$0) }
             }
             return true
         }
+        try put(to: console) { writer?.end(&$0) }
         try console.output.flush()
         return isWhole ? .success : .inputOutput
+    }
+
+    private static func put(to console: Console, _ write: (inout [UInt8]) -> Void) throws {
+        var bytes: [UInt8] = []
+        write(&bytes)
+        try console.output.write(bytes)
     }
 }

@@ -11,7 +11,8 @@ enum ListCommand {
         "ls", "list the conversations", group: NatterProgram.Group.reading,
         description: [
             "Print each conversation with its number of unread messages and its last message, most recent first, after "
-                + "a quick sync as 'log' does.",
+                + "a quick sync as 'log' does. An '@' behind the number means that an unread message has '@' and "
+                + "your name.",
             "The server keeps what you have read, for all your machines; 'mark' and 'log --mark' set it.",
         ],
         examples: [Example("natter ls", "see where there are new messages")], run: run)
@@ -24,10 +25,13 @@ enum ListCommand {
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
+        let mentioned = Set(
+            try conversations.filter { try replica.hasUnreadMention(in: $0) }.map { "\($0.id)" })
         try context.list(
             try conversations.map { try ConversationObject($0, in: replica) },
             [
-                Column("NAME") { $0.name }, Column("UNREAD", .right) { String($0.unread) },
+                Column("NAME") { $0.name },
+                Column("UNREAD", .right) { String($0.unread) + (mentioned.contains($0.id) ? "@" : "") },
                 Column("LAST") { context.age($0.last?.time) },
                 Column("MESSAGE", .text) { $0.last.map { excerpt(of: $0, console.output) } ?? "" },
             ])
@@ -48,7 +52,18 @@ enum ListCommand {
         if message.kind == MessageKind.event.name {
             return "* \(message.sender) \(output.word(EventText.phrase(message.text)))"
         }
-        return "\(message.sender): \(message.text.prefix { $0 != "\n" && $0 != "\r\n" })"
+        let sender = message.via.map { "\(message.sender)/\($0)" } ?? message.sender
+        switch (message.kind, message.about) {
+        case ("delete", let about?): return "\(sender) (deletes \(about))"
+        case ("edit", let about?): return "\(sender) (edits \(about)): \(firstLine(of: message))"
+        default: return "\(sender): \(firstLine(of: message))"
+        }
+    }
+
+    private static func firstLine(of message: MessageObject) -> String {
+        if message.deleted == true { return "(deleted)" }
+        if message.erased == true { return "(erased)" }
+        return "\(message.text.prefix { $0 != "\n" && $0 != "\r\n" })"
     }
 }
 
@@ -57,7 +72,9 @@ extension ConversationObject {
     init(_ conversation: ReplicaConversation, in replica: Replica) throws {
         var last: MessageObject?
         try replica.backward(conversation, MessageFilter(), limit: 1) { piece in
-            if case .messages(let run) = piece { last = run.messages().first.map { MessageObject($0) } }
+            if case .messages(let run) = piece {
+                last = try (replica.changed(run, folds: false) ?? run.messages()).first.map { MessageObject($0) }
+            }
             return false
         }
         self.init(
@@ -65,5 +82,27 @@ extension ConversationObject {
             first: conversation.first.rawValue, head: conversation.head.rawValue,
             hash: (conversation.hash ?? .zero).description, read: conversation.read.rawValue,
             unread: conversation.unread, last: last)
+    }
+}
+
+extension Replica {
+    /// The most unread messages in which a mention is looked for.
+    private static let mentionLimit = 1_000
+
+    /// Whether one of the newest unread messages mentions the user.
+    func hasUnreadMention(in conversation: ReplicaConversation) throws -> Bool {
+        guard conversation.unread > 0, conversation.head > conversation.read else { return false }
+        let mention = Mention(of: location.user)
+        let head = conversation.head.rawValue
+        let lowest = Seq(head - min(head, UInt64(Replica.mentionLimit)))
+        var filter = MessageFilter(after: max(conversation.read, lowest))
+        filter.isFolded = true
+        filter.text = { mention.isIn($0) }
+        var isFound = false
+        try backward(conversation, filter, limit: 1) { piece in
+            if case .messages = piece { isFound = true }
+            return !isFound
+        }
+        return isFound
     }
 }

@@ -7,7 +7,9 @@ public enum NatterProgram {
 
     public static let spec = ProgramSpec(
         name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
-        names: CompletionNames.find, options: globalOptions, commands: commands)
+        names: CompletionNames.find, instead: instead(of:), examples: examples,
+        closing: "Report problems to your server's administrator; 'natter doctor' finds out what to tell.",
+        options: globalOptions, commands: commands)
 
     /// The complete content of `main.swift`.
     public static func main() -> Never {
@@ -25,20 +27,54 @@ public enum NatterProgram {
             .flag("offline", "do not connect; use only the replica"),
             .option("timeout", value: "S", "seconds to wait for the server (default 30)"),
             .option("lang", value: "CODE", "the language, en or ru (default: from the environment)"),
+            Question.option,
             .flag("json", "print one JSON object per line"),
             .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
-            .flag("quiet", "print no notes, only results and errors"),
+            .flag("quiet", short: "q", "print no notes, only results and errors"),
             .flag("verbose", "report each request on standard error"),
         ]
+    }
+
+    private static var examples: [Example] {
+        [
+            Example("natter register alice", "create an account and log in"),
+            Example("natter send Hello, everyone", "write to 'general'"),
+            Example("natter log -f", "read it, and what comes"),
+        ]
+    }
+
+    /// Words that users of other programs try first.
+    @Sendable private static func instead(of word: String) -> String? {
+        switch word {
+        case "version": "natter --version"
+        case "tail", "follow": "natter log -f"
+        case "read", "cat", "history", "messages": "natter log"
+        case "grep", "find": "natter search"
+        case "pull", "fetch", "push", "clone": "natter sync"
+        case "list", "channels", "conversations", "rooms": "natter ls"
+        case "join": "natter group join"
+        case "invite": "natter group add"
+        case "msg", "message", "dm", "write": "natter pm"
+        case "who", "names": "natter users"
+        case "signup", "adduser": "natter register"
+        case "man": "natter help"
+        case "server", "daemon": "natter serve"
+        case "sessions": "natter session"
+        case "profiles": "natter profile"
+        case "settings": "natter config"
+        default: nil
+        }
     }
 
     static var commands: [CommandSpec] {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
-            TokenCommand.spec,
+            ProfileCommand.spec, SessionCommand.spec, TokenCommand.spec,
             StatusCommand.spec, DoctorCommand.spec,
-            SendCommand.spec, SendCommand.personalSpec, OutboxCommand.spec, WrapCommand.spec,
-            LogCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec, ListCommand.spec,
+            SendCommand.spec, SendCommand.personalSpec, EditCommand.spec, EditCommand.deleteSpec, OutboxCommand.spec,
+            WrapCommand.spec,
+            LogCommand.spec, ShowCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
+            ListCommand.spec,
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
             GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,
             ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec,

@@ -44,7 +44,8 @@ final class Pager {
     }
 
     private static func command(_ environment: Environment) -> String? {
-        if environment["TERM"] == "dumb" { return nil }
+        // less would complain that the terminal is not fully functional, and wait for a key.
+        if environment["TERM"] == nil || environment["TERM"] == "dumb" { return nil }
         if let chosen = environment["NATTER_PAGER"] ?? environment["PAGER"] { return chosen == "cat" ? nil : chosen }
         let directories = (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
         return directories.contains { access("\($0)/less", X_OK) == 0 } ? "less" : nil
@@ -57,6 +58,8 @@ final class Pager {
         posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
         // Like git: quit if one page is enough, pass colours, and keep the screen.
         if environment["LESS"] == nil { setenv("LESS", "FRX", 1) }
+        // In the C locale, less shows Cyrillic as bytes in angle brackets. Our output is always UTF-8.
+        if environment["LESSCHARSET"] == nil { setenv("LESSCHARSET", "utf-8", 1) }
         return try? Spawn.start(["/bin/sh", "-c", command], &actions)
     }
 }

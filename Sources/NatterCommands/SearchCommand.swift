@@ -12,7 +12,8 @@ enum SearchCommand {
         options: [
             .option("conversation", short: "c", value: "CONV", "search only this conversation"),
             .option("number", short: "n", value: "N", "print at most N messages"),
-            .option("from", value: "USER", "find only messages of USER"),
+            .option("context", short: "C", value: "N", "also print N messages before and after each hit"),
+            .option("from", value: "USER", "find only messages of USER; 'me' is yourself"),
             .option("since", value: "TIME", "find only messages from TIME on"),
             .option("until", value: "TIME", "find only messages before TIME"),
             .option("regex", value: "RE", "find messages that match a regular expression, instead of QUERY"),
@@ -44,11 +45,11 @@ enum SearchCommand {
         var filter = MessageFilter()
         filter.since = try arguments.time("since", now: context.now)
         filter.until = try arguments.time("until", now: context.now)
-        filter.sender = arguments.value("from")
         let number = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let limit = number ?? (console.output.isTerminal ? LogRequest.terminalCount : .max)
 
         let synced = try SyncedReplica(context, needsServer: false)
+        filter.sender = synced.sender(arguments.value("from"))
         guard let replica = try synced.replica() else {
             throw CommandFailure(.unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
         }
@@ -60,6 +61,10 @@ enum SearchCommand {
         var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
         printer.reader = synced.location.user
         if printer.paint.isOn { printer.highlight = subject.highlighter() }
+        // A number that you see is one that you can answer.
+        printer.showsNumbers = console.output.isTerminal
+        let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
+        var hits = SearchHits(replica: replica, printer: printer, around: around)
 
         // An empty conversation is not in the replica.
         if let conversation, conversation == nil { return .nothingFound }
@@ -69,7 +74,7 @@ enum SearchCommand {
             let search = try ReplicaSearch.run(
                 query, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { run in
-                try printer.write(run)
+                try hits.write(run)
                 found += 1
                 return true
             }
@@ -81,7 +86,7 @@ enum SearchCommand {
         case .pattern(let pattern):
             let search = try ReplicaPatternSearch.run(
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
-            ) { try printer.write($0) }
+            ) { try hits.write($0) }
             try console.output.flush()
             for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             return search.foundCount == 0 ? .nothingFound : .success
@@ -144,5 +149,53 @@ enum SearchCommand {
         if let conversation = try replica.conversation(named: name) { return conversation }
         try synced.checkExistence(of: name, replica, .offline)
         return nil
+    }
+}
+
+/// Prints what a search found: the messages as people see them now.
+private struct SearchHits {
+    let replica: Replica
+    let printer: MessagePrinter
+    /// How many messages to print before and after each.
+    let around: Int
+    private var isFirst = true
+
+    init(replica: Replica, printer: MessagePrinter, around: Int) {
+        (self.replica, self.printer, self.around) = (replica, printer, around)
+    }
+
+    mutating func write(_ run: MessageRun) throws {
+        for position in run.positions {
+            let record = run.records[position]
+            // The newest text of a message is in its last edit.
+            let seq = record.kind == .edit ? record.about ?? record.seq : record.seq
+            guard around > 0 || record.kind == .edit || printer.isDetailed,
+                let conversation = try replica.conversation(run.conversation.id)
+            else {
+                try write(run.only([position]), of: nil)
+                continue
+            }
+            guard around > 0 else {
+                if let message = try replica.message(seq, in: conversation, folds: true) { try printer.write(message) }
+                continue
+            }
+            if !isFirst { try printer.writeSeparator() }
+            isFirst = false
+            let low = Seq(seq.rawValue - min(seq.rawValue, UInt64(around) + 1))
+            try replica.forward(conversation, MessageFilter(after: low, before: seq.advanced(by: around + 1))) {
+                piece in
+                guard case .messages(let run) = piece else { return true }
+                try write(run, of: conversation)
+                return true
+            }
+        }
+    }
+
+    private func write(_ run: MessageRun, of conversation: ReplicaConversation?) throws {
+        if let messages = try replica.changed(run, folds: true) {
+            _ = try printer.write(messages.filter { !$0.kind.isChange })
+        } else {
+            try printer.write(run)
+        }
     }
 }

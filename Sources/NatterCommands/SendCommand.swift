@@ -19,6 +19,8 @@ enum SendCommand {
             operands: [textOperand],
             description: [
                 "Send one message to 'general', or to CONV. The words of TEXT are joined by spaces. \(inputParagraph)",
+                "Without -c, the first word of TEXT must not be '@' and the name of a user, or the name of a group of "
+                    + "yours: natter refuses it with status 64, because you probably meant -c. After '--' it is text.",
                 "When natter exits with status 0, the message is on the server's disk. It prints nothing in a pipe; "
                     + "with --json, it prints the message.",
                 awayParagraph, linesParagraph, queueParagraph, repeatParagraph,
@@ -39,8 +41,8 @@ enum SendCommand {
             ],
             run: { arguments, console in
                 try send(
-                    arguments.operands("TEXT"), to: arguments.value("conversation") ?? "general",
-                    Context(arguments, console), descriptor)
+                    arguments.operands("TEXT"), to: arguments.value("conversation"), Context(arguments, console),
+                    descriptor)
             })
     }
 
@@ -64,6 +66,7 @@ enum SendCommand {
 
     private static var options: [OptionSpec] {
         [
+            .option("re", value: "SEQ", "reply to the message with this number"),
             .option("id", value: "KEY", "the message's id; repeating an id sends nothing twice"),
             .flag("lines", "send each line of standard input as a message"),
             .flag("ndjson", "send the message of each JSON line of standard input"),
@@ -80,7 +83,7 @@ enum SendCommand {
         + "id of your own the whole command is safe to repeat."
 
     private static let awayParagraph: Phrase =
-        "If the recipient of a personal message is not online, a note on standard error says so, unless you give "
+        "If the recipient of a personal message is not online, a note on a terminal says so, unless you give "
         + "--quiet. The message is still delivered when they sync."
 
     private static let linesParagraph: Phrase =
@@ -94,9 +97,13 @@ enum SendCommand {
         + "order, each message once; see 'natter help outbox'."
 
     private static func send(
-        _ words: [String], to conversation: String, _ context: Context, _ input: Int32
+        _ words: [String], to chosen: String?, _ context: Context, _ input: Int32
     ) throws -> ExitCode {
         let form = try form(words, context.arguments)
+        let about = try context.arguments.integer("re", in: 1...Int64.max).map { UInt64($0) }
+        if about != nil, form != nil {
+            throw context.arguments.error("--re takes one message; leave out --lines and --ndjson")
+        }
         let key = context.arguments.value("id")
         if let key { try check(key, form) }
         // Report a missing login before the user types the message.
@@ -104,7 +111,13 @@ enum SendCommand {
         let isQueueing = context.arguments.flag("queue")
         let api =
             isQueueing && context.isOffline
-            ? nil : try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+            ? nil
+            : try context.api(
+                at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
+        let conversation = chosen ?? NameRule.general
+        if chosen == nil, let first = words.first, !context.arguments.isLiteral(at: 0) {
+            try Addressee(context, login, api: api, mayBeAway: isQueueing).check(first)
+        }
         let outbox = try context.outbox(of: login)
         if let form {
             if !isQueueing, let api { try sendWaiting(outbox, api, context) }
@@ -117,7 +130,8 @@ enum SendCommand {
         do { try TextError.check(text) } catch {
             throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
         }
-        let request = SendRequest(conversation: conversation, text: text, id: key ?? MessageID.make(at: context.now))
+        let request = SendRequest(
+            conversation: conversation, text: text, id: key ?? MessageID.make(at: context.now), about: about)
         if isQueueing { return try queue(request, QueuedSend(outbox: outbox, api: api, context: context)) }
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
@@ -174,11 +188,21 @@ enum SendCommand {
         // In a pipe the message is not printed, so it is not decoded.
         if context.wantsJSON || context.console.output.isTerminal {
             let message = try message(in: answer.object)
-            if try !context.writeJSON(message) {
-                context.confirm("sent to \(message.conversation) as number \(message.seq)")
+            do throws(OutputError) {
+                if context.wantsJSON {
+                    try context.console.output.writeJSON(WireJSON.encode(message))
+                    try context.console.output.flush()
+                } else {
+                    context.confirm("sent to \(message.conversation) as number \(message.seq)")
+                }
+            } catch {
+                if error == .closedPipe { throw error }
+                throw CommandFailure(
+                    .inputOutput, code: "io_error", "the message was sent, but could not be printed: \(error.phrase)")
             }
         }
-        if answer.isRecipientAway {
+        // A script that sends to somebody who is asleep has done nothing wrong.
+        if answer.isRecipientAway, context.console.errors.isTerminal {
             let name = request.conversation.dropFirst()
             context.note("\(name) is not online; the message is delivered when \(name) syncs")
         }

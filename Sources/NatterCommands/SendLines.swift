@@ -56,6 +56,7 @@ final class SendLines {
     func run(descriptor: Int32) throws -> ExitCode {
         defer { meter.clear() }
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
+        prepareForInterrupt()
         while true {
             let item: InputLines.Item
             do throws(DiskError) {
@@ -95,10 +96,23 @@ final class SendLines {
         } else {
             try send()
         }
+        prepareForInterrupt()
         // Flush in a pipe, too, because its reader may wait for exactly this line.
         try context.console.output.flush()
         let done = sentCount + (queue?.count ?? 0)
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
+    }
+
+    /// Tells SIGINT what to say: how far the lines were sent, and how to continue.
+    private func prepareForInterrupt() {
+        let sent: Phrase =
+            sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
+        let how: Phrase = hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
+        let failure = CommandFailure(
+            .interrupted, code: "interrupted", "interrupted; \(sent). To continue, \(how): nothing is sent twice")
+        let text = Output.memory()
+        FailureReport.write(failure, json: context.wantsJSON, program: context.console.program, to: text)
+        Signals.sayOnInterrupt(text.collected)
     }
 
     private func send() throws {

@@ -12,7 +12,7 @@ enum StatusCommand {
         description: [
             "Print your account, the server, the age of the last sync, the number of unread messages and what waits in "
                 + "the outbox. It does not contact the server: everything is as of the last sync.",
-            "With --short: the number of unread messages, then '+' and the number of messages in the outbox, or "
+            "With --short: the number of unread messages, with '@' if one of them has '@' and your name, then '+' and the number of messages in the outbox, or "
                 + "nothing if both are 0.",
         ],
         examples: [Example("PS1='$(natter status --short) $ '", "use it in a prompt")], run: run)
@@ -24,13 +24,15 @@ enum StatusCommand {
         /// The time at which the replica begins, if it was limited with `--since`.
         var earliest: String?
         var unread: UInt64
+        /// Whether an unread message mentions the user.
+        var mentioned: Bool?
         var waiting: Int
         var parked: Int
         /// How many replaced histories were set aside.
         var aside: Int
 
         enum CodingKeys: String, CodingKey {
-            case name, server, earliest, unread, waiting, parked, aside
+            case name, server, earliest, unread, mentioned, waiting, parked, aside
             case lastSync = "last_sync"
         }
     }
@@ -48,7 +50,7 @@ enum StatusCommand {
         if try context.writeJSON(status) { return .success }
         if arguments.flag("short") {
             let parts = [
-                status.unread > 0 ? "\(status.unread)" : nil,
+                status.unread > 0 ? "\(status.unread)\(status.mentioned == true ? "@" : "")" : nil,
                 status.waiting + status.parked > 0 ? "+\(status.waiting + status.parked)" : nil,
             ].compactMap { $0 }
             if !parts.isEmpty { try console.output.writeLine(parts.joined()) }
@@ -68,7 +70,9 @@ enum StatusCommand {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
             status.aside = try ReplicaSurplus.all(at: replica.location).count
-            status.unread = try replica.conversations().reduce(0) { $0 + $1.unread }
+            let conversations = try replica.conversations()
+            status.unread = conversations.reduce(0) { $0 + $1.unread }
+            if try conversations.contains(where: { try replica.hasUnreadMention(in: $0) }) { status.mentioned = true }
         }
         (status.waiting, status.parked) = try context.outbox().counts()
         return status

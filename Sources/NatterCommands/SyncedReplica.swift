@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterHTTP
@@ -71,7 +72,8 @@ final class SyncedReplica {
     /// The account of the session. With a token file, it may have to ask the server.
     private static func identify(_ context: Context) throws -> (Account, ServerAPI) {
         let login = try context.login()
-        let api = try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+        let api = try context.api(
+            at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
         if login.account.name != nil { return (login.account, api) }
         let answer = try api.whoami()
         let account = Account(server: api.address.description, name: answer.name, store: api.store)
@@ -123,14 +125,13 @@ final class SyncedReplica {
         milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil,
         progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
-        // Opening further connections to the database is much cheaper while one is open.
-        _ = try? replica()
         let client = SyncClient(api: try api(), location: location)
         // The next request may come much later, and a message may be queued meanwhile.
         defer { hasDelivered = false }
         let limits = SyncClient.Limits(
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
-        return try client.sync(limits, progress: progress)
+        // Without a replica that can be opened, the sync finds out why.
+        return try client.sync(limits, replica: try? replica(), progress: progress)
     }
 
     /// Updates the replica before it is read. If the server is not reached, it prints a note, and the replica is used
@@ -139,6 +140,10 @@ final class SyncedReplica {
     /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline { return .offline }
+        if let reason = whyReadOnly(), let time = try replica()?.lastSync() {
+            context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
+            return .stale(reason: reason)
+        }
         var report: SyncReport
         do {
             report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
@@ -166,6 +171,12 @@ final class SyncedReplica {
         }
         offerSurplus()
         return .current
+    }
+
+    /// Why the replica cannot take what is new, as on a disk that is mounted read-only. What is there can be read.
+    private func whyReadOnly() -> Phrase? {
+        guard access(location.directory, W_OK) != 0, [EROFS, EACCES].contains(errno) else { return nil }
+        return "'\(location.directory)' cannot be written: \(Errno.current.phrase)"
     }
 
     /// Prints the problems that a sync has found.
@@ -257,15 +268,52 @@ final class SyncedReplica {
         // 'general' and the user's own notes always exist, but a token may not permit them.
         let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
         if isAlwaysThere, context.tokenFile == nil || !state.isReached { return }
+        // No name has a slash, and not even a server could be asked.
+        if name.contains("/") {
+            throw CommandFailure(
+                .notFound, code: "no_such_conversation",
+                "there is no conversation '\(name)'\(try hint(for: name, replica))")
+        }
         switch state {
-        case .current, .partial: _ = try api().messages(of: name, query: [("limit", "1")])
+        case .current, .partial:
+            let api = try api()
+            do throws(APIError) { _ = try api.messages(of: name, query: [("limit", "1")]) } catch {
+                guard case .refused(let refusal) = error, refusal.code == ErrorCode.noSuchConversation.rawValue else {
+                    throw error
+                }
+                throw CommandFailure(
+                    .notFound, code: refusal.code, "\(refusal.phrase)\(try hint(for: name, replica))")
+            }
         case .stale, .offline:
             let users = try replica.users()?.users ?? []
             guard !users.contains(where: { NameRule.caseKey("@" + $0.name) == key }) else { return }
             throw CommandFailure(
-                .notFound, code: "no_such_conversation", "there is no conversation '\(name)' in the replica")
+                .notFound, code: "no_such_conversation",
+                "there is no conversation '\(name)' in the replica\(try hint(for: name, replica))")
         }
     }
+
+    /// What a name that is no conversation's was probably meant to be.
+    private func hint(for name: String, _ replica: Replica) throws -> Phrase {
+        let key = NameRule.caseKey(name)
+        if let slash = name.lastIndex(where: { $0 == "/" || $0 == "#" || $0 == ":" }), slash > name.startIndex,
+            let seq = Int64(name[name.index(after: slash)...]), seq > 0
+        {
+            return "; for one message write 'natter log \(name[..<slash]) --around \(seq) -n 1'"
+        }
+        if try replica.users()?.users.contains(where: { NameRule.caseKey($0.name) == key }) == true {
+            return "; did you mean '@\(name)'?"
+        }
+        if !context.isOffline, (try? NameRule.checkForm(name)) != nil, (try? api().conversation("@" + name)) != nil {
+            return "; did you mean '@\(name)'?"
+        }
+        let names = try [NameRule.general] + replica.conversations().map(\.name).filter { !NameRule.isGeneral($0) }
+        let hint = NearestWords.hint(for: name, among: names)
+        return hint == "" ? "; 'natter ls' lists yours, and '@NAME' is the one with a user" : hint
+    }
+
+    /// The sender that `--from` names: `me` is the user.
+    func sender(_ word: String?) -> String? { word.map { NameRule.isMe($0) ? location.user : $0 } }
 }
 
 extension SyncedReplica {

@@ -37,6 +37,21 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
     public init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { Digest(of: $0) } }
 
+    /// 16 bytes of BLAKE2b of one byte with a key of 16 bytes, most significant byte first.
+    public static func keyed(high: UInt64, low: UInt64, _ byte: UInt8) -> (high: UInt64, low: UInt64) {
+        var key = (high.bigEndian, low.bigEndian)
+        var output: (UInt64, UInt64) = (0, 0)
+        var input = byte
+        withUnsafeMutablePointer(to: &output) { output in
+            output.withMemoryRebound(to: UInt8.self, capacity: 16) { output in
+                Swift.withUnsafeBytes(of: &key) { key in
+                    _ = crypto_generichash(output, 16, &input, 1, key.bindMemory(to: UInt8.self).baseAddress, 16)
+                }
+            }
+        }
+        return (UInt64(bigEndian: output.0), UInt64(bigEndian: output.1))
+    }
+
     /// The digest of two digests, one after the other: a step of a hash chain.
     public init(of first: Digest, _ second: Digest) {
         var pair = (first.words, second.words)
@@ -66,4 +81,18 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+}
+
+/// A keyed hash that others can check with the tools they have.
+public enum HMAC {
+    /// HMAC-SHA256 of RFC 2104. The key may have any length.
+    public static func sha256(_ bytes: [UInt8], key: [UInt8]) -> [UInt8] {
+        Sodium.start()
+        var state = crypto_auth_hmacsha256_state()
+        var output = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
+        crypto_auth_hmacsha256_init(&state, key, key.count)
+        crypto_auth_hmacsha256_update(&state, bytes, UInt64(bytes.count))
+        crypto_auth_hmacsha256_final(&state, &output)
+        return output
+    }
 }

@@ -24,13 +24,18 @@ extension CommandSpec {
 
     static let restore = CommandSpec(
         "restore", "restore a backup into an empty data directory", group: "Maintenance",
-        options: [.flag("json", "print what was done as one JSON object")],
+        options: [
+            .flag("end-sessions", "end all sessions and revoke all tokens of the backup"),
+            .flag("json", "print what was done as one JSON object"),
+        ],
         operands: [.required("SRC", "a directory that 'natterd backup' has made")],
         description: [
             "The data directory must be empty or not exist: nothing is ever overwritten. Everything is checked like fsck "
                 + "does. The status is 1 if something is damaged, and the damage is named.",
             "A new epoch begins. Clients that have seen more than the backup has notice it, set that aside, and offer "
                 + "their own messages for sending again.",
+            "Accounts, passwords, members of groups and tokens are those of the backup, too. A token that was revoked "
+                + "since works again, unless --end-sessions is given: then everybody logs in anew.",
         ],
         examples: [
             Example("natterd --data /srv/chat restore /srv/backup/natter", "restore a backup into a new directory")
@@ -120,10 +125,11 @@ enum RestoreCommand {
                 unreadable: DiskError(code: .noSuchFileOrDirectory, operation: "open", path: source))
         }
         let directory = try DataDirectory.path(arguments, console)
+        try Question.confirm("restore '\(source)' to '\(directory)'?", arguments, console)
         let display = CopyDisplay(console)
         let notes = Monitor(console)
         let summary = try StoreRestore.run(
-            source, into: directory, clock: console.clock,
+            source, into: directory, clock: console.clock, endsSessions: arguments.flag("end-sessions"),
             progress: { progress in
                 display.line.show(progress.bytes, of: progress.totalBytes)
                 return true
@@ -138,6 +144,11 @@ enum RestoreCommand {
             report, arguments,
             "restored \(report.messages) messages of \(report.conversations) conversations to '\(directory)', as they "
                 + "were at \(report.taken); \(FsckCommand.damages(report.damages))")
+        console.note(
+            arguments.flag("end-sessions")
+                ? "accounts, passwords and members of groups are those of \(report.taken), too; all sessions and tokens have ended"
+                : "accounts, passwords, members of groups and tokens are those of \(report.taken), too: what was changed or "
+                    + "revoked since is as it was; 'restore --end-sessions' ends all sessions and tokens")
         return summary.damages == 0 ? .success : .nothingFound
     }
 }

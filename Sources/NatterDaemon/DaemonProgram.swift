@@ -14,10 +14,12 @@ public enum DaemonProgram {
     public static let spec = ProgramSpec(
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         options: [
-            .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)")
+            .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
+            Question.option,
         ],
         commands: [
-            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .fsck, .backup, .restore, .reindex,
+            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .hook, .fsck, .backup, .restore,
+            .reindex,
             .completion(program: "natterd", isHidden: true),
         ])
 

@@ -8,6 +8,25 @@ enum DataDirectory {
     /// The path from `--data`, `NATTERD_DATA`, or the state directory that systemd gives a unit. The default is a
     /// directory below the user's data.
     static func path(_ arguments: Arguments, _ console: Console) throws -> String {
+        let path = try find(arguments, console)
+        try becomeOwner(of: path)
+        return path
+    }
+
+    /// As root, becomes the owner of another user's data directory before anything there is touched. Files of root would
+    /// keep that user's server from its own store.
+    private static func becomeOwner(of directory: String) throws(CommandFailure) {
+        var found = stat()
+        guard geteuid() == 0, stat(directory, &found) == 0, found.st_uid != 0 else { return }
+        let group = getpwuid(found.st_uid).map(\.pointee.pw_gid) ?? found.st_gid
+        guard setgroups(0, nil) == 0, setgid(group) == 0, setuid(found.st_uid) == 0 else {
+            throw CommandFailure(
+                .refused, code: "not_allowed",
+                "'\(directory)' belongs to the user \(found.st_uid); run this command as that user")
+        }
+    }
+
+    private static func find(_ arguments: Arguments, _ console: Console) throws -> String {
         let environment = console.environment
         if let given = arguments.value("data") {
             guard !given.isEmpty else { throw arguments.error("--data takes a directory, not an empty word") }
@@ -16,8 +35,17 @@ enum DataDirectory {
         if let path = environment["NATTERD_DATA"] { return trimmed(path) }
         // systemd separates several directories by colons. Use the first one.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
-        return trimmed(try environment.dataHome()) + "/natterd"
+        let own = trimmed(try environment.dataHome()) + "/natterd"
+        // Root usually means the server of the package, whose unit has this directory.
+        guard geteuid() == 0, own != packaged, try !exists(own), try exists(packaged) else { return own }
+        if console.errors.isTerminal { console.note("using the data directory '\(packaged)'") }
+        return packaged
     }
+
+    /// The state directory of `natterd.service`.
+    private static let packaged = "/var/lib/natterd"
+
+    private static func exists(_ directory: String) throws(DiskError) -> Bool { try Store.exists(in: directory) }
 
     /// The path without slashes at the end.
     static func trimmed(_ path: String) -> String {
@@ -28,10 +56,7 @@ enum DataDirectory {
 
     /// The absolute path, for a process with another working directory.
     static func absolute(_ path: String) -> String {
-        let path = trimmed(path)
-        guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
-        defer { free(current) }
-        return String(cString: current) + "/" + path
+        Path.absolute(trimmed(path))
     }
 
     /// Refuses a directory without a store: a mistyped name would look like a store in which all is well.

@@ -6,6 +6,9 @@ internal import NatterWire
 
 /// The service log on standard error, one line per event: text for people and journals, or JSON for programs.
 /// Thread-safe.
+///
+/// A thread of its own writes the lines, so that a reader who does not read delays no request. Lines that find no room
+/// are dropped and counted.
 final class EventLog: Sendable {
     enum Format: String, Sendable, CaseIterable {
         case text, json
@@ -16,34 +19,85 @@ final class EventLog: Sendable {
         var format: Format = .text
     }
 
-    private struct State {
-        let output: Output
+    /// Bytes of lines that may wait for the reader of standard error.
+    static let queueBytes = 1 << 20
+    /// How long the end of the service waits for that reader.
+    private static let closeMilliseconds = 1_000
+
+    private struct Queue {
         var settings: Settings
+        var lines: [UInt8] = []
+        /// Lines dropped since the last one that was written.
+        var dropped = 0
+        var isWriting = false
+        var isClosing = false
     }
 
-    /// Recent events of every level, for remote admins.
+    /// Only the thread uses it.
+    private final class Sink: @unchecked Sendable {
+        let output: Output
+        init(_ output: Output) { self.output = output }
+    }
+
+    /// Recent events, for remote admins.
     let recent = ServiceLog()
-    private let state: Monitor<State>
+    private let queue: Monitor<Queue>
     private let clock: any WallClock
 
-    init(_ output: Output, settings: Settings, clock: any WallClock) {
-        state = Monitor(State(output: output, settings: settings))
+    init(_ output: Output, settings: Settings, clock: any WallClock) throws(DiskError) {
+        queue = Monitor(Queue(settings: settings))
         self.clock = clock
+        let sink = Sink(output)
+        _ = try SystemThread(name: "natter-log") { [queue, clock] in EventLog.write(queue, to: sink, clock) }
     }
 
-    func use(_ settings: Settings) { state.withLock { $0.settings = settings } }
+    func use(_ settings: Settings) { queue.withLock { $0.settings = settings } }
 
     func write(_ event: Event) {
+        let settings = queue.withLock { $0.settings }
+        guard event.level >= settings.level else { return }
         let now = clock.now()
         recent.write(event, at: now)
-        let settings = state.withLock { $0.settings }
-        guard event.level >= settings.level else { return }
         let line = EventLog.line(event, at: now, settings.format)
-        // A closed standard error must not end the service.
-        state.withLock { state in
-            try? state.output.write(line)
-            try? state.output.flush()
+        queue.signal { queue in
+            if queue.lines.count + line.count <= EventLog.queueBytes {
+                queue.lines += line
+            } else {
+                queue.dropped += 1
+            }
         }
+    }
+
+    /// Waits until everything is written, but not for a reader that does not read.
+    func close() {
+        queue.signal { $0.isClosing = true }
+        _ = queue.wait(timeoutMilliseconds: EventLog.closeMilliseconds) {
+            $0.lines.isEmpty && $0.dropped == 0 && !$0.isWriting ? true : nil
+        }
+    }
+
+    /// The thread's body.
+    private static func write(_ queue: Monitor<Queue>, to sink: Sink, _ clock: any WallClock) {
+        while let taken = next(queue) {
+            var lines = taken.lines
+            if taken.dropped > 0 {
+                let event = Event(.warning, "log_dropped", [("lines", String(taken.dropped))])
+                lines += line(event, at: clock.now(), taken.settings.format)
+            }
+            // A closed standard error must not end the service.
+            try? sink.output.write(lines)
+            try? sink.output.flush()
+            queue.signal { $0.isWriting = false }
+        }
+    }
+
+    /// What to write next; nil at the end.
+    private static func next(_ queue: Monitor<Queue>) -> Queue? {
+        queue.wait { queue -> Queue?? in
+            if queue.lines.isEmpty, queue.dropped == 0 { return queue.isClosing ? .some(nil) : nil }
+            defer { (queue.lines, queue.dropped, queue.isWriting) = ([], 0, true) }
+            return queue
+        } ?? nil
     }
 
     static func line(_ event: Event, at time: Timestamp, _ format: Format) -> [UInt8] {

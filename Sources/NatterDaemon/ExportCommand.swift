@@ -6,11 +6,17 @@ internal import NatterWire
 
 extension CommandSpec {
     static let export = CommandSpec(
-        "export", "print a conversation as JSON objects, one a line", group: "Conversations",
+        "export", "print a conversation for other programs: JSON, mail, or one page", group: "Conversations",
+        options: [
+            HistoryFormat.option,
+            .flag("raw", "print every record as it was sent, edits and deletions too, for 'import'"),
+        ],
         operands: [.required("CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other")],
         description: [
             "Prints 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; also 'kind' "
-                + "if it is not plain text.",
+                + "if it is not plain text, 'about', 'via' and 'written' where a message has them. An edited message has its newest "
+                + "text, a deleted one none and 'deleted'; with --raw, edits and deletions have lines of their own. With --format mbox it prints mail, with --format html one page to read in a "
+                + "browser.",
             "If something is damaged, the whole messages are printed, the missing ranges are named on standard error, and "
                 + "the status is 74.",
         ],
@@ -25,13 +31,19 @@ enum ExportCommand {
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
         }
-        return try client.perform(.export(conversation: name))
+        let format = HistoryFormat(arguments)
+        if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
+        return try client.perform(.export(conversation: name, format: format, isRaw: arguments.flag("raw")))
     }
 
     /// Sends the conversation as data, and replies with each range that can't be read.
-    static func run(_ exporter: StoreExporter, _ channel: some OperationChannel) throws -> ExitCode {
+    static func run(
+        _ exporter: StoreExporter, as format: HistoryFormat, _ channel: some OperationChannel
+    ) throws -> ExitCode {
         var isWhole = true
         var bytes: [UInt8] = []
+        var writer = format.writer(for: exporter.name, exporter.id)
+        writer?.begin(&bytes)
         func flush() throws {
             try channel.data(bytes)
             bytes.removeAll(keepingCapacity: true)
@@ -41,14 +53,26 @@ enum ExportCommand {
             case .messages(let messages):
                 append(messages, to: &bytes)
                 if bytes.count >= OperatorFrame.chunkBytes { try flush() }
+            case .folded(let messages):
+                for message in messages {
+                    guard writer == nil else {
+                        writer?.write(HistoryMessage(message), to: &bytes)
+                        continue
+                    }
+                    ExportLine(message).write(to: &bytes)
+                    bytes.append(UInt8(ascii: "\n"))
+                }
+                if bytes.count >= OperatorFrame.chunkBytes { try flush() }
             case .damaged(let from, let to, let detail):
                 isWhole = false
+                writer?.missing(from: from, to: to, &bytes)
                 try flush()
                 try channel.reply(
                     .damagedRange(
                         conversation: exporter.name, from: from.rawValue, to: to.rawValue, detail: PhraseParts(detail)))
             }
         }
+        writer?.end(&bytes)
         try flush()
         return isWhole ? .success : .inputOutput
     }
@@ -56,7 +80,17 @@ enum ExportCommand {
     /// Writes messages as lines of JSON directly from a block's bytes. An object and an encoder for each message would
     /// take several times as long.
     private static func append(_ messages: ExportedMessages, to output: inout [UInt8]) {
+        let isPlain = messages.isPlain
+        var place = 0
         messages.forEach { seq, time, sender, kind, text in
+            defer { place += 1 }
+            if !isPlain, let fields = messages.fields(at: place) {
+                let line = ExportLine(
+                    seq: seq, time: time, sender: sender, text: text, kind: kind, about: fields.about, via: fields.via,
+                    written: fields.written, isErased: fields.isErased)
+                line.write(to: &output)
+                return output.append(UInt8(ascii: "\n"))
+            }
             sender.withUnsafeBytes {
                 ExportLine.write(
                     seq: seq.rawValue, ts: time.milliseconds, sender: $0, text: text,

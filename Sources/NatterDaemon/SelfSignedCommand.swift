@@ -113,12 +113,15 @@ enum SelfSignedCommand {
         try output.writeLine("  listen = 0.0.0.0:7117")
         try output.writeLine("  tls-cert = \(certificateName)")
         try output.writeLine("  tls-key = \(keyName)")
+        try output.writeLine("  registration = invite")
         try output.writeLine("")
         try say("give '\(certificate)', never the key, to each client; there, compare the fingerprint:")
         try output.writeLine("  openssl x509 -in \(certificateName) -noout -fingerprint -sha256")
         try say("and if it is the same:")
         try output.writeLine("  natter config set ca-file /path/to/\(certificateName)")
         try output.writeLine("  natter config set server https://\(shown):7117")
-        try output.writeLine("  natter register NAME")
+        try output.writeLine("  natter register NAME --invite CODE")
+        try say("to make the first account, an admin, whose 'natter admin invite' prints such a CODE:")
+        try output.writeLine("  natterd user add NAME --admin")
     }
 }

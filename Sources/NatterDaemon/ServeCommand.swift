@@ -19,8 +19,24 @@ extension CommandSpec {
             .option("tls-key", value: "F", "the certificate's private key as PEM; only its owner may read it"),
             .option(
                 "behind-proxy", value: "ADDR[,ADDR]",
-                "trust X-Forwarded-For from these proxies, which serve TLS to the network"),
+                "trust X-Forwarded-For from these proxies, which serve TLS to the network, and let nobody else connect"),
+            .option(
+                "host", value: "NAME,…",
+                "names by which clients may call the server, besides those of its certificate and localhost"),
             .flag("no-web", "no page for browsers at /"),
+            .option(
+                "session-idle", value: "90d|never", "end sessions that are unused for so long, 90 days by default"),
+            .option("max-tokens", value: "N", "tokens for programs that an account may have, 100 by default"),
+            .option(
+                "max-sessions", value: "N",
+                "sessions that an account may have, 100 by default; a further one ends the oldest unused"),
+            .option("max-groups", value: "N", "groups that an account may create, 1,000 by default"),
+            .option(
+                "max-members-per-day", value: "N",
+                "users that an account may add to groups in a day, 10,000 by default"),
+            .option("messages-per-minute", value: "N", "messages that an account may send in a minute"),
+            .option("bytes-per-day", value: "N", "bytes of text that an account may send in a day"),
+            .option("requests-per-second", value: "N", "requests that an account may make in a second"),
             .option("id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default"),
             .option("log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default"),
             .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
@@ -48,19 +64,34 @@ enum ServeCommand {
         var signals = ServiceSignals()
         let directory = try DataDirectory.path(arguments, console)
         let settings = try ServeSettings(arguments, directory: directory)
-        let log = EventLog(console.errors, settings: settings.log, clock: console.clock)
+        let log = try EventLog(console.errors.another(), settings: settings.log, clock: console.clock)
+        defer { log.close() }
+        let clock = SteadyClock(console.clock, onJump: { jump in report(jump, log) })
         let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
-        let store = try open(directory, settings, log, console)
+        let store = try open(directory, settings, log, clock)
         // The store must be closed in order even if the server can't start.
         defer { store.close() }
-        let server = try makeServer(store, directory, settings, identity, log)
+        let hooks = HookService(
+            try HookRegistry(of: store.directory, disk: store.disk), store, clock: console.clock
+        ) { log.write($0) }
+        defer { hooks.stop() }
+        let server = try makeServer(store, directory, settings, identity, log, hooks)
+        try hooks.start()
         let address = settings.listen.with(port: server.port)
         let url = "\(identity == nil ? "http" : "https")://\(address)"
-        let operators = try OperatorService(directory, store, server, at: url, clock: console.clock) { log.write($0) }
+        let operators = try OperatorService(directory, store, server, at: url, clock: console.clock, hooks: hooks) {
+            log.write($0)
+        }
         defer { operators.stop() }
         try console.output.writeLine("natterd: listening on \(url)")
         try console.output.flush()
         log.write(Event(.info, "listening", [("address", "\(address)"), ("data", directory)]))
+        if settings.registration == .open, !settings.listen.isLoopback {
+            log.write(
+                Event(
+                    .warning, "open_registration",
+                    [("message", "anyone who reaches this address can create accounts; see --registration invite")]))
+        }
 
         let isOver = Monitor(false)
         let serving = try SystemThread(name: "natter-http") {
@@ -68,8 +99,9 @@ enum ServeCommand {
             isOver.signal { $0 = true }
             ServiceSignals.wake()
         }
-        wait(&signals, store, isOver: { isOver.withLock { $0 } }) {
-            reload(arguments, directory, startedWith: settings, server, log, console.clock)
+        wait(&signals, store, ServiceWatchdog(console.environment), server, isOver: { isOver.withLock { $0 } }) {
+            clock.follow()
+            reload(arguments, directory, startedWith: settings, store, server, log, console.clock)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -80,23 +112,43 @@ enum ServeCommand {
     }
 
     private static func open(
-        _ directory: String, _ settings: ServeSettings, _ log: EventLog, _ console: Console
+        _ directory: String, _ settings: ServeSettings, _ log: EventLog, _ clock: SteadyClock
     ) throws -> Store {
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
         options.keepsSearchIndex = true
+        options.keepsReserve = true
         options.report = { line in log.write(Event(.warning, "store", [("message", line.english)])) }
         options.failed = { reason in
             log.write(Event(.error, "write_failed", [("reason", reason)]))
             ServiceSignals.wake()
         }
         return try OperatorClient.waitingForOthers(directory) {
-            try Store.open(directory, clock: console.clock, options: options)
+            let store = try Store.open(directory, clock: clock, options: options)
+            store.use(settings.limits)
+            return store
+        }
+    }
+
+    /// What to tell about a system's clock that is not followed.
+    static func jumped(by milliseconds: Int64) -> Phrase {
+        milliseconds > 0
+            ? "the system's clock has jumped \(milliseconds / 1_000) s ahead and is not followed; correct it, or reload natterd if it is right"
+            : "the system's clock has jumped \(milliseconds.magnitude / 1_000) s back and is not followed; correct it, or reload natterd if it is right"
+    }
+
+    private static func report(_ jump: Int64, _ log: EventLog) {
+        if jump == 0 {
+            log.write(Event(.info, "clock_followed"))
+        } else {
+            log.write(
+                Event(.error, "clock_jumped", [("seconds", "\(jump / 1_000)"), ("message", jumped(by: jump).english)]))
         }
     }
 
     private static func makeServer(
-        _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog
+        _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog,
+        _ hooks: HookService
     ) throws -> ChatServer {
         var options = ChatServer.Options()
         // Texts must not leave the data directory, because it is private.
@@ -105,7 +157,9 @@ enum ServeCommand {
         options.registration = settings.registration
         options.proxies = settings.proxies
         options.servesPage = settings.servesPage
+        options.hosts = settings.hosts
         options.identity = identity
+        options.onNews = { hooks.wake() }
         return try ChatServer(
             store: store, address: settings.listen.host, port: settings.listen.port, options: options,
             events: { log.write($0) })
@@ -131,15 +185,19 @@ enum ServeCommand {
 
     /// Returns when the service must end.
     private static func wait(
-        _ signals: inout ServiceSignals, _ store: Store, isOver: () -> Bool, reload: () -> Void
+        _ signals: inout ServiceSignals, _ store: Store, _ watchdog: ServiceWatchdog?, _ server: ChatServer,
+        isOver: () -> Bool, reload: () -> Void
     ) {
         var nextSave = MonotonicClock.now() + presenceMilliseconds
         while !store.isFailed, !isOver() {
-            switch signals.next(timeoutMilliseconds: max(0, nextSave - MonotonicClock.now())) {
+            watchdog?.feed(server)
+            let left = max(0, nextSave - MonotonicClock.now())
+            switch signals.next(timeoutMilliseconds: min(left, watchdog?.leftMilliseconds ?? left)) {
             case .stop: return
             case .reload: reload()
             case .wake: continue
             case nil:
+                guard MonotonicClock.now() >= nextSave else { continue }
                 store.savePresence()
                 nextSave = MonotonicClock.now() + presenceMilliseconds
             }
@@ -148,8 +206,8 @@ enum ServeCommand {
 
     /// Reads the settings again. A file with an error changes nothing.
     private static func reload(
-        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ server: ChatServer,
-        _ log: EventLog, _ clock: any WallClock
+        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ store: Store,
+        _ server: ChatServer, _ log: EventLog, _ clock: any WallClock
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
@@ -157,6 +215,8 @@ enum ServeCommand {
             if old.tls != nil, let files = settings.tls { server.use(try load(files, log, clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)
+            store.use(settings.limits)
+            server.use(hosts: settings.hosts)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
             let fixed = settings.namesOfFixed(differingFrom: old)
             if !fixed.isEmpty {

@@ -1,7 +1,9 @@
 internal import NatterCLI
 internal import NatterModel
 internal import NatterServer
+internal import NatterStore
 internal import NatterSystem
+internal import NatterTLS
 
 /// The settings of `serve`, from the command line and `DIR/natterd.conf`.
 struct ServeSettings: Equatable {
@@ -17,6 +19,10 @@ struct ServeSettings: Equatable {
     /// Addresses whose `X-Forwarded-For` is trusted.
     var proxies: Set<PeerAddress> = []
     var servesPage = true
+    /// Names by which clients may call the server.
+    var hosts: [SubjectName] = []
+    /// What one account may use.
+    var limits = AccountLimits()
     /// The certificate, or nil for plain HTTP.
     var tls: CertificateFiles?
 
@@ -83,8 +89,45 @@ struct ServeSettings: Equatable {
                     return address
                 })
         }
+        if let list = filled.value("host") {
+            hosts = try list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
+                let text = part.filter { $0 != " " }
+                guard let name = SubjectName(text) else {
+                    throw filled.error(
+                        "--host takes host names without a port, such as chat.example.org,chat, not '\(text)'")
+                }
+                return name
+            }
+        }
         servesPage = !filled.flag("no-web")
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
+        for (name, field, range) in ServeSettings.limitOptions {
+            if let limit = try filled.integer(name, in: range) { limits[keyPath: field] = Int(clamping: limit) }
+        }
+        if let text = filled.value("session-idle") {
+            if text == "never" {
+                limits.sessionIdleDays = nil
+            } else if text.hasSuffix("d"), let days = Int(text.dropLast()), ServeSettings.idleDays.contains(days) {
+                limits.sessionIdleDays = days
+            } else {
+                throw filled.error("--session-idle takes days, such as '90d', or 'never', not '\(text)'")
+            }
+        }
+    }
+
+    private static let idleDays = 1...36_500
+    /// The largest message must fit into the bytes of a day.
+    private static var limitOptions:
+        [(name: String, field: WritableKeyPath<AccountLimits, Int?>, range: ClosedRange<Int64>)]
+    {
+        let counts: ClosedRange<Int64> = 1...1_000_000_000
+        let bytes = Int64(Limits.textBytes.upperBound)...1_000_000_000_000_000
+        return [
+            ("max-tokens", \.tokens, counts), ("max-sessions", \.sessions, counts), ("max-groups", \.groups, counts),
+            ("max-members-per-day", \.membersPerDay, counts),
+            ("messages-per-minute", \.messagesPerMinute, counts), ("bytes-per-day", \.bytesPerDay, bytes),
+            ("requests-per-second", \.requestsPerSecond, counts),
+        ]
     }
 
     /// Paths in the file are relative to the data directory, where the file is. Paths on the command line are relative

@@ -50,10 +50,28 @@ enum StatusCommand {
             add("server", "not running")
         }
         if let failure = status.failure { add("failed", "nothing more is written: \(failure)") }
+        // The first of them is the failure.
+        for problem in (status.problems ?? []).dropFirst(status.failure == nil ? 0 : 1) {
+            add("problem", problem.phrase.phrase)
+        }
         add("version", "\(status.version)")
         add("directory", "\(status.directory)")
         add("store", "\(status.store), epoch \(status.epoch), \(status.commits) commits")
         let users = status.users
+        for limit in status.server?.limits ?? [] where limit.limit != nil || limit.refused > 0 {
+            let refused = limit.refused
+            let value: Phrase = limit.limit.map { "\($0), \(refused) refused" } ?? "unlimited, \(refused) refused"
+            switch limit.name {
+            case "tokens": add("most tokens", value)
+            case "sessions": add("most sessions", limit.limit.map { "\($0), \(refused) ended" } ?? value)
+            case "groups": add("most groups", value)
+            case "members_per_day": add("members a day", value)
+            case "messages_per_minute": add("messages a minute", value)
+            case "bytes_per_day": add("bytes a day", value)
+            case "requests_per_second": add("requests a second", value)
+            default: break
+            }
+        }
         add("users", "\(users.all): \(users.online) online, \(users.disabled) disabled")
         add("admins", "\(users.admins)")
         add("sessions", "\(status.sessions)")
@@ -94,6 +112,9 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     var epoch: String
     /// Why the server has stopped writing. It is null if it has not stopped.
     @OrNull var failure: String?
+    /// What keeps the store from working as it should: a full disk, a sealer or a search index that has stopped, a clock
+    /// that has jumped. A server of an earlier version does not say.
+    var problems: [Problem]?
     var users: Users
     var sessions: Int
     var conversations: Int
@@ -112,6 +133,21 @@ struct ServiceStatus: Codable, Sendable, Equatable {
         var connections: Int
         /// The number of requests that wait for news.
         var waiting: Int
+        /// The limits of each account.
+        var limits: [Limit]
+    }
+
+    struct Limit: Codable, Sendable, Equatable {
+        /// `tokens`, `messages_per_minute` …
+        var name: String
+        @OrNull var limit: Int?
+        /// How often it refused something since the start; for sessions, how many were ended.
+        var refused: UInt64
+
+        init(name: String, limit: Int?, refused: UInt64) {
+            (self.name, self.refused) = (name, refused)
+            _limit = OrNull(wrappedValue: limit)
+        }
     }
 
     struct Users: Codable, Sendable, Equatable {
@@ -134,8 +170,22 @@ struct ServiceStatus: Codable, Sendable, Equatable {
         var free: UInt64
     }
 
+    /// Something that keeps the store from working as it should.
+    struct Problem: Codable, Sendable, Equatable {
+        /// `disk_full`, `sealer`, `search_index`, `clock`, `write_failed`.
+        var kind: String
+        /// In English.
+        var message: String
+        var phrase: PhraseParts
+
+        init(_ kind: String, _ phrase: Phrase) {
+            (self.kind, message, self.phrase) = (kind, phrase.english, PhraseParts(phrase))
+        }
+    }
+
     enum CodingKeys: String, CodingKey {
-        case running, server, version, directory, store, epoch, failure, users, sessions, conversations, messages,
+        case running, server, version, directory, store, epoch, failure, problems, users, sessions, conversations,
+            messages,
             commits, bytes
         case unsealedMessages = "unsealed_messages"
     }
@@ -160,6 +210,10 @@ extension ServiceStatus {
         self.store = store.id.description
         epoch = counts.epoch
         _failure = OrNull(wrappedValue: store.failure)
+        problems = store.troubles().map { Problem($0.name, $0.phrase) }
+        if let jump = (store.clock as? SteadyClock)?.jump {
+            problems?.append(Problem("clock", ServeCommand.jumped(by: jump)))
+        }
         users = Users(
             all: accounts.count, online: accounts.count { $0.isOnline }, admins: accounts.count { $0.isAdmin },
             disabled: accounts.count { $0.isDisabled })

@@ -11,6 +11,10 @@ internal import NatterSystem
 final class Exchange {
     /// The most bytes of an answer's status line and headers.
     static let headLimit = 64 << 10
+    /// The slowest that both ends together may be, in bytes a second, after as many timeouts. A server that sends a byte now
+    /// and then would hold a command for days otherwise.
+    private static let leastBytesPerSecond: Int64 = 1 << 10
+    private static let timeoutsAtAnySpeed: Int64 = 10
     /// The most interim answers (`100 Continue`) before the final one.
     private static let interimLimit = 8
 
@@ -33,6 +37,7 @@ final class Exchange {
     private var isComplete = false
     private var interimCount = 0
     private var receivedBytes = 0
+    private var sentBytes = 0
     private var bodyBytes = 0
     private var status = 0
     private var headers: [(name: String, value: String)] = []
@@ -63,8 +68,9 @@ final class Exchange {
 
     /// - Parameter bytesLeft: the bytes that are still to be sent. The timeout starts again only if there are some.
     ///   For a small request, the wait for the answer counts from the start.
-    func didSend(bytesLeft: Int) {
+    func didSend(bytes: Int, bytesLeft: Int) {
         hasSent = true
+        sentBytes += bytes
         if bytesLeft > 0 { progress() }
     }
 
@@ -81,7 +87,12 @@ final class Exchange {
         }
     }
 
-    private func progress() { progressLimit = min(MonotonicClock.now() + times.timeout, times.deadline) }
+    private func progress() {
+        let allowance = Int64(clamping: receivedBytes + sentBytes) * 1_000 / Exchange.leastBytesPerSecond
+        progressLimit = min(
+            MonotonicClock.now() + times.timeout,
+            times.start + times.timeout * Exchange.timeoutsAtAnySpeed + allowance, times.deadline)
+    }
 
     // MARK: - Parts of the answer
 

@@ -8,13 +8,17 @@ internal import NatterSystem
 /// Each call runs its own event loop until it is done; there are no threads. Nothing is resolved or opened before the
 /// first request, and OpenSSL is not set up before the first `https` one. Proxies are not used.
 public final class HTTPClient {
-    /// The longest body of an answer, unless the caller gives another limit.
-    public static let defaultBodyLimit = 64 << 20
+    /// The longest body of an answer that the caller takes in pieces, unless it gives another limit.
+    public static let streamedBodyLimit = 64 << 20
+    /// The longest body of an answer that is collected in memory, unless the caller gives another limit.
+    public static let collectedBodyLimit = 32 << 20
 
     private let server: ServerAddress
     private let timeoutMilliseconds: Int
     private let caFile: String?
     private let userAgent: String
+    /// Decides about each numeric address before a connection is made to it; nil to allow all.
+    private let allows: ((String) -> Bool)?
 
     // Released in this order, because closing the connection needs the other two.
     private var connection: HTTPConnection?
@@ -29,11 +33,16 @@ public final class HTTPClient {
     ///
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress: until the connection is established and the first
-    ///     byte of the answer arrives, then between any two pieces.
+    ///     byte of the answer arrives, then between any two pieces. Beyond ten
+    ///     times as much, an answer must have 1 KiB for each second.
     ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or the
     ///     places in `SSL_CERT_FILE` and `SSL_CERT_DIR`).
-    public init(address: ServerAddress, timeoutMilliseconds: Int, caFile: String?, userAgent: String) {
-        server = address
+    ///   - allows: is asked about each numeric address after the name was resolved, and before anything is sent there.
+    public init(
+        address: ServerAddress, timeoutMilliseconds: Int, caFile: String?, userAgent: String,
+        allows: ((String) -> Bool)? = nil
+    ) {
+        (server, self.allows) = (address, allows)
         self.timeoutMilliseconds = timeoutMilliseconds
         self.caFile = caFile
         self.userAgent = userAgent
@@ -59,8 +68,9 @@ public final class HTTPClient {
     ///     errors are thrown as `.aborted`.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
-        bodyLimit: Int = defaultBodyLimit, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
+        bodyLimit: Int? = nil, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(TransportError) -> HTTPResponse {
+        let bodyLimit = bodyLimit ?? (onBody == nil ? HTTPClient.collectedBodyLimit : HTTPClient.streamedBodyLimit)
         let headers = try allHeaders(of: request)
         let times = TimeLimits(
             timeoutMilliseconds: timeoutMilliseconds ?? self.timeoutMilliseconds,
@@ -92,6 +102,10 @@ public final class HTTPClient {
         let loop = try makeLoop()
         let tls = try makeTLS()
         var addresses = try Resolver.addresses(of: server.host)
+        if let allows {
+            addresses = addresses.filter(allows)
+            if addresses.isEmpty { throw .notReached("'\(server.host)' has no public address") }
+        }
         if let knownAddress, let index = addresses.firstIndex(of: knownAddress) { addresses.swapAt(0, index) }
 
         let late: Phrase = "no answer in time"

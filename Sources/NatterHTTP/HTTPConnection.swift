@@ -15,6 +15,8 @@ final class HTTPConnection {
     private var outputWatch: OpaquePointer?
     private var exchange: Exchange?
     private var systemError: Int32 = 0
+    /// True if a server without TLS was expected, and one with TLS has answered.
+    private var speaksTLS = false
 
     /// Sends nothing before the first request.
     init(loop: EventLoop, tls: TLSContext?, server: ServerAddress, address: String) throws(TransportError) {
@@ -89,6 +91,9 @@ final class HTTPConnection {
         if !loop.run(until: { exchange.isDone }, limit: { exchange.progressLimit }) {
             exchange.fail(.timedOut(sent: exchange.hasSent))
         }
+        if speaksTLS, exchange.failure != nil {
+            throw .protocolError("'\(server)' expects TLS; its address may begin with 'https://'")
+        }
         if let failure = exchange.failure { throw failure }
         return exchange.response
     }
@@ -147,7 +152,9 @@ final class HTTPConnection {
             bufferevent_get_input(stream),
             { buffer, change, context in
                 guard let change, change.pointee.n_added > 0 else { return }
-                HTTPConnection.at(context)?.exchange?.didReceive(
+                guard let connection = HTTPConnection.at(context) else { return }
+                connection.lookForTLS(in: buffer)
+                connection.exchange?.didReceive(
                     bytes: change.pointee.n_added, bytesWaiting: evbuffer_get_length(buffer))
             }, context)
         outputWatch = evbuffer_add_cb(
@@ -155,8 +162,18 @@ final class HTTPConnection {
             { buffer, change, context in
                 guard let change, let connection = HTTPConnection.at(context) else { return }
                 if change.pointee.n_added > 0 { connection.didStartSending() }
-                if change.pointee.n_deleted > 0 { connection.didSend(bytesLeft: evbuffer_get_length(buffer)) }
+                if change.pointee.n_deleted > 0 {
+                    connection.didSend(bytes: change.pointee.n_deleted, bytesLeft: evbuffer_get_length(buffer))
+                }
             }, context)
+    }
+
+    /// A server that expects TLS answers a plain request with an alert: type 21, version 3.
+    private func lookForTLS(in buffer: OpaquePointer?) {
+        guard tls == nil, let buffer, let exchange, !exchange.hasReceived else { return }
+        var start: [UInt8] = [0, 0]
+        guard evbuffer_copyout(buffer, &start, start.count) == start.count else { return }
+        speaksTLS = start == [21, 3]
     }
 
     /// evhttp fills the output buffer once the connection is established.
@@ -170,10 +187,10 @@ final class HTTPConnection {
         _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
     }
 
-    private func didSend(bytesLeft: Int) {
+    private func didSend(bytes: Int, bytesLeft: Int) {
         // A reset also empties the buffer, after it has closed the socket.
         guard isOpen else { return }
-        exchange?.didSend(bytesLeft: bytesLeft)
+        exchange?.didSend(bytes: bytes, bytesLeft: bytesLeft)
         // From now on, the flag would make evhttp wait forever for the rest of an answer that was cut short.
         if bytesLeft == 0, let handle { evhttp_connection_set_flags(handle, 0) }
     }
@@ -224,7 +241,12 @@ final class HTTPConnection {
         while true {
             let code = bufferevent_get_openssl_error(stream)
             if code == 0 { return nil }
-            if let reason = TLSContext.reason(code) { return .notReached("no TLS connection: \(reason)") }
+            guard let reason = TLSContext.reason(code) else { continue }
+            // What OpenSSL says about the first bytes of an HTTP server, depending on its version.
+            if ["wrong version number", "http request", "packet length too long"].contains(reason) {
+                return .notReached("it does not speak TLS on this port; its address may begin with 'http://'")
+            }
+            return .notReached("no TLS connection: \(reason)")
         }
     }
 }

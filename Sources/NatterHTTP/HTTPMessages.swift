@@ -23,6 +23,11 @@ public struct HTTPRequest: Sendable {
         (self.method, self.path, self.headers, self.body) = (method, path, headers, body)
     }
 
+    /// Whether a text is a path and a query as a request has them.
+    public static func isTarget(_ text: String) -> Bool {
+        text.utf8.first == UInt8(ascii: "/") && PercentEncoding.isTarget(text.utf8)
+    }
+
     /// Encodes a name as one segment of a path; `@` stays unchanged.
     public static func encodeSegment(_ name: String) -> String {
         PercentEncoding.encode(name, keeping: UInt8(ascii: "@"))

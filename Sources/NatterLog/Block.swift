@@ -65,7 +65,8 @@ public struct Block: Sendable {
             highestTime: Timestamp(milliseconds: times.max() ?? baseTime), conversationPrefix: conversation.high,
             dictionary: packed == nil ? .none : dictionary.id, hashBefore: hashBefore,
             hashAfter: hashAfter ?? HashChain.advance(hashBefore, over: records, range),
-            lastCommit: Commit(records.rows[range.upperBound - 1].commit))
+            lastCommit: Commit(records.rows[range.upperBound - 1].commit),
+            hasRelations: records.rows[range].contains { $0.about != 0 })
     }
 
     /// Header and stored bytes, as in a file and in a sync answer.

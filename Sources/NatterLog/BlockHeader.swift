@@ -10,7 +10,7 @@ public import NatterModel
 ///     ------  ----  -----------------------------------------------------------
 ///          0     4  magic "NBLK"
 ///          4     1  codec: 0 raw, 1 LZ4
-///          5     1  flags: bit 0 provisional
+///          5     1  flags: bit 0 provisional, bit 1 some messages are about others
 ///          6     2  count of messages
 ///          8     8  first seq
 ///         16     4  revision
@@ -33,6 +33,7 @@ public struct BlockHeader: Equatable, Sendable {
     public static let maximumRawLength = 1 << 20
     static let magic: [UInt8] = Array("NBLK".utf8)
     private static let provisionalFlag: UInt8 = 1
+    private static let relationsFlag: UInt8 = 2
     /// LZ4 can't decompress n bytes to more than 255 n + 64.
     private static let (expansion, expansionRest) = (255, 64)
 
@@ -64,6 +65,8 @@ public struct BlockHeader: Equatable, Sendable {
     public var hashAfter: Digest
     /// The commit of the last message.
     public var lastCommit: Commit
+    /// Whether some messages are about others. So a reader who keeps an index of them need not open every block.
+    public var hasRelations = false
 
     public var lastSeq: Seq { firstSeq.advanced(by: count - 1) }
     /// The length of header and stored bytes together.
@@ -73,7 +76,8 @@ public struct BlockHeader: Equatable, Sendable {
         var bytes = BlockHeader.magic
         bytes.reserveCapacity(BlockHeader.byteCount)
         bytes.append(codec.rawValue)
-        bytes.append(isProvisional ? BlockHeader.provisionalFlag : 0)
+        bytes.append(
+            (isProvisional ? BlockHeader.provisionalFlag : 0) | (hasRelations ? BlockHeader.relationsFlag : 0))
         bytes.append(littleEndian: UInt16(truncatingIfNeeded: count))
         bytes.append(littleEndian: firstSeq.rawValue)
         bytes.append(littleEndian: revision)
@@ -113,7 +117,7 @@ extension BlockHeader {
         let flags = try fields.integer(UInt8.self)
         self.init(
             codec: codec,
-            isProvisional: flags == BlockHeader.provisionalFlag,
+            isProvisional: flags & BlockHeader.provisionalFlag != 0,
             count: Int(try fields.integer(UInt16.self)),
             firstSeq: Seq(try fields.integer(UInt64.self)),
             revision: try fields.integer(UInt32.self),
@@ -127,9 +131,10 @@ extension BlockHeader {
             dictionary: try fields.identifier(DictionaryID.self),
             hashBefore: try fields.digest(),
             hashAfter: try fields.digest(),
-            lastCommit: Commit(try fields.integer(UInt64.self)))
+            lastCommit: Commit(try fields.integer(UInt64.self)),
+            hasRelations: flags & BlockHeader.relationsFlag != 0)
         let reserved = try fields.integer(UInt32.self)
-        guard flags & ~BlockHeader.provisionalFlag == 0, reserved == 0 else {
+        guard flags & ~(BlockHeader.provisionalFlag | BlockHeader.relationsFlag) == 0, reserved == 0 else {
             throw FormatViolation("a block has unknown flags")
         }
         try checkRanges()

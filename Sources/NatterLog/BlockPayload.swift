@@ -13,8 +13,12 @@ internal import NatterModel
 ///       4  text lengths    LEB128
 ///       5  text            UTF-8
 ///       6  kinds           1 byte                                         all are text
-///       7  flags           1 byte, bit 0 imported                         all are 0
+///       7  flags           1 byte, bit 0 imported, bit 1 erased           all are 0
 ///       8  abouts          LEB128, seq minus the seq it is about; 0 none  all are 0
+///       9  labels          (each distinct label: LEB128 length, UTF-8)        none has one
+///      10  label numbers   LEB128, index into the labels plus 1; 0 none   none has one
+///      11  delays          LEB128, ms from writing to sending; 0 none     all are 0
+///      12  salts           see SaltRuns
 ///     128  commits         LEB128, difference from the one before         all are 0
 ///
 /// The column of commits is empty if all messages have the header's commit. A reader skips an unknown id of 128 or more and
@@ -29,6 +33,12 @@ enum BlockPayload {
         static let kinds: UInt8 = 6
         static let flags: UInt8 = 7
         static let abouts: UInt8 = 8
+        static let labels: UInt8 = 9
+        static let labelNumbers: UInt8 = 10
+        static let delays: UInt8 = 11
+        static let salts: UInt8 = 12
+        /// The highest id that a reader must know.
+        static let highest = salts
         static let commits: UInt8 = 128
         static let required: ClosedRange<UInt8> = 0...127
     }
@@ -85,11 +95,43 @@ enum BlockPayload {
         if kinds.contains(where: { $0 != MessageKind.text.rawValue }) { put(Column.kinds, kinds) }
         if flags.contains(where: { $0 != 0 }) { put(Column.flags, flags) }
         if abouts.contains(where: { $0 != 0 }) { put(Column.abouts, abouts) }
+        if !records.labels.isEmpty {
+            let (labels, numbers) = encodeLabels(records, range)
+            if !labels.isEmpty {
+                put(Column.labels, labels)
+                put(Column.labelNumbers, numbers)
+            }
+        }
+        if !records.delays.isEmpty, range.contains(where: { records.delays[$0] != nil }) {
+            var delays: [UInt8] = []
+            for index in range { LEB128.append(records.delays[index] ?? 0, to: &delays) }
+            put(Column.delays, delays)
+        }
+        put(Column.salts, records.salts.encode(range))
         // If all messages have the header's commit, the column is empty. An import compresses its blocks before it knows its
         // commit, and this keeps them valid.
         let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
         if formerCommit != 0 { put(Column.commits, isOneCommit ? [] : commits) }
         return payload
+    }
+
+    /// The distinct labels by first appearance, and the number of each record's label.
+    private static func encodeLabels(_ records: Records, _ range: Range<Int>) -> (labels: [UInt8], numbers: [UInt8]) {
+        var numbers = [UInt32](repeating: 0, count: records.labels.count + 1)
+        var count: UInt32 = 0
+        var labels: [UInt8] = []
+        var column: [UInt8] = []
+        for index in range {
+            let label = Int(records.rows[index].label)
+            if label > 0, numbers[label] == 0 {
+                count += 1
+                numbers[label] = count
+                LEB128.append(UInt64(records.labels[label - 1].count), to: &labels)
+                labels += records.labels[label - 1]
+            }
+            LEB128.append(UInt64(numbers[label]), to: &column)
+        }
+        return (labels, column)
     }
 
     /// Decodes the columns. Checks every rule of the format, and allocates no more than the bytes themselves can fill.
@@ -105,7 +147,7 @@ enum BlockPayload {
             }
             guard Int(id) > formerID else { throw FormatViolation("columns are out of order") }
             formerID = Int(id)
-            if Column.required.contains(id), id > Column.abouts { throw FormatViolation("column \(id) is unknown") }
+            if Column.required.contains(id), id > Column.highest { throw FormatViolation("column \(id) is unknown") }
             columns[id] = bytes
         }
         func column(_ id: UInt8) throws(FormatViolation) -> UnsafeRawBufferPointer {
@@ -120,6 +162,8 @@ enum BlockPayload {
             else {
                 throw FormatViolation("the senders are malformed")
             }
+            // A message is small, but its sender is repeated with each of them.
+            guard name.count <= Limits.senderBytes else { throw FormatViolation("a sender's name is too long") }
             senders.append(Array(name))
         }
         guard senders.allSatisfy({ String(validating: $0, as: UTF8.self) != nil }) else {
@@ -164,7 +208,13 @@ enum BlockPayload {
         else { throw FormatViolation("a column is longer than its messages") }
         try checkUTF8(text, rows)
         try fillOptional(columns, header: header, &rows)
-        return Records(firstSeq: header.firstSeq, rows: rows, text: Array(text), senders: senders)
+        let labels = try decodeLabels(columns, &rows)
+        let records = Records(
+            firstSeq: header.firstSeq, rows: rows, text: Array(text), senders: senders, labels: labels,
+            delays: try decodeDelays(columns, count: count),
+            salts: try SaltRuns(decoding: column(Column.salts), count: count))
+        try checkErased(records)
+        return records
     }
 
     private static func fillOptional(
@@ -178,7 +228,16 @@ enum BlockPayload {
             guard flags.count == rows.count, flags.allSatisfy({ $0 & ~Records.Flags.known == 0 }) else {
                 throw FormatViolation("the flags are malformed")
             }
-            for index in rows.indices { rows[index].flags = flags[index] }
+            for index in rows.indices {
+                rows[index].flags = flags[index]
+                // The hash chain says nothing about this flag, so it must not hide a text.
+                guard flags[index] & Records.Flags.erased == 0 || lengthOfText(index, rows) == 0 else {
+                    throw FormatViolation("an erased message has a text")
+                }
+            }
+        }
+        guard header.hasRelations == (columns[Column.abouts] != nil) else {
+            throw FormatViolation("the header is wrong about relations")
         }
         if let abouts = columns[Column.abouts] {
             var reader = ByteReader(abouts)
@@ -207,6 +266,76 @@ enum BlockPayload {
         }
         guard rows.last?.commit == header.lastCommit.rawValue else {
             throw FormatViolation("the last commit is not the header's")
+        }
+    }
+
+    private static func lengthOfText(_ index: Int, _ rows: [Records.Row]) -> UInt32 {
+        rows[index].textEnd - (index == 0 ? 0 : rows[index - 1].textEnd)
+    }
+
+    private static func decodeLabels(
+        _ columns: [UInt8: UnsafeRawBufferPointer], _ rows: inout [Records.Row]
+    ) throws(FormatViolation) -> [[UInt8]] {
+        guard let labels = columns[Column.labels], let numbers = columns[Column.labelNumbers] else {
+            guard columns[Column.labels] == nil, columns[Column.labelNumbers] == nil else {
+                throw FormatViolation("a column of labels is missing")
+            }
+            return []
+        }
+        var names: [[UInt8]] = []
+        var reader = ByteReader(labels)
+        while !reader.isAtEnd {
+            guard names.count < rows.count, let length = reader.leb128(),
+                let name = reader.slice(Int(clamping: length)),
+                String(validating: name, as: UTF8.self) != nil
+            else { throw FormatViolation("the labels are malformed") }
+            names.append(Array(name))
+        }
+        guard Set(names).count == names.count else { throw FormatViolation("a label occurs twice") }
+        var numberReader = ByteReader(numbers)
+        var highest: UInt64 = 0
+        for index in rows.indices {
+            guard let number = numberReader.leb128(), number <= UInt64(names.count), number <= highest + 1 else {
+                throw FormatViolation("a label's number is out of range")
+            }
+            highest = max(highest, number)
+            rows[index].label = UInt32(number)
+        }
+        guard numberReader.isAtEnd, highest == UInt64(names.count) else {
+            throw FormatViolation("a column is longer than its messages")
+        }
+        return names
+    }
+
+    private static func decodeDelays(
+        _ columns: [UInt8: UnsafeRawBufferPointer], count: Int
+    ) throws(FormatViolation) -> [Int: UInt64] {
+        guard let column = columns[Column.delays] else { return [:] }
+        var reader = ByteReader(column)
+        var delays: [Int: UInt64] = [:]
+        for index in 0..<count {
+            guard let delay = reader.leb128(), delay <= UInt64(Int64.max) else {
+                throw FormatViolation("a delay is out of range")
+            }
+            if delay > 0 { delays[index] = delay }
+        }
+        guard reader.isAtEnd else { throw FormatViolation("column \(Column.delays) is longer than its messages") }
+        return delays
+    }
+
+    /// An erased message has no sender. One of which only the hash is stored is erased.
+    private static func checkErased(_ records: Records) throws(FormatViolation) {
+        for row in records.rows where row.flags & Records.Flags.erased != 0 {
+            guard records.senders[Int(row.sender)].isEmpty else {
+                throw FormatViolation("an erased message has a sender")
+            }
+        }
+        for (range, isErased) in records.salts.parts where isErased {
+            for row in records.rows[range] {
+                guard row.flags & Records.Flags.erased != 0 else {
+                    throw FormatViolation("a message has only its hash, but is not erased")
+                }
+            }
         }
     }
 

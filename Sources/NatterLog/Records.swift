@@ -10,17 +10,28 @@ public struct Record: Equatable, Sendable {
     public var text: ArraySlice<UInt8>
     public var kind: MessageKind
     public var isImported: Bool
-    /// The message that an edit or a deletion is about.
+    /// The message that a reply, an edit or a deletion is about.
     public var about: Seq?
+    /// UTF-8. The label of the token that sent it; nil if a login sent it.
+    public var via: [UInt8]?
+    /// When it was written, if that was long before it was sent.
+    public var written: Timestamp?
+    /// Whether its text and its sender were removed.
+    public var isErased: Bool
     /// The commit that made it durable; zero if unknown.
     public var commit: Commit
+    /// What its hash needs besides these fields.
+    public var salt: SaltSource
 
     public init(
         seq: Seq, time: Timestamp, sender: [UInt8], text: ArraySlice<UInt8>, kind: MessageKind = .text,
-        isImported: Bool = false, about: Seq? = nil, commit: Commit = .zero
+        isImported: Bool = false, about: Seq? = nil, via: [UInt8]? = nil, written: Timestamp? = nil,
+        isErased: Bool = false, commit: Commit = .zero, salt: SaltSource
     ) {
+        self.salt = salt
         (self.seq, self.time, self.sender, self.text) = (seq, time, sender, text)
         (self.kind, self.isImported, self.about, self.commit) = (kind, isImported, about, commit)
+        (self.via, self.written, self.isErased) = (via, written, isErased)
     }
 }
 
@@ -37,26 +48,38 @@ public struct Records: Sendable {
         var sender: UInt32
         /// The end of its text in `text`. Its text begins at the end of the text before.
         var textEnd: UInt32
+        /// The place of its label in `labels`, plus 1; 0 for none.
+        var label: UInt32 = 0
         var kind: UInt8
         var flags: UInt8
     }
 
     enum Flags {
         static let imported: UInt8 = 1
-        static let known: UInt8 = imported
+        static let erased: UInt8 = 2
+        static let known: UInt8 = imported | erased
     }
 
     public private(set) var firstSeq: Seq
     var rows: [Row] = []
     var text: [UInt8] = []
     var senders: [[UInt8]] = []
+    /// The labels of tokens, in the order of their first use. A store has few.
+    var labels: [[UInt8]] = []
+    /// How many milliseconds before its time a message was written, by position. Most have no entry.
+    var delays: [Int: UInt64] = [:]
+    var salts = SaltRuns()
     /// Sender numbers by name. Filled when the first record is appended, never for records that are only read.
     private var senderNumbers: [[UInt8]: UInt32] = [:]
 
     public init(firstSeq: Seq) { self.firstSeq = firstSeq }
 
-    init(firstSeq: Seq, rows: [Row], text: [UInt8], senders: [[UInt8]]) {
+    init(
+        firstSeq: Seq, rows: [Row], text: [UInt8], senders: [[UInt8]], labels: [[UInt8]] = [],
+        delays: [Int: UInt64] = [:], salts: SaltRuns
+    ) {
         (self.firstSeq, self.rows, self.text, self.senders) = (firstSeq, rows, text, senders)
+        (self.labels, self.delays, self.salts) = (labels, delays, salts)
     }
 
     public var count: Int { rows.count }
@@ -69,9 +92,11 @@ public struct Records: Sendable {
     /// The approximate size of a message in the columns other than the text.
     private static let estimatedRowBytes = 8
 
+    /// - Parameter salt: nil continues the run of the message before, or begins one.
     public mutating func append(
         time: Timestamp, sender: [UInt8], text bytes: some Collection<UInt8>, kind: MessageKind = .text,
-        isImported: Bool = false, about: Seq? = nil, commit: Commit
+        isImported: Bool = false, about: Seq? = nil, via: [UInt8]? = nil, written: Timestamp? = nil,
+        isErased: Bool = false, commit: Commit, salt: SaltSource? = nil
     ) {
         if senderNumbers.isEmpty, !senders.isEmpty {
             for (number, name) in senders.enumerated() { senderNumbers[name] = UInt32(number) }
@@ -84,17 +109,35 @@ public struct Records: Sendable {
             senders.append(sender)
             senderNumbers[sender] = number
         }
+        let source = salt ?? salts.next
+        salts.append(source)
         text.append(contentsOf: bytes)
+        if let delay = written.flatMap({ Records.delay(of: $0, before: time) }) { delays[rows.count] = delay }
         rows.append(
             Row(
                 time: time.milliseconds, commit: commit.rawValue, about: about?.rawValue ?? 0, sender: number,
-                textEnd: UInt32(text.count), kind: kind.rawValue, flags: isImported ? Flags.imported : 0))
+                textEnd: UInt32(text.count), label: via.map { labelNumber($0) } ?? 0, kind: kind.rawValue,
+                flags: (isImported ? Flags.imported : 0) | (isErased ? Flags.erased : 0)))
+    }
+
+    private mutating func labelNumber(_ label: [UInt8]) -> UInt32 {
+        // Compared from the end, because the same program often sends several messages in a row.
+        if let known = labels.lastIndex(of: label) { return UInt32(known + 1) }
+        labels.append(label)
+        return UInt32(labels.count)
+    }
+
+    /// How many milliseconds earlier a message was written; nil if it was not earlier.
+    static func delay(of written: Timestamp, before time: Timestamp) -> UInt64? {
+        let (delay, overflow) = time.milliseconds.subtractingReportingOverflow(written.milliseconds)
+        return overflow || delay <= 0 ? nil : UInt64(delay)
     }
 
     public mutating func append(_ record: Record) {
         append(
             time: record.time, sender: record.sender, text: record.text, kind: record.kind,
-            isImported: record.isImported, about: record.about, commit: record.commit)
+            isImported: record.isImported, about: record.about, via: record.via, written: record.written,
+            isErased: record.isErased, commit: record.commit, salt: record.salt)
     }
 
     public mutating func append(contentsOf others: Records) {
@@ -110,7 +153,14 @@ public struct Records: Sendable {
             sender: senders[Int(row.sender)],
             text: text[textRange(index)], kind: MessageKind(rawValue: row.kind),
             isImported: row.flags & Flags.imported != 0, about: row.about == 0 ? nil : Seq(row.about),
-            commit: Commit(row.commit))
+            via: row.label == 0 ? nil : labels[Int(row.label) - 1], written: written(at: index),
+            isErased: row.flags & Flags.erased != 0, commit: Commit(row.commit),
+            salt: salts[index])
+    }
+
+    private func written(at index: Int) -> Timestamp? {
+        delays.isEmpty
+            ? nil : delays[index].map { Timestamp(milliseconds: rows[index].time &- Int64(truncatingIfNeeded: $0)) }
     }
 
     /// The record with this seq; nil if it is not here.
@@ -127,10 +177,23 @@ public struct Records: Sendable {
         return start..<Int(rows[index].textEnd)
     }
 
+    public func salt(at index: Int) -> SaltSource { salts[index] }
     public func time(at index: Int) -> Timestamp { Timestamp(milliseconds: rows[index].time) }
     public func commit(at index: Int) -> Commit { Commit(rows[index].commit) }
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }
+    public func about(at index: Int) -> Seq? { rows[index].about == 0 ? nil : Seq(rows[index].about) }
+    /// Whether a program sent it.
+    public func hasLabel(at index: Int) -> Bool { rows[index].label != 0 }
+    public func isErased(at index: Int) -> Bool { rows[index].flags & Flags.erased != 0 }
+
+    /// Whether no record is about another, has a label or a time of writing, or is erased.
+    public var isPlain: Bool {
+        labels.isEmpty && delays.isEmpty && rows.allSatisfy { $0.about == 0 && $0.flags & Flags.erased == 0 }
+    }
+
+    /// The positions of the records that are about other messages.
+    public var aboutOthers: [Int] { rows.indices.filter { rows[$0].about != 0 } }
 
     /// Calls `body` with the bytes of a text, without copying them. They are valid only during the call.
     public func withText<Result>(
@@ -138,6 +201,24 @@ public struct Records: Sendable {
     ) rethrows -> Result {
         let range = textRange(index)
         return try text.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    /// About how many bytes a message takes in an answer of the API. A control character takes six in JSON.
+    public func answerBytes(at index: Int) -> Int { withText(at: index) { Records.answerBytes(of: $0) } }
+
+    public static func answerBytes(of text: String) -> Int {
+        var text = text
+        return text.withUTF8 { answerBytes(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    private static func answerBytes(of text: UnsafeRawBufferPointer) -> Int {
+        /// What an answer has for a message besides its text.
+        let overhead = 320
+        var bytes = overhead + text.count
+        for byte in text where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+            bytes += byte < 0x20 ? 5 : 1
+        }
+        return bytes
     }
 
     /// The texts of the newest messages, up to `limit` bytes in all, for the dictionary of the next segment.
@@ -184,13 +265,36 @@ public struct Records: Sendable {
         return low
     }
 
-    /// The number of messages in `range` that this sender sent. Imported messages count for no sender.
-    public func count(by sender: [UInt8], _ range: ClosedRange<Seq>) -> Int {
-        guard let number = senders.firstIndex(of: sender) else { return 0 }
+    /// Whose count of unread messages the record at a position does not raise.
+    public enum Uncounted: Sendable, Equatable {
+        /// A text, which counts for everyone: imported, or sent by a program.
+        case nobody
+        /// A text that a user wrote, which counts for everyone else.
+        case sender
+        /// No text.
+        case everyone
+    }
+
+    public func uncounted(at index: Int) -> Uncounted {
+        let row = rows[index]
+        if row.kind != MessageKind.text.rawValue { return .everyone }
+        return row.label != 0 || row.flags & Flags.imported != 0 ? .nobody : .sender
+    }
+
+    /// The number of messages in `range` that do not raise this user's count of unread messages: those that are no texts, and
+    /// texts that the user wrote. What a program sent for the user counts.
+    public func uncounted(for user: [UInt8], _ range: ClosedRange<Seq>) -> Int {
+        let number = senders.firstIndex(of: user).map { UInt32($0) }
         let lower = range.lowerBound.distance(after: firstSeq)
         let upper = min(rows.count, range.upperBound.next.distance(after: firstSeq))
         guard lower < upper, range.upperBound >= firstSeq else { return 0 }
-        return rows[lower..<upper].count { $0.sender == UInt32(number) && $0.flags & Flags.imported == 0 }
+        return (lower..<upper).count { index in
+            switch uncounted(at: index) {
+            case .everyone: true
+            case .nobody: false
+            case .sender: rows[index].sender == number
+            }
+        }
     }
 
     public var lowestTime: Timestamp { Timestamp(milliseconds: rows.lazy.map(\.time).min() ?? 0) }

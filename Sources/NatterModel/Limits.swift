@@ -4,6 +4,10 @@ public import NatterLanguage
 public enum Limits {
     /// The length of a message's text, in bytes of UTF-8.
     public static let textBytes = 1...65_536
+    /// The length of a sender's name in bytes, at most. An imported sender is a label of the same length.
+    public static let senderBytes = NameRule.maximumBytes
+    /// The highest seq: the databases keep 63 bits.
+    public static let seqs = Seq(1)...Seq(UInt64(Int64.max) - 1)
     /// The length of an idempotency key in bytes. Each byte is printable ASCII.
     public static let keyBytes = 1...64
     /// The length of a password in bytes.
@@ -15,6 +19,8 @@ public enum Limits {
     /// Messages, users or conversations on one page.
     public static let pageLimit = 1_000
     public static let defaultPage = 100
+    /// About how many bytes one page has in JSON. It has at least one message.
+    public static let pageBytes = 1 << 20
     /// How long a request may wait for new messages, in seconds.
     public static let waitSeconds = 0...60
     /// The approximate size in bytes of one `sync` answer. A block is never split for it.
@@ -22,6 +28,8 @@ public enum Limits {
     /// The approximate size of one `sync` answer in blocks. It is smaller because only a complete answer moves a
     /// cursor, and a client that can read only a few MiB at a time must make progress.
     public static let syncBlockBytes = 4 << 20
+    /// How long before its time a message must have been written for the log to keep that.
+    public static let writtenEarlierMilliseconds: Int64 = 60_000
     /// How far an imported time may be ahead of the clock.
     public static let importAheadMilliseconds: Int64 = 86_400_000
 }
@@ -43,11 +51,14 @@ public enum TextError: Error, Equatable, PhraseConvertible {
     case empty
     case tooLong(bytes: Int)
     case containsNul
+    /// A deletion has no text.
+    case notEmpty
 
     public var phrase: Phrase {
         switch self {
         case .empty: "the text is empty"
         case .tooLong(let bytes): "the text has \(bytes) bytes; the limit is \(Limits.textBytes.upperBound)"
+        case .notEmpty: "a deletion has no text"
         case .containsNul: "the text contains U+0000"
         }
     }

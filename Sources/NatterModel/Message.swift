@@ -9,19 +9,31 @@ public struct Message: Equatable, Sendable {
     public var sender: String
     public var text: String
     public var kind: MessageKind
-    /// The message that an edit or a deletion refers to.
+    /// The message that a reply, an edit or a deletion refers to.
     public var about: Seq?
     /// True if `natterd import` added the message. Then the sender is a label, not an account.
     public var isImported: Bool
+    /// The label of the token that sent it; nil if a login sent it.
+    public var via: String?
+    /// When it was written, if that was long before it was sent.
+    public var written: Timestamp?
+    /// Whether text and sender were removed from the log.
+    public var isErased: Bool
+    /// When its text was last replaced.
+    public var edited: Timestamp?
+    /// Whether it was deleted. Then the text is empty.
+    public var isDeleted = false
 
     public init(
         conversation: String, conversationID: ConversationID, seq: Seq, cursor: MessageCursor, time: Timestamp,
-        sender: String, text: String, kind: MessageKind = .text, about: Seq? = nil, isImported: Bool = false
+        sender: String, text: String, kind: MessageKind = .text, about: Seq? = nil, isImported: Bool = false,
+        via: String? = nil, written: Timestamp? = nil, isErased: Bool = false
     ) {
         (self.conversation, self.conversationID) = (conversation, conversationID)
         (self.seq, self.cursor, self.time) = (seq, cursor, time)
         (self.sender, self.text, self.kind) = (sender, text, kind)
         (self.about, self.isImported) = (about, isImported)
+        (self.via, self.written, self.isErased) = (via, written, isErased)
     }
 }
 
@@ -59,6 +71,9 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
     public static let edit = MessageKind(rawValue: 2)
     /// Deletes the message that it refers to.
     public static let delete = MessageKind(rawValue: 3)
+
+    /// Whether it changes another message. Where people read, it has no line of its own.
+    public var isChange: Bool { self == .edit || self == .delete }
 
     public var name: String {
         switch self {

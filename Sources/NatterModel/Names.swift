@@ -34,8 +34,30 @@ public enum NameRule {
     /// `@me` is the reader's notebook.
     public static let me = "me"
 
+    /// Throws unless somebody may take this name now. Older versions allowed characters that nobody can see or tell apart, so
+    /// names that exist are only held to ``checkForm(_:)``.
+    ///
     /// - Parameter name: in normalization form C.
     public static func check(_ name: String) throws(NameError) {
+        try checkForm(name)
+        for scalar in name.unicodeScalars {
+            let properties = scalar.properties
+            // U+2800 is a braille cell without dots. Its category says that it is seen.
+            if properties.isDefaultIgnorableCodePoint || scalar == "\u{2800}" {
+                throw .forbiddenCharacter("characters that are not seen")
+            }
+            switch properties.generalCategory {
+            case .unassigned: throw .forbiddenCharacter("characters that Unicode does not assign")
+            case .privateUse: throw .forbiddenCharacter("private-use characters")
+            default: break
+            }
+        }
+    }
+
+    /// Throws unless a server of any version may have given this name to somebody.
+    ///
+    /// - Parameter name: in normalization form C.
+    public static func checkForm(_ name: String) throws(NameError) {
         guard let first = name.unicodeScalars.first else { throw .empty }
         guard name.utf8.count <= maximumBytes else { throw .tooLong }
         for scalar in name.unicodeScalars {

@@ -209,6 +209,7 @@ public final class Connection {
             case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
             case SQLITE_BUSY, SQLITE_LOCKED: .busy
             case SQLITE_CONSTRAINT: .constraint
+            case SQLITE_INTERRUPT: .overBudget
             case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY: .cannotOpen
             default: .other
             }

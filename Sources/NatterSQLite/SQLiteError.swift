@@ -18,6 +18,8 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case cannotOpen
         /// A newer natter made the file.
         case newerSchema
+        /// A ``WorkBudget`` is used up. Nothing was changed.
+        case overBudget
         case other
     }
 

@@ -1,11 +1,41 @@
 internal import NatterLanguage
 public import NatterModel
-internal import NatterSQLite
+public import NatterSQLite
 
 extension SearchIndex {
     static let hits = """
         SELECT rowid FROM posting WHERE posting MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4
         """
+
+    /// Finds messages of some conversations, newest first, as a search of all conversations does, within a budget.
+    ///
+    /// - Parameters:
+    ///   - reached: called before each group of ranges is queried: no hit that is not visited yet is newer than this.
+    ///   - visit: as in the search of all conversations.
+    /// - Throws: as the other; `SearchIndexError.database`, with `isOverBudget`, when the budget is used up. All hits
+    ///   newer than `reached` said last have been visited then.
+    public func search(
+        _ query: SearchQuery, among conversations: [ConversationID], since: Timestamp? = nil,
+        until: Timestamp? = nil, budget: WorkBudget, reached: (Timestamp) -> Void,
+        visit: (SearchHit) throws -> SearchStep
+    ) throws {
+        if let since, let until, since > until { return }
+        try SearchIndexError.translate {
+            try onOneState {
+                let numbers = try conversations.compactMap { try entry(of: $0)?.number }
+                guard !numbers.isEmpty else { return }
+                let search = Search(
+                    index: self, query: query, among: Set(numbers), since: since?.rawValue ?? .min,
+                    until: until?.rawValue ?? .max, budget: budget)
+                do {
+                    if try search.visitIfRare(visit) { return }
+                } catch let error as SQLiteError where error.reason == .overBudget {
+                    // The words are frequent, but hardly ever together. Nothing was visited yet.
+                }
+                try search.visitByGroups(visit, reached)
+            }
+        }
+    }
 
     /// Finds messages, newest first.
     ///
@@ -32,7 +62,7 @@ extension SearchIndex {
                 let search = Search(
                     index: self, query: query, conversation: number, since: since?.rawValue ?? .min,
                     until: until?.rawValue ?? .max)
-                if try search.visitIfRare(visit) == false { try search.visitByGroups(visit) }
+                if try search.visitIfRare(visit) == false { try search.visitByGroups(visit) { _ in } }
             }
         }
     }
@@ -52,15 +82,24 @@ private final class Search {
     private static let firstGroupRows: Int64 = 512
     /// A group that consists of more pieces than this is queried as one piece, and hits between the pieces are skipped.
     private static let pieceLimit = 64
+    /// The ranges of so many conversations are looked up one by one.
+    private static let fewConversations = 256
 
     private let index: SearchIndex
     private let query: SearchQuery
     private let conversation: Int64?
+    /// The only conversations whose hits are visited; nil for all.
+    private let among: Set<Int64>?
+    private let budget: WorkBudget?
     private let (since, until): (Int64, Int64)
     private var names: [Int64: ConversationID] = [:]
 
-    init(index: SearchIndex, query: SearchQuery, conversation: Int64?, since: Int64, until: Int64) {
+    init(
+        index: SearchIndex, query: SearchQuery, conversation: Int64? = nil, among: Set<Int64>? = nil, since: Int64,
+        until: Int64, budget: WorkBudget? = nil
+    ) {
         (self.index, self.query, self.conversation) = (index, query, conversation)
+        (self.among, self.budget) = (among, budget)
         (self.since, self.until) = (since, until)
     }
 
@@ -68,7 +107,11 @@ private final class Search {
     /// - Returns: false if there are many, or counting them would cost too much. Then none was visited.
     func visitIfRare(_ visit: (SearchHit) throws -> SearchStep) throws -> Bool {
         guard !query.isCostlyToStart else { return false }
-        let rows = try rows(from: 1, to: .max, limit: Search.rareLimit)
+        // Words that are frequent but never together cost a walk through all their lists. Three quarters of the budget
+        // are left for the newest of them then.
+        let rows = try index.connection.limited(to: budget, share: 4) {
+            try self.rows(from: 1, to: .max, limit: Search.rareLimit)
+        }
         guard rows.count < Search.rareLimit else { return false }
         var found: [Found] = []
         var start = 0
@@ -78,7 +121,7 @@ private final class Search {
                 continue
             }
             let end = rows[start...].firstIndex { $0 < range.firstRow } ?? rows.count
-            if range.conversation == conversation ?? range.conversation, range.maxTime.rawValue >= since,
+            if isWanted(range), range.maxTime.rawValue >= since,
                 range.minTime.rawValue <= until
             {
                 found.append(Found(range: range, rows: rows[start..<end]))
@@ -91,12 +134,17 @@ private final class Search {
     }
 
     /// Reads the ranges in order, in growing groups, until the visitor has enough.
-    func visitByGroups(_ visit: (SearchHit) throws -> SearchStep) throws {
+    ///
+    /// - Parameter reached: called before each group: no hit that is not visited yet is newer than this. It is right
+    ///   only if more than one conversation may be searched.
+    func visitByGroups(_ visit: (SearchHit) throws -> SearchStep, _ reached: (Timestamp) -> Void) throws {
         let statement = try rangesInOrder()
         var groupRows = Search.firstGroupRows
         while true {
-            let group = try ranges(from: statement, rows: groupRows)
-            guard try self.visit(find(in: group.ranges), visit), !group.isLast else { return }
+            let group = try index.connection.limited(to: budget) { try ranges(from: statement, rows: groupRows) }
+            if let first = group.ranges.first { reached(first.maxTime) }
+            let found = try index.connection.limited(to: budget) { try find(in: group.ranges) }
+            guard try self.visit(found, visit), !group.isLast else { return }
             groupRows = query.isCostlyToStart ? .max : min(groupRows * 4, 1 << 40)
         }
     }
@@ -110,10 +158,16 @@ private final class Search {
         while count < rows {
             guard try statement.step() else { return (ranges, true) }
             let range = try SearchRange(statement, path: index.path)
+            guard isWanted(range) else { continue }
             ranges.append(range)
             count += range.count
         }
         return (ranges, false)
+    }
+
+    private func isWanted(_ range: SearchRange) -> Bool {
+        if let conversation { return range.conversation == conversation }
+        return among?.contains(range.conversation) ?? true
     }
 
     /// The same order as in `rangesInOrder`.
@@ -130,6 +184,17 @@ private final class Search {
                 ORDER BY first_seq DESC
                 """)
             try statement.bind(since, until, conversation)
+            return statement
+        }
+        if let among, among.count <= Search.fewConversations {
+            // Otherwise a user of few conversations would pay for all those of others.
+            let statement = try index.connection.statement(
+                """
+                SELECT \(SearchRange.columns) FROM range INDEXED BY range_conversation
+                WHERE conversation IN (SELECT value FROM json_each(?3)) AND max_time >= ?1 AND min_time <= ?2
+                ORDER BY max_time DESC, first_row DESC
+                """)
+            try statement.bind(since, until, "[" + among.map(String.init).joined(separator: ",") + "]")
             return statement
         }
         let statement = try index.connection.statement(

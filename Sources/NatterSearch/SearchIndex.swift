@@ -73,6 +73,33 @@ public final class SearchIndex {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
 
+    /// What shows that a conversation's messages here are those of a log.
+    public struct Mark: Sendable, Equatable {
+        public let seq: Seq
+        /// The first eight bytes of the hash chain after that message.
+        public let hashPrefix: UInt64
+
+        public init(seq: Seq, hashPrefix: UInt64) { (self.seq, self.hashPrefix) = (seq, hashPrefix) }
+    }
+
+    /// The newest message of a conversation whose hash was noted; nil if there is none.
+    public func mark(of conversation: ConversationID) throws -> Mark? {
+        try SearchIndexError.translate {
+            let statement = try connection.statement("SELECT known_seq, known_hash FROM conversation WHERE name = ?1")
+            try statement.bind(conversation.bytes)
+            guard try statement.step(), !statement.isNull(0), !statement.isNull(1) else { return nil }
+            return Mark(seq: Seq(statement.uint64(0)), hashPrefix: statement.uint64(1))
+        }
+    }
+
+    /// The run of the server that wrote here last; 0 for none.
+    public func epoch() throws -> Epoch {
+        try SearchIndexError.translate {
+            let statement = try connection.statement("SELECT epoch FROM next WHERE id = 1")
+            return Epoch(rawValue: try statement.step() ? statement.uint64(0) : 0)
+        }
+    }
+
     /// Checkpoints the write-ahead log. A large log makes the next opening slow.
     public func checkpoint(truncating: Bool = false) throws {
         try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
@@ -91,20 +118,20 @@ public final class SearchIndex {
 
 extension SearchIndex {
     /// Our own version combined with SQLite's, because SQLite's tables of letters may change with each release.
-    static var version: Int { 1 * 10_000_000 + Connection.libraryVersion }
+    static var version: Int { 2 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
         "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(WordTokenizer.setting)\")"
 
     private static let tables = """
         CREATE TABLE conversation(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, first INTEGER NOT NULL,
-            head INTEGER NOT NULL);
+            head INTEGER NOT NULL, known_seq INTEGER, known_hash INTEGER);
         CREATE TABLE range(first_row INTEGER PRIMARY KEY, count INTEGER NOT NULL, conversation INTEGER NOT NULL,
             first_seq INTEGER NOT NULL, min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, rises INTEGER NOT NULL);
         CREATE INDEX range_time ON range(max_time, first_row);
         CREATE INDEX range_conversation ON range(conversation, first_seq);
-        CREATE TABLE next(id INTEGER PRIMARY KEY, row INTEGER NOT NULL);
-        INSERT INTO next VALUES(1, 1);
+        CREATE TABLE next(id INTEGER PRIMARY KEY, row INTEGER NOT NULL, epoch INTEGER NOT NULL DEFAULT 0);
+        INSERT INTO next(id, row) VALUES(1, 1);
         """
 
     private static func connect(

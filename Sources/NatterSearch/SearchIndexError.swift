@@ -24,9 +24,15 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     /// statements are our own.
     init(_ error: SQLiteError) {
         switch error.reason {
-        case .full, .inputOutput, .busy, .cannotOpen: self = .database(error)
+        case .full, .inputOutput, .busy, .cannotOpen, .overBudget: self = .database(error)
         case .corrupt, .constraint, .newerSchema, .other: self = .corrupt(path: error.path, message: error.message)
         }
+    }
+
+    /// Whether a search was ended because its budget is used up.
+    public var isOverBudget: Bool {
+        if case .database(let error) = self { return error.reason == .overBudget }
+        return false
     }
 
     /// Runs `body` and translates its `SQLiteError` to a `SearchIndexError`.

@@ -42,6 +42,22 @@ public final class SearchWriter {
         }
     }
 
+    /// Notes the hash of a message that is indexed, so that the index of another history is noticed.
+    public func note(_ mark: SearchIndex.Mark, of conversation: ConversationID) throws {
+        try completely {
+            let update = try connection.statement(
+                "UPDATE conversation SET known_seq = ?2, known_hash = ?3 WHERE name = ?1")
+            try update.run(conversation.bytes, mark.seq.rawValue, Int64(bitPattern: mark.hashPrefix))
+        }
+    }
+
+    /// Notes the run of the server that writes.
+    public func note(_ epoch: Epoch) throws {
+        try completely {
+            try connection.statement("UPDATE next SET epoch = ?1 WHERE id = 1").run(Int64(bitPattern: epoch.rawValue))
+        }
+    }
+
     /// Removes a conversation from the index. It may be added again from any seq.
     public func forget(_ conversation: ConversationID) throws {
         guard let known = try SearchIndexError.translate({ try index.entry(of: conversation) }) else { return }

@@ -61,6 +61,46 @@ enum Authority {
         }
     }
 
+    /// Throws unless a message may be about this one, and `principal` may send it.
+    ///
+    /// Nobody can tell from the error whether a text was deleted before they could see it: who may write may also read.
+    static func check(
+        _ message: NewMessage, about original: OriginalMessage, isDeleted: Bool, by principal: Principal,
+        in conversation: ConversationState, named name: String, _ state: StoreState
+    ) throws(StoreError) {
+        let seq = message.about ?? .zero
+        if original.kind.isChange {
+            throw .badAbout("message \(seq) is itself an edit or a deletion; name the original message")
+        }
+        if isDeleted { throw .badAbout("message \(seq) is deleted") }
+        if message.kind == .text {
+            guard original.kind == .text else { throw .badAbout("message \(seq) is no text; only texts have replies") }
+            return
+        }
+        if case .send = principal.scope {
+            guard isOwn(original, principal), let label = state.tokens[principal.token]?.label,
+                original.via == Array(label.utf8)
+            else { throw .forbidden("this token may change only what was sent with it") }
+            return
+        }
+        if isOwn(original, principal) { return }
+        guard message.kind == .delete else {
+            throw .forbidden(
+                "only the sender of message \(seq) may edit it; events and imported messages stay as they are")
+        }
+        let isAdmin =
+            state.accounts[principal.account]?.isAdmin == true
+            || conversation.members[principal.account.rawValue]?.isAdmin == true
+        guard isAdmin else {
+            throw .forbidden("only its sender or an admin may delete message \(seq) of '\(name)'")
+        }
+    }
+
+    /// Whether the account wrote this text itself, or a program of it.
+    private static func isOwn(_ original: OriginalMessage, _ principal: Principal) -> Bool {
+        original.kind == .text && !original.isImported && original.sender == Array(principal.name.text.utf8)
+    }
+
     /// Throws unless the scope of a token covers a request. The rights of the account are checked separately.
     static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
         let isCovered: Bool
@@ -71,6 +111,20 @@ enum Authority {
         case (.read, .readAny): isCovered = true
         default: isCovered = false
         }
+        if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
+    }
+
+    /// Throws unless the scope of a token covers this conversation. Groups can be renamed, so what a name meant when the
+    /// request began proves nothing. This is checked where the conversation itself is known.
+    static func checkScope(
+        _ right: Right, of principal: Principal, on conversation: ConversationID
+    ) throws(StoreError) {
+        let isCovered =
+            switch (principal.scope, right) {
+            case (.all, _): true
+            case (.send, .write), (.read, .read): principal.scopeID == conversation
+            default: false
+            }
         if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
     }
 
@@ -87,6 +141,11 @@ enum Authority {
         case .personal: isParty(account, to: conversation)
         case .group: conversation.members[account.rawValue] != nil
         }
+    }
+
+    /// Whether the account may know that this group exists.
+    static func lists(_ account: AccountID, _ group: ConversationState) -> Bool {
+        !group.isDeleted && (group.isOpen || group.members[account.rawValue] != nil)
     }
 
     /// The other user of a personal conversation.

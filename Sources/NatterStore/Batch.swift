@@ -11,13 +11,33 @@ internal import NatterSystem
 ///
 /// Layout: a version byte, entries, and CRC-32C over all of it, because a SQLite page has no checksum of its own.
 /// Numbers of an entry are LEB128 unless stated otherwise: conversation number, seq, time (zigzag, as difference to
-/// the entry before), commit, sender (length, bytes), kind and flags (one byte each), about, text (length, bytes).
+/// the entry before), commit, sender (length, bytes), kind and flags (one byte each), about, with flag 4 the label of the
+/// token (length, bytes), with flag 8 how many milliseconds earlier it was written, text (length, bytes). Flags 1 and 2
+/// say that the message was imported or erased.
+/// Bits 4 and 5 of the flags say what salts the hash: 0 the same run as the conversation's entry before, at the next
+/// place; else, before the text: 1 the place (one byte) and the seed of a run, 2 a salt, 3 the hash of an erased message.
 /// The next byte is 1 if an idempotency key follows: account, hash of the key, hash of the content (8 bytes each,
 /// little-endian).
 struct Batch {
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
     private(set) var bytes: [UInt8] = [Batch.version]
     private var formerTime: Int64 = 0
+    /// The salt that follows the newest entry of each conversation.
+    private var nextSalts: [Int64: SaltSource] = [:]
+
+    private enum SaltFlags {
+        static let shift: UInt8 = 4
+        static let mask: UInt8 = 0x30
+        static let (continued, seed, salt, erased): (UInt8, UInt8, UInt8, UInt8) = (0, 1, 2, 3)
+    }
+
+    private enum Flags {
+        static let imported: UInt8 = 1
+        static let erased: UInt8 = 2
+        static let label: UInt8 = 4
+        static let delay: UInt8 = 8
+        static let known = imported | erased | label | delay
+    }
 
     struct Key: Equatable, Sendable {
         let account: Int64
@@ -57,8 +77,19 @@ struct Batch {
         LEB128.append(UInt64(record.sender.count), to: &bytes)
         bytes += record.sender
         bytes.append(record.kind.rawValue)
-        bytes.append(record.isImported ? 1 : 0)
+        let delay = record.written.map { record.time.milliseconds &- $0.milliseconds } ?? 0
+        let salt = saltField(record.salt, of: conversation)
+        bytes.append(
+            salt.form << SaltFlags.shift | (record.isImported ? Flags.imported : 0)
+                | (record.isErased ? Flags.erased : 0)
+                | (record.via == nil ? 0 : Flags.label) | (delay > 0 ? Flags.delay : 0))
         LEB128.append(record.about?.rawValue ?? 0, to: &bytes)
+        if let label = record.via {
+            LEB128.append(UInt64(label.count), to: &bytes)
+            bytes += label
+        }
+        if delay > 0 { LEB128.append(UInt64(delay), to: &bytes) }
+        bytes += salt.bytes
         LEB128.append(UInt64(record.text.count), to: &bytes)
         bytes += record.text
         bytes.append(key == nil ? 0 : 1)
@@ -66,6 +97,16 @@ struct Batch {
             LEB128.append(UInt64(bitPattern: key.account), to: &bytes)
             bytes.append(littleEndian: key.hash)
             bytes.append(littleEndian: key.content)
+        }
+    }
+
+    private mutating func saltField(_ salt: SaltSource, of conversation: Int64) -> (form: UInt8, bytes: [UInt8]) {
+        defer { nextSalts[conversation] = salt.next }
+        switch salt {
+        case _ where nextSalts[conversation] == salt: return (SaltFlags.continued, [])
+        case .seed(let seed, let place): return (SaltFlags.seed, [place] + seed.bytes)
+        case .salt(let salt): return (SaltFlags.salt, salt.bytes)
+        case .erased(let digest): return (SaltFlags.erased, digest.bytes)
         }
     }
 
@@ -103,9 +144,9 @@ struct Batch {
     private static func visitEntries(_ body: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void) throws {
         var reader = ByteReader(body)
         _ = reader.byte()
-        var time: Int64 = 0
+        var context = Context()
         while !reader.isAtEnd {
-            guard let entry = entry(&reader, &time) else { throw FormatViolation("a batch is cut short") }
+            guard let entry = entry(&reader, &context) else { throw FormatViolation("a batch is cut short") }
             try visit(entry)
         }
     }
@@ -115,21 +156,58 @@ struct Batch {
         guard bytes.count >= 5 else { return [] }
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)]))
         _ = reader.byte()
-        var time: Int64 = 0
+        var context = Context()
         var seqs: [(Int64, Seq)] = []
-        while !reader.isAtEnd, let entry = entry(&reader, &time) { seqs.append((entry.conversation, entry.record.seq)) }
+        while !reader.isAtEnd, let entry = entry(&reader, &context) {
+            seqs.append((entry.conversation, entry.record.seq))
+        }
         return seqs
     }
 
+    /// What an entry takes from those before it.
+    private struct Context {
+        var time: Int64 = 0
+        var nextSalts: [Int64: SaltSource] = [:]
+
+        mutating func salt(_ form: UInt8, of conversation: Int64, _ reader: inout ByteReader) -> SaltSource? {
+            let salt: SaltSource?
+            switch form {
+            case SaltFlags.continued: salt = nextSalts[conversation]
+            case SaltFlags.seed:
+                guard let place = reader.byte() else { return nil }
+                salt = reader.identifier(SaltSeed.self).map { .seed($0, place: place) }
+            case SaltFlags.salt: salt = reader.identifier(Salt.self).map { .salt($0) }
+            default: salt = reader.slice(Digest.byteCount).flatMap { Digest(bytes: $0) }.map { .erased($0) }
+            }
+            nextSalts[conversation] = salt?.next
+            return salt
+        }
+    }
+
     /// The next entry; nil if the bytes are malformed.
-    private static func entry(_ reader: inout ByteReader, _ time: inout Int64) -> Entry? {
+    private static func entry(_ reader: inout ByteReader, _ context: inout Context) -> Entry? {
         guard let conversation = reader.leb128(), let seq = reader.leb128(), let difference = reader.leb128(),
             let commit = reader.leb128(), let senderCount = reader.leb128(),
             let sender = reader.slice(Int(clamping: senderCount)), let kind = reader.byte(),
-            let flags = reader.byte(), let about = reader.leb128(), let textCount = reader.leb128(),
-            let text = reader.slice(Int(clamping: textCount)), let hasKey = reader.byte()
+            let flags = reader.byte(), flags & ~(Flags.known | SaltFlags.mask) == 0, let about = reader.leb128()
         else { return nil }
-        time = time &+ LEB128.unzigzag(difference)
+        context.time = context.time &+ LEB128.unzigzag(difference)
+        var label: [UInt8]?
+        if flags & Flags.label != 0 {
+            guard let count = reader.leb128(), let bytes = reader.slice(Int(clamping: count)) else { return nil }
+            label = Array(bytes)
+        }
+        var written: Timestamp?
+        if flags & Flags.delay != 0 {
+            guard let delay = reader.leb128() else { return nil }
+            written = Timestamp(milliseconds: context.time &- Int64(clamping: delay))
+        }
+        guard
+            let salt = context.salt(
+                (flags & SaltFlags.mask) >> SaltFlags.shift, of: Int64(bitPattern: conversation), &reader),
+            let textCount = reader.leb128(), let text = reader.slice(Int(clamping: textCount)),
+            let hasKey = reader.byte()
+        else { return nil }
         var key: Key?
         if hasKey == 1 {
             guard let account = reader.leb128(), let hash = reader.integer(UInt64.self),
@@ -138,9 +216,10 @@ struct Batch {
             key = Key(account: Int64(bitPattern: account), hash: hash, content: content)
         }
         let record = Record(
-            seq: Seq(seq), time: Timestamp(milliseconds: time), sender: Array(sender), text: Array(text)[...],
-            kind: MessageKind(rawValue: kind), isImported: flags & 1 != 0, about: about == 0 ? nil : Seq(about),
-            commit: Commit(commit))
+            seq: Seq(seq), time: Timestamp(milliseconds: context.time), sender: Array(sender), text: Array(text)[...],
+            kind: MessageKind(rawValue: kind), isImported: flags & Flags.imported != 0,
+            about: about == 0 ? nil : Seq(about), via: label, written: written,
+            isErased: flags & Flags.erased != 0, commit: Commit(commit), salt: salt)
         return Entry(conversation: Int64(bitPattern: conversation), record: record, key: key)
     }
 }

@@ -55,6 +55,8 @@ final class BatchBuilder {
     private var newPersonal: [AccountPair: Int64] = [:]
     private var stagedKeys: [RecentKey: FoundKey] = [:]
     private var newContacts: [AccountID: Set<AccountID>] = [:]
+    /// The messages that this batch deletes, by conversation.
+    private var newDeletions: [Int64: Set<Seq>] = [:]
     private var postings: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
     private var operations: [(completion: @Sendable (StoreError?) -> Void, refusal: StoreError?)] = []
 
@@ -63,10 +65,13 @@ final class BatchBuilder {
         var head: Seq
         var hash: Digest
         var lastServerTime: Timestamp
+        /// What salts the next record; nil begins a run.
+        var nextSalt: SaltSource?
         var records: [(record: Record, hash: Digest)] = []
 
         init(_ conversation: ConversationState) {
             (head, hash) = (conversation.head, conversation.headHash)
+            nextSalt = conversation.nextSalt
             lastServerTime = conversation.lastServerTime
         }
     }
@@ -177,22 +182,30 @@ final class BatchBuilder {
     }
 
     private func number(_ message: NewMessage, by principal: Principal, _ state: StoreState) throws -> Outcome {
-        do throws(TextError) { try TextError.check(message.text) } catch { throw StoreError.badText(error) }
+        try check(message)
         let conversation: ConversationState
+        var isCounted = false
         switch try state.resolve(message.conversation, for: principal.account) {
         case .existing(let existing): conversation = existing
         case .unwritten(let own, let peer):
             // Checked first, because a refused message must not create the conversation. If the id is known, it was
             // used in another conversation.
+            if principal.scope != .all, state.id(named: message.conversation, for: own.id) != principal.scopeID {
+                throw StoreError.forbidden("this token is good for '\(principal.scope)' only")
+            }
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
             if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key,
                 try find(RecentKey(account: own.id.rawValue, hash: key.shortHash(store.keySecret))) != nil
             {
                 throw StoreError.idReused(key.text)
             }
+            try store.quotas.spendMessage(bytes: message.text.utf8.count, of: principal.account, at: now)
+            isCounted = true
             conversation = begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
+        let label = state.tokens[principal.token]?.label
+        try Authority.checkScope(.write, of: principal, on: conversation.identity.id)
         try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
 
         var text = message.text
@@ -202,7 +215,7 @@ final class BatchBuilder {
         if let given = message.key {
             let made = Batch.Key(
                 account: principal.account.rawValue, hash: given.shortHash(store.keySecret),
-                content: (conversation.identity.id.bytes + bytes).withUnsafeBytes { store.keySecret.hash($0) })
+                content: content(of: message, bytes, in: conversation.identity.id))
             if let found = try find(made.recent) {
                 guard found.content == made.content, found.conversation == number else {
                     throw StoreError.idReused(given.text)
@@ -212,11 +225,25 @@ final class BatchBuilder {
             key = made
         }
 
+        var original: OriginalMessage?
+        if let about = message.about {
+            let found = try self.original(about, of: message, in: conversation)
+            let isDeleted =
+                conversation.deletions.contains(about) || newDeletions[number]?.contains(about) == true
+            try Authority.check(
+                message, about: found, isDeleted: isDeleted, by: principal, in: conversation, named: name, state)
+            original = found
+        }
+
+        // Last of all checks, because only what is stored counts.
+        if !isCounted { try store.quotas.spendMessage(bytes: bytes.count, of: principal.account, at: now) }
         if let peer = Authority.peer(of: principal.account, in: conversation) {
             addContact(principal.account, to: peer, state)
         }
         let (record, hash) = stage(
-            in: conversation, sender: Array(principal.name.text.utf8), text: bytes, kind: .text)
+            in: conversation, sender: Array(principal.name.text.utf8), text: bytes, kind: message.kind,
+            about: message.about, via: label.map { Array($0.utf8) }, written: message.written)
+        if let original, let relation = Relation(record) { add(relation, about: original, in: number) }
         let seq = record.seq
         messages.append(conversation: number, record, key: key)
         if let key {
@@ -228,7 +255,58 @@ final class BatchBuilder {
             Message(
                 conversation: name, conversationID: conversation.identity.id, seq: seq,
                 cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
-                time: record.time, sender: principal.name.text, text: text))
+                time: record.time, sender: principal.name.text, text: text, kind: record.kind, about: record.about,
+                via: label, written: record.written))
+    }
+
+    /// Checks what can be checked without the conversation.
+    private func check(_ message: NewMessage) throws(StoreError) {
+        if message.kind == .delete {
+            guard message.text.isEmpty else { throw .badText(.notEmpty) }
+        } else {
+            do throws(TextError) { try TextError.check(message.text) } catch { throw .badText(error) }
+        }
+        if message.about == nil, message.kind.isChange {
+            throw .badAbout("'about' is missing: the number of the message to change")
+        }
+    }
+
+    /// The hash that tells whether an id is used again with the same content.
+    private func content(of message: NewMessage, _ text: [UInt8], in conversation: ConversationID) -> UInt64 {
+        var bytes = conversation.bytes
+        if message.kind != .text || message.about != nil {
+            // No text has a zero byte, so no text alone has the same bytes.
+            bytes += [0, message.kind.rawValue]
+            LEB128.append(message.about?.rawValue ?? 0, to: &bytes)
+        }
+        bytes += text
+        return bytes.withUnsafeBytes { store.keySecret.hash($0) }
+    }
+
+    /// The message that a new one is about: in this batch, in the tail, or read before.
+    private func original(
+        _ seq: Seq, of message: NewMessage, in conversation: ConversationState
+    ) throws(StoreError) -> OriginalMessage {
+        let staged = tails[conversation.identity.number]
+        guard seq > .zero, seq <= staged?.head ?? conversation.head else {
+            throw .badAbout("there is no message \(seq) in '\(message.conversation)'")
+        }
+        if let first = staged?.records.first?.record.seq, seq >= first, let staged {
+            let record = staged.records[Int(clamping: seq.rawValue - first.rawValue)].record
+            var records = Records(firstSeq: seq)
+            records.append(record)
+            return OriginalMessage(records, 0)
+        }
+        if let read = message.original { return try read.get() }
+        if let index = conversation.tail.index(of: seq) { return OriginalMessage(conversation.tail, index) }
+        // It was sealed since the request came. The next try reads it.
+        throw .busy
+    }
+
+    private func add(_ relation: Relation, about original: OriginalMessage, in conversation: Int64) {
+        let isDeletion = relation.kind == .delete
+        if isDeletion { newDeletions[conversation, default: []].insert(relation.about) }
+        add(.related(relation, in: conversation, author: isDeletion ? original.author : nil))
     }
 
     /// Finds the use of an id in this batch or before.
@@ -245,7 +323,8 @@ final class BatchBuilder {
 
     /// Gives a record its number, its time and its place in the chain.
     private func stage(
-        in conversation: ConversationState, sender: [UInt8], text: [UInt8], kind: MessageKind
+        in conversation: ConversationState, sender: [UInt8], text: [UInt8], kind: MessageKind, about: Seq? = nil,
+        via: [UInt8]? = nil, written: Timestamp? = nil
     ) -> (record: Record, hash: Digest) {
         let tail: StagedTail
         if let known = tails[conversation.identity.number] {
@@ -255,13 +334,22 @@ final class BatchBuilder {
             tails[conversation.identity.number] = tail
         }
         let time = max(now, tail.lastServerTime)
+        let salt = tail.nextSalt ?? .newRun()
+        tail.nextSalt = salt.next
         let record = Record(
-            seq: tail.head.next, time: time, sender: sender, text: text[...], kind: kind, commit: commit)
+            seq: tail.head.next, time: time, sender: sender, text: text[...], kind: kind, about: about, via: via,
+            written: written.flatMap { isMuchEarlier($0, than: time) ? $0 : nil }, commit: commit,
+            salt: salt)
         tail.hash = HashChain.advance(tail.hash, over: record)
         tail.head = record.seq
         tail.lastServerTime = time
         tail.records.append((record, tail.hash))
         return (record, tail.hash)
+    }
+
+    private func isMuchEarlier(_ written: Timestamp, than time: Timestamp) -> Bool {
+        let (delay, overflow) = time.milliseconds.subtractingReportingOverflow(written.milliseconds)
+        return !overflow && delay > Limits.writtenEarlierMilliseconds && written > .zero
     }
 
     /// Creates the conversation of two users who have not written to each other.

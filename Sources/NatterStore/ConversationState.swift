@@ -12,6 +12,8 @@ final class ConversationState {
     var isDeleted = false
     /// The accounts of a personal conversation, the lower number first.
     let accounts: (Int64, Int64)?
+    /// The account that created a group; nil if an import did, or a version that did not record it.
+    var maker: AccountID?
     /// The members of a group by account.
     var members: [Int64: Membership] = [:]
 
@@ -28,10 +30,14 @@ final class ConversationState {
     var tail: Records
     /// The chain after each record of the tail.
     var tailHashes: [Digest] = []
+    /// What salts the next message; nil if a new run begins with it.
+    var nextSalt: SaltSource?
     /// The highest time that the server itself assigned here.
     var lastServerTime: Timestamp
-    /// How many sealed messages each sender has. Imported messages do not count.
+    /// How many sealed texts each user has written. See `SealedContent.sent`.
     var sent: [String: UInt64] = [:]
+    /// The messages that were deleted.
+    var deletions = DeletedMessages()
     /// The last seq of the tail that was written to the journal's end again, and the commit that did it.
     var journaledAgain: (upTo: Seq, at: Commit)?
     /// Whether the sealer, or an import, is sealing the tail.
@@ -73,12 +79,15 @@ final class ConversationState {
     func append(_ record: Record, hash: Digest) {
         tail.append(record)
         tailHashes.append(hash)
+        nextSalt = record.salt.next
         if !record.isImported { lastServerTime = max(lastServerTime, record.time) }
     }
 
-    /// How many messages a user has sent here, sealed or not.
-    func sentCount(by name: UserName) -> UInt64 {
-        (sent[name.text] ?? 0) + UInt64(tail.count(by: Array(name.text.utf8), tail.firstSeq...tail.lastSeq.next))
+    /// How many messages here do not raise a user's count of unread messages, sealed or not: the user's own texts, and what is
+    /// no text.
+    func uncounted(for name: UserName) -> UInt64 {
+        (sent[name.text] ?? 0) + (sent[""] ?? 0)
+            + UInt64(tail.uncounted(for: Array(name.text.utf8), tail.firstSeq...tail.lastSeq.next))
     }
 
     /// Adds messages that are about to leave the tail to the counts.
@@ -94,5 +103,48 @@ final class ConversationState {
         if tail.isEmpty { tail = Records(firstSeq: seq.next) }
         tailHashes.removeFirst(count)
         (sealedSeq, sealedHash, sealedCommit) = (seq, hash, commit)
+    }
+}
+
+/// The deleted messages of a conversation, lowest first.
+///
+/// They are in memory, because each list of conversations counts those that a user has not read. A message is deleted once, so
+/// this takes 12 bytes for each deletion.
+struct DeletedMessages: Sendable {
+    private var seqs: [UInt64] = []
+    /// The place of each one's author in `names`.
+    private var authors: [UInt32] = []
+    private var names: [String] = []
+
+    /// - Parameter author: as in the table `relation`.
+    mutating func insert(_ seq: Seq, author: String) {
+        let place = firstPlace(after: seq.previous)
+        guard place == seqs.count || seqs[place] != seq.rawValue else { return }
+        let number = names.firstIndex(of: author) ?? names.count
+        if number == names.count { names.append(author) }
+        seqs.insert(seq.rawValue, at: place)
+        authors.insert(UInt32(number), at: place)
+    }
+
+    func contains(_ seq: Seq) -> Bool {
+        let place = firstPlace(after: seq.previous)
+        return place < seqs.count && seqs[place] == seq.rawValue
+    }
+
+    /// How many deleted messages after a seq counted for this user.
+    func count(after seq: Seq, for user: String) -> UInt64 {
+        let start = firstPlace(after: seq)
+        guard start < seqs.count else { return 0 }
+        let isCounted = names.map { $0 != user && $0 != RelationRows.everyone }
+        return UInt64(authors[start...].count { isCounted[Int($0)] })
+    }
+
+    private func firstPlace(after seq: Seq) -> Int {
+        var (low, high) = (0, seqs.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if seqs[middle] <= seq.rawValue { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

@@ -49,8 +49,14 @@ struct EarlierMessageReader {
             guard let last, let index = last.block.records.index(of: seq), index < last.hashes.count else {
                 return .refused(.failed("message \(seq) of '\(name)' is missing"))
             }
+            let message = Message(
+                last.block.records[index], hash: last.hashes[index], of: conversation.id, named: name)
+            guard let tail = tails[conversation.number] else { return .repeated(message) }
             return .repeated(
-                Message(last.block.records[index], hash: last.hashes[index], of: conversation.id, named: name))
+                try store.withReader { archive in
+                    let reader = LogReader(tail.log(of: conversation, named: name), archive)
+                    return try MessageFolder(reader, folds: false).applied(to: message)
+                })
         } catch {
             return .refused(StoreError(error))
         }

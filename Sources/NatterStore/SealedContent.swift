@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterLog
 internal import NatterModel
 
@@ -5,8 +6,11 @@ internal import NatterModel
 struct SealedContent: Sendable {
     /// The highest time that the server itself assigned; nil if all messages were imported.
     private(set) var serverTime: Timestamp?
-    /// How many messages each sender has sent. Imported messages do not count.
+    /// How many texts each user has written. What was imported or sent by a program does not count. Under the empty name: how
+    /// many messages are no texts.
     private(set) var sent: [String: Int] = [:]
+    /// The records that are about others. Their rows were written when they were posted, except for a rebuilt index.
+    private(set) var relations: [Relation] = []
 
     init(serverTime: Timestamp? = nil, sent: [String: Int] = [:]) { (self.serverTime, self.sent) = (serverTime, sent) }
 
@@ -15,12 +19,18 @@ struct SealedContent: Sendable {
     mutating func add(_ other: SealedContent) {
         if let highest = other.serverTime { serverTime = max(serverTime ?? highest, highest) }
         for (sender, count) in other.sent { sent[sender, default: 0] += count }
+        relations += other.relations
     }
 
     mutating func add(_ records: Records) {
         if let highest = records.highestServerTime { serverTime = max(serverTime ?? highest, highest) }
-        for index in 0..<records.count where !records[index].isImported {
-            sent[String(decoding: records.sender(at: index), as: UTF8.self), default: 0] += 1
+        for index in 0..<records.count {
+            let uncounted = records.uncounted(at: index)
+            if uncounted == .everyone { sent["", default: 0] += 1 }
+            // A sender without a text is noted, too, so that a rebuild finds the account.
+            guard !records[index].isImported else { continue }
+            sent[String(decoding: records.sender(at: index), as: UTF8.self), default: 0] += uncounted == .sender ? 1 : 0
         }
+        relations += Relation.all(of: records)
     }
 }

@@ -28,7 +28,13 @@ final class Sealer: Sendable {
         /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
+        /// Conversations whose tails could not be sealed, and why.
+        var failed: Set<Int64> = []
+        var trouble: String?
     }
+
+    /// How long to wait before tails that could not be sealed are tried again. Nobody may post meanwhile.
+    private static let retryMilliseconds = 10_000
 
     private let queue = Monitor(Queue())
     private let journalBytes: Int
@@ -53,6 +59,9 @@ final class Sealer: Sendable {
 
     func stop() { queue.signal { $0.isStopping = true } }
 
+    /// Why the last round failed; nil if it did not.
+    var trouble: String? { queue.withLock { $0.trouble } }
+
     private enum Work {
         case ripe([Int64])
         case whole(Int64, @Sendable (StoreError?) -> Void)
@@ -60,7 +69,19 @@ final class Sealer: Sendable {
     }
 
     private func next() -> Work? {
-        queue.wait { queue -> Work?? in
+        while true {
+            let waiting = queue.withLock { $0.failed.isEmpty ? nil : Sealer.retryMilliseconds }
+            if let work = next(timeoutMilliseconds: waiting) { return work }
+            queue.withLock { queue in
+                queue.ripe.formUnion(queue.failed)
+                queue.failed = []
+            }
+        }
+    }
+
+    /// - Returns: nil after the timeout; `.some(nil)` at the end.
+    private func next(timeoutMilliseconds: Int?) -> Work?? {
+        queue.wait(timeoutMilliseconds: timeoutMilliseconds) { queue -> Work?? in
             if queue.isStopping { return .some(nil) }
             guard !queue.ripe.isEmpty else {
                 if queue.whole.isEmpty { return queue.isUntidy ? .tidying : nil }
@@ -70,7 +91,7 @@ final class Sealer: Sendable {
             let round = Array(queue.ripe.prefix(Sealer.roundSize))
             queue.ripe.subtract(round)
             return .some(.ripe(round))
-        } ?? nil
+        }
     }
 
     func run(_ store: Store) {
@@ -115,13 +136,14 @@ final class Sealer: Sendable {
                 written.append((piece, try write(piece, store, writer)))
             } catch {
                 failure = StoreError(error)
-                store.report("cannot seal conversation \(piece.identity.id): \(error)")
+                note(failed: number, "\(error)", store, "cannot seal conversation \(piece.identity.id): \(error)")
                 store.stopIfDiskFailed(error)
                 store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
             }
         }
         guard !written.isEmpty else { return failure }
         let finished = written
+        if failure == nil { queue.withLock { $0.trouble = nil } }
         let recorded = store.record { builder in
             var decision = Decision()
             for (piece, blocks) in finished {
@@ -144,6 +166,16 @@ final class Sealer: Sendable {
         }
         store.search.request(finished.map(\.piece.identity.number))
         return trim(store) ?? failure
+    }
+
+    /// Notes that a tail was not sealed. Reports a reason once, however often it is tried again.
+    private func note(failed number: Int64, _ reason: String, _ store: Store, _ report: Phrase) {
+        let isNew = queue.withLock { queue in
+            defer { queue.trouble = reason }
+            queue.failed.insert(number)
+            return queue.trouble != reason
+        }
+        if isNew { store.report(report) }
     }
 
     private func withdraw(_ blocks: WrittenBlocks, of piece: Piece, _ store: Store, _ writer: ArchiveWriter) {

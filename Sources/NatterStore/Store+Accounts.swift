@@ -15,20 +15,22 @@ extension Store {
     ///   - session: the token of a first session, created in the same batch as the account; nil for none.
     public func register(
         _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil,
-        _ completion: @escaping Completion<AccountID>
+        from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<AccountID>
     ) {
         let made = Box<AccountID>()
         change { state, builder throws(StoreError) in
             var decision = Decision()
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
-                guard let expires = state.invites[invite.digest], expires > builder.now else { throw .badInvite }
+                guard let known = state.invites[invite.digest], known.expires > builder.now else { throw .badInvite }
                 decision.append(.inviteUsed(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
             made.value = account.id
             decision.append(.accountAdded(account))
-            if let session { decision.append(builder.newSession(session, of: account.id, expires: nil)) }
+            if let session {
+                decision.append(builder.newSession(session, of: account.id, expires: nil, from: origin))
+            }
             return decision
         } _: { error in
             completion(Store.result(error, made.value))
@@ -55,7 +57,7 @@ extension Store {
     ///   since.
     public func addSession(
         of account: AccountID, verified: PasswordHash? = nil, expires: Timestamp?,
-        _ completion: @escaping Completion<Token>
+        from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
         change { state, builder throws(StoreError) in
@@ -63,7 +65,11 @@ extension Store {
             guard let current = state.accounts[account], !current.isDisabled,
                 verified.map({ $0.text == current.passwordHash }) ?? true
             else { throw .unauthorized }
-            return Decision(builder.newSession(token, of: account, expires: expires))
+            var decision = Decision(builder.newSession(token, of: account, expires: expires, from: origin))
+            let surplus = state.surplusSessions(of: account)
+            if !surplus.isEmpty { decision.append(.tokensRemoved(surplus)) }
+            self.quotas.noteEnded(sessions: surplus.count)
+            return decision
         } _: { error in
             completion(Store.result(error, token))
         }
@@ -77,32 +83,49 @@ extension Store {
         }
     }
 
-    /// Ends all sessions of an account. Tokens of robots stay.
+    /// Ends all sessions of an account, and robots' tokens that may do everything. Robots' tokens for one conversation
+    /// stay.
     public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
-        change { _, _ throws(StoreError) in
-            Decision(.sessionsEnded(account, keeping: nil, robots: false))
+        change { state, _ throws(StoreError) in
+            state.endingSessions(of: account, keeping: nil)
         } _: { error in
             completion(Store.result(error, ()))
         }
     }
 
-    /// Sets a password and ends all sessions except one.
+    /// Sets a password and ends all sessions except one, and robots' tokens that may do everything.
     public func setPassword(
         _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
         _ completion: @escaping Completion<Void>
     ) {
-        change { _, _ throws(StoreError) in
-            Decision(
-                .accountChanged(account, isDisabled: nil, isAdmin: nil, password: password.text),
-                .sessionsEnded(account, keeping: session, robots: false))
+        change { state, _ throws(StoreError) in
+            var decision = Decision(
+                .accountChanged(account, isDisabled: nil, isAdmin: nil, password: password.text))
+            decision.changes += state.endingSessions(of: account, keeping: session).changes
+            return decision
         } _: { error in
             completion(Store.result(error, ()))
         }
     }
 
-    /// The account of a token; nil if the token is unknown or expired, or the account is disabled. Counts as a visit.
-    /// Every request begins with this, so that it sees everything that other servers have acknowledged before.
+    /// What a token is good for.
+    public enum Authenticated: Sendable {
+        case good(Principal)
+        /// Nobody has it, or nobody has it any more.
+        case unknown
+        case expired(Timestamp)
+        case disabled(UserName)
+    }
+
     public func principal(of token: Token, address: String) -> Principal? {
+        if case .good(let principal) = authenticate(token, address: address) { principal } else { nil }
+    }
+
+    /// The account of a token.
+    /// Every request begins with this, so that it sees everything that other servers have acknowledged before.
+    ///
+    /// - Parameter isVisit: whether its user is here now. A page that nobody sees asks without its user.
+    public func authenticate(_ token: Token, address: String, isVisit: Bool = true) -> Authenticated {
         catchUp()
         let digest = token.digest
         let now = clock.now()
@@ -110,26 +133,23 @@ extension Store {
         // Runs after the lock is released, because forgetting a token needs the writer.
         defer { if hasExpired { forgetExpired([digest]) } }
         return state.withLock { state in
-            guard let known = state.tokens[digest], let account = state.accounts[known.account], !account.isDisabled
-            else { return nil }
-            if let expires = known.expires, expires <= now {
+            guard let known = state.tokens[digest], let account = state.accounts[known.account] else { return .unknown }
+            if account.isDisabled { return .disabled(account.name) }
+            if let end = known.end(state.limits), end <= now {
                 hasExpired = true
-                state.tokens[digest] = nil
-                return nil
+                state.removeToken(digest)
+                return .expired(end)
             }
-            if account.lastSeen != now || account.lastAddress != address {
-                state.accounts[known.account]?.lastSeen = now
-                state.accounts[known.account]?.lastAddress = address
-                state.accounts[known.account]?.isPresenceDirty = true
+            if isVisit, account.lastSeen != now || account.lastAddress != address {
+                state.noteVisit(of: known.account, at: now, from: address)
             }
             if (known.lastUsed ?? .zero).advanced(milliseconds: 1_000) < now || known.lastAddress != address {
-                state.tokens[digest]?.lastUsed = now
-                state.tokens[digest]?.lastAddress = address
-                state.tokens[digest]?.isUseDirty = true
+                state.noteUse(of: digest, at: now, from: address)
             }
-            return Principal(
-                account: account.id, name: account.name, isAdmin: account.isAdmin, token: digest, scope: known.scope,
-                scopeID: known.scopeID, created: known.created, expires: known.expires)
+            return .good(
+                Principal(
+                    account: account.id, name: account.name, isAdmin: account.isAdmin, token: digest,
+                    scope: known.scope, scopeID: known.scopeID, created: known.created, expires: known.expires))
         }
     }
 
@@ -149,54 +169,34 @@ extension Store {
         state.withLock { state in
             state.accounts[account]?.waiting += change
             state.accounts[account]?.lastSeen = now
-            state.accounts[account]?.isPresenceDirty = true
+            state.dirtyAccounts.insert(account)
         }
-    }
-
-    public func users(_ query: UserQuery) -> UserPage {
-        let now = clock.now()
-        let pattern = query.pattern.map { NameRule.caseKey($0) }
-        let after = query.after.map { NameRule.caseKey($0) }
-        var found = state.withLock { state in
-            state.accounts.values.filter { account in
-                guard !account.isDisabled else { return false }
-                if let after, !NameRule.caseKey(after).utf8.lexicographicallyPrecedes(account.name.caseKey.utf8) {
-                    return false
-                }
-                if let pattern, !pattern.isEmpty, !account.name.caseKey.contains(pattern) { return false }
-                return !query.onlineOnly || account.isOnline(at: now)
-            }
-        }
-        found.sort { $0.name.caseKey.utf8.lexicographicallyPrecedes($1.name.caseKey.utf8) }
-        let page = found.prefix(query.limit)
-        return UserPage(
-            users: page.map { UserView(name: $0.name.text, isOnline: $0.isOnline(at: now), lastSeen: $0.lastSeen) },
-            more: found.count > page.count, next: page.last?.name.text ?? query.after)
     }
 
     /// Records when users were last seen and forgets expired tokens. Called once a minute and at the end.
     public func savePresence() {
         let now = clock.now()
         let expired = state.withLock { state in
-            let expired = state.tokens.filter { $0.value.expires.map { $0 <= now } ?? false }.map(\.key)
-            for token in expired { state.tokens[token] = nil }
+            let expired = state.tokens.filter { $0.value.hasEnded(at: now, state.limits) }.map(\.key)
+            for token in expired { state.removeToken(token) }
             return expired
         }
         if !expired.isEmpty { forgetExpired(expired) }
         let (seen, used) = state.withLock { state in
             var seen: [Change.Visit] = []
-            for (id, account) in state.accounts where account.isPresenceDirty {
+            for id in state.dirtyAccounts {
+                guard let account = state.accounts[id] else { continue }
                 seen.append(
                     Change.Visit(
                         number: id.rawValue, time: account.lastSeen ?? .zero, address: account.lastAddress))
-                state.accounts[id]?.isPresenceDirty = false
             }
             var used: [Change.Visit] = []
-            for (digest, token) in state.tokens where token.isUseDirty {
+            for digest in state.dirtyTokens {
+                guard let token = state.tokens[digest] else { continue }
                 used.append(
                     Change.Visit(number: token.number, time: token.lastUsed ?? .zero, address: token.lastAddress))
-                state.tokens[digest]?.isUseDirty = false
             }
+            (state.dirtyAccounts, state.dirtyTokens) = ([], [])
             return (seen, used)
         }
         guard !seen.isEmpty || !used.isEmpty else { return }
@@ -223,11 +223,43 @@ extension BatchBuilder {
             id: newAccountNumber(), name: name, password: password.text, isAdmin: isAdmin, created: now, lastSeen: seen)
     }
 
-    fileprivate func newSession(_ token: Token, of account: AccountID, expires: Timestamp?) -> Change {
+    fileprivate func newSession(
+        _ token: Token, of account: AccountID, expires: Timestamp?, from origin: SessionOrigin
+    ) -> Change {
         .tokenAdded(
             token.digest,
             TokenState(
-                number: newTokenNumber(), account: account, scope: .all, label: nil, created: now, expires: expires))
+                number: newTokenNumber(), account: account, scope: .all, label: nil, created: now, expires: expires,
+                origin: origin))
+    }
+}
+
+extension StoreState {
+    /// How many tokens for programs an account has.
+    func robotCount(of account: AccountID) -> Int {
+        accounts[account]?.tokens.count { tokens[$0]?.isRobot == true } ?? 0
+    }
+
+    /// Ends everything that can act as its owner: sessions, and robots' tokens whose scope is everything.
+    func endingSessions(of account: AccountID, keeping kept: Digest?) -> Decision {
+        let robots = (accounts[account]?.tokens ?? []).filter { digest in
+            digest != kept && tokens[digest].map { $0.isRobot && $0.scope == .all } ?? false
+        }
+        var decision = Decision(.sessionsEnded(account, keeping: kept, robots: false))
+        if !robots.isEmpty { decision.append(.tokensRemoved(Array(robots))) }
+        return decision
+    }
+
+    /// The sessions that must end so that one more fits into the limit: those that were unused for longest.
+    func surplusSessions(of account: AccountID) -> [Digest] {
+        guard let limit = limits.sessions, let own = accounts[account]?.tokens, own.count >= limit else { return [] }
+        let sessions = own.compactMap { digest -> (digest: Digest, used: Timestamp, number: Int64)? in
+            guard let token = tokens[digest], !token.isRobot else { return nil }
+            return (digest, token.lastUsed ?? token.created, token.number)
+        }
+        let surplus = sessions.count - max(1, limit) + 1
+        guard surplus > 0 else { return [] }
+        return sessions.sorted { ($0.used, $0.number) < ($1.used, $1.number) }.prefix(surplus).map(\.digest)
     }
 }
 

@@ -25,6 +25,21 @@ public struct AuditEntry: Sendable, Equatable {
     public let subject: String
 }
 
+/// An invitation, without its code.
+public struct InviteView: Sendable, Equatable {
+    /// The beginning of the code's hash, which does not reveal the code.
+    public let id: String
+    public let maker: String
+    public let created: Timestamp
+    public let expires: Timestamp
+
+    init(_ digest: Digest, _ invite: Change.Invite) {
+        (id, maker, created, expires) = (InviteView.id(of: digest), invite.maker, invite.created, invite.expires)
+    }
+
+    fileprivate static func id(of digest: Digest) -> String { String(digest.description.prefix(16)) }
+}
+
 /// A change of an account; nil leaves a field unchanged.
 public struct AccountChange: Sendable {
     public var isDisabled: Bool?
@@ -37,23 +52,6 @@ public struct AccountChange: Sendable {
 }
 
 extension Store {
-    /// All accounts, the last seen first.
-    public func accountViews() -> [AccountView] {
-        let now = clock.now()
-        return state.withLock { state in
-            state.accounts.values.sorted { one, other in
-                (one.lastSeen ?? one.created, other.name.text) > (other.lastSeen ?? other.created, one.name.text)
-            }.map { view(of: $0, now) }
-        }
-    }
-
-    private func view(of account: AccountState, _ now: Timestamp) -> AccountView {
-        AccountView(
-            name: account.name.text, isAdmin: account.isAdmin, isDisabled: account.isDisabled,
-            created: account.created, lastSeen: account.lastSeen, lastAddress: account.lastAddress,
-            isOnline: !account.isDisabled && account.isOnline(at: now))
-    }
-
     /// Creates an account for somebody else. One batch does all of it, so a new admin is never visible as an ordinary
     /// user.
     public func addAccount(
@@ -84,10 +82,11 @@ extension Store {
                 .accountChanged(
                     account.id, isDisabled: change.isDisabled, isAdmin: change.isAdmin, password: change.password?.text)
             )
-            if change.isDisabled == true || change.password != nil {
-                // Disabling also revokes the robots' tokens. A new password ends only sessions, which began with the
-                // old one.
-                decision.append(.sessionsEnded(account.id, keeping: nil, robots: change.isDisabled == true))
+            // Disabling revokes all robots' tokens, a new password only those that may do everything.
+            if change.isDisabled == true {
+                decision.append(.sessionsEnded(account.id, keeping: nil, robots: true))
+            } else if change.password != nil {
+                decision.changes += state.endingSessions(of: account.id, keeping: nil).changes
             }
             for word in action.map({ [$0] }) ?? Store.actions(change) {
                 decision.append(builder.audited(actor, word, account.name.text))
@@ -105,7 +104,7 @@ extension Store {
         guard let found = state.withLock({ state in account.flatMap { state.accounts[$0] } }) else {
             return .failure(.noSuchUser(name))
         }
-        return .success(view(of: found, clock.now()))
+        return .success(found.adminView(at: clock.now()))
     }
 
     private static func actions(_ change: AccountChange) -> [String] {
@@ -147,13 +146,42 @@ extension Store {
     // MARK: Invitations
 
     /// Creates a code that lets one person register. It is shown once; the store keeps only a hash.
-    public func addInvite(by maker: String, expires: Timestamp, _ completion: @escaping Completion<Token>) {
+    public func addInvite(
+        by maker: String, expires: Timestamp, _ completion: @escaping Completion<(code: Token, view: InviteView)>
+    ) {
         let code = Token.random()
+        let made = Box<Change.Invite>()
         record { builder in
             let invite = Change.Invite(maker: maker, created: builder.now, expires: expires)
+            made.value = invite
             return Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(code))
+            if let error { return completion(.failure(error)) }
+            guard let invite = made.value else { return completion(.failure(.failed("no invitation was made"))) }
+            completion(.success((code, InviteView(code.digest, invite))))
+        }
+    }
+
+    /// Invitations that can still be used, oldest first.
+    public func invites() -> [InviteView] {
+        let now = clock.now()
+        let valid = state.withLock { state in state.invites.filter { $0.value.expires > now } }
+        return valid.map { InviteView($0.key, $0.value) }.sorted { ($0.created, $0.id) < ($1.created, $1.id) }
+    }
+
+    /// Revokes an invitation.
+    ///
+    /// - Returns: through the completion, false if no invitation has this id.
+    public func revokeInvite(_ id: String, by actor: String, _ completion: @escaping Completion<Bool>) {
+        let wasThere = Box<Bool>()
+        change { state, builder throws(StoreError) in
+            guard let (digest, invite) = state.invites.first(where: { InviteView.id(of: $0.key) == id }) else {
+                return .nothing
+            }
+            wasThere.value = true
+            return Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker))
+        } _: { error in
+            completion(error.map { .failure($0) } ?? .success(wasThere.value ?? false))
         }
     }
 }

@@ -33,12 +33,12 @@ extension Store {
     }
 
     public func statistics() -> StoreStatistics {
-        let now = clock.now()
+        let online = onlineCount()
         return state.withLock { state in
             var counts = StoreStatistics()
             counts.accounts = state.accounts.count
             counts.sessions = state.tokens.count
-            counts.online = state.accounts.values.count { $0.isOnline(at: now) }
+            counts.online = online
             for conversation in state.conversations.values where !conversation.isDeleted {
                 counts.conversations += 1
                 counts.messages += conversation.head.rawValue

@@ -6,27 +6,18 @@ internal import NatterSystem
 extension Store {
     /// A user's contacts, by name.
     public func contacts(of principal: Principal) -> [UserView] {
-        peers { $0.accounts[principal.account]?.contacts }
+        views(of: state.withLock { $0.accounts[principal.account]?.contacts } ?? [])
     }
 
     /// The users whose personal messages this user refuses, by name.
     public func blocked(by principal: Principal) -> [UserView] {
-        peers { $0.accounts[principal.account]?.blocked }
+        views(of: state.withLock { $0.accounts[principal.account]?.blocked } ?? [])
     }
 
     /// Whether a user is online; nil if the name is unknown.
     public func isOnline(_ user: String) -> Bool? {
         let now = clock.now()
         return state.withLock { $0.account(named: user)?.isOnline(at: now) }
-    }
-
-    private func peers(_ which: (StoreState) -> Set<AccountID>?) -> [UserView] {
-        let now = clock.now()
-        return state.withLock { state in
-            let found = (which(state) ?? []).compactMap { state.accounts[$0] }
-            return found.sorted { $0.name.caseKey.utf8.lexicographicallyPrecedes($1.name.caseKey.utf8) }
-                .map { UserView(name: $0.name.text, isOnline: $0.isOnline(at: now), lastSeen: $0.lastSeen) }
-        }
     }
 
     /// Adds or removes a contact. Repeating it is not an error.

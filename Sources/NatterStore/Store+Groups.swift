@@ -1,12 +1,28 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterModel
+public import NatterModel
 internal import NatterSystem
 
 /// A member of a group.
 public struct MemberView: Sendable, Equatable {
     public let user: UserView
     public let isAdmin: Bool
+}
+
+/// A group as a user sees it who is in it or may join it.
+public struct GroupView: Sendable, Equatable {
+    public let name: String
+    public let id: ConversationID
+    public let isOpen: Bool
+    public let isMember: Bool
+    public let isAdmin: Bool
+    public let memberCount: Int
+}
+
+public struct GroupPage: Sendable {
+    public let groups: [GroupView]
+    public let more: Bool
+    public let next: String?
 }
 
 /// A change of a group, as an event in its history.
@@ -50,10 +66,11 @@ extension Store {
         do throws(NameError) { try NameRule.check(name) } catch { return completion(.failure(.badName(name, error))) }
         changeGroup(principal, completion) { state, builder throws(StoreError) in
             guard state.groups[NameRule.caseKey(name)] == nil else { throw .nameTaken(name) }
+            try self.quotas.checkGroups(state.accounts[principal.account]?.groupsMade ?? 0)
             var random = SecureRandom()
             let group = Change.NewConversation(
                 number: builder.newConversationNumber(), id: ConversationID(using: &random), kind: .group, name: name,
-                isOpen: isOpen)
+                isOpen: isOpen, maker: principal.account)
             var decision = Decision(
                 .conversationAdded(group),
                 .memberPut(
@@ -123,10 +140,14 @@ extension Store {
             guard let account = state.account(named: user), !account.isDisabled else { throw .noSuchUser(user) }
             let number = group.identity.number
             let old = group.members[account.id.rawValue]
-            if old == nil, !mayAdd { throw .notInGroup(account.name.text, group: group.name) }
+            if old == nil {
+                guard mayAdd else { throw .notInGroup(account.name.text, group: group.name) }
+                if account.blocked.contains(principal.account) { throw .blockedByMember(account.name.text) }
+            }
             let new = ConversationState.Membership(
                 isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
             if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
+            if old == nil { try self.quotas.spendMember(of: principal.account, at: builder.now) }
             var decision = Decision(
                 .memberPut(account.id, in: number, new),
                 .noted(account.id, conversation: number, .conversation, data: nil))
@@ -166,19 +187,39 @@ extension Store {
         }
     }
 
+    /// The groups that the user is in, and open ones, by name.
+    public func groups(of principal: Principal, after: String?, limit: Int) -> GroupPage {
+        let start = after.map { NameRule.caseKey($0) }
+        var keys = state.withLock { state in
+            state.groups.filter { key, number in
+                if let start, !start.utf8.lexicographicallyPrecedes(key.utf8) { return false }
+                return state.conversations[number].map { Authority.lists(principal.account, $0) } ?? false
+            }.map(\.key)
+        }
+        keys.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let page = keys.prefix(limit)
+        let groups = state.withLock { state in
+            page.compactMap { key -> GroupView? in
+                guard let group = state.groups[key].flatMap({ state.conversations[$0] }),
+                    Authority.lists(principal.account, group)
+                else { return nil }
+                let membership = group.members[principal.account.rawValue]
+                return GroupView(
+                    name: group.name, id: group.identity.id, isOpen: group.isOpen, isMember: membership != nil,
+                    isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count)
+            }
+        }
+        return GroupPage(groups: groups, more: keys.count > page.count, next: groups.last?.name ?? page.last ?? after)
+    }
+
     /// The members of a group, by name.
     public func members(of name: String, for principal: Principal) throws(StoreError) -> [MemberView] {
         let now = clock.now()
-        return try state.withLock { state throws(StoreError) in
-            let group = try state.groupToSee(name, principal)
-            let members = group.members.compactMap { number, membership -> (String, MemberView)? in
-                guard let account = state.accounts[AccountID(rawValue: number)] else { return nil }
-                let user = UserView(
-                    name: account.name.text, isOnline: account.isOnline(at: now), lastSeen: account.lastSeen)
-                return (account.name.caseKey, MemberView(user: user, isAdmin: membership.isAdmin))
-            }
-            return members.sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }.map(\.1)
-        }
+        let members = try state.withLock { state throws(StoreError) in try state.groupToSee(name, principal).members }
+        return lookUp(members) { state, member -> (key: String, view: MemberView)? in
+            guard let account = state.accounts[AccountID(rawValue: member.key)] else { return nil }
+            return (account.name.caseKey, MemberView(user: account.view(at: now), isAdmin: member.value.isAdmin))
+        }.sorted { AccountNames.precedes($0.key, $1.key) }.map(\.view)
     }
 
     // MARK: Helpers
@@ -223,7 +264,7 @@ extension Store {
 extension Change {
     /// Tells an account that it no longer sees a group. Uses the group's name at that time, because later names are
     /// not theirs to know.
-    fileprivate static func gone(_ reason: String, from group: ConversationState, for account: AccountID) -> Change {
+    static func gone(_ reason: String, from group: ConversationState, for account: AccountID) -> Change {
         .noted(account, conversation: group.identity.number, .gone, data: "\(reason) \(group.name)")
     }
 }

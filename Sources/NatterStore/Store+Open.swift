@@ -37,8 +37,11 @@ extension Store {
 
     /// Opens the store of an engine.
     static func open(_ engine: any StoreEngine, clock: any WallClock, options: Options) throws -> Store {
+        let reserve = DiskReserve(engine.directory, disk: engine.disk, isKept: options.keepsReserve)
+        reserve.makeRoom()
         let loaded = try engine.load()
-        let store = Store(engine, loaded, clock: clock, options: options)
+        reserve.restore()
+        let store = Store(engine, loaded, reserve: reserve, clock: clock, options: options)
         try store.start(WriterCore(store, engine, loaded))
         return store
     }

@@ -1,15 +1,58 @@
-internal import NatterSystem
 internal import NatterArchive
+internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
+internal import NatterSystem
 
 extension Store {
+    /// Sends messages. May read the disk if one of them is about another, so call it on a worker's thread then.
     public func post(
         _ messages: [NewMessage], by principal: Principal, stopAtRefusal: Bool,
         _ completion: @escaping @Sendable ([PostOutcome]) -> Void
     ) {
+        var messages = messages
+        for index in messages.indices where messages[index].about != nil {
+            messages[index].original = original(of: messages[index], for: principal)
+        }
         submit(
             StoreWriter.Posting(
                 messages: messages, principal: principal, stopAtRefusal: stopAtRefusal, completion: completion))
+    }
+
+    /// Reads the message that a new one is about.
+    ///
+    /// - Returns: nil if it is not there, or the reader may not see it. Then the writer's thread finds out why.
+    private func original(
+        of message: NewMessage, for principal: Principal
+    ) -> Result<OriginalMessage, StoreError>? {
+        guard let seq = message.about,
+            let snapshot = try? snapshot(message.conversation, for: principal, scope: .write), seq > .zero,
+            seq <= snapshot.tail.head
+        else { return nil }
+        do throws(StoreError) {
+            return try read(snapshot) { reader in
+                let records = try reader.storedBlock(containing: seq).records
+                guard let index = records.index(of: seq) else { return nil }
+                var original = OriginalMessage(records, index)
+                // Who has the text that people see instead of an erased one may edit it again.
+                if records.isErased(at: index),
+                    let edit = try MessageFolder(reader, folds: true).newestEdit(of: seq)
+                {
+                    (original.sender, original.via) = (edit.sender, edit.via)
+                }
+                return .success(original)
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+}
+
+extension OriginalMessage {
+    init(_ records: Records, _ index: Int) {
+        let record = records[index]
+        self.init(
+            sender: record.sender, kind: record.kind, isImported: record.isImported, via: record.via,
+            author: records.author(at: index))
     }
 }

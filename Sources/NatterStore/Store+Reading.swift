@@ -1,5 +1,7 @@
 internal import NatterArchive
+internal import NatterLog
 internal import NatterLanguage
+internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 
@@ -7,15 +9,38 @@ extension Store {
     /// The most that one page reads while its filter finds nothing.
     private static let pageBudget = ReadBudget(blocks: 64, passedOver: 20_000)
 
+    private static let foldedStep = 64
+
     public func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage {
         let snapshot = try snapshot(query.conversation, for: principal)
         return try read(snapshot) { reader in try page(query, reader, snapshot.commit) }
     }
 
+    /// A page as provisional blocks, with everything that its hash chain needs.
+    public func blocks(_ query: PageQuery, for principal: Principal) throws(StoreError) -> [[UInt8]] {
+        let snapshot = try snapshot(query.conversation, for: principal)
+        return try read(snapshot) { reader in
+            var blocks: [[UInt8]] = []
+            let filter = MessageFilter(after: query.after ?? .zero, before: query.before)
+            _ = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget) { piece in
+                switch piece {
+                case .messages(let run):
+                    guard let first = run.positions.first, let last = run.positions.last else { return true }
+                    blocks += run.block.provisional(first..<last + 1, of: snapshot.identity.id).map(\.bytes)
+                    return true
+                case .missing(_, let seqs, let reason):
+                    if blocks.isEmpty { throw ArchiveError.missing(seqs, reason) }
+                    return false
+                }
+            }
+            return blocks
+        }
+    }
+
     private func page(_ query: PageQuery, _ reader: LogReader, _ commit: Commit) throws -> MessagePage {
         let head = reader.log.head
         var filter = MessageFilter(after: query.after ?? .zero, before: query.before)
-        (filter.since, filter.until) = (query.since, query.until)
+        (filter.since, filter.until, filter.isFolded) = (query.since, query.until, query.isFolded)
         filter.sender = query.sender.map(spelling(ofSender:))
         if let around = query.around {
             // One half is before the message. The rest is the message and what follows it. Near an end, the other
@@ -26,34 +51,82 @@ extension Store {
             if lowest.addingReportingOverflow(limit - 1).partialValue > head.rawValue {
                 lowest = head.rawValue >= limit ? head.rawValue - limit + 1 : 1
             }
+            // The message itself must be on the page, so what precedes it takes at most half of the page.
+            lowest = try max(lowest, start(of: reader, Seq(lowest)...max(Seq(lowest), min(around, head))).rawValue)
             filter.after = max(filter.after, Seq(lowest - 1))
             filter.before = min(query.before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
         }
+        let folder = MessageFolder(reader, folds: query.isFolded)
         var messages: [Message] = []
+        var bytes = 0
+        /// The last message of a page that has enough bytes.
+        var cut: Seq?
         /// Ends a page before missing messages, so that the next page begins with them and reports the damage.
         func take(_ piece: LogPiece) throws -> Bool {
             switch piece {
-            case .messages(let run): messages += run.messages()
+            case .messages(let run):
+                var rest = run.positions[...]
+                // The edit of a short text may be long, so folded messages are made a few at a time.
+                let step = query.isFolded ? Store.foldedStep : rest.count
+                while cut == nil, !rest.isEmpty {
+                    var expected = bytes
+                    let fitting = rest.prefix(step).prefix { position in
+                        expected += run.records.answerBytes(at: position)
+                        return expected <= Limits.pageBytes || (messages.isEmpty && position == run.positions.first)
+                    }
+                    var found = run.only(Array(fitting)).messages()
+                    try folder.apply(to: &found)
+                    for message in found {
+                        bytes += Records.answerBytes(of: message.text)
+                        guard bytes <= Limits.pageBytes || messages.isEmpty else { break }
+                        messages.append(message)
+                    }
+                    rest = rest.dropFirst(fitting.count)
+                    if bytes > Limits.pageBytes || fitting.isEmpty { cut = messages.last?.seq }
+                }
+                return cut == nil
             case .missing(_, let seqs, let reason):
                 if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
                 return false
             }
-            return true
         }
         if query.after != nil || query.around != nil || query.since != nil {
-            let scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+            var scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+            scanned = cut ?? scanned
             // With `around`, `more` also counts messages behind the page, because the query did not ask to end there.
             let last = min(head, (query.before ?? head.next).previous)
             return MessagePage(messages: messages, head: head, more: scanned < last, next: scanned, commit: commit)
         }
-        let scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+        var scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+        scanned = cut ?? scanned
         messages.reverse()
         let next = min(scanned, query.before ?? scanned)
         // Without a selector this is the newest page, so whatever follows it does not exist yet.
-        let isNewest = query.before == nil && filter.isPlain
+        let isNewest = query.before == nil && filter.wantsAll
         return MessagePage(
             messages: messages, head: head, more: isNewest ? false : next > Seq(1), next: isNewest ? head : next,
             commit: commit)
+    }
+
+    /// The lowest of these messages that still is on a page whose last is the message asked for, if what precedes that
+    /// one takes half a page.
+    private func start(of reader: LogReader, _ seqs: ClosedRange<Seq>) throws -> Seq {
+        var start = seqs.upperBound
+        var bytes = 0
+        let filter = MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound)
+        try reader.backward(filter) { piece in
+            guard case .messages(let run) = piece else {
+                start = seqs.lowerBound
+                return false
+            }
+            for position in run.positions {
+                bytes += run.records.answerBytes(at: position)
+                guard bytes <= Limits.pageBytes / 2 else { return false }
+                start = run.records.firstSeq.advanced(by: position)
+            }
+            return true
+        }
+        return start
     }
 
     /// The sender's name as it is in messages. Case does not matter in the name of an account. Any other name may be
@@ -81,18 +154,51 @@ extension Store {
         }
     }
 
+    /// One message with the numbers of its replies and edits.
+    public func message(
+        _ seq: Seq, in conversation: String, isFolded: Bool, for principal: Principal
+    ) throws(StoreError) -> MessageView {
+        let snapshot = try snapshot(conversation, for: principal)
+        guard seq > .zero, seq <= snapshot.tail.head else { throw .noSuchMessage(seq, conversation: conversation) }
+        return try read(snapshot) { reader in
+            let block = try reader.storedBlock(containing: seq)
+            guard let index = block.records.index(of: seq) else {
+                throw StoreError.noSuchMessage(seq, conversation: conversation)
+            }
+            let hash = block.hash(after: index)
+            let message = Message(block.records[index], hash: hash, of: snapshot.identity.id, named: snapshot.name)
+            func seqs(_ kind: MessageKind) throws -> [Seq] {
+                try RelationRows.seqs(
+                    of: kind, about: seq, in: snapshot.identity.number, limit: Limits.pageLimit,
+                    on: reader.archive.connection)
+            }
+            return MessageView(
+                message: try MessageFolder(reader, folds: isFolded).applied(to: message), replies: try seqs(.text),
+                edits: try seqs(.edit), hash: hash)
+        }
+    }
+
     public func conversations(
         of principal: Principal, after: String?, limit: Int
     ) throws(StoreError) -> ConversationPage {
-        let (names, more) = state.withLock { state -> ([String], Bool) in
-            var names = state.visible(to: principal).map { state.displayName(of: $0, for: principal.account) }
-            names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
-            return (Array(names.prefix(limit)), names.count > limit)
+        var names = state.withLock { state in
+            state.visible(to: principal).map { state.displayName(of: $0, for: principal.account) }
         }
-        // A conversation that was removed since the names were collected is left out.
-        let views = names.compactMap { try? conversation($0, for: principal) }
-        return ConversationPage(conversations: views, more: more, next: names.last ?? after)
+        // Sorted outside the lock, because a user may have thousands.
+        if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
+        names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        var views: [ConversationView] = []
+        var bytes = 0
+        var taken = 0
+        while taken < min(limit, names.count), bytes < Limits.pageBytes {
+            defer { taken += 1 }
+            // A conversation that was removed since the names were collected is left out.
+            guard let view = try? conversation(names[taken], for: principal) else { continue }
+            bytes += ConversationView.answerBytes + (view.last.map { Records.answerBytes(of: $0.text) } ?? 0)
+            views.append(view)
+        }
+        let next = taken > 0 ? names[taken - 1] : after
+        return ConversationPage(conversations: views, more: taken < names.count, next: next)
     }
 
     public func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView {
@@ -104,7 +210,13 @@ extension Store {
     func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
         let head = snapshot.tail.head
         var last: Message?
-        if head > .zero { last = try? read(snapshot) { reader in try reader.run(of: head)?.messages().first } }
+        if head > .zero {
+            last = try? read(snapshot) { reader in
+                try reader.run(of: head)?.messages().first.map { message in
+                    try MessageFolder(reader, folds: false).applied(to: message)
+                }
+            }
+        }
         return ConversationView(
             name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first, head: head,
             hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread, last: last)

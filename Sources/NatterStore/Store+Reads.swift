@@ -50,7 +50,7 @@ extension Store {
             (
                 state.accounts[principal.account]?.reads[snapshot.identity.number]
                     ?? ReadMark(seq: .zero, ownBefore: 0),
-                state.conversations[snapshot.identity.number]?.sentCount(by: principal.name) ?? 0
+                state.conversations[snapshot.identity.number]?.uncounted(for: principal.name) ?? 0
             )
         }
         let head = snapshot.tail.head
@@ -71,14 +71,14 @@ extension Store {
         }
     }
 
-    /// How many messages in a range a sender has sent. Unreadable messages count as other users'.
+    /// How many messages in a range do not count for a user. Unreadable ones count.
     private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ name: UserName) throws -> UInt64 {
         let sender = Array(name.text.utf8)
         var count = 0
         let filter = MessageFilter(after: range.lowerBound.previous, before: range.upperBound.next)
         _ = try read(snapshot) { reader in
             try reader.forward(filter) { piece in
-                if case .messages(let run) = piece { count += run.records.count(by: sender, range) }
+                if case .messages(let run) = piece { count += run.records.uncounted(for: sender, range) }
                 return true
             }
         }

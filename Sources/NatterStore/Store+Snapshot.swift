@@ -63,14 +63,20 @@ extension Store {
         func reader(_ archive: ArchiveReader) -> LogReader { LogReader(tail.log(of: identity, named: name), archive) }
     }
 
-    func snapshot(_ name: String, for principal: Principal) throws(StoreError) -> Snapshot {
+    /// - Parameter right: what the scope of the token must cover. A token that only sends may have the store look at what it
+    ///   answers or changes, but gets none of it.
+    func snapshot(
+        _ name: String, for principal: Principal, scope right: Right = .read
+    ) throws(StoreError) -> Snapshot {
         try state.withLock { state throws(StoreError) in
             switch try state.resolve(name, for: principal.account) {
             case .existing(let conversation):
+                try Authority.checkScope(right, of: principal, on: conversation.identity.id)
                 try Authority.check(.read, of: principal.account, in: conversation, named: name, state)
                 return state.snapshot(of: conversation, for: principal.account)
             case .unwritten(let own, let peer):
                 let empty = unwritten(own, peer)
+                try Authority.checkScope(right, of: principal, on: empty.identity.id)
                 return Snapshot(
                     identity: empty.identity, name: "@" + peer.name.text, tail: Tail(empty), commit: state.commit)
             }
@@ -105,12 +111,15 @@ extension StoreState {
         return snapshot
     }
 
-    /// How many messages after the mark are from other users.
+    /// How many texts after the mark count for the reader: those of other users, and what a program sent for the reader. Deleted
+    /// ones do not.
     func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
         let mark = account.reads[conversation.identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
         let behind = UInt64(conversation.head.distance(after: mark.seq))
-        let total = conversation.sentCount(by: account.name)
-        let own = total >= mark.ownBefore ? total - mark.ownBefore : 0
-        return (mark.seq, behind >= own ? behind - own : 0)
+        let total = conversation.uncounted(for: account.name)
+        let uncounted =
+            (total >= mark.ownBefore ? total - mark.ownBefore : 0)
+            + conversation.deletions.count(after: mark.seq, for: account.name.text)
+        return (mark.seq, behind >= uncounted ? behind - uncounted : 0)
     }
 }

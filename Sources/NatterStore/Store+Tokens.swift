@@ -16,8 +16,18 @@ public struct TokenView: Sendable, Equatable {
     public let expires: Timestamp?
     public let lastUsed: Timestamp?
     public let lastAddress: String?
+    /// Where a session was begun.
+    public let origin: SessionOrigin
     /// Whether the current request uses this token.
     public let isCurrent: Bool
+}
+
+/// Where a session was begun, as the client says. It helps users to tell their sessions apart and proves nothing.
+public struct SessionOrigin: Sendable, Hashable {
+    public var host: String?
+    public var program: String?
+
+    public init(host: String? = nil, program: String? = nil) { (self.host, self.program) = (host, program) }
 }
 
 extension Store {
@@ -40,12 +50,13 @@ extension Store {
         change { state, builder throws(StoreError) in
             // The token of this request may have been revoked meanwhile.
             guard state.tokens[principal.token] != nil else { throw .unauthorized }
+            try self.quotas.checkTokens(state.robotCount(of: principal.account))
             let new = TokenState(
                 number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
                 label: label, created: builder.now, expires: expires)
             made.value = TokenView(
                 id: new.number, user: principal.name.text, label: label, scope: scope, created: new.created,
-                expires: expires, lastUsed: nil, lastAddress: nil, isCurrent: false)
+                expires: expires, lastUsed: nil, lastAddress: nil, origin: SessionOrigin(), isCurrent: false)
             return Decision(.tokenAdded(token.digest, new))
         } _: { error in
             if let error { return completion(.failure(error)) }
@@ -58,17 +69,18 @@ extension Store {
     ///
     /// - Parameter account: the owner; nil for all accounts, which only admins may see.
     public func tokens(of account: AccountID?, robots: Bool, current: Digest?) -> [TokenView] {
-        state.withLock { state in
-            let found = state.tokens.filter { _, token in
-                token.isRobot == robots && (account == nil || token.account == account)
+        let names = state.withLock { $0.names }
+        let owners = account.map { [$0] } ?? names.entries.map(\.id)
+        return lookUp(owners) { state, owner -> [TokenView]? in
+            guard let account = state.accounts[owner], !account.tokens.isEmpty else { return nil }
+            return account.tokens.compactMap { digest -> TokenView? in
+                guard let token = state.tokens[digest], token.isRobot == robots else { return nil }
+                return TokenView(
+                    id: token.number, user: account.name.text, label: token.label, scope: token.scope,
+                    created: token.created, expires: token.expires, lastUsed: token.lastUsed,
+                    lastAddress: token.lastAddress, origin: token.origin, isCurrent: digest == current)
             }
-            return found.sorted { $0.value.number < $1.value.number }.map { digest, token in
-                TokenView(
-                    id: token.number, user: state.accounts[token.account]?.name.text ?? "?", label: token.label,
-                    scope: token.scope, created: token.created, expires: token.expires, lastUsed: token.lastUsed,
-                    lastAddress: token.lastAddress, isCurrent: digest == current)
-            }
-        }
+        }.joined().sorted { $0.id < $1.id }
     }
 
     /// Throws unless the token of a request covers this.
@@ -84,10 +96,27 @@ extension Store {
         _ id: Int64, robots: Bool, of account: AccountID, _ completion: @escaping Completion<Bool>
     ) {
         let found = state.withLock { state in
-            state.tokens.first { $0.value.number == id && $0.value.account == account && $0.value.isRobot == robots }?
-                .key
+            state.accounts[account]?.tokens.first { digest in
+                state.tokens[digest].map { $0.number == id && $0.isRobot == robots } ?? false
+            }
         }
         guard let found else { return completion(.success(false)) }
         revoke(found) { completion($0.map { true }) }
+    }
+
+    /// Ends a session of any user, for an admin.
+    ///
+    /// - Returns: through the completion, the user's name; nil if no session has this number.
+    public func endSession(_ id: Int64, by actor: String, _ completion: @escaping Completion<String?>) {
+        let user = Box<String>()
+        change { state, builder throws(StoreError) in
+            guard let (digest, token) = state.tokens.first(where: { $0.value.number == id && !$0.value.isRobot }),
+                let name = state.accounts[token.account]?.name.text
+            else { return .nothing }
+            user.value = name
+            return Decision(.tokensRemoved([digest]), builder.audited(actor, "session_ended", name))
+        } _: { error in
+            completion(error.map { .failure($0) } ?? .success(user.value))
+        }
     }
 }

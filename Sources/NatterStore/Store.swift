@@ -19,6 +19,9 @@ public final class Store: Sendable {
     let keySecret: ShortHashKey
     let sealer: Sealer
     let search = StoreSearch()
+    let reserve: DiskReserve
+    let searchBudget: SearchBudget
+    let quotas = Quotas()
     let earlierMessages = EarlierMessages()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
@@ -42,17 +45,24 @@ public final class Store: Sendable {
         package var journalBytes = Sealer.standardJournalBytes
         /// The size of the write-ahead log that causes a checkpoint.
         package var checkpointBytes = 4 << 20
+        var searchBudget = SearchBudget()
         /// Whether a thread maintains the search index. Without it, a search scans.
         public var keepsSearchIndex = false
+        /// Whether room on the disk is kept, so that a start on a full one can serve reading.
+        public var keepsReserve = false
 
         public init() {}
     }
 
-    init(_ engine: any StoreEngine, _ loaded: LoadedState, clock: any WallClock, options: Options) {
+    init(
+        _ engine: any StoreEngine, _ loaded: LoadedState, reserve: DiskReserve, clock: any WallClock, options: Options
+    ) {
+        self.reserve = reserve
         (self.engine, self.clock) = (engine, clock)
         (id, keySecret, state) = (loaded.id, loaded.keySecret, Monitor(loaded.state))
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
+        searchBudget = options.searchBudget
     }
 
     public var directory: String { engine.directory }

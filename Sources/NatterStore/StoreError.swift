@@ -18,10 +18,15 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     /// A user who is not a member of the group.
     case notInGroup(String, group: String)
     case noSuchConversation(String)
+    case noSuchMessage(Seq, conversation: String)
+    /// A message that can't be answered, edited or deleted.
+    case badAbout(Phrase)
     case notAMember(String)
     case forbidden(Phrase)
     /// The other user does not accept personal messages from the sender.
     case blocked(String)
+    /// A user who is to be added to a group has blocked the one who adds.
+    case blockedByMember(String)
     case lastAdmin(String)
     /// An invitation that does not exist, has expired or was used.
     case badInvite
@@ -31,6 +36,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case idReused(String)
     /// A line after a refused one, in a request that stops at the first refusal.
     case notTried
+    /// Beyond a limit of the account.
+    case slowDown(Phrase, seconds: Int)
     /// A search query that is malformed.
     case badQuery(Phrase)
     case badCursor(Phrase)
@@ -44,14 +51,18 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .busy: "the server is busy; try again in a moment"
         case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
-        case .unauthorized: "the token is not valid; log in again"
+        case .unauthorized: "the session has ended, or the token was revoked"
         case .noSuchUser(let name): "no user is named '\(name)'"
         case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
+        case .noSuchMessage(let seq, let name): "there is no message \(seq) in '\(name)'"
+        case .badAbout(let why): why
         case .notAMember(let name): "you are not a member of '\(name)'"
         case .forbidden(let what): what
         case .badInvite: "registration needs an invitation, and this one is not valid"
         case .blocked(let name): "'\(name)' does not take messages from you"
+        case .blockedByMember(let name): "'\(name)' has blocked you, so you can't add them to a group"
+        case .slowDown(let why, _): why
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
         case .nameTaken(let name): "the name '\(name)' is taken"
         case .badName(let name, let error): "the name '\(name)' \(error)"

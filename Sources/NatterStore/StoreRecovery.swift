@@ -18,6 +18,14 @@ struct StoreRecovery {
     let journal: [Int64: [Record]]
     /// Whether the index has just been rebuilt from the logs.
     let isRebuilt: Bool
+    private let adopted = AdoptedEvents()
+
+    init(
+        store: FileEngine, storeID: StoreID, connection: Connection, journal: [Int64: [Record]], isRebuilt: Bool
+    ) {
+        (self.store, self.storeID, self.connection) = (store, storeID, connection)
+        (self.journal, self.isRebuilt) = (journal, isRebuilt)
+    }
 
     /// The logs contain conversations that the index does not know.
     struct StaleIndex: Error {}
@@ -34,6 +42,7 @@ struct StoreRecovery {
             }
             // Unrecorded files exist only after a crash, or if the index is older than the logs.
             if !isInStep { try adoptFiles(state) }
+            try adopted.settle(in: &state, on: connection, report: store.report)
         }
     }
 
@@ -70,17 +79,22 @@ struct StoreRecovery {
     ) throws {
         var content = SealedContent()
         let acknowledged = journal[conversation.identity.number] ?? []
+        let known = max(conversation.sealedSeq, acknowledged.last?.seq ?? .zero)
         let found = try recovery(conversation).adopt(
             segment, recorded, isRecorded: isRecorded, seq: conversation.sealedSeq.next, hash: conversation.sealedHash
         ) { _, records in
             guard HashChain.agree(records, acknowledged) else { return false }
             content.add(records)
+            adopted.add(GroupHistory.events(in: records).filter { $0.seq > known }, of: conversation)
             return true
         }
         var row = found.row
         if let last = found.blocks.last, let hash = found.hashAfter {
             let written = WrittenBlocks(segment: row, newDictionary: nil, blocks: found.blocks, hashAfter: hash)
             for block in found.blocks { try ArchiveRows.insert(block, on: connection) }
+            for relation in content.relations {
+                try RelationRows.insert(relation, of: conversation.identity.number, on: connection)
+            }
             try Change.tailSealed(Change.SealedTail(written, content)).write(to: connection, at: last.lastCommit)
             conversation.lastServerTime = max(conversation.lastServerTime, content.serverTime ?? .zero)
             conversation.noteSealed(content)

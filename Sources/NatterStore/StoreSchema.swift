@@ -113,5 +113,12 @@ enum StoreSchema {
             PRIMARY KEY (conversation, first_seq)
         ) WITHOUT ROWID;
         """,
+        // Where a session was begun: the host and the program that the client names.
+        """
+        ALTER TABLE token ADD COLUMN host TEXT;
+        ALTER TABLE token ADD COLUMN program TEXT;
+        """,
+        // Who created a group, because accounts may create only so many.
+        "ALTER TABLE conversation ADD COLUMN maker INTEGER;",
     ])
 }

@@ -23,19 +23,27 @@ public struct SearchRequest: Sendable {
     public var until: Timestamp?
     /// The end of the previous page.
     public var before: SearchPlace?
+    /// Whether a hit in an edit is the original message with that text.
+    public var isFolded = false
     public var limit: Int
 
     public init(query: String, limit: Int) { (self.query, self.limit) = (query, limit) }
 }
 
 /// A message's place in search results, which are sorted by time (newest first), then conversation, then seq.
-public struct SearchPlace: Sendable, Comparable, CustomStringConvertible {
+public struct SearchPlace: Sendable, Hashable, Comparable, CustomStringConvertible {
     public let time: Timestamp
     public let conversation: ConversationID
     public let seq: Seq
 
     public init(time: Timestamp, conversation: ConversationID, seq: Seq) {
         (self.time, self.conversation, self.seq) = (time, conversation, seq)
+    }
+
+    /// The place before all messages of a time.
+    init(behind time: Timestamp) {
+        self.init(
+            time: time, conversation: ConversationID(high: .max, low: .max), seq: Seq(UInt64(Int64.max)))
     }
 
     public init?(_ text: String) {
@@ -75,7 +83,13 @@ final class StoreSearch: Sendable {
         /// Whether `request` was called since the last failure.
         var isAsked = false
         var isStopping = false
+        var trouble: String?
+        /// Whether the index was found to be of this store's history.
+        var isChecked = false
     }
+
+    /// How long the thread waits after a failure, unless a block is sealed earlier.
+    private static let retryMilliseconds = 60_000
 
     private let queue = Monitor(Queue())
     private let readers = Monitor<[Reader]>([])
@@ -98,6 +112,9 @@ final class StoreSearch: Sendable {
 
     func stop() { queue.signal { $0.isStopping = true } }
 
+    /// Why the index is not kept up; nil while it is.
+    var trouble: String? { queue.withLock { $0.trouble } }
+
     /// The thread's body. First indexes what an earlier process left, then what is sealed.
     func run(_ store: Store) {
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
@@ -117,7 +134,11 @@ final class StoreSearch: Sendable {
 
     /// Waits until the next block is sealed, because the disk may have room again by then. Meanwhile searches scan.
     private func pause(for error: any Error, _ store: Store) {
-        store.report("the search index can't be written: \(error)")
+        let isNew = queue.withLock { queue in
+            defer { queue.trouble = "\(error)" }
+            return queue.trouble != "\(error)"
+        }
+        if isNew { store.report("the search index can't be written: \(error)") }
         if case SearchIndexError.database(let cause) = error {
             store.stopIfDiskFailed(cause)
         } else {
@@ -125,11 +146,13 @@ final class StoreSearch: Sendable {
         }
         queue.withLock { $0.isAsked = false }
         guard !store.isFailed else { return }
-        _ = queue.wait { $0.isAsked || $0.isStopping ? true : nil }
+        _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) { $0.isAsked || $0.isStopping ? true : nil }
     }
 
     private func feed(_ store: Store) throws {
         let index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
+        try check(index, store)
+        queue.signal { $0.isChecked = true }
         queue.signal { queue in
             queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
         }
@@ -142,12 +165,38 @@ final class StoreSearch: Sendable {
         try? index.checkpoint(truncating: true)
     }
 
+    /// Forgets conversations whose messages are not those of the logs, as after a restore by hand. If the last run of this
+    /// store wrote the index, only messages that are not there can be wrong.
+    private func check(_ index: SearchIndex, _ store: Store) throws {
+        let (logs, formers) = store.state.withLock { state in
+            let open = state.conversations.values.filter { !$0.isDeleted }
+            let logs = open.map { ($0.identity.id, Tail($0).log(of: $0.identity, named: $0.name)) }
+            return (
+                Dictionary(logs, uniquingKeysWith: { first, _ in first }), state.epochs.suffix(2).map(\.epoch)
+            )
+        }
+        let isOurs = formers.contains(try index.epoch())
+        var foreign: [ConversationID] = []
+        for (id, coverage) in try index.coverage() where !queue.withLock({ $0.isStopping }) {
+            guard let log = logs[id] else { continue }
+            let mark = try index.mark(of: id)
+            let agrees =
+                try coverage.upperBound <= log.sealedSeq
+                && (isOurs || store.withReader { LogReader(log, $0).agrees(with: mark) })
+            if !agrees { foreign.append(id) }
+        }
+        guard !foreign.isEmpty else { return }
+        store.report("the search index is of another history; \(foreign.count) conversations are indexed again")
+        try index.write { writer in for id in foreign { try writer.forget(id) } }
+    }
+
     private func takeIn(_ number: Int64, _ store: Store, _ index: SearchIndex) throws {
         let known = store.state.withLock { state in
             state.conversations[number].flatMap { $0.isDeleted ? nil : ($0.identity, Tail($0)) }
         }
         guard let (identity, tail) = known else { return }
         let log = tail.log(of: identity, named: identity.name)
+        let epoch = store.state.withLock { $0.epoch }
         var next = try index.indexedUpTo(log.id).next
         while next <= log.sealedSeq, !queue.withLock({ $0.isStopping }) {
             try store.withReader { archive in
@@ -156,10 +205,12 @@ final class StoreSearch: Sendable {
                         LogReader(log, archive), from: next, through: log.sealedSeq, limit: StoreSearch.stepMessages,
                         skipsDamage: true, to: writer
                     ).next
+                    try writer.note(epoch)
                 }
             }
             try keepSmall(index, store)
         }
+        queue.withLock { $0.trouble = nil }
     }
 
     /// Checkpoints a large write-ahead log. While a search reads, a checkpoint does nothing, and the next step tries
@@ -171,6 +222,8 @@ final class StoreSearch: Sendable {
 
     /// Lends an index for reading; nil if there is none yet.
     func withIndex<Result>(_ store: Store, _ body: (SearchIndex?) throws -> Result) rethrows -> Result {
+        // Without the thread nobody has looked whether it is ours.
+        guard queue.withLock({ $0.isChecked }) else { return try body(nil) }
         let reader =
             readers.withLock { $0.popLast() }
             ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory), disk: store.disk).map(Reader.init)

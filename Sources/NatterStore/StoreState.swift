@@ -12,8 +12,6 @@ struct AccountState {
     let created: Timestamp
     var lastSeen: Timestamp?
     var lastAddress: String?
-    /// Whether `lastSeen` is newer than in the database.
-    var isPresenceDirty = false
     /// How many requests of the account are waiting for news.
     var waiting = 0
     var contacts: Set<AccountID> = []
@@ -25,13 +23,17 @@ struct AccountState {
     var lastChange: Commit = .zero
     /// The conversations that the account sees, except `general`.
     var conversations: Set<Int64> = []
+    /// The account's sessions and robots' tokens.
+    var tokens: Set<Digest> = []
+    /// How many groups that still exist the account has created.
+    var groupsMade = 0
 }
 
 /// The seq up to which a user has read a conversation.
 struct ReadMark: Equatable, Sendable {
     var seq: Seq
-    /// How many messages up to `seq` are the user's own. With it, unread messages can be counted without reading
-    /// history.
+    /// How many messages up to `seq` do not count for the user. With it, unread messages can be counted without
+    /// reading history.
     var ownBefore: UInt64
 }
 
@@ -44,12 +46,22 @@ struct TokenState: Sendable {
     let label: String?
     var lastUsed: Timestamp?
     var lastAddress: String?
-    var isUseDirty = false
     let created: Timestamp
     let expires: Timestamp?
+    /// Where a session was begun.
+    var origin = SessionOrigin()
 
     /// Whether the owner created it for a program, not by a login.
     var isRobot: Bool { label != nil }
+
+    /// When it ends: when its time is up, or when a session was unused for too long. nil for never.
+    func end(_ limits: AccountLimits) -> Timestamp? {
+        guard !isRobot, let idle = limits.sessionIdleMilliseconds else { return expires }
+        let idleEnd = (lastUsed ?? created).advanced(milliseconds: idle)
+        return expires.map { min($0, idleEnd) } ?? idleEnd
+    }
+
+    func hasEnded(at now: Timestamp, _ limits: AccountLimits) -> Bool { end(limits).map { $0 <= now } ?? false }
 }
 
 /// Two accounts, lower number first.
@@ -75,10 +87,16 @@ struct StoreState {
     var personal: [AccountPair: Int64] = [:]
     var accounts: [AccountID: AccountState] = [:]
     var accountKeys: [String: AccountID] = [:]
-    var tokens: [Digest: TokenState] = [:]
-    /// Unused invitations, and when they expire.
-    var invites: [Digest: Timestamp] = [:]
+    var names = AccountNames()
+    /// Change it by `add` and `removeToken` only: each account knows its own.
+    private(set) var tokens: [Digest: TokenState] = [:]
+    /// Accounts and tokens whose last use is newer than in the database.
+    var dirtyAccounts: Set<AccountID> = []
+    var dirtyTokens: Set<Digest> = []
+    /// Unused invitations.
+    var invites: [Digest: Change.Invite] = [:]
     var counters = Counters()
+    var limits = AccountLimits()
     /// The place in the engine's log up to which this state is complete.
     var place = LogPlace.start
     /// The bytes of batches that are not trimmed yet.
@@ -105,6 +123,32 @@ struct StoreState {
         accountKeys[NameRule.caseKey(name)].flatMap { accounts[$0] }
     }
 
+    mutating func add(_ token: TokenState, _ digest: Digest) {
+        tokens[digest] = token
+        accounts[token.account]?.tokens.insert(digest)
+        counters.token = max(counters.token, token.number)
+    }
+
+    mutating func removeToken(_ digest: Digest) {
+        guard let token = tokens.removeValue(forKey: digest) else { return }
+        accounts[token.account]?.tokens.remove(digest)
+        dirtyTokens.remove(digest)
+    }
+
+    /// Notes that an account made a request.
+    mutating func noteVisit(of account: AccountID, at now: Timestamp, from address: String) {
+        accounts[account]?.lastSeen = now
+        accounts[account]?.lastAddress = address
+        dirtyAccounts.insert(account)
+    }
+
+    /// Notes that a token was used.
+    mutating func noteUse(of token: Digest, at now: Timestamp, from address: String) {
+        tokens[token]?.lastUsed = now
+        tokens[token]?.lastAddress = address
+        dirtyTokens.insert(token)
+    }
+
     mutating func add(_ conversation: ConversationState) {
         let number = conversation.identity.number
         conversations[number] = conversation
@@ -112,7 +156,10 @@ struct StoreState {
         switch conversation.identity.kind {
         case .general: general = number
         case .group:
-            if !conversation.isDeleted { groups[NameRule.caseKey(conversation.name)] = number }
+            if !conversation.isDeleted {
+                groups[NameRule.caseKey(conversation.name)] = number
+                if let maker = conversation.maker { accounts[maker]?.groupsMade += 1 }
+            }
             for member in conversation.members.keys {
                 accounts[AccountID(rawValue: member)]?.conversations.insert(number)
             }
@@ -160,7 +207,7 @@ struct StoreState {
         guard let token = tokens[principal.token], accounts[principal.account]?.isDisabled == false else {
             return false
         }
-        return token.expires.map { $0 > now } ?? true
+        return !token.hasEnded(at: now, limits)
     }
 
     /// The account's name for a conversation.

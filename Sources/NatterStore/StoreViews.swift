@@ -16,10 +16,33 @@ public struct NewMessage: Sendable {
     public var conversation: String
     public var text: String
     public var key: IdempotencyKey?
+    /// A text, an edit or a deletion.
+    public var kind: MessageKind
+    /// The message that a reply, an edit or a deletion is about.
+    public var about: Seq?
+    /// When it was written, if that was before it was sent.
+    public var written: Timestamp?
+    /// The message that it is about, if that was in a log file when the request came. The writer's thread does not read files.
+    var original: Result<OriginalMessage, StoreError>?
 
-    public init(conversation: String, text: String, key: IdempotencyKey?) {
+    public init(
+        conversation: String, text: String, key: IdempotencyKey?, kind: MessageKind = .text, about: Seq? = nil,
+        written: Timestamp? = nil
+    ) {
         (self.conversation, self.text, self.key) = (conversation, text, key)
+        (self.kind, self.about, self.written) = (kind, about, written)
     }
+}
+
+/// What decides who may answer, edit or delete a message.
+struct OriginalMessage: Sendable, Equatable {
+    /// The account's name or, of an imported message, a label.
+    var sender: [UInt8]
+    var kind: MessageKind
+    var isImported: Bool
+    var via: [UInt8]?
+    /// The author that the table `relation` records with a deletion.
+    var author: String
 }
 
 public enum PostOutcome: Sendable {
@@ -79,6 +102,9 @@ public struct ConversationView: Sendable {
     public var read: Seq
     public var unread: UInt64
     public var last: Message?
+
+    /// About how many bytes an answer has for a conversation besides its last message.
+    static let answerBytes = 480
 }
 
 public struct ConversationPage: Sendable {
@@ -96,6 +122,8 @@ public struct PageQuery: Sendable {
     public var since: Timestamp?
     public var until: Timestamp?
     public var sender: String?
+    /// Whether originals have their newest text, and edits and deletions are left out.
+    public var isFolded = false
     public var limit: Int
 
     public init(conversation: String, limit: Int) { (self.conversation, self.limit) = (conversation, limit) }
@@ -110,6 +138,16 @@ public struct MessagePage: Sendable {
     public var next: Seq
     /// The state that this page shows. A request that waits begins here.
     public var commit: Commit
+}
+
+/// One message with what is about it.
+public struct MessageView: Sendable {
+    public var message: Message
+    /// The numbers of its replies and of its edits, lowest first.
+    public var replies: [Seq]
+    public var edits: [Seq]
+    /// The hash chain after the message; nil if damage makes it unknown.
+    public var hash: Digest?
 }
 
 /// A sealed block with header and stored bytes, and a tag that identifies it.

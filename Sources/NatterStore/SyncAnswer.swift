@@ -73,7 +73,11 @@ public final class SyncAnswer: @unchecked Sendable {
         case .damaged(let from, let to): return damaged(from, to)
         case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
-        case .records(let block, let range): return chunks(block, range)
+        case .records(let block, let range):
+            if form == .blocks { return blocks(block, range) }
+            do { return try store.withReader { reader in try messages(block, range, reader) } } catch {
+                throw StoreError(error)
+            }
         case .sealed(let row):
             do {
                 return try store.withReader { reader in try chunks(row, reader) }
@@ -106,7 +110,7 @@ public final class SyncAnswer: @unchecked Sendable {
         switch form {
         case .messages:
             let block = try reader.open(row, of: current.identity)
-            return chunks(block, 0..<block.records.count)
+            return try messages(block, 0..<block.records.count, reader)
         case .blocks:
             let block = try reader.block(row, of: current.identity)
             note(row.firstSeq, row.lastSeq)
@@ -119,37 +123,25 @@ public final class SyncAnswer: @unchecked Sendable {
         }
     }
 
-    private func chunks(_ messages: OpenBlock, _ range: Range<Int>) -> [Chunk] {
+    private func note(_ records: Records, _ range: Range<Int>) {
+        guard !range.isEmpty else { return }
+        note(records.firstSeq.advanced(by: range.lowerBound), records.firstSeq.advanced(by: range.upperBound - 1))
+    }
+
+    private func messages(_ block: OpenBlock, _ range: Range<Int>, _ reader: ArchiveReader) throws -> [Chunk] {
+        guard let current else { return [] }
+        note(block.records, range)
+        var list = zip(range, block.hashes(range)).map { index, hash in
+            Message(block.records[index], hash: hash, of: current.identity.id, named: current.name)
+        }
+        try MessageFolder(current.reader(reader), folds: false).apply(to: &list)
+        return [.messages(list)]
+    }
+
+    private func blocks(_ messages: OpenBlock, _ range: Range<Int>) -> [Chunk] {
         guard let current else { return [] }
         let records = messages.records
-        if !range.isEmpty {
-            note(
-                records.firstSeq.advanced(by: range.lowerBound), records.firstSeq.advanced(by: range.upperBound - 1))
-        }
-        switch form {
-        case .messages:
-            return [
-                .messages(
-                    zip(range, messages.hashes(range)).map { index, hash in
-                        Message(records[index], hash: hash, of: current.identity.id, named: current.name)
-                    })
-            ]
-        case .blocks:
-            var chunks: [Chunk] = []
-            var start = range.lowerBound
-            var hash = messages.hash(after: start - 1)
-            while start < range.upperBound {
-                let count = min(
-                    records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
-                let block = Block(
-                    sealing: records, start..<start + count, of: current.identity.id, hashBefore: hash,
-                    hashAfter: messages.knownHash(after: start + count - 1), dictionary: .none, isProvisional: true,
-                    effort: .light)
-                chunks.append(.provisional(block.bytes))
-                hash = block.header.hashAfter
-                start += count
-            }
-            return chunks
-        }
+        note(records, range)
+        return messages.provisional(range, of: current.identity.id).map { .provisional($0.bytes) }
     }
 }

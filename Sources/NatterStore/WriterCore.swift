@@ -39,8 +39,7 @@ final class WriterCore: @unchecked Sendable {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
         if case .follow(let completion)? = items.first { return follow(completion) }
         do {
-            let free = try engine.disk.freeBytes(engine.directory)
-            guard free > StoreWriter.reservedBytes else { return refuse(items, .diskFull) }
+            guard try store.reserve.isRoom() else { return refuse(items, .diskFull) }
         } catch {
             return refuse(items, .failed(error.phrase))
         }

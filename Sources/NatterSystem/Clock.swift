@@ -1,5 +1,6 @@
 internal import Glibc
 public import NatterModel
+internal import Synchronization
 
 /// The time of day, which an administrator can change. Use it for times that are shown or stored.
 public protocol WallClock: Sendable {
@@ -25,5 +26,69 @@ public enum MonotonicClock {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}
+
+/// Time since the machine began, with the time for which it was suspended. Nobody can set it.
+public enum BootClock {
+    /// Milliseconds since the machine began.
+    public static func now() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}
+
+/// A wall clock that does not follow a jump of the system's.
+///
+/// Times within a conversation never go back. If the clock showed the year 2036 for a moment, all later messages would
+/// have that time for ten years. So a step of the system's clock that the time since the machine began does not show is
+/// ignored until `follow` is called.
+public final class SteadyClock: WallClock {
+    /// A longer step is a jump. Time services correct a running clock by less.
+    public static let toleranceMilliseconds: Int64 = 600_000
+
+    private let wall: any WallClock
+    private let elapsed: @Sendable () -> Int64
+    private let onJump: @Sendable (Int64) -> Void
+    /// What the wall clock shows when the other shows 0.
+    private let base: Atomic<Int64>
+    /// How far the system's clock is ahead; 0 while it is followed.
+    private let ahead = Atomic<Int64>(0)
+
+    /// - Parameter onJump: called once for each jump, with the milliseconds that the system's clock is ahead, and with 0 when
+    ///   it is followed again.
+    public init(
+        _ wall: any WallClock = SystemClock(), elapsed: @escaping @Sendable () -> Int64 = BootClock.now,
+        onJump: @escaping @Sendable (Int64) -> Void = { _ in }
+    ) {
+        (self.wall, self.elapsed, self.onJump) = (wall, elapsed, onJump)
+        base = Atomic(wall.now().milliseconds &- elapsed())
+    }
+
+    /// How many milliseconds the system's clock is ahead of this one because it jumped; nil while they agree.
+    public var jump: Int64? {
+        let ahead = ahead.load(ordering: .relaxed)
+        return ahead == 0 ? nil : ahead
+    }
+
+    public func now() -> Timestamp {
+        let (shown, since) = (wall.now().milliseconds, elapsed())
+        let expected = since &+ base.load(ordering: .relaxed)
+        let difference = shown &- expected
+        guard difference.magnitude > UInt64(SteadyClock.toleranceMilliseconds) else {
+            if ahead.exchange(0, ordering: .relaxed) != 0 { onJump(0) }
+            // Small corrections must not add up to a jump.
+            if difference != 0 { base.store(shown &- since, ordering: .relaxed) }
+            return Timestamp(milliseconds: shown)
+        }
+        if ahead.exchange(difference, ordering: .relaxed) == 0 { onJump(difference) }
+        return Timestamp(milliseconds: expected)
+    }
+
+    /// Takes the system's time from now on, whatever it is.
+    public func follow() {
+        base.store(wall.now().milliseconds &- elapsed(), ordering: .relaxed)
+        _ = now()
     }
 }

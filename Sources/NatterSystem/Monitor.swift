@@ -110,6 +110,9 @@ public final class SystemThread: Sendable {
         handle = thread
     }
 
+    /// Lets the thread end by itself. Call it instead of `join`.
+    public func detach() { pthread_detach(handle) }
+
     /// Waits until the thread ends. Call it once.
     public func join() { pthread_join(handle, nil) }
 }

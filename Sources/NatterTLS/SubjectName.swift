@@ -32,6 +32,18 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
         description = name
     }
 
+    /// Whether this is a host name that stands for `host`: the same name, or one whose `*` stands for its first label.
+    ///
+    /// - Parameter host: in lower case, without a port.
+    public func covers(_ host: String) -> Bool {
+        guard case .name(let name) = form else { return false }
+        if name.utf8.elementsEqual(host.utf8) { return true }
+        guard name.utf8.starts(with: "*.".utf8), let dot = host.utf8.firstIndex(of: UInt8(ascii: ".")),
+            dot != host.utf8.startIndex
+        else { return false }
+        return host.utf8[dot...].elementsEqual(name.utf8.dropFirst())
+    }
+
     private static func isHostName(_ text: String) -> Bool {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)[...]
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }

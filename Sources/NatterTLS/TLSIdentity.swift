@@ -20,6 +20,8 @@ public final class TLSIdentity: @unchecked Sendable {
     public let expires: Timestamp
     /// The SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` prints it.
     public let fingerprint: String
+    /// The host names for which the certificate is valid. Its IP addresses are left out.
+    public let names: [SubjectName]
 
     /// Reads the files once.
     ///
@@ -34,6 +36,7 @@ public final class TLSIdentity: @unchecked Sendable {
         guard let own = chain.first else { throw .notCertificates(path: certificate, reason: "there is none") }
         expires = Timestamp(milliseconds: Int64(gnutls_x509_crt_get_expiration_time(own)) * 1_000)
         fingerprint = GnuTLS.fingerprint(of: own)
+        names = TLSIdentity.names(of: own)
 
         var made: OpaquePointer?
         guard gnutls_certificate_allocate_credentials(&made) == GNUTLS_E_SUCCESS, let made else {
@@ -47,6 +50,26 @@ public final class TLSIdentity: @unchecked Sendable {
     }
 
     deinit { gnutls_certificate_free_credentials(credentials) }
+
+    /// No certificate in use has more names than this.
+    private static let mostNames: UInt32 = 1_000
+
+    private static func names(of certificate: gnutls_x509_crt_t) -> [SubjectName] {
+        var names: [SubjectName] = []
+        var buffer = [UInt8](repeating: 0, count: 256)
+        for index in 0..<mostNames {
+            var size = buffer.count
+            let code = buffer.withUnsafeMutableBytes {
+                gnutls_x509_crt_get_subject_alt_name(certificate, index, $0.baseAddress, &size, nil)
+            }
+            // A name that does not fit is none that a DNS knows.
+            if code == GNUTLS_E_SHORT_MEMORY_BUFFER { continue }
+            guard code >= 0 else { break }
+            guard code == Int32(bitPattern: GNUTLS_SAN_DNSNAME.rawValue), size <= buffer.count else { continue }
+            if let name = SubjectName(String(decoding: buffer.prefix(size), as: UTF8.self)) { names.append(name) }
+        }
+        return names
+    }
 }
 
 /// Certificates from a file.

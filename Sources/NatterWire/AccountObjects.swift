@@ -58,6 +58,33 @@ public struct UserList: Codable, Sendable {
     }
 }
 
+/// A group in the list of those that a user is in or may join.
+public struct GroupObject: Codable, Sendable, Equatable {
+    public var name: String
+    public var id: String
+    public var open: Bool
+    /// Whether the asker is a member, and whether an admin of it.
+    public var member: Bool
+    public var admin: Bool
+    /// How many members it has.
+    public var members: Int
+
+    public init(name: String, id: String, open: Bool, member: Bool, admin: Bool, members: Int) {
+        (self.name, self.id, self.open, self.member) = (name, id, open, member)
+        (self.admin, self.members) = (admin, members)
+    }
+}
+
+public struct GroupList: Codable, Sendable {
+    public var groups: [GroupObject]
+    public var more: Bool
+    @OrNull public var next: String?
+
+    public init(groups: [GroupObject], more: Bool, next: String?) {
+        (self.groups, self.more, self.next) = (groups, more, next)
+    }
+}
+
 /// A member of a group.
 public struct MemberObject: Codable, Sendable, Equatable {
     public var name: String

@@ -9,24 +9,33 @@ public struct TokenObject: Codable, Sendable, Equatable {
     @OrNull public var expires: String?
     @OrNull public var lastUsed: String?
     @OrNull public var address: String?
+    /// Where a session was begun, as its client said.
+    public var host: String?
+    public var program: String?
     /// `true` for the session that made the request.
     public var current: Bool?
     /// Only the answer that creates the token contains it.
     public var token: String?
 
     enum CodingKeys: String, CodingKey {
-        case id, user, label, scope, created, expires, address, current, token
+        case id, user, label, scope, created, expires, address, host, program, current, token
         case lastUsed = "last_used"
     }
 
     public init(
         id: String, user: String?, label: String?, scope: String, created: String, expires: String?, lastUsed: String?,
-        address: String?, current: Bool?
+        address: String?, host: String? = nil, program: String? = nil, current: Bool?
     ) {
         (self.id, self.user, self.label, self.scope) = (id, user, label, scope)
         (self.created, self.expires, self.lastUsed) = (created, expires, lastUsed)
-        (self.address, self.current) = (address, current)
+        (self.address, self.host, self.program, self.current) = (address, host, program, current)
     }
+}
+
+/// The answer to a change of the password, and to the end of all sessions: tokens for programs that are still good.
+public struct RemainingTokens: Codable, Sendable {
+    public var tokens: [TokenObject]?
+    public init(tokens: [TokenObject]) { self.tokens = tokens }
 }
 
 public struct TokenList: Codable, Sendable {
@@ -106,9 +115,36 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
 
 /// An invitation: a code for one registration, and its expiry.
 public struct InviteAnswer: Codable, Sendable, Equatable {
+    /// The name by which an admin can revoke it. An older server sends none.
+    public var id: String?
     public var invite: String
     public var expires: String
-    public init(invite: String, expires: String) { (self.invite, self.expires) = (invite, expires) }
+    public init(id: String, invite: String, expires: String) {
+        (self.id, self.invite, self.expires) = (id, invite, expires)
+    }
+}
+
+/// An invitation that nobody has used yet, without its code.
+public struct InviteObject: Codable, Sendable, Equatable {
+    public var id: String
+    /// The admin who made it.
+    public var maker: String
+    public var created: String
+    public var expires: String
+
+    public init(id: String, maker: String, created: String, expires: String) {
+        (self.id, self.maker, self.created, self.expires) = (id, maker, created, expires)
+    }
+}
+
+public struct InviteList: Codable, Sendable {
+    public var invites: [InviteObject]
+    public var more: Bool
+    @OrNull public var next: String?
+
+    public init(invites: [InviteObject], more: Bool, next: String?) {
+        (self.invites, self.more, self.next) = (invites, more, next)
+    }
 }
 
 /// An entry of the audit trail.

@@ -23,6 +23,9 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case cursorExpired = "cursor_expired"
     case tooLarge = "too_large"
     case unsupportedMediaType = "unsupported_media_type"
+    case badAbout = "bad_about"
+    /// The `Host` of the request is a name that is none of the server's.
+    case misdirected
     case badName = "bad_name"
     case badText = "bad_text"
     case badID = "bad_id"
@@ -45,7 +48,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .cursorExpired: 410
         case .tooLarge: 413
         case .unsupportedMediaType: 415
-        case .badName, .badText, .badID, .weakPassword: 422
+        case .misdirected: 421
+        case .badAbout, .badName, .badText, .badID, .weakPassword: 422
         case .slowDown: 429
         case .damaged, .internalError: 500
         case .busy, .outcomeUnknown: 503

@@ -9,6 +9,11 @@ public enum MediaType {
     public static func isJSON(_ header: String) -> Bool { names(header.utf8[...], "application/json") }
     public static func isNDJSON(_ header: String) -> Bool { names(header.utf8[...], "application/x-ndjson") }
 
+    public static func isText(_ header: String) -> Bool { names(header.utf8[...], "text/plain") }
+    public static func isForm(_ header: String) -> Bool {
+        names(header.utf8[...], "application/x-www-form-urlencoded")
+    }
+
     /// True if a header names this type, ignoring its parameters and case. It compares bytes because it runs for every
     /// request.
     private static func names(_ header: Substring.UTF8View, _ type: String) -> Bool {

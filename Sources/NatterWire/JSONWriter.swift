@@ -14,14 +14,22 @@ extension MessageObject: JSONWritable {
         bytes.appendField("conversation", conversation)
         bytes.appendField("conversation_id", conversationID)
         bytes.appendField("cursor", cursor)
+        if let deleted { bytes.appendField("deleted", deleted) }
+        if let edited { bytes.appendField("edited", edited) }
+        if let edits { bytes.appendField("edits", edits) }
+        if let erased { bytes.appendField("erased", erased) }
+        if let hash { bytes.appendField("hash", hash) }
         if let imported { bytes.appendField("imported", imported) }
         if let kind { bytes.appendField("kind", kind) }
+        if let replies { bytes.appendField("replies", replies) }
         bytes.appendField("sender", sender)
         bytes.appendField("seq", seq)
         bytes.appendField("text", text)
         bytes.appendField("time", time)
         bytes.appendField("ts", ts)
         if let type { bytes.appendField("type", type) }
+        if let via { bytes.appendField("via", via) }
+        if let written { bytes.appendField("written", written) }
         bytes.endObject()
     }
 }
@@ -68,9 +76,12 @@ extension ConversationList: JSONWritable {
 extension SendRequest: JSONWritable {
     public func write(to bytes: inout [UInt8]) {
         bytes.beginObject()
+        if let about { bytes.appendField("about", about) }
         bytes.appendField("conversation", conversation)
         if let id { bytes.appendField("id", id) }
-        bytes.appendField("text", text)
+        if let kind { bytes.appendField("kind", kind) }
+        if !isDeletion { bytes.appendField("text", text) }
+        if let written { bytes.appendField("written", written) }
         bytes.endObject()
     }
 }
@@ -78,11 +89,16 @@ extension SendRequest: JSONWritable {
 extension ExportLine: JSONWritable {
     public func write(to bytes: inout [UInt8]) {
         bytes.beginObject()
+        if let about { bytes.appendField("about", about) }
+        if let deleted { bytes.appendField("deleted", deleted) }
+        if let erased { bytes.appendField("erased", erased) }
         if let kind { bytes.appendField("kind", kind) }
         bytes.appendField("sender", sender)
         if let seq { bytes.appendField("seq", seq) }
         bytes.appendField("text", text)
         bytes.appendField("ts", ts)
+        if let via { bytes.appendField("via", via) }
+        if let written { bytes.appendField("written", written) }
         bytes.endObject()
     }
 
@@ -131,6 +147,16 @@ extension [UInt8] {
     fileprivate mutating func appendField(_ name: StaticString, _ value: Bool) {
         appendFieldName(name)
         append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
+    fileprivate mutating func appendField(_ name: StaticString, _ values: [UInt64]) {
+        appendFieldName(name)
+        append(UInt8(ascii: "["))
+        for (index, value) in values.enumerated() {
+            if index > 0 { append(UInt8(ascii: ",")) }
+            append(contentsOf: String(value).utf8)
+        }
+        append(UInt8(ascii: "]"))
     }
 
     fileprivate mutating func appendField(_ name: StaticString, _ value: (some JSONWritable)?) {

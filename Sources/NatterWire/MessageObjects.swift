@@ -14,14 +14,30 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var text: String
     /// Absent for plain text.
     public var kind: String?
-    /// The seq of the message that an edit or a deletion refers to.
+    /// The seq of the message that a reply, an edit or a deletion refers to.
     public var about: UInt64?
     public var imported: Bool?
+    /// The label of the token that sent it.
+    public var via: String?
+    /// When it was written, in Unix milliseconds, if that was long before it was sent.
+    public var written: Int64?
+    /// The time of its last edit, RFC 3339.
+    public var edited: String?
+    /// True if it was deleted, or is an edit of a deleted message. Then the text is empty.
+    public var deleted: Bool?
+    /// True if text and sender were removed from the log.
+    public var erased: Bool?
+    /// The seqs of its replies and of its edits, if it was asked for alone.
+    public var replies: [UInt64]?
+    public var edits: [UInt64]?
+    /// The hash chain after it, if it was asked for alone.
+    public var hash: String?
     /// `message` in a line of `sync`, absent in other answers.
     public var type: String?
 
     enum CodingKeys: String, CodingKey {
         case conversation, seq, cursor, time, ts, sender, text, kind, about, imported, type
+        case via, written, edited, deleted, erased, replies, edits, hash
         case conversationID = "conversation_id"
     }
 
@@ -37,12 +53,24 @@ public struct MessageObject: Codable, Sendable, Equatable {
         kind = message.kind == .text ? nil : message.kind.name
         about = message.about?.rawValue
         imported = message.isImported ? true : nil
+        via = message.via
+        written = message.written?.milliseconds
+        edited = message.edited?.rfc3339
+        deleted = message.isDeleted ? true : nil
+        erased = message.isErased ? true : nil
         self.type = type
+    }
+
+    /// Whether every field is one that a record can have: a block of records with longer texts or names would not be one.
+    private var isPossible: Bool {
+        Limits.seqs.contains(Seq(seq)) && text.utf8.count <= Limits.textBytes.upperBound
+            && sender.utf8.count <= Limits.senderBytes && (about.map { $0 > 0 && $0 < seq } ?? true)
+            && Timestamp.range.contains(Timestamp(milliseconds: ts))
     }
 
     /// The message, or nil if a field has a value that no natter server sends.
     public var message: Message? {
-        guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), seq > 0 else {
+        guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), isPossible else {
             return nil
         }
         let kind: MessageKind
@@ -52,10 +80,14 @@ public struct MessageObject: Codable, Sendable, Equatable {
         } else {
             kind = .text
         }
-        return Message(
+        var message = Message(
             conversation: conversation, conversationID: id, seq: Seq(seq), cursor: cursor,
             time: Timestamp(milliseconds: ts), sender: sender, text: text, kind: kind, about: about.map { Seq($0) },
-            isImported: imported ?? false)
+            isImported: imported ?? false, via: via, written: written.map { Timestamp(milliseconds: $0) },
+            isErased: erased ?? false)
+        message.isDeleted = deleted ?? false
+        message.edited = edited.flatMap { Timestamp(rfc3339: $0) }
+        return message
     }
 }
 
@@ -114,6 +146,11 @@ public struct ExportLine: Codable, Sendable, Equatable {
     public var text: String
     /// Absent for plain text.
     public var kind: String?
+    public var about: UInt64?
+    public var via: String?
+    public var written: Int64?
+    public var deleted: Bool?
+    public var erased: Bool?
 
     public init(_ message: Message) {
         seq = message.seq.rawValue
@@ -121,5 +158,24 @@ public struct ExportLine: Codable, Sendable, Equatable {
         sender = message.sender
         text = message.text
         kind = message.kind == .text ? nil : message.kind.name
+        about = message.about?.rawValue
+        via = message.via
+        written = message.written?.milliseconds
+        deleted = message.isDeleted ? true : nil
+        erased = message.isErased ? true : nil
+    }
+
+    /// A line of a message that is not deleted.
+    public init(
+        seq: Seq, time: Timestamp, sender: [UInt8], text: UnsafeRawBufferPointer, kind: MessageKind, about: Seq?,
+        via: [UInt8]?, written: Timestamp?, isErased: Bool
+    ) {
+        (self.seq, ts) = (seq.rawValue, time.milliseconds)
+        (self.sender, self.text) = (String(decoding: sender, as: UTF8.self), String(decoding: text, as: UTF8.self))
+        self.kind = kind == .text ? nil : kind.name
+        self.about = about?.rawValue
+        self.via = via.map { String(decoding: $0, as: UTF8.self) }
+        self.written = written?.milliseconds
+        erased = isErased ? true : nil
     }
 }

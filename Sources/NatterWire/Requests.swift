@@ -5,6 +5,11 @@ public struct RegisterRequest: Codable, Sendable {
     public var name: String
     public var password: String
     public var invite: String?
+    /// Whether the session's token is set as a cookie.
+    public var cookie: Bool?
+    /// Where the session is begun: the client's host and program.
+    public var host: String?
+    public var program: String?
 
     public init(name: String, password: String, invite: String? = nil) {
         (self.name, self.password, self.invite) = (name, password, invite)
@@ -15,6 +20,9 @@ public struct LoginRequest: Codable, Sendable {
     public var name: String
     public var password: String
     public var cookie: Bool?
+    /// Where the session is begun: the client's host and program.
+    public var host: String?
+    public var program: String?
 
     public init(name: String, password: String) { (self.name, self.password) = (name, password) }
 }
@@ -33,11 +41,75 @@ public struct PasswordRequest: Codable, Sendable {
 /// A message to send.
 public struct SendRequest: Codable, Sendable {
     public var conversation: String
+    /// Empty for a deletion, which has none in JSON.
     public var text: String
     public var id: String?
+    /// `text` unless given, `edit` or `delete`.
+    public var kind: String?
+    /// The seq of the message that a reply, an edit or a deletion refers to.
+    public var about: UInt64?
+    /// When it was written, in Unix milliseconds.
+    public var written: Int64?
 
-    public init(conversation: String, text: String, id: String?) {
+    public init(
+        conversation: String, text: String, id: String?, kind: String? = nil, about: UInt64? = nil,
+        written: Int64? = nil
+    ) {
         (self.conversation, self.text, self.id) = (conversation, text, id)
+        (self.kind, self.about, self.written) = (kind, about, written)
+    }
+
+    var isDeletion: Bool { kind == "delete" }
+
+    private enum CodingKeys: String, CodingKey {
+        case conversation, text, id, kind, about, written
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let conversation = try container.decode(String.self, forKey: .conversation)
+        self.init(try SendFields(from: decoder), conversation: conversation)
+    }
+
+    init(_ fields: SendFields, conversation: String) {
+        self.init(
+            conversation: conversation, text: fields.text, id: fields.id, kind: fields.kind, about: fields.about,
+            written: fields.written)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encodeIfPresent(about, forKey: .about)
+        try container.encode(conversation, forKey: .conversation)
+        try container.encodeIfPresent(id, forKey: .id)
+        try container.encodeIfPresent(kind, forKey: .kind)
+        if !isDeletion { try container.encode(text, forKey: .text) }
+        try container.encodeIfPresent(written, forKey: .written)
+    }
+}
+
+/// The fields of a message to send, except its conversation.
+struct SendFields: Decodable {
+    let text: String
+    let id: String?
+    let kind: String?
+    let about: UInt64?
+    let written: Int64?
+
+    private enum CodingKeys: String, CodingKey {
+        case text, id, kind, about, written
+    }
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        kind = try container.decodeIfPresent(String.self, forKey: .kind)
+        text =
+            kind == "delete"
+            ? try container.decodeIfPresent(String.self, forKey: .text) ?? ""
+            : try container.decode(String.self, forKey: .text)
+        id = try container.decodeIfPresent(String.self, forKey: .id)
+        about = try container.decodeIfPresent(UInt64.self, forKey: .about)
+        written = try container.decodeIfPresent(Int64.self, forKey: .written)
     }
 }
 

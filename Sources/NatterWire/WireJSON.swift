@@ -54,13 +54,20 @@ public enum WireJSON {
         if case .some(.some(let request)) = plain { return request }
         guard let conversation else { return try decodeByDecoder(from: bytes) }
         let line: SendLine = try decodeByDecoder(from: bytes)
-        return SendRequest(conversation: line.conversation ?? conversation, text: line.text, id: line.id)
+        return SendRequest(line.fields, conversation: line.conversation ?? conversation)
     }
 
     private struct SendLine: Decodable {
         let conversation: String?
-        let text: String
-        let id: String?
+        let fields: SendFields
+
+        private enum CodingKeys: String, CodingKey { case conversation }
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            conversation = try container.decodeIfPresent(String.self, forKey: .conversation)
+            fields = try SendFields(from: decoder)
+        }
     }
 
     private static func decodeByDecoder<Value: Decodable>(

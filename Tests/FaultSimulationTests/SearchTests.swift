@@ -41,5 +41,54 @@ struct SearchTests {
         }
         #expect(head() == Seq(2))
         #expect(!driver.store.isFailed)
+        #expect(driver.store.troubles() == [])
+    }
+
+    @Test("an index of another history finds no wrong message, and is made again")
+    func foreign() throws {
+        let clock = TestClock(stepMilliseconds: 1)
+        let disk = SimulatedDisk(clock: clock, records: false)
+        let search = StoreDriver.directory + "/search.db"
+        // Given a store, and the index of what it would have been
+        var driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: true)
+        let token = try driver.register("alice")
+        func post(_ text: String) throws {
+            _ = try driver.post([NewMessage(conversation: "general", text: text, key: nil)], by: token)
+            #expect(try driver.seal("general", as: token) == nil)
+        }
+        func find(_ word: String) throws -> [String] {
+            try driver.store.search(SearchRequest(query: word, limit: 10), for: driver.principal(token)).messages.map(
+                \.text)
+        }
+        func untilIndexed(_ seq: Seq) throws {
+            let id = try driver.store.conversation("general", for: driver.principal(token)).id
+            let deadline = MonotonicClock.now() + 60_000
+            while (try? SearchIndex.openForReading(path: search, disk: disk)?.indexedUpTo(id)) != seq,
+                MonotonicClock.now() < deadline
+            {
+                _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
+            }
+        }
+        try post("apple")
+        try untilIndexed(Seq(1))
+        driver.close()
+        let index = try SearchIndex.openForWriting(path: search, disk: disk)
+        let general = try #require(try index.coverage().keys.first)
+        try index.write { writer in
+            try writer.forget(general)
+            try writer.add(general, from: Seq(1)) { try $0.append(time: clock.now(), text: "banana") }
+            try writer.note(SearchIndex.Mark(seq: Seq(1), hashPrefix: 7), of: general)
+            try writer.note(Epoch(rawValue: 9))
+        }
+        // When the store is opened with it
+        driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: true)
+        defer { driver.close() }
+        // Then what is there is found, and nothing else; and the index is right after a while
+        #expect(try find("banana") == [])
+        #expect(try find("apple") == ["apple"])
+        try post("cherry")
+        try untilIndexed(Seq(2))
+        #expect(driver.reports.withLock { $0.contains { $0.contains("of another history") } })
+        #expect(try find("apple") == ["apple"] && find("cherry") == ["cherry"] && find("banana") == [])
     }
 }

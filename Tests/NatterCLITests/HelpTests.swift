@@ -34,13 +34,14 @@ struct HelpTests {
                   admin       administer the server
 
                 Options of every command
-                  --home DIR                 where the replica lies
-                  --color auto|always|never  when to write colours
-                  --timeout S                seconds to wait for the server
-                  --json                     one JSON object a line
-                  --offline                  don't ask the server
-                  --version                  print the version and exit
-                  --help                     print help, for a command if you name one, and exit
+                      --home DIR   where the replica lies
+                      --color auto|always|never
+                                   when to write colours
+                      --timeout S  seconds to wait for the server
+                      --json       one JSON object a line
+                      --offline    don't ask the server
+                  -V, --version    print the version and exit
+                  -h, --help       print help, for a command if you name one, and exit
 
                 Run 'natter help COMMAND' for more about a command.
 

@@ -1,6 +1,7 @@
 import NatterCLI
 import NatterClient
 internal import NatterHTTP
+import NatterLog
 import NatterModel
 import NatterWire
 import ServerSupport
@@ -34,8 +35,7 @@ struct ExitCodesTests {
         let expected: Int32 =
             switch code {
             case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
-                .badName,
-                .badText, .badID, .weakPassword:
+                .badAbout, .badName, .badText, .badID, .weakPassword:
                 65
             case .unauthorized, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed, .lastAdmin: 77
             case .noSuchUser, .noSuchConversation, .noSuchMessage: 67
@@ -43,6 +43,7 @@ struct ExitCodesTests {
             case .slowDown, .busy, .diskFull: 75
             case .outcomeUnknown: 69
             case .damaged, .internalError: 74
+            case .misdirected: 78
             }
         let failure = ExitCodes.translate(error)
         #expect(failure.exitCode.rawValue == expected)
@@ -79,9 +80,10 @@ struct MessageFormatTests {
         let output = Output.memory()
         let printer = MessagePrinter(
             output: output, style: .format(try MessageFormat(pattern)), showsConversation: false)
-        let fields = MessageFields(
-            conversation: "general", seq: Seq(7), time: Timestamp(milliseconds: 1_795_166_135_988),
-            sender: Array("bob".utf8), kind: .text)
+        let record = Record(
+            seq: Seq(7), time: Timestamp(milliseconds: 1_795_166_135_988), sender: Array("bob".utf8), text: [],
+            kind: .edit, about: Seq(3), salt: .newRun())
+        let fields = MessageFields(record, in: "general")
         try printer.write(fields, text: Array("two\nlines \u{1B}[31m".utf8))
         return String(decoding: output.collected, as: UTF8.self)
     }
@@ -90,6 +92,7 @@ struct MessageFormatTests {
     func fields() throws {
         #expect(try print("%t|%u|%c|%n|%s|%%") == "2026-11-20T09:15:35.988Z|1795166135988|general|7|bob|%\n")
         #expect(try print(#"%m\t\\\n."#) == "two\nlines \u{1B}[31m\t\\\n.\n")
+        #expect(try print("%k %a") == "edit 3\n")
         #expect(try print("") == "\n")
     }
 

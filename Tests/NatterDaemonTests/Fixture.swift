@@ -11,6 +11,10 @@ import TestSupport
 
 /// Runs a command of natterd in this process.
 func natterd(_ words: String..., environment: [String: String] = [:]) -> Outcome {
+    natterd(words: words, environment: environment)
+}
+
+func natterd(words: [String], environment: [String: String] = [:]) -> Outcome {
     let console = Console(
         output: .memory(), errors: .memory(), environment: Environment(environment), clock: TestClock(),
         program: "natterd")

@@ -1,13 +1,15 @@
+import Glibc
 import NatterCLI
 import NatterModel
-import NatterServer
 import NatterStore
 import NatterSystem
+import NatterTLS
 import SystemSupport
 import Testing
 import TestSupport
 
 @testable import NatterDaemon
+@testable import NatterServer
 
 @Suite("natterd's settings")
 struct SettingsTests {
@@ -65,6 +67,27 @@ struct SettingsTests {
         #expect(outcome.code == 78)
         #expect(outcome.errors.filter { $0 == "\n" }.count == 1)
         if !conf.contains("0.0.0.0") { #expect(outcome.errors.contains("natterd.conf'"), "\(outcome.errors)") }
+    }
+
+    @Test("limits and the idle time of sessions, on the command line and in the file")
+    func limits() throws {
+        let directory = try TemporaryDirectory()
+        #expect(try settings(directory).limits == AccountLimits())
+        let conf =
+            "session-idle = 30d\nmax-tokens = 5\nmessages-per-minute = 60\nbytes-per-day = 65536\nhost = a.b, c\n"
+        let filled = try settings(directory, "--requests-per-second", "50", "--max-sessions", "3", conf: conf)
+        var expected = AccountLimits()
+        (expected.sessionIdleDays, expected.tokens, expected.messagesPerMinute) = (30, 5, 60)
+        (expected.bytesPerDay, expected.requestsPerSecond, expected.sessions) = (65_536, 50, 3)
+        #expect(filled.limits == expected)
+        #expect(filled.hosts.map(\.description) == ["a.b", "c"])
+        #expect(try settings(directory, "--session-idle", "never").limits.sessionIdleDays == nil)
+        for bad in [
+            ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
+            ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"],
+        ] {
+            #expect(natterd(words: ["serve", "--data", directory.path] + bad).code == 64, "\(bad)")
+        }
     }
 
     @Test("a bad option is 64, an address that others reach 78, with the reason")
@@ -146,15 +169,57 @@ struct EventLogTests {
                 + "\n")
     }
 
+    @Test("a pipe that nobody empties delays nothing: what finds no room is dropped, counted and told of later")
+    func fullPipe() throws {
+        // Given a log that goes to a full pipe
+        var ends: [Int32] = [-1, -1]
+        #expect(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        let log = try EventLog(
+            Output(descriptor: ends[1], name: "a pipe"), settings: EventLog.Settings(), clock: TestClock(time))
+        let long = String(repeating: "x", count: 10_000)
+        // When more is logged than the pipe and the queue hold
+        for number in 0..<500 { log.write(Event(.info, "event_\(number)", [("text", long)])) }
+        // Then nobody waited, and a reader who comes late learns how many lines are missing
+        let reader = Monitor<[UInt8]>([])
+        let thread = try SystemThread(name: "test-reader") { [ends] in
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = read(ends[0], &buffer, buffer.count)
+                guard count > 0 else { return }
+                reader.signal { $0 += buffer[..<count] }
+            }
+        }
+        let lines = reader.wait(timeoutMilliseconds: 60_000) { bytes -> [String]? in
+            let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+            return lines.last?.contains("log_dropped") == true ? lines : nil
+        }
+        log.close()
+        close(ends[1])
+        thread.join()
+        ends[1] = -1
+        let written = try #require(lines)
+        #expect(written.count > 1 && written.count < 500)
+        #expect(written.last?.hasSuffix("log_dropped lines=\(500 - (written.count - 1))") == true)
+    }
+
     @Test("events below the level are left out, and the level can change")
-    func levels() {
+    func levels() throws {
         let output = Output.memory()
-        let log = EventLog(output, settings: EventLog.Settings(), clock: TestClock(time))
+        let log = try EventLog(output, settings: EventLog.Settings(), clock: TestClock(time))
         log.write(Event(.debug, "no"))
         log.write(Event(.info, "yes"))
         log.use(EventLog.Settings(level: .debug, format: .text))
         log.write(Event(.debug, "now"))
+        log.close()
         let lines = String(decoding: output.collected, as: UTF8.self).split(separator: "\n")
         #expect(lines.map { $0.split(separator: " ").last } == ["yes", "now"])
+        // Remote admins see no more than that.
+        #expect(log.recent.names == ["yes", "now"])
     }
+}
+
+extension ServiceLog {
+    /// The names of the events that it keeps, oldest first.
+    fileprivate var names: [String] { entries(after: nil, limit: 100, level: .debug).0.map(\.event.name) }
 }

@@ -171,6 +171,23 @@ struct ConnectionTests {
         #expect(failed?.kind == .timedOut(sent: false))
     }
 
+    @Test("a server that sends a byte now and then does not hold a request", arguments: [true, false])
+    func drip(inHead: Bool) throws {
+        // Given a server that never pauses for as long as the timeout, and never ends
+        let server = try ScriptedServer { peer, _ in
+            peer.readRequest()
+            if !inHead { peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n") }
+            for byte in Array("HTTP/1.1 200 OK\r\nX: ".utf8) + [UInt8](repeating: 0x78, count: 2_000) {
+                guard peer.send([byte]) else { return }
+                peer.pause(milliseconds: 20)
+            }
+        }
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 150).perform(HTTPRequest(.get, "/"))
+        }
+        #expect(failed?.kind == .timedOut(sent: true))
+    }
+
     @Test("the timeout restarts with each piece of a body, also within one chunk", arguments: [true, false])
     func slowBody(isOneChunk: Bool) throws {
         let server = try ScriptedServer { peer, _ in

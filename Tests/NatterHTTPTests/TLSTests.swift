@@ -85,7 +85,8 @@ struct TLSTests {
         }
         #expect(failed?.kind == .notReached)
         #expect(
-            failed?.text == "cannot reach 'https://127.0.0.1:\(server.port)': no TLS connection: wrong version number")
+            failed?.text == "cannot reach 'https://127.0.0.1:\(server.port)': it does not speak TLS on this port; "
+                + "its address may begin with 'http://'")
     }
 
     @Test("a refused port, a silent one and one that closes")

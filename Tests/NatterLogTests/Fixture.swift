@@ -33,6 +33,10 @@ enum Fixture {
         let isPlain = generator.once(in: 3)
         var time: Int64 = 1_795_159_445_123
         var commit = generator.once(in: 4) ? 0 : UInt64(generator.int(0...1_000_000))
+        func newRun(_ generator: inout SeededGenerator) -> SaltSource {
+            .seed(SaltSeed(using: &generator), place: UInt8(generator.int(0...255)))
+        }
+        var nextSalt = newRun(&generator)
         for _ in 0..<generator.int(counts) {
             let length =
                 generator.once(in: 200)
@@ -53,7 +57,8 @@ enum Fixture {
                 isImported: !isPlain && generator.once(in: 5),
                 about: isPlain || seq.rawValue < 2 || !generator.once(in: 5)
                     ? nil : Seq(UInt64.random(in: 1..<seq.rawValue, using: &generator)),
-                commit: Commit(commit))
+                commit: Commit(commit), salt: records.isEmpty ? nextSalt : nextSalt.next ?? newRun(&generator))
+            nextSalt = records.salt(at: records.count - 1)
         }
         return records
     }

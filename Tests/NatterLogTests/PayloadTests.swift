@@ -15,6 +15,7 @@ struct Payload {
         (3, [0, 2, 1]),  // +0, +1, -1
         (4, [1, 0, 3]),
         (5, Array("aяb".utf8)),
+        (12, [0, 3, 0] + (0..<16)),  // one run, from place 0
     ]
     var count = 3
     var firstSeq = Seq(10)
@@ -57,7 +58,8 @@ struct Payload {
                 storedLength: raw.count, storedChecksum: Checksum.crc32c(raw),
                 baseTime: Timestamp(milliseconds: 1_000), lowestTime: Timestamp(milliseconds: lowestTime),
                 highestTime: Timestamp(milliseconds: highestTime), conversationPrefix: Fixture.conversation.high,
-                dictionary: .none, hashBefore: .zero, hashAfter: .zero, lastCommit: lastCommit),
+                dictionary: .none, hashBefore: .zero, hashAfter: .zero, lastCommit: lastCommit,
+                hasRelations: columns.contains { $0.id == 8 }),
             stored: raw)
     }
 
@@ -90,12 +92,12 @@ struct PayloadTests {
         #expect(records.all.map(\.commit) == [Commit(5), Commit(5), Commit(7)])
     }
 
-    @Test("that are needed are there", arguments: [1, 2, 3, 4, 5] as [UInt8])
+    @Test("that are needed are there", arguments: [1, 2, 3, 4, 5, 12] as [UInt8])
     func missing(id: UInt8) { #expect(valid.with(id, nil).violation == "column \(id) is missing") }
 
     @Test("that nobody knows are refused below 128, skipped from there on")
     func unknown() throws {
-        for id in [9, 10, 64, 127] as [UInt8] {
+        for id in [100, 110, 120, 127] as [UInt8] {
             #expect(valid.with(id, [1, 2, 3]).violation == "column \(id) is unknown")
         }
         for id in [129, 200, 255] as [UInt8] {
@@ -117,6 +119,38 @@ struct PayloadTests {
             doubled.columns.insert(doubled.columns[index], at: index)
             #expect(doubled.violation == "columns are out of order")
         }
+    }
+
+    @Test("of salts have exactly as many as there are messages, and an erased message has only its hash")
+    func salts() throws {
+        let seed = [UInt8](0..<16)
+        let salt = [UInt8](repeating: 7, count: 16)
+        let digest = [UInt8](repeating: 9, count: 32)
+        for bytes in [
+            [0, 2, 0] + seed, [0, 4, 0] + seed, [0, 3, 254] + seed, [0, 3, 0] + seed.dropLast(), [3, 3, 0] + seed,
+            [1, 3] + salt + salt, [0, 0, 0] + seed + [0, 3, 0] + seed, [1, 2] + salt + salt,
+        ] as [[UInt8]] {
+            #expect(valid.with(12, bytes).violation?.hasPrefix("the salts are") == true, "\(bytes)")
+        }
+        let cut = valid.with(12, [0, 1, 5] + seed + [1, 2] + salt + salt)
+        #expect(
+            try cut.open().all.map(\.salt) == [
+                .seed(SaltSeed(bytes: seed) ?? .random(), place: 5),
+                .salt(Salt(high: 0x0707_0707_0707_0707, low: 0x0707_0707_0707_0707)),
+                .salt(Salt(high: 0x0707_0707_0707_0707, low: 0x0707_0707_0707_0707)),
+            ])
+        // Message 2 of 3 is erased: empty sender, empty text, flag and hash.
+        let erased = Payload(columns: [
+            (1, [1, 65, 0]), (2, [0, 1, 0]), (3, [0, 2, 1]), (4, [1, 0, 3]), (5, Array("aяb".utf8)), (7, [0, 2, 0]),
+            (12, [0, 1, 0] + seed + [2, 1] + digest + [1, 1] + salt),
+        ])
+        let records = try erased.open().all
+        #expect(records[1].salt == Digest(bytes: digest).map { .erased($0) })
+        #expect(HashChain.digest(of: records[1]).bytes == digest)
+        #expect(erased.with(7, nil).violation == "a message has only its hash, but is not erased")
+        #expect(erased.with(7, [2, 2, 0]).violation == "an erased message has a text")
+        #expect(erased.with(1, [1, 65, 1, 66]).violation == "an erased message has a sender")
+        #expect(erased.with(4, [0, 1, 3]).violation == "an erased message has a text")
     }
 
     @Test("are used up to the last byte, and not beyond")
@@ -179,6 +213,14 @@ struct PayloadTests {
         #expect(valid.with(1, [1, 0xFF, 1, 66]).violation == "a sender is not UTF-8")
     }
 
+    @Test("name senders as long as a name may be")
+    func longSenders() throws {
+        #expect(try valid.with(1, [64] + [UInt8](repeating: 65, count: 64) + [1, 66]).open().count == 3)
+        #expect(
+            valid.with(1, [65] + [UInt8](repeating: 65, count: 65) + [1, 66]).violation
+                == "a sender's name is too long")
+    }
+
     @Test("hold times within those of the header")
     func times() {
         let outOfRange = "a time is out of range"
@@ -223,7 +265,8 @@ struct PayloadTests {
 
     @Test("hold flags that are known")
     func flags() {
-        for bit in 1..<8 { #expect(valid.with(7, [0, 1 << UInt8(bit), 0]).violation == "the flags are malformed") }
+        for bit in 2..<8 { #expect(valid.with(7, [0, 1 << UInt8(bit), 0]).violation == "the flags are malformed") }
+        #expect(valid.with(7, [2, 0, 0]).violation == "an erased message has a text")
     }
 
     @Test("say that a message is about an earlier one")

@@ -53,6 +53,25 @@ struct NameTests {
         }
     }
 
+    @Test(
+        "hold nothing that looks like nothing or like anything, unless an older version gave the name",
+        arguments: [
+            // Default-ignorable, though letters or marks; an empty braille cell.
+            "\u{34F}", "\u{115F}", "\u{1160}", "\u{3164}", "\u{FFA0}", "\u{17B4}", "\u{180B}", "\u{FE0F}", "\u{E0100}",
+            "\u{2800}",
+            // Unassigned, noncharacters, private use.
+            "\u{378}", "\u{FFFE}", "\u{1FFFF}", "\u{10FFFF}", "\u{E000}", "\u{F0000}",
+        ])
+    func confusing(character: String) {
+        for name in ["a" + character, "a\(character)b"] {
+            guard case .forbiddenCharacter = failure({ () throws(NameError) in try NameRule.check(name) }) else {
+                Issue.record("accepted \(Array(name.unicodeScalars.map(\.value)))")
+                continue
+            }
+            #expect(failure { () throws(NameError) in try NameRule.checkForm(name) } == nil)
+        }
+    }
+
     @Test("have 1 to 64 bytes, not characters")
     func length() {
         #expect(failure { () throws(NameError) in try NameRule.check("") } == .empty)

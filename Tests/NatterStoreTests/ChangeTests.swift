@@ -46,7 +46,10 @@ struct ChangeTests {
                 Change.SealedTail(
                     conversation: 5, lastSeq: Seq(9), hashAfter: digest, lastCommit: Commit(4),
                     content: SealedContent(serverTime: time, sent: ["alice": 3, "bob": 6]))),
-            .importSettled(Change.SettledImport(conversation: 5, lastSeq: Seq(9), hashAfter: digest)),
+            .importSettled(Change.SettledImport(conversation: 5, lastSeq: Seq(9), hashAfter: digest, uncounted: 2)),
+            .related(
+                Relation(about: Seq(3), kind: .delete, seq: Seq(7), time: time), in: 5, author: "alice"),
+            .related(Relation(about: Seq(3), kind: .text, seq: Seq(8), time: time), in: 5, author: nil),
             .tailsMoved([Change.MovedTail(conversation: 5, lastSeq: Seq(9))]),
             .epochBegun(Epoch(run: 3, random: 9), first: Commit(12)),
         ]
@@ -103,7 +106,8 @@ struct ChangeTests {
     func entries() throws {
         var messages = Batch()
         messages.append(
-            conversation: 5, Record(seq: Seq(1), time: .zero, sender: [97], text: [98, 99], commit: Commit(3)),
+            conversation: 5,
+            Record(seq: Seq(1), time: .zero, sender: [97], text: [98, 99], commit: Commit(3), salt: .newRun()),
             key: Batch.Key(account: 1, hash: 2, content: 3))
         let author = LogEntry.Author(node: 4, attempt: 5)
         let entry = LogEntry(

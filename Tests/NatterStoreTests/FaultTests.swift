@@ -28,6 +28,57 @@ struct FaultTests {
         #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
     }
 
+    @Test("what keeps a store from working is told while it lasts: a full disk, a failing sealer")
+    func troubles() throws {
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk)
+        try store.fill(300)
+        #expect(store.store.troubles() == [])
+        disk.set(freeBytes: StoreWriter.reservedBytes)
+        #expect(store.store.troubles() == [.diskFull])
+        disk.set(freeBytes: nil)
+        disk.set(failures: [.write: ENOSPC])
+        #expect(throws: StoreError.self) { try store.seal() }
+        #expect(store.store.troubles().map(\.name) == ["sealer"])
+        #expect(store.store.troubles().first?.stopsMessages == true)
+        disk.set(failures: [:])
+        try store.seal()
+        #expect(store.store.troubles() == [])
+    }
+
+    @Test(
+        "a start on a full disk has the room that was kept for it, serves reading, and takes messages when there is room"
+    )
+    func reserve() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory("data")
+        let disk = FaultyDisk()
+        var options = Store.Options()
+        options.keepsReserve = true
+        let open = { @Sendable [options] (_: Store.Options) in
+            try Store.open(path, disk: disk, clock: TestClock(stepMilliseconds: 1), options: options)
+        }
+        // Given a store that was closed, and a disk that is full since
+        var store = try TestStore(path, disk: disk, open: open)
+        try store.post(["a"])
+        #expect(try disk.information(path + "/reserve")?.size == 1 << 20)
+        store.store.close()
+        disk.set(freeBytes: 0)
+        // When it is opened again
+        store = try TestStore(path, disk: disk, open: open)
+        // Then the kept room was given away, what is there can be read, and nothing is taken, even if that room seems free
+        #expect(try disk.information(path + "/reserve") == nil)
+        #expect(store.store.statistics().messages == 1)
+        let exporter = try StoreExporter("general", of: store.store)
+        #expect(exporter.name == "general")
+        disk.set(freeBytes: StoreWriter.reservedBytes + (1 << 20))
+        #expect(throws: StoreError.diskFull) { _ = try store.post(["b"]) }
+        #expect(store.store.troubles() == [.diskFull])
+        disk.set(freeBytes: nil)
+        #expect(try store.post(["b"]).first?.message?.seq == Seq(2))
+        #expect(try disk.information(path + "/reserve")?.size == 1 << 20)
+    }
+
     @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
         let disk = FaultyDisk()

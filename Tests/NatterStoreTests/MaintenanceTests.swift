@@ -41,6 +41,7 @@ extension TestStore {
         while let piece = try exporter.next() {
             switch piece {
             case .damaged(let from, let to, _): missing.append(from...to)
+            case .folded: break
             case .messages(let found):
                 found.forEach { _, time, sender, _, text in
                     messages.append(

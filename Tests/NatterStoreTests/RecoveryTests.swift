@@ -4,6 +4,7 @@ import NatterModel
 import NatterSQLite
 import NatterSystem
 import StoreSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -94,6 +95,42 @@ struct RecoveryTests {
         try restored.seal()
         try restored.reopen()
         #expect(try restored.all().count == 2_311)
+    }
+
+    @Test("events in blocks that an older database does not know count for memberships")
+    func adoptedEvents() throws {
+        let (directory, earlier) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path, users: ["alice", "bob", "carol"])
+        let alice = try store.user("alice")
+        func put(_ name: String, isAdmin: Bool? = nil) throws {
+            _ = try waitFor { store.store.putMember(name, in: "team", isAdmin: isAdmin, mayAdd: true, by: alice, $0) }
+                .get()
+        }
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try put("bob")
+        try store.post(["secret"], to: "team")
+        try store.seal("team")
+        // Given a copy of the database from before bob was removed and carol was made an admin
+        store.store.close()
+        try Files.copy(directory.path, to: earlier.path)
+        try store.reopen()
+        let again = try store.user("alice")
+        _ = try waitFor { store.store.removeMember("bob", from: "team", by: again, $0) }.get()
+        _ = try waitFor { store.store.putMember("carol", in: "team", isAdmin: true, mayAdd: true, by: again, $0) }.get()
+        try store.post(["after that"], to: "team")
+        try store.seal("team")
+        store.store.close()
+        // When it is opened with the logs from after
+        try Files.copy(directory.path + "/logs", to: earlier.path + "/logs")
+        let restored = try TestStore(earlier.path)
+        // Then bob can't read what was written since, nor before, also after the next start; and carol is the admin
+        for _ in 0..<2 {
+            #expect(throws: StoreError.noSuchConversation("team")) { try restored.all("team", as: "bob") }
+            let members = try restored.store.members(of: "team", for: restored.user("carol"))
+            #expect(members.map(\.user.name) == ["alice", "carol"] && members.allSatisfy(\.isAdmin))
+            try restored.reopen()
+        }
+        #expect(restored.reports.contains("they count again"))
     }
 
     @Test("a sealed but unrecorded block is adopted, and its messages are not there twice")

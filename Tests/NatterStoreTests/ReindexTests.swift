@@ -225,6 +225,7 @@ extension TestStore {
         while let piece = try exporter.next() {
             switch piece {
             case .damaged(let from, let to, _): lines.append("lost \(from) to \(to)")
+            case .folded: break
             case .messages(let messages):
                 messages.forEach { seq, time, sender, kind, text in
                     lines.append(

@@ -64,3 +64,42 @@ struct MonitorTests {
         #expect(SystemClock().now().rfc3339 > "2026")
     }
 }
+
+@Suite("a clock that follows no jump")
+struct SteadyClockTests {
+    @Test("a jump is told once and not followed, a small step is, and a new start or a reload takes the time as it is")
+    func jumps() {
+        let wall = MovedClock()
+        let elapsed = Monitor<Int64>(5_000)
+        let told = Monitor<[Int64]>([])
+        let clock = SteadyClock(
+            wall, elapsed: { elapsed.withLock { $0 } }, onJump: { jump in told.signal { $0.append(jump) } })
+        func pass(_ milliseconds: Int64, wall shown: Int64? = nil) -> Int64 {
+            elapsed.withLock { $0 += milliseconds }
+            wall.advance(milliseconds: shown ?? milliseconds)
+            return clock.now().milliseconds
+        }
+        #expect(pass(10) == 1_000_000_010)
+        // Steps of a time service are followed, and never add up.
+        for step in 1...100 { #expect(pass(10, wall: 300_010) == 1_000_000_010 + Int64(step) * 300_010) }
+        let before = clock.now().milliseconds
+        // To another decade for a moment
+        #expect(pass(20, wall: 315_000_000_020) == before + 20)
+        #expect(pass(20) == before + 40)
+        #expect(clock.jump == 315_000_000_000)
+        #expect(pass(20, wall: -314_999_999_980) == before + 60)
+        #expect(clock.jump == nil)
+        // Back for good
+        #expect(pass(10, wall: -86_400_000) == before + 70)
+        #expect(told.withLock { $0 } == [315_000_000_000, 0, -86_400_010])
+        clock.follow()
+        #expect(clock.jump == nil && clock.now() == wall.now())
+        #expect(told.withLock { $0.count } == 4)
+    }
+}
+
+private final class MovedClock: WallClock {
+    private let time = Monitor<Int64>(1_000_000_000)
+    func now() -> Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
+    func advance(milliseconds: Int64) { time.withLock { $0 += milliseconds } }
+}

@@ -41,6 +41,30 @@ struct WireTests {
         return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
     }
 
+    @Test("an object is a message only if a log can hold it")
+    func impossible() throws {
+        let id = ConversationID(high: 1, low: 2)
+        let object = MessageObject(
+            Message(
+                conversation: "general", conversationID: id, seq: Seq(9),
+                cursor: MessageCursor(conversation: id, seq: Seq(9), hashPrefix: 3),
+                time: Timestamp(milliseconds: 1_700_000_000_000), sender: "bob", text: "text", about: Seq(8)))
+        func isMessage(_ change: (inout MessageObject) -> Void) -> Bool {
+            var changed = object
+            change(&changed)
+            return changed.message != nil
+        }
+        #expect(isMessage { $0.text = String(repeating: "x", count: 65_536) })
+        #expect(isMessage { $0.sender = String(repeating: "x", count: 64) })
+        #expect(!isMessage { $0.text = String(repeating: "x", count: 2 << 20) })
+        #expect(!isMessage { $0.text += String(repeating: "x", count: 65_533) })
+        #expect(!isMessage { $0.sender = String(repeating: "x", count: 65) })
+        #expect(!isMessage { $0.about = 9 })
+        #expect(!isMessage { $0.about = 0 })
+        #expect(!isMessage { $0.seq = .max })
+        #expect(!isMessage { $0.ts = .max })
+    }
+
     @Test("an unknown field costs what any text of its length costs, whatever its name")
     func longNames() throws {
         func cost(_ name: String) throws -> Int {

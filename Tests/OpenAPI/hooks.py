@@ -10,8 +10,8 @@ LONGEST_WAIT = 1
 LINES = "application/x-ndjson"
 
 # All from scripts/check/openapi. Accounts and the token that others are made with must last to the end of the run.
-PROTECTED_ACCOUNTS = {"operator", "bob"}
-MAKER = os.environ["MAKER_TOKEN"]
+PROTECTED_ACCOUNTS = {"operator", "bob", "maker"}
+maker = os.environ["MAKER_TOKEN"]
 MAKER_ID = os.environ["MAKER_ID"]
 
 # A description can't know the id of a store's conversation.
@@ -22,6 +22,17 @@ GENERAL_ID = os.environ["GENERAL_ID"]
 ENDING = {"logout", "endSession", "revokeToken", "changePassword"}
 
 
+def current_maker(base):
+    """The token that others are made with. A logout of everything, or a new password, ends it, so they log in again."""
+    global maker
+    if requests.get(base + "/v1/whoami", headers={"Authorization": "Bearer " + maker}, timeout=20).status_code == 401:
+        login = {"name": "maker", "password": os.environ["MAKER_PASSWORD"]}
+        answer = requests.post(base + "/v1/login", json=login, timeout=20)
+        answer.raise_for_status()
+        maker = answer.json()["token"]
+    return maker
+
+
 def is_ending(operation):
     return operation.definition.raw.get("operationId") in ENDING
 
@@ -29,11 +40,12 @@ def is_ending(operation):
 @schemathesis.auth(refresh_interval=None)
 class Auth:
     def get(self, case, context):
+        base = case.operation.schema.config.base_url
         if not is_ending(case.operation):
-            return MAKER if "tokens" in case.operation.tags else os.environ["ADMIN_TOKEN"]
-        url = case.operation.schema.config.base_url + "/v1/tokens"
+            return current_maker(base) if "tokens" in case.operation.tags else os.environ["ADMIN_TOKEN"]
         wanted = {"label": "for one request", "scope": "all"}
-        made = requests.post(url, json=wanted, headers={"Authorization": "Bearer " + MAKER}, timeout=20)
+        authority = {"Authorization": "Bearer " + current_maker(base)}
+        made = requests.post(base + "/v1/tokens", json=wanted, headers=authority, timeout=20)
         made.raise_for_status()
         return made.json()["token"]
 

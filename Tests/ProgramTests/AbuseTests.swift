@@ -19,7 +19,8 @@ struct AbuseTests {
     private func post(_ world: World, _ token: String, length: String, _ rest: String = "") throws -> RawClient {
         let connection = try RawClient(world.url, timeoutSeconds: 10)
         connection.send(
-            "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)")
+            "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)"
+        )
         return connection
     }
 
@@ -49,7 +50,7 @@ struct AbuseTests {
         // A line of bulk that does not end, longer by far than one may be.
         let endless = try RawClient(world.url, timeoutSeconds: 10)
         endless.send(
-            "POST /v1/messages HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer \(token)\r\n"
+            "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
                 + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
         let piece = Array("10000\r\n".utf8) + [UInt8](repeating: 0x78, count: 0x10000) + Array("\r\n".utf8)
         for _ in 0..<512 where !endless.send(piece) { break }
@@ -70,11 +71,12 @@ struct AbuseTests {
         for _ in 0..<300 {
             held.append(try RawClient(world.url, timeoutSeconds: 10))
             let head = try RawClient(world.url, timeoutSeconds: 10)
-            head.send("GET /v1/whoami HTTP/1.1\r\nHost: a\r\n")
+            head.send("GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n")
             held.append(head)
             held.append(try post(world, token, length: "Content-Length: 100000", "{"))
             let deaf = try RawClient(world.url, timeoutSeconds: 10, receiveBuffer: 4_096)
-            deaf.send("GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
+            deaf.send(
+                "GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n")
             held.append(deaf)
         }
         // Then others read and write as if they were not there
@@ -101,7 +103,7 @@ struct AbuseTests {
                 "name": index % 2 == 0 ? "alice" : "nobody\(index)", "password": "guess \(index)",
             ])
             let connection = try RawClient(world.url, timeoutSeconds: 10)
-            connection.send("POST /v1/login HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+            connection.send("POST /v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.count)\r\n\r\n")
             connection.send(body)
             return connection
         }

@@ -145,7 +145,7 @@ struct AdminTests {
         #expect(try register("fay", "--invite", code).code == 77)
         // One that is out of date
         let brief = try #require(try world.alice("admin", "invite", "--expires", "0s", "--json").objects().first)
-        #expect(brief.names == ["expires", "invite"])
+        #expect(brief.names == ["expires", "id", "invite"])
         #expect(try register("fay", "--invite", brief[string: "invite"] ?? "").code == 77)
     }
 
@@ -153,7 +153,7 @@ struct AdminTests {
         "the log has requests, messages by conversation and number, and admins' actions, but no text or secret"
     )
     func log() throws {
-        let world = try administered()
+        let world = try administered(["--log-level", "debug"])
         try expect(world.bob("pm", "carol", "a very private thing", "--quiet"))
         try expect(world.bob("send", "a public thing"))
         #expect(try world.carol.texts("log", "--all").count == 2)

@@ -44,6 +44,13 @@ struct BackupTests {
         let again = world.directory("again")
         #expect(try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again).code == 0)
         #expect(try export(again, again).bytes == all)
+        // with the sessions of then, unless they are ended
+        #expect(restore.errors.contains("--end-sessions"))
+        let ended = world.directory("ended")
+        let words = ["--data", ended, "restore", "--end-sessions", world.directory("backup")]
+        #expect(try Daemon.run(words, home: ended).code == 0)
+        let status = try Daemon.run(["--data", ended, "status", "--json"], home: ended).objects().first
+        #expect(status?[int: "sessions"] == 0)
         // and nothing is ever overwritten
         let occupied = try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again)
         #expect(occupied.code == 73 && occupied.errors.contains("not empty"))

@@ -21,6 +21,33 @@ struct ExportTests {
         #expect(try copy.objects().map { Line($0) } == outcome.objects().map { Line($0) })
     }
 
+    @Test(
+        "a raw export has edits and deletions, and an import of it gives the same texts; a deleted text is in neither")
+    func raw() throws {
+        let world = try World()
+        try world.alice.sends("helo", "secret", "plain")
+        for words in [["edit", "1", "hello"], ["delete", "2"], ["send", "--re", "1", "hi"]] {
+            #expect(try world.alice.run(words).code == 0)
+        }
+        #expect(
+            try world.bob("export", "general").objects().map { $0[string: "text"] } == ["hello", "", "plain", "hi"])
+        world.stopServing()
+        let raw = try world.natterd("export", "--raw", "general")
+        #expect(try raw.objects().map { $0[string: "kind"] } == [nil, nil, nil, "edit", "delete", nil])
+        #expect(!raw.output.contains("secret"))
+        let taken = try world.natterd("import", "copy", "-", input: .bytes(raw.bytes))
+        #expect(taken.code == 0, "\(taken.errors)")
+        #expect(try world.natterd("export", "--raw", "copy").bytes == raw.bytes)
+        let newest = try world.natterd("export", "general")
+        #expect(try newest.objects().map { $0[string: "text"] } == ["hello", "", "plain", "hi"])
+        #expect(
+            try world.natterd("export", "copy").objects().map { $0[string: "text"] } == ["hello", "", "plain", "hi"])
+        let bad = try world.natterd(
+            "import", "other", "-",
+            input: .bytes(Array(#"{"ts":1600000000000,"sender":"a","text":"b","about":7}"#.utf8)))
+        #expect(bad.code == 65 && bad.errors.contains("line 1"))
+    }
+
     @Test("export of a personal conversation, of an empty one, of an unknown one")
     func kinds() throws {
         let world = try World()
@@ -38,6 +65,98 @@ struct ExportTests {
         world.stopServing()
         #expect(try world.bob("export", "@alice", "--offline").lines.count == 1)
         #expect(try world.carol("export", "general", "--offline").code == 69)
+    }
+
+    /// What mail and browsers could misread.
+    private static let oddTexts = [
+        "plain", "two\nlines", "a\nFrom here\n>From there", "ends\n", "  spaces \t", "Маша 🙂 é", "tab\t\u{1B}\u{7}",
+        "cr\r\nlf", "=?UTF-8?B?4pyT?= =41", "From ", String(repeating: "long é ", count: 400),
+        "<script>alert(1)</script> & \"quoted\"", "see https://example.org/a?b=1&c=2, or http://x.example.",
+        String(repeating: "F", count: 2_000), "</p><a href='javascript:x'>", "\n\nblank first",
+    ]
+
+    @Test("mbox: a mail reader sees each message with its sender, time and text, from either program")
+    func mail() throws {
+        let world = try World()
+        let senders = [
+            "|trey|", "a \"b\" \\", "Маша Иванова", " x ", "=?x", "alice", String(repeating: "ы", count: 32),
+        ]
+        var lines = ExportTests.oddTexts.enumerated().map { index, text in
+            JSON.line(ts: 1_700_000_000_123 + index * 86_400_007, sender: senders[index % senders.count], text: text)
+        }
+        lines.append(JSON.line(ts: 1_000_000_000_000, sender: "first", text: ""))
+        try world.importGeneral(lines.joined())
+        try world.bob.sends("sent")
+        let expected = try world.alice("export", "general").objects()
+        let mbox = try world.alice("export", "general", "--format", "mbox")
+        #expect(mbox.code == 0 && mbox.errors.isEmpty)
+        #expect(try world.natterd("export", "general", "--format", "mbox").bytes == mbox.bytes)
+        let file = try world.directory.write("mbox", mbox.bytes)
+        let script = """
+            import email.header, email.utils, json, mailbox, sys
+            for mail in mailbox.mbox(sys.argv[1], create=False):
+                name = email.utils.parseaddr(str(mail["From"]).replace("\\n ", " "))[0]
+                word = lambda text: str(email.header.make_header(email.header.decode_header(text)))
+                text = mail.get_payload(decode=True).decode("utf-8")
+                time = email.utils.parsedate_to_datetime(mail["Date"]).strftime("%Y-%m-%dT%H:%M:%S")
+                print(json.dumps({"sender": word(name), "text": text, "time": time, "exact": mail["Natter-Time"],
+                    "id": mail["Message-ID"], "subject": word(mail["Subject"]), "seq": int(mail["Natter-Seq"])}))
+            """
+        let parsed = try ChildProcess("/usr/bin/python3", ["-c", script, file], environment: [:]).finish()
+        #expect(parsed.code == 0, "\(parsed.errors)")
+        let mails = try parsed.objects()
+        #expect(mails.count == expected.count)
+        #expect(Set(mails.map { $0[string: "id"] }).count == mails.count)
+        for (mail, message) in zip(mails, expected) {
+            #expect(mail[int: "seq"] == message[int: "seq"])
+            // A body ends with a newline
+            #expect(mail[string: "text"] == message[string: "text"].map { $0 + "\n" })
+            let sender = message[string: "sender"] ?? ""
+            #expect(mail[string: "sender"] == sender || sender == " x ", "\(mail)")
+            #expect(mail[string: "exact"]?.hasPrefix(mail[string: "time"] ?? "-") == true)
+        }
+        #expect(mails[0][string: "exact"] == "2023-11-14T22:13:20.123Z" && mails[0][string: "subject"] == "plain")
+        #expect(mails[15][string: "subject"] == "blank first")
+    }
+
+    @Test("html: one page with every message, and nothing of a message is markup")
+    func page() throws {
+        let world = try World()
+        let lines = ExportTests.oddTexts.enumerated().map { index, text in
+            JSON.line(ts: 1_700_000_000_123 + index, sender: "<b>&\(index)", text: text)
+        }
+        try world.importGeneral(lines.joined())
+        let page = try world.alice("export", "general", "--format", "html")
+        #expect(page.code == 0 && page.errors.isEmpty)
+        #expect(try world.natterd("export", "general", "--format", "html").bytes == page.bytes)
+        let html = page.output
+        #expect(html.hasPrefix("<!DOCTYPE html>") && html.hasSuffix("</html>\n"))
+        #expect(!html.contains("<script") && !html.contains("\u{1B}"))
+        for number in 1...ExportTests.oddTexts.count {
+            #expect(html.contains("<article id=\"\(number)\"><header><b>&lt;b&gt;&amp;\(number - 1)</b>"))
+        }
+        #expect(html.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;quoted&quot;"))
+        #expect(html.contains("<a href=\"https://example.org/a?b=1&amp;c=2\" rel=\"noreferrer\">"))
+        #expect(html.contains(">http://x.example</a>."))
+        #expect(html.contains("<h2>2023-11-14</h2>") && html.contains("2023-11-14T22:13:20.123Z"))
+        // A conversation without messages is a page, too; an unknown word is refused
+        #expect(try world.alice("export", "@me", "--format", "html").output.hasSuffix("</html>\n"))
+        #expect(try world.natterd("export", "general", "--format", "pdf").code == 64)
+    }
+
+    @Test("mail and pages have the newest texts, and nothing of what was deleted, from either program")
+    func changed() throws {
+        let world = try World()
+        try world.alice.sends("first draft", "to be taken back", "an answer")
+        #expect(try world.alice("edit", "1", "final text").code == 0)
+        #expect(try world.alice("delete", "2").code == 0)
+        for format in ["mbox", "html"] {
+            let own = try world.alice("export", "general", "--format", format)
+            #expect(own.code == 0 && own.output.contains("final text") && own.output.contains("an answer"))
+            #expect(!own.output.contains("draft") && !own.output.contains("taken back"))
+            #expect(own.output.contains("edited") && own.output.contains("deleted"))
+            #expect(try world.natterd("export", "general", "--format", format).bytes == own.bytes)
+        }
     }
 
     @Test("verify prints nothing in a pipe if all is well, an object each with --json, a line each with --verbose")

@@ -85,7 +85,7 @@ struct GroupTests {
             (["group", "delete", "general"], "alice", 67, "no_such_conversation"),
             (["group", "leave", "ops"], "carol", 67, "no_such_conversation"),
             (["group", "add", "ops"], "alice", 64, "usage"), (["group", "create"], "alice", 64, "usage"),
-            (["group", "crate", "x"], "alice", 64, "usage"), (["group"], "alice", 64, "usage"),
+            (["group", "crate", "x"], "alice", 64, "usage"),
             (["group", "members", "ops", "--offline"], "alice", 69, "offline"),
         ] as [([String], String, Int32, String)])
     func refused(words: [String], name: String, code: Int32, error: String) throws {

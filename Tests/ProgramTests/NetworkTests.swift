@@ -57,7 +57,7 @@ struct NetworkTests {
         }
         for number in 0..<50 { #expect(try login("nobody\(number)", from: "203.0.113.7") == 401) }
         #expect(try login("nobody", from: "203.0.113.7") == 429)
-        #expect(try login("nobody", from: "203.0.113.8") == 401)
+        #expect(try login("nobody", from: "203.0.114.7") == 401)
     }
 
     @Test("metrics are for this machine: not through a proxy, named or not")
@@ -72,6 +72,56 @@ struct NetworkTests {
         #expect(try RawRequest.send("GET", "/metrics", to: world.url).status == 401)
         let token = try world.alice.token()
         #expect(try RawRequest.send("GET", "/metrics", to: world.url, token: token).status == 403)
+    }
+
+    @Test("--host names the server, and natterd.conf does so for a running one")
+    func host() throws {
+        let world = try World(isServing: false)
+        func status(_ host: String) throws -> Int? {
+            let connection = try RawClient(world.url)
+            connection.send("GET /healthz HTTP/1.1\r\nHost: \(host)\r\n\r\n")
+            return try connection.status()
+        }
+        try world.serve(["--host", "chat.example.org, chat"])
+        for name in ["chat.example.org", "chat:7117", "localhost"] { #expect(try status(name) == 200) }
+        #expect(try status("evil.example") == 421)
+        world.stopServing()
+        let refused = try world.natterd("serve", "--host", "chat:7117")
+        #expect(refused.code == 64 && isOneLine(refused.errors), "\(refused)")
+    }
+
+    /// An address of this machine by which others reach it; nil if it has none.
+    private static let ownAddress: String? = {
+        guard let found = try? ChildProcess("/usr/bin/hostname", ["-I"], environment: [:]).finish(), found.code == 0
+        else { return nil }
+        return found.output.split { $0 == " " || $0 == "\n" }.map(String.init).first { $0.contains(".") }
+    }()
+
+    @Test(
+        "behind a proxy nobody else may connect",
+        .enabled(if: NetworkTests.ownAddress != nil, "this machine has no address on a network"))
+    func strangers() throws {
+        let address = try #require(NetworkTests.ownAddress)
+        for (proxy, isServed) in [("192.0.2.1", false), (address, true)] {
+            let directory = try TemporaryDirectory()
+            let daemon = try ChildProcess(
+                Programs.path("natterd"),
+                ["serve", "--data", directory("data"), "--listen", "0.0.0.0:0", "--behind-proxy", proxy],
+                environment: [:])
+            let port = try daemon.line().split(separator: ":").last.map(String.init) ?? ""
+            func curl(_ host: String) throws -> Outcome {
+                try ChildProcess(
+                    "/usr/bin/curl",
+                    ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://\(host):\(port)/healthz"],
+                    environment: [:]
+                ).finish()
+            }
+            // This machine itself may always connect
+            #expect(try curl("127.0.0.1").output == "200")
+            #expect(try curl(address).output == (isServed ? "200" : "000"))
+            daemon.signal(SIGTERM)
+            #expect(daemon.finish().code == 0)
+        }
     }
 
     @Test("who may register: by option, by natterd.conf, and after SIGHUP")
@@ -116,23 +166,40 @@ struct NetworkTests {
         }
     }
 
-    @Test("the page for browsers runs no script, loads nothing, and its policy allows its style only")
+    @Test("the page for browsers has its files, headers that let nothing else run, and tags that spare bytes")
     func page() throws {
         let world = try World()
         let answer = try RawRequest.send("GET", "/", to: world.url)
         #expect(answer.status == 200 && answer.head.contains("Content-Type: text/html; charset=utf-8"))
-        #expect(answer.text.contains("natter register"))
-        for forbidden in ["<script", "src=", "href=", "style=", "javascript:"] {
-            #expect(!answer.text.contains(forbidden))
+        #expect(answer.text.contains("<noscript>") && answer.text.contains("natter register"))
+        for forbidden in ["<style", "style=", "javascript:", "http://", "https://", "RELEASE"] {
+            #expect(!answer.text.contains(forbidden), "\(forbidden)")
         }
-        let policy = try #require(answer.head.firstMatch(of: /Content-Security-Policy: (.*)\r\n/)?.1)
-        #expect(policy.hasPrefix("default-src 'none'; style-src 'sha256-"))
-        let style = try #require(answer.text.firstMatch(of: /(?s)<style>(.*)<\/style>/)?.1)
-        let hash = try ChildProcess(
-            "/bin/sh", ["-c", "openssl dgst -sha256 -binary | base64"], environment: ["PATH": "/usr/bin:/bin"],
-            input: .bytes(Array(style.utf8))
-        ).finish().output.dropLast()
-        #expect(policy.contains("'sha256-\(hash)'"))
+        for header in [
+            "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+                + "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+                + "frame-ancestors 'none'; require-trusted-types-for 'script'",
+            "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer",
+            "Cross-Origin-Opener-Policy: same-origin",
+            "Cross-Origin-Resource-Policy: same-origin", "Cache-Control: no-cache",
+        ] {
+            #expect(answer.head.contains("\(header)\r\n"), "\(header)")
+        }
+        let tag = try #require(answer.head.firstMatch(of: /ETag: (".*")\r\n/)?.1)
+        let known = try RawRequest.send("GET", "/", to: world.url, headers: ["If-None-Match: \(tag)"])
+        #expect(known.status == 304 && known.body.isEmpty)
+        // Each file that the document names is there, for ever the same, and smaller if compressed.
+        let paths = answer.text.matches(of: /"(\/page\/[0-9a-f]+\/[a-z.]+)"/).map { String($0.1) }
+        #expect(paths.count > 5)
+        for path in paths {
+            let plain = try RawRequest.send("GET", path, to: world.url)
+            #expect(plain.status == 200 && plain.head.contains("Cache-Control: public, max-age=31536000, immutable"))
+            let small = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: br, gzip"])
+            #expect(small.head.contains("Content-Encoding: gzip") && small.body.count < plain.body.count)
+            let refused = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: gzip;q=0"])
+            #expect(refused.body == plain.body)
+        }
+        #expect(try RawRequest.send("GET", "/page/0123456789abcdef/app.js", to: world.url).status == 404)
         let head = try RawRequest.send("HEAD", "/", to: world.url)
         #expect(
             head.status == 200 && head.text.isEmpty && head.head.contains("Content-Length: \(answer.body.count)"))
@@ -146,6 +213,7 @@ struct NetworkTests {
         try world.serve(["--no-web"])
         for method in ["GET", "HEAD", "POST"] {
             #expect(try RawRequest.send(method, "/", to: world.url).status == 404)
+            #expect(try RawRequest.send(method, "/page/0123456789abcdef/app.js", to: world.url).status == 404)
         }
         #expect(try RawRequest.send("GET", "/healthz", to: world.url).status == 200)
     }

@@ -313,6 +313,28 @@ struct OperateTests {
         #expect(try world.natterd("user", "list").code == 0)
     }
 
+    @Test("a command that root runs on another user's directory leaves no file of root's there")
+    func root() throws {
+        guard getuid() == 0 else { return print("skipped: this takes root") }
+        let world = try World(isServing: false)
+        #expect(chmod(world.directory.path, 0o711) == 0)
+        func everything() throws -> [String] {
+            [world.data]
+                + (try FileManager.default.subpathsOfDirectory(atPath: world.data).map { world.data + "/" + $0 })
+        }
+        for path in try everything() { #expect(lchown(path, 65_534, 65_534) == 0) }
+        // When each kind of command has run
+        try expect(world.natterd("user", "promote", "alice"), hasNotes: true)
+        #expect(try world.natterd("fsck").code == 0)
+        #expect(try world.natterd("reindex").code == 0)
+        #expect(try world.natterd("status").code == 0)
+        // Then all files are still the owner's
+        for path in try everything() {
+            var found = stat()
+            #expect(lstat(path, &found) == 0 && found.st_uid == 65_534, "\(path)")
+        }
+    }
+
     @Test("a directory whose path is longer than a socket's address")
     func longPath() throws {
         let directory = try TemporaryDirectory()

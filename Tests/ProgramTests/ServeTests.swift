@@ -14,6 +14,34 @@ struct ServeTests {
         #expect(end.code == 0 && end.bytes.isEmpty)
     }
 
+    @Test("a watchdog of systemd is fed while the server answers")
+    func watchdog() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory("notify")
+        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+        #expect(isBound)
+        let daemon = try Daemon(
+            data: directory("data"), environment: ["NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"])
+        func next() -> String? {
+            var request = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            guard poll(&request, 1, 60_000) > 0 else { return nil }
+            var buffer = [UInt8](repeating: 0, count: 256)
+            let count = recv(socket, &buffer, buffer.count, 0)
+            return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        }
+        for _ in 0..<5 { #expect(next() == "WATCHDOG=1") }
+        #expect(daemon.stop().code == 0)
+    }
+
     @Test("it ends at once while readers wait, and loses nothing", arguments: [SIGTERM, SIGINT])
     func stopWhileWaiting(signal: Int32) throws {
         let world = try World()

@@ -100,7 +100,7 @@ struct StatusTests {
     @Test(
         "a setting that is none is 64, a value that can't be 65, and a file that is not right 78",
         arguments: [
-            (["config", "get", "colour"], 64), (["config", "set", "colour", "x"], 64), (["config"], 64),
+            (["config", "get", "colour"], 64), (["config", "set", "colour", "x"], 64),
             (["config", "set", "color"], 64), (["config", "set", "color", "red"], 65),
             (["config", "set", "timeout", "0"], 65), (["config", "set", "server", "nowhere"], 65),
         ] as [([String], Int32)])

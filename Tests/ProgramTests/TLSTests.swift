@@ -202,7 +202,7 @@ struct TLSTests {
             port, token, ca = int(sys.argv[1]), sys.argv[2], sys.argv[3]
             context = ssl.create_default_context(cafile=ca)
             def get(connection, target):
-                connection.sendall(f"GET {target} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n".encode())
+                connection.sendall(f"GET {target} HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n".encode())
             def answer(connection):
                 data = b""
                 while b'"type":"end"' not in data:

@@ -3,22 +3,39 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// The programs on a terminal, which script(1) gives them.
-@Suite("on a terminal")
-struct TerminalTests {
+/// A terminal, which script(1) makes.
+enum Screen {
     /// What a person would see after a command, and its exit code.
-    private func screen(
-        _ person: Person, _ words: [String], environment: [String: String] = [:]
+    ///
+    /// - Parameters:
+    ///   - typed: what the person types, at once. Without it the terminal's input is at its end.
+    ///   - columns: the width of the terminal; 0 for an unknown one.
+    static func show(
+        _ person: Person, _ words: [String], typing typed: String = "", columns: Int = 0,
+        environment: [String: String] = [:], program: String = "natter"
     ) throws -> (text: String, code: Int32) {
-        let quoted = ([try Programs.path("natter")] + words).map { "'" + $0 + "'" }.joined(separator: " ")
+        let quoted = ([try Programs.path(program)] + words).map { "'" + $0 + "'" }.joined(separator: " ")
         var variables = [
             "HOME": person.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": person.server, "TERM": "xterm", "TZ": "UTC",
         ]
         variables.merge(environment) { $1 }
+        variables = variables.filter { !$0.value.isEmpty }
+        let line = columns > 0 ? "stty cols \(columns); \(quoted)" : quoted
         let outcome = try ChildProcess(
-            "/usr/bin/script", ["-qec", quoted, "/dev/null"], environment: variables
+            "/usr/bin/script", ["-qec", line, "/dev/null"], environment: variables,
+            input: typed.isEmpty ? .nothing : .bytes(Array(typed.utf8))
         ).finish()
         return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
+    }
+}
+
+/// The programs on a terminal, which script(1) gives them.
+@Suite("on a terminal")
+struct TerminalTests {
+    private func screen(
+        _ person: Person, _ words: [String], environment: [String: String] = [:]
+    ) throws -> (text: String, code: Int32) {
+        try Screen.show(person, words, environment: environment)
     }
 
     @Test("log: the day, times of day, names in colours, your own bold; through the pager")

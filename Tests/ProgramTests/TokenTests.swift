@@ -151,7 +151,7 @@ struct TokenTests {
             (["token", "create", "--scope", "send:nix"], 67), (["token", "create", "--scope", "read:@nix"], 67),
             (["token", "create", "--label", "", "--scope", "all"], 65), (["token", "revoke", "99"], 67),
             (["token", "revoke", "x"], 67), (["token", "revoke", "--session", "99"], 67), (["token", "revoke"], 64),
-            (["token"], 64), (["token", "crate"], 64),
+            (["token", "crate"], 64),
         ] as [([String], Int32)])
     func refused(words: [String], code: Int32) throws {
         let world = try World()

@@ -17,7 +17,11 @@ struct WatchTests {
     private func cursorFiles(of person: Person) -> Set<String> {
         let replicas = person.natterHome + "/replicas"
         let all = FileManager.default.enumerator(atPath: replicas)?.compactMap { $0 as? String } ?? []
-        return Set(all.filter { $0.contains("/watches/") && !$0.contains("/watches/.") && !$0.hasSuffix(".start") })
+        return Set(
+            all.filter {
+                $0.contains("/watches/") && !$0.contains("/watches/.") && !$0.hasSuffix(".start")
+                    && !$0.hasSuffix(".lock") && !$0.hasSuffix(".failed")
+            })
     }
 
     @Test("runs the command for each later message: text on standard input, the other fields in variables")
@@ -74,7 +78,9 @@ struct WatchTests {
         #expect(try watching.line() == "two")
     }
 
-    @Test("continues after the last finished message, however it ended; another command starts over")
+    @Test(
+        "continues after the last finished message, however it ended; another command goes on there, another name starts over"
+    )
     func goesOn() throws {
         let world = try World()
         let watching = try watch(world.bob, "cat; echo")
@@ -87,15 +93,52 @@ struct WatchTests {
         _ = watching.finish()
         try world.alice.sends("four", "five")
         // The third was printed, but that it was done may not have been noted before the kill: at least once
-        let again = try world.bob.start(["watch", "--exec", "cat; echo"])
+        let again = try world.bob.start(["watch", "--exec", "cat -; echo"])
         var line = try again.line()
         if line == "three" { line = try again.line() }
         #expect(line == "four")
         #expect(try again.line() == "five")
+        // Two of one name would take each other's messages
+        let twice = try world.bob("watch", "--exec", "cat; echo .")
+        #expect(twice.code == 75 && isOneLine(twice.errors))
         // And another watch has not seen the past
-        let other = try watch(world.bob, "cat; echo .")
+        let other = try watch(world.bob, "cat; echo .", "--name", "second")
         try world.alice.sends("six")
         #expect(try other.line() == "six.")
+        #expect(try Set(world.bob("watch", "ls", "--json").objects().map { $0[string: "name"] }).contains("second"))
+        #expect(try world.bob("watch", "drop", "second").code == 75)
+        other.signal(SIGKILL)
+        _ = other.finish()
+        try expect(world.bob("watch", "drop", "second"))
+        #expect(try world.bob("watch", "drop", "second").code == 67)
+        #expect(try world.bob("watch", "ls").output.split(separator: "\n").count == 1)
+    }
+
+    @Test("after --tries runs a message goes to 'watch --failed', and the next one comes")
+    func tries() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "read x; test \"$x\" = good && echo $x", "--tries", "2")
+        try world.alice.sends("bad", "good")
+        #expect(try watching.line() == "good")
+        let failed = try world.bob("watch", "--failed", "--json").objects()
+        #expect(failed.map { $0[string: "text"] } == ["bad"])
+        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
+        #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("1"))
+    }
+
+    @Test("own messages, --from and --personal")
+    func filters() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "cat; echo", "--name", "a")
+        let own = try watch(world.bob, "cat; echo", "--name", "b", "--own")
+        let alice = try watch(world.bob, "cat; echo", "--name", "c", "--from", "ALICE", "--personal")
+        try world.bob.sends("mine")
+        try world.carol.sends("of carol", to: "@bob")
+        try world.alice.sends("for all")
+        try world.alice.sends("for bob", to: "@bob")
+        #expect(try Set([watching.line(), watching.line(), watching.line()]) == ["of carol", "for all", "for bob"])
+        #expect(try Set([own.line(), own.line()]).isSubset(of: ["mine", "of carol", "for all", "for bob"]))
+        #expect(try alice.line() == "for bob")
     }
 }
 
@@ -112,7 +155,8 @@ struct WrapTests {
         let outcome = try world.alice("wrap", "-c", "@bob", "--", "sh", "-c", command)
         #expect(outcome.code == code && outcome.bytes.isEmpty && outcome.errors.isEmpty)
         let text = try #require(try world.bob.texts("log", "@alice").first)
-        #expect(text.hasPrefix("sh -c \(command): \(how) after ") && text.hasSuffix(" s"))
+        let host = ProcessInfo.processInfo.hostName
+        #expect(text.hasPrefix("sh -c '\(command)' on \(host): \(how) after ") && text.hasSuffix(" s"))
     }
 
     @Test("a command that can't be run is told of, with the status that a shell gives")
@@ -123,8 +167,9 @@ struct WrapTests {
         #expect(missing.errors == "natter: cannot run 'no-such-command': no such file or directory\n")
         #expect(try world.alice("wrap", "--", "/").code == 126)
         let texts = try world.bob.texts("log")
-        #expect(texts.first == "no-such-command word: cannot be run: no such file or directory")
-        #expect(texts.last == "/: cannot be run: permission denied")
+        #expect(texts.first?.hasPrefix("no-such-command word on ") == true)
+        #expect(texts.first?.hasSuffix(": cannot be run: no such file or directory") == true)
+        #expect(texts.last?.hasSuffix(": cannot be run: permission denied") == true)
     }
 
     @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
@@ -164,5 +209,55 @@ struct WrapTests {
         #expect(try world.bob.texts("log").count == 1)
         let stranger = try world.person("nobody")("wrap", "--", "echo", "ran")
         #expect(stranger.code == 77 && stranger.bytes.isEmpty)
+    }
+
+    @Test("where the report cannot go, the command is not run: 67, or 77")
+    func nowhere() throws {
+        let world = try World()
+        try expect(world.bob("group", "create", "lunch", "--open"), hasNotes: true)
+        for (conversation, code) in [("nosuch", 67), ("@nosuch", 67), ("lunch", 77)] as [(String, Int32)] {
+            let outcome = try world.alice("wrap", "-c", conversation, "--", "echo", "ran")
+            #expect(outcome.code == code && outcome.bytes.isEmpty && isOneLine(outcome.errors), "\(outcome)")
+        }
+        // The scope of a token answers where it may not look
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        let token = try world.alice("token", "create", "--scope", "send:ops").output
+        let file = "\(world.alice.home)/robot.token"
+        try token.write(toFile: file, atomically: true, encoding: .utf8)
+        chmod(file, 0o600)
+        #expect(try world.alice("wrap", "--token-file", file, "-c", "ops", "true").code == 0)
+        let elsewhere = try world.alice("wrap", "--token-file", file, "-c", "general", "echo", "ran")
+        #expect(elsewhere.code == 77 && elsewhere.bytes.isEmpty)
+        #expect(try world.alice.texts("log", "ops").filter { $0.hasPrefix("true on ") }.count == 1)
+    }
+
+    @Test("a report that is refused afterwards is parked: 75 where the command was well, else its own status")
+    func parked() throws {
+        let world = try World()
+        try expect(world.bob("group", "create", "ops"), hasNotes: true)
+        for (number, (script, code)) in [("exit 0", 75), ("exit 3", 3)].enumerated() {
+            try expect(world.bob("group", "add", "ops", "alice"), hasNotes: true)
+            let job = try world.alice.start(
+                ["wrap", "-c", "ops", "sh", "-c", "echo ready; read x; \(script)"], input: .pipe)
+            #expect(try job.line() == "ready")
+            try expect(world.bob("group", "remove", "ops", "alice"), hasNotes: true)
+            job.type("\n")
+            let end = job.finish()
+            #expect(end.code == Int32(code) && isOneLine(end.errors) && end.errors.contains("parked"), "\(end)")
+            #expect(try world.alice("outbox", "--json").objects().count == number + 1)
+        }
+        let waiting = try world.alice("outbox").output
+        #expect(waiting.contains("refused") && waiting.contains("sh -c 'echo ready"))
+    }
+
+    @Test("options end at the command; --on-failure sends nothing if it succeeds")
+    func onFailure() throws {
+        let world = try World()
+        #expect(try world.alice("wrap", "echo", "-n", "--json", "--", "x").output == "--json -- x")
+        #expect(try world.alice("wrap", "--on-failure", "true").code == 0)
+        #expect(try world.alice("wrap", "--on-failure", "sh", "-c", "exit 4").code == 4)
+        let texts = try world.bob.texts("log")
+        #expect(texts.count == 2 && texts.first?.hasPrefix("echo -n --json -- x on ") == true)
+        #expect(texts.last?.contains("failed with status 4") == true)
     }
 }

@@ -29,6 +29,12 @@ public enum APIError: Error, PhraseConvertible {
             (self.status, self.code, self.message) = (status, code, message)
         }
 
+        /// A refusal that this program has found itself.
+        init(status: Int, code: String, phrase: Phrase) {
+            self.init(status: status, code: code, message: phrase.english)
+            parts = PhraseParts(phrase)
+        }
+
         init(_ body: ErrorBody, status: Int, retryAfterSeconds: Int? = nil) {
             self.init(status: status, code: body.error.code, message: body.error.message)
             (parts, from, to) = (body.error.phrase, body.error.from, body.error.to)

@@ -8,8 +8,11 @@ extension ServerAPI {
     // MARK: - Accounts
 
     /// Changes the password and ends all other sessions.
-    public func changePassword(old: String, new: String) throws(APIError) {
-        _ = try post("/v1/password", WireJSON.encode(PasswordRequest(old: old, new: new)))
+    /// - Returns: the tokens for programs that are still good.
+    public func changePassword(old: String, new: String) throws(APIError) -> [TokenObject] {
+        let answer: RemainingTokens = try decode(
+            try post("/v1/password", WireJSON.encode(PasswordRequest(old: old, new: new))))
+        return answer.tokens ?? []
     }
 
     // MARK: - Conversations
@@ -21,18 +24,8 @@ extension ServerAPI {
 
     /// All conversations that the user sees, in the server's order.
     public func conversations() throws(APIError) -> [ConversationObject] {
-        var conversations: [ConversationObject] = []
-        var after: String?
-        while true {
-            var query = [(name: "limit", value: "\(Limits.pageLimit)")]
-            if let after { query.append(("after", after)) }
-            let page: ConversationList = try decode(try get("/v1/conversations" + HTTPRequest.encodeQuery(query)))
-            conversations += page.conversations
-            guard page.more else { return conversations }
-            guard let next = page.next, next != after, !page.conversations.isEmpty else {
-                throw foreign("its list of conversations does not go on")
-            }
-            after = next
+        try everything("/v1/conversations") { (page: ConversationList) in
+            (page.conversations, page.more ? .some(page.next) : nil)
         }
     }
 
@@ -55,6 +48,23 @@ extension ServerAPI {
 
 /// Requests about groups and their members.
 extension ServerAPI {
+    /// The groups that the user is in, and those that anyone may join, by name.
+    public func groups() throws(APIError) -> [GroupObject] {
+        var groups: [GroupObject] = []
+        var after: String?
+        while true {
+            var query = [(name: "limit", value: "\(Limits.pageLimit)")]
+            if let after { query.append(("after", after)) }
+            let page: GroupList = try decode(try get("/v1/groups" + HTTPRequest.encodeQuery(query)))
+            groups += page.groups
+            guard page.more else { return groups }
+            guard let next = page.next, next != after, !page.groups.isEmpty else {
+                throw foreign("its list of groups does not go on")
+            }
+            after = next
+        }
+    }
+
     /// Creates a group. The user is its first member and admin.
     public func createGroup(_ name: String, isOpen: Bool) throws(APIError) -> ConversationObject {
         try decode(try send(.post, "/v1/groups", WireJSON.encode(GroupRequest(name: name, open: isOpen ? true : nil))))
@@ -180,6 +190,11 @@ extension ServerAPI {
         let list: TokenList = try decode(try get("/v1/admin/sessions"))
         guard let sessions = list.sessions else { throw foreign("its answer has no list") }
         return sessions
+    }
+
+    /// Ends the session of any user.
+    public func endSession(_ id: String) throws(APIError) {
+        _ = try perform(HTTPRequest(.delete, "/v1/admin/sessions/" + HTTPRequest.encodeSegment(id)))
     }
 
     public func statistics() throws(APIError) -> StatisticsObject { try decode(try get("/v1/admin/stats")) }

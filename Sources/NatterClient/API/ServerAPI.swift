@@ -1,6 +1,7 @@
 public import NatterCrypto
 public import NatterHTTP
 internal import NatterLanguage
+internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 public import NatterWire
@@ -24,13 +25,26 @@ public final class ServerAPI {
     public private(set) var store: StoreID?
     private let client: HTTPClient
     private let authorization: String?
+    /// The name and the version of this program, for the list of sessions.
+    public var program: String?
     private let onTrace: ((Trace) -> Void)?
 
-    /// - Parameter token: of the session; nil for requests that need none.
+    /// The store that the token belongs to; nil if it is unknown.
+    private let tokenStore: StoreID?
+    /// Whether the server must show that it has this store before it gets the token.
+    private var mustProve: Bool
+
+    /// - Parameters:
+    ///   - token: of the session; nil for requests that need none.
+    ///   - tokenStore: the store that gave the token.
+    ///   - isNewAddress: whether the token came from another address. It is then sent only if this one has the same
+    ///     store.
     public init(
-        address: ServerAddress, client: HTTPClient, token: Token?, onTrace: ((Trace) -> Void)? = nil
+        address: ServerAddress, client: HTTPClient, token: Token?, tokenStore: StoreID? = nil,
+        isNewAddress: Bool = false, onTrace: ((Trace) -> Void)? = nil
     ) {
         (self.address, self.client, self.onTrace) = (address, client, onTrace)
+        (self.tokenStore, mustProve) = (tokenStore, isNewAddress && tokenStore != nil && token != nil)
         authorization = token.map { "Bearer \($0.text)" }
     }
 
@@ -41,19 +55,25 @@ public final class ServerAPI {
 
     /// Creates an account and begins a session.
     public func register(name: String, password: String, invite: String?) throws(APIError) -> (String, Token) {
-        let body = RegisterRequest(name: name, password: password, invite: invite)
+        var body = RegisterRequest(name: name, password: password, invite: invite)
+        (body.host, body.program) = (Host.name, program)
         return try session(from: try post("/v1/register", WireJSON.encode(body)))
     }
 
     /// Begins a session. The answer has the name as it was registered, which may be spelled differently.
     public func login(name: String, password: String) throws(APIError) -> (String, Token) {
-        let body = LoginRequest(name: name, password: password)
+        var body = LoginRequest(name: name, password: password)
+        (body.host, body.program) = (Host.name, program)
         return try session(from: try post("/v1/login", WireJSON.encode(body)))
     }
 
     /// Ends this session, or all sessions of the user.
-    public func logout(all: Bool) throws(APIError) {
-        _ = try post("/v1/logout", all ? Array(#"{"all":true}"#.utf8) : Array("{}".utf8))
+    /// - Returns: with `all`, the tokens for programs that are still good.
+    @discardableResult
+    public func logout(all: Bool) throws(APIError) -> [TokenObject] {
+        let answer: RemainingTokens = try decode(
+            try post("/v1/logout", all ? Array(#"{"all":true}"#.utf8) : Array("{}".utf8)))
+        return answer.tokens ?? []
     }
 
     public func whoami() throws(APIError) -> WhoamiAnswer { try decode(try get("/v1/whoami")) }
@@ -90,21 +110,52 @@ public final class ServerAPI {
         return try decode(response)
     }
 
+    /// Messages as provisional blocks, with everything that their hash chain needs.
+    func blocks(of conversation: String, after: Seq, before: Seq) throws(APIError) -> [Block] {
+        let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages"
+        let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
+        let response = try perform(
+            HTTPRequest(
+                .get, path + HTTPRequest.encodeQuery(query), headers: [(name: "Accept", value: SyncFrame.mediaType)]))
+        var frames = SyncFrameReader()
+        response.body.withUnsafeBytes { frames.feed($0) }
+        var blocks: [Block] = []
+        do {
+            while let frame = try frames.next() { blocks.append(try Block(frame)) }
+        } catch {
+            throw foreign("its blocks are malformed")
+        }
+        return blocks
+    }
+
     /// All users, in the server's order.
     public func users() throws(APIError) -> [UserObject] {
-        var users: [UserObject] = []
+        try everything("/v1/users") { (page: UserList) in (page.users, page.more ? .some(page.next) : nil) }
+    }
+
+    /// How many pages a list may have: a million entries. A list of a server's making may never end.
+    private static let pageCount = 1_000
+
+    /// All entries of a list that comes in pages.
+    ///
+    /// - Parameter read: returns the entries of a page; and if there are more, the `next` of the page, which a foreign
+    ///   server may leave out.
+    func everything<Page: Decodable, Entry>(
+        _ path: String, _ read: (Page) -> ([Entry], next: String??)
+    ) throws(APIError) -> [Entry] {
+        var entries: [Entry] = []
         var after: String?
-        while true {
+        for _ in 0..<ServerAPI.pageCount {
             var query = [(name: "limit", value: "\(Limits.pageLimit)")]
             if let after { query.append(("after", after)) }
-            let page: UserList = try decode(try get("/v1/users" + HTTPRequest.encodeQuery(query)))
-            users += page.users
-            guard page.more else { return users }
-            guard let next = page.next, next != after, !page.users.isEmpty else {
-                throw foreign("its list of users does not go on")
-            }
+            let page: Page = try decode(try get(path + HTTPRequest.encodeQuery(query)))
+            let (found, next) = read(page)
+            entries += found
+            guard let next else { return entries }
+            guard let next, next != after, !found.isEmpty else { throw foreign("its list does not go on") }
             after = next
         }
+        throw foreign("its list does not end")
     }
 
     // MARK: - Requests
@@ -119,6 +170,7 @@ public final class ServerAPI {
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
         onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(APIError) -> HTTPResponse {
+        if mustProve { try prove() }
         var request = request
         if let authorization { request.headers.append(("Authorization", authorization)) }
         let start = MonotonicClock.now()
@@ -147,7 +199,13 @@ public final class ServerAPI {
             throw .transport(error, server: address)
         }
         trace(response)
-        guard (200...299).contains(response.status) else { throw failure(of: response) }
+        guard (200...299).contains(response.status) else {
+            // Another server knows the token as little as any other that somebody made up.
+            if response.status == 401, let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) {
+                try checkStore(store)
+            }
+            throw failure(of: response)
+        }
         guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
             throw foreign("its answer names no store")
         }
@@ -183,6 +241,30 @@ public final class ServerAPI {
     }
 
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
+    /// Asks the server for its store without the token.
+    private func prove() throws(APIError) {
+        let response: HTTPResponse
+        do { response = try client.perform(HTTPRequest(.get, "/healthz")) } catch {
+            throw .transport(error, server: address)
+        }
+        guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
+            if response.status >= 500 { throw failure(of: response) }
+            throw foreign("its answer names no store")
+        }
+        try checkStore(store)
+        mustProve = false
+    }
+
+    private func checkStore(_ store: StoreID) throws(APIError) {
+        guard authorization != nil, let tokenStore, store != tokenStore else { return }
+        throw .refused(
+            APIError.Refusal(
+                status: 401, code: "other_store",
+                phrase:
+                    "'\(address)' is another server than the one where you logged in; name that with --server, or log "
+                    + "in to this one under another --profile"))
+    }
+
     private func failure(of response: HTTPResponse) -> APIError {
         if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
             return .refused(

@@ -11,7 +11,7 @@ public import NatterWire
 /// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
 public struct Outbox: Sendable {
     private static let lockMilliseconds = 10_000
-    private static let columns = "number,queued,conversation,id,text,code,reason"
+    private static let columns = "number,queued,conversation,id,text,code,reason,about"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
     private static let schema = Schema(steps: [
@@ -26,7 +26,9 @@ public struct Outbox: Sendable {
             reason TEXT
         );
         CREATE INDEX entry_waiting ON entry (number) WHERE code IS NULL;
-        """
+        """,
+        // The message that a reply is about.
+        "ALTER TABLE entry ADD COLUMN about INTEGER;",
     ])
 
     public let location: OutboxLocation
@@ -103,17 +105,20 @@ public struct Outbox: Sendable {
         try write { connection in
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
-                let request = SendRequest(conversation: request.conversation, text: request.text, id: id)
+                let request = SendRequest(
+                    conversation: request.conversation, text: request.text, id: id, about: request.about)
                 let known = try Outbox.entry(id: id, on: connection)
                 if let known {
-                    guard known.request.conversation == request.conversation, known.request.text == request.text else {
+                    guard known.request.conversation == request.conversation, known.request.text == request.text,
+                        known.request.about == request.about
+                    else {
                         throw OutboxError.idReused(id)
                     }
                     if known.state == .waiting { return (known, false) }
                     try connection.statement("DELETE FROM entry WHERE number=?").run(known.number)
                 }
-                try connection.statement("INSERT INTO entry (queued,conversation,id,text) VALUES (?,?,?,?)")
-                    .run(time.milliseconds, request.conversation, id, request.text)
+                try connection.statement("INSERT INTO entry (queued,conversation,id,text,about) VALUES (?,?,?,?,?)")
+                    .run(time.milliseconds, request.conversation, id, request.text, request.about)
                 let entry = OutboxEntry(
                     number: connection.lastInsertedRow, queued: time, request: request, state: .waiting)
                 return (entry, known == nil)
@@ -269,7 +274,8 @@ extension OutboxEntry {
     fileprivate init(_ row: borrowing Statement) {
         number = row.int64(0)
         queued = Timestamp(milliseconds: row.int64(1))
-        request = SendRequest(conversation: row.text(2), text: row.text(4), id: row.text(3))
+        request = SendRequest(
+            conversation: row.text(2), text: row.text(4), id: row.text(3), about: row.isNull(7) ? nil : row.uint64(7))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
     }
 }

@@ -1,3 +1,4 @@
+internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
@@ -72,7 +73,12 @@ public struct OutboxDelivery {
         var rest = entries[...]
         while !rest.isEmpty, report.interruption == nil {
             var batch = MessageBatch()
-            for entry in rest where !batch.isFull { batch.append(entry.request, number: entry.number) }
+            for entry in rest where !batch.isFull {
+                var request = entry.request
+                // The server keeps it if the message waited for long.
+                request.written = entry.queued.milliseconds
+                batch.append(request, number: entry.number)
+            }
             let offered = rest.prefix(batch.count)
             var refusal: APIError.Refusal?
             var failure: (any Error)?

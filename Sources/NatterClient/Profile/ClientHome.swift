@@ -15,6 +15,14 @@ public struct ClientHome: Sendable {
         return Profile(name: name, directory: "\(path)/profiles/\(name)")
     }
 
+    /// The names of all profiles, sorted.
+    public func profileNames() throws -> [String] {
+        let disk = PosixDisk()
+        let directory = "\(path)/profiles"
+        guard try disk.information(directory)?.isDirectory == true else { return [] }
+        return try disk.list(directory).filter { Profile.isName($0) }.sorted()
+    }
+
     /// The replica of a user of a store. Another address of the store or another profile leads to the same replica,
     /// but another user never does.
     public func replica(store: StoreID, user: String) -> ReplicaLocation {

@@ -97,11 +97,29 @@ public struct Profile: Sendable {
     public func forget(_ token: Token) throws {
         try withLock {
             guard let current = try? credentials(), current.token.text == token.text else { return }
-            let left = Account(server: current.account.server, name: nil, store: nil)
+            let left = Account(
+                server: current.account.server, name: nil, store: nil, settings: current.account.settings)
             try PrivateFile.replace(accountPath, with: Array(left.text.utf8))
             try remove(tokenPath)
             try PosixDisk().syncDirectory(directory)
         }
+    }
+
+    /// Changes the account's server and settings. The session stays.
+    ///
+    /// - Parameter change: gets nil for a profile that does not exist yet.
+    public func change(_ change: (Account?) throws -> Account) throws {
+        try withLock { try PrivateFile.replace(accountPath, with: Array(try change(try account()).text.utf8)) }
+    }
+
+    /// Removes the profile with its session. What it has synced stays.
+    public func removeAll() throws {
+        try withLock {
+            try remove(accountPath)
+            try remove(tokenPath)
+        }
+        try remove("\(directory)/lock")
+        guard rmdir(directory) == 0 else { throw DiskError(operation: "remove", path: directory) }
     }
 
     private func withLock(_ body: () throws -> Void) throws {
@@ -155,9 +173,13 @@ public struct Account: Equatable, Sendable {
     public var name: String?
     /// The server's store at the login. Store and name identify a replica.
     public var store: StoreID?
+    /// The settings of this profile alone: `ca-file`, `lang`, `color`.
+    public var settings: [String: String] = [:]
+    /// The settings that a profile may have besides its server.
+    public static let settingNames = ["ca-file", "lang", "color"]
 
-    public init(server: String, name: String?, store: StoreID?) {
-        (self.server, self.name, self.store) = (server, name, store)
+    public init(server: String, name: String?, store: StoreID?, settings: [String: String] = [:]) {
+        (self.server, self.name, self.store, self.settings) = (server, name, store, settings)
     }
 
     /// The file's text: a line `key=value` for each field.
@@ -165,6 +187,7 @@ public struct Account: Equatable, Sendable {
         var text = "server=\(server)\n"
         if let name { text += "name=\(name)\n" }
         if let store { text += "store=\(store)\n" }
+        for (key, value) in settings.sorted(by: { $0.key < $1.key }) { text += "\(key)=\(value)\n" }
         return text
     }
 
@@ -188,6 +211,7 @@ public struct Account: Equatable, Sendable {
             case "store":
                 guard let id = StoreID(hex: value) else { return nil }
                 store = id
+            case let key where Account.settingNames.contains(key): settings[key] = value
             default: break
             }
         }

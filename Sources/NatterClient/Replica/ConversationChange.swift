@@ -42,8 +42,12 @@ final class ConversationChange {
     var dropsStoredTail = false
     var newTail: [TailRow] = []
     var newGaps: [ClosedRange<Seq>] = []
+    /// Records that are about others.
+    var newRelations: [Relation] = []
     /// The head in the database.
     private(set) var storedHead = Seq.zero
+    /// The name and the reason for being gone in the database; nil for a new conversation.
+    private var stored: (name: String, gone: String?)?
 
     init(new number: Int64, _ line: SyncedConversation) {
         (self.number, id, kind, name, isNew) = (number, line.id, line.kind, line.name, true)
@@ -79,11 +83,14 @@ final class ConversationChange {
         read = Seq(row.uint64(11))
         unread = row.uint64(12)
         gone = row.optionalText(13)
+        stored = (name, gone)
         maxTime = Timestamp(milliseconds: row.int64(14))
         tailBytes = row.int(15)
     }
 
     var hasTail: Bool { head > sealedSeq }
+    /// Whether this changes which groups the user is in, or their names.
+    var changesGroups: Bool { kind == .group && (stored.map { $0.name != name || $0.gone != gone } ?? true) }
     /// How many messages the database does not contain yet.
     var newCount: Int {
         newGaps.reduce(head.distance(after: max(storedHead, first.previous))) {
@@ -132,6 +139,7 @@ final class ConversationChange {
         }
         for row in newTail { try row.insert(on: connection) }
         for gap in newGaps { try record(gap, on: connection) }
+        for relation in newRelations { try RelationRows.insert(relation, of: number, on: connection) }
         let statement = try connection.statement(
             """
             UPDATE conversation SET kind=?,name=?,first=?,head=?,head_hash=?,sealed_seq=?,sealed_hash=?,server_head=?,
@@ -161,7 +169,7 @@ final class ConversationChange {
 
     /// Removes every row of a conversation. Call inside a transaction.
     static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
-        for table in ["tail", "gap", "block", "segment"] {
+        for table in ["tail", "gap", "block", "segment", "relation"] {
             try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)
         }
         let conversation = try connection.statement("DELETE FROM conversation WHERE number=?")

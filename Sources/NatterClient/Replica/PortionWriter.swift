@@ -127,8 +127,15 @@ struct PortionWriter {
         guard seq < conversation.head, let stored = try session.replica.conversation(id) else { return }
         var filter = MessageFilter(after: seq)
         filter.excludedSender = session.location.user
+        filter.isFolded = true
+        let deleted = Set(try RelationRows.deleted(after: seq, in: conversation.number, on: session.connection))
         try session.replica.forward(stored, filter) { piece in
-            if case .messages(let run) = piece { conversation.unread += UInt64(run.positions.count) }
+            guard case .messages(let run) = piece else { return true }
+            conversation.unread += UInt64(
+                run.positions.count { position in
+                    run.records.kind(at: position) == .text
+                        && !deleted.contains(run.records.firstSeq.advanced(by: position))
+                })
             return true
         }
     }
@@ -156,6 +163,7 @@ struct PortionWriter {
         }
         guard let conversation = try open(id), header.lastSeq > conversation.head else { return }
         guard header.firstSeq <= conversation.head.next else { return try miss(header.firstSeq, conversation) }
+        let former = conversation.head
         do {
             if header.firstSeq == conversation.head.next {
                 guard conversation.headHash == nil || conversation.headHash == header.hashBefore else {
@@ -169,6 +177,10 @@ struct PortionWriter {
                 }
             } else {
                 try addRest(of: block, conversation)
+            }
+            if header.hasRelations, conversation.head > former {
+                let relations = Relation.all(of: try session.open(block))
+                conversation.newRelations += relations.filter { $0.seq > former }
             }
             if conversation.tailBytes >= Block.targetRawBytes { try session.sealTail(conversation) }
         } catch is TailDamage {

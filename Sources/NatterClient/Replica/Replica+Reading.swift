@@ -46,6 +46,56 @@ extension Replica {
         }
     }
 
+    /// The messages of a run with what happened to them; nil if nothing did.
+    ///
+    /// - Parameter folds: whether an original gets its newest text. A deleted text is empty anyway.
+    public func changed(_ run: MessageRun, folds: Bool) throws -> [Message]? {
+        try translate { try MessageFolder(LogReader(run.conversation, archive), folds: folds).messages(of: run) }
+    }
+
+    /// The text messages that answer a message, directly or not, and those that it answers: one thread, lowest first.
+    ///
+    /// - Parameter limit: the most messages.
+    public func thread(_ seq: Seq, in conversation: ReplicaConversation, limit: Int) throws -> [Seq] {
+        try translate {
+            let reader = reader(of: conversation)
+            var root = seq
+            while let record = try reader.block(containing: root)?.records[root], record.kind == .text,
+                let about = record.about, about < root, about >= conversation.first
+            { root = about }
+            var found: Set<Seq> = [root]
+            var waiting = [root]
+            while let next = waiting.popLast(), found.count < limit {
+                let replies = try RelationRows.seqs(
+                    of: .text, about: next, in: conversation.number, limit: limit - found.count, on: connection)
+                for reply in replies where reply <= conversation.head && found.insert(reply).inserted {
+                    waiting.append(reply)
+                }
+            }
+            return found.sorted()
+        }
+    }
+
+    /// One message; nil if it is missing.
+    public func message(_ seq: Seq, in conversation: ReplicaConversation, folds: Bool) throws -> Message? {
+        guard seq >= conversation.first, seq <= conversation.head else { return nil }
+        return try translate {
+            let reader = reader(of: conversation)
+            guard let message = try reader.run(of: seq)?.messages().first else { return nil }
+            return try MessageFolder(reader, folds: folds).applied(to: message)
+        }
+    }
+
+    /// The numbers of the records of a kind that are about a message, lowest first.
+    public func seqs(
+        of kind: MessageKind, about seq: Seq, in conversation: ReplicaConversation
+    ) throws(ReplicaError) -> [Seq] {
+        try storage {
+            try RelationRows.seqs(
+                of: kind, about: seq, in: conversation.number, limit: Limits.pageLimit, on: connection)
+        }
+    }
+
     /// The seq before the newest `count` messages; see `LogReader.start`.
     public func start(
         ofNewest count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter

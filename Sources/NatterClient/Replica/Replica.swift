@@ -78,6 +78,11 @@ public final class Replica {
         }
     }
 
+    /// The names of the groups that the user is in.
+    func groupNames() throws(ReplicaError) -> [String] {
+        try conversations().filter { $0.kind == .group }.map(\.name)
+    }
+
     public func conversation(_ id: ConversationID) throws(ReplicaError) -> ReplicaConversation? {
         do {
             let row = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?")

@@ -29,10 +29,17 @@ public struct ReplicaLocation: Sendable, Equatable {
     var lastSyncPath: String { directory + "/last-sync" }
     /// The number of the last commit that is known to be durable, as a line of text.
     var durableCommitPath: String { directory + "/last-commit" }
+    /// The names of the user's groups, a line each.
+    var groupNamesPath: String { directory + "/groups" }
     var divergedDirectory: String { directory + "/diverged" }
 }
 
 extension ReplicaLocation {
+    /// Whether the user is in a group of this name, in any case, as the last sync left it.
+    ///
+    /// - Returns: nil if only the replica itself can tell.
+    public func hasGroup(_ name: String) -> Bool? { GroupNames.contain(name, self, on: PosixDisk()) }
+
     private static let lockMilliseconds = 10_000
 
     /// Deletes a replica with everything that was set aside in it. If there is none, nothing happens.

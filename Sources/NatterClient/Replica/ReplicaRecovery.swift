@@ -73,7 +73,11 @@ struct ReplicaRecovery {
         let tail = try? ReplicaSession.Tail(conversation, on: session.connection)
         let found = try log.adopt(
             segment, recorded, isRecorded: isRecorded, seq: conversation.sealedSeq.next, hash: conversation.sealedHash
-        ) { header, records in agrees(header, records, with: tail) }
+        ) { header, records in
+            guard agrees(header, records, with: tail) else { return false }
+            conversation.newRelations += Relation.all(of: records)
+            return true
+        }
         // If the tail cannot be read, only a block that reaches the head can be compared.
         guard let last = found.blocks.last, let hash = found.hashAfter,
             !conversation.hasTail || tail != nil || last.lastSeq >= conversation.head

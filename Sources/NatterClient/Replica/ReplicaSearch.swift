@@ -192,7 +192,8 @@ public final class ReplicaSearch {
         var found: [Found] = []
         scannedCount += try scan.scan(run.reader, run.seqs, unreadable: { note($0, run.reader.log) }) { matches in
             let records = matches.records
-            for position in matches.positions where matcher.matches(records, position) {
+            for position in matches.positions
+            where try matcher.matches(records, position) && isCurrent(records[position], run.reader) {
                 found.append(
                     Found(
                         reader: run.reader, seq: records.firstSeq.advanced(by: position),
@@ -205,10 +206,15 @@ public final class ReplicaSearch {
 
     private func found(_ hit: SearchHit) throws -> Found? {
         guard let reader = readers[hit.conversation], let run = try open(hit.seq, reader),
-            let position = run.positions.first, matcher.matches(run.records, position),
-            SearchFeed.isSearchable(run.records.kind(at: position))
+            let position = run.positions.first, try matcher.matches(run.records, position),
+            SearchFeed.isSearchable(run.records.kind(at: position)), try isCurrent(run.records[position], reader)
         else { return nil }
         return Found(reader: reader, seq: hit.seq, time: run.records.time(at: position))
+    }
+
+    /// Whether the record has the text that people see now.
+    private func isCurrent(_ record: Record, _ reader: LogReader) throws -> Bool {
+        try MessageFolder(reader, folds: true).isCurrent(record)
     }
 
     /// The run of one message; nil if it can't be read, which is noted as missing.
@@ -292,6 +298,9 @@ public struct ReplicaPatternSearch: Sendable {
     ) throws -> ReplicaPatternSearch {
         var search = ReplicaPatternSearch()
         guard limit > 0 else { return search }
+        func folder(_ run: MessageRun) -> MessageFolder {
+            MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
+        }
         func look(_ piece: LogPiece) throws -> Bool {
             switch piece {
             case .missing(let conversation, let seqs, _):
@@ -300,7 +309,9 @@ public struct ReplicaPatternSearch: Sendable {
                 let records = run.records
                 var positions: [Int] = []
                 for position in run.positions where SearchFeed.isSearchable(records.kind(at: position)) {
-                    guard try records.withText(at: position, { try pattern.matches($0) }) else { continue }
+                    guard try records.withText(at: position, { try pattern.matches($0) }),
+                        try folder(run).isCurrent(records[position])
+                    else { continue }
                     positions.append(position)
                     search.foundCount += 1
                     if search.foundCount == limit { break }

@@ -102,6 +102,8 @@ final class ReplicaSession {
     /// Records all changes in one transaction, together with what `also` writes.
     func commit(_ also: () throws -> Void) throws {
         for conversation in conversations.values { try writeWaiting(conversation) }
+        let changesGroups = try conversations.values.contains { $0.changesGroups } || isLackingGroupNames()
+        if changesGroups { try GroupNames.forget(location, on: disk) }
         try connection.transaction { () throws -> Void in
             for conversation in conversations.values { try conversation.record(on: connection) }
             if let nextNumber { try ReplicaMeta.set("next_number", "\(nextNumber)", on: connection) }
@@ -110,10 +112,13 @@ final class ReplicaSession {
         }
         commits &+= 1
         DurableCommit.write(commits, location, on: disk)
+        if changesGroups { GroupNames.write(try replica.groupNames(), location, on: disk) }
         // If the checkpoint fails, the next session tries again.
         let wal = try disk.information(location.databasePath + "-wal")
         if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(truncating: true) }
     }
+
+    private func isLackingGroupNames() throws -> Bool { try disk.information(location.groupNamesPath) == nil }
 
     // MARK: Log files
 
@@ -206,36 +211,32 @@ extension ReplicaWriter {
     ///
     /// - Returns: how many were inserted; 0 if the gap no longer exists or they do not belong to this history.
     func fill(
-        _ gap: ClosedRange<Seq>, of known: ReplicaConversation, with messages: [Message]
+        _ gap: ClosedRange<Seq>, of known: ReplicaConversation, with blocks: [Block]
     ) throws(ReplicaError) -> Int {
-        guard let first = messages.first, first.seq == gap.lowerBound else { return 0 }
+        guard let first = blocks.first, first.header.firstSeq == gap.lowerBound,
+            first.header.conversationPrefix == known.id.high
+        else { return 0 }
         return try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) {
             session in
             guard let stored = try session.replica.conversation(known.id),
                 try session.replica.gaps(of: stored).contains(gap),
                 let before = try session.replica.hash(at: gap.lowerBound.previous, of: stored),
-                let records = ReplicaWriter.records(messages, in: gap, of: known.id, hashBefore: before)
+                let records = ReplicaWriter.records(blocks, in: gap, hashBefore: before)
             else { return 0 }
             return try session.fill(gap, of: stored, with: records, hashBefore: before) ? records.count : 0
         }
     }
 
-    /// - Returns: nil if the messages are not consecutive or their cursors belong to another history.
-    private static func records(
-        _ messages: [Message], in gap: ClosedRange<Seq>, of id: ConversationID, hashBefore: Digest
-    ) -> Records? {
+    /// - Returns: nil if the blocks are not consecutive or belong to another history.
+    private static func records(_ blocks: [Block], in gap: ClosedRange<Seq>, hashBefore: Digest) -> Records? {
         var records = Records(firstSeq: gap.lowerBound)
         var hash = hashBefore
-        for message in messages {
-            guard message.seq == records.lastSeq.next || records.isEmpty, message.seq <= gap.upperBound else {
-                return nil
-            }
-            records.append(
-                time: message.time, sender: Array(message.sender.utf8), text: Array(message.text.utf8),
-                kind: message.kind, isImported: message.isImported, about: message.about, commit: .zero)
-            let index = records.count - 1
-            hash = HashChain.advance(hash, over: records, index..<index + 1)
-            guard message.cursor.isOf(id), message.cursor.hashPrefix == hash.prefix else { return nil }
+        for block in blocks {
+            guard block.header.firstSeq == records.lastSeq.next, block.header.lastSeq <= gap.upperBound,
+                block.header.hashBefore == hash, let more = try? block.verify(with: .none)
+            else { return nil }
+            records.append(contentsOf: more)
+            hash = block.header.hashAfter
         }
         return records.isEmpty ? nil : records
     }
@@ -264,6 +265,7 @@ extension ReplicaSession {
         // The search index lacks the messages of the gap and cannot insert them between others.
         try ReplicaIndexing.discard(at: location, disk: disk)
         try commit {
+            try RelationRows.insert(all: records, of: conversation.number, on: connection)
             let delete = try connection.statement("DELETE FROM gap WHERE conversation=? AND from_seq=?")
             try delete.run(conversation.number, gap.lowerBound.rawValue)
             if let rest {

@@ -66,7 +66,7 @@ public struct ReplicaSurplus: Sendable {
         var known: Set<Digest> = []
         try replica.forward(now, MessageFilter()) { piece in
             if case .messages(let run) = piece {
-                for position in run.positions { known.insert(HashChain.digest(of: run.records[position])) }
+                for position in run.positions { known.insert(HashChain.content(of: run.records[position])) }
             }
             return true
         }
@@ -75,7 +75,7 @@ public struct ReplicaSurplus: Sendable {
         var own: [Lost] = []
         var seen: Set<Digest> = []
         for record in try records() {
-            let digest = HashChain.digest(of: record)
+            let digest = HashChain.content(of: record)
             guard !known.contains(digest), seen.insert(digest).inserted else { continue }
             count += 1
             let message = Message(

@@ -39,7 +39,7 @@ extension Replica {
             var names: [String] = []
             while try rows.step() {
                 let name = rows.text(0)
-                if (try? NameRule.check(name)) != nil { names.append(name) }
+                if (try? NameRule.checkForm(name)) != nil { names.append(name) }
             }
             return names
         } catch {

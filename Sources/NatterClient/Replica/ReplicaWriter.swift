@@ -29,6 +29,7 @@ public final class ReplicaWriter {
     let disk: any Disk
     let clock: any WallClock
     private let portionBytes: Int
+    private var opened: Replica?
     private var items: [SyncItem] = []
     private var itemBytes = 0
     private var dictionaries = ReceivedDictionaries()
@@ -38,19 +39,29 @@ public final class ReplicaWriter {
     private var hasEndLine = false
     private var state = SyncState()
 
-    /// - Parameter portionBytes: a smaller value makes more commits, for tests.
+    /// - Parameters:
+    ///   - replica: the same replica, if the caller has opened it, because opening it is most of the work of a sync
+    ///     without news.
+    ///   - portionBytes: a smaller value makes more commits, for tests.
     public init(
-        _ location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        portionBytes: Int = ReplicaWriter.portionBytes
+        _ location: ReplicaLocation, replica: Replica? = nil, disk: any Disk = PosixDisk(),
+        clock: any WallClock = SystemClock(), portionBytes: Int = ReplicaWriter.portionBytes
     ) {
         (self.location, self.disk, self.clock, self.portionBytes) = (location, disk, clock, portionBytes)
+        opened = replica
+    }
+
+    /// What is recorded; nil if nothing was ever synced.
+    func replica() throws(ReplicaError) -> Replica? {
+        if opened == nil { opened = try Replica.open(at: location, disk: disk) }
+        return opened
     }
 
     /// Where the next answer must begin, and the values that are compared when its cursor is stored.
     ///
     /// - Parameter earliest: where a new replica begins; an existing replica keeps its own value.
     public func start(earliest: Timestamp? = nil) throws(ReplicaError) -> SyncStart {
-        guard let replica = try Replica.open(at: location, disk: disk) else { return SyncStart(earliest: earliest) }
+        guard let replica = try replica() else { return SyncStart(earliest: earliest) }
         return try ReplicaError.translate {
             // Read first: a number that is too old only causes unnecessary work.
             let portions = try ReplicaMeta.number("portions", on: replica.connection)
@@ -71,6 +82,8 @@ public final class ReplicaWriter {
     public func begin(from start: SyncStart, isWhole: Bool = false) {
         (items, itemBytes, dictionaries) = ([], 0, ReceivedDictionaries())
         (current, hasEndLine) = (nil, false)
+        // The database may have been removed and created again since it was opened.
+        if isWhole { opened = nil }
         state.begin(from: start, cursorSent: isWhole ? nil : start.cursor)
     }
 
@@ -83,14 +96,10 @@ public final class ReplicaWriter {
             case .dictionary: try dictionaries.add(frame.payload)
             case .block, .provisional:
                 guard let current else { throw FormatViolation("a block comes before its conversation") }
-                let header = try frame.payload.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                    try BlockHeader(decoding: bytes)
+                let block = try Block(frame)
+                guard block.header.conversationPrefix == current.high else {
+                    throw FormatViolation("a block is not what its frame says")
                 }
-                guard header.totalLength == frame.payload.count, header.isProvisional == (frame.kind == .provisional),
-                    header.conversationPrefix == current.high
-                else { throw FormatViolation("a block is not what its frame says") }
-                let block = Block(header: header, stored: Array(frame.payload[BlockHeader.byteCount...]))
-                try block.checkStored()
                 items.append(.block(current, block))
             }
         } catch {

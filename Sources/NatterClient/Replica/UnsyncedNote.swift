@@ -73,3 +73,30 @@ enum DurableCommit {
         try disk.remove(location.durableCommitPath)
     }
 }
+
+/// The names of the user's groups in a file of their own, so that `natter send` can look for one without opening the
+/// database, which would cost more than sending. It is removed before a commit that changes them and written after it, so
+/// that a crash leaves none rather than an old one.
+enum GroupNames {
+    private static let limit = 4 << 20
+
+    /// - Returns: nil if there is no file that tells.
+    static func contain(_ name: String, _ location: ReplicaLocation, on disk: any Disk) -> Bool? {
+        guard let bytes = try? disk.contents(of: location.groupNamesPath, limit: limit) else { return nil }
+        let key = Array(NameRule.caseKey(name).utf8)
+        return bytes.split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual(key) }
+    }
+
+    /// Without the file, the database is asked, so a failure costs only time.
+    static func write(_ names: [String], _ location: ReplicaLocation, on disk: any Disk) {
+        let text = names.map { NameRule.caseKey($0) + "\n" }.joined()
+        guard text.utf8.count <= limit else { return }
+        try? disk.replaceContents(of: location.groupNamesPath, with: Array(text.utf8))
+    }
+
+    static func forget(_ location: ReplicaLocation, on disk: any Disk) throws(DiskError) {
+        guard let found = try disk.information(location.groupNamesPath), !found.isDirectory else { return }
+        try disk.remove(location.groupNamesPath)
+        try disk.syncDirectory(location.directory)
+    }
+}

@@ -1,5 +1,6 @@
 internal import NatterHTTP
 public import NatterLanguage
+internal import NatterLog
 public import NatterModel
 public import NatterSystem
 internal import NatterWire
@@ -30,6 +31,10 @@ public final class SyncClient {
 
     /// How often one sync retries after an answer that was cut short or did not fit the replica.
     private static let retryLimit = 3
+    /// An answer that says that there is more is full, so it has at least this many bytes. A server that sends many shorter
+    /// ones would keep the client asking forever.
+    private static let leastBytesWithMore = 64 << 10
+    private static let shortAnswerLimit = 100
     /// How long a server may take in addition to the requested waiting time.
     private static let answerMilliseconds = 15_000
 
@@ -47,14 +52,16 @@ public final class SyncClient {
 
     /// Syncs until the server has nothing more or a limit is reached. `SyncReport` says which.
     ///
-    /// - Parameter progress: called as bytes arrive.
+    /// - Parameters:
+    ///   - replica: the replica, if the caller has opened it.
+    ///   - progress: called as bytes arrive.
     /// - Throws: `SyncError` if nothing was received. Otherwise a broken connection becomes
     ///   `SyncReport.interruption`.
-    public func sync(_ limits: Limits = Limits(), progress: ((SyncProgress) -> Void)? = nil) throws(SyncError)
-        -> SyncReport
-    {
-        let run = SyncRun(
-            api: api, writer: ReplicaWriter(location, disk: disk, clock: clock), limits: limits, progress: progress)
+    public func sync(
+        _ limits: Limits = Limits(), replica: Replica? = nil, progress: ((SyncProgress) -> Void)? = nil
+    ) throws(SyncError) -> SyncReport {
+        let writer = ReplicaWriter(location, replica: replica, disk: disk, clock: clock)
+        let run = SyncRun(api: api, writer: writer, limits: limits, progress: progress)
         do {
             try run.untilDone()
             if run.writer.report.isComplete { try GapRequests(api: api, writer: run.writer).run(until: run.deadline) }
@@ -77,6 +84,7 @@ public final class SyncClient {
         let deadline: Int64
         private var receivedBytes = 0
         private var retries = 0
+        private var shortAnswers = 0
         private var isWhole = false
 
         /// The limit of bytes was reached.
@@ -123,6 +131,10 @@ public final class SyncClient {
                 guard let end = writer.end else { throw ReplicaError.malformedAnswer("it has no end line") }
                 isWhole = false
                 guard end.more, !isOverLimit else { return }
+                if receivedBytes - before < SyncClient.leastBytesWithMore { shortAnswers += 1 }
+                guard shortAnswers <= SyncClient.shortAnswerLimit else {
+                    throw ReplicaError.malformedAnswer("it says again and again that there is more, and sends nothing")
+                }
             }
         }
 
@@ -215,7 +227,7 @@ struct GapRequests {
     let writer: ReplicaWriter
 
     func run(until deadline: Int64) throws {
-        guard let replica = try Replica.open(at: writer.location, disk: writer.disk) else { return }
+        guard let replica = try writer.replica() else { return }
         var requests = 0
         for conversation in try replica.conversationsWithGaps() where !conversation.isGone {
             for gap in try replica.gaps(of: conversation) {
@@ -227,24 +239,15 @@ struct GapRequests {
     }
 
     private func ask(for gap: ClosedRange<Seq>, of conversation: ReplicaConversation) throws {
-        let list: MessageList
+        let blocks: [Block]
         do throws(APIError) {
-            list = try api.messages(
-                of: conversation.name,
-                query: [
-                    ("after", "\(gap.lowerBound.previous)"), ("before", "\(gap.upperBound.next)"),
-                    ("limit", "\(Limits.pageLimit)"),
-                ])
+            blocks = try api.blocks(
+                of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next)
         } catch {
             // The messages are still missing or the server can't answer now, so the replica stays as it is.
             return
         }
-        let messages = list.messages.compactMap(\.message)
-        guard messages.count == list.messages.count, messages.allSatisfy({ $0.conversationID == conversation.id })
-        else {
-            return
-        }
-        let count = try writer.fill(gap, of: conversation, with: messages)
+        let count = try writer.fill(gap, of: conversation, with: blocks)
         writer.note { $0.add(count, to: conversation.id, named: conversation.name) }
     }
 }

@@ -15,6 +15,9 @@ enum SyncItem {
     /// A line of a newer server, which this client ignores.
     case unknown
 
+    /// The longest cursor. A server's own have about 100 bytes.
+    private static let cursorBytes = 1_024
+
     init(line bytes: [UInt8]) throws(FormatViolation) {
         let line: DecodedLine
         do throws(WireJSON.Failure) { line = try WireJSON.decode(from: bytes) } catch {
@@ -22,16 +25,35 @@ enum SyncItem {
         }
         switch line {
         case .conversation(let object): self = .conversation(try SyncedConversation(object))
-        case .gone(let gone): self = .gone(try SyncItem.id(gone.conversationID), reason: gone.reason)
-        case .read(let read): self = .read(try SyncItem.id(read.conversationID), Seq(read.read))
+        case .gone(let gone):
+            guard gone.reason.utf8.count <= Limits.senderBytes else {
+                throw FormatViolation("the reason why a conversation is gone is too long")
+            }
+            self = .gone(try SyncItem.id(gone.conversationID), reason: gone.reason)
+        case .read(let read):
+            guard read.read <= Limits.seqs.upperBound.rawValue else {
+                throw FormatViolation("a read mark is out of range")
+            }
+            self = .read(try SyncItem.id(read.conversationID), Seq(read.read))
         case .damaged(let damage):
             guard damage.from > 0, damage.from <= damage.to, damage.to < UInt64(Int64.max) else {
                 throw FormatViolation("a range of damaged messages is out of range")
             }
+            try SyncItem.check(name: damage.conversation)
             self = .damaged(
                 try SyncItem.id(damage.conversationID), name: damage.conversation, Seq(damage.from)...Seq(damage.to))
-        case .end(let end): self = .end(end)
+        case .end(let end):
+            // It becomes a part of the next request's path.
+            guard end.cursor.utf8.count <= SyncItem.cursorBytes else { throw FormatViolation("a cursor is too long") }
+            self = .end(end)
         case .unknown: self = .unknown
+        }
+    }
+
+    /// A name as the reader sees it: of a group, or of a user behind `@`.
+    fileprivate static func check(name: String) throws(FormatViolation) {
+        guard (1...Limits.senderBytes + 1).contains(name.utf8.count) else {
+            throw FormatViolation("a conversation's name is empty or too long")
         }
     }
 
@@ -62,6 +84,7 @@ struct SyncedConversation {
         guard object.first > 0, object.first <= object.head.addingReportingOverflow(1).partialValue || object.head == 0,
             object.head < limit, object.read < limit, object.unread < limit, object.first < limit
         else { throw FormatViolation("a conversation's numbers are out of range") }
+        try SyncItem.check(name: object.name)
         self.kind = kind
         self.hash = hash
         name = object.name
@@ -90,5 +113,19 @@ private enum DecodedLine: Decodable {
         case "end": self = .end(try SyncEnd(from: decoder))
         default: self = .unknown
         }
+    }
+}
+
+extension Block {
+    /// The block of a frame, with its checksums verified.
+    init(_ frame: SyncFrame) throws(FormatViolation) {
+        let header = try frame.payload.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+            try BlockHeader(decoding: bytes)
+        }
+        guard header.totalLength == frame.payload.count, header.isProvisional == (frame.kind == .provisional) else {
+            throw FormatViolation("a block is not what its frame says")
+        }
+        self.init(header: header, stored: Array(frame.payload[BlockHeader.byteCount...]))
+        try checkStored()
     }
 }

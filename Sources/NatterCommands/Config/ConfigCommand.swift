@@ -7,7 +7,7 @@ internal import NatterWire
 /// `config get|set`: the settings of a home directory.
 enum ConfigCommand {
     static let spec = CommandSpec(
-        "config", "print or change settings", group: NatterProgram.Group.program,
+        "config", "print or change settings", group: NatterProgram.Group.program, bare: "get",
         subcommands: [getSpec, setSpec],
         description: [
             "Settings are in the file 'config' of the home directory, one 'key = value' per line. Options override "
@@ -18,7 +18,7 @@ enum ConfigCommand {
         ])
 
     private static let getSpec = CommandSpec(
-        "get", "print settings",
+        "get", aliases: ["ls", "list"], "print settings",
         operands: [
             .optional("KEY", "one of \(Setting.names.joined(separator: ", ")) (default: all that are set)")
         ],
@@ -116,7 +116,9 @@ enum Setting: String, CaseIterable {
     static func language(_ options: GivenOptions, _ environment: Environment) -> String? {
         let home = options.value("home") ?? environment["NATTER_HOME"]
         guard let path = try? home ?? environment.dataHome() + "/natter" else { return nil }
-        return try? ClientHome(path: path).value(of: .lang)
+        let profile = options.value("profile") ?? environment["NATTER_PROFILE"] ?? Profile.defaultName
+        let own = try? ClientHome(path: path).profile(profile).account()?.settings["lang"]
+        return (own ?? nil) ?? (try? ClientHome(path: path).value(of: .lang))
     }
 
     /// A number of seconds, with or without a fraction, converted to milliseconds.

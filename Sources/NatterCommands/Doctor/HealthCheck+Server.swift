@@ -32,7 +32,13 @@ extension HealthCheck {
         do {
             client = try context.api(at: address, token: nil, isSecret: false)
             let answer = try client.perform(HTTPRequest(.get, "/healthz"))
-            tell("server: '\(address)' is fine")
+            if let health: ServerHealth = try? WireJSON.decode(from: answer.body), health.search != nil {
+                add(
+                    .server, "the search index of '\(address)' has stopped, so that searches there are slow",
+                    "ask the administrator to check 'natterd status'")
+            } else {
+                tell("server: '\(address)' is fine")
+            }
             checkClock(answer)
             checkCertificate(client.certificateExpires, address)
         } catch let error as UsageError {
@@ -53,7 +59,7 @@ extension HealthCheck {
         _ login: Context.Login, _ address: ServerAddress
     ) -> (user: String, store: StoreID?)? {
         do {
-            let api = try context.api(at: address, token: login.token)
+            let api = try context.api(at: address, token: login.token, of: login.account)
             let answer = try api.whoami()
             if let known = login.account.store, let store = api.store, known != store {
                 add(
@@ -110,4 +116,9 @@ enum HTTPDate {
         let number = month < 9 ? "0\(month + 1)" : "\(month + 1)"
         return Timestamp(rfc3339: "\(words[3])-\(number)-\(words[1])T\(words[4])Z")
     }
+}
+
+/// What `GET /healthz` answers.
+private struct ServerHealth: Decodable {
+    var search: String?
 }

@@ -2,6 +2,7 @@ internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
+internal import NatterPattern
 
 /// The options of `log`.
 struct LogRequest {
@@ -22,7 +23,7 @@ struct LogRequest {
     static let terminalCount = 20
 
     let scope: Scope
-    let filter: MessageFilter
+    var filter: MessageFilter
     let selection: Selection
     let isReversed: Bool
     let follows: Bool
@@ -33,10 +34,23 @@ struct LogRequest {
     let marks: Bool
     let saysNothingNew: Bool
     let format: MessageFormat?
+    /// Whether to print every record as it is.
+    let isRaw: Bool
+    let showsNumbers: Bool
+    /// Only texts with the reader's name behind an '@'.
+    let mentions: Bool
+    let pattern: Pattern?
+    /// The message whose thread to print.
+    let thread: Seq?
 
     /// - Throws: `UsageError` for options that cannot be combined.
     init(_ context: Context) throws {
         let arguments = context.arguments
+        isRaw = arguments.flag("raw")
+        showsNumbers = arguments.flag("numbers")
+        mentions = arguments.flag("mentions")
+        pattern = try arguments.value("grep").map { try Pattern(regex: $0) }
+        thread = try arguments.integer("thread", in: 1...Int64.max).map { Seq(UInt64($0)) }
         let number = { (name: String) in try arguments.integer(name).map { Seq(UInt64($0)) } }
         let after = try number("after")
         let around = try number("around")
@@ -67,6 +81,14 @@ struct LogRequest {
             ("around", ["after", "before", "since", "until", "from", "cursor-file"]), ("cursor-file", ["after"]),
             ("unread", ["after", "around", "cursor-file", "follow"]), ("mark", ["offline", "follow", "around"]),
             ("format", ["json"]),
+            (
+                "thread",
+                [
+                    "all", "after", "before", "around", "since", "until", "from", "unread", "mark", "cursor-file",
+                    "follow",
+                    "raw", "mentions", "grep", "number",
+                ]
+            ),
         ]
         for (option, others) in exclusive where arguments.has(option) {
             for other in others where arguments.has(other) {
@@ -104,9 +126,25 @@ struct LogRequest {
         }
     }
 
+    /// True if nothing was left out, so that no output means that nothing is there.
+    var isEverything: Bool {
+        if case .conversation = scope, filter.isPlain, filter.after == .zero, filter.before == nil, !isUnread,
+            !mentions, pattern == nil,
+            thread == nil
+        {
+            return cursorFile == nil
+        }
+        return false
+    }
+
+    /// Whether the messages are printed as new, so that edits and deletions of earlier ones have lines.
+    var isNews: Bool { cursorFile != nil || isUnread }
+
     /// True if a page of the server's newest messages is enough.
     var isPage: Bool {
-        guard case .newest = selection, case .conversation = scope, filter.since == nil else { return false }
+        guard case .newest = selection, case .conversation = scope, filter.since == nil, thread == nil,
+            !mentions, pattern == nil, !isRaw
+        else { return false }
         return true
     }
 }

@@ -11,6 +11,17 @@ struct LogWalk {
     /// True if a cursor file will store the positions. Then no message may be skipped that the user may still want.
     let keepsPlace: Bool
     let note: (Phrase) -> Void
+    /// How edits and deletions are printed.
+    enum Mode {
+        /// Each record as it is.
+        case records
+        /// Originals with their newest text.
+        case history
+        /// As in history, and with lines for edits and deletions of messages up to the positions where the walk begins.
+        case news
+    }
+
+    var mode: Mode
     private let filter: MessageFilter
     /// The end of the time range, for a reader with a cursor file. A message that is too new now may match next time,
     /// so it is not skipped.
@@ -21,8 +32,10 @@ struct LogWalk {
     private(set) var positions: [ConversationID: Seq] = [:]
     /// The highest printed message of each conversation.
     private(set) var shown: [ConversationID: Seq] = [:]
-    /// True if some messages in the replica cannot be read.
-    private(set) var isDamaged = false
+    /// How many holes an error names at most.
+    private static let namedHoles = 100
+    /// The messages that cannot be read, here or on the server; nil if there are none.
+    private(set) var damage: Phrase?
     /// Conversations in which the walk has stopped. Their position is final.
     private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
@@ -33,10 +46,10 @@ struct LogWalk {
     }
 
     init(
-        _ replica: Replica, printer: MessagePrinter, filter: MessageFilter, keepsPlace: Bool,
+        _ replica: Replica, printer: MessagePrinter, filter: MessageFilter, mode: Mode, keepsPlace: Bool,
         note: @escaping (Phrase) -> Void
     ) {
-        (self.replica, self.printer) = (replica, printer)
+        (self.replica, self.printer, self.mode) = (replica, printer, mode)
         (self.keepsPlace, self.note) = (keepsPlace, note)
         var filter = filter
         end = keepsPlace ? filter.until : nil
@@ -56,7 +69,9 @@ struct LogWalk {
         if let only = conversations.first, conversations.count == 1 {
             try replica.forward(only, filter(for: only), limit: limit) { try visit($0, &left) }
         } else {
-            try replica.merged(conversations, filter, after: positions, limit: limit) { try visit($0, &left) }
+            try replica.merged(conversations, filter(for: conversations), after: positions, limit: limit) {
+                try visit($0, &left)
+            }
         }
         // If the limit was reached, there may be more messages after the last one.
         guard left > 0 else { return }
@@ -72,7 +87,9 @@ struct LogWalk {
         if let only = conversations.first, conversations.count == 1 {
             try replica.backward(only, filter(for: only), limit: limit) { try visit($0, &left) }
         } else {
-            try replica.merged(conversations, filter, after: positions, isNewestFirst: true, limit: limit) {
+            try replica.merged(
+                conversations, filter(for: conversations), after: positions, isNewestFirst: true, limit: limit
+            ) {
                 try visit($0, &left)
             }
         }
@@ -96,16 +113,44 @@ struct LogWalk {
     /// Sets each conversation's position so that exactly its part of the newest messages follows.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
         if let only = conversations.first, conversations.count == 1 {
-            positions[only.id] = try replica.start(ofNewest: count, only, filter)
+            positions[only.id] = try replica.start(ofNewest: count, only, filter(for: [only]))
         } else {
-            positions = try replica.starts(ofNewest: count, conversations, filter)
+            positions = try replica.starts(ofNewest: count, conversations, filter(for: conversations))
         }
     }
 
     private func filter(for conversation: ReplicaConversation) -> MessageFilter {
-        var own = filter
+        var own = filter(for: [conversation])
         own.after = max(filter.after, positions[conversation.id] ?? .zero)
         return own
+    }
+
+    private func filter(for conversations: [ReplicaConversation]) -> MessageFilter {
+        var own = filter
+        own.isFolded = mode != .records
+        if mode == .news {
+            for conversation in conversations {
+                own.changesUpTo[conversation.id] = max(filter.after, positions[conversation.id] ?? .zero)
+            }
+        }
+        return own
+    }
+
+    /// Prints single messages of a conversation, such as a thread.
+    mutating func write(_ seqs: [Seq], of conversation: ReplicaConversation) throws {
+        var left = Int.max
+        for seq in seqs {
+            try replica.forward(conversation, MessageFilter(after: seq.previous, before: seq.next)) {
+                try visit($0, &left)
+            }
+        }
+    }
+
+    private func write(_ run: MessageRun, count: Int) throws -> Int {
+        guard let messages = try replica.changed(run, folds: mode != .records) else {
+            return try printer.write(run, count: count)
+        }
+        return try printer.write(messages.prefix(count))
     }
 
     /// - Returns: true to continue.
@@ -115,7 +160,7 @@ struct LogWalk {
             guard !stopped.contains(run.conversation.id) else { return true }
             let count = count(upToEnd: run)
             left -= run.positions.count
-            printed += try printer.write(run, count: count)
+            printed += try write(run, count: count)
             if let highest = run.positions[..<count].max() {
                 let id = run.conversation.id
                 let seq = run.records.firstSeq.advanced(by: highest)
@@ -152,16 +197,21 @@ struct LogWalk {
         let (from, to, name) = (range.lowerBound, range.upperBound, conversation.name)
         switch reason {
         case .notStored:
-            note(
+            tell(
                 from == to
                     ? "message \(from) of '\(name)' is missing: the server could not read it"
                     : "messages \(from) to \(to) of '\(name)' are missing: the server could not read them")
         case .damaged(let detail, _):
-            isDamaged = true
-            note(
+            tell(
                 from == to
                     ? "message \(from) of '\(name)' cannot be read: \(detail)"
                     : "messages \(from) to \(to) of '\(name)' cannot be read: \(detail)")
         }
+    }
+
+    private mutating func tell(_ hole: Phrase) {
+        note(hole)
+        guard let known = damage else { return damage = hole }
+        if notedHoles.count <= LogWalk.namedHoles { damage = "\(known); also \(hole)" }
     }
 }

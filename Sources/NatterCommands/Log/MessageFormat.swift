@@ -10,6 +10,9 @@ struct MessageFormat {
         case seq = "n"
         case sender = "s"
         case text = "m"
+        case kind = "k"
+        /// The number of the message that it is about, or nothing.
+        case about = "a"
     }
 
     enum Part {
@@ -39,7 +42,7 @@ struct MessageFormat {
                     literal = []
                     parts.append(.field(field))
                 } else {
-                    throw Malformed(reason: "has an unknown '%\(letter)'; there are %t %u %c %n %s %m and %%")
+                    throw Malformed(reason: "has an unknown '%\(letter)'; there are %t %u %c %n %s %m %k %a and %%")
                 }
             case "\\":
                 switch try followed("\\") {

@@ -14,6 +14,26 @@ struct MessageFields {
     /// UTF-8.
     var sender: [UInt8]
     var kind: MessageKind
+    var about: Seq?
+    /// UTF-8. The label of the token that sent it.
+    var via: [UInt8]?
+    var written: Timestamp?
+    var isEdited = false
+    var isDeleted = false
+    var isErased = false
+
+    init(_ record: Record, in conversation: String) {
+        (self.conversation, seq, time, sender) = (conversation, record.seq, record.time, record.sender)
+        (kind, about, via, written) = (record.kind, record.about, record.via, record.written)
+        isErased = record.isErased
+    }
+
+    init(_ message: Message) {
+        (conversation, seq, time) = (message.conversation, message.seq, message.time)
+        (sender, kind, about) = (Array(message.sender.utf8), message.kind, message.about)
+        (via, written) = (message.via.map { Array($0.utf8) }, message.written)
+        (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.isErased)
+    }
 }
 
 /// Writes messages in one of the forms of `log` and `search`.
@@ -34,7 +54,15 @@ struct MessagePrinter {
     /// Whether to print the conversation before the sender.
     let showsConversation: Bool
     /// The user whose messages are marked as their own.
-    var reader: String?
+    var reader: String? {
+        didSet { mention = paint.isOn ? reader.map { Mention(of: $0) } : nil }
+    }
+    /// Finds the reader's name in a text, to highlight it.
+    private var mention: Mention?
+    /// Whether to print each message's number.
+    var showsNumbers = false
+    /// Whether edits and deletions are printed. Otherwise they have no line.
+    var showsChanges = false
     /// The day of the previous message, or nil if messages are not ordered by time. All copies share it, because they
     /// write to one output.
     private let days: DayLines?
@@ -82,18 +110,39 @@ struct MessagePrinter {
     /// True if messages of this kind are shown. Programs receive every kind and skip unknown ones.
     func shows(_ kind: MessageKind) -> Bool {
         if case .json = style { return true }
-        return kind == .text || kind == .event
+        return kind == .text || kind == .event || (showsChanges && kind.isChange)
+    }
+
+    /// Whether the whole object of each message is printed.
+    var isDetailed: Bool { if case .json = style { true } else { false } }
+
+    /// Separates groups of lines, as grep does.
+    func writeSeparator() throws(OutputError) {
+        switch style {
+        case .plain, .terminal: try output.append { $0.append(contentsOf: "--\n".utf8) }
+        case .json, .format: break
+        }
     }
 
     func write(_ message: Message) throws(OutputError) {
         if case .json = style {
             return try output.writeJSON(WireJSON.encode(MessageObject(message)), escapes: escapes)
         }
-        let fields = MessageFields(
-            conversation: message.conversation, seq: message.seq, time: message.time,
-            sender: Array(message.sender.utf8),
-            kind: message.kind)
-        try write(fields, text: message.text.utf8)
+        try write(MessageFields(message), text: message.text.utf8)
+    }
+
+    /// Writes those of the messages that have a line.
+    ///
+    /// - Returns: how many were shown.
+    func write(_ messages: some Sequence<Message>) throws(OutputError) -> Int {
+        var shown = 0
+        for message in messages where shows(message.kind) {
+            // The text of an edit of a deleted message is gone. The deletion has its own line.
+            if case .json = style {} else if message.kind == .edit, message.isDeleted { continue }
+            try write(message)
+            shown += 1
+        }
+        return shown
     }
 
     /// Writes the messages of a run.
@@ -111,10 +160,7 @@ struct MessagePrinter {
         for position in run.positions.prefix(count) {
             let record = run.records[position]
             guard shows(record.kind) else { continue }
-            let fields = MessageFields(
-                conversation: run.conversation.name, seq: record.seq, time: record.time, sender: record.sender,
-                kind: record.kind)
-            try write(fields, text: record.text)
+            try write(MessageFields(record, in: run.conversation.name), text: record.text)
             shown += 1
         }
         return shown
@@ -159,6 +205,7 @@ struct MessagePrinter {
         bytes.append(contentsOf: time.utf8)
         bytes += paint.closing
         bytes.append(UInt8(ascii: " "))
+        if showsNumbers { bytes.append(contentsOf: "\(fields.seq) ".utf8) }
         if showsConversation {
             bytes += paint.opening(.underlined)
             TerminalText.append(escaping: fields.conversation, .name, to: &bytes)
@@ -166,15 +213,24 @@ struct MessagePrinter {
             bytes.append(UInt8(ascii: " "))
         }
         appendSender(fields, to: &bytes)
-        appendHighlighted(text, to: &bytes)
+        if fields.isErased {
+            bytes.append(contentsOf: "(erased)".utf8)
+        } else if fields.isDeleted {
+            bytes.append(contentsOf: "(deleted)".utf8)
+        } else if fields.kind != .delete {
+            appendHighlighted(text, to: &bytes)
+            if fields.isEdited { bytes.append(contentsOf: " (edited)".utf8) }
+        }
+        if bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
         bytes.append(UInt8(ascii: "\n"))
     }
 
     private func appendHighlighted(_ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
-        guard paint.isOn, let highlight else { return TerminalText.append(escaping: text, .message, to: &bytes) }
+        let find = highlight ?? mention.map { mention in { mention.ranges(in: $0) } }
+        guard paint.isOn, let find else { return TerminalText.append(escaping: text, .message, to: &bytes) }
         let text = Array(text)
         var start = 0
-        for range in highlight(String(decoding: text, as: UTF8.self)) {
+        for range in find(String(decoding: text, as: UTF8.self)) {
             guard range.lowerBound >= start, range.upperBound <= text.count else { continue }
             TerminalText.append(escaping: text[start..<range.lowerBound], .message, to: &bytes)
             bytes += paint.opening(.match)
@@ -185,7 +241,8 @@ struct MessagePrinter {
         TerminalText.append(escaping: text[start...], .message, to: &bytes)
     }
 
-    /// Appends `bob: `, or `* bob ` for an event of the conversation. No name can look like an event.
+    /// Appends `bob: `, or `* bob ` for an event of the conversation. No name can look like an event. What a message is about,
+    /// and when it was written, comes before the colon: `bob (re 123): `. An erased message has no sender.
     private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8]) {
         let isEvent = fields.kind == .event
         if paint.isOn {
@@ -194,8 +251,26 @@ struct MessagePrinter {
         }
         if isEvent { bytes += [UInt8(ascii: "*"), UInt8(ascii: " ")] }
         TerminalText.append(escaping: fields.sender, .name, to: &bytes)
+        if let via = fields.via {
+            bytes.append(UInt8(ascii: "/"))
+            TerminalText.append(escaping: via, .name, to: &bytes)
+        }
         bytes += paint.closing
-        if !isEvent { bytes.append(UInt8(ascii: ":")) }
+        if fields.sender.isEmpty { return }
+        if let about = fields.about {
+            let verb =
+                switch fields.kind {
+                case .edit: "edits"
+                case .delete: "deletes"
+                default: "re"
+                }
+            bytes.append(contentsOf: " (\(verb) \(about))".utf8)
+        }
+        if let written = fields.written {
+            let time = if case .terminal = style { LocalTime.text(written) } else { written.rfc3339 }
+            bytes.append(contentsOf: " (written \(time))".utf8)
+        }
+        if !isEvent, fields.kind != .delete { bytes.append(UInt8(ascii: ":")) }
         bytes.append(UInt8(ascii: " "))
     }
 
@@ -218,6 +293,8 @@ struct MessagePrinter {
             case .field(.seq): bytes.append(contentsOf: fields.seq.description.utf8)
             case .field(.sender): append(fields.sender, .name)
             case .field(.text): append(text, .message)
+            case .field(.kind): bytes.append(contentsOf: fields.kind.name.utf8)
+            case .field(.about): bytes.append(contentsOf: (fields.about?.description ?? "").utf8)
             }
         }
         bytes.append(UInt8(ascii: "\n"))

@@ -39,7 +39,7 @@ struct ServerPage {
     }
 
     private func query(before: UInt64, limit: Int) -> [(name: String, value: String)] {
-        var query = [(name: "before", value: "\(before)"), ("limit", "\(limit)")]
+        var query = [(name: "before", value: "\(before)"), ("limit", "\(limit)"), ("fold", "1")]
         if let until = filter.until { query.append(("until", until.rfc3339)) }
         if let sender = filter.sender { query.append(("from", sender)) }
         return query

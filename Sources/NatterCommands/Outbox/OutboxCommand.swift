@@ -7,7 +7,7 @@ internal import NatterWire
 /// `outbox ls|retry|drop`: manages the messages that `send --queue` has kept.
 enum OutboxCommand {
     static let spec = CommandSpec(
-        "outbox", "list, retry or drop unsent messages", group: NatterProgram.Group.writing,
+        "outbox", "list, retry or drop unsent messages", group: NatterProgram.Group.writing, bare: "ls",
         subcommands: [list, retry, drop],
         description: [
             "'natter send --queue' keeps messages that it cannot send in the outbox. Every command that talks to the "
@@ -25,7 +25,7 @@ enum OutboxCommand {
         ])
 
     private static let list = CommandSpec(
-        "ls", "list unsent and refused messages",
+        "ls", aliases: ["list"], "list unsent and refused messages",
         description: [
             "Print a line for each message: its number, when it was queued, 'waiting', 'refused' or 'lost', the "
                 + "conversation, its id, the text, and the reason if it was parked. It does not contact the server."
@@ -44,7 +44,7 @@ enum OutboxCommand {
         run: { arguments, console in try retry(arguments.operands("ID"), Context(arguments, console)) })
 
     private static let drop = CommandSpec(
-        "drop", "drop messages",
+        "drop", aliases: ["rm"], "drop messages",
         options: [.flag("all", "drop everything, waiting or refused")],
         operands: [.optional("ID", isRepeating: true, "the number or id of a message")],
         description: [
@@ -106,7 +106,8 @@ enum OutboxCommand {
             return .success
         }
         guard !context.isOffline else { return .success }
-        let api = try context.api(at: try context.address(remembered: login.account.server), token: login.token)
+        let api = try context.api(
+            at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
         let timeout = try context.timeoutMilliseconds()
         let report = try OutboxDelivery(outbox, api: api).run(timeoutMilliseconds: timeout, lockMilliseconds: timeout)
         context.tell(report)
@@ -123,6 +124,9 @@ enum OutboxCommand {
         guard isAll == names.isEmpty else {
             throw context.arguments.error(
                 isAll ? "--all and ID cannot be combined" : "name the messages to drop, or give --all")
+        }
+        if isAll {
+            try Question.confirm("drop all messages of the outbox?", context.arguments, context.console)
         }
         let count = try context.outbox().drop(isAll ? nil : names)
         context.confirm(.plural(count, "\(count) message dropped", "\(count) messages dropped"))

@@ -5,7 +5,7 @@ internal import NatterWire
 /// `contact add|remove|ls`: manages the list of contacts.
 enum ContactCommand {
     static let spec = CommandSpec(
-        "contact", "keep a list of contacts", group: NatterProgram.Group.people,
+        "contact", "keep a list of contacts", group: NatterProgram.Group.people, bare: "ls",
         subcommands: [add, remove, list],
         description: [
             "The server keeps your contacts, for all your machines. A user who writes you a personal message becomes a "
@@ -28,7 +28,7 @@ enum ContactCommand {
         })
 
     private static let remove = CommandSpec(
-        "remove", "remove contacts",
+        "remove", aliases: ["rm"], "remove contacts",
         operands: [.required("USER", isRepeating: true, "the users")],
         description: ["Remove users from the list; messages stay. It is no error if a user is not in the list."],
         run: { arguments, console in
@@ -40,7 +40,7 @@ enum ContactCommand {
         })
 
     private static let list = CommandSpec(
-        "ls", "list the contacts",
+        "ls", aliases: ["list"], "list the contacts",
         description: ["Print each contact's name, whether online, and when last seen. With --json: the users."],
         run: { arguments, console in
             let context = Context(arguments, console)

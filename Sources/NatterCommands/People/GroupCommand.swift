@@ -5,8 +5,8 @@ internal import NatterWire
 /// `group create|delete|…`: manages groups and their members.
 enum GroupCommand {
     static let spec = CommandSpec(
-        "group", "create groups and manage their members", group: NatterProgram.Group.people,
-        subcommands: [create, delete, rename, add, remove, promote, demote, members, join, leave],
+        "group", "create groups and manage their members", group: NatterProgram.Group.people, bare: "ls",
+        subcommands: [list, create, delete, rename, add, remove, promote, demote, members, join, leave],
         description: [
             "A group is a conversation with a name and members. You become the first admin of a group that you create. "
                 + "Only admins change a group, and it always has one: the last admin can neither leave nor be "
@@ -25,6 +25,27 @@ enum GroupCommand {
     private static let groupOperand = OperandSpec.required("GROUP", "the group")
     private static let usersOperand = OperandSpec.required("USER", isRepeating: true, "the users")
 
+    private static let list = CommandSpec(
+        "ls", aliases: ["list"], "list your groups and those that you can join",
+        description: [
+            "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', and the number of its members. With "
+                + "--json: the objects."
+        ],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let groups = try context.api().groups()
+            let output = console.output
+            try context.list(
+                groups,
+                [
+                    Column("NAME") { $0.name },
+                    Column("ROLE") { $0.admin ? output.word("admin") : $0.member ? output.word("member") : "-" },
+                    Column("ACCESS") { output.word($0.open ? "open" : "private") },
+                    Column("MEMBERS", .right) { "\($0.members)" },
+                ])
+            return .success
+        })
+
     private static let create = CommandSpec(
         "create", "create a group",
         options: [.flag("open", "let anyone join it")],
@@ -41,7 +62,7 @@ enum GroupCommand {
         })
 
     private static let delete = CommandSpec(
-        "delete", "delete a group for all members",
+        "delete", aliases: ["rm"], "delete a group for all members",
         operands: [groupOperand],
         description: [
             "Delete a group. Members get no new messages but keep what they have synced. The name becomes free."
@@ -49,6 +70,7 @@ enum GroupCommand {
         run: { arguments, console in
             let context = Context(arguments, console)
             let group = arguments.operand("GROUP") ?? ""
+            try Question.confirm("delete the group '\(group)' for all its members?", arguments, console)
             try context.api().deleteGroup(group)
             context.confirm("deleted the group '\(group)'")
             return .success

@@ -6,7 +6,7 @@ internal import NatterWire
 /// `token create|ls|revoke`: tokens for programs.
 enum TokenCommand {
     static let spec = CommandSpec(
-        "token", "create and revoke tokens for programs", group: NatterProgram.Group.account,
+        "token", "create and revoke tokens for programs", group: NatterProgram.Group.account, bare: "ls",
         subcommands: [create, list, revoke],
         description: [
             "A token lets a program act in your name without logging in, within its scope, until it expires or you "
@@ -36,7 +36,7 @@ enum TokenCommand {
         run: { arguments, console in try create(Context(arguments, console)) })
 
     private static let list = CommandSpec(
-        "ls", "list the tokens",
+        "ls", aliases: ["list"], "list the tokens",
         options: [.flag("sessions", "list sessions, which logins create, instead of tokens")],
         description: [
             "Print each token's number, label and scope, when it was created, when it expires, when it was last used, "
@@ -46,7 +46,7 @@ enum TokenCommand {
         run: { arguments, console in try list(Context(arguments, console)) })
 
     private static let revoke = CommandSpec(
-        "revoke", "revoke tokens",
+        "revoke", aliases: ["rm"], "revoke tokens",
         options: [.flag("session", "end the sessions with these numbers instead of tokens")],
         operands: [.required("ID", isRepeating: true, "its number, as 'natter token ls' shows it")],
         description: ["Revoke tokens. They stop working at once."],
@@ -76,6 +76,7 @@ enum TokenCommand {
     static func expiry(_ context: Context, option: String = "expires") throws -> Timestamp? {
         guard let text = context.arguments.value(option) else { return nil }
         let now = context.now
+        // A bare length of time means the past after --since, and the future here.
         let time =
             TimeSpan.parse(text).map { now.advanced(milliseconds: $0) } ?? TimeExpression.parse(text, now: now)
         guard let time, time >= now, Timestamp.range.contains(time) else {
@@ -131,7 +132,8 @@ extension Context {
         var columns: [Column<TokenObject>] = [Column("ID", .right) { $0.id }]
         if withUsers { columns.append(Column("USER") { $0.user ?? "" }) }
         columns.append(Column("STATE") { $0.current == true ? console.output.word("current") : "" })
-        try list(sessions, columns + tokenTimes)
+        columns += tokenTimes + [Column("HOST") { $0.host ?? "" }, Column("PROGRAM") { $0.program ?? "" }]
+        try list(sessions, columns)
     }
 
     private var tokenTimes: [Column<TokenObject>] {

@@ -10,28 +10,46 @@ internal import NatterSystem
 enum WatchCommand {
     static let spec = CommandSpec(
         "watch", "run a command for each new message", group: NatterProgram.Group.reading,
-        options: [.option("exec", value: "CMD", isRequired: true, "the command to run, by 'sh -c'")],
-        operands: [.optional("CONV", isRepeating: true, "the conversations (default: all)")],
+        options: [
+            .option("exec", value: "CMD", "the command to run, by 'sh -c'"),
+            .option("name", value: "NAME", "the name of the watch, for several with the same conversations"),
+            .option("tries", value: "N", "how often to run CMD for a message that fails (default 5)"),
+            .flag("failed", "print the messages for which CMD failed, instead of watching"),
+            .option("from", value: "USER", "run it only for messages of USER"),
+            .flag("personal", "run it only for messages of personal conversations"),
+            .flag("own", "run it for your own messages, too"),
+            .flag("events", "run it for events, edits and deletions too, not only for texts"),
+            .flag("mentions", "run it only for messages with '@' and your name"),
+        ],
+        operands: [
+            .optional("CONV", isRepeating: true, "the conversations (default: all), 'ls', or 'drop' and a name")
+        ],
         description: [
-            "Run CMD for each message that arrives after this watch was first started. A watch is its conversations "
-                + "and its CMD. CMD gets the text on standard input, without a newline added. NATTER_CONVERSATION, "
+            "Run CMD for each message of others that arrives after this watch was first started; with --own, for your own "
+                + "messages, too. A watch is its --name, or else its conversations, so that another CMD goes on where "
+                + "the former one has stopped. CMD gets the text on standard input, without a newline added. NATTER_CONVERSATION, "
                 + "NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR "
-                + "and NATTER_KIND describe the message.",
+                + "and NATTER_KIND describe the message; NATTER_ABOUT is the number that it answers, edits or deletes, and "
+                + "NATTER_VIA the label of the token that sent it.",
             "A message is done when CMD exits with status 0. Otherwise natter retries it after a second, then two, and "
-                + "so on up to a minute, and later messages of its conversation wait. So CMD runs at least once "
-                + "for each message, even if the watch was stopped in between.",
+                + "so on up to a minute, and later messages of its conversation wait. After --tries N runs it is kept for "
+                + "'watch --failed', and the next message comes. So CMD runs at least once for each message, even if "
+                + "the watch was stopped in between.",
+            "'natter watch ls' lists your watches, and 'natter watch drop NAME' forgets one.",
         ],
         examples: [
             Example("natter watch ops --exec 'logger -t natter \"$NATTER_SENDER: $(cat)\"'", "log messages to syslog")
         ],
         run: { arguments, console in
             let context = Context(arguments, console)
+            if !arguments.has("exec") { return try WatchList(context).run() }
             var run = try Run(context)
             try run.forever()
             return .success
         })
 
     private static let waitSeconds = 25
+    private static let standardTries: Int64 = 5
     private static let longestPauseMilliseconds: Int64 = 60_000
 
     private struct Run {
@@ -39,6 +57,18 @@ enum WatchCommand {
         let synced: SyncedReplica
         let names: [String]
         let command: String
+        /// Whether records that are no texts count.
+        private let takesEvents: Bool
+        private let mention: Mention?
+        private let sender: String?
+        private let isPersonal: Bool
+        private let takesOwn: Bool
+        private let tries: Int64
+        /// How often the command has failed for the message that a conversation waits for.
+        private var failures: [ConversationID: Int64] = [:]
+        private let place: WatchPlace
+        /// Held while the watch runs.
+        private let lock: FileLock
         private let file: CursorFile
         /// The time when this watch was first started. In a conversation that appears later, older messages are not
         /// new.
@@ -64,12 +94,23 @@ enum WatchCommand {
             command = context.arguments.value("exec") ?? ""
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
             synced = try SyncedReplica(context)
-            // The same arguments identify the same watch, in whichever directory it is started.
-            let key = Digest(of: Array((names.sorted() + [command]).joined(separator: "\0").utf8))
-            let directory = synced.location.directory + "/watches"
+            takesEvents = context.arguments.flag("events")
+            mention = context.arguments.flag("mentions") ? Mention(of: synced.location.user) : nil
+            sender = synced.sender(context.arguments.value("from"))
+            (isPersonal, takesOwn) = (context.arguments.flag("personal"), context.arguments.flag("own"))
+            tries = try context.arguments.integer("tries", in: 1...1_000_000) ?? WatchCommand.standardTries
+            let directory = WatchPlace.directory(of: synced.location)
             try PosixDisk().makeDirectories(directory)
-            let path = "\(directory)/\(key.description.prefix(16))"
-            (file, start) = (CursorFile(path: path), StartFile(path: path + ".start"))
+            place = try WatchPlace(directory, name: context.arguments.value("name"), conversations: names)
+            try place.takeOver(command: command)
+            guard let lock = try FileLock.take(place.path + ".lock", timeoutMilliseconds: 0) else {
+                throw CommandFailure(
+                    .temporary, code: "locked",
+                    "the watch '\(place.title)' is running already; give this one another --name")
+            }
+            self.lock = lock
+            file = CursorFile(path: place.path)
+            start = StartFile(path: place.path + ".start", about: place.description)
         }
 
         mutating func forever() throws {
@@ -153,11 +194,20 @@ enum WatchCommand {
                         }
                         return true
                     }
-                    for message in run.messages() {
-                        guard try handle(message) else {
-                            failed = true
-                            return false
+                    for message in try replica.changed(run, folds: false) ?? run.messages() {
+                        if isWanted(message), try !handle(message) {
+                            let count = (failures[conversation.id] ?? 0) + 1
+                            failures[conversation.id] = count
+                            guard count >= tries else {
+                                failed = true
+                                return false
+                            }
+                            try self.place.keep(failed: message)
+                            context.note(
+                                "message \(message.seq) of '\(message.conversation)' has failed \(count) times; "
+                                    + "'natter watch --failed' has it")
                         }
+                        failures[conversation.id] = nil
                         try move(conversation, to: message.seq, in: replica)
                     }
                     return true
@@ -175,6 +225,16 @@ enum WatchCommand {
             pauses[id] = Pause(until: MonotonicClock.now() + next, milliseconds: next)
         }
 
+        private func isWanted(_ message: Message) -> Bool {
+            guard takesEvents || message.kind == .text && !message.isDeleted && !message.isErased else { return false }
+            // Without a label of a token, the user has typed it. A bot that answers itself never ends.
+            if !takesOwn, message.via == nil, message.sender == synced.location.user { return false }
+            if isPersonal, !message.conversation.hasPrefix("@") { return false }
+            if let sender, NameRule.caseKey(sender) != NameRule.caseKey(message.sender) { return false }
+            guard let mention else { return true }
+            return Array(message.text.utf8).withUnsafeBytes { mention.isIn($0) }
+        }
+
         /// - Returns: true if the command succeeded.
         private func handle(_ message: Message) throws -> Bool {
             var child = ChildProcess(words: ["/bin/sh", "-c", command])
@@ -184,6 +244,8 @@ enum WatchCommand {
                 ("NATTER_TS", String(message.time.milliseconds)), ("NATTER_CURSOR", message.cursor.description),
                 ("NATTER_KIND", message.kind.name),
             ]
+            if let about = message.about { child.environment.append(("NATTER_ABOUT", about.description)) }
+            if let via = message.via { child.environment.append(("NATTER_VIA", via)) }
             child.input = Array(message.text.utf8)
             let status = try child.run().status
             if status != 0 {
@@ -235,9 +297,11 @@ enum WatchCommand {
 /// The file with the time when a watch was first started: one line with Unix milliseconds. It is next to the file with
 /// the watch's positions.
 struct StartFile {
-    private static let limitBytes = 64
+    private static let limitBytes = 64 << 10
 
     let path: String
+    /// Further lines, for the list of watches.
+    var about = ""
 
     /// - Returns: nil if the file is missing or natter did not write it.
     /// - Throws: `DiskError`.
@@ -251,7 +315,7 @@ struct StartFile {
     /// - Returns: the time written.
     /// - Throws: `DiskError`.
     func write(_ time: Timestamp) throws -> Timestamp {
-        try PrivateFile.replace(path, with: Array("\(time.milliseconds)\n".utf8))
+        try PrivateFile.replace(path, with: Array("\(time.milliseconds)\n\(about)".utf8))
         return time
     }
 }

@@ -9,15 +9,25 @@ internal import NatterWire
 /// `wrap -c CONV -- CMD…`: runs a command and sends its outcome.
 enum WrapCommand {
     static let spec = CommandSpec(
-        "wrap", "run a command and send its outcome", group: NatterProgram.Group.writing,
-        options: [.option("c", value: "CONV", "the conversation (default 'general')")],
-        operands: [.required("CMD", isRepeating: true, "the command and its arguments, after '--'")],
-        description: [
-            "Run the command, then send a message with its exit status, how long it took and the end of its output. "
-                + "The output also goes where it always goes, and wrap exits with the command's status.",
-            "If the server cannot be reached, the message waits in the outbox, as with 'send --queue'.",
+        "wrap", "run a command and send its outcome", group: NatterProgram.Group.writing, dashWords: .optionsFirst,
+        options: [
+            .option("c", value: "CONV", "the conversation (default 'general')"),
+            .flag("on-failure", "send nothing if the command succeeds"),
         ],
-        examples: [Example("natter wrap -c general -- make test", "report the result of the tests")], run: run)
+        operands: [.required("CMD", isRepeating: true, "the command and its arguments")],
+        description: [
+            "Run the command, then send a message with the command, the host, its exit status, how long it took and "
+                + "the end of its output. The output also goes where it always goes, and wrap exits with the "
+                + "command's status. The words from CMD on belong to the command, also if they begin with '-'.",
+            "natter checks first that there is such a conversation and that you may write to it; if not, the command is "
+                + "not run. If the server cannot be reached, the message waits in the outbox, as with 'send --queue'. "
+                + "If the server refuses the message, it is parked in the outbox, and the exit status is 75 if the "
+                + "command succeeded.",
+        ],
+        examples: [
+            Example("natter wrap -c general make test", "report the result of the tests"),
+            Example("natter wrap -c ops --on-failure -- /usr/local/bin/backup -v", "report a backup that failed"),
+        ], run: run)
 
     /// The maximum number of output bytes in the message.
     private static let excerptBytes = 4 << 10
@@ -25,40 +35,96 @@ enum WrapCommand {
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let words = arguments.operands("CMD")
-        // Report a missing login now, not after a command that may run for an hour.
-        let login = try context.login()
+        // Report a missing login or a wrong conversation now, not after a command that may run for an hour.
+        let report = try Report(context)
+        try report.check()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
-        func inform(_ text: String) {
-            do {
-                try send(text, login, context)
-            } catch {
-                // Scripts use the command's status, so a failure to send only prints a note.
-                console.note("could not send the outcome of '\(words[0])': \(ExitCodes.translate(error).message)")
-            }
-        }
         do throws(DiskError) {
             let outcome = try ChildProcess(words: words, keptBytes: excerptBytes, getsSignals: true).run()
-            inform(summary(words, outcome, milliseconds: MonotonicClock.now() - start))
-            return ExitCode(rawValue: outcome.status)
+            let isGood = outcome.status == 0
+            if isGood, arguments.flag("on-failure") { return .success }
+            let isKept = report.send(summary(words, outcome, milliseconds: MonotonicClock.now() - start))
+            return isKept || !isGood ? ExitCode(rawValue: outcome.status) : .temporary
         } catch {
             // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
-            inform("\(name(words)): cannot be run: \(reason)")
+            _ = report.send("\(name(words)): cannot be run: \(reason)")
             throw CommandFailure(
                 ExitCode(rawValue: error.code == .noSuchFileOrDirectory ? 127 : 126), code: "cannot_run",
                 "cannot run '\(words[0])': \(reason)")
         }
     }
 
-    private static func send(_ text: String, _ login: Context.Login, _ context: Context) throws {
-        let api =
-            context.isOffline
-            ? nil : try context.api(at: try context.address(remembered: login.account.server), token: login.token)
-        let request = SendRequest(
-            conversation: context.arguments.value("c") ?? "general", text: text, id: MessageID.make(at: context.now))
-        let sending = QueuedSend(outbox: try context.outbox(of: login), api: api, context: context)
-        if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
+    /// The message about the command, and the conversation that it goes to.
+    private struct Report {
+        private let context: Context
+        private let conversation: String
+        private let api: ServerAPI?
+        private let outbox: Outbox
+
+        init(_ context: Context) throws {
+            self.context = context
+            conversation = context.arguments.value("c") ?? NameRule.general
+            let login = try context.login()
+            api =
+                context.isOffline
+                ? nil
+                : try context.api(
+                    at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
+            outbox = try context.outbox(of: login)
+        }
+
+        /// Asks the server whether the message can be sent. Without an answer, the command runs.
+        ///
+        /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
+        func check() throws {
+            guard let api else { return }
+            do throws(APIError) {
+                _ = try api.conversation(conversation)
+            } catch {
+                guard case .refused(let refusal) = error, [400, 401, 403, 404, 422].contains(refusal.status) else {
+                    return
+                }
+                // A token that may only send cannot look, but its scope names the conversation.
+                if refusal.code == ErrorCode.forbidden.rawValue, try mayOnlySend(api) { return }
+                throw error
+            }
+        }
+
+        private func mayOnlySend(_ api: ServerAPI) throws -> Bool {
+            let scope = try api.whoami().scope
+            return NameRule.caseKey(scope) == NameRule.caseKey("send:" + conversation)
+        }
+
+        /// Sends the message, or keeps it in the outbox.
+        ///
+        /// - Returns: false if the server refused it, so that somebody must look at the outbox.
+        func send(_ text: String) -> Bool {
+            let request = SendRequest(conversation: conversation, text: text, id: MessageID.make(at: context.now))
+            do {
+                return try deliver(request)
+            } catch {
+                // Scripts use the command's status, so this only prints a note.
+                context.console.note("could not send the outcome: \(ExitCodes.translate(error).message)")
+                return false
+            }
+        }
+
+        private func deliver(_ request: SendRequest) throws -> Bool {
+            do {
+                let sending = QueuedSend(outbox: outbox, api: api, context: context)
+                if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
+                return true
+            } catch let error as APIError {
+                let failure = ExitCodes.translate(error)
+                try outbox.park(
+                    [request], code: failure.code, reason: error.reason.english, at: context.now)
+                context.console.note(
+                    "the outcome was not accepted: \(failure.message); it is parked, see 'natter outbox ls'")
+                return false
+            }
+        }
     }
 
     /// The message: one line, then the end of the output.
@@ -77,9 +143,9 @@ enum WrapCommand {
         return head + "\n" + (excerpt.last?.isNewline == true ? excerpt.dropLast() : excerpt)
     }
 
-    /// The words of the command, truncated because there may be thousands.
+    /// The command as a shell would take it, truncated because it may have thousands of words, and the host.
     private static func name(_ words: [String]) -> String {
-        let whole = words.joined(separator: " ")
-        return whole.utf8.count > 1_000 ? String(whole.prefix(250)) + "…" : whole
+        let whole = words.map { Delivery.quoted($0) }.joined(separator: " ")
+        return "\(whole.utf8.count > 1_000 ? whole.prefix(250) + "…" : whole[...]) on \(Host.name ?? "unknown")"
     }
 }

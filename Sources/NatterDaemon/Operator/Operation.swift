@@ -1,3 +1,4 @@
+internal import NatterCLI
 internal import NatterLanguage
 internal import NatterWire
 
@@ -12,9 +13,17 @@ enum Operation: Codable, Sendable, Equatable {
     case setDisabled(name: String, Bool)
     case setAdmin(name: String, Bool)
     case status
-    case export(conversation: String)
+    /// - Parameter isRaw: whether each record comes as it is.
+    case export(conversation: String, format: HistoryFormat, isRaw: Bool)
     /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String)
+    /// Imports messages of another program, which arrive as data (`ForeignLine`).
+    case merging(conversation: String)
+    case addHook(conversation: String, url: String, format: Hook.Format, events: Bool, allowPrivate: Bool)
+    case listHooks
+    case removeHook(id: String)
+    case retryHook(id: String)
+    case hookLog(id: String)
     /// - Parameter dest: an absolute path.
     case backup(dest: String)
     case check
@@ -22,8 +31,10 @@ enum Operation: Codable, Sendable, Equatable {
     /// Whether it makes the store if the data directory has none.
     var makesStore: Bool {
         switch self {
-        case .addUser, .importing: true
-        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .export, .backup, .check: false
+        case .addUser, .importing, .merging: true
+        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .export, .backup, .check,
+            .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
+            false
         }
     }
 
@@ -38,7 +49,12 @@ enum Operation: Codable, Sendable, Equatable {
         case .setAdmin(_, let isAdmin): isAdmin ? "user_promote" : "user_demote"
         case .status: "status"
         case .export: "export"
-        case .importing: "import"
+        case .importing, .merging: "import"
+        case .addHook: "hook_add"
+        case .listHooks: "hook_ls"
+        case .removeHook: "hook_rm"
+        case .retryHook: "hook_retry"
+        case .hookLog: "hook_log"
         case .backup: "backup"
         case .check: "fsck"
         }
@@ -52,6 +68,9 @@ enum OperationReply: Codable, Sendable {
     /// Messages that exist but can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
     case imported(ImportCommand.Report)
+    case merged(ForeignImport.Report)
+    case hook(HookObject)
+    case hookAttempt(Hook.Attempt)
     /// How many bytes of the total are copied.
     case progress(bytes: UInt64, total: UInt64)
     case damage(DamageReport)

@@ -14,8 +14,11 @@ struct OperationRunner {
     /// The state of the server, if one runs in this process.
     var service: () -> ServiceStatus.Service? = { nil }
 
+    /// What sends to the hooks, if a server runs in this process.
+    var hooks: HookService?
+
     /// The name of the user in the audit trail.
-    private var actor: String { "operator (uid \(uid))" }
+    var actor: String { "operator (uid \(uid))" }
 
     /// - Throws: errors that `DaemonFailure.explain` knows, and errors of the channel.
     func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
@@ -39,12 +42,18 @@ struct OperationRunner {
             let status = try ServiceStatus(of: store, server: service())
             try channel.reply(.status(status))
             return status.failure == nil ? .success : .inputOutput
-        case .export(let conversation):
-            let exporter = try StoreExporter(conversation, of: store)
+        case .export(let conversation, let format, let isRaw):
+            let exporter = try StoreExporter(
+                conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest)
             store.recordAudit(by: actor, "exported", exporter.name)
-            return try ExportCommand.run(exporter, channel)
+            return try ExportCommand.run(exporter, as: format, channel)
         case .importing(let conversation, let file):
             try channel.reply(.imported(try ImportCommand.run(conversation, file: file, store, channel)))
+        case .merging(let conversation):
+            try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
+        case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
+            let registry = try hooks?.registry ?? HookRegistry(of: store.directory, disk: store.disk)
+            try run(hookOperation: operation, registry, channel) { try hooks?.start() }
         case .backup(let dest):
             store.recordAudit(by: actor, "backed up", dest)
             return try BackupCommand.run(to: dest, channel) { try store.backup(to: dest, progress: $0, $1) }

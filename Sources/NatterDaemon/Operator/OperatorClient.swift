@@ -15,7 +15,7 @@ struct OperatorClient {
     let arguments: Arguments
     let console: Console
     /// The data of the operation, if it takes some.
-    var input: InputFile?
+    var input: (any InputSource)?
     /// Prints a reply.
     let present: (OperationReply) throws -> Void
 

@@ -29,6 +29,7 @@ final class OperatorService: Sendable {
     private let listener: LocalStream
     private let store: Store
     private let service: @Sendable () -> ServiceStatus.Service
+    private let hooks: HookService?
     private let events: EventSink
     private let state = Monitor(State())
     private let acceptor = Monitor<SystemThread?>(nil)
@@ -39,14 +40,17 @@ final class OperatorService: Sendable {
     /// - Throws: `OperatorSocketError`, `DiskError`.
     init(
         _ directory: String, _ store: Store, _ server: ChatServer, at address: String, clock: any WallClock,
-        events: @escaping EventSink
+        hooks: HookService?, events: @escaping EventSink
     ) throws {
-        (self.store, self.events) = (store, events)
+        (self.store, self.hooks, self.events) = (store, hooks, events)
         let since = clock.now().rfc3339
         service = {
             let (connections, waiting) = server.load
             return ServiceStatus.Service(
-                pid: getpid(), since: since, address: address, connections: connections, waiting: waiting)
+                pid: getpid(), since: since, address: address, connections: connections, waiting: waiting,
+                limits: store.limits.map {
+                    ServiceStatus.Limit(name: $0.kind.rawValue, limit: $0.limit, refused: $0.refused)
+                })
         }
         socket = OperatorSocket(of: directory)
         listener = try socket.listen()
@@ -162,7 +166,7 @@ final class OperatorService: Sendable {
         }
         events(Event(.info, "command", [("operation", operation.name), ("uid", String(uid))]))
         do {
-            let runner = OperationRunner(store: store, uid: uid, service: service)
+            let runner = OperationRunner(store: store, uid: uid, service: service, hooks: hooks)
             let status = try runner.run(operation, ServiceChannel(frames))
             return OperatorFrame.Exit(status: status.rawValue)
         } catch {

@@ -28,10 +28,13 @@ struct APIError: Error {
             case .unauthorized: .unauthorized
             case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation
+            case .noSuchMessage: .noSuchMessage
+            case .badAbout: .badAbout
             case .notAMember: .notAMember
             case .forbidden: .forbidden
             case .badInvite: .registrationClosed
-            case .blocked: .blocked
+            case .blocked, .blockedByMember: .blocked
+            case .slowDown: .slowDown
             case .lastAdmin: .lastAdmin
             case .nameTaken: .nameTaken
             case .badName: .badName
@@ -53,6 +56,7 @@ struct APIError: Error {
         }
         if code == .damaged || code == .internalError { detail = error.description }
         if code == .busy { retryAfter = 1 }
+        if case .slowDown(_, let seconds) = error { retryAfter = seconds }
     }
 
     init(_ failure: WireJSON.Failure) {

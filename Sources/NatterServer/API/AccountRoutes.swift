@@ -9,15 +9,16 @@ enum AccountRoutes {
     static func register(_ call: Call, _: Void, _ request: RegisterRequest) throws(APIError) {
         let name = try userName(request.name)
         try checkLength(request.password)
+        let origin = try origin(host: request.host, program: request.program, call)
         let invite = try invitation(request, call)
         guard try translate(call.store.isNameFree(name.text)) else { throw APIError(StoreError.nameTaken(name.text)) }
         try hash(request.password, call) { hash in
             let token = Token.random()
             call.store.register(
-                name, password: hash, invite: invite, session: token,
+                name, password: hash, invite: invite, session: token, from: origin,
                 call.completion { _ in
                     call.log("registered", [("user", name.text), ("address", call.head.remoteAddress)])
-                    return sessionReply(token, of: name, call, status: 201)
+                    return sessionReply(token, of: name, call, status: 201, inCookie: request.cookie ?? false)
                 })
         }
     }
@@ -71,12 +72,13 @@ enum AccountRoutes {
     // MARK: Passwords
 
     static func login(_ call: Call, _: Void, _ request: LoginRequest) throws(APIError) {
+        let origin = try origin(host: request.host, program: request.program, call)
         // Cut before the limiter and the store compare it: comparing, too, takes time that grows with the square.
         let name = Normalization.formC(request.name)
         try verify(request.password, of: name, call) { known in
             let inCookie = request.cookie ?? false
             call.store.addSession(
-                of: known.account, verified: known.password, expires: nil,
+                of: known.account, verified: known.password, expires: nil, from: origin,
                 call.completion { sessionReply($0, of: known.name, call, status: 200, inCookie: inCookie) })
         } orElse: {
             call.log(
@@ -96,7 +98,7 @@ enum AccountRoutes {
                 hash, of: principal.account, keeping: principal.token,
                 call.completion {
                     call.log("password_changed", [("user", principal.name.text)])
-                    return .empty
+                    return remainingTokens(of: principal, call)
                 })
         } orElse: {
             call.respond(APIError(.badCredentials, "the old password is wrong"))
@@ -137,6 +139,20 @@ enum AccountRoutes {
 
     // MARK: Sessions
 
+    /// The length of a host or program that a client names: that of the longest host name.
+    private static let originBytes = 255
+
+    /// The host and the program that the client names. A client that names no program is known by its `User-Agent`.
+    private static func origin(host: String?, program: String?, _ call: Call) throws(APIError) -> SessionOrigin {
+        for (field, value) in [("host", host), ("program", program)] where value?.utf8.count ?? 0 > originBytes {
+            throw APIError(.badRequest, "'\(field)' has at most \(originBytes) bytes")
+        }
+        let agent = call.head.header("user-agent").map { agent in
+            String(String.UnicodeScalarView(agent.unicodeScalars.prefix(originBytes / 4)))
+        }
+        return SessionOrigin(host: host, program: program ?? agent)
+    }
+
     /// The reply that gives a new session's token to its user.
     private static func sessionReply(
         _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
@@ -144,26 +160,44 @@ enum AccountRoutes {
         call.log("session_begun", [("user", name.text), ("address", call.head.remoteAddress)])
         var reply = Reply.json(SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status)
         reply.note = name.text
-        if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000))) }
+        if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000, call))) }
         return reply
     }
 
-    private static func cookie(_ token: String, seconds: Int) -> String {
-        "natter=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)"
+    private static func cookie(_ token: String, seconds: Int, _ call: Call) -> String {
+        let name = Authentication.cookieName(of: call.store.id)
+        let secure = isOverTLS(call) ? "; Secure" : ""
+        return "\(name)=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)\(secure)"
+    }
+
+    /// Whether the browser reached the server over TLS, its own or that of a proxy.
+    private static func isOverTLS(_ call: Call) -> Bool {
+        if call.server.options.identity != nil { return true }
+        return call.head.isProxied && call.head.header("x-forwarded-proto")?.lowercased() != "http"
     }
 
     static func logout(_ call: Call, _ principal: Principal, _ request: LogoutRequest) {
+        let isAll = request.all ?? false
         let completion: Completion<Void> = call.completion {
-            var reply = Reply.empty
+            var reply = isAll ? remainingTokens(of: principal, call) : Reply.empty
             // Scripts don't see the cookie, so a page can't remove it by itself.
-            if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0))) }
+            if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0, call))) }
+            // For the page, which sends this header: what the browser has cached goes, too.
+            if call.head.header("natter-request") != nil { reply.headers.append(("Clear-Site-Data", "\"cache\"")) }
             return reply
         }
-        if request.all ?? false {
+        if isAll {
             call.store.revokeSessions(of: principal.account, completion)
         } else {
             call.store.revoke(principal.token, completion)
         }
+    }
+
+    /// The tokens for programs that are still good, so that their owner does not forget them. An empty object if there is
+    /// none.
+    private static func remainingTokens(of principal: Principal, _ call: Call) -> Reply {
+        let tokens = call.store.tokens(of: principal.account, robots: true, current: nil).map { TokenObject($0) }
+        return tokens.isEmpty ? .empty : .json(RemainingTokens(tokens: tokens))
     }
 
     static func whoami(_ call: Call, _ principal: Principal) {

@@ -9,8 +9,8 @@ enum AdminRoutes {
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
     static func users(_ call: Call, _: Principal, _: Void) {
-        let objects = call.store.accountViews().map { AdminUserObject($0) }
-        call.respond(list: objects, AdminUserList(users: objects, more: false, next: objects.last?.name))
+        call.respond(
+            whole: call.store.accountViews(), as: "users", { $0.map { AdminUserObject($0) } }, place: \.name)
     }
 
     static func add(_ call: Call, _ principal: Principal, _ request: AccountRequest) throws(APIError) {
@@ -51,11 +51,21 @@ enum AdminRoutes {
     }
 
     static func sessions(_ call: Call, _ principal: Principal, _: Void) {
-        let objects = call.store.tokens(of: nil, robots: false, current: principal.token).map {
-            TokenObject($0, withUser: true)
-        }
+        let sessions = call.store.tokens(of: nil, robots: false, current: principal.token)
         call.respond(
-            list: objects, TokenList(tokens: nil, sessions: objects, more: false, next: objects.last?.id))
+            whole: sessions, as: "sessions", { $0.map { TokenObject($0, withUser: true) } }, place: \.id)
+    }
+
+    static func endSession(_ call: Call, _ principal: Principal) throws(APIError) {
+        let noSuchSession = APIError(.notFound, "there is no such session")
+        guard let id = Int64(call.parameters[0]) else { throw noSuchSession }
+        call.store.endSession(
+            id, by: principal.name.text,
+            call.completion { user in
+                guard let user else { return noSuchSession.reply }
+                call.log("session_ended", [("admin", principal.name.text), ("user", user)])
+                return .empty
+            })
     }
 
     static func statistics(_ call: Call, _: Principal) {
@@ -92,9 +102,27 @@ enum AdminRoutes {
     static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
         call.store.addInvite(
             by: principal.name.text, expires: expires,
-            call.completion { code in
+            call.completion { made in
                 call.log("invite_made", [("admin", principal.name.text)])
-                return .json(InviteAnswer(invite: code.text, expires: expires.rfc3339), status: 201)
+                return .json(
+                    InviteAnswer(id: made.view.id, invite: made.code.text, expires: expires.rfc3339), status: 201)
+            })
+    }
+
+    static func invites(_ call: Call, _: Principal, _: Void) {
+        let objects = call.store.invites().map {
+            InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
+        }
+        call.respond(list: objects, InviteList(invites: objects, more: false, next: objects.last?.id))
+    }
+
+    static func revokeInvite(_ call: Call, _ principal: Principal) {
+        call.store.revokeInvite(
+            call.parameters[0], by: principal.name.text,
+            call.completion { wasThere in
+                guard wasThere else { return APIError(.notFound, "there is no such invitation").reply }
+                call.log("invite_revoked", [("admin", principal.name.text)])
+                return .empty
             })
     }
 }

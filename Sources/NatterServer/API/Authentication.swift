@@ -29,8 +29,12 @@ struct Authentication {
         } else {
             throw APIError(.unauthorized, "a token is needed: 'Authorization: Bearer TOKEN'")
         }
-        guard let principal = store.principal(of: token, address: head.remoteAddress) else {
-            throw APIError(.unauthorized, "the token is not valid; log in again")
+        let principal: Principal
+        switch store.authenticate(token, address: head.remoteAddress, isVisit: !head.isAway) {
+        case .good(let found): principal = found
+        case .unknown: throw APIError(.unauthorized, "the session has ended, or the token was revoked")
+        case .expired(let time): throw APIError(.unauthorized, "the token has expired on \(time.rfc3339)")
+        case .disabled(let name): throw APIError(.unauthorized, "the account '\(name.text)' is disabled")
         }
         // Another site's page can make a browser send the cookie, but not this header.
         guard
@@ -42,13 +46,18 @@ struct Authentication {
         return principal
     }
 
+    /// The name of the cookie of a session. It differs from store to store, because a browser sends the same cookies to
+    /// all ports of a host.
+    static func cookieName(of store: StoreID) -> String { "natter-\(store.description.prefix(8))" }
+
     private func cookieToken() -> Token? {
+        let name = Authentication.cookieName(of: store.id)
         for header in head.headers where header.name == "cookie" {
             // By bytes, as in `Query`.
             for pair in header.value.utf8.split(separator: UInt8(ascii: ";")) {
                 let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1)
                 guard parts.count == 2,
-                    parts[0].drop(while: { $0 == UInt8(ascii: " ") }).elementsEqual("natter".utf8)
+                    parts[0].drop(while: { $0 == UInt8(ascii: " ") }).elementsEqual(name.utf8)
                 else { continue }
                 return Token(String(decoding: parts[1].filter { $0 != UInt8(ascii: " ") }, as: UTF8.self))
             }
@@ -58,6 +67,9 @@ struct Authentication {
 }
 
 extension RequestHead {
+    /// Whether the request says that its user is not looking, so that it does not make them look online.
+    var isAway: Bool { header("natter-presence")?.utf8.elementsEqual("away".utf8) == true }
+
     /// Whether the request comes over loopback, and not through a proxy.
     var isFromThisMachine: Bool {
         guard !isProxied, header("x-forwarded-for") == nil, header("forwarded") == nil else { return false }

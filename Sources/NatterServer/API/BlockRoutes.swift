@@ -26,11 +26,11 @@ enum BlockRoutes {
                 of: address.conversation, firstSeq: address.first, revision: address.revision, for: principal))
         guard let found else { throw APIError(.notFound, "no sealed block begins at message \(address.first)") }
         let tag = "\"\(found.tag)\""
-        var reply = Reply(
-            status: 304,
-            headers: [
-                ("ETag", tag), ("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization"),
-            ])
+        var reply = Reply(status: 304, headers: [("ETag", tag)])
+        // A browser would serve its copy after the logout, too. Without a cookie, only a program has the copy.
+        if call.head.header("authorization") != nil {
+            reply.headers += [("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization")]
+        }
         if let known = call.head.header("if-none-match"), isMatch(known, tag) { return call.respond(reply) }
         reply.status = 200
         reply.headers.append(("Content-Type", "application/octet-stream"))

@@ -50,10 +50,10 @@ final class BulkPosting: BodySink {
     }
 
     /// - Throws: an error in the request before its first line.
-    init(_ head: RequestHead, _ server: ChatServer) throws(APIError) {
+    init(_ head: RequestHead, _ server: ChatServer, _ principal: Principal) throws(APIError) {
         try Query.check(head)
         stopAtRefusal = try Query(head).flag("stop")
-        principal = try Authentication(head, server.store).principal()
+        self.principal = principal
         self.server = server
         state = Monitor(State(spool: Spool(directory: server.options.spoolDirectory)))
     }

@@ -14,6 +14,12 @@ struct Call: Sendable {
     let server: ChatServer
     /// The user's name for the log. It is nil until the request is authorized.
     var user: String?
+    /// The account, once the request is authorized.
+    var account: AccountID?
+    /// Whose token the request carries, if it was looked up just now.
+    var known: Principal?
+    /// What the request needs of its token's scope, for asking again after a wait.
+    var need = ScopeNeed.valid
 
     var store: Store { server.store }
     var query: Query { Query(head) }
@@ -34,7 +40,8 @@ struct Call: Sendable {
 
     /// The holder of the request's token or cookie, if the token's scope covers `need`.
     func principal(_ need: ScopeNeed) throws(APIError) -> Principal {
-        let principal = try Authentication(head, store).principal()
+        let principal: Principal
+        if let known { principal = known } else { principal = try Authentication(head, store).principal() }
         try translate(store.checkScope(need, of: principal))
         return principal
     }
@@ -50,6 +57,7 @@ struct Call: Sendable {
     func respond(_ reply: Reply) {
         guard let user else { return exchange.respond(reply) }
         var reply = reply
+        reply.reader = account?.rawValue
         reply.note = reply.note.map { "\(user): \($0)" } ?? user
         exchange.respond(reply)
     }
@@ -78,6 +86,22 @@ struct Call: Sendable {
         wantsLines ? respond(.lines(objects)) : respond(.json(list()))
     }
 
+    /// Responds with a whole list of any length, which is made piece by piece while it is sent.
+    ///
+    /// - Parameters:
+    ///   - field: the list's name in the JSON object.
+    ///   - objects: the objects of some items.
+    ///   - place: an object's value for `next`.
+    func respond<Item: Sendable, Object: Encodable & Sendable>(
+        whole items: [Item], as field: String, _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object],
+        place: @escaping @Sendable (Object) -> String
+    ) {
+        let list = WholeList(items, field, isLines: wantsLines, objects, place)
+        var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
+        reply.body = PieceProducer(server.workers) { list.next() }.body()
+        respond(reply)
+    }
+
     var wantsLines: Bool { MediaType.accepts(head.header("accept"), "application/x-ndjson") }
 
     /// Writes an event about this request to the service log.
@@ -104,12 +128,13 @@ struct Call: Sendable {
         for principal: Principal, seen: Commit, deadline: Int64, _ again: @escaping @Sendable (Principal) -> Void,
         orElse: @escaping @Sendable () -> Void
     ) {
-        store.noteWaiting(principal.account, 1)
+        let isAway = head.isAway
+        if !isAway { store.noteWaiting(principal.account, 1) }
         server.waiters.wait(principal.account, seen: seen, deadline: deadline) { wake in
-            store.noteWaiting(principal.account, -1)
+            if !isAway { store.noteWaiting(principal.account, -1) }
             server.workers.submitAlways {
                 do throws(APIError) {
-                    let principal = try self.principal(.valid)
+                    let principal = try self.principal(need)
                     if wake == .stopping { orElse() } else { again(principal) }
                 } catch {
                     respond(error)

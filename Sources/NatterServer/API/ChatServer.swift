@@ -24,12 +24,16 @@ public final class ChatServer: Sendable {
         public var registration = Registration.open
         /// The events that admins can read remotely. The event sink fills it.
         public var recent = ServiceLog()
-        /// Addresses whose `X-Forwarded-For` is trusted.
+        /// Addresses whose `X-Forwarded-For` is trusted. If there are any, only they and loopback may connect.
         public var proxies: Set<PeerAddress> = []
+        /// Names by which clients may call the server, besides those of its certificate, `localhost` and IP addresses.
+        public var hosts: [SubjectName] = []
         /// The certificate at the start, or nil for plain HTTP.
         public var identity: TLSIdentity?
         /// True if `/` shows a page to browsers.
         public var servesPage = true
+        /// Is called after each commit that readers wait for, on the writer's thread.
+        public var onNews: @Sendable () -> Void = {}
 
         public init() {}
     }
@@ -44,11 +48,13 @@ public final class ChatServer: Sendable {
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
     /// queue is short.
     let hashers: WorkerPool
+    let searches: SearchQueue
     let waiters: Waiters
     let logins = LoginLimiter()
     let metrics = Metrics()
     let router: Router
     private let currentRegistration: Monitor<Registration>
+    private let currentHosts: Monitor<HostNames>
     private let listener = Monitor<HTTPListener?>(nil)
 
     /// Starts to listen. Requests are answered after `run` is called.
@@ -65,10 +71,16 @@ public final class ChatServer: Sendable {
         (self.store, self.events, self.options) = (store, events, options)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
         hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
+        searches = try SearchQueue(threads: max(1, Host.processorCount / 2))
         waiters = try Waiters()
         currentRegistration = Monitor(options.registration)
-        router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.path.isEmpty })
-        store.onNews { [waiters] news in waiters.announce(news) }
+        currentHosts = Monitor(HostNames(given: options.hosts, certified: options.identity?.names ?? []))
+        router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.isOfPage })
+        if options.servesPage { WebPage.prepare() }
+        store.onNews { [waiters, onNews = options.onNews] news in
+            waiters.announce(news)
+            onNews()
+        }
         recent.onEvent { [waiters] in ChatServer.announceEvents(waiters) }
         let made = try HTTPListener(
             address: address, port: port, limits: options.limits, proxies: options.proxies,
@@ -96,11 +108,23 @@ public final class ChatServer: Sendable {
     /// Changes who may create an account.
     public func use(_ registration: Registration) { currentRegistration.signal { $0 = registration } }
 
+    /// The names that the server answers for now.
+    var hosts: HostNames { currentHosts.withLock { $0 } }
+
+    /// Changes the names by which clients may call the server.
+    public func use(hosts: [SubjectName]) { currentHosts.withLock { $0.given = hosts } }
+
     /// The number of open connections, and the number of requests that wait for news.
     public var load: (connections: Int, waiting: Int) { (connectionCount, waiters.count) }
 
     /// Uses another certificate for new connections.
-    public func use(_ identity: TLSIdentity) { listener.withLock { $0?.use(identity) } }
+    public func use(_ identity: TLSIdentity) {
+        currentHosts.withLock { $0.certified = identity.names }
+        listener.withLock { $0?.use(identity) }
+    }
+
+    /// Calls the function on the listener's thread as soon as that handles events.
+    public func probe(_ answer: @escaping @Sendable () -> Void) { listener.withLock { $0 }?.probe(answer) }
 
     public var port: UInt16 { listener.withLock { $0?.port ?? 0 } }
 
@@ -110,6 +134,7 @@ public final class ChatServer: Sendable {
         waiters.stop()
         workers.stop()
         hashers.stop()
+        searches.stop()
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }

@@ -45,6 +45,7 @@ enum ConversationRoutes {
         page.since = try call.query.time("since")
         page.until = try call.query.time("until")
         page.sender = call.query.name("from")
+        page.isFolded = try call.query.flag("fold")
         if let around = call.query["around"] {
             guard let seq = Query.number(around), seq > 0 else {
                 throw APIError(.badRequest, "'around' must be a message's number")
@@ -58,6 +59,14 @@ enum ConversationRoutes {
         var page = query.page
         page.after = try place("after", call, principal, page.conversation)
         page.before = try place("before", call, principal, page.conversation)
+        if MediaType.accepts(call.head.header("accept"), SyncFrame.mediaType) {
+            var body: [UInt8] = []
+            for block in try translate(call.store.blocks(page, for: principal)) {
+                SyncFrame(.provisional, block).append(to: &body)
+            }
+            return call.respond(
+                Reply(status: 200, headers: [("Content-Type", SyncFrame.mediaType)], body: .bytes(body)))
+        }
         answer(page, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
     }
 
@@ -95,6 +104,35 @@ enum ConversationRoutes {
             MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue))
     }
 
+    // MARK: One message
+
+    struct MessageQuery {
+        let conversation: String
+        let seq: Seq
+        let isFolded: Bool
+    }
+
+    static func messageQuery(_ call: Call) throws(APIError) -> MessageQuery {
+        guard let seq = Query.number(call.name(1)) else {
+            throw APIError(.badRequest, "the path must end with a message's number")
+        }
+        return MessageQuery(
+            conversation: call.name(0), seq: Seq(UInt64(seq)), isFolded: try call.query.flag("fold"))
+    }
+
+    static func message(_ call: Call, _ principal: Principal, _ query: MessageQuery) throws(APIError) {
+        let view = try translate(
+            call.store.message(query.seq, in: query.conversation, isFolded: query.isFolded, for: principal))
+        var object = MessageObject(view.message)
+        object.replies = view.replies.map(\.rawValue)
+        object.edits = view.edits.map(\.rawValue)
+        object.hash = view.hash?.description
+        var sent = MessageTally()
+        sent.add(view.message.conversation, view.message.seq.rawValue, view.message.seq.rawValue)
+        call.addFact("sent", sent)
+        call.respond(.json(object))
+    }
+
     // MARK: Search
 
     private struct SearchList: Encodable {
@@ -110,6 +148,7 @@ enum ConversationRoutes {
         request.sender = call.query.name("from")
         request.since = try call.query.time("since")
         request.until = try call.query.time("until")
+        request.isFolded = try call.query.flag("fold")
         if let before = call.query["before"] {
             guard let place = SearchPlace(before) else {
                 throw APIError(.badRequest, "'before' must be the 'next' of an earlier page")

@@ -3,8 +3,10 @@ internal import NatterWire
 internal import NatterModel
 internal import NatterSystem
 
-/// Limits wrong passwords to 10 per account and 50 per address (for IPv6, per /64 network) in 5 minutes. Above that,
-/// further attempts are refused until old failures expire.
+/// Limits wrong passwords to 10 for one account from one network, and 50 for all accounts from one network, in 5 minutes.
+/// A network is an IPv4 /24 or an IPv6 /64. Above that, further attempts are refused until old failures expire.
+///
+/// Nobody is locked out of their own account by others who guess from elsewhere.
 ///
 /// Attempts that still run could all fail, so no more may run than failures are left. Otherwise many concurrent
 /// attempts would exceed the limit. Only failures lead to a long wait. If too many attempts run, the next one is told
@@ -47,7 +49,8 @@ final class LoginLimiter: Sendable {
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
         let address = LoginLimiter.network(of: address)
-        let attempt = Attempt(account: LoginLimiter.key(name), address: address)
+        // No name contains a line feed.
+        let attempt = Attempt(account: "\(LoginLimiter.key(name))\n\(address)", address: address)
         try state.withLock { state throws(APIError) in
             let ofAccount = LoginLimiter.recent(state.accounts[attempt.account], now)
             let ofAddress = LoginLimiter.recent(state.addresses[address], now)
@@ -99,7 +102,8 @@ final class LoginLimiter: Sendable {
         NameRule.caseKey(shortened(name))
     }
 
-    /// A host with one IPv6 address usually controls a whole /64 network, so the network counts as one address.
+    /// A host with one IPv6 address usually controls a whole /64 network, and somebody with one IPv4 address often its
+    /// neighbours.
     private static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
 
     /// Truncates a name to one character more than the longest valid name, so that it matches no account.

@@ -7,6 +7,14 @@ internal import NatterWire
 enum MessageRoutes {
     static func post(_ call: Call, _ principal: Principal, _ request: SendRequest) throws(APIError) {
         let message = try newMessage(request)
+        guard message.about == nil else {
+            // The store reads the message that it is about, which may be on disk.
+            return call.server.workers.submitAlways { post(message, call, principal) }
+        }
+        post(message, call, principal)
+    }
+
+    private static func post(_ message: NewMessage, _ call: Call, _ principal: Principal) {
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
             switch outcomes.first {
             case .posted(let message):
@@ -49,7 +57,16 @@ enum MessageRoutes {
             key = IdempotencyKey(id)
             if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
-        return NewMessage(conversation: request.conversation, text: request.text, key: key)
+        let kind: MessageKind
+        switch request.kind {
+        case nil, "text": kind = .text
+        case "edit": kind = .edit
+        case "delete": kind = .delete
+        default: throw APIError(.badRequest, "'kind' must be 'text', 'edit' or 'delete'")
+        }
+        return NewMessage(
+            conversation: request.conversation, text: request.text, key: key, kind: kind,
+            about: request.about.map { Seq($0) }, written: request.written.map { Timestamp(milliseconds: $0) })
     }
 }
 

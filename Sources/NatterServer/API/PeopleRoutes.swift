@@ -29,8 +29,7 @@ enum PeopleRoutes {
     }
 
     private static func respond(_ call: Call, _ users: [UserView]) {
-        let objects = users.map { UserObject($0) }
-        call.respond(list: objects, UserList(users: objects, more: false, next: objects.last?.name))
+        call.respond(whole: users, as: "users", { $0.map { UserObject($0) } }, place: \.name)
     }
 
     static func addContact(_ call: Call, _ principal: Principal) {
@@ -50,6 +49,25 @@ enum PeopleRoutes {
     }
 
     // MARK: Groups
+
+    struct GroupQuery {
+        let after: String?
+        let limit: Int
+    }
+
+    static func groupQuery(_ call: Call) throws(APIError) -> GroupQuery {
+        GroupQuery(after: call.query.name("after"), limit: try call.query.limit())
+    }
+
+    static func groups(_ call: Call, _ principal: Principal, _ query: GroupQuery) {
+        let page = call.store.groups(of: principal, after: query.after, limit: query.limit)
+        let objects = page.groups.map {
+            GroupObject(
+                name: $0.name, id: $0.id.description, open: $0.isOpen, member: $0.isMember, admin: $0.isAdmin,
+                members: $0.memberCount)
+        }
+        call.respond(list: objects, GroupList(groups: objects, more: page.more, next: page.next))
+    }
 
     struct NewGroup: Decodable {
         var name: String
@@ -73,11 +91,16 @@ enum PeopleRoutes {
     }
 
     static func members(_ call: Call, _ principal: Principal, _: Void) throws(APIError) {
-        let objects = try translate(call.store.members(of: call.name(0), for: principal)).map {
-            MemberObject(
-                name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline, lastSeen: $0.user.lastSeen?.rfc3339)
-        }
-        call.respond(list: objects, MemberList(users: objects, more: false, next: objects.last?.name))
+        let members = try translate(call.store.members(of: call.name(0), for: principal))
+        call.respond(
+            whole: members, as: "users",
+            { members in
+                members.map {
+                    MemberObject(
+                        name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline,
+                        lastSeen: $0.user.lastSeen?.rfc3339)
+                }
+            }, place: \.name)
     }
 
     static func putMember(_ call: Call, _ principal: Principal, _ request: MemberRequest) {

@@ -6,7 +6,7 @@ internal import NatterWire
 /// Passes each request from the listener to its route.
 ///
 /// The order of checks is fixed here and in ``Route``, so that no reply depends on who wrote a handler:
-/// 1. `plan`, from the head: path (404), method (405), the token (401), size (413) and type (415) of the body. Until the
+/// 1. `plan`, from the head: the host (421), path (404), method (405), the token (401) and the rate of its user's requests (429), size (413) and type (415) of the body. Until the
 ///    token is known to be good, nothing costs more than reading the head does.
 /// 2. `Route.answer`, when the body is complete: form of the query and of the body (400); the token's scope, or an admin's
 ///    right (403).
@@ -27,22 +27,28 @@ struct RequestHandler: HTTPHandler {
     func plan(_ head: RequestHead) -> BodyPlan {
         var isBulk = false
         do throws(APIError) {
+            let host = head.header("host")
+            guard server.hosts.admit(host) else {
+                let name = HostNames.host(host ?? "")
+                throw APIError(
+                    .misdirected, "this server is not '\(name)'; 'natterd serve --host \(name)' lets it answer for that"
+                )
+            }
             let match = try server.router.match(head)
             let type = head.header("content-type")
             isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
-            if match.route.needsToken(head) { _ = try Authentication(head, server.store).principal() }
+            let principal =
+                match.route.needsToken(head) ? try Authentication(head, server.store).principal() : nil
+            if let principal { try translate(server.store.countRequest(of: principal)) }
             let limit = match.route.bodyLimit
             if !isBulk, let length = head.contentLength, length > limit {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
             }
             if match.route.takesBody {
-                // Without a type a body is JSON. One line of NDJSON is JSON, too.
-                if let type, !MediaType.isJSON(type), !MediaType.isNDJSON(type) {
-                    throw APIError(.unsupportedMediaType, "the body must be application/json")
-                }
-                if isBulk { return .stream(try BulkPosting(head, server)) }
+                try match.route.bodyType.check(type)
+                if isBulk, let principal { return .stream(try BulkPosting(head, server, principal)) }
             }
-            return .collect(limit: limit) { body, exchange in answer(match, body, exchange) }
+            return .collect(limit: limit) { body, exchange in answer(match, body, exchange, principal) }
         } catch {
             let reply = error.reply
             // A bulk body is not read: its lines would be taken for one body.
@@ -53,14 +59,25 @@ struct RequestHandler: HTTPHandler {
         }
     }
 
-    private func answer(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange) {
-        let call = Call(
-            head: exchange.head, parameters: match.parameters, body: body, exchange: exchange, server: server)
+    private func answer(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange, _ principal: Principal?) {
+        var call = Call(
+            head: exchange.head, parameters: match.parameters, body: match.route.takesBody ? body : [],
+            exchange: exchange, server: server)
+        // The token may have ended while the body arrived.
+        if exchange.hasArrivedAtOnce { call.known = principal }
+        let complete = call
         switch match.route.place {
-        case .loop: answer(match.route, call)
+        case .loop: answer(match.route, complete)
         case .worker:
-            let isQueued = server.workers.submit { answer(match.route, call) }
+            let isQueued = server.workers.submit { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
+        case .searcher:
+            guard let principal else { return answer(match.route, complete) }
+            let isQueued = server.searches.submit(principal.account) { answer(match.route, complete) }
+            if !isQueued {
+                call.respond(
+                    APIError(.slowDown, "too many searches of yours are waiting; try again in a moment", retryAfter: 1))
+            }
         }
     }
 
@@ -73,8 +90,8 @@ struct RequestHandler: HTTPHandler {
             switch violation {
             case .malformed: APIError(.badRequest, violation.phrase)
             case .bodyTooLarge: APIError(.tooLarge, violation.phrase)
-            case .tooManyRequests: APIError(.slowDown, violation.phrase, retryAfter: 1)
-            case .tooManyBodies: APIError(.busy, violation.phrase, retryAfter: 1)
+            case .tooManyRequests, .tooManyOwnAnswers: APIError(.slowDown, violation.phrase, retryAfter: 1)
+            case .tooManyBodies, .tooManyAnswers: APIError(.busy, violation.phrase, retryAfter: 1)
             }
         return error.reply
     }

@@ -11,6 +11,8 @@ struct Route: Sendable {
         case loop
         /// On a worker thread. It may read from the disk.
         case worker
+        /// On a thread for searches, one at a time for each account.
+        case searcher
     }
 
     let method: String
@@ -21,6 +23,7 @@ struct Route: Sendable {
     let takesBulk: Bool
     /// Bytes that a body may have, except one of bulk.
     let bodyLimit: Int
+    let bodyType: BodyType
     /// Whether this request needs a token, which is checked before its body is read.
     let needsToken: @Sendable (RequestHead) -> Bool
     /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
@@ -38,13 +41,15 @@ struct Route: Sendable {
     ) {
         self.method = method
         self.path = path.split(separator: "/").map(String.init)
-        (self.place, takesBulk, bodyLimit) = (place, form.takesBulk, form.bodyLimit)
+        (self.place, takesBulk, bodyLimit, bodyType) = (place, form.takesBulk, form.bodyLimit, form.bodyType)
         needsToken = access.needsToken
         self.answer = { given throws(APIError) in
             var call = given
             try Query.check(call.head)
             let input = try form.read(call)
             let asker = try access.admit(&call, input)
+            // A request that waits asks for its token again.
+            call.known = nil
             // Respond here and not in the caller, because the caller's call has no user for the log.
             do throws(APIError) { try answer(call, asker, input) } catch { call.respond(error) }
         }
@@ -59,6 +64,9 @@ struct Route: Sendable {
             try answer(call, asker)
         }
     }
+
+    /// Whether the route belongs to the web page.
+    var isOfPage: Bool { path.first.map { $0 == WebPage.directory } ?? true }
 
     /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
@@ -84,7 +92,7 @@ struct Route: Sendable {
 struct Access<Asker, Input>: Sendable {
     /// Whether this request needs a token. ``RequestHandler`` checks it before the body arrives.
     let needsToken: @Sendable (RequestHead) -> Bool
-    /// Asks again, because the token may have ended while the body arrived.
+    /// Asks again if the body arrived after the head, because the token may have ended meanwhile.
     ///
     /// - Throws: 401 without a valid token, 403 if the token's scope or the account does not suffice.
     let admit: @Sendable (inout Call, Input) throws(APIError) -> Asker
@@ -113,8 +121,9 @@ extension Access where Asker == Principal {
         Access(
             needsToken: { _ in true },
             admit: { call, input throws(APIError) in
-                let principal = try call.principal(need(call, input))
-                call.user = principal.name.text
+                call.need = need(call, input)
+                let principal = try call.principal(call.need)
+                (call.user, call.account) = (principal.name.text, principal.account)
                 return principal
             })
     }
@@ -125,9 +134,33 @@ extension Access where Asker == Principal {
             needsToken: { _ in true },
             admit: { call, _ throws(APIError) in
                 let principal = try call.admin()
-                call.user = principal.name.text
+                (call.user, call.account) = (principal.name.text, principal.account)
                 return principal
             })
+    }
+}
+
+/// What a route takes for its body.
+enum BodyType: Sendable {
+    /// JSON, also without a type. One line of NDJSON is JSON, too.
+    case json
+    /// Plain text, also without a type. `curl -d` and `wget --post-data` call any text a form, so that is taken as text,
+    /// as it is.
+    case text
+
+    /// - Throws: 415.
+    func check(_ type: String?) throws(APIError) {
+        guard let type else { return }
+        switch self {
+        case .json:
+            guard MediaType.isJSON(type) || MediaType.isNDJSON(type) else {
+                throw APIError(.unsupportedMediaType, "the body must be application/json")
+            }
+        case .text:
+            guard MediaType.isText(type) || MediaType.isForm(type) else {
+                throw APIError(.unsupportedMediaType, "the body must be text/plain; JSON goes to /v1/messages")
+            }
+        }
     }
 }
 
@@ -135,6 +168,7 @@ extension Access where Asker == Principal {
 struct Form<Input>: Sendable {
     var takesBulk = false
     var bodyLimit = Limits.smallBodyBytes
+    var bodyType = BodyType.json
     /// - Throws: 400.
     let read: @Sendable (Call) throws(APIError) -> Input
 
@@ -168,6 +202,16 @@ extension Form where Input == SendRequest {
             // A single message ignores `stop`, but a malformed value is still an error.
             _ = try call.query.flag("stop")
             return try MessageRoutes.request(from: call.body)
+        }
+    }
+
+    /// A message whose text is the body. The path names its conversation.
+    static var text: Form {
+        Form(bodyLimit: Limits.bodyBytes, bodyType: .text) { call throws(APIError) in
+            guard let text = String(validating: call.body, as: UTF8.self) else {
+                throw APIError(.badJSON, "the body is not UTF-8")
+            }
+            return SendRequest(conversation: call.name(0), text: text, id: call.query["id"])
         }
     }
 }

@@ -3,7 +3,7 @@ internal import NatterStore
 internal import NatterSystem
 internal import Synchronization
 
-/// The most recent events of every level, in memory, for remote admins. Thread-safe.
+/// The most recent events that the log level allows, in memory, for remote admins. Thread-safe.
 public final class ServiceLog: Sendable {
     struct Entry: Sendable {
         let number: UInt64

@@ -8,18 +8,33 @@ internal import Synchronization
 enum ServiceRoutes {
     private struct Health: Encodable {
         var status: String
+        /// `stopped`, or absent while the index is kept up.
+        var search: String?
     }
 
-    /// Reports whether the server runs and can store messages.
+    /// Reports whether the server runs and can store messages. Anybody may ask, so the reason names no file.
     static func health(_ call: Call, _: Void) throws(APIError) {
-        if call.store.isFailed { throw APIError(.outcomeUnknown, "a write has failed; nothing more is written") }
-        call.respond(.json(Health(status: "ok")))
+        let troubles = call.store.troubles()
+        if let trouble = troubles.first(where: \.stopsMessages) {
+            let error =
+                switch trouble {
+                case .diskFull: APIError(.diskFull, trouble.phrase)
+                case .cannotSeal: APIError(.busy, "messages can't be moved to the log files; the server's log says why")
+                case .writeFailed, .searchStopped:
+                    APIError(.outcomeUnknown, "a write has failed; nothing more is written")
+                }
+            var reply = error.reply
+            reply.status = 503
+            return call.respond(reply)
+        }
+        call.respond(.json(Health(status: "ok", search: troubles.isEmpty ? nil : "stopped")))
     }
 
     /// Metrics are for admins and this machine only, because they reveal how many users there are and when they write.
     static func metrics(_ call: Call, _: Void) {
         let text = call.server.metrics.text(
-            call.store.statistics(), connections: call.server.connectionCount, waiting: call.server.waiters.count)
+            call.store.statistics(), call.store.troubles(), connections: call.server.connectionCount,
+            waiting: call.server.waiters.count)
         call.respond(
             Reply(
                 status: 200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
@@ -35,6 +50,8 @@ final class Metrics: Sendable {
     private let redirections = Atomic<Int>(0)
     private let refusals = Atomic<Int>(0)
     private let failures = Atomic<Int>(0)
+    /// Clients that went away before there was an answer.
+    private let abandoned = Atomic<Int>(0)
     private let bytesIn = Atomic<Int>(0)
     private let bytesOut = Atomic<Int>(0)
     private let started = MonotonicClock.now()
@@ -44,13 +61,14 @@ final class Metrics: Sendable {
         case 200..<300: successes.add(1, ordering: .relaxed)
         case 300..<400: redirections.add(1, ordering: .relaxed)
         case 400..<500: refusals.add(1, ordering: .relaxed)
-        default: failures.add(1, ordering: .relaxed)
+        case 500...: failures.add(1, ordering: .relaxed)
+        default: abandoned.add(1, ordering: .relaxed)
         }
         bytesIn.add(summary.bytesIn, ordering: .relaxed)
         bytesOut.add(summary.bytesOut, ordering: .relaxed)
     }
 
-    func text(_ store: StoreStatistics, connections: Int, waiting: Int) -> String {
+    func text(_ store: StoreStatistics, _ troubles: [StoreTrouble], connections: Int, waiting: Int) -> String {
         var text = ""
         func put(_ name: String, _ type: String, _ help: String, _ values: [(labels: String, value: Int)]) {
             text += "# HELP natter_\(name) \(help)\n# TYPE natter_\(name) \(type)\n"
@@ -64,6 +82,14 @@ final class Metrics: Sendable {
                 ("{status=\"4xx\"}", refusals.load(ordering: .relaxed)),
                 ("{status=\"5xx\"}", failures.load(ordering: .relaxed)),
             ])
+        put(
+            "requests_abandoned_total", "counter", "Requests whose client went away before the answer.",
+            [("", abandoned.load(ordering: .relaxed))])
+        put(
+            "trouble", "gauge", "1 for each thing that keeps the store from working as it should.",
+            StoreTrouble.names.map { name in
+                ("{kind=\"\(name)\"}", troubles.contains { $0.name == name } ? 1 : 0)
+            })
         put("request_bytes_total", "counter", "Bytes of requests' bodies.", [("", bytesIn.load(ordering: .relaxed))])
         put("response_bytes_total", "counter", "Bytes of answers' bodies.", [("", bytesOut.load(ordering: .relaxed))])
         put("connections", "gauge", "Connections that are open.", [("", connections)])

@@ -59,15 +59,13 @@ enum SyncRoutes {
     }
 
     private static func respond(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
-        let producer = SyncProducer(changes, form, call)
         var reply = Reply(
             status: 200,
             headers: [
                 ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
                 ("Natter-Cursor", changes.cursor.description),
             ])
-        // An answer of one piece is sent with its length and needs no second job on a worker.
-        reply.body = producer.wholeIfSmall().map { .bytes($0) } ?? .producer(producer, length: nil)
+        reply.body = SyncProducer(changes, form, call).body()
         call.respond(reply)
     }
 }

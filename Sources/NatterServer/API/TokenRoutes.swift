@@ -85,6 +85,7 @@ extension TokenObject {
         self.init(
             id: String(view.id), user: withUser ? view.user : nil, label: view.label, scope: view.scope.description,
             created: view.created.rfc3339, expires: view.expires?.rfc3339, lastUsed: view.lastUsed?.rfc3339,
-            address: view.lastAddress, current: view.isCurrent ? true : nil)
+            address: view.lastAddress, host: view.origin.host, program: view.origin.program,
+            current: view.isCurrent ? true : nil)
     }
 }

@@ -1,59 +1,75 @@
-/// The page that a browser gets at `/`.
+internal import NatterLanguage
+internal import NatterPage
+internal import NatterWire
+
+/// The page that a browser gets at `/`, and its files.
 enum WebPage {
-    static func show(_ call: Call, _: Void) { call.respond(reply) }
+    /// Where the files are. Without the page, these paths are not there either.
+    static let directory = "page"
 
-    private static let reply = Reply(
-        status: 200,
-        headers: [
-            ("Content-Type", "text/html; charset=utf-8"),
-            // The page loads no resources, runs no scripts and sends nothing. No other page may frame it.
-            (
-                "Content-Security-Policy",
-                "default-src 'none'; style-src '\(styleHash)'; base-uri 'none'; form-action 'none'; "
-                    + "frame-ancestors 'none'"
-            ),
-            ("Referrer-Policy", "no-referrer"), ("Cache-Control", "max-age=3600"),
-        ], body: .bytes(Array(text.utf8)))
+    /// Compresses the files, so that no request waits for it.
+    static func prepare() { _ = Page.shared }
 
-    /// The SHA-256 of `style` in Base64. A test checks it.
-    private static let styleHash = "sha256-FsJEQcAg1+cl0l17v5LYeAFWd/aAvElIw5o6bx3Jja4="
+    static func show(_ call: Call, _: Void) {
+        call.respond(reply(Page.shared.document, to: call, headers: documentHeaders))
+    }
 
-    private static let style = """
-        body{max-width:42rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;color:#222;background:#fff}
-        pre{padding:.75rem;overflow-x:auto;background:#f2f2f2}
-        code,pre{font-family:ui-monospace,monospace;font-size:.9rem}
-        @media (prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}}
-        """
+    static func showFile(_ call: Call, _: Void) throws(APIError) {
+        guard let file = Page.shared.file(call.parameters[0], call.parameters[1]) else {
+            throw APIError(.notFound, "there is nothing at this path")
+        }
+        call.respond(reply(file, to: call, headers: [("Cache-Control", "public, max-age=31536000, immutable")]))
+    }
 
-    private static let text = """
-        <!DOCTYPE html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>natter</title>
-        <style>\(style)</style>
-        </head>
-        <body>
-        <h1>natter</h1>
-        <p>This is a natter server: it keeps conversations, and serves them to programs. There is nothing to log in to
-        on this page; messages are read and written on the command line, by natter or by anything that speaks HTTP.</p>
-        <h2>With natter</h2>
-        <p><code>ADDRESS</code> is what your browser shows for this page, such as <code>https://chat.example.org</code>.</p>
-        <pre>natter register NAME --server ADDRESS
-        natter send hello, everyone
-        natter log -f
-        natter help</pre>
-        <p>Where accounts are by invitation, add <code>--invite CODE</code>. With an account already,
-        use <code>natter login NAME</code>.</p>
-        <h2>With curl</h2>
-        <pre>curl ADDRESS/healthz
-        curl -H "Authorization: Bearer $TOKEN" "ADDRESS/v1/conversations/general/messages?limit=20"
-        curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
-          -d '{"conversation":"general","text":"hello"}' ADDRESS/v1/messages</pre>
-        <p>A token comes from <code>natter token create</code>. natter-http(7) describes every request.</p>
-        </body>
-        </html>
+    /// Only our own scripts run, and no text becomes a script or HTML: the page has no policy of Trusted Types.
+    private static let policy = [
+        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
+        "manifest-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    ].joined(separator: "; ")
 
-        """
+    /// The document is asked for again at each visit, so that a new release is seen at once.
+    private static let documentHeaders = [
+        (name: "Cache-Control", value: "no-cache"), ("Content-Security-Policy", policy),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+    ]
+
+    private static func reply(
+        _ file: PageFile, to call: Call, headers: [(name: String, value: String)]
+    ) -> Reply {
+        let isCompressed = !file.compressed.isEmpty && acceptsGzip(call.head)
+        let tag = isCompressed ? "\"\(file.tag)-gzip\"" : "\"\(file.tag)\""
+        var headers = headers
+        headers += [
+            ("Content-Type", file.type), ("ETag", tag), ("Vary", "Accept-Encoding"), ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+        ]
+        if matches(call.head, tag) { return Reply(status: 304, headers: headers) }
+        if isCompressed { headers.append(("Content-Encoding", "gzip")) }
+        return Reply(status: 200, headers: headers, body: .bytes(isCompressed ? file.compressed : file.bytes))
+    }
+
+    /// - SeeAlso: RFC 9110, section 12.5.3.
+    private static func acceptsGzip(_ head: RequestHead) -> Bool {
+        guard let header = head.header("accept-encoding") else { return false }
+        return header.utf8.split(separator: UInt8(ascii: ",")).contains { item in
+            let parts = item.filter { $0 != UInt8(ascii: " ") }.split(separator: UInt8(ascii: ";"))
+            guard let coding = parts.first, coding.elementsEqual("gzip".utf8) else { return false }
+            // 'q=0', 'q=0.0': not acceptable.
+            return !parts.dropFirst().contains { part in
+                part.starts(with: "q=0".utf8) && part.dropFirst(3).allSatisfy { ".0".utf8.contains($0) }
+            }
+        }
+    }
+
+    /// - SeeAlso: RFC 9110, section 13.1.2.
+    private static func matches(_ head: RequestHead, _ tag: String) -> Bool {
+        guard let header = head.header("if-none-match") else { return false }
+        return header.utf8.split(separator: UInt8(ascii: ",")).contains { item in
+            var given = item.drop { $0 == UInt8(ascii: " ") }
+            while given.last == UInt8(ascii: " ") { given.removeLast() }
+            if given.starts(with: "W/".utf8) { given = given.dropFirst(2) }
+            return given.elementsEqual(tag.utf8) || given.elementsEqual("*".utf8)
+        }
+    }
 }

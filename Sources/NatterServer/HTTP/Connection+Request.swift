@@ -6,6 +6,7 @@ extension Connection {
     /// - Returns: false to close the connection. The same holds for the functions below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
         method = String(cString: text)
+        headTurn = loop.turn
         let parsed: HeadParser
         do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
         let isProxied = loop.proxies.contains(address)
@@ -55,7 +56,7 @@ extension Connection {
     /// Passes the complete collected body to the handler.
     func finishCollecting(_ answer: @Sendable ([UInt8], Exchange) -> Void) -> Bool {
         let collected = body
-        loop.release(body.count)
+        // The handler keeps the body while the request waits, so its bytes stay counted until the reply.
         body = []
         return dispatch { answer(collected, $0) }
     }
@@ -89,9 +90,17 @@ extension Connection {
         return send(reply, closing: true)
     }
 
-    private func send(_ reply: Reply, closing: Bool) -> Bool {
+    private func send(_ given: Reply, closing: Bool) -> Bool {
+        var reply = given
+        // Only what changed nothing may be refused now.
+        if method == "GET", let violation = loop.violation(sending: reply.heldBytes, to: reply.reader) {
+            reply.discard()
+            reply = loop.handler.reply(to: violation)
+        }
+        holdAnswer(method == "HEAD" ? 0 : reply.heldBytes, for: reply.reader)
         self.reply = nil
         (status, note) = (reply.status, reply.note)
+        releaseBody()
         stage = .replying
         progress = TransferProgress()
         guard let response = makeResponse(reply) else { return false }

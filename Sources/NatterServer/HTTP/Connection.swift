@@ -52,7 +52,13 @@ final class Connection {
     var method = ""
     private(set) var target = RequestTarget()
     var body: [UInt8] = []
+    /// The bytes of this request's body that are counted among those of all bodies.
+    private var reservedBytes = 0
     private var bytesIn = 0
+    /// The bytes of the answer being sent, which are counted among those of all answers.
+    private var held: (bytes: Int, reader: Int64?) = (0, nil)
+    /// The turn of the loop in which the head was read.
+    var headTurn: UInt64 = 0
     private var began: Int64 = 0
     private let connected: Int64
     private var requests = 0
@@ -119,6 +125,7 @@ final class Connection {
                 sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
                 return false
             }
+            reservedBytes += count.pointee
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
             bytesIn += count.pointee
             count.pointee = 0
@@ -155,12 +162,26 @@ final class Connection {
         (exchange, reply, note) = (nil, nil, nil)
         (method, target) = ("", RequestTarget())
         (bytesIn, bytesOut, status) = (0, 0, 0)
-        loop.release(body.count)
+        releaseBody()
+        holdAnswer(0, for: nil)
         body = []
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds
         hasLookedForEnd = false
     }
+
+    func releaseBody() {
+        loop.release(reservedBytes)
+        reservedBytes = 0
+    }
+
+    func holdAnswer(_ bytes: Int, for reader: Int64?) {
+        loop.letGo(held.bytes, for: held.reader)
+        held = (bytes, reader)
+        loop.hold(bytes, for: reader)
+    }
+
+    var hasArrivedAtOnce: Bool { headTurn == loop.turn }
 
     // MARK: Called by the loop
 

@@ -31,6 +31,10 @@ public final class Exchange: Sendable {
     /// Adds a fact to the log entry of this request. It must never be a text, a token or a password.
     public func addFact(_ key: String, _ value: String) { recorded.withLock { $0.append((key, value)) } }
 
+    /// Whether the whole request arrived together, so that nothing that somebody saw happened since its head was
+    /// read. Only the listener's thread may ask.
+    var hasArrivedAtOnce: Bool { connection?.hasArrivedAtOnce ?? false }
+
     var facts: [(key: String, value: String)] { recorded.withLock { $0 } }
 
     /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had

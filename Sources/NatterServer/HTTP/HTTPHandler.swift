@@ -63,13 +63,17 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     case tooManyRequests(limit: Int)
     /// 503: the bodies being received use all memory allowed for bodies.
     case tooManyBodies
+    /// 503: the answers being sent use all memory allowed for answers.
+    case tooManyAnswers
+    /// 429: the answers being sent to one reader use all memory allowed for it.
+    case tooManyOwnAnswers
 
     public var status: Int {
         switch self {
         case .malformed: 400
         case .bodyTooLarge: 413
-        case .tooManyRequests: 429
-        case .tooManyBodies: 503
+        case .tooManyRequests, .tooManyOwnAnswers: 429
+        case .tooManyBodies, .tooManyAnswers: 503
         }
     }
 
@@ -78,6 +82,8 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
         case .malformed(let reason): reason
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
         case .tooManyBodies: "too much is being sent at once; try again in a moment"
+        case .tooManyAnswers: "too much is being read at once; try again in a moment"
+        case .tooManyOwnAnswers: "you have not read your other answers yet; read them, or try again in a moment"
         case .tooManyRequests(let limit): "your address already has \(limit) open requests; try again in a moment"
         }
     }

@@ -23,7 +23,7 @@ public final class HTTPListener: Sendable {
     /// - Parameters:
     ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
     ///   - port: 0 for any free port.
-    ///   - proxies: addresses whose `X-Forwarded-For` is trusted.
+    ///   - proxies: addresses whose `X-Forwarded-For` is trusted. If there are any, only they and loopback may connect.
     ///   - identity: the certificate for TLS, or nil for plain HTTP.
     public init(
         address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
@@ -51,6 +51,11 @@ public final class HTTPListener: Sendable {
 
     /// Uses another certificate for new connections. Open ones keep theirs. Thread-safe. The listener must speak TLS.
     public func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
+
+    /// Calls the function on the listener's thread, if that still takes events. Thread-safe.
+    public func probe(_ answer: @escaping @Sendable () -> Void) {
+        mailbox.post(.probe(LoopEvent.Probe(answer: answer)))
+    }
 
     /// The number of open connections.
     public var connectionCount: Int { openConnections.value.load(ordering: .relaxed) }
@@ -103,6 +108,10 @@ public struct ListenerLimits: Sendable {
     public var connectionMemoryBytes = 16 << 10
     /// The maximum size in bytes of all bodies being collected. Above it, clients that send more are refused.
     public var collectedBytes = 256 << 20
+    /// The maximum size in bytes of all answers being sent, and of those to one reader. Above it, large answers to GET
+    /// are refused.
+    public var answerBytes = 256 << 20
+    public var answerBytesPerReader = 64 << 20
     /// The time from connecting, or from the request line, to the end of the head.
     public var headMilliseconds: Int64 = 10_000
     /// The time from the end of a request to the head of the next. With the reaper's period added, a client that

@@ -19,6 +19,8 @@ final class ListenerLoop {
     /// request.
     private(set) var now = MonotonicClock.now()
     private(set) var isStopping = false
+    /// How often the loop has woken up.
+    private(set) var turn: UInt64 = 0
 
     private let openConnections: ConnectionCount
     private var socket: ListeningSocket
@@ -29,6 +31,8 @@ final class ListenerLoop {
     private var daemon: OpaquePointer?
     private var connections: [Connection] = []
     private var collectedBytes = 0
+    private var answerBytes = 0
+    private var answerBytesByReader: [Int64: Int] = [:]
     private var perAddress: [PeerAddress.Key: Int] = [:]
     private var events: [LoopEvent] = []
     private var nextReaping: Int64
@@ -81,6 +85,7 @@ final class ListenerLoop {
         while true {
             wait(daemon, until: nextReaping)
             now = MonotonicClock.now()
+            turn &+= 1
             takeEvents()
             MHD_run(daemon)
             if now >= nextReaping { reap() }
@@ -123,6 +128,7 @@ final class ListenerLoop {
                 }
             case .resume(let exchange): exchange.connection?.resumeTransfer()
             case .identity(let identity): self.identity = identity
+            case .probe(let probe): probe.answer()
             case .stop: beginStopping()
             }
         }
@@ -150,6 +156,8 @@ final class ListenerLoop {
 
     func accepts(_ address: UnsafePointer<sockaddr>?) -> Bool {
         guard let peer = PeerAddress(address) else { return false }
+        // Behind a proxy the server speaks plain HTTP, so nobody on the network may reach it past the proxy.
+        guard proxies.isEmpty || peer.isLoopback || proxies.contains(peer) else { return false }
         guard let key = key(of: peer) else { return true }
         return perAddress[key, default: 0] < limits.connectionsPerAddress
     }
@@ -229,6 +237,31 @@ final class ListenerLoop {
     }
 
     func release(_ count: Int) { collectedBytes -= count }
+
+    /// An answer of so many bytes is never refused, because it takes hardly more than its connection.
+    private static let smallAnswerBytes = 32 << 10
+
+    /// Why an answer must not be sent now; nil if there is room for it.
+    func violation(sending bytes: Int, to reader: Int64?) -> HTTPViolation? {
+        guard bytes > ListenerLoop.smallAnswerBytes else { return nil }
+        if let reader, answerBytesByReader[reader, default: 0] + bytes > limits.answerBytesPerReader {
+            return .tooManyOwnAnswers
+        }
+        return answerBytes + bytes > limits.answerBytes ? .tooManyAnswers : nil
+    }
+
+    /// Counts the bytes of an answer while it is sent.
+    func hold(_ bytes: Int, for reader: Int64?) {
+        answerBytes += bytes
+        if let reader, bytes > 0 { answerBytesByReader[reader, default: 0] += bytes }
+    }
+
+    func letGo(_ bytes: Int, for reader: Int64?) {
+        answerBytes -= bytes
+        guard let reader, bytes > 0 else { return }
+        let rest = answerBytesByReader[reader, default: bytes] - bytes
+        answerBytesByReader[reader] = rest > 0 ? rest : nil
+    }
 
     // MARK: The end
 

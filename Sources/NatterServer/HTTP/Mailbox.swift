@@ -10,7 +10,14 @@ enum LoopEvent: Sendable {
     case resume(Exchange)
     /// The certificate for new connections.
     case identity(TLSIdentity)
+    /// Asks for a sign of life: the function is called on the listener's thread.
+    case probe(Probe)
     case stop
+
+    /// A structure, for the reason that `Monitor` gives about functions.
+    struct Probe: Sendable {
+        let answer: @Sendable () -> Void
+    }
 }
 
 /// A queue to the listener's thread. Its descriptor is readable while the queue contains events.

@@ -53,11 +53,11 @@ public struct PeerAddress: Sendable, Hashable {
         return Key(isIPv6: bytes.count == 16, bits: bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
-    /// The numeric form of the unit that counts as one client: an IPv4 address, or the first address of an IPv6 /64
-    /// network.
+    /// The first address of its network, an IPv4 /24 or an IPv6 /64. Loopback is a network of its own.
     var networkText: String {
-        bytes.count == 16 && !isLoopback
-            ? PeerAddress(bytes: bytes.prefix(8) + [UInt8](repeating: 0, count: 8)).text : text
+        if isLoopback { return text }
+        let kept = bytes.count == 16 ? 8 : 3
+        return PeerAddress(bytes: bytes.prefix(kept) + [UInt8](repeating: 0, count: bytes.count - kept)).text
     }
 
     /// The numeric form, without a port.

@@ -10,11 +10,21 @@ public struct Reply: Sendable {
     public var body: ReplyBody
     /// A note for the log.
     public var note: String?
+    /// Who asked, for the limit of each one's answers; nil for strangers.
+    public var reader: Int64?
 
     public init(
         status: Int, headers: [(name: String, value: String)] = [], body: ReplyBody = .bytes([]), note: String? = nil
     ) {
         (self.status, self.headers, self.body, self.note) = (status, headers, body, note)
+    }
+
+    /// About how many bytes the body takes in memory while it is sent.
+    var heldBytes: Int {
+        switch body {
+        case .bytes(let bytes): bytes.count
+        case .producer(let producer, _): producer.heldBytes
+        }
     }
 
     /// The reason phrase of the status line.
@@ -40,6 +50,12 @@ public protocol BodyProducer: AnyObject, Sendable {
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep
     /// No more pieces will be requested. Called exactly once in every case, from any thread.
     func closed()
+    /// About how many bytes it keeps in memory for a reader that does not read.
+    var heldBytes: Int { get }
+}
+
+extension BodyProducer {
+    public var heldBytes: Int { 0 }
 }
 
 public enum ProducerStep: Sendable {

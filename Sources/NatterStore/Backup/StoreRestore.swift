@@ -25,10 +25,11 @@ public enum StoreRestore {
     ///
     /// The database gets its name last, when everything else is there.
     ///
+    /// - Parameter endsSessions: whether all sessions and tokens of the backup end. Some may have been revoked since.
     /// - Throws: `BackupError`, `StoreOpenError`, errors of the disk.
     public static func run(
         _ source: String, into directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
+        endsSessions: Bool = false, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
         report: @escaping @Sendable (Phrase) -> Void = { _ in },
         _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> Summary {
@@ -53,7 +54,7 @@ public enum StoreRestore {
                 try disk.syncDirectory(directory)
             }
         }
-        try beginEpoch(directory, disk, clock, report)
+        try beginEpoch(directory, disk, clock, report, endsSessions: endsSessions)
         return summary
     }
 
@@ -120,10 +121,17 @@ public enum StoreRestore {
 
     /// Opens the store once, which begins an epoch and proves that the store opens.
     private static func beginEpoch(
-        _ directory: String, _ disk: any Disk, _ clock: any WallClock, _ report: @escaping @Sendable (Phrase) -> Void
+        _ directory: String, _ disk: any Disk, _ clock: any WallClock, _ report: @escaping @Sendable (Phrase) -> Void,
+        endsSessions: Bool
     ) throws {
         var options = Store.Options()
         options.report = report
-        try Store.open(directory, disk: disk, clock: clock, options: options).close()
+        let store = try Store.open(directory, disk: disk, clock: clock, options: options)
+        defer { store.close() }
+        guard endsSessions else { return }
+        let failure = store.record { [state = store.state] _ in
+            Decision(.tokensRemoved(state.withLock { Array($0.tokens.keys) }))
+        }
+        if let failure { throw failure }
     }
 }

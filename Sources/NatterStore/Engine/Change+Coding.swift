@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterLog
@@ -34,7 +35,9 @@ extension Change {
             output.kind(3)
             for visits in [accounts, tokens] { output.list(visits) { $1.encode(&$0) } }
         case .tokenAdded(let digest, let token):
-            output.kind(4)
+            // Kind 4 is a token without an origin.
+            let hasOrigin = token.origin != SessionOrigin()
+            output.kind(hasOrigin ? 31 : 4)
             output.put(digest)
             output.put(token.number)
             output.put(token.account.rawValue)
@@ -43,6 +46,9 @@ extension Change {
             output.optional(token.label) { $0.put($1) }
             output.put(token.created.milliseconds)
             output.optional(token.expires) { $0.put($1.milliseconds) }
+            if hasOrigin {
+                for text in [token.origin.host, token.origin.program] { output.optional(text) { $0.put($1) } }
+            }
         case .tokensRemoved(let digests):
             output.kind(5)
             output.list(digests) { $0.put($1) }
@@ -61,7 +67,8 @@ extension Change {
             output.kind(8)
             output.put(digest)
         case .conversationAdded(let new):
-            output.kind(9)
+            // Kind 9 is a conversation without a maker.
+            output.kind(new.maker == nil ? 9 : 32)
             output.put(new.number)
             output.put(new.id.bytes)
             output.byte(new.kind.rawValue)
@@ -72,6 +79,7 @@ extension Change {
                 output.put(pair.first)
                 output.put(pair.second)
             }
+            if let maker = new.maker { output.put(maker.rawValue) }
         case .groupChanged(let number, let name, let isOpen):
             output.kind(10)
             output.put(number)
@@ -132,6 +140,7 @@ extension Change {
             output.put(settled.conversation)
             output.put(settled.lastSeq.rawValue)
             output.put(settled.hashAfter)
+            output.put(UInt64(clamping: settled.uncounted))
         case .tailsMoved(let tails):
             output.kind(21)
             output.list(tails) { output, tail in
@@ -142,6 +151,14 @@ extension Change {
             output.kind(22)
             output.put(epoch.rawValue)
             output.put(first.rawValue)
+        case .related(let relation, let conversation, let author):
+            output.kind(23)
+            output.put(conversation)
+            output.put(relation.about.rawValue)
+            output.byte(relation.kind.rawValue)
+            output.put(relation.seq.rawValue)
+            output.put(relation.time.milliseconds)
+            output.optional(author) { $0.put($1) }
         }
     }
 
@@ -167,7 +184,8 @@ extension Change {
             return .visitsNoted(
                 accounts: try input.list { input throws(FormatViolation) in try Visit(&input) },
                 tokens: try input.list { input throws(FormatViolation) in try Visit(&input) })
-        case 4: return try decodeToken(&input)
+        case 4: return try decodeToken(&input, hasOrigin: false)
+        case 31: return try decodeToken(&input, hasOrigin: true)
         case 5:
             return .tokensRemoved(try input.list { input throws(FormatViolation) in try input.digest() })
         case 6:
@@ -180,7 +198,8 @@ extension Change {
                 try input.digest(),
                 Invite(maker: try input.text(), created: try input.time(), expires: try input.time()))
         case 8: return .inviteUsed(try input.digest())
-        case 9: return try decodeConversation(&input)
+        case 9: return try decodeConversation(&input, hasMaker: false)
+        case 32: return try decodeConversation(&input, hasMaker: true)
         case 10: return .groupChanged(try input.signed(), name: try input.text(), isOpen: try input.bool())
         case 11: return .groupDeleted(try input.signed())
         case 12:
@@ -211,7 +230,7 @@ extension Change {
             return .importSettled(
                 SettledImport(
                     conversation: try input.signed(), lastSeq: Seq(try input.unsigned()),
-                    hashAfter: try input.digest()))
+                    hashAfter: try input.digest(), uncounted: Int(clamping: try input.unsigned())))
         case 21:
             return .tailsMoved(
                 try input.list { input throws(FormatViolation) in
@@ -219,25 +238,42 @@ extension Change {
                 })
         case 22:
             return .epochBegun(Epoch(rawValue: try input.unsigned()), first: Commit(try input.unsigned()))
+        case 23:
+            let conversation = try input.signed()
+            return .related(
+                Relation(
+                    about: Seq(try input.unsigned()), kind: MessageKind(rawValue: try input.byte()),
+                    seq: Seq(try input.unsigned()), time: try input.time()),
+                in: conversation,
+                author: try input.optional { input throws(FormatViolation) in try input.text() })
         default: throw FormatViolation("a change has an unknown kind")
         }
     }
 
-    private static func decodeToken(_ input: inout FieldReader) throws(FormatViolation) -> Change {
+    private static func decodeToken(
+        _ input: inout FieldReader, hasOrigin: Bool
+    ) throws(FormatViolation) -> Change {
         let (digest, number, account) = (try input.digest(), try input.signed(), try input.account())
         guard let scope = Scope(try input.text()) else { throw FieldReader.malformed }
         let scopeID = try input.optional { input throws(FormatViolation) in try input.conversation() }
         let label = try input.optional { input throws(FormatViolation) in try input.text() }
         let created = try input.time()
         let expires = try input.optional { input throws(FormatViolation) in try input.time() }
+        var origin = SessionOrigin()
+        if hasOrigin {
+            origin.host = try input.optional { input throws(FormatViolation) in try input.text() }
+            origin.program = try input.optional { input throws(FormatViolation) in try input.text() }
+        }
         return .tokenAdded(
             digest,
             TokenState(
                 number: number, account: account, scope: scope, scopeID: scopeID, label: label, created: created,
-                expires: expires))
+                expires: expires, origin: origin))
     }
 
-    private static func decodeConversation(_ input: inout FieldReader) throws(FormatViolation) -> Change {
+    private static func decodeConversation(
+        _ input: inout FieldReader, hasMaker: Bool
+    ) throws(FormatViolation) -> Change {
         let (number, id) = (try input.signed(), try input.conversation())
         guard let kind = ConversationKind(rawValue: try input.byte()) else { throw FieldReader.malformed }
         return .conversationAdded(
@@ -246,7 +282,7 @@ extension Change {
                 users: try input.list { input throws(FormatViolation) in try input.text() },
                 accounts: try input.optional { input throws(FormatViolation) in
                     AccountPair(try input.account(), try input.account())
-                }))
+                }, maker: hasMaker ? try input.account() : nil))
     }
 
     private static func decodeSealed(_ input: inout FieldReader) throws(FormatViolation) -> Change {

@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterLog
@@ -28,10 +29,11 @@ extension Change {
         case .tokenAdded(let digest, let token):
             try rows.run(
                 """
-                INSERT INTO token (number,digest,account,label,scope,scope_id,created,expires)
-                VALUES ($1,$2,$3,$4,$5,$6,$7,$8)
+                INSERT INTO token (number,digest,account,label,scope,scope_id,created,expires,host,program)
+                VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
                 """, token.number, digest.bytes, token.account.rawValue, token.label, token.scope.description,
-                token.scopeID?.bytes, token.created.milliseconds, token.expires?.milliseconds)
+                token.scopeID?.bytes, token.created.milliseconds, token.expires?.milliseconds, token.origin.host,
+                token.origin.program)
         case .tokensRemoved(let digests):
             for digest in digests { try rows.run("DELETE FROM token WHERE digest=$1", digest.bytes) }
         case .sessionsEnded(let account, let kept, let robots):
@@ -66,6 +68,13 @@ extension Change {
                 """
                 INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
                 """, commit.rawValue)
+        case .related(let relation, let conversation, let author):
+            try rows.run(
+                """
+                INSERT INTO relation (conversation,about,kind,seq,time,author) VALUES ($1,$2,$3,$4,$5,$6)
+                ON CONFLICT (conversation,about,kind,seq) DO NOTHING
+                """, conversation, relation.about.rawValue, Int(relation.kind.rawValue), relation.seq.rawValue,
+                relation.time.milliseconds, author)
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled:
             try writeConversations(rows, commit)
         }
@@ -127,10 +136,10 @@ extension Change {
         case .conversationAdded(let new):
             try rows.run(
                 """
-                INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,sealed_hash)
-                VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)
+                INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,sealed_hash,maker)
+                VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
                 """, new.number, new.id.bytes, Int(new.kind.rawValue), new.name, NameRule.caseKey(new.name), new.isOpen,
-                new.accounts?.first, new.accounts?.second, HashChain.start(of: new.id).bytes)
+                new.accounts?.first, new.accounts?.second, HashChain.start(of: new.id).bytes, new.maker?.rawValue)
         case .groupChanged(let number, let name, let isOpen):
             try rows.run(
                 "UPDATE conversation SET name=$1, name_key=$2, is_open=$3 WHERE number=$4", name,
@@ -155,19 +164,22 @@ extension Change {
                 sealed_time=CASE WHEN sealed_time>$4 THEN sealed_time ELSE $4 END WHERE number=$5
                 """, sealed.lastSeq.rawValue, sealed.hashAfter.bytes, sealed.lastCommit.rawValue,
                 (sealed.content.serverTime ?? .zero).milliseconds, sealed.conversation)
-            for (sender, added) in sealed.content.sent {
-                try rows.run(
-                    """
-                    INSERT INTO sent (conversation,sender,count) VALUES ($1,$2,$3)
-                    ON CONFLICT (conversation,sender) DO UPDATE SET count=sent.count+excluded.count
-                    """, sealed.conversation, sender, added)
-            }
+            for (sender, added) in sealed.content.sent { try addSent(sender, added, sealed.conversation, rows) }
         case .importSettled(let settled):
             // `sealed_time` stays, because imported times must not advance the server's clock.
             try rows.run(
                 "UPDATE conversation SET sealed_seq=$1, sealed_hash=$2, sealed_commit=$3 WHERE number=$4",
                 settled.lastSeq.rawValue, settled.hashAfter.bytes, commit.rawValue, settled.conversation)
+            if settled.uncounted > 0 { try addSent("", settled.uncounted, settled.conversation, rows) }
         default: break
         }
+    }
+
+    private func addSent(_ sender: String, _ added: Int, _ conversation: Int64, _ rows: any RowWriter) throws {
+        try rows.run(
+            """
+            INSERT INTO sent (conversation,sender,count) VALUES ($1,$2,$3)
+            ON CONFLICT (conversation,sender) DO UPDATE SET count=sent.count+excluded.count
+            """, conversation, sender, added)
     }
 }

@@ -19,6 +19,7 @@ enum Change: Sendable {
     /// Ends all sessions of an account except one, and with `robots` also its robots' tokens.
     case sessionsEnded(AccountID, keeping: Digest?, robots: Bool)
     case inviteAdded(Digest, Invite)
+    /// An invitation that was used or revoked, or has expired.
     case inviteUsed(Digest)
     case conversationAdded(NewConversation)
     case groupChanged(Int64, name: String, isOpen: Bool)
@@ -39,6 +40,8 @@ enum Change: Sendable {
     /// Tails up to these seqs were written to the end of the log again.
     case tailsMoved([MovedTail])
     case epochBegun(Epoch, first: Commit)
+    /// A new message is about another one. Only a deletion has an author; see `RelationRows`.
+    case related(Relation, in: Int64, author: String?)
 
     struct NewAccount: Sendable {
         var id: AccountID
@@ -72,13 +75,17 @@ enum Change: Sendable {
         /// For a personal conversation: the names in byte order, and the accounts.
         var users: [String] = []
         var accounts: AccountPair?
+        /// The account that created a group.
+        var maker: AccountID?
 
         /// The conversation before its first message.
         func makeState() -> ConversationState {
-            ConversationState(
+            let state = ConversationState(
                 identity: ConversationIdentity(number: number, id: id, kind: kind, name: name, users: users),
                 isOpen: isOpen, accounts: accounts.map { ($0.first, $0.second) }, sealedSeq: .zero,
                 sealedHash: HashChain.start(of: id), sealedCommit: .zero, lastServerTime: .zero)
+            state.maker = maker
+            return state
         }
     }
 
@@ -105,6 +112,8 @@ enum Change: Sendable {
         var conversation: Int64
         var lastSeq: Seq
         var hashAfter: Digest
+        /// How many of the messages are no texts.
+        var uncounted: Int
     }
 
     struct MovedTail: Sendable {
@@ -138,7 +147,7 @@ enum Change: Sendable {
             state.epochs.removeAll { $0.firstCommit >= first }
             state.epochs.append((epoch, first))
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .tailsMoved:
+            .tailsMoved, .related:
             applyToConversations(&state, commit)
         }
     }
@@ -150,6 +159,7 @@ enum Change: Sendable {
                 id: new.id, name: new.name, passwordHash: new.password, isAdmin: new.isAdmin, isDisabled: false,
                 created: new.created, lastSeen: new.lastSeen, lastAddress: nil)
             state.accountKeys[new.name.caseKey] = new.id
+            state.names.add(new.name.caseKey, new.id)
             state.counters.account = max(state.counters.account, new.id.rawValue)
         case .accountChanged(let account, let isDisabled, let isAdmin, let password):
             if let isDisabled { state.accounts[account]?.isDisabled = isDisabled }
@@ -164,15 +174,14 @@ enum Change: Sendable {
                 state.accounts[account]?.lastAddress = visit.address
             }
         case .tokenAdded(let digest, let token):
-            state.tokens[digest] = token
-            state.counters.token = max(state.counters.token, token.number)
+            state.add(token, digest)
         case .tokensRemoved(let digests):
-            for digest in digests { state.tokens[digest] = nil }
+            for digest in digests { state.removeToken(digest) }
         case .sessionsEnded(let account, let kept, let robots):
-            state.tokens = state.tokens.filter { digest, token in
-                token.account != account || digest == kept || (token.isRobot && !robots)
+            for digest in state.accounts[account]?.tokens ?? [] where digest != kept {
+                if robots || state.tokens[digest]?.isRobot == false { state.removeToken(digest) }
             }
-        case .inviteAdded(let digest, let invite): state.invites[digest] = invite.expires
+        case .inviteAdded(let digest, let invite): state.invites[digest] = invite
         case .inviteUsed(let digest): state.invites[digest] = nil
         case .contactSet(let account, let peer, true): state.accounts[account]?.contacts.insert(peer)
         case .contactSet(let account, let peer, false): state.accounts[account]?.contacts.remove(peer)
@@ -199,6 +208,7 @@ enum Change: Sendable {
             for member in group.members.keys {
                 state.accounts[AccountID(rawValue: member)]?.conversations.remove(number)
             }
+            if let maker = group.maker { state.accounts[maker]?.groupsMade -= 1 }
             group.isDeleted = true
             group.members = [:]
         case .memberPut(let account, let number, let membership):
@@ -214,8 +224,12 @@ enum Change: Sendable {
             conversation?.isBeingSealed = false
         case .importSettled(let settled):
             let conversation = state.conversations[settled.conversation]
+            conversation?.sent["", default: 0] += UInt64(max(0, settled.uncounted))
             conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
             conversation?.isBeingSealed = false
+        case .related(let relation, let number, let author):
+            guard relation.kind == .delete else { return }
+            state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)
         case .tailsMoved(let tails):
             for tail in tails {
                 state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)

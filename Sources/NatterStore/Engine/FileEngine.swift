@@ -274,6 +274,10 @@ final class FileEngine: StoreEngine {
             store: self, storeID: database.id, connection: connection, journal: loader.journal, isRebuilt: isRebuilt)
         try recovery.run(&state, isClean: isClean)
         try loader.fillTails(&state)
+        try connection.transaction {
+            try loader.restoreRelations()
+            try loader.loadDeletions(state, cache: cache)
+        }
         if state.general == 0 {
             let general = Change.NewConversation(
                 number: state.counters.conversation + 1,

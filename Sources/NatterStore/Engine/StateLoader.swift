@@ -42,26 +42,33 @@ struct StateLoader {
                 lastAddress: accounts.optionalText(7))
             state.accountKeys[name.caseKey] = id
         }
+        state.names = AccountNames(state.accounts.values)
         state.counters.account = state.accounts.keys.map(\.rawValue).max() ?? 0
     }
 
     private func loadTokens(_ state: inout StoreState) throws {
         let tokens = try connection.statement(
-            "SELECT digest,number,account,scope,created,expires,label,scope_id,last_used,last_address FROM token")
+            """
+            SELECT digest,number,account,scope,created,expires,label,scope_id,last_used,last_address,host,program
+            FROM token
+            """)
         while try tokens.step() {
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
-            state.tokens[digest] = TokenState(
+            let token = TokenState(
                 number: tokens.int64(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
                 scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
                 lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
                 lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
-                expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)))
+                expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)),
+                origin: SessionOrigin(host: tokens.optionalText(10), program: tokens.optionalText(11)))
+            state.add(token, digest)
         }
-        state.counters.token = state.tokens.values.map(\.number).max() ?? 0
-        let invites = try connection.statement("SELECT digest,expires FROM invite")
+        let invites = try connection.statement("SELECT digest,maker,created,expires FROM invite")
         while try invites.step() {
             guard let digest = Digest(bytes: invites.blob(0)) else { continue }
-            state.invites[digest] = Timestamp(milliseconds: invites.int64(1))
+            state.invites[digest] = Change.Invite(
+                maker: invites.text(1), created: Timestamp(milliseconds: invites.int64(2)),
+                expires: Timestamp(milliseconds: invites.int64(3)))
         }
         let audit = try connection.statement("SELECT coalesce(max(number),0) FROM audit")
         if try audit.step() { state.counters.audit = audit.int64(0) }
@@ -79,8 +86,8 @@ struct StateLoader {
         while try counts.step() { sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2) }
         let conversations = try connection.statement(
             """
-            SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time
-            FROM conversation
+            SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time,
+            maker FROM conversation
             """)
         while try conversations.step() {
             guard let id = ConversationID(bytes: conversations.blob(1)),
@@ -102,6 +109,7 @@ struct StateLoader {
                 sealedHash: hash, sealedCommit: Commit(conversations.uint64(10)),
                 lastServerTime: Timestamp(milliseconds: conversations.int64(11)))
             conversation.isDeleted = conversations.bool(7)
+            conversation.maker = conversations.isNull(12) ? nil : AccountID(rawValue: conversations.int64(12))
             conversation.members = members[conversation.identity.number] ?? [:]
             conversation.sent = sent[conversation.identity.number] ?? [:]
             state.add(conversation)
@@ -190,6 +198,37 @@ struct StateLoader {
                     "the journal in '\(connection.path)' has messages up to \(last.seq) of conversation "
                         + "\(conversation.identity.id), but not \(conversation.head.next); 'natterd fsck' tells more")
             }
+        }
+    }
+
+    /// Restores rows of the journal's messages that a rebuilt index lacks.
+    func restoreRelations() throws {
+        for (number, records) in journal {
+            for relation in records.compactMap({ Relation($0) }) {
+                try RelationRows.insert(relation, of: number, on: connection)
+            }
+        }
+    }
+
+    /// Loads the deletions.
+    ///
+    /// - Parameter cache: for looking up authors that are missing, as in an index that was rebuilt. Found ones are stored.
+    func loadDeletions(_ state: StoreState, cache: ArchiveCache? = nil) throws {
+        for (number, seq, known) in try RelationRows.deletions(on: connection) {
+            guard let conversation = state.conversations[number] else { continue }
+            var author = known
+            if author == nil, let cache {
+                let log = Tail(conversation).log(of: conversation.identity, named: conversation.name)
+                let reader = LogReader(log, ArchiveReader(connection: connection, cache: cache))
+                // Nobody is the author of a message that can't be read.
+                author = RelationRows.nobody
+                if let records = try? reader.block(containing: seq)?.records, let index = records.index(of: seq) {
+                    author = records.author(at: index)
+                }
+                try RelationRows.setAuthor(
+                    author ?? RelationRows.nobody, ofDeleted: seq, in: number, on: connection)
+            }
+            conversation.deletions.insert(seq, author: author ?? RelationRows.nobody)
         }
     }
 }

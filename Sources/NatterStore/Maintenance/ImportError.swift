@@ -29,9 +29,18 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case timeOutOfRange(Int64)
     /// A time more than a day ahead of this machine's clock.
     case timeAhead(Timestamp)
+    /// A kind that no export has, or an edit or a deletion of nothing.
+    case badKind(String)
+    /// It is about a message that is not on an earlier line.
+    case badAbout(UInt64)
+    /// An erased message with a sender or a text.
+    case notErased
 
     public var phrase: Phrase {
         switch self {
+        case .badKind(let kind): "the kind '\(kind)' is not known, or 'about' is missing"
+        case .badAbout(let seq): "it is about message \(seq), which is not on an earlier line"
+        case .notErased: "an erased message has neither sender nor text"
         case .senderLength(let bytes): "the sender has \(bytes) bytes; 1 to \(NameRule.maximumBytes) are allowed"
         case .senderContainsNul: "the sender contains U+0000"
         case .text(let error): error.phrase

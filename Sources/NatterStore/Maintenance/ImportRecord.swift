@@ -81,7 +81,7 @@ final class ImportRecord: Sendable {
 
     private func settle(_ builder: BatchBuilder) throws -> Decision {
         var decision = Decision()
-        let group = isNew ? try newGroup(builder) : nil
+        let group = isNew ? try newConversation(builder) : nil
         if let group { decision.append(.conversationAdded(group)) }
         let (tail, sealedHash) = try claim()
         let number = group?.number ?? identity.number
@@ -102,18 +102,42 @@ final class ImportRecord: Sendable {
         if let last = settled.last?.written {
             decision.append(
                 .importSettled(
-                    Change.SettledImport(conversation: number, lastSeq: last.lastSeq, hashAfter: last.hashAfter)))
+                    Change.SettledImport(
+                        conversation: number, lastSeq: last.lastSeq, hashAfter: last.hashAfter,
+                        uncounted: files.uncounted)))
+            for relation in files.relations(at: place) {
+                // What was imported counts for everyone.
+                let author = relation.kind == .delete ? RelationRows.nobody : nil
+                decision.append(.related(relation, in: number, author: author))
+            }
         }
         progress.withLock { ($0.first, $0.number) = (place.firstSeq, number) }
         return decision
     }
 
-    private func newGroup(_ builder: BatchBuilder) throws(StoreError) -> Change.NewConversation {
+    private func newConversation(_ builder: BatchBuilder) throws(StoreError) -> Change.NewConversation {
+        if identity.kind == .personal { return try newPersonal(builder) }
         guard store.state.withLock({ $0.groups[NameRule.caseKey(identity.name)] == nil }) else {
             throw .nameTaken(identity.name)
         }
         return Change.NewConversation(
             number: builder.newConversationNumber(), id: identity.id, kind: .group, name: identity.name)
+    }
+
+    private func newPersonal(_ builder: BatchBuilder) throws(StoreError) -> Change.NewConversation {
+        let pair = try store.state.withLock { state throws(StoreError) -> AccountPair in
+            guard let first = identity.users.first, let own = state.account(named: first) else {
+                throw .noSuchUser(identity.users.first ?? "")
+            }
+            let second = identity.users.last ?? first
+            guard let peer = state.account(named: second) else { throw .noSuchUser(second) }
+            // They have begun to write while the file was read.
+            guard state.personal[AccountPair(own.id, peer.id)] == nil else { throw .busy }
+            return AccountPair(own.id, peer.id)
+        }
+        return Change.NewConversation(
+            number: builder.newConversationNumber(), id: identity.id, kind: .personal, name: "",
+            users: identity.users, accounts: pair)
     }
 
     /// Keeps the sealer away from the conversation. Returns its tail and the chain before it.

@@ -26,6 +26,10 @@ final class StagedFiles {
     /// The hash of each message, in order, 32 bytes each. They are in a file, because there may be millions.
     private let digests: any DiskFile
     private(set) var count = 0
+    /// The records that are about others, with the seqs that the blocks were packed for.
+    private(set) var relations: [Relation] = []
+    /// How many records are no texts.
+    private(set) var uncounted = 0
 
     /// When a dictionary is trained and when a new file begins. Tests use smaller sizes.
     struct Sizes: Sendable {
@@ -133,6 +137,8 @@ final class StagedFiles {
             dictionary: file.segment.dictionary, effort: .best)
         try digests.write(each.flatMap(\.bytes), at: UInt64(count * Digest.byteCount))
         count += each.count
+        relations += Relation.all(of: records)
+        uncounted += (0..<records.count).count { records.uncounted(at: $0) == .everyone }
         file.blocks.append((block.header, file.size))
         file.size = try file.segment.append([block], at: file.size)
         hash = hashAfter
@@ -146,6 +152,15 @@ final class StagedFiles {
     }
 
     // MARK: The place
+
+    /// The relations with the seqs of the final place.
+    func relations(at place: Place) -> [Relation] {
+        let (first, packed) = (place.firstSeq.rawValue, start.firstSeq.rawValue)
+        func settled(_ seq: Seq) -> Seq { Seq(seq.rawValue &- packed &+ first) }
+        return relations.map {
+            Relation(about: settled($0.about), kind: $0.kind, seq: settled($0.seq), time: $0.time)
+        }
+    }
 
     /// Corrects the headers for the final place: each gets its number, its commit and the chain before and after it.
     /// Costs a seek and 160 bytes for each block, and less than a microsecond for each message.

@@ -1,4 +1,5 @@
 internal import NatterArchive
+internal import NatterCrypto
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
@@ -8,20 +9,38 @@ internal import NatterSystem
 public final class StoreExporter {
     public enum Piece {
         case messages(ExportedMessages)
+        /// Messages as people see them: with their newest texts, and without edits and deletions.
+        case folded([Message])
         /// Messages that exist but can't be read.
         case damaged(from: Seq, to: Seq, detail: Phrase)
     }
 
     /// `general`, the group's name, or `@alice,@bob`.
     public let name: String
+    /// nil if the two users have not written to each other.
+    public var id: ConversationID? { conversation?.identity.id }
     private let store: Store
     /// nil if the two users have not written to each other.
     private let conversation: (identity: ConversationIdentity, tail: Tail)?
     private var seq = Seq(1)
+    private let isFolded: Bool
+    private let form: Form
+
+    /// What becomes of edits and deletions.
+    public enum Form: Sendable {
+        /// Each record as the log has it, with deleted texts.
+        case stored
+        /// Each record as it is, without the texts that were deleted.
+        case records
+        /// Originals with their newest texts. Pieces without any change still come as `messages`.
+        case newest
+    }
 
     /// - Throws: `noSuchConversation`, `noSuchUser`.
-    public init(_ name: String, of store: Store) throws(StoreError) {
-        self.store = store
+    public init(
+        _ name: String, of store: Store, isFolded: Bool = false, form: Form = .stored
+    ) throws(StoreError) {
+        (self.store, self.isFolded, self.form) = (store, isFolded, form)
         (self.name, conversation) = try store.state.withLock { state throws(StoreError) in
             let found = try StoreExporter.find(name, in: state)
             let conversation = found.map { ($0.identity, Tail($0)) }
@@ -30,20 +49,11 @@ public final class StoreExporter {
     }
 
     /// - Returns: nil for a personal conversation without messages.
-    private static func find(_ name: String, in state: StoreState) throws(StoreError) -> ConversationState? {
+    static func find(_ name: String, in state: StoreState) throws(StoreError) -> ConversationState? {
         let number: Int64?
         if name.hasPrefix("@") {
-            let parts = name.split(separator: ",", omittingEmptySubsequences: false)
-            guard parts.count == 2, parts.allSatisfy({ $0.hasPrefix("@") && $0.utf8.count > 1 }) else {
-                throw .noSuchConversation(name)
-            }
-            var accounts: [AccountID] = []
-            for part in parts {
-                let user = String(part.dropFirst())
-                guard let account = state.account(named: user) else { throw .noSuchUser(user) }
-                accounts.append(account.id)
-            }
-            number = state.personal[AccountPair(accounts[0], accounts[1])]
+            let (first, second) = try people(name, in: state)
+            number = state.personal[AccountPair(first.id, second.id)]
             if number == nil { return nil }
         } else {
             number = NameRule.isGeneral(name) ? state.general : state.groups[NameRule.caseKey(name)]
@@ -52,17 +62,52 @@ public final class StoreExporter {
         return conversation
     }
 
+    /// The accounts of `@alice,@bob`.
+    static func people(_ name: String, in state: StoreState) throws(StoreError) -> (AccountState, AccountState) {
+        let parts = name.split(separator: ",", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ $0.hasPrefix("@") && $0.utf8.count > 1 }) else {
+            throw .noSuchConversation(name)
+        }
+        var accounts: [AccountState] = []
+        for part in parts {
+            let user = String(part.dropFirst())
+            guard let account = state.account(named: user) else { throw .noSuchUser(user) }
+            accounts.append(account)
+        }
+        return (accounts[0], accounts[1])
+    }
+
+    private func fold(_ records: Records, with reader: LogReader) throws -> [Message] {
+        guard let start = records.index(of: seq) else { return [] }
+        var messages = (start..<records.count).map {
+            Message(records[$0], hash: .zero, of: reader.log.id, named: name)
+        }
+        try MessageFolder(reader, folds: true).apply(to: &messages)
+        return messages.filter { !$0.kind.isChange }
+    }
+
+    /// The messages of a block, if something happened to one of them.
+    private func changed(_ block: OpenBlock, _ reader: LogReader) throws -> [Message]? {
+        guard form != .stored, let start = block.records.index(of: seq) else { return nil }
+        let run = MessageRun(reader.log, block, positions: Array(start..<block.records.count))
+        let messages = try MessageFolder(reader, folds: form == .newest).messages(of: run)
+        return form == .newest ? messages?.filter { !$0.kind.isChange } : messages
+    }
+
     /// The next piece; nil at the end.
     public func next() throws(StoreError) -> Piece? {
         guard let (identity, tail) = conversation, seq <= tail.head else { return nil }
         do {
-            let block = try store.withReader { archive in
-                try LogReader(tail.log(of: identity, named: name), archive).storedBlock(containing: seq)
+            let (block, folded) = try store.withReader { archive in
+                let reader = LogReader(tail.log(of: identity, named: name), archive)
+                let block = try reader.storedBlock(containing: seq)
+                return (block, isFolded ? try fold(block.records, with: reader) : try changed(block, reader))
             }
             guard let start = block.records.index(of: seq) else {
                 throw ArchiveError.damaged(from: seq, to: seq, detail: "a block does not hold message \(seq)")
             }
             seq = block.records.lastSeq.next
+            if let folded { return .folded(folded) }
             return .messages(ExportedMessages(records: block.records, start: start))
         } catch {
             let error = StoreError(error)
@@ -80,6 +125,36 @@ public struct ExportedMessages {
     let start: Int
 
     public var count: Int { records.count - start }
+
+    /// Everything about a message except its sender and its text.
+    public struct Fields {
+        public let seq: Seq
+        public let time: Timestamp
+        public let kind: MessageKind
+        public let about: Seq?
+        public let via: [UInt8]?
+        public let written: Timestamp?
+        public let isErased: Bool
+    }
+
+    /// Whether every message has a seq, a time, a sender, a kind and a text, and nothing else.
+    public var isPlain: Bool { records.isPlain }
+
+    /// The fields of the message at a place, 0 for the first.
+    public func fields(at place: Int) -> Fields? {
+        guard place >= 0, place < count else { return nil }
+        let record = records[start + place]
+        return Fields(
+            seq: record.seq, time: record.time, kind: record.kind, about: record.about, via: record.via,
+            written: record.written, isErased: record.isErased)
+    }
+
+    /// Calls `body` with each imported message: time, sender, text. The text is valid only during the call.
+    func forEachImported(_ body: (Timestamp, [UInt8], UnsafeRawBufferPointer) -> Void) {
+        for index in start..<records.count where records[index].isImported {
+            records.withText(at: index) { body(records.time(at: index), records.sender(at: index), $0) }
+        }
+    }
 
     /// Calls `body` with each message: seq, time, sender (UTF-8), kind, text (UTF-8). The text is valid only during
     /// the call.

@@ -33,9 +33,13 @@ public final class StoreImporter {
     private let now: Timestamp
     private let files: StagedFiles
     private let packer = ImportPacker()
+    /// Messages of earlier imports, to be left out; nil to leave nothing out.
+    private var known: KnownMessages?
     private let thread: SystemThread
     private var records: Records
     private var recordBytes = 0
+    /// The seq that the first message is packed for.
+    private let firstSeq: Seq
     private var isOver = false
 
     /// - Parameter name: `general` or a group's name, in normalization form C. A group that does not exist is created
@@ -44,12 +48,31 @@ public final class StoreImporter {
         try self.init(into: name, of: store, sizes: StagedFiles.Sizes())
     }
 
-    init(into name: String, of store: Store, sizes: StagedFiles.Sizes) throws(ImportError) {
-        self.store = store
+    /// Imports the history of another program, again and again: messages that an earlier import brought are left out.
+    ///
+    /// - Parameter name: the same, or `@alice,@bob`, whom their accounts make a personal conversation.
+    public convenience init(merging name: String, of store: Store) throws(ImportError) {
+        let known: KnownMessages
+        do throws(StoreError) { known = try KnownMessages(of: name, in: store) } catch {
+            throw .store(error)
+        }
+        try self.init(into: name, of: store, sizes: StagedFiles.Sizes(), known: known)
+    }
+
+    init(
+        into name: String, of store: Store, sizes: StagedFiles.Sizes, known: KnownMessages? = nil
+    ) throws(ImportError) {
+        (self.store, self.known) = (store, known)
         staging = ImportStaging(root: store.directory, disk: store.disk)
-        let found = try StoreImporter.find(name, in: store)
+        let found: ConversationIdentity?
+        let identity: ConversationIdentity
+        if known != nil, name.hasPrefix("@") {
+            (found, identity) = try StoreImporter.findPersonal(name, in: store)
+        } else {
+            found = try StoreImporter.find(name, in: store)
+            identity = found ?? StoreImporter.newGroup(name)
+        }
         isNew = found == nil
-        let identity = found ?? StoreImporter.newGroup(name)
         self.identity = identity
         try StoreImporter.begin(store)
         let (start, epoch) = store.state.withLock { state in
@@ -60,6 +83,7 @@ public final class StoreImporter {
             return (start, state.epoch)
         }
         now = store.clock.now()
+        firstSeq = start.firstSeq
         records = Records(firstSeq: start.firstSeq)
         do {
             try staging.prepare()
@@ -86,6 +110,27 @@ public final class StoreImporter {
         return nil
     }
 
+    /// The conversation of two accounts, if they have one, and what it is or will be.
+    private static func findPersonal(
+        _ name: String, in store: Store
+    ) throws(ImportError) -> (found: ConversationIdentity?, identity: ConversationIdentity) {
+        let found: (ConversationIdentity?, ConversationIdentity)
+        do throws(StoreError) {
+            found = try store.state.withLock { state throws(StoreError) in
+                if let conversation = try StoreExporter.find(name, in: state) {
+                    return (conversation.identity, conversation.identity)
+                }
+                let accounts = try StoreExporter.people(name, in: state)
+                let users = ConversationID.inOrder([accounts.0.name.text, accounts.1.name.text])
+                let id = ConversationID.derived(store: store.id, kind: .personal, users: users)
+                return (nil, ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users))
+            }
+        } catch {
+            throw .store(error)
+        }
+        return found
+    }
+
     /// The number is 0 until the group has a row.
     private static func newGroup(_ name: String) -> ConversationIdentity {
         var random = SecureRandom()
@@ -110,17 +155,32 @@ public final class StoreImporter {
     /// - Parameters:
     ///   - sender: a label of 1 to 64 bytes.
     ///   - text: at most 65,536 bytes; it may be empty.
-    public func append(time: Timestamp, sender: [UInt8], text: [UInt8]) throws(ImportError) {
+    ///   - about: the place in this import, counted from 0, of the earlier message that it is about.
+    ///   - wasEdited: whether the text may be newer than the one that an earlier import has brought.
+    /// - Returns: false if an earlier import has brought the message, and it is left out.
+    @discardableResult
+    public func append(
+        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind = .text, about: UInt64? = nil,
+        via: [UInt8]? = nil, written: Timestamp? = nil, isErased: Bool = false, wasEdited: Bool = false
+    ) throws(ImportError) -> Bool {
         do throws(ImportedMessageError) {
-            try ImportedMessageError.check(time: time, sender: sender, text: text, now: now)
+            if isErased, !sender.isEmpty || !text.isEmpty { throw .notErased }
+            // An erased message has no sender, so any stands for it in the check.
+            let name = isErased ? [UInt8(ascii: "-")] : sender
+            try ImportedMessageError.check(time: time, sender: name, text: text, now: now)
         } catch {
             throw .badMessage(error)
         }
+        if known?.take(time: time, sender: sender, text: text, wasEdited: wasEdited) == true { return false }
         let size = text.count + 8
         if recordBytes + size > Block.targetRawBytes || records.count >= BlockHeader.maximumCount { try handOver() }
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.
-        records.append(time: time, sender: sender, text: text, isImported: true, commit: Commit(1))
+        records.append(
+            time: time, sender: sender, text: text, kind: kind, isImported: true,
+            about: about.map { firstSeq.advanced(by: Int(clamping: $0)) }, via: via, written: written,
+            isErased: isErased, commit: Commit(1))
         recordBytes += size
+        return true
     }
 
     private func handOver() throws(ImportError) {

@@ -98,7 +98,8 @@ struct GroupHistory {
 
     static func events(in records: Records) -> [Event] {
         (0..<records.count).compactMap { index in
-            guard records.kind(at: index) == .event else { return nil }
+            // An imported event happened elsewhere.
+            guard records.kind(at: index) == .event, !records[index].isImported else { return nil }
             let record = records[index]
             return Event(
                 seq: record.seq, commit: record.commit, actor: String(decoding: record.sender, as: UTF8.self),

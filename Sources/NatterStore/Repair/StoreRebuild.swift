@@ -184,11 +184,14 @@ public final class StoreRebuild {
     ) throws {
         let stated = try LossRows.all(on: connection)
         let counts = try sentCounts(connection)
-        try connection.execute("DELETE FROM segment; DELETE FROM block; DELETE FROM sent")
+        try connection.execute("DELETE FROM segment; DELETE FROM block; DELETE FROM sent; DELETE FROM relation")
         for (identity, label, log) in logs {
             for dictionary in log.dictionaries { try ArchiveRows.put(dictionary, on: connection) }
             for row in log.segments { try ArchiveRows.put(row, on: connection) }
             for row in log.blocks { try ArchiveRows.insert(row, on: connection) }
+            for relation in log.content.relations {
+                try RelationRows.insert(relation, of: identity.number, on: connection)
+            }
             let update = try connection.statement(
                 """
                 UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,
@@ -225,7 +228,7 @@ public final class StoreRebuild {
         let counts = log.losses.isEmpty ? log.content.sent : log.content.sent.merging(former) { max($0, $1) }
         let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?)")
         for (sender, count) in counts {
-            _ = try people.account(sender)
+            if !sender.isEmpty { _ = try people.account(sender) }
             try insert.run(identity.number, sender, count)
         }
     }

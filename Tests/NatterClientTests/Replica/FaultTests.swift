@@ -1,6 +1,7 @@
 import NatterArchive
 import FaultSimulation
 @testable import NatterClient
+import NatterLog
 import NatterModel
 @testable import NatterStore
 import NatterSystem
@@ -187,18 +188,34 @@ struct FaultTests {
         try server.sync("alice", location)
         try server.reopen { _ in try file.write(kept, at: offset) }
         let writer = ReplicaWriter(location)
+        func blocks(_ range: ClosedRange<Seq>) throws -> [Block] {
+            var query = PageQuery(conversation: "general", limit: 1_000)
+            (query.after, query.before) = (range.lowerBound.previous, range.upperBound.next)
+            return try server.store.blocks(query, for: server.user("alice")).map {
+                try Block(SyncFrame(.provisional, $0))
+            }
+        }
         let lost = (whole["general"] ?? []).filter { damage.range.contains($0.seq) }
         let half = damage.range.lowerBound...Seq(damage.range.lowerBound.rawValue + UInt64(lost.count / 2))
         general = try #require(try replica.conversation(named: "general"))
-        #expect(try writer.fill(damage.range, of: general, with: lost.filter { half.contains($0.seq) }) > 0)
+        #expect(try writer.fill(damage.range, of: general, with: try blocks(half)) > 0)
         let rest = half.upperBound.next...damage.range.upperBound
         general = try #require(try replica.conversation(named: "general"))
         #expect(try replica.gaps(of: general) == [rest])
         // What is not of this history is not taken
-        var forged = lost.filter { rest.contains($0.seq) }
-        forged[0].text = "forged"
-        #expect(try writer.fill(rest, of: general, with: forged) == 0)
-        #expect(try writer.fill(rest, of: general, with: lost.filter { rest.contains($0.seq) }) > 0)
+        let first = try #require(try blocks(rest).first)
+        var forged = Records(firstSeq: first.header.firstSeq)
+        let genuine = try first.open(with: .none)
+        for index in 0..<genuine.count {
+            var record = genuine[index]
+            if forged.isEmpty { record.text = Array("forged".utf8)[...] }
+            forged.append(record)
+        }
+        let forgery = Block(
+            sealing: forged, of: general.id, hashBefore: first.header.hashBefore, dictionary: .none,
+            isProvisional: true)
+        #expect(try writer.fill(rest, of: general, with: [forgery]) == 0)
+        #expect(try writer.fill(rest, of: general, with: try blocks(rest)) > 0)
         // Then nothing is missing
         #expect(try contents(location) == server.export(for: "alice"))
         #expect(try replica.conversation(named: "general")?.gapCount == 0)

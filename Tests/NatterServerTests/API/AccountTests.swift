@@ -133,6 +133,22 @@ struct AccountTests {
         #expect(try server.stranger().get("/v1/register", ["name": name]).json["free"] == false)
     }
 
+    @Test("two spellings of one name that registered at the same moment are one account")
+    func spellings() throws {
+        let server = try TestServer()
+        // The case fold of U+0390 has three characters, that of the other two, and both are the same text
+        let names = ["a\u{390}", "a\u{3AA}\u{301}", "A\u{3CA}\u{301}"]
+        let outcomes = try concurrently(names.count) { index in
+            try server.stranger().post("/v1/register", ["name": .string(names[index]), "password": "long enough"])
+                .outcome
+        }
+        #expect(outcomes.sorted() == ["201", "409 name_taken", "409 name_taken"])
+        for name in names { #expect(try server.stranger().get("/v1/register", ["name": name]).json["free"] == false) }
+        server.stop()
+        try server.start()
+        for name in names { #expect(try server.stranger().get("/v1/register", ["name": name]).json["free"] == false) }
+    }
+
     @Test("a name is made NFC, and found again in either form and any case")
     func normalization() throws {
         let server = try TestServer()

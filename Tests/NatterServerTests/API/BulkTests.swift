@@ -112,7 +112,7 @@ struct BulkTests {
         let connection = try RawClient(port: server.port)
         connection.send(
             """
-            POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
+            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
             Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n
             """)
         var start = 0
@@ -138,7 +138,7 @@ struct BulkTests {
             let connection = try RawClient(port: server.port)
             connection.send(
                 """
-                POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
+                POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
                 Content-Type: application/x-ndjson\r\nContent-Length: \(body.count)\r\n\r\n
                 """)
             connection.send(Array(body.prefix(body.count * 2 / 3)))

@@ -78,13 +78,19 @@ struct ConversationTests {
         // The hash is the chain over the messages, as natter-log(5) has it
         let id = try #require(ConversationID(hex: object.id))
         var hash = HashChain.start(of: id)
-        for message in messages {
-            hash = HashChain.advance(
-                hash,
-                over: Record(
-                    seq: Seq(message.seq), time: Timestamp(milliseconds: message.ts),
-                    sender: Array(message.sender.utf8),
-                    text: Array(message.text.utf8)[...]))
+        let blocks = try alice.get(
+            "/v1/conversations/@bob/messages", ["after": "0"], accept: SyncFrame.mediaType)
+        var frames = SyncFrameReader()
+        blocks.body.withUnsafeBytes { frames.feed($0) }
+        let payload = try #require(try frames.next()).payload
+        let header = try payload.withUnsafeBytesTyped { bytes throws(FormatViolation) in
+            try BlockHeader(decoding: bytes)
+        }
+        let records = try Block(header: header, stored: Array(payload[BlockHeader.byteCount...])).verify(with: .none)
+        #expect(records.count == messages.count)
+        for (index, message) in messages.enumerated() {
+            #expect(String(decoding: records[index].text, as: UTF8.self) == message.text)
+            hash = HashChain.advance(hash, over: records[index])
             // and a cursor carries its beginning
             #expect(MessageCursor(message.cursor)?.hashPrefix == hash.prefix)
         }

@@ -1,7 +1,11 @@
+internal import NatterCrypto
 internal import NatterHTTP
+internal import NatterModel
+internal import NatterStore
 internal import ServerSupport
-internal import Testing
+internal import SystemSupport
 internal import TestSupport
+internal import Testing
 
 @Suite("a session in a cookie")
 struct CookieTests {
@@ -22,10 +26,42 @@ struct CookieTests {
         #expect(try answer.json == ["name": "alice"])
         let attributes = (answer.header("Set-Cookie") ?? "").split(separator: ";").dropFirst()
             .map { $0.drop { $0 == " " }.lowercased() }
-        #expect(cookie.hasPrefix("natter="))
+        #expect(cookie.hasPrefix(CookieTests.name(server) + "="))
+        #expect(!attributes.contains("secure"))
         #expect(attributes.contains("httponly"))
         #expect(attributes.contains("samesite=strict"))
         #expect(attributes.contains("path=/"))
+    }
+
+    private static func name(_ server: TestServer) -> String { "natter-\(server.storeID.description.prefix(8))" }
+
+    @Test("register gives a cookie, too, and the session tells where it was begun")
+    func registered() throws {
+        let server = try TestServer()
+        let answer = try server.stranger().post(
+            "/v1/register",
+            ["name": "bob", "password": "long enough", "cookie": true, "host": "lamp", "program": "natter page"])
+        #expect(answer.outcome == "201")
+        #expect(try answer.json == ["name": "bob"])
+        let pair = (answer.header("Set-Cookie") ?? "").split(separator: ";").first.map(String.init) ?? ""
+        let sessions = try RawClient(port: server.port).request("GET", "/v1/sessions", headers: ["Cookie: \(pair)"])
+        let session = try sessions.json["sessions"]?.items.first
+        #expect(session?["current"] == true)
+        #expect(session?["host"] == "lamp")
+        #expect(session?["program"] == "natter page")
+        // The store keeps it
+        server.stop()
+        try server.start()
+        let again = try RawClient(port: server.port).request("GET", "/v1/sessions", headers: ["Cookie: \(pair)"])
+        #expect(try again.json["sessions"]?.items.first?["host"] == "lamp")
+        // A client that says nothing is known by its User-Agent
+        let login = try server.stranger().post("/v1/login", ["name": "bob", "password": "long enough"])
+        let known = try Client(server, token: login.json["token"]?.text).get("/v1/sessions").json["sessions"]?.items
+        #expect(known?.contains { $0["program"] == "natter-test" } == true)
+        let long = String(repeating: "x", count: 256)
+        let refused = try server.stranger().post(
+            "/v1/login", ["name": "bob", "password": "long enough", "host": .string(long)])
+        #expect(refused.outcome == "400 bad_request")
     }
 
     @Test("without cookie, or with false, there is none")
@@ -68,7 +104,8 @@ struct CookieTests {
         #expect(try connection.request("POST", "/v1/messages", headers: [cookie, own], body: good).status == 201)
         #expect(
             try connection.request(
-                "POST", "/v1/messages", headers: ["Cookie: natter=\(String(repeating: "A", count: 43))"], body: good
+                "POST", "/v1/messages",
+                headers: ["Cookie: \(CookieTests.name(server))=\(String(repeating: "A", count: 43))"], body: good
             ).outcome == "401 unauthorized")
 
         let bulk = "Content-Type: application/x-ndjson"
@@ -88,9 +125,26 @@ struct CookieTests {
         let answer = try connection.request("POST", "/v1/logout", headers: [cookie, "Natter-Request: 1"], body: [])
         #expect(answer.outcome == "200")
         let taken = answer.header("Set-Cookie") ?? ""
-        #expect(taken.hasPrefix("natter=;"))
+        #expect(taken.hasPrefix(CookieTests.name(server) + "=;"))
         #expect(taken.contains("Max-Age=0"))
         #expect(try connection.request("GET", "/v1/whoami", headers: [cookie]).outcome == "401 unauthorized")
+    }
+
+    @Test("a block asked for by cookie is not kept by the browser; one asked for by token may be")
+    func blocks() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        #expect(try alice.say("hello").status == 201)
+        let token = try #require(alice.token.flatMap { Token($0) })
+        let principal = try #require(server.store.principal(of: token, address: "127.0.0.1"))
+        if let error = try waitFor({ try server.store.seal("general", for: principal, $0) }) { throw error }
+        let id = try alice.get("/v1/conversations/general").json["id"]?.text ?? ""
+        let byToken = try alice.get("/v1/blocks/\(id)/1-0")
+        #expect(byToken.header("Cache-Control")?.contains("immutable") == true)
+        let byCookie = try RawClient(port: server.port).request(
+            "GET", "/v1/blocks/\(id)/1-0", headers: ["Cookie: \(try login(server).cookie)"])
+        #expect(byCookie.status == 200 && byCookie.body == byToken.body)
+        #expect(byCookie.header("Cache-Control") == "no-store")
     }
 
     @Test("a token in the header counts, whatever cookie is there besides")

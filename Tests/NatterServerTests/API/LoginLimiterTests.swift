@@ -20,14 +20,29 @@ struct LoginLimiterTests {
     }
 
     @Test(
-        "addresses of one IPv6 network are one client",
-        arguments: [["2001:db8::1"], ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::1"], ["192.0.2.1"]])
+        "addresses of one network are one client: an IPv4 /24, an IPv6 /64",
+        arguments: [
+            ["2001:db8::1"], ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::1"], ["192.0.2.1", "192.0.2.200"],
+        ])
     func together(addresses: [String]) { #expect(failures(from: addresses) == LoginLimiter.perAddress) }
 
     @Test(
         "others are not",
-        arguments: [["2001:db8::1", "2001:db8:0:1::1"], ["192.0.2.1", "192.0.2.2"], ["127.0.0.1", "::1"]])
+        arguments: [["2001:db8::1", "2001:db8:0:1::1"], ["192.0.2.1", "192.0.3.1"], ["127.0.0.1", "127.0.0.2"]])
     func apart(addresses: [String]) { #expect(failures(from: addresses) == 2 * LoginLimiter.perAddress) }
+
+    @Test("who guesses an account's password locks out nobody on another network")
+    func elsewhere() throws {
+        let limiter = LoginLimiter(now: { 0 })
+        for _ in 0..<LoginLimiter.perAccount {
+            limiter.fail(try limiter.begin(name: "alice", address: "192.0.2.1"))
+        }
+        #expect(throws: APIError.self) { try limiter.begin(name: "alice", address: "192.0.2.200") }
+        for address in ["192.0.3.1", "2001:db8::1", "127.0.0.1"] {
+            limiter.cancel(try limiter.begin(name: "alice", address: address))
+        }
+        limiter.cancel(try limiter.begin(name: "bob", address: "192.0.2.1"))
+    }
 
     @Test("memory is bounded, however many names and addresses there are")
     func bounded() throws {
@@ -41,11 +56,11 @@ struct LoginLimiterTests {
                 }
             })
         for index in 0..<20_000 {
-            limiter.fail(try limiter.begin(name: "u\(index)", address: "10.0.\(index >> 8).\(index & 255)"))
+            limiter.fail(try limiter.begin(name: "u\(index)", address: "10.\(index >> 8).\(index & 255).1"))
             #expect(limiter.count <= 2_000)
         }
         // The oldest are dropped, not the newest.
-        for _ in 0..<9 { limiter.fail(try limiter.begin(name: "u19999", address: "10.1.0.0")) }
-        #expect(throws: APIError.self) { try limiter.begin(name: "U19999", address: "10.1.0.0") }
+        for _ in 0..<9 { limiter.fail(try limiter.begin(name: "u19999", address: "10.78.31.9")) }
+        #expect(throws: APIError.self) { try limiter.begin(name: "U19999", address: "10.78.31.2") }
     }
 }

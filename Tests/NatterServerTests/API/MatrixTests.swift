@@ -89,6 +89,7 @@ struct MatrixTests {
                 (.disabled, "dan"),
             ] { tokens[role] = try by(name).token }
             names["session"] = try by("mia").get("/v1/sessions").json["sessions"]?.items.first?["id"]?.text
+            names["invite"] = try by("root").post("/v1/admin/invites", [:]).json["id"]?.text
             let disabled = try by("root").send(
                 .patch, "/v1/admin/users/dan", body: Array(#"{"disabled":true}"#.utf8),
                 headers: [("Content-Type", "application/json")])
@@ -148,7 +149,8 @@ struct MatrixTests {
             var target = row.target
             for (name, value) in names { target = target.replacing("<\(name)>", with: value) }
             let isLines = row.body?.hasPrefix("{") == true && target.contains("?stop")
-            let type = isLines ? "application/x-ndjson" : "application/json"
+            let isText = row.target.hasPrefix("/v1/conversations/") && row.target.hasSuffix("/messages")
+            let type = isLines ? "application/x-ndjson" : isText ? "text/plain" : "application/json"
             return try Client(server, token: tokens[role]).send(
                 method, target, body: row.body.map { Array($0.utf8) },
                 headers: row.body == nil ? [] : [("Content-Type", type)])

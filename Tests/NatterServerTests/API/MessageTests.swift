@@ -107,6 +107,63 @@ struct MessageTests {
         #expect(try alice.post("/v1/messages", body).status == 201)
     }
 
+    // MARK: Plain text
+
+    /// Posts a text to the path of a conversation.
+    private func post(
+        _ text: some Sequence<UInt8>, to conversation: String = "general", _ query: String = "",
+        type: String? = "text/plain", by client: Client
+    ) throws -> Answer {
+        try client.send(
+            .post, "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages\(query)", body: Array(text),
+            headers: type.map { [("Content-Type", $0), ("Title", "ignored")] } ?? [])
+    }
+
+    @Test(
+        "a plain body is the text as it is, also where its type is missing or that of 'curl -d'",
+        arguments: [nil, "text/plain", "Text/Plain; charset=utf-8", "application/x-www-form-urlencoded"])
+    func plainText(type: String?) throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let text = "disk full: 100%25 of /srv?a=b&c=d+e\n"
+        let answer = try post(text.utf8, type: type, by: alice)
+        #expect(answer.status == 201)
+        #expect(try answer.json.keys == MessageTests.fields && answer.json["text"] == .string(text))
+        #expect(try alice.get("/v1/conversations/general/messages").json["messages"]?.items == [answer.json])
+        let personal = try post("psst".utf8, to: "@alice", type: type, by: bob)
+        #expect(try personal.status == 201 && personal.json["conversation"] == "@alice")
+    }
+
+    @Test("the query's id makes a plain text safe to repeat, and is the same key as in JSON")
+    func plainTextID() throws {
+        let alice = try TestServer().account("alice")
+        let first = try post("once".utf8, "?id=a%20b", by: alice)
+        let again = try post("once".utf8, "?id=a%20b", by: alice)
+        #expect(try first.status == 201 && again.status == 200 && again.json == first.json)
+        #expect(try alice.say("once", id: "a b").outcome == "200")
+        #expect(try post("other".utf8, "?id=a%20b", by: alice).outcome == "409 id_reused")
+        #expect(try alice.page().head == 1)
+    }
+
+    @Test("what a plain text may not be is refused as in JSON, and changes nothing")
+    func badPlainText() throws {
+        let alice = try TestServer().account("alice")
+        let long = [UInt8](repeating: 0x61, count: 65_537)
+        #expect(try post([], by: alice).outcome == "422 bad_text")
+        #expect(try post(long, by: alice).outcome == "422 bad_text")
+        #expect(try post("a\u{0}".utf8, by: alice).outcome == "422 bad_text")
+        #expect(try post([0x61, 0xFF], by: alice).outcome == "400 bad_json")
+        #expect(try post("a".utf8, "?id=%C3%A9", by: alice).outcome == "422 bad_id")
+        #expect(try post("a".utf8, "?id=1&id=2", by: alice).outcome == "400 bad_request")
+        #expect(try post("a".utf8, to: "nix", by: alice).outcome == "404 no_such_conversation")
+        #expect(try post("a".utf8, to: "@nix", by: alice).outcome == "404 no_such_user")
+        for type in ["application/json", "application/x-ndjson", "text/html", "multipart/form-data; boundary=x"] {
+            #expect(try post("{}".utf8, type: type, by: alice).outcome == "415 unsupported_media_type")
+        }
+        #expect(try alice.page().head == 0)
+        #expect(try post(long.dropLast(), by: alice).status == 201)
+    }
+
     // MARK: The same id again
 
     @Test("the same id with the same content is the earlier message, and nothing new")

@@ -11,6 +11,53 @@ internal import TestSupport
 /// Pages of one long history, compared with a list in memory.
 @Suite("pages of messages")
 struct PageTests {
+    @Test("a page has about 1 MiB, whatever its limit, and no message is missed")
+    func bytes() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        // In JSON, each byte of these takes six
+        let text = String(repeating: "\u{1}", count: 65_536)
+        for number in 1...9 { _ = try alice.say(number == 5 ? "short" : text) }
+        for name in ["one", "two", "three", "four", "five"] {
+            _ = try alice.post("/v1/groups", ["name": .string(name)])
+            _ = try alice.say(text, to: name)
+        }
+        func numbers(_ page: JSONValue) -> [Int] { page["messages"]?.items.compactMap { $0["seq"]?.int } ?? [] }
+        func walk(_ field: String, _ start: String) throws -> (pages: [[Int]], most: Int) {
+            var (pages, most, next): ([[Int]], Int, String?) = ([], 0, start)
+            while let place = next, pages.count < 20 {
+                let target = "/v1/conversations/general/messages" + HTTPRequest.encodeQuery([(field, place)])
+                let answer = try alice.send(.get, target)
+                let page = try answer.json
+                pages.append(numbers(page))
+                most = max(most, answer.body.count)
+                next = page["more"] == true ? page["next"]?.int.map(String.init) : nil
+            }
+            return (pages, most)
+        }
+        let up = try walk("after", "0")
+        #expect(up.pages.flatMap { $0 } == Array(1...9) && up.pages.count > 3)
+        let down = try walk("before", "10")
+        #expect(down.pages.reversed().flatMap { $0 } == Array(1...9) && down.pages.count > 3)
+        #expect(max(up.most, down.most) < 3 << 19)
+        // The newest, and what stands around one
+        #expect(numbers(try alice.get("/v1/conversations/general/messages").json) == [8, 9])
+        for seq in 1...9 {
+            let around = try alice.get("/v1/conversations/general/messages", ["around": "\(seq)"])
+            #expect(numbers(try around.json).contains(seq) && around.body.count < 3 << 19, "\(seq)")
+        }
+        // And a list of conversations, each with its last message
+        var (names, next, most): ([String], String?, Int) = ([], "", 0)
+        while let place = next, names.count < 20 {
+            let answer = try alice.get("/v1/conversations", ["after": place])
+            let page = try answer.json
+            names += page["conversations"]?.items.compactMap { $0["name"]?.text } ?? []
+            most = max(most, answer.body.count)
+            next = page["more"] == true ? page["next"]?.text : nil
+        }
+        #expect(names == ["five", "four", "general", "one", "three", "two"] && most < 3 << 19)
+    }
+
     private struct Fact {
         let seq: UInt64
         let ts: Int64

@@ -1,12 +1,14 @@
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 internal import ServerSupport
-internal import Testing
+internal import SystemSupport
 internal import TestSupport
+internal import Testing
 
 /// Groups, blocks, tokens and administration: permissions, and their corner cases.
 @Suite("users and their permissions")
@@ -47,6 +49,133 @@ struct PeopleTests {
         #expect(try alice.say("one", to: "@bob", id: "k").outcome == "409 id_reused")
         #expect(try alice.say("two", to: "@bob").json["seq"] == 1)
         #expect(try alice.say("three", to: "@bob").json["seq"] == 2)
+    }
+
+    @Test("groups lists your own groups and open ones, page by page, and no private one of others")
+    func groupList() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        for (name, isOpen) in [("Ops", false), ("club", true), ("board", false)] {
+            let maker = name == "board" ? bob : alice
+            #expect(try maker.post("/v1/groups", ["name": .string(name), "open": .bool(isOpen)]).status == 201)
+        }
+        #expect(try json(.put, "/v1/groups/club/members/bob", by: alice).status == 200)
+        let all = try alice.get("/v1/groups").json
+        #expect(all.keys == ["groups", "more", "next"])
+        #expect(all["groups"]?.items.map { $0["name"]?.text } == ["club", "Ops"])
+        #expect(all["groups"]?.items.first?.keys == ["name", "id", "open", "member", "admin", "members"])
+        let carol = try server.account("carol")
+        let seen = try carol.get("/v1/groups").json["groups"]?.items
+        #expect(seen?.count == 1)
+        #expect(seen?.first?["open"] == true && seen?.first?["member"] == false && seen?.first?["admin"] == false)
+        #expect(seen?.first?["members"]?.int == 2)
+        let own = try bob.get("/v1/groups", ["limit": "1"]).json
+        #expect(own["groups"]?.items.map { $0["name"]?.text } == ["board"])
+        #expect(own["groups"]?.items.first?["admin"] == true)
+        #expect(own["more"] == true)
+        let next = try bob.get("/v1/groups", ["limit": "1", "after": own["next"]?.text ?? ""]).json
+        #expect(next["groups"]?.items.map { $0["name"]?.text } == ["club"])
+        #expect(next["more"] == false)
+    }
+
+    @Test("an admin lists and revokes invitations, and ends a session of anyone")
+    func invitesAndSessions() throws {
+        let server = try TestServer()
+        let (root, alice) = (try server.account("root"), try server.account("alice"))
+        try makeAdmin("root", on: server)
+        let made = try root.post("/v1/admin/invites", [:]).json
+        let id = try #require(made["id"]?.text)
+        let listed = try root.get("/v1/admin/invites").json["invites"]?.items
+        #expect(listed?.first?.keys == ["id", "maker", "created", "expires"])
+        #expect(listed?.map { $0["id"]?.text } == [id])
+        #expect(listed?.first?["maker"] == "root")
+        // The list survives a restart and never shows the code
+        server.stop()
+        try server.start()
+        let again = try root.get("/v1/admin/invites")
+        #expect(try again.json["invites"]?.items.map { $0["id"]?.text } == [id])
+        #expect(!again.text.contains(made["invite"]?.text ?? "?"))
+        #expect(try root.send(.delete, "/v1/admin/invites/\(id)").status == 200)
+        #expect(try root.send(.delete, "/v1/admin/invites/\(id)").outcome == "404 not_found")
+        #expect(try root.get("/v1/admin/invites").json["invites"]?.items.isEmpty == true)
+        let sessions = try root.get("/v1/admin/sessions").json["sessions"]?.items ?? []
+        let session = try #require(sessions.first { $0["user"] == "alice" }?["id"]?.text)
+        #expect(try root.send(.delete, "/v1/admin/sessions/\(session)").status == 200)
+        #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try root.send(.delete, "/v1/admin/sessions/\(session)").outcome == "404 not_found")
+        let audit = try root.get("/v1/admin/audit").lines.map { $0["action"]?.text ?? "" }
+        #expect(audit.contains("session_ended") && audit.contains("invite_revoked"))
+    }
+
+    @Test("a scope goes by the conversation, not by its name: neither does a swap of names widen it")
+    func swappedNames() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for name in ["ops", "board"] { #expect(try alice.post("/v1/groups", ["name": .string(name)]).status == 201) }
+        #expect(try alice.say("a secret", to: "board").status == 201)
+        func principal(_ scope: String) throws -> Principal {
+            let made = try alice.post("/v1/tokens", ["label": "robot", "scope": .string(scope)]).json
+            let token = try #require(made["token"]?.text.flatMap { Token($0) })
+            return try #require(server.store.principal(of: token, address: "127.0.0.1"))
+        }
+        // Given requests whose scope was checked while 'ops' was the right name
+        let (reader, writer) = (try principal("read:ops"), try principal("send:ops"))
+        let query = PageQuery(conversation: "ops", limit: 10)
+        #expect(try server.store.messages(query, for: reader).messages.count == 1)
+        // When the names are swapped meanwhile
+        for (old, new) in [("ops", "x"), ("board", "ops"), ("x", "board")] {
+            #expect(try json(.patch, "/v1/groups/\(old)", ["name": .string(new)], by: alice).status == 200)
+        }
+        // Then they reach nothing
+        #expect {
+            try server.store.messages(query, for: reader)
+        } throws: { error in
+            if case .forbidden? = error as? StoreError { true } else { false }
+        }
+        let outcomes = try waitFor {
+            server.store.post(
+                [
+                    NewMessage(conversation: "ops", text: "hi", key: nil),
+                    NewMessage(conversation: "board", text: "hi", key: nil),
+                ],
+                by: writer, stopAtRefusal: false, $0)
+        }
+        guard case .refused(.forbidden) = outcomes[0], case .posted = outcomes[1] else {
+            throw Failure("\(outcomes)")
+        }
+    }
+
+    @Test("a password change and logout everywhere end tokens with the scope 'all', and list the others")
+    func robotsEnd() throws {
+        let server = try TestServer()
+        let (alice, root) = (try server.account("alice"), try server.account("root"))
+        try makeAdmin("root", on: server)
+        func robot(_ scope: String) throws -> Client {
+            let made = try alice.post("/v1/tokens", ["label": "robot", "scope": .string(scope)])
+            return Client(server, token: try made.json["token"]?.text)
+        }
+        let (everything, one) = (try robot("all"), try robot("read:general"))
+        let changed = try alice.post(
+            "/v1/password", ["old": .string(TestServer.password), "new": "another long one"])
+        #expect(changed.status == 200)
+        #expect(try changed.json["tokens"]?.items.map { $0["scope"]?.text } == ["read:general"])
+        #expect(try everything.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try one.get("/v1/whoami").status == 200)
+        #expect(try alice.get("/v1/whoami").status == 200)
+        // An admin who sets the password ends them, too
+        let second = try robot("all")
+        #expect(try json(.patch, "/v1/admin/users/alice", ["password": "a third long one"], by: root).status == 200)
+        #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try one.get("/v1/whoami").status == 200)
+        let account = try #require(server.store.credentials(of: "alice")?.account)
+        let again = Client(
+            server, token: try waitFor { server.store.addSession(of: account, expires: nil, $0) }.get().text)
+        let third = Client(
+            server, token: try again.post("/v1/tokens", ["label": "x", "scope": "all"]).json["token"]?.text)
+        let left = try again.post("/v1/logout", ["all": true])
+        #expect(try left.json["tokens"]?.items.count == 1)
+        #expect(try third.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try one.get("/v1/whoami").status == 200)
     }
 
     @Test("a token for one conversation learns nothing about others from any request")

@@ -16,7 +16,7 @@ struct RequestFormTests {
         arguments: [
             "/v1", "/v1/", "/v2/users", "/v1/Users", "/v1/users/", "//v1/users", "/v1/users/alice",
             "/v1/conversations/",
-            "/v1/conversations//messages", "/v1/conversations/general/", "/v1/conversations/general/messages/1",
+            "/v1/conversations//messages", "/v1/conversations/general/", "/v1/conversations/general/messages/1/2",
             "/v1/./users", "/v1/x/../users", "/healthz/", "/v1/nowhere",
         ])
     func notFound(path: String) throws {
@@ -33,9 +33,10 @@ struct RequestFormTests {
         arguments: [
             ("/v1/register", ["GET", "HEAD", "POST"]), ("/v1/login", ["POST"]), ("/v1/logout", ["POST"]),
             ("/v1/whoami", ["GET", "HEAD"]), ("/v1/messages", ["POST"]), ("/v1/conversations", ["GET", "HEAD"]),
-            ("/v1/conversations/general", ["GET", "HEAD"]), ("/v1/conversations/general/messages", ["GET", "HEAD"]),
+            ("/v1/conversations/general", ["GET", "HEAD"]),
+            ("/v1/conversations/general/messages", ["GET", "HEAD", "POST"]),
             ("/v1/sync", ["GET", "HEAD"]), ("/v1/users", ["GET", "HEAD"]), ("/healthz", ["GET", "HEAD"]),
-            ("/v1/conversations/@nobody/messages", ["GET", "HEAD"]),
+            ("/v1/conversations/@nobody/messages", ["GET", "HEAD", "POST"]),
         ])
     func wrongMethod(path: String, allowed: [String]) throws {
         let server = try TestServer()

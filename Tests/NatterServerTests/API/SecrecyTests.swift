@@ -1,5 +1,6 @@
 internal import NatterClient
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterServer
 internal import NatterSystem
 internal import NatterWire
@@ -22,7 +23,7 @@ struct SecrecyTests {
             "/v1/login", ["name": "alice", "password": .string(secrets[0]), "cookie": true])
         let token = try registered.json["token"]?.text ?? ""
         let second = try login.json["token"]?.text ?? ""
-        let third = (cookie.header("Set-Cookie") ?? "").dropFirst("natter=".count).prefix(43)
+        let third = (cookie.header("Set-Cookie") ?? "").dropFirst("natter-12345678=".count).prefix(43)
 
         let alice = Client(server, token: token)
         let texts = ["hidden words 1", "hidden words 2", "hidden words 3", "hidden words 4"]
@@ -34,7 +35,8 @@ struct SecrecyTests {
         _ = try alice.get("/v1/search", ["q": texts[0]])
         _ = try alice.get("/v1/conversations/general/messages", ["after": texts[1]])
         _ = try alice.get("/v1/sync", ["wait": "0"])
-        _ = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: ["Cookie: natter=\(third)"])
+        _ = try RawClient(port: server.port).request(
+            "GET", "/v1/whoami", headers: ["Cookie: natter-\(server.storeID.description.prefix(8))=\(third)"])
         _ = try RawClient(port: server.port).request(
             "POST", "/v1/login", body: Array("{\"password\":\"\(secrets[1])".utf8))
         _ = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: ["Authorization: Bearer \(second)x"])

@@ -231,7 +231,8 @@ struct SyncTests {
         }
         // On the wire it is an error of the transport: chunks without their end
         let connection = try RawClient(port: server.port)
-        connection.send("GET /v1/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n")
+        connection.send(
+            "GET /v1/sync HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n")
         let head = try connection.head()
         #expect(head.headers.contains { $0.name.lowercased() == "transfer-encoding" && $0.value == "chunked" })
     }

@@ -59,7 +59,7 @@ struct UserTests {
         let bob = try server.account("bob")
         let connection = try RawClient(port: server.port)
         connection.send(
-            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
+            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
         try server.untilWaiting(1)
         clock.advance(milliseconds: 300_000)
         #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice", "bob"])
@@ -96,7 +96,8 @@ struct UserTests {
             ("ALI", ["Alice", "xalicex"]),
             ("b", ["bob"]), ("маш", ["Маша"]), ("МАША", ["Маша"]), ("ren\u{E9}", ["Ren\u{E9}"]),
             ("RENE\u{301}", ["Ren\u{E9}"]),
-            ("nobody", []), ("%", []), ("*", []), ("_", []), (" ", []),
+            ("nobody", []), ("%", []), ("_", []), ("b*", ["bob"]), ("?OB", ["bob"]),
+            ("*e*e", []), ("[ab]*", ["Alice", "bob"]), (" ", []),
         ])
     func pattern(query: String, expected: [String]) throws {
         let server = try TestServer()

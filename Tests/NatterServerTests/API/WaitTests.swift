@@ -171,7 +171,7 @@ struct WaitTests {
         let connections = try (0..<200).map { _ in try RawClient(port: server.port) }
         for connection in connections {
             connection.send(
-                "GET \(WaitTests.page)?after=0&wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n"
+                "GET \(WaitTests.page)?after=0&wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n"
             )
         }
         try server.untilWaiting(200)

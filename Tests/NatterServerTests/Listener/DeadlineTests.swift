@@ -139,6 +139,44 @@ struct DeadlineTests {
         for _ in 0..<3 { #expect(try RawClient(server).request("POST", "/echo", body: half + half).status == 200) }
     }
 
+    @Test("the bytes of a body are counted until its request is answered", arguments: Wire.allCases)
+    func waitingBodies(wire: Wire) throws {
+        let server = try ListenerServer(wire) { limits in limits.collectedBytes = 10_000 }
+        let body = [UInt8](repeating: 0x78, count: 8_000)
+        let start = "POST /hang HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n"
+        let first = try RawClient(server)
+        first.send(Array(start.utf8) + body)
+        #expect(server.handler.hasWaiting(1))
+        #expect(try RawClient(server).request("POST", "/echo", body: body).status == 503)
+        server.handler.answerWaiting("done")
+        #expect(try first.answer().status == 200)
+        #expect(try RawClient(server).request("POST", "/echo", body: body).status == 200)
+    }
+
+    @Test("answers that nobody reads are counted: a reader has a limit, and all together", arguments: Wire.allCases)
+    func unread(wire: Wire) throws {
+        let server = try ListenerServer(wire) { limits in
+            (limits.answerBytes, limits.answerBytesPerReader) = (40 << 20, 20 << 20)
+        }
+        func ask(_ path: String) throws -> RawClient {
+            let client = try RawClient(server)
+            client.send(Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n".utf8))
+            return client
+        }
+        func status(_ path: String) throws -> Int { try ask(path).answer().status }
+        let first = try ask("/big")
+        #expect(server.handler.hasBegun(1))
+        #expect(try status("/big") == 429)
+        let second = try ask("/big/2")
+        #expect(server.handler.hasBegun(3))
+        #expect(try status("/big/3") == 503)
+        // What is small, and what changes something, is answered
+        #expect(try RawClient(server).request("POST", "/echo", body: [0x78]).status == 200)
+        #expect(try first.answer().body.count == 16 << 20)
+        #expect(try second.answer().body.count == 16 << 20)
+        #expect(try status("/big") == 200)
+    }
+
     @Test("5,000 silent connections delay nobody else", .timeLimit(.minutes(5)))
     func crowd() throws {
         let server = try ListenerServer { limits in limits.headMilliseconds = 4_000 }

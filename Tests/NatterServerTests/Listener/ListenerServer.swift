@@ -47,6 +47,7 @@ final class ListenerServer: Sendable {
 ///
 /// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
 /// - `hang` answers only when the server stops.
+/// - `big` answers 16 MiB to reader 1, `big/2` to reader 2.
 /// - `cpu` tells how many milliseconds of processor the loop's thread has had.
 /// - `refuse` refuses by the head.
 /// - `upload` counts a streamed body, pausing now and then until another thread goes on; `upload/early` answers 422 at
@@ -83,6 +84,10 @@ final class TestHandler: HTTPHandler {
         switch head.path?.first {
         case "echo", "small": exchange.respond(Reply(status: 200, body: .bytes(body)))
         case "later": run { exchange.respond(Reply(status: 200, body: .bytes(body))) }
+        case "big":
+            var reply = Reply(status: 200, body: .bytes([UInt8](repeating: 0x78, count: 16 << 20)))
+            reply.reader = head.path.flatMap { $0.count > 1 ? Int64($0[1]) : nil } ?? 1
+            exchange.respond(reply)
         case "hang": state.signal { $0.waiting.append(exchange) }
         case "cpu":
             var time = timespec()

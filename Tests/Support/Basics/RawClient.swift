@@ -76,7 +76,7 @@ package final class RawClient {
 
     /// Sends a request with `Host`. It adds `Content-Length` if there is a body and no header gives its length.
     package func sendRequest(_ method: String, _ target: String, headers: [String] = [], body: [UInt8]? = nil) {
-        var head = "\(method) \(target) HTTP/1.1\r\nHost: test\r\n"
+        var head = "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n"
         for header in headers { head += header + "\r\n" }
         let saysLength = headers.contains { $0.hasPrefix("Content-Length") || $0.hasPrefix("Transfer-Encoding") }
         if let body, !saysLength { head += "Content-Length: \(body.count)\r\n" }

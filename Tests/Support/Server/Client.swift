@@ -75,6 +75,18 @@ package final class Client {
         return try post("/v1/messages", .object(body))
     }
 
+    /// Sends a reply, an edit or a deletion.
+    package func change(
+        _ kind: String, of seq: UInt64, _ text: String? = nil, in conversation: String = "general", id: String? = nil
+    ) throws -> Answer {
+        var body: [String: JSONValue] = [
+            "conversation": .string(conversation), "kind": .string(kind), "about": .number(Double(seq)),
+        ]
+        if let text { body["text"] = .string(text) }
+        if let id { body["id"] = .string(id) }
+        return try post("/v1/messages", .object(body))
+    }
+
     /// Sends lines as NDJSON.
     package func bulk(_ lines: [String], query: String = "") throws -> Answer {
         try send(

@@ -85,6 +85,11 @@ package final class TestServer: Sendable {
     @discardableResult
     package func account(_ name: String) throws -> Client { Client(self, token: try session(name).text) }
 
+    package func makeAdmin(_ name: String) throws {
+        let store = store
+        _ = try waitFor { store.change(name, AccountChange(isAdmin: true), by: "test", $0) }.get()
+    }
+
     /// A client without a token.
     package func stranger() -> Client { Client(self, token: nil) }
 
@@ -108,11 +113,23 @@ package final class TestServer: Sendable {
         }
     }
 
-    /// Posts many messages in one call without HTTP, for tests that need a long history.
-    package func post(_ messages: [NewMessage], as client: Client) throws {
+    private func principal(of client: Client) throws -> Principal {
         guard let token = client.token.flatMap({ Token($0) }),
             let principal = store.principal(of: token, address: "127.0.0.1")
         else { throw Failure("the client has no token") }
+        return principal
+    }
+
+    /// Moves all messages of a conversation to log files.
+    package func seal(_ conversation: String = "general", as client: Client) throws {
+        let (store, principal) = (store, try principal(of: client))
+        let failure: StoreError? = try waitFor { try store.seal(conversation, for: principal, $0) }
+        if let failure { throw failure }
+    }
+
+    /// Posts many messages in one call without HTTP, for tests that need a long history.
+    package func post(_ messages: [NewMessage], as client: Client) throws {
+        let principal = try principal(of: client)
         for outcome in try waitFor({ store.post(messages, by: principal, stopAtRefusal: false, $0) }) {
             if case .refused(let error) = outcome { throw error }
         }

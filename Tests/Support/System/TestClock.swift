@@ -18,6 +18,8 @@ package final class TestClock: WallClock {
         }
     }
 
+    package func set(_ time: Timestamp) { self.time.withLock { $0 = time } }
+
     /// Moves the clock forward, or back.
     package func advance(milliseconds: Int64) { time.withLock { $0 = $0.advanced(milliseconds: milliseconds) } }
 }

@@ -1,0 +1,102 @@
+// Requests to the server. Everything that the page knows comes through here, by the public API.
+
+/** A refusal of the server, or no answer at all (status 0). */
+export class Refusal extends Error {
+  constructor(status, code, message, retryAfter) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether the same request may succeed later. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+const ordinaryTimeout = 30_000;
+
+export class API {
+  /** Only in this object's memory, if the session belongs to this tab alone; else the browser has a cookie. */
+  #token;
+
+  constructor(token) {
+    this.#token = token ?? null;
+    this.store = '';
+    /** Called when the session has ended. */
+    this.onExpired = null;
+  }
+
+  get isTabOnly() {
+    return this.#token !== null;
+  }
+
+  /** Sends a request. Resolves to the response if its status is 2xx. */
+  async send(method, path, { body, signal, timeout = ordinaryTimeout, headers = {} } = {}) {
+    const all = { Accept: 'application/json', ...headers };
+    if (this.#token) all.Authorization = `Bearer ${this.#token}`;
+    if (method !== 'GET') all['Natter-Request'] = '1';
+    if (body !== undefined) all['Content-Type'] = 'application/json';
+    const limit = AbortSignal.timeout(timeout);
+    let response;
+    try {
+      response = await fetch(path, {
+        method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store',
+        // With a token of this tab, another account's cookie must not be sent.
+        credentials: this.#token ? 'omit' : 'same-origin',
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Refusal(0, 'not_reached', 'the server cannot be reached');
+    }
+    this.store = response.headers.get('Natter-Store') ?? this.store;
+    if (response.ok) return response;
+    const answer = await response.json().catch(() => ({}));
+    const refusal = new Refusal(
+      response.status, answer.error?.code ?? 'unknown', answer.error?.message ?? response.statusText,
+      Number(response.headers.get('Retry-After')) || 0);
+    if (refusal.code === 'unauthorized') this.onExpired?.();
+    throw refusal;
+  }
+
+  async json(method, path, body, options) {
+    const response = await this.send(method, path, { body, ...options });
+    try {
+      return await response.json();
+    } catch (error) {
+      if (options?.signal?.aborted) throw error;
+      throw new Refusal(0, 'not_reached', 'the answer is incomplete');
+    }
+  }
+
+  get(path, options) {
+    return this.json('GET', path, undefined, options);
+  }
+
+  /** The objects of an NDJSON answer. */
+  async lines(path, options) {
+    const response = await this.send('GET', path, { ...options, headers: { Accept: 'application/x-ndjson' } });
+    let text;
+    try {
+      text = await response.text();
+      return text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    } catch (error) {
+      if (options?.signal?.aborted) throw error;
+      throw new Refusal(0, 'not_reached', 'the answer is incomplete');
+    }
+  }
+}
+
+/** A path of encoded segments and a query; fields without a value are left out. */
+export function path(segments, query = {}) {
+  const fields = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const text = fields.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+  return `/v1/${segments.map(encodeURIComponent).join('/')}${text ? `?${text}` : ''}`;
+}
+
+/** A new idempotency key. */
+export function freshKey() {
+  return `page-${Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}

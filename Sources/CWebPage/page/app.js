@@ -1,0 +1,140 @@
+// The beginning: who is here, and what they see.
+import { fill, h } from './dom.js';
+import { t, startLanguage } from './i18n.js';
+import { API, Refusal } from './api.js';
+import { State } from './state.js';
+import { Live } from './live.js';
+import { Outbox } from './outbox.js';
+import { Layout } from './layout.js';
+import { announceFailure } from './conversation.js';
+import { errorText } from './errors.js';
+import * as storage from './storage.js';
+import { applyTheme } from './theme.js';
+
+const root = document.getElementById('app');
+const tabUser = 'natter-tab-user';
+const everyone = new BroadcastChannel('natter');
+let state = null;
+
+/** Uses a session until it ends. Returns why it ended. */
+async function use(api, me) {
+  state = new State(api, me);
+  const current = state;
+  // The name alone: after a reload, this tab does not become another account's because that one has a cookie.
+  if (api.isTabOnly) sessionStorage.setItem(tabUser, me.name);
+  else sessionStorage.removeItem(tabUser);
+  const ended = new Promise((resolve) => {
+    // While somebody logs out, the wait for news may be refused before the logout is answered.
+    let isLeaving = false;
+    current.on('leaving', (is) => {
+      isLeaving = is;
+    });
+    current.on('tab-leaving', ({ is }) => {
+      isLeaving = is;
+    });
+    api.onExpired = () => resolve(isLeaving ? 'logout' : 'expired');
+    current.on('logout', () => resolve('logout'));
+    current.on('leave', () => resolve('leave'));
+    everyone.onmessage = ({ data }) => {
+      // Another account has taken the browser's cookie.
+      if (data.kind === 'cookie' && !api.isTabOnly && data.name !== me.name) resolve('replaced');
+    };
+  });
+  if (!api.isTabOnly) {
+    everyone.postMessage({ kind: 'cookie', name: me.name });
+    const check = async () => {
+      if (document.visibilityState !== 'visible') return;
+      const now = await api.get('/v1/whoami').catch(() => null);
+      if (now && now.name !== me.name) current.emit('leave');
+    };
+    document.addEventListener('visibilitychange', check, { signal: current.signal });
+    addEventListener('pageshow', (event) => event.persisted && check(), { signal: current.signal });
+  }
+  const live = new Live(current);
+  const outbox = new Outbox(current);
+  const layout = new Layout(root, current, live, outbox, {
+    logout: async (all) => {
+      const tell = (is) => {
+        current.emit('leaving', is);
+        live.tell({ kind: 'leaving', is });
+      };
+      tell(true);
+      try {
+        await api.json('POST', '/v1/logout', all ? { all: true } : {});
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        if (error.status !== 401) {
+          tell(false);
+          announceFailure(layout, errorText(error));
+          return;
+        }
+      }
+      live.tell({ kind: 'logout' });
+      current.emit('logout');
+    },
+  });
+  layout.start();
+  const load = async () => {
+    await live.start();
+    await current.loadLists();
+    outbox.deliver();
+  };
+  load().catch(async (error) => {
+    if (!(error instanceof Refusal) || current.signal.aborted) return;
+    current.setConnection('offline');
+    current.on('live', () => current.loadLists().then(() => current.emit('reload'), () => {}), current.signal);
+  });
+  const reason = await ended;
+  const { place } = current;
+  layout.forget(reason === 'logout');
+  current.end();
+  fill(root);
+  state = null;
+  document.title = 'natter';
+  if (reason === 'logout') {
+    storage.forget(place);
+    sessionStorage.removeItem(tabUser);
+  }
+  return reason;
+}
+
+/** The session of this browser's cookie, if there is one and this tab is no other user's. */
+async function resume() {
+  const api = new API();
+  const known = sessionStorage.getItem(tabUser);
+  if (known) return { known };
+  for (;;) {
+    try {
+      return { api, me: await api.get('/v1/whoami') };
+    } catch (error) {
+      if (error instanceof Refusal && !error.isPassing) return { known: '' };
+      fill(root, h('p', { class: 'waiting', role: 'status' }, t('{host} does not answer. Trying again…', { host: location.host })));
+      await new Promise((done) => setTimeout(done, 1000 + Math.random() * 2000));
+    }
+  }
+}
+
+async function main() {
+  applyTheme();
+  await startLanguage();
+  let found = await resume();
+  let notice = '';
+  for (;;) {
+    if (!found.me) {
+      const { showLogin } = await import('./login.js');
+      const { api } = await showLogin(root, { known: found.known, notice });
+      found = { api, me: await api.get('/v1/whoami') };
+    }
+    const { name } = found.me;
+    const reason = await use(found.api, found.me);
+    notice = reason === 'expired' ? t('The session has ended. Log in again; what you were writing is kept.') : '';
+    if (reason === 'replaced' || reason === 'leave') {
+      found = await resume();
+    } else {
+      found = { known: reason === 'expired' ? name : '' };
+      if (reason === 'logout') history.replaceState(null, '', location.pathname);
+    }
+  }
+}
+
+main();

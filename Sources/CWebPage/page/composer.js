@@ -1,0 +1,192 @@
+// Where messages are written: a draft for each conversation, replies, edits.
+import { h, fill, icon, iconButton, debounce, announce, freshId } from './dom.js';
+import { t, number } from './i18n.js';
+import { byteCount, excerpt, line } from './text.js';
+import { freshKey, Refusal } from './api.js';
+import { errorText } from './errors.js';
+import * as storage from './storage.js';
+import * as shell from './shell.js';
+
+const maximumBytes = 65_536;
+const shownFrom = 50_000;
+const isTouch = () => matchMedia('(pointer: coarse) and (hover: none)').matches;
+
+export class Composer {
+  #state;
+  #conversation;
+  #outbox;
+  #reply = null;
+  #edit = null;
+  #key = null;
+
+  constructor(state, conversation, outbox, signal, { lastOwn, show, sent }) {
+    this.#state = state;
+    this.#conversation = conversation;
+    this.#outbox = outbox;
+    this.sent = sent;
+    this.lastOwn = lastOwn;
+    this.show = show;
+    const hintId = freshId();
+    this.field = h('textarea', {
+      rows: '1', 'aria-label': t('Message to {name}', { name: line(conversation.name) }), 'aria-describedby': hintId, dir: 'auto',
+      placeholder: t('Write a message'), enterkeyhint: isTouch() ? 'enter' : 'send', autocomplete: 'off',
+      keydown: (event) => this.#onKey(event),
+      input: () => {
+        this.#fit();
+        this.#keep();
+      },
+    });
+    this.banner = h('div', { class: 'banner', hidden: true });
+    this.status = h('p', { class: 'composer-status', id: hintId });
+    this.button = iconButton('send', t('Send'), () => this.send(), { class: 'icon-button send' });
+    this.element = h('form', { class: 'composer', submit: (event) => {
+      event.preventDefault();
+      this.send();
+    } }, this.banner, h('div', { class: 'composer-line' }, this.field, this.button), this.status);
+    this.#restore();
+    addEventListener('pagehide', () => this.#keepNow(), { signal });
+    signal.addEventListener('abort', () => this.#keepNow(), { once: true });
+  }
+
+  get #draftName() {
+    return `${this.#state.place}draft:${this.#conversation.id}`;
+  }
+
+  #restore() {
+    const draft = storage.read(this.#draftName);
+    if (!draft) return;
+    this.field.value = draft.text;
+    this.#reply = draft.reply ?? null;
+    this.#showBanner();
+    requestAnimationFrame(() => this.#fit());
+  }
+
+  #keep = debounce(() => this.#keepNow(), 200);
+
+  #keepNow() {
+    if (this.#edit || this.isForgotten) return;
+    const text = this.field.value;
+    storage.write(this.#draftName, text || this.#reply ? { text, reply: this.#reply } : null);
+  }
+
+  /** The field grows with its text, up to a part of the window. */
+  #fit() {
+    this.field.style.height = 'auto';
+    this.field.style.height = `${Math.min(this.field.scrollHeight, innerHeight * 0.4)}px`;
+    const bytes = this.field.value.length > shownFrom / 4 ? byteCount(this.field.value) : 0;
+    const isTooLong = bytes > maximumBytes;
+    this.field.setAttribute('aria-invalid', String(isTooLong));
+    this.#say(bytes > shownFrom ? t('{n} of {max} bytes', { n: number(bytes), max: number(maximumBytes) }) : '', isTooLong);
+  }
+
+  #say(text, isError = false) {
+    this.status.textContent = text;
+    this.status.classList.toggle('error', isError);
+    if (isError) announce(text);
+  }
+
+  #onKey(event) {
+    // An input method uses Enter and Escape for itself.
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === 'Enter' && !event.shiftKey && !event.altKey && (!isTouch() || event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.send();
+    } else if (event.key === 'ArrowUp' && this.field.value === '' && !this.#edit) {
+      const message = this.lastOwn();
+      if (!message) return;
+      event.preventDefault();
+      this.edit(message);
+    } else if (event.key === 'Escape' && (this.#edit || this.#reply)) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.cancel();
+    }
+  }
+
+  reply(message) {
+    if (this.#edit) this.cancel();
+    this.#reply = { seq: message.seq, sender: message.sender, text: excerpt(message.text) };
+    this.#keepNow();
+    this.#showBanner();
+    this.field.focus();
+  }
+
+  edit(message) {
+    this.#keepNow();
+    this.#edit = message;
+    this.#key = freshKey();
+    this.field.value = message.text;
+    this.#showBanner();
+    this.#fit();
+    this.field.focus();
+    this.field.setSelectionRange(message.text.length, message.text.length);
+  }
+
+  /** Puts a text that was not sent back into the field. */
+  restore(text) {
+    this.field.value = this.field.value ? `${this.field.value}\n${text}` : text;
+    this.#fit();
+    this.#keepNow();
+    this.field.focus();
+  }
+
+  cancel() {
+    this.#edit = null;
+    this.#reply = null;
+    this.field.value = '';
+    const wasEdit = storage.read(this.#draftName);
+    if (wasEdit?.text) this.field.value = wasEdit.text;
+    this.#keepNow();
+    this.#showBanner();
+    this.#fit();
+    this.field.focus();
+  }
+
+  #showBanner() {
+    const about = this.#edit ?? this.#reply;
+    this.banner.hidden = !about;
+    if (!about) return;
+    fill(this.banner, icon(this.#edit ? 'edit' : 'reply'),
+      h('button', { type: 'button', class: 'link banner-text', click: () => this.show(about.seq) },
+        h('b', null, this.#edit ? t('Edit message {number}', { number: about.seq }) : t('Reply to {name}', { name: line(about.sender) })), ' ',
+        h('span', { dir: 'auto' }, excerpt(about.text))),
+      iconButton('close', t('Cancel'), () => this.cancel()));
+  }
+
+  async send() {
+    const text = this.field.value;
+    if (text.trim() === '') return;
+    if (text.includes('\0')) return this.#say(t('A message cannot contain the character U+0000'), true);
+    if (byteCount(text) > maximumBytes) return this.#say(t('The message has {n} bytes; at most {max} are possible', { n: number(byteCount(text)), max: number(maximumBytes) }), true);
+    if (this.#edit) return this.#sendEdit(text);
+    const isKept = this.#outbox.add(this.#conversation, text, this.#reply?.seq);
+    shell.did(shell.send(this.#conversation, text, this.#reply?.seq));
+    this.sent();
+    this.#reply = null;
+    this.field.value = '';
+    this.#keepNow();
+    this.#showBanner();
+    this.#fit();
+    if (!isKept) this.#say(t('This browser keeps nothing: stay here until the message is sent'));
+    this.field.focus();
+    return undefined;
+  }
+
+  /** An edit is sent at once and stays in the field until it is taken. */
+  async #sendEdit(text) {
+    const { seq } = this.#edit;
+    this.button.disabled = true;
+    try {
+      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: seq, text, id: this.#key });
+      shell.did(shell.edit(this.#conversation, seq, text));
+      this.#edit = null;
+      this.cancel();
+    } catch (error) {
+      if (error instanceof Refusal) this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);
+      // With another text, the same key would be refused.
+      if (error instanceof Refusal && !error.isPassing) this.#key = freshKey();
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+}

@@ -1,0 +1,130 @@
+// A conversation: its head, its messages, and the field to write in.
+import { h, fill, iconButton, icon, announce } from './dom.js';
+import { t, n, ago } from './i18n.js';
+import { line } from './text.js';
+import { Refusal, freshKey } from './api.js';
+import { errorText } from './errors.js';
+import { History } from './history.js';
+import { Composer } from './composer.js';
+import { titleOf, addressOf } from './layout.js';
+import { confirm } from './dialog.js';
+import * as shell from './shell.js';
+
+export class ConversationView {
+  constructor(layout, conversation, signal) {
+    const { state, outbox } = layout;
+    this.layout = layout;
+    this.conversation = conversation;
+    this.actions = new RowActions(layout, conversation, this);
+    this.history = new History(state, conversation, outbox, signal, {
+      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq),
+    });
+    this.composer = new Composer(state, conversation, outbox, signal, {
+      lastOwn: () => this.history.lastOwn, show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
+    });
+    this.subtitle = h('small', null);
+    this.people = iconButton('people', t('People and details'), () => layout.toggleDetails(), { id: 'details-button', 'aria-expanded': String(layout.areDetailsOpen) });
+    this.element = h('section', { class: 'view', 'aria-label': this.title },
+      h('header', { class: 'view-head' },
+        h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')),
+        h('div', { class: 'view-title' }, h('h1', null, line(this.title)), this.subtitle),
+        iconButton('search', t('Search here'), () => {
+          location.hash = `#/,search?c=${encodeURIComponent(conversation.name)}`;
+        }),
+        iconButton('calendar', t('Go to a number or a day'), () => layout.open('place', this.history)),
+        this.people),
+      this.history.element, this.composer.element);
+    state.on('users', () => this.#showSubtitle(), signal);
+    state.on('conversations', () => this.#showSubtitle(), signal);
+    this.#showSubtitle();
+  }
+
+  get title() {
+    return titleOf(this.conversation, this.layout.state.me);
+  }
+
+  async open(seq) {
+    if (!matchMedia('(pointer: coarse)').matches && !seq) this.composer.field.focus({ preventScroll: true });
+    await this.history.open(seq);
+  }
+
+  detailsChanged(isOpen) {
+    this.people.setAttribute('aria-expanded', String(isOpen));
+  }
+
+  #showSubtitle() {
+    const { conversation } = this;
+    const { state } = this.layout;
+    let text;
+    if (conversation.kind === 'personal') {
+      const user = state.users.get(conversation.name.slice(1));
+      if (conversation.name === `@${state.me.name}`) text = t('Only you read this');
+      else if (!user) text = '';
+      else text = user.online ? t('online') : user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');
+    } else {
+      const count = n('{n} message', '{n} messages', conversation.head);
+      text = conversation.kind === 'general' ? t('Everyone · {count}', { count }) : t('Group · {count}', { count });
+    }
+    if (this.subtitle.textContent !== text) this.subtitle.textContent = text;
+  }
+}
+
+/** What can be done with a message: one row of buttons, in the row that is pointed at or has the focus. */
+class RowActions {
+  #bar = h('div', { class: 'actions', role: 'group', 'aria-label': t('This message') });
+
+  constructor(layout, conversation, view) {
+    Object.assign(this, { layout, conversation, view, row: null });
+  }
+
+  show(row) {
+    this.row = row;
+    const { message } = row;
+    const { me } = this.layout.state;
+    const isText = (message.kind ?? 'text') === 'text';
+    const isThere = !message.deleted && !message.erased;
+    const isOwn = message.sender === me.name && !message.imported;
+    fill(this.#bar,
+      isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
+      isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
+      isThere && (isOwn || me.admin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
+      iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
+    row.append(this.#bar);
+  }
+
+  async #remove(message) {
+    const isSure = await confirm(t('Delete this message?'), t('Others see that a message was here. Its text is given to nobody any more.'), t('Delete'));
+    if (!isSure) return;
+    try {
+      await this.layout.state.change('POST', ['messages'], { conversation: this.conversation.name, kind: 'delete', about: message.seq, id: freshKey() });
+      shell.did(shell.remove(this.conversation, message.seq));
+    } catch (error) {
+      if (error instanceof Refusal) announceFailure(this.layout, t('Not deleted: {reason}', { reason: errorText(error) }));
+    }
+  }
+
+  async #copy(message) {
+    const address = `${location.origin}/${addressOf(this.conversation.name, message.seq)}`;
+    try {
+      await navigator.clipboard.writeText(address);
+      announceFailure(this.layout, t('The link is copied'));
+    } catch {
+      location.hash = addressOf(this.conversation.name, message.seq);
+    }
+  }
+
+  /** Puts what was not sent back into the field. */
+  restore(entry) {
+    this.layout.outbox.drop(entry.name);
+    this.view.composer.restore(entry.text);
+  }
+}
+
+/** A short note over the view, which is read aloud too. */
+export function announceFailure(layout, text) {
+  document.querySelector('.toast')?.remove();
+  const toast = h('p', { class: 'toast' }, text);
+  layout.center.append(toast);
+  announce(text);
+  setTimeout(() => toast.remove(), 5000);
+}

@@ -1,0 +1,103 @@
+// Elements without HTML in strings: a text can only become a text node.
+
+const svgSpace = 'http://www.w3.org/2000/svg';
+
+/**
+ * Makes an element. A function is a listener, `true` an attribute without value, null and false nothing.
+ * Children are nodes, strings, or lists of these.
+ */
+export function h(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === 'function') element.addEventListener(name, value);
+    else if (name === 'value' || name === 'checked') element[name] = value;
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  put(element, children);
+  return element;
+}
+
+function put(element, children) {
+  for (const child of children) {
+    if (Array.isArray(child)) put(element, child);
+    else if (child !== null && child !== undefined && child !== false) element.append(child);
+  }
+}
+
+/** Replaces what an element contains. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  put(element, children);
+  return element;
+}
+
+// Drawn on a grid of 20, as lines.
+const icons = {
+  menu: 'M3 5h14M3 10h14M3 15h14',
+  search: 'M13.5 13.500 17 17M9 15A6 6 0 1 0 9 3a6 6 0 0 0 0 12z',
+  people: 'M7.500 9.500a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2 16.500c.3-3 2.500-5 5.500-5s5.200 2 5.500 5M13 3.800a3 3 0 0 1 0 5.500M15 12c1.700.7 2.800 2.300 3 4.500',
+  send: 'M3.500 16.500 17 10 3.500 3.500 5.500 10zM5.500 10H17',
+  reply: 'M8 5 3.500 9.500 8 14M4 9.500h7.500c3 0 5 2 5 5.500',
+  edit: 'M4 16l.8-3.500L13 4.300a1.500 1.500 0 0 1 2.200 0l.5.5a1.500 1.500 0 0 1 0 2.200L7.500 15.200zM11.500 6l2.500 2.500',
+  trash: 'M4 5.500h12M8 5.500V3.500h4v2M5.500 5.500l.8 11h7.400l.8-11M8.500 8.500v5M11.500 8.500v5',
+  link: 'M8.500 11.500a3 3 0 0 0 4.200 0l2.600-2.600a3 3 0 0 0-4.200-4.200L10 5.800M11.500 8.500a3 3 0 0 0-4.200 0l-2.600 2.600a3 3 0 0 0 4.200 4.200L10 14.200',
+  gear: 'M10 12.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5zM10 2.500v2M10 15.500v2M2.500 10h2M15.500 10h2M4.700 4.700l1.400 1.400M13.900 13.900l1.400 1.400M4.700 15.300l1.400-1.400M13.900 6.100l1.400-1.400',
+  close: 'M5 5l10 10M15 5 5 15',
+  down: 'M10 4v12M5 11l5 5 5-5',
+  back: 'M12.500 4 6.500 10l6 6',
+  plus: 'M10 4v12M4 10h12',
+  shell: 'M3 4.500l5 5.500-5 5.500M10 15.500h7',
+  bell: 'M5 13.500V9a5 5 0 0 1 10 0v4.500l1.500 1.500h-13zM8.500 17h3',
+  calendar: 'M3.500 5h13v11.500h-13zM3.500 8.500h13M7 3v3M13 3v3',
+  shield: 'M10 2.500 4 5v4.500c0 4 2.500 6.500 6 8 3.500-1.500 6-4 6-8V5z',
+  help: 'M7.500 7.500a2.500 2.500 0 1 1 3.600 2.200c-.7.4-1.100.9-1.100 1.800M10 14.500v.2M10 18a8 8 0 1 0 0-16 8 8 0 0 0 0 16z',
+  lock: 'M5 9h10v7.500H5zM7 9V6.500a3 3 0 0 1 6 0V9',
+  check: 'M4 10.500l4 4 8-9',
+};
+
+/** A decorative picture. What it stands for must be said by the button around it. */
+export function icon(name) {
+  const svg = document.createElementNS(svgSpace, 'svg');
+  svg.setAttribute('viewBox', '0 0 20 20');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(svgSpace, 'path');
+  path.setAttribute('d', icons[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button with an icon alone. */
+export function iconButton(name, label, click, attributes) {
+  return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, click, ...attributes }, icon(name));
+}
+
+let ids = 0;
+
+/** A name for an element that another one refers to. */
+export function freshId() {
+  ids += 1;
+  return `e${ids}`;
+}
+
+/** Calls `work` once after a pause in the calls of what is returned. */
+export function debounce(work, milliseconds) {
+  let timer = 0;
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => work(...values), milliseconds);
+  };
+}
+
+/** A sentence for the one announcer. Sentences that come together are read together. */
+const sentences = [];
+let reading = 0;
+export function announce(sentence) {
+  sentences.push(sentence);
+  clearTimeout(reading);
+  reading = setTimeout(() => {
+    // A fresh element, so that the same sentence is read again.
+    document.getElementById('announcer').replaceChildren(h('p', null, sentences.splice(0).slice(-4).join(' ')));
+  }, 700);
+}

@@ -1,0 +1,29 @@
+// What the server's refusals mean to people.
+import { t } from './i18n.js';
+
+const phrases = {
+  not_reached: 'the server cannot be reached',
+  bad_credentials: 'the name or the password is wrong',
+  unauthorized: 'the session has ended; log in again',
+  forbidden: 'you may not do this',
+  not_a_member: 'you are not a member',
+  blocked: 'this user does not take messages from you',
+  no_such_user: 'there is no such user',
+  no_such_conversation: 'there is no such conversation',
+  no_such_message: 'there is no such message',
+  name_taken: 'this name is taken',
+  last_admin: 'the group needs an admin; promote another member first',
+  bad_name: 'this name is not possible: 1 to 64 bytes, no space, no slash, no comma',
+  bad_about: 'the message that this is about is not there any more',
+  weak_password: 'the password must have 8 to 1,024 bytes',
+  slow_down: 'too many requests; wait a little',
+  busy: 'the server is busy; try again',
+  disk_full: "the server's disk is full",
+  too_large: 'this is too long',
+};
+
+/** The reason in the user's language; the server's own words where there is no better one. */
+export function errorText(error) {
+  if (error.code === 'registration_closed') return t(error.message.includes('invit') ? 'an invitation code is needed, and this one is not good' : 'this server takes no new accounts');
+  return phrases[error.code] ? t(phrases[error.code]) : error.message;
+}

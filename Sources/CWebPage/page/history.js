@@ -1,0 +1,417 @@
+// The messages of one conversation: a window of at most 500 rows over a history of any length. The row that is being
+// read stays where it is, whatever comes above or below it, and when the window changes its size.
+import { h, iconButton, announce, debounce } from './dom.js';
+import { t, n } from './i18n.js';
+import { path, Refusal } from './api.js';
+import { RowMaker } from './row.js';
+import { Rows, maximumRows, stickiness } from './rows.js';
+import { line } from './text.js';
+
+const pageRows = 50;
+/** So close to an end of the window, in pixels, more is fetched. */
+const margin = 5000;
+
+export class History extends Rows {
+  state;
+  /** The highest seq that the window is complete up to, if it is at the end. */
+  end = 0;
+  isFetching = { older: false, newer: false };
+  generation = 0;
+  quotes = new Map();
+  active = null;
+  arrived = 0;
+  isOpening = false;
+  olderFrom = null;
+  frame = 0;
+
+  constructor(state, conversation, outbox, signal, { actions, onTarget }) {
+    super();
+    this.state = state;
+    this.conversation = conversation;
+    this.outbox = outbox;
+    this.signal = signal;
+    this.onTarget = onTarget;
+    this.list = h('ol', { class: 'rows', role: 'list' });
+    this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) }, this.list);
+    this.latest = iconButton('down', t('To the latest message'), () => this.toLatest(), { class: 'icon-button latest', hidden: true });
+    this.element = h('div', { class: 'history' }, this.scroller, this.latest);
+    this.actions = actions;
+    const go = (seq) => onTarget(seq);
+    go.address = (seq) => `#/${encodeURIComponent(conversation.name)}/${seq}`;
+    this.maker = new RowMaker(state.me, {
+      quote: (seq, show) => this.quote(seq, show), go,
+      retry: (entry) => outbox.retry(entry.name), drop: (entry) => actions.restore(entry),
+    });
+    this.listen();
+  }
+
+  listen() {
+    const { signal } = this;
+    this.scroller.addEventListener('scroll', () => this.onScroll(), { passive: true, signal });
+    const resized = new ResizeObserver(() => {
+      this.restore();
+      this.mark();
+      this.readSoon();
+    });
+    resized.observe(this.scroller);
+    resized.observe(this.list);
+    signal.addEventListener('abort', () => resized.disconnect(), { once: true });
+    for (const name of ['focus', 'visibilitychange']) {
+      (name === 'focus' ? window : document).addEventListener(name, () => this.readSoon(), { signal });
+    }
+    this.list.addEventListener('pointerover', (event) => this.point(event.target.closest('.row')), { signal });
+    this.list.addEventListener('focusin', (event) => this.point(event.target.closest('.row')), { signal });
+    this.scroller.addEventListener('keydown', (event) => this.onKey(event), { signal });
+    this.state.on('message', (message) => this.onMessage(message), signal);
+    this.state.on('sent', (message) => this.onMessage(message), signal);
+    this.state.on('outbox', () => this.showPending(), signal);
+    this.state.on('erased', (notice) => this.onErased(notice), signal);
+    this.state.on('reload', () => this.refresh(), signal);
+    this.state.on('connection', ({ phase }) => {
+      // The server was away when this was opened.
+      if (phase === 'live' && !this.isOpening && !this.isAtEnd && !this.lastRow()) this.open();
+    }, signal);
+  }
+
+  // Opening
+
+  /** Shows the place of a message, or the first unread message, or the end. */
+  async open(seq) {
+    const { read, unread, head } = this.conversation;
+    const isUnread = !seq && unread > 0 && read < head;
+    if (this.lineAfter === null) this.lineAfter = unread > 0 ? read : -1;
+    const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
+    this.isOpening = true;
+    const page = await this.fetch(around ? { around } : {});
+    this.isOpening = false;
+    if (!page) return;
+    this.clear();
+    this.add(page.messages, 'newer');
+    const last = page.messages.at(-1)?.seq ?? 0;
+    this.isAtEnd = !around || last >= page.head;
+    this.isAtTop = page.messages.length === 0 || page.messages[0].seq <= this.conversation.first;
+    this.end = page.head;
+    this.showPending();
+    if (seq) this.show(seq);
+    else if (isUnread) this.showLine();
+    else this.toEnd();
+    this.fillSoon();
+  }
+
+  clear() {
+    this.generation += 1;
+    this.list.replaceChildren();
+    this.isFetching = { older: false, newer: false };
+    this.anchor = null;
+    this.size = null;
+    this.active = null;
+    this.arrived = 0;
+    this.olderFrom = null;
+  }
+
+  async fetch(query) {
+    const generation = this.generation;
+    try {
+      const page = await this.state.api.get(path(['conversations', this.conversation.name, 'messages'], { limit: pageRows, fold: 1, ...query }), { signal: this.signal });
+      if (generation !== this.generation) return null;
+      this.element.querySelector('.failed')?.remove();
+      return page;
+    } catch (error) {
+      if (!(error instanceof Refusal)) return null;
+      if (!this.element.querySelector('.failed')) {
+        this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: error.message }), ' ',
+          h('button', { type: 'button', class: 'link', click: () => {
+            this.element.querySelector('.failed')?.remove();
+            if (this.rows.length > 0) this.fillSoon();
+            else this.open();
+          } }, t('Retry'))));
+      }
+      return null;
+    }
+  }
+
+  onScroll() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.settle();
+      this.mark();
+      this.fill();
+      this.readSoon();
+    });
+  }
+
+  fillSoon() {
+    requestAnimationFrame(() => this.fill());
+  }
+
+  fill() {
+    const { scroller } = this;
+    if (!this.isAtTop && scroller.scrollTop < margin) this.fetchOlder();
+    if (!this.isAtEnd && scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop < margin) this.fetchNewer();
+  }
+
+  async fetchOlder() {
+    const first = this.firstRow();
+    if (this.isFetching.older || !first) return;
+    this.isFetching.older = true;
+    const page = await this.fetch({ before: this.olderFrom ?? first.message.seq });
+    this.isFetching.older = false;
+    if (!page || this.firstRow() !== first) return;
+    this.keeping(() => {
+      this.add(page.messages, 'older');
+      // A page may be empty because nothing in it has a row; then it says where to go on.
+      const isEmpty = page.messages.length === 0;
+      this.olderFrom = isEmpty && page.more ? page.next : null;
+      this.isAtTop = isEmpty ? !page.more : page.messages[0].seq <= this.conversation.first;
+    });
+    this.fillSoon();
+  }
+
+  async fetchNewer() {
+    const last = this.lastRow();
+    if (this.isFetching.newer || !last) return;
+    this.isFetching.newer = true;
+    const page = await this.fetch({ after: last.message.seq });
+    this.isFetching.newer = false;
+    if (!page || this.lastRow() !== last) return;
+    this.keeping(() => {
+      this.isFollowing = false;
+      this.add(page.messages, 'newer');
+      if (!page.more) {
+        this.isAtEnd = true;
+        this.end = Math.max(page.head, page.messages.at(-1)?.seq ?? 0);
+        this.showPending();
+      }
+    });
+    this.fillSoon();
+  }
+
+  // Going places
+
+  toEnd() {
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.isFollowing = this.isAtEnd;
+    this.mark();
+    this.readSoon();
+  }
+
+  async toLatest(takesFocus = true) {
+    if (!this.isAtEnd) {
+      const page = await this.fetch({});
+      if (!page) return;
+      this.clear();
+      this.add(page.messages, 'newer');
+      this.isAtEnd = true;
+      this.isAtTop = page.messages.length === 0 || page.messages[0].seq <= this.conversation.first;
+      this.end = page.head;
+      this.showPending();
+    }
+    this.toEnd();
+    if (takesFocus) this.lastRow()?.focus({ preventScroll: true });
+  }
+
+  /** Shows a message that is in the window, or opens its place. */
+  async to(seq) {
+    if (document.getElementById(`m${seq}`)) this.show(seq);
+    else await this.open(seq);
+  }
+
+  /** The first message at or after a time. */
+  async toTime(ms) {
+    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 });
+    const found = page?.messages[0];
+    if (found) this.onTarget(found.seq);
+    else if (page) await this.toLatest();
+  }
+
+  show(seq) {
+    let row = document.getElementById(`m${seq}`);
+    if (!row) {
+      // An edit or a deletion has no row; its neighbour has.
+      row = [...this.rows].find((one) => one.message?.seq >= seq) ?? this.lastRow();
+      if (!row) return;
+      if (row.message.seq !== seq) announce(t('Message {n} has no line of its own', { n: seq }));
+    }
+    this.scroller.scrollTop = row.offsetTop - Math.max(40, (this.scroller.clientHeight - row.offsetHeight) / 3);
+    this.mark();
+    this.activate(row);
+    row.focus({ preventScroll: true });
+    row.classList.add('shown');
+    setTimeout(() => row.classList.remove('shown'), 2500);
+    this.readSoon();
+  }
+
+  showLine() {
+    const row = [...this.rows].find((one) => one.hasLine) ?? [...this.rows].find((one) => one.message?.seq > this.lineAfter);
+    if (!row) return this.toEnd();
+    this.scroller.scrollTop = row.offsetTop - this.scroller.clientHeight / 4;
+    this.mark();
+    this.readSoon();
+  }
+
+  // Keys: arrows go from message to message
+
+  activate(row) {
+    if (this.active && this.active !== row) this.active.tabIndex = -1;
+    this.active = row;
+    if (row) row.tabIndex = 0;
+  }
+
+  point(row) {
+    if (!row?.message || row === this.actions.row) return;
+    this.activate(row);
+    this.actions.show(row);
+  }
+
+  onKey(event) {
+    if (event.target !== this.scroller && !event.target.classList.contains('row')) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const current = event.target.classList.contains('row') ? event.target : this.active;
+    let next = null;
+    if (event.key === 'ArrowUp') next = current?.isConnected ? current.previousElementSibling : this.rowAt(this.scroller.scrollTop + this.scroller.clientHeight - 60);
+    else if (event.key === 'ArrowDown') next = current?.isConnected ? current.nextElementSibling : this.rowAt(this.scroller.scrollTop);
+    else if (event.key === 'End') {
+      event.preventDefault();
+      this.toLatest();
+      return;
+    } else return;
+    event.preventDefault();
+    if (!next?.message) return;
+    this.activate(next);
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: 'nearest' });
+  }
+
+  /** The newest message of one's own, to be edited. */
+  get lastOwn() {
+    for (let row = this.lastRow(); row; row = row.previousElementSibling) {
+      const { message } = row;
+      if (message.sender === this.state.me.name && !message.deleted && !message.erased && (message.kind ?? 'text') === 'text' && !message.imported) return message;
+    }
+    return null;
+  }
+
+  // News
+
+  onMessage(message) {
+    if (message.conversation_id !== this.conversation.id) return;
+    const kind = message.kind ?? 'text';
+    if (kind === 'edit' || kind === 'delete') this.onChange(message, kind);
+    if (!this.isAtEnd || message.seq <= this.end) return;
+    if (message.seq > this.end + 1) {
+      // Something between has not come yet.
+      this.isAtEnd = false;
+      this.fillSoon();
+      return;
+    }
+    this.end = message.seq;
+    if (kind !== 'text' && kind !== 'event') return;
+    const isForeign = this.state.isForeign(message);
+    if (!isForeign && kind === 'text') this.outbox.cover(message);
+    this.keeping(() => {
+      if (isForeign && this.lineAfter === -1 && !this.isSeen) this.lineAfter = message.seq - 1;
+      this.add([message], 'newer');
+      this.showPending();
+    });
+    if (isForeign) {
+      if (this.isFollowing) announce(`${line(message.sender)}: ${line(message.text.slice(0, 200))}`);
+      else {
+        this.arrived += 1;
+        announce(n('{n} new message', '{n} new messages', this.arrived));
+      }
+    }
+    this.readSoon();
+  }
+
+  onChange(message, kind) {
+    const row = this.rowOf(message.about);
+    this.quotes.delete(message.about);
+    if (!row) return;
+    if (kind === 'edit') Object.assign(row.message, { text: message.text, edited: message.time });
+    else Object.assign(row.message, { text: '', deleted: true });
+    this.keeping(() => this.maker.update(row));
+  }
+
+  onErased(notice) {
+    if (notice.conversation_id !== this.conversation.id) return;
+    this.keeping(() => {
+      for (const seq of notice.seqs ?? []) {
+        const row = this.rowOf(seq);
+        this.quotes.delete(seq);
+        if (!row) continue;
+        Object.assign(row.message, { text: '', sender: '', erased: true });
+        this.maker.update(row);
+      }
+    });
+  }
+
+  /** After an absence: fetches the window anew, because edits of it may have been missed. */
+  async refresh() {
+    const first = this.firstRow();
+    if (!first) return this.open();
+    const page = await this.fetch({ after: first.message.seq - 1, limit: maximumRows });
+    if (!page) return undefined;
+    const fresh = new Map(page.messages.map((message) => [message.seq, message]));
+    this.keeping(() => {
+      for (const row of [...this.rows]) {
+        const message = fresh.get(row.message?.seq);
+        if (message && JSON.stringify(message) !== JSON.stringify(row.message)) {
+          row.message = message;
+          this.maker.update(row);
+        }
+      }
+    });
+    this.isAtEnd = false;
+    this.fillSoon();
+    return undefined;
+  }
+
+  showPending() {
+    for (const row of this.list.querySelectorAll('.pending')) row.remove();
+    // Without any message, as when the server is away, what waits is seen all the same.
+    if (!this.isAtEnd && this.lastRow()) return;
+    const waiting = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered);
+    this.list.append(...waiting.map((entry) => this.maker.pending(entry)));
+    if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
+  }
+
+  quote(seq, show) {
+    const row = this.rowOf(seq);
+    if (row) return show(row.message);
+    if (!this.quotes.has(seq)) {
+      const found = this.state.get(['conversations', this.conversation.name, 'messages'], { around: seq, limit: 1, fold: 1 })
+        .then((page) => page.messages.find((message) => message.seq === seq) ?? null, () => null);
+      this.quotes.set(seq, found);
+      if (this.quotes.size > 200) this.quotes.delete(this.quotes.keys().next().value);
+    }
+    // What is quoted may take a second line.
+    return this.quotes.get(seq).then((original) => {
+      if (!this.signal.aborted) this.keeping(() => show(original));
+    });
+  }
+
+  // What was read: what was on the screen while the tab was seen and had the focus
+
+  get isSeen() {
+    return document.visibilityState === 'visible' && document.hasFocus();
+  }
+
+  readSoon = debounce(() => this.read(), 150);
+
+  read() {
+    if (this.signal.aborted || !this.isSeen || this.rows.length === 0) return;
+    const { scroller } = this;
+    const bottom = scroller.scrollTop + scroller.clientHeight;
+    let seq = 0;
+    if (this.isAtEnd && scroller.scrollHeight - bottom <= stickiness) {
+      seq = this.end;
+      this.arrived = 0;
+    } else {
+      let row = this.rowAt(bottom - 1);
+      while (row && (!row.message || row.offsetTop + row.offsetHeight > bottom + 8)) row = row.previousElementSibling;
+      seq = row?.message.seq ?? 0;
+    }
+    if (seq > this.conversation.read) this.state.markRead(this.conversation, seq);
+  }
+}

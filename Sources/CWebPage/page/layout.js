@@ -1,0 +1,318 @@
+// The frame: conversations at the left, the view in the middle, people at the right.
+import { h, fill, icon, iconButton, announce } from './dom.js';
+import { t, n, number, brief, ago, clock, exact } from './i18n.js';
+import { excerpt, line } from './text.js';
+import { avatar } from './row.js';
+import { ConversationView } from './conversation.js';
+import { startKeys } from './keys.js';
+import { startNotifications } from './notify.js';
+import * as shell from './shell.js';
+
+/** The addresses of views begin with a comma, which no name contains. */
+const viewMark = ',';
+
+export const addressOf = (name, seq) => `#/${encodeURIComponent(name).replaceAll('%40', '@')}${seq ? `/${seq}` : ''}`;
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export class Layout {
+  #root;
+  #state;
+  #view = null;
+  #viewEnder = null;
+  #peopleEnder = null;
+
+  constructor(root, state, live, outbox, { logout }) {
+    Object.assign(this, { live, outbox, logout });
+    this.#root = root;
+    this.#state = state;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  start() {
+    const { signal } = this.#state;
+    this.#build();
+    const state = this.#state;
+    state.on('conversations', () => this.#showSoon(), signal);
+    state.on('connection', () => this.#showConnection(), signal);
+    state.on('outbox', () => this.#showConnection(), signal);
+    state.on('users', () => this.#showSoon(), signal);
+    state.on('gone', (gone) => this.#onGone(gone), signal);
+    state.on('conversation', (object) => this.#onRenamed(object), signal);
+    state.every(15_000, () => this.#showConnection());
+    addEventListener('hashchange', () => this.#route(), { signal });
+    startKeys(this, signal);
+    startNotifications(this, signal);
+    this.#route();
+    this.#watchPeople();
+  }
+
+  /** Builds everything anew in another language. */
+  rebuild() {
+    this.#build();
+    this.#route();
+  }
+
+  /** Empties the page. After a logout nothing is kept. */
+  forget(isLogout) {
+    if (isLogout && this.#view?.composer) this.#view.composer.isForgotten = true;
+    this.#viewEnder?.abort();
+    for (const element of document.querySelectorAll('dialog')) element.remove();
+  }
+
+  #build() {
+    const state = this.#state;
+    this.status = h('button', { type: 'button', class: 'status', click: () => this.live.retry() });
+    this.list = h('ul', { class: 'conversations', role: 'list' });
+    this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
+    this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
+    const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));
+    this.side = h('nav', { class: 'side', 'aria-label': t('Conversations') },
+      h('header', { class: 'side-head' },
+        h('span', { class: 'brand' }, 'natter'),
+        iconButton('shell', t('In a shell'), () => this.open('shell')),
+        iconButton('plus', t('New conversation'), () => this.open('start'), { id: 'start' })),
+      h('button', { type: 'button', class: 'find', click: () => this.open('switcher') }, icon('search'), h('span', null, t('Go to…')), h('kbd', null, 'Ctrl K')),
+      this.list,
+      h('footer', { class: 'side-foot' },
+        avatar(state.me.name),
+        h('span', { class: 'me' }, h('b', null, line(state.me.name)), h('small', null, location.host)),
+        link('search', t('Search messages'), 'search'),
+        state.me.admin && link('shield', t('Administration'), 'admin'),
+        link('gear', t('Settings'), 'settings')),
+      this.status);
+    fill(this.#root, h('a', { class: 'skip', href: '#center', click: (event) => {
+      event.preventDefault();
+      (this.#view?.composer?.field ?? this.center).focus();
+    } }, t('To the message field')),
+    h('div', { class: 'app' }, this.side, this.center, this.details));
+    this.#showList();
+    this.#showConnection();
+    if (this.areDetailsOpen) this.#showDetails();
+  }
+
+  // The list of conversations
+
+  #isShowing = false;
+  #showSoon() {
+    if (this.#isShowing) return;
+    this.#isShowing = true;
+    requestAnimationFrame(() => {
+      this.#isShowing = false;
+      if (!this.#state.signal.aborted) this.#showList();
+    });
+  }
+
+  #showList() {
+    const state = this.#state;
+    const current = this.#view?.conversation;
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+    const shown = state.sorted;
+    if (current && !shown.includes(current)) shown.unshift(current);
+    fill(this.list, shown.map((one) => this.#item(one, one === current)));
+    if (focused) [...this.list.querySelectorAll('a')].find((link) => link.getAttribute('href') === focused)?.focus({ preventScroll: true });
+    const unread = state.unread;
+    document.title = `${unread > 0 ? `(${number(unread)}) ` : ''}${this.#view?.title ?? 'natter'} · natter`;
+  }
+
+  #item(one, isCurrent) {
+    const { last } = one;
+    const person = one.kind === 'personal' ? one.name.slice(1) : null;
+    const isOnline = person !== null && this.#state.users.get(person)?.online;
+    const text = last ? (last.deleted ? t('(deleted)') : last.erased ? t('(erased)') : excerpt(last.text, 80)) : t('No messages yet');
+    const who = last && !person ? `${last.sender === this.#state.me.name ? t('You') : line(last.sender)}: ` : '';
+    const badge = one.unread > 0 && h('span', { class: `badge${one.isMentioned ? ' mentioned' : ''}` },
+      one.isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${one.isMentioned ? `, ${t('you are mentioned')}` : ''}`));
+    return h('li', null, h('a', { href: addressOf(one.name), 'aria-current': isCurrent ? 'page' : null, class: 'conversation' },
+      h('span', { class: 'avatar-place' }, avatar(person ?? one.name), isOnline && h('span', { class: 'dot', title: t('online') }, h('span', { class: 'unseen' }, t('online')))),
+      h('span', { class: 'conversation-name' }, line(titleOf(one, this.#state.me))),
+      last && h('time', { datetime: last.time, title: exact(last.ts) }, brief(last.ts)),
+      h('span', { class: 'conversation-last', dir: 'auto' }, who, text), badge));
+  }
+
+  #onGone(gone) {
+    if (this.#view?.conversation?.id !== gone.conversation_id) return;
+    announce(t('{name} is no longer there', { name: line(gone.conversation) }));
+    location.hash = addressOf('general');
+  }
+
+  #onRenamed(object) {
+    const current = this.#view?.conversation;
+    if (current?.id === object.id && this.routed?.name !== object.name && this.routed) {
+      history.replaceState(null, '', addressOf(object.name));
+      this.#route();
+    }
+  }
+
+  // The state line
+
+  #showConnection() {
+    const { phase, since } = this.#state.connection;
+    const waiting = this.outbox.count;
+    const host = `${this.#state.me.name} @ ${location.host}`;
+    const words = {
+      connecting: t('Connecting…'), live: t('Connected'), catching: t('Catching up…'),
+      offline: t('Offline since {time}', { time: clock(since) }),
+    }[phase] ?? phase;
+    this.status.className = `status ${phase}`;
+    const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting)].filter(Boolean).join(' · ');
+    fill(this.status, h('span', { class: 'light', 'aria-hidden': 'true' }), h('span', null, text), phase === 'offline' && h('b', null, t('Retry now')), h('span', { class: 'unseen' }, host));
+    this.status.title = host;
+    if (this.announced !== phase && this.announced) announce(words);
+    this.announced = phase;
+  }
+
+  // Views
+
+  #route() {
+    const parts = location.hash.replace(/^#\/?/, '').split('/');
+    const [first, query] = parts[0].split('?');
+    const name = decoded(first) || 'general';
+    const seq = /^\d+$/.test(parts[1] ?? '') ? Math.min(Number(parts[1]), Number.MAX_SAFE_INTEGER) : null;
+    if (name.startsWith(viewMark)) return this.#showView(name.slice(1), parts.slice(1), new URLSearchParams(query ?? ''));
+    this.side.parentElement.classList.toggle('is-open', Boolean(first));
+    if (this.#view?.conversation && this.routed?.name === name) {
+      this.routed = { name, seq };
+      if (seq) this.#view.history.to(seq);
+      return undefined;
+    }
+    return this.#showConversation(name, seq);
+  }
+
+  #begin(name) {
+    this.#viewEnder?.abort();
+    this.#viewEnder = new AbortController();
+    this.#state.signal.addEventListener('abort', () => this.#viewEnder.abort(), { once: true, signal: this.#viewEnder.signal });
+    this.#view = null;
+    this.routed = { name };
+    return this.#viewEnder.signal;
+  }
+
+  async #showConversation(name, seq) {
+    const signal = this.#begin(name);
+    this.routed.seq = seq;
+    const state = this.#state;
+    let conversation;
+    try {
+      // The own notebook has two names.
+      conversation = await state.find(name === '@me' ? `@${state.me.name}` : name);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.status === 404 || error.status === 403) {
+        fill(this.center, h('div', { class: 'empty' }, h('h1', null, t('There is no conversation {name}', { name: line(name) })),
+          h('p', null, t('It does not exist, or you are not a member.')), h('p', null, h('a', { href: '#/general' }, t('To general')))));
+      } else if (error.status !== 401) {
+        fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('The server cannot be reached.')), h('button', { type: 'button', click: () => this.#showConversation(name, seq) }, t('Retry'))));
+        state.on('live', () => this.#showConversation(name, seq), signal);
+      }
+      return;
+    }
+    if (signal.aborted) return;
+    this.#view = new ConversationView(this, conversation, signal);
+    fill(this.center, this.#view.element);
+    this.#showList();
+    shell.did(shell.log(conversation, seq));
+    await this.#view.open(seq);
+    if (this.areDetailsOpen) this.#showDetails();
+  }
+
+  async #showView(name, rest, query) {
+    const load = { search: () => import('./search.js'), settings: () => import('./settings.js'), admin: () => import('./admin.js') }[name];
+    if (!load) {
+      location.hash = addressOf('general');
+      return;
+    }
+    const signal = this.#begin(`,${name}`);
+    this.side.parentElement.classList.add('is-open');
+    const module = await this.load(load);
+    if (signal.aborted || !module) return;
+    const view = module.show(this, signal, rest, query);
+    this.#view = view;
+    fill(this.center, view.element);
+    this.#showList();
+    view.started?.();
+  }
+
+  /** Fetches a part of the page. After a change of the server's release it is not there any more. */
+  async load(importing) {
+    try {
+      return await importing();
+    } catch {
+      fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('This part of the page cannot be fetched. The server may have a new release.')),
+        h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+      return null;
+    }
+  }
+
+  get view() {
+    return this.#view;
+  }
+
+  go(name, seq) {
+    const address = addressOf(name, seq);
+    if (location.hash === address) this.#route();
+    else location.hash = address;
+  }
+
+  /** Opens a dialog of a part that is fetched when it is needed. */
+  async open(name, ...values) {
+    const load = {
+      switcher: () => import('./switcher.js'), start: () => import('./start.js'), shell: () => import('./shellpanel.js'),
+      help: () => import('./help.js'), place: () => import('./place.js'),
+    }[name];
+    const module = await this.load(load);
+    module?.open(this, ...values);
+  }
+
+  // People
+
+  /** Asks for people while the tab is seen: their marks change without news. */
+  #watchPeople() {
+    const look = () => {
+      if (document.visibilityState === 'visible') this.#state.loadUsers().catch(() => {});
+    };
+    setTimeout(look, 300);
+    this.#state.every(30_000, look);
+    document.addEventListener('visibilitychange', look, { signal: this.#state.signal });
+  }
+
+  get areDetailsOpen() {
+    return !this.details.hidden;
+  }
+
+  async toggleDetails() {
+    this.details.hidden = !this.details.hidden;
+    if (this.areDetailsOpen) {
+      await this.#showDetails();
+      (this.details.querySelector('input') ?? this.details.querySelector('button'))?.focus();
+    } else {
+      this.#peopleEnder?.abort();
+    }
+    this.#view?.detailsChanged?.(this.areDetailsOpen);
+  }
+
+  async #showDetails() {
+    const module = await this.load(() => import('./people.js'));
+    if (!module || !this.areDetailsOpen) return;
+    this.#peopleEnder?.abort();
+    this.#peopleEnder = new AbortController();
+    module.show(this, this.details, AbortSignal.any([this.#state.signal, this.#peopleEnder.signal]));
+  }
+}
+
+/** What a conversation is called on the screen. */
+export function titleOf(conversation, me) {
+  if (conversation.kind !== 'personal') return conversation.name;
+  return conversation.name === `@${me.name}` ? t('Notebook') : conversation.name.slice(1);
+}
+
+export { ago };

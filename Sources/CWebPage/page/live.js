@@ -1,0 +1,194 @@
+// News. One tab of a browser and account waits for them and tells the others, because a browser has only six connections
+// to a host, and each wait uses one.
+import { path, Refusal } from './api.js';
+
+const waitSeconds = 50;
+/** A wait that is older is dead: a proxy or a sleeping computer has lost it. */
+const deadAfter = 75_000;
+/** After so long without an answer, lists are fetched again rather than all that was missed. */
+const longAbsence = 150_000;
+const helloTimeout = 400;
+
+export class Live {
+  #state;
+  #channel;
+  #cursor = null;
+  #isLeader = false;
+  #lastAnswer = 0;
+  #interrupt = null;
+  #pause = null;
+  #failures = 0;
+
+  constructor(state) {
+    this.#state = state;
+    this.#channel = new BroadcastChannel(`natter ${state.place}`);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    state.signal.addEventListener('abort', () => this.#channel.close(), { once: true });
+    for (const name of ['online', 'pageshow', 'focus']) addEventListener(name, () => this.#wake(name), { signal: state.signal });
+    document.addEventListener('visibilitychange', () => this.#wake('visibilitychange'), { signal: state.signal });
+    addEventListener('offline', () => state.setConnection('offline'), { signal: state.signal });
+  }
+
+  /** Resolves when nothing new can be missed any more, so that lists can be loaded. */
+  start() {
+    return new Promise((resolve) => {
+      this.heard = resolve;
+      this.#channel.postMessage({ kind: 'hello' });
+      // The tab that waits may be frozen. Its news come later, and the lists must not wait for them.
+      setTimeout(resolve, helloTimeout);
+      const lead = async () => {
+        this.#isLeader = true;
+        await this.#lead();
+      };
+      // Without TLS and on another host than this there are no locks; then each tab waits for itself.
+      if (!navigator.locks) lead();
+      else navigator.locks.request(`natter ${this.#state.place}`, { signal: this.#state.signal }, lead).catch(() => {});
+    });
+  }
+
+  /** Tries now rather than after the pause. */
+  retry() {
+    this.#failures = 0;
+    if (this.#isLeader) this.#pause?.();
+    else this.#channel.postMessage({ kind: 'retry' });
+  }
+
+  /** Tells the other tabs of this account. */
+  tell(message) {
+    if (!this.#state.signal.aborted) this.#channel.postMessage(message);
+  }
+
+  #hear(data) {
+    switch (data.kind) {
+      case 'hello':
+        if (this.#isLeader && this.#cursor) this.#channel.postMessage({ kind: 'state', cursor: this.#cursor, connection: this.#state.connection });
+        break;
+      case 'state':
+        this.#cursor = data.cursor;
+        this.#state.setConnection(data.connection.phase, data.connection);
+        this.heard?.();
+        break;
+      case 'news':
+        this.#cursor = data.cursor;
+        this.#lastAnswer = Date.now();
+        for (const line of data.lines) this.#state.take(line);
+        break;
+      case 'connection':
+        this.#state.setConnection(data.connection.phase, data.connection);
+        break;
+      case 'reload':
+        this.#cursor = data.cursor;
+        this.#reload();
+        break;
+      case 'retry':
+        if (this.#isLeader) this.retry();
+        break;
+      case 'logout':
+        this.#state.emit('logout', data);
+        break;
+      default:
+        this.#state.emit(`tab-${data.kind}`, data);
+    }
+  }
+
+  #wake(reason) {
+    if (!this.#isLeader) return;
+    const isStale = Date.now() - this.#lastAnswer > deadAfter;
+    // A wait that is alive goes on: an interrupted one stays with the server until its time is over.
+    if (reason === 'online' || isStale) this.#interrupt?.abort();
+    this.#pause?.();
+  }
+
+  #setConnection(phase, fields) {
+    if (this.#state.signal.aborted) return;
+    this.#state.setConnection(phase, fields);
+    this.#channel.postMessage({ kind: 'connection', connection: this.#state.connection });
+  }
+
+  async #reload() {
+    try {
+      await this.#state.loadLists();
+      this.#state.emit('reload');
+    } catch (error) {
+      if (!(error instanceof Refusal)) return;
+      // The wait finds out by itself that the server is away.
+    }
+  }
+
+  async #ask(query) {
+    this.#interrupt = new AbortController();
+    const headers = document.visibilityState === 'hidden' ? { 'Natter-Presence': 'away' } : {};
+    const signal = AbortSignal.any([this.#state.signal, this.#interrupt.signal]);
+    const response = await this.#state.api.lines(path(['sync'], query), { signal, timeout: deadAfter, headers });
+    const end = response.at(-1);
+    if (end?.type !== 'end') throw new Refusal(0, 'not_reached', 'the answer is incomplete');
+    this.#lastAnswer = Date.now();
+    return { lines: response.slice(0, -1), cursor: end.cursor, more: end.more };
+  }
+
+  async #lead() {
+    const state = this.#state;
+    while (!state.signal.aborted) {
+      try {
+        if (this.#cursor && this.#lastAnswer && Date.now() - this.#lastAnswer > longAbsence) this.#cursor = null;
+        if (!this.#cursor) {
+          const isFirst = !state.areListsLoaded;
+          this.#cursor = (await this.#ask({ cursor: 'now' })).cursor;
+          this.heard?.();
+          if (!isFirst) {
+            this.#channel.postMessage({ kind: 'reload', cursor: this.#cursor });
+            await this.#reload();
+          } else {
+            this.#channel.postMessage({ kind: 'state', cursor: this.#cursor, connection: { phase: 'live' } });
+          }
+        }
+        if (state.connection.phase !== 'live') {
+          const isCatchingUp = state.connection.phase === 'offline';
+          if (isCatchingUp) {
+            this.#setConnection('catching');
+            this.#share(await this.#ask({ cursor: this.#cursor }));
+          }
+          this.#setConnection('live');
+          state.emit('live');
+        }
+        this.#share(await this.#ask({ cursor: this.#cursor, wait: waitSeconds }));
+        this.#failures = 0;
+      } catch (error) {
+        if (state.signal.aborted) return;
+        if (!(error instanceof Refusal)) {
+          // Interrupted, to begin anew.
+          if (error.name !== 'AbortError') console.error(error);
+          await this.#sleep(100 + Math.random() * 400);
+        } else if (error.status === 401) {
+          return;
+        } else if (error.status === 410 || error.code === 'bad_cursor') {
+          this.#cursor = null;
+        } else {
+          this.#failures += 1;
+          const pause = Math.min(30_000, 500 * 2 ** Math.min(this.#failures, 6)) * (0.5 + Math.random() / 2);
+          this.#setConnection('offline', { retryAt: Date.now() + pause });
+          await this.#sleep(pause);
+        }
+      }
+    }
+  }
+
+  #share(answer) {
+    this.#cursor = answer.cursor;
+    this.#channel.postMessage({ kind: 'news', cursor: answer.cursor, lines: answer.lines });
+    for (const line of answer.lines) this.#state.take(line);
+  }
+
+  #sleep(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#pause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#state.signal.addEventListener('abort', this.#pause, { once: true });
+    }).finally(() => {
+      this.#pause = null;
+    });
+  }
+}

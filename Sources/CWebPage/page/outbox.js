@@ -1,0 +1,137 @@
+// Messages on their way. Each has an id that is made and kept before the first try, so that it arrives once: after a
+// reload, a lost connection, with two tabs.
+import { freshKey, Refusal } from './api.js';
+import * as storage from './storage.js';
+
+export class Outbox {
+  #state;
+  #start;
+  /** By key, also where the browser keeps nothing. */
+  #entries = new Map();
+  #isDelivering = false;
+  #counter = 0;
+  #failures = 0;
+  #timer = 0;
+
+  constructor(state) {
+    this.#state = state;
+    this.#start = `${state.place}outbox:`;
+    this.#load();
+    storage.onChange(this.#start, () => {
+      this.#load();
+      state.emit('outbox');
+    }, state.signal);
+    state.on('live', () => this.deliver(), state.signal);
+    state.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+  }
+
+  #load() {
+    const names = new Set(storage.names(this.#start));
+    for (const [name, entry] of this.#entries) if (entry.isKept && !names.has(name)) this.#entries.delete(name);
+    for (const name of names) {
+      const entry = storage.read(name);
+      if (entry) this.#entries.set(name, { ...this.#entries.get(name), ...entry, name, isKept: true });
+    }
+  }
+
+  /** What waits for a conversation, oldest first. */
+  of(conversationId) {
+    return [...this.#entries.values()].filter((entry) => entry.conversationId === conversationId)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get count() {
+    return this.#entries.size;
+  }
+
+  /** Keeps a message and tries to send it. */
+  add(conversation, text, about) {
+    this.#counter += 1;
+    const name = `${this.#start}${String(Date.now()).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
+    const entry = { id: freshKey(), conversation: conversation.name, conversationId: conversation.id, text, about, at: Date.now() };
+    const isKept = storage.write(name, entry);
+    this.#entries.set(name, { ...entry, name, isKept });
+    this.#state.emit('outbox');
+    this.deliver();
+    return isKept;
+  }
+
+  retry(name) {
+    const entry = this.#entries.get(name);
+    if (!entry) return;
+    this.#keep(entry, { refusal: undefined, isUnsent: undefined });
+    this.#failures = 0;
+    this.deliver();
+  }
+
+  drop(name) {
+    this.#entries.delete(name);
+    storage.write(name, null);
+    this.#state.emit('outbox');
+  }
+
+  #keep(entry, fields) {
+    Object.assign(entry, fields);
+    if (entry.isKept) {
+      const { name, isKept, isCovered, ...kept } = entry;
+      storage.write(name, kept);
+    }
+    this.#state.emit('outbox');
+  }
+
+  /** Marks the waiting message that a message from sync is, before its own answer arrives. */
+  cover(message) {
+    const entry = this.of(message.conversation_id).find((one) => !one.isCovered && one.text === message.text);
+    if (entry) entry.isCovered = true;
+  }
+
+  async deliver() {
+    if (this.#isDelivering || this.#state.signal.aborted) return;
+    this.#isDelivering = true;
+    clearTimeout(this.#timer);
+    try {
+      // Two tabs must not change the order. The ids alone keep a message from being there twice.
+      if (navigator.locks) await navigator.locks.request(`natter outbox ${this.#state.place}`, { signal: this.#state.signal }, () => this.#deliverAll());
+      else await this.#deliverAll();
+    } catch (error) {
+      if (error.name !== 'AbortError') throw error;
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  async #deliverAll() {
+    this.#load();
+    for (;;) {
+      const entry = [...this.#entries.values()].filter((one) => !one.refusal).sort((a, b) => (a.name < b.name ? -1 : 1))[0];
+      if (!entry || this.#state.signal.aborted) return;
+      // Another tab may have sent it while this one waited for its turn.
+      if (entry.isKept && !storage.read(entry.name)) {
+        this.#entries.delete(entry.name);
+        continue;
+      }
+      try {
+        const body = { conversation: entry.conversation, text: entry.text, id: entry.id };
+        if (entry.about) body.about = entry.about;
+        const message = await this.#state.change('POST', ['messages'], body);
+        this.#failures = 0;
+        this.#entries.delete(entry.name);
+        storage.write(entry.name, null);
+        this.#state.emit('sent', message);
+        this.#state.emit('outbox');
+      } catch (error) {
+        if (!(error instanceof Refusal)) return;
+        if (error.status === 401) return;
+        if (!error.isPassing) {
+          this.#keep(entry, { refusal: { code: error.code, message: error.message }, isCovered: false });
+          continue;
+        }
+        this.#failures += 1;
+        this.#keep(entry, { isUnsent: true, isCovered: false });
+        const pause = Math.max(error.retryAfter * 1000, Math.min(30_000, 500 * 2 ** Math.min(this.#failures, 6)) * (0.5 + Math.random() / 2));
+        this.#timer = setTimeout(() => this.deliver(), pause);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,188 @@
+// The side: of a group its members and what its admins can do, and all users.
+import { h, fill, iconButton, debounce } from './dom.js';
+import { t, ago, exact } from './i18n.js';
+import { line } from './text.js';
+import { Refusal } from './api.js';
+import { errorText } from './errors.js';
+import { avatar } from './row.js';
+import { addressOf } from './layout.js';
+import { confirm, dialog } from './dialog.js';
+import { field } from './login.js';
+import * as shell from './shell.js';
+
+const shownUsers = 100;
+
+export function show(layout, place, signal) {
+  const { state } = layout;
+  const conversation = layout.view?.conversation;
+  const parts = [];
+  if (conversation?.kind === 'group') parts.push(groupPart(layout, conversation, signal));
+  if (conversation?.kind === 'personal' && conversation.name !== `@${state.me.name}`) parts.push(personPart(layout, conversation.name.slice(1), signal));
+  parts.push(usersPart(layout, signal));
+  fill(place, iconButton('close', t('Close'), () => {
+    layout.toggleDetails();
+    document.getElementById('details-button')?.focus();
+  }, { class: 'icon-button' }), ...parts);
+}
+
+function presence(user) {
+  if (user.online) return t('online');
+  return user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');
+}
+
+function person(user, ...buttons) {
+  return h('li', { class: 'person' },
+    h('span', { class: 'avatar-place' }, avatar(user.name), user.online && h('span', { class: 'dot' })),
+    h('a', { href: addressOf(`@${user.name}`), title: user.last_seen ? exact(Date.parse(user.last_seen)) : null }, h('b', null, line(user.name)), h('small', null, user.admin ? `${t('admin')} · ` : '', presence(user))),
+    ...buttons);
+}
+
+// All users
+
+function usersPart(layout, signal) {
+  const { state } = layout;
+  const list = h('ul', { 'aria-label': t('People') });
+  const note = h('p', { class: 'hint', role: 'status' });
+  let contacts = new Set();
+  let pattern = '';
+  const put = () => {
+    const matching = [...state.users.values()].filter((user) => user.name.toLowerCase().includes(pattern.toLowerCase()))
+      .sort((a, b) => Number(b.online) - Number(a.online) || Number(contacts.has(b.name)) - Number(contacts.has(a.name)) || a.name.localeCompare(b.name));
+    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+    fill(list, matching.slice(0, shownUsers).map((user) => person(user)));
+    if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    note.textContent = matching.length === 0 ? t('Nothing found') : matching.length > shownUsers ? t('{n} more: type a name', { n: matching.length - shownUsers }) : '';
+  };
+  const ask = debounce(() => state.loadUsers(pattern || undefined).catch(() => {}), 200);
+  const input = h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => {
+    pattern = event.target.value.trim();
+    put();
+    ask();
+  } });
+  state.on('users', put, signal);
+  state.get(['contacts'], { limit: 1000 }).then((answer) => {
+    contacts = new Set(answer.users.map((user) => user.name));
+    put();
+  }, () => {});
+  put();
+  return h('section', { class: 'stack' }, h('h2', null, t('People')), input, note, list);
+}
+
+// One person
+
+function personPart(layout, name, signal) {
+  const { state } = layout;
+  const section = h('section', { class: 'stack' });
+  const failure = h('p', { class: 'error', role: 'alert' });
+  const load = async () => {
+    const [contacts, blocked] = await Promise.all([state.get(['contacts']), state.get(['blocks'])]);
+    const isContact = contacts.users.some((user) => user.name === name);
+    const isBlocked = blocked.users.some((user) => user.name === name);
+    const act = (method, what, command) => async () => {
+      try {
+        await state.change(method, [what, name]);
+        shell.did(command);
+        await load();
+        section.querySelector('button')?.focus();
+      } catch (error) {
+        if (error instanceof Refusal) failure.textContent = errorText(error);
+      }
+    };
+    if (signal.aborted) return;
+    fill(section, h('h2', null, line(name)), failure,
+      isContact ? h('button', { type: 'button', click: act('DELETE', 'contacts', shell.command('contact', 'remove', name)) }, t('Remove from contacts'))
+        : h('button', { type: 'button', click: act('PUT', 'contacts', shell.command('contact', 'add', name)) }, t('Add to contacts')),
+      isBlocked ? h('button', { type: 'button', click: act('DELETE', 'blocks', shell.command('unblock', name)) }, t('Take messages again'))
+        : h('button', { type: 'button', class: 'danger', click: act('PUT', 'blocks', shell.command('block', name)) }, t('Block: take no messages')));
+  };
+  load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  return section;
+}
+
+// A group
+
+function groupPart(layout, conversation, signal) {
+  const { state } = layout;
+  const section = h('section', { class: 'stack' });
+  const failure = h('p', { class: 'error', role: 'alert' });
+  const load = async () => {
+    const { users } = await state.get(['groups', conversation.name, 'members'], { limit: 1000 });
+    if (signal.aborted) return;
+    const mine = users.find((user) => user.name === state.me.name);
+    const isAdmin = mine?.admin === true;
+    const act = async (work, command) => {
+      failure.textContent = '';
+      try {
+        await work();
+        if (command) shell.did(command);
+        await load();
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        failure.textContent = errorText(error);
+      }
+    };
+    const { name } = conversation;
+    const member = (user) => person(user, isAdmin && user.name !== state.me.name && [
+      iconButton('shield', user.admin ? t('{name}: admin no more', { name: line(user.name) }) : t('Make {name} an admin', { name: line(user.name) }), () => act(
+        () => state.change('PUT', ['groups', name, 'members', user.name], { admin: !user.admin }), shell.command('group', user.admin ? 'demote' : 'promote', name, user.name)), { 'aria-pressed': String(user.admin) }),
+      iconButton('close', t('Remove {name} from the group', { name: line(user.name) }), async () => {
+        if (await confirm(t('Remove {name} from the group?', { name: line(user.name) }), t('They cannot read the group any more.'), t('Remove'))) {
+          act(() => state.change('DELETE', ['groups', name, 'members', user.name]), shell.command('group', 'remove', name, user.name));
+        }
+      })]);
+    const newMember = field(t('Add a member'), { autocomplete: 'off', list: 'member-names', required: true });
+    fill(section, h('h2', null, line(name)), failure,
+      isAdmin && h('form', { class: 'stack', submit: (event) => {
+        event.preventDefault();
+        const wanted = newMember.input.value.trim();
+        if (wanted) act(() => state.change('PUT', ['groups', name, 'members', wanted], {}), shell.command('group', 'add', name, wanted));
+      } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
+      h('h3', null, t('Members')), h('ul', { 'aria-label': t('Members') }, users.map(member)),
+      h('div', { class: 'buttons' },
+        isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
+        mine && h('button', { type: 'button', click: async () => {
+          if (await confirm(t('Leave {name}?', { name: line(name) }), t('You get no messages of the group any more.'), t('Leave'))) {
+            act(() => state.change('DELETE', ['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
+          }
+        } }, t('Leave')),
+        isAdmin && h('button', { type: 'button', class: 'danger', click: async () => {
+          if (await confirm(t('Delete {name}?', { name: line(name) }), t('The group and all its messages are deleted for everyone.'), t('Delete'))) {
+            act(() => state.change('DELETE', ['groups', name]), shell.command('group', 'delete', name));
+          }
+        } }, t('Delete'))));
+  };
+  const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  safely();
+  state.on('message', (message) => message.kind === 'event' && message.conversation_id === conversation.id && safely(), signal);
+  return section;
+}
+
+/** Name and openness of a group. */
+async function change(layout, conversation, done) {
+  const { state } = layout;
+  const groups = await state.get(['groups'], { limit: 1000 }).catch(() => ({ groups: [] }));
+  const known = (groups.groups ?? []).find((group) => group.id === conversation.id || group.name === conversation.name) ?? {};
+  const name = field(t('Name of the group'), { value: conversation.name, maxlength: 64, required: true, autocomplete: 'off' });
+  const isOpen = h('input', { type: 'checkbox', id: 'group-open', checked: known.open === true });
+  const failure = h('p', { class: 'error', role: 'alert' });
+  const element = dialog(t('Change the group'), h('form', { submit: async (event) => {
+    event.preventDefault();
+    const before = conversation.name;
+    const body = {};
+    if (name.input.value !== before) body.name = name.input.value;
+    if (isOpen.checked !== (known.open === true)) body.open = isOpen.checked;
+    try {
+      const changed = await state.change('PATCH', ['groups', before], body);
+      if (body.name) shell.did(shell.command('group', 'rename', before, body.name));
+      element.close();
+      state.adopt(changed);
+      state.emit('conversation', changed);
+      state.emit('conversations');
+      done();
+    } catch (error) {
+      if (error instanceof Refusal) failure.textContent = errorText(error);
+    }
+  } }, name.element, h('div', { class: 'check' }, isOpen, h('label', { for: 'group-open' }, t('Open: everyone can find and join it'))), failure,
+  h('div', { class: 'buttons' }, h('button', { type: 'submit', class: 'primary' }, t('Save')))));
+  name.input.focus();
+}

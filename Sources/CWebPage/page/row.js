@@ -1,0 +1,115 @@
+// One message of a conversation as a row.
+import { h, fill } from './dom.js';
+import { t, clock, exact, day, dayKey } from './i18n.js';
+import { line, nodes, fold, excerpt } from './text.js';
+
+const groupMilliseconds = 5 * 60_000;
+
+/** One of eight colours, always the same for a name. */
+export function tint(name) {
+  let sum = 0;
+  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 1009;
+  return `tint-${sum % 8}`;
+}
+
+export function avatar(name) {
+  const letter = Array.from(name).find((character) => /[\p{L}\p{N}]/u.test(character)) ?? '•';
+  return h('span', { class: `avatar ${tint(name)}`, 'aria-hidden': 'true' }, letter.toUpperCase());
+}
+
+/** Makes rows for a conversation. `quote` finds a message that a reply is about, `go` leads to it. */
+export class RowMaker {
+  constructor(me, { quote, go, retry, drop }) {
+    Object.assign(this, { me, quote, go, retry, drop });
+  }
+
+  row(message) {
+    const li = h('li', { class: 'row', id: `m${message.seq}`, tabindex: '-1' });
+    li.message = message;
+    this.update(li);
+    return li;
+  }
+
+  /** Shows a row's message anew, as after an edit. */
+  update(li) {
+    const { message } = li;
+    const isOwn = message.sender === this.me.name && !message.imported;
+    const kind = message.kind ?? 'text';
+    li.classList.toggle('own', isOwn && kind === 'text');
+    li.classList.toggle('event', kind !== 'text');
+    const time = h('time', { datetime: message.time, title: exact(message.ts) }, clock(message.ts));
+    if (kind === 'event') {
+      fill(li, h('p', { class: 'event-text' }, h('span', { class: 'sender' }, line(message.sender)), ' ', h('span', { dir: 'auto' }, ...this.#body(message)), ' ', time));
+    } else {
+      const sender = h('span', { class: `sender ${tint(message.sender)}` }, line(message.sender), message.imported && h('span', { class: 'note' }, ` ${t('imported')}`));
+      const bubble = h('div', { class: 'bubble' }, sender,
+        message.about && this.#quoted(message),
+        h('span', { class: 'text', dir: 'auto' }, ...this.#body(message)),
+        h('span', { class: 'meta' },
+          message.via && h('span', { class: 'note' }, t('via {name}', { name: line(message.via) })),
+          message.edited && !message.deleted && h('span', { class: 'note', title: editedTitle(message.edited) }, t('(edited)')),
+          time));
+      fill(li, avatar(message.sender || '?'), bubble);
+    }
+    this.decorate(li, li.previous, li.hasLine);
+  }
+
+  #body(message) {
+    if (message.erased) return [h('em', null, t('(erased)'))];
+    if (message.deleted) return [h('em', null, t('(deleted)'))];
+    const cut = fold(message.text);
+    if (cut === null) return nodes(message.text);
+    const more = h('button', { type: 'button', class: 'link unfold', click: (event) => {
+      const place = event.currentTarget.parentElement;
+      fill(place, ...nodes(message.text));
+      place.closest('.row').focus();
+    } }, t('Show all ({n} characters)', { n: message.text.length.toLocaleString() }));
+    return [...nodes(message.text.slice(0, cut)), '… ', more];
+  }
+
+  #quoted(message) {
+    const quoted = h('a', { class: 'quote', href: this.go.address(message.about), click: (event) => {
+      event.preventDefault();
+      this.go(message.about);
+    } }, h('span', { class: 'quote-text' }, t('reply to {number}', { number: message.about })));
+    const show = (original) => {
+      if (!original) return;
+      fill(quoted, h('b', { class: tint(original.sender) }, line(original.sender || '?')), ' ',
+        h('span', { class: 'quote-text', dir: 'auto' }, original.erased ? t('(erased)') : original.deleted ? t('(deleted)') : excerpt(original.text)));
+    };
+    this.quote(message.about, show);
+    return quoted;
+  }
+
+  /** What depends on the message before: the day, whether the sender is said again, the line of what is unread. */
+  decorate(li, previous, hasLine) {
+    const { message } = li;
+    li.previous = previous;
+    li.hasLine = hasLine;
+    const isNewDay = !previous || dayKey(previous.ts) !== dayKey(message.ts);
+    const continues = !isNewDay && !hasLine && previous.sender === message.sender && (previous.kind ?? 'text') === 'text'
+      && message.ts - previous.ts < groupMilliseconds && Boolean(previous.imported) === Boolean(message.imported);
+    li.classList.toggle('continues', continues);
+    li.querySelector(':scope > .day')?.remove();
+    li.querySelector(':scope > .unread-line')?.remove();
+    if (hasLine) li.prepend(h('div', { class: 'unread-line' }, h('span', null, t('New messages'))));
+    if (isNewDay) li.prepend(h('div', { class: 'day' }, h('span', null, day(message.ts))));
+  }
+
+  /** A message that waits in the outbox. */
+  pending(entry) {
+    const state = entry.refusal ? t('not sent: {reason}', { reason: entry.refusal.message }) : entry.isUnsent ? t('not sent yet') : t('sending…');
+    const li = h('li', { class: `row own pending continues${entry.refusal || entry.isUnsent ? ' unsent' : ''}` },
+      h('div', { class: 'bubble' },
+        h('span', { class: 'text', dir: 'auto' }, ...nodes(entry.text.slice(0, fold(entry.text) ?? undefined))),
+        h('span', { class: 'meta' }, state,
+          (entry.refusal || entry.isUnsent) && [
+            h('button', { type: 'button', class: 'link', click: () => this.retry(entry) }, t('Retry')),
+            h('button', { type: 'button', class: 'link', click: () => this.drop(entry) }, t('Remove'))])));
+    return li;
+  }
+}
+
+function editedTitle(edited) {
+  return typeof edited === 'string' ? exact(Date.parse(edited)) : '';
+}

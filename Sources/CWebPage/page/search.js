@@ -1,0 +1,108 @@
+// Search over all messages. A hit leads to its place.
+import { h, fill, icon, announce } from './dom.js';
+import { t, n, dateAndTime } from './i18n.js';
+import { line, nodes, fold } from './text.js';
+import { path, Refusal } from './api.js';
+import { errorText } from './errors.js';
+import { addressOf, titleOf } from './layout.js';
+import { field } from './login.js';
+import * as shell from './shell.js';
+
+const pageSize = 30;
+
+/** What the words of a query mark in a text. */
+function marker(query) {
+  const words = [];
+  for (const match of query.matchAll(/(-?)"([^"]*)"|(\S+)/g)) {
+    const word = match[2] ?? match[3];
+    if (match[1] || word.startsWith('-')) continue;
+    const plain = word.replace(/\*$/, '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/\s+/g, '\\s+');
+    if (plain) words.push(word.endsWith('*') ? `${plain}[\\p{L}\\p{N}]*` : plain);
+  }
+  return words.length > 0 ? new RegExp(words.join('|'), 'giu') : null;
+}
+
+export function show(layout, signal, rest, query) {
+  const { state } = layout;
+  const words = field(t('Search for'), { type: 'search', value: query.get('q') ?? '', autocomplete: 'off', required: true }, t('Words, "a phrase", beginnings*, -without'));
+  const from = field(t('From'), { value: query.get('from') ?? '', autocomplete: 'off', list: 'people-names' });
+  const since = field(t('Since'), { type: 'date', value: query.get('since') ?? '' });
+  const until = field(t('Until'), { type: 'date', value: query.get('until') ?? '' });
+  const where = h('select', { id: 'search-where' }, h('option', { value: '' }, t('All conversations')),
+    state.sorted.map((one) => h('option', { value: one.name, selected: one.name === query.get('c') }, line(titleOf(one, state.me)))));
+  const status = h('p', { role: 'status' });
+  const results = h('ol', { class: 'results' });
+  const more = h('button', { type: 'button', hidden: true, click: () => find(true) }, t('More'));
+  let next = null;
+  let count = 0;
+
+  const midnight = (text, days = 0) => {
+    if (!text) return '';
+    const [year, month, day] = text.split('-').map(Number);
+    return new Date(year, month - 1, day + days).toISOString();
+  };
+  const find = async (isMore = false) => {
+    const text = words.input.value.trim();
+    if (!isMore) {
+      next = null;
+      count = 0;
+      fill(results);
+      // So that a reload, and the way back from a hit, find it again.
+      const kept = new URLSearchParams(Object.entries({ q: text, c: where.value, from: from.input.value, since: since.input.value, until: until.input.value }).filter(([, value]) => value));
+      history.replaceState(null, '', `#/,search?${kept}`);
+    }
+    words.say('');
+    if (!text) {
+      words.say(t('Enter what to search for'));
+      words.input.focus();
+      return;
+    }
+    more.disabled = true;
+    status.textContent = t('Searching…');
+    try {
+      const page = await state.api.get(path(['search'], {
+        q: text, conversation: where.value, from: from.input.value, since: midnight(since.input.value), until: midnight(until.input.value, 1), limit: pageSize, before: next, fold: 1,
+      }), { signal });
+      const marks = marker(text);
+      results.append(...page.messages.map((message) => h('li', null, h('a', { href: addressOf(message.conversation, message.seq) },
+        h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
+        h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain))))));
+      count += page.messages.length;
+      next = page.next;
+      more.hidden = !page.more;
+      status.textContent = count === 0 ? t('Nothing found') : page.more ? t('The newest {n}', { n: count }) : n('{n} message found', '{n} messages found', count);
+      announce(status.textContent);
+      shell.did(shell.search({ query: text, conversation: where.value, from: from.input.value, since: since.input.value, until: until.input.value }));
+    } catch (error) {
+      if (!(error instanceof Refusal)) return;
+      status.textContent = '';
+      words.say(errorText(error));
+    } finally {
+      more.disabled = false;
+    }
+  };
+  const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: (event) => {
+    event.preventDefault();
+    find();
+  } }, words.element,
+  h('div', { class: 'line' }, h('div', { class: 'field' }, h('label', { for: 'search-where' }, t('In')), where), from.element, since.element, until.element,
+    h('button', { type: 'submit', class: 'primary' }, t('Search'))),
+  h('datalist', { id: 'people-names' }, [...state.users.keys()].slice(0, 200).map((name) => h('option', { value: name }))));
+  const title = t('Search');
+  return {
+    title,
+    element: h('div', { class: 'page' },
+      h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title))),
+      h('div', { class: 'page-body' }, form, status, results, more)),
+    started: () => {
+      words.input.focus();
+      if (words.input.value) find();
+    },
+  };
+}
+
+/** A link inside a link is not possible; the hit is one. */
+function plain(node) {
+  if (!(node instanceof Element) || (node.tagName !== 'A' && !node.querySelector('a'))) return node;
+  return node.textContent;
+}

@@ -1,0 +1,68 @@
+// A new conversation: with a person, in a new group, in an open group.
+import { h, fill, announce } from './dom.js';
+import { t, n } from './i18n.js';
+import { line } from './text.js';
+import { Refusal, path } from './api.js';
+import { errorText } from './errors.js';
+import { avatar } from './row.js';
+import { dialog } from './dialog.js';
+import { field } from './login.js';
+import * as shell from './shell.js';
+
+export function open(layout) {
+  const { state } = layout;
+  const name = field(t('Name of the group'), { maxlength: 64, required: true, autocomplete: 'off' });
+  const isOpen = h('input', { type: 'checkbox', id: 'open-group' });
+  const failure = h('p', { class: 'error', role: 'alert' });
+  const create = async (event) => {
+    event.preventDefault();
+    name.say('');
+    try {
+      const made = await state.change('POST', ['groups'], { name: name.input.value, open: isOpen.checked });
+      shell.did(shell.command('group', 'create', made.name, ...(isOpen.checked ? ['--open'] : [])));
+      state.adopt({ ...made, isListed: true });
+      state.emit('conversations');
+      element.close();
+      layout.go(made.name);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      name.say(errorText(error));
+      name.input.focus();
+    }
+  };
+  const groups = h('ul', { class: 'choices' });
+  const join = async (group) => {
+    try {
+      await state.change('PUT', ['groups', group.name, 'members', state.me.name], {});
+      shell.did(shell.command('group', 'join', group.name));
+      state.adopt({ ...await state.get(['conversations', group.name]), isListed: true });
+      state.emit('conversations');
+      element.close();
+      layout.go(group.name);
+    } catch (error) {
+      if (error instanceof Refusal) failure.textContent = errorText(error);
+    }
+  };
+  const load = async () => {
+    try {
+      const answer = await state.api.get(path(['groups'], { limit: 1000 }), { signal: state.signal });
+      const list = (answer.groups ?? answer.conversations ?? []).filter((group) => group.open && !group.member);
+      fill(groups, list.length > 0 ? list.map((group) => h('li', null, h('button', { type: 'button', click: () => join(group) },
+        avatar(group.name), h('span', null, line(group.name)), h('small', null, n('{n} member', '{n} members', group.members ?? 0), ' · ', t('Join'))))) : h('li', { class: 'hint' }, t('There is no open group that you are not in.')));
+    } catch (error) {
+      if (error instanceof Refusal) fill(groups, h('li', { class: 'error' }, errorText(error)));
+    }
+  };
+  const element = dialog(t('New conversation'),
+    h('div', { class: 'stack' },
+      h('button', { type: 'button', click: () => {
+        element.close();
+        layout.open('switcher');
+      } }, t('Write to a person…')),
+      h('form', { submit: create, class: 'stack', novalidate: true }, h('h3', null, t('A new group')), name.element,
+        h('div', { class: 'check' }, isOpen, h('label', { for: 'open-group' }, t('Open: everyone can find and join it'))),
+        h('button', { type: 'submit', class: 'primary' }, t('Create the group'))),
+      h('div', null, h('h3', null, t('Open groups')), failure, groups)));
+  load();
+  announce(t('New conversation'));
+}

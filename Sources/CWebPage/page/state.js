@@ -1,0 +1,212 @@
+// What the page knows of one account, and what it tells its views. A new login makes a new state.
+import { path, Refusal } from './api.js';
+import { mentions } from './text.js';
+
+export class State {
+  #listeners = new Map();
+  #ender = new AbortController();
+
+  constructor(api, me) {
+    this.api = api;
+    this.me = me;
+    /** Ends everything that this state has begun: listeners, waits, timers. */
+    this.signal = this.#ender.signal;
+    /** By id, because a group can get another name. */
+    this.conversations = new Map();
+    this.users = new Map();
+    this.connection = { phase: 'connecting', since: Date.now() };
+    this.areListsLoaded = false;
+  }
+
+  /** What this account keeps in the browser is found under this. */
+  get place() {
+    return `${this.api.store}:${this.me.name}:`;
+  }
+
+  end() {
+    this.#ender.abort();
+    this.#listeners.clear();
+  }
+
+  on(name, work, signal) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
+    this.#listeners.get(name).add(work);
+    signal?.addEventListener('abort', () => this.#listeners.get(name)?.delete(work), { once: true });
+  }
+
+  emit(name, value) {
+    for (const work of [...(this.#listeners.get(name) ?? [])]) work(value);
+  }
+
+  every(milliseconds, work, signal = this.signal) {
+    const timer = setInterval(work, milliseconds);
+    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  get(segments, query) {
+    return this.api.get(path(segments, query), { signal: this.signal });
+  }
+
+  change(method, segments, body) {
+    return this.api.json(method, path(segments), body, { signal: this.signal });
+  }
+
+  // Conversations
+
+  named(name) {
+    for (const known of this.conversations.values()) if (known.name === name) return known;
+    return null;
+  }
+
+  /** The conversation of a name, also one that has no message yet. */
+  async find(name) {
+    const known = this.named(name);
+    if (known) return known;
+    const found = await this.get(['conversations', name]);
+    return this.conversations.get(found.id) ?? this.adopt({ ...found, isListed: false });
+  }
+
+  adopt(object) {
+    const known = this.conversations.get(object.id) ?? { isListed: true, isMentioned: false };
+    const { type, ...fields } = object;
+    Object.assign(known, fields);
+    if (known.head > 0) known.isListed = true;
+    this.conversations.set(known.id, known);
+    return known;
+  }
+
+  async loadLists() {
+    const ids = new Set();
+    let after;
+    do {
+      const page = await this.get(['conversations'], { limit: 1000, after });
+      for (const object of page.conversations) {
+        ids.add(object.id);
+        this.adopt({ ...object, isListed: true });
+      }
+      after = page.more ? page.next : null;
+    } while (after);
+    for (const [id, known] of this.conversations) if (known.isListed && !ids.has(id)) this.conversations.delete(id);
+    this.areListsLoaded = true;
+    this.emit('conversations');
+  }
+
+  /** Newest first; general before others without a message. */
+  get sorted() {
+    return [...this.conversations.values()].filter((one) => one.isListed)
+      .sort((a, b) => (b.last?.ts ?? 0) - (a.last?.ts ?? 0) || (a.kind === 'general' ? -1 : b.kind === 'general' ? 1 : a.name.localeCompare(b.name)));
+  }
+
+  get unread() {
+    let sum = 0;
+    for (const one of this.conversations.values()) sum += one.unread;
+    return sum;
+  }
+
+  /** Takes a line of sync. What was seen before changes nothing. */
+  take(line) {
+    switch (line.type) {
+      case 'conversation': {
+        const known = this.conversations.get(line.id);
+        // Its count is of the moment of the answer, and the messages that follow are in it.
+        this.adopt({ ...line, isListed: true });
+        this.emit('conversation', line);
+        if (!known) this.emit('new-conversation', this.conversations.get(line.id));
+        this.emit('conversations');
+        break;
+      }
+      case 'message':
+        this.#takeMessage(line);
+        break;
+      case 'read': {
+        const known = this.conversations.get(line.conversation_id);
+        if (known) this.setRead(known, line.read, false);
+        break;
+      }
+      case 'erased':
+      case 'damaged':
+        this.emit(line.type, line);
+        break;
+      case 'gone':
+        this.conversations.delete(line.conversation_id);
+        this.emit('gone', line);
+        this.emit('conversations');
+        break;
+      default: // A later server may say more.
+    }
+  }
+
+  /** Whether a message counts as unread: of others, or of a program of one's own. */
+  isForeign(message) {
+    return (message.kind ?? 'text') === 'text' && (message.sender !== this.me.name || Boolean(message.via));
+  }
+
+  #takeMessage(message) {
+    const known = this.conversations.get(message.conversation_id);
+    if (known && message.seq > known.head) {
+      known.head = message.seq;
+      known.isListed = true;
+      const isText = (message.kind ?? 'text') === 'text';
+      if (isText) known.last = message;
+      if (!isText) this.recount(known);
+      else if (this.isForeign(message) && message.seq > known.read) known.unread += 1;
+      this.emit('conversations');
+    }
+    if (known && known.kind !== 'personal' && this.isForeign(message) && message.seq > known.read && mentions(message.text, this.me.name)) known.isMentioned = true;
+    this.emit('message', message);
+  }
+
+  /** Asks the server for the count of what is unread. */
+  async recount(known) {
+    try {
+      const fresh = await this.get(['conversations', known.name]);
+      if (fresh.id === known.id && fresh.read >= known.read) {
+        known.unread = fresh.unread;
+        known.last = fresh.last;
+        this.emit('conversations');
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal)) return;
+      // The next news corrects it.
+    }
+  }
+
+  setRead(known, seq, isOurs) {
+    if (seq <= known.read) return;
+    known.read = seq;
+    if (seq >= known.head) known.unread = 0;
+    else if (known.unread > 0) this.recount(known);
+    if (known.unread === 0) known.isMentioned = false;
+    this.emit('conversations');
+    this.emit('read', { id: known.id, seq, isOurs });
+  }
+
+  /** Tells the server what was read. It only rises. */
+  async markRead(known, seq) {
+    if (seq <= known.read) return;
+    this.setRead(known, seq, true);
+    try {
+      await this.change('PUT', ['conversations', known.name, 'read'], { seq });
+      if (known.unread > 0) this.recount(known);
+    } catch {
+      // Said again with the next message that is read.
+    }
+  }
+
+  // People
+
+  async loadUsers(pattern) {
+    const page = await this.get(['users'], { limit: 500, q: pattern });
+    for (const user of page.users) this.users.set(user.name, user);
+    this.emit('users');
+    return page;
+  }
+
+  // Connection
+
+  setConnection(phase, fields = {}) {
+    const since = phase === this.connection.phase ? this.connection.since : Date.now();
+    this.connection = { phase, since, ...fields };
+    this.emit('connection', this.connection);
+  }
+}

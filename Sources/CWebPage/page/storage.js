@@ -1,0 +1,47 @@
+// What a browser keeps: settings, and for each account drafts and messages that wait. Never a session.
+
+const prefix = 'natter:';
+
+export function read(name) {
+  try {
+    return JSON.parse(localStorage.getItem(prefix + name));
+  } catch {
+    return null;
+  }
+}
+
+/** Returns false if the browser keeps nothing, as in some private windows. */
+export function write(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(prefix + name);
+    else localStorage.setItem(prefix + name, JSON.stringify(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The names that begin with `start`, in order. */
+export function names(start) {
+  const found = [];
+  try {
+    for (let index = 0; index < localStorage.length; index += 1) {
+      const key = localStorage.key(index);
+      if (key.startsWith(prefix + start)) found.push(key.slice(prefix.length));
+    }
+  } catch {
+    // Storage is switched off: there are none.
+  }
+  return found.sort();
+}
+
+export function forget(start) {
+  for (const name of names(start)) write(name, null);
+}
+
+/** What changes in other tabs. */
+export function onChange(start, work, signal) {
+  addEventListener('storage', (event) => {
+    if (event.key?.startsWith(prefix + start)) work(event.key.slice(prefix.length));
+  }, { signal });
+}

@@ -1,0 +1,3 @@
+// zlib 1.2 (Debian 12).
+#pragma once
+#include <zlib.h>

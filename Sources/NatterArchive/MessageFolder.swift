@@ -1,0 +1,119 @@
+public import NatterLog
+public import NatterModel
+
+/// Applies edits and deletions to the messages that readers get.
+///
+/// A deleted text, and those of its edits, is given to nobody. A folded message has its newest text.
+public struct MessageFolder {
+    /// The most edits of one message that are read to find its newest text. Only erased ones are passed over.
+    private static let editLimit = 1_000
+
+    private let reader: LogReader
+    private let folds: Bool
+
+    /// - Parameter folds: whether a message gets its newest text. Otherwise each record keeps its own.
+    public init(_ reader: LogReader, folds: Bool) { (self.reader, self.folds) = (reader, folds) }
+
+    /// The messages of a run with what happened to them; nil if nothing did.
+    public func messages(of run: MessageRun) throws -> [Message]? {
+        guard let first = run.positions.first, let last = run.positions.last else { return nil }
+        let records = run.records
+        if !run.positions.contains(where: { records.kind(at: $0).isChange }) {
+            let (low, high) = (min(first, last), max(first, last))
+            let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
+            let changes = try RelationRows.changes(seqs, of: reader.log.number, on: reader.archive.connection)
+            if changes.isEmpty { return nil }
+        }
+        var messages = run.messages()
+        try apply(to: &messages)
+        return messages
+    }
+
+    /// Applies what happened to the messages, which are all of the reader's conversation.
+    public func apply(to messages: inout [Message]) throws {
+        guard let first = messages.first else { return }
+        var low = first.seq
+        var high = first.seq
+        var originals: Set<Seq> = []
+        for message in messages {
+            (low, high) = (min(low, message.seq), max(high, message.seq))
+            // A page of new messages may have an edit of a very old one. Those are looked up one by one.
+            if message.kind.isChange, let about = message.about { originals.insert(about) }
+        }
+        var changes = try RelationRows.changes(low...high, of: reader.log.number, on: reader.archive.connection)
+        for original in originals where original < low || original > high {
+            let found = try RelationRows.changes(
+                original...original, of: reader.log.number, on: reader.archive.connection)
+            changes.merge(found) { known, _ in known }
+        }
+        guard !changes.isEmpty else { return }
+        for index in messages.indices {
+            let original = messages[index].kind.isChange ? messages[index].about : messages[index].seq
+            guard let original, let change = changes[original] else { continue }
+            try apply(change, to: &messages[index])
+        }
+    }
+
+    /// The message with what happened to it.
+    public func applied(to message: Message) throws -> Message {
+        var messages = [message]
+        try apply(to: &messages)
+        return messages.first ?? message
+    }
+
+    private func apply(_ change: MessageChanges, to message: inout Message) throws {
+        if change.isDeleted {
+            if message.kind != .delete {
+                message.isDeleted = true
+                message.text = ""
+            }
+            return
+        }
+        guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
+        guard folds else {
+            message.edited = edit.time
+            return
+        }
+        guard let newest = try newestEdit(of: message.seq) else { return }
+        message.edited = newest.time
+        message.text = String(decoding: newest.text, as: UTF8.self)
+        if message.isErased {
+            // The text that people see is not the erased one, and its sender is known.
+            message.sender = String(decoding: newest.sender, as: UTF8.self)
+            message.isErased = false
+        }
+    }
+
+    /// The newest edit of a message that is not erased and can be read.
+    public func newestEdit(of seq: Seq) throws -> Record? {
+        let edits = try RelationRows.edits(
+            of: seq, upTo: reader.log.head, in: reader.log.number, limit: MessageFolder.editLimit,
+            on: reader.archive.connection)
+        for edit in edits {
+            if let record = try record(edit), record.kind == .edit, !record.isErased { return record }
+        }
+        return nil
+    }
+
+    private func record(_ seq: Seq) throws -> Record? {
+        do throws(ArchiveError) { return try reader.block(containing: seq)?.records[seq] } catch .damaged {
+            return nil
+        }
+    }
+
+    /// Whether a search may find this record: it has the text that people see now.
+    public func isCurrent(_ record: Record) throws -> Bool {
+        guard !record.isErased else { return false }
+        let original = record.kind == .edit ? record.about : record.seq
+        guard let original else { return false }
+        let changes = try RelationRows.changes(
+            original...original, of: reader.log.number, on: reader.archive.connection)
+        guard let change = changes[original] else { return record.kind != .edit }
+        if change.isDeleted { return false }
+        guard let newest = change.newestEdit else { return true }
+        if newest.seq == record.seq { return true }
+        // The newest edit may be erased.
+        guard let text = try newestEdit(of: original) else { return record.seq == original }
+        return text.seq == record.seq
+    }
+}

@@ -1,0 +1,178 @@
+public import NatterLog
+public import NatterModel
+public import NatterSQLite
+
+/// One record that is about another: a reply, an edit or a deletion.
+public struct Relation: Sendable, Equatable {
+    public let about: Seq
+    public let kind: MessageKind
+    public let seq: Seq
+    public let time: Timestamp
+
+    public init(about: Seq, kind: MessageKind, seq: Seq, time: Timestamp) {
+        (self.about, self.kind, self.seq, self.time) = (about, kind, seq, time)
+    }
+
+    public init?(_ record: Record) {
+        guard let about = record.about else { return nil }
+        self.init(about: about, kind: record.kind, seq: record.seq, time: record.time)
+    }
+
+    /// The relations of all records.
+    public static func all(of records: Records) -> [Relation] {
+        records.aboutOthers.compactMap { Relation(records[$0]) }
+    }
+}
+
+/// The queries of the table `relation`. It says which records are about a message, so that a reader of an old message finds
+/// its edits without reading what came later.
+public enum RelationRows {
+    /// - `author` is there for deletions only. It says whose count of unread messages the deleted message did not raise: a
+    ///   user's name, `nobody`, or `everyone`. NULL if that is not known yet.
+    static let table = """
+        CREATE TABLE relation (
+            conversation INTEGER NOT NULL,
+            about INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            time INTEGER NOT NULL,
+            author TEXT,
+            PRIMARY KEY (conversation, about, kind, seq)
+        ) WITHOUT ROWID;
+        CREATE INDEX relation_change ON relation (conversation, about, kind, seq) WHERE kind >= 2;
+        """
+
+    /// The author of a deleted message that counted for everyone.
+    public static let nobody = ""
+    /// The author of a deleted message that counted for nobody. It is no user's name.
+    public static let everyone = "@"
+
+    public static func insert(
+        _ relation: Relation, of conversation: Int64, author: String? = nil, on connection: Connection
+    ) throws(SQLiteError) {
+        let statement = try connection.statement("INSERT OR IGNORE INTO relation VALUES (?,?,?,?,?,?)")
+        try statement.run(
+            conversation, relation.about.rawValue, Int(relation.kind.rawValue), relation.seq.rawValue,
+            relation.time.milliseconds, author)
+    }
+
+    public static func insert(
+        all records: Records, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) {
+        for relation in Relation.all(of: records) { try insert(relation, of: conversation, on: connection) }
+    }
+
+    /// What happened to the messages of a range: the newest edit and the deletion of each.
+    static func changes(
+        _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> [Seq: MessageChanges] {
+        let statement = try connection.statement(
+            """
+            SELECT about,kind,max(seq),time FROM relation
+            WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2 AND kind <= 3 GROUP BY about,kind
+            """)
+        try statement.bind(conversation, range.lowerBound.rawValue, range.upperBound.rawValue)
+        var changes: [Seq: MessageChanges] = [:]
+        while try statement.step() {
+            let about = Seq(statement.uint64(0))
+            if statement.int(1) == Int(MessageKind.delete.rawValue) {
+                changes[about, default: MessageChanges()].isDeleted = true
+            } else {
+                changes[about, default: MessageChanges()].newestEdit = (
+                    Seq(statement.uint64(2)), Timestamp(milliseconds: statement.int64(3))
+                )
+            }
+        }
+        return changes
+    }
+
+    /// Whether any message of a conversation was edited or deleted.
+    static func hasChanges(_ conversation: Int64, on connection: Connection) throws(SQLiteError) -> Bool {
+        let statement = try connection.statement("SELECT 1 FROM relation WHERE conversation=? AND kind >= 2 LIMIT 1")
+        try statement.bind(conversation)
+        return try statement.step()
+    }
+
+    /// The deleted messages after a seq, lowest first.
+    public static func deleted(
+        after seq: Seq, in conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        let statement = try connection.statement(
+            "SELECT about FROM relation WHERE conversation=? AND about>? AND kind >= 2 AND kind = 3 ORDER BY about")
+        try statement.bind(conversation, seq.rawValue)
+        var seqs: [Seq] = []
+        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
+        return seqs
+    }
+
+    /// The records of a kind that are about a message, lowest first.
+    public static func seqs(
+        of kind: MessageKind, about seq: Seq, in conversation: Int64, limit: Int, on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        try list(
+            "SELECT seq FROM relation WHERE conversation=? AND about=? AND kind=? ORDER BY seq LIMIT ?",
+            of: kind, about: seq, in: conversation, limit: limit, on: connection)
+    }
+
+    /// The edits of a message, newest first.
+    static func edits(
+        of seq: Seq, upTo last: Seq, in conversation: Int64, limit: Int, on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        let statement = try connection.statement(
+            """
+            SELECT seq FROM relation WHERE conversation=? AND about=? AND kind=2 AND seq<=? ORDER BY seq DESC LIMIT ?
+            """)
+        try statement.bind(conversation, seq.rawValue, last.rawValue, limit)
+        var seqs: [Seq] = []
+        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
+        return seqs
+    }
+
+    private static func list(
+        _ sql: StaticString, of kind: MessageKind, about seq: Seq, in conversation: Int64, limit: Int,
+        on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        let statement = try connection.statement(sql)
+        try statement.bind(conversation, seq.rawValue, Int(kind.rawValue), limit)
+        var seqs: [Seq] = []
+        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
+        return seqs
+    }
+
+    /// All deletions of a store, with their authors.
+    public static func deletions(
+        on connection: Connection
+    ) throws(SQLiteError) -> [(conversation: Int64, about: Seq, author: String?)] {
+        let statement = try connection.statement(
+            "SELECT conversation,about,author FROM relation WHERE kind >= 2 AND kind = 3")
+        var found: [(Int64, Seq, String?)] = []
+        while try statement.step() {
+            found.append((statement.int64(0), Seq(statement.uint64(1)), statement.optionalText(2)))
+        }
+        return found
+    }
+
+    public static func setAuthor(
+        _ author: String, ofDeleted seq: Seq, in conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) {
+        try connection.statement("UPDATE relation SET author=? WHERE conversation=? AND about=? AND kind=3")
+            .run(author, conversation, seq.rawValue)
+    }
+}
+
+/// What happened to a message after it was sent.
+struct MessageChanges {
+    var newestEdit: (seq: Seq, time: Timestamp)?
+    var isDeleted = false
+}
+
+extension Records {
+    /// The author that the table `relation` records if this text is deleted.
+    public func author(at index: Int) -> String {
+        switch uncounted(at: index) {
+        case .nobody: RelationRows.nobody
+        case .everyone: RelationRows.everyone
+        case .sender: String(decoding: sender(at: index), as: UTF8.self)
+        }
+    }
+}

@@ -1,0 +1,26 @@
+internal import Glibc
+internal import NatterLanguage
+
+/// A question before something that cannot be undone. It is asked on a terminal only, and not with `--yes`: a script means
+/// what it says.
+public enum Question {
+    /// Both programs have it.
+    public static let option = OptionSpec.flag("yes", "ask no questions before what cannot be undone")
+
+    private static let longestAnswer = 100
+
+    /// - Parameter question: ends with a question mark.
+    /// - Throws: if the answer is not yes. Nothing was done then.
+    public static func confirm(
+        _ question: @autoclosure () -> Phrase, _ arguments: Arguments, _ console: Console
+    ) throws(CommandFailure) {
+        guard !arguments.flag(option.name), Terminal.isTerminal(STDIN_FILENO), console.errors.isTerminal else { return }
+        let choices: Phrase = "[y/N]"
+        try? console.errors.write(TerminalText.escaped("\(question().text) \(choices.text) "))
+        try? console.errors.flush()
+        let answer = (readLine() ?? "").prefix(longestAnswer).lowercased().filter { !$0.isWhitespace }
+        guard ["y", "yes", "д", "да"].contains(answer) else {
+            throw CommandFailure(.nothingFound, code: "not_confirmed", "nothing was done")
+        }
+    }
+}

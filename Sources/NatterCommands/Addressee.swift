@@ -1,0 +1,75 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+
+/// Keeps a message from going to everyone because its sender left out `-c`: `natter send @bob the password is …`.
+struct Addressee {
+    private let context: Context
+    private let login: Context.Login
+    private let api: ServerAPI?
+    private let mayBeAway: Bool
+
+    /// - Parameters:
+    ///   - api: nil with `--offline`.
+    ///   - mayBeAway: whether the message is kept if the server cannot be reached.
+    init(_ context: Context, _ login: Context.Login, api: ServerAPI?, mayBeAway: Bool) {
+        (self.context, self.login, self.api, self.mayBeAway) = (context, login, api, mayBeAway)
+    }
+
+    /// - Throws: 64 if the first word of a text is `@` and the name of a user, or the name of one of the sender's groups.
+    func check(_ word: String) throws {
+        let isPersonal = word.hasPrefix("@")
+        let name = isPersonal ? String(word.dropFirst()) : word
+        // Only what has a name's form costs a look-up. A text in quotes has blanks.
+        guard (try? NameRule.checkForm(name)) != nil || (isPersonal && NameRule.isMe(name)) else { return }
+        guard try isPersonal ? isUser(name) : isGroup(name) else { return }
+        throw context.arguments.error(
+            isPersonal
+                ? "'\(word)' is a user; did you mean '-c \(word)'? After '--' it is text"
+                : "'\(word)' is a group of yours; did you mean '-c \(word)'? After '--' it is text")
+    }
+
+    private func isUser(_ name: String) throws -> Bool {
+        if NameRule.isMe(name) { return true }
+        if let replica = try replica() {
+            let key = NameRule.caseKey(name)
+            let known = try replica.conversation(named: "@" + name) != nil
+            if try known || replica.users()?.users.contains(where: { NameRule.caseKey($0.name) == key }) == true {
+                return true
+            }
+        }
+        return try isOnServer("@" + name)
+    }
+
+    private func isGroup(_ name: String) throws -> Bool {
+        if let known = try location()?.hasGroup(name) { return known }
+        guard let replica = try replica() else {
+            // A single word without a text is more often a text than a forgotten -c, and sending it costs one request.
+            guard context.arguments.operands.count > 1 else { return false }
+            // The message itself meets the same trouble, and knows what to do about it.
+            return (try? isOnServer(name)) ?? false
+        }
+        guard let conversation = try replica.conversation(named: name) else { return false }
+        return conversation.kind == .group && !conversation.isGone
+    }
+
+    private func location() throws -> ReplicaLocation? {
+        guard let user = login.account.name, let store = login.account.store else { return nil }
+        return try context.home().replica(store: store, user: user)
+    }
+
+    private func replica() throws -> Replica? { try location().flatMap { try Replica.open(at: $0) } }
+
+    private func isOnServer(_ name: String) throws -> Bool {
+        guard let api else { return false }
+        do throws(APIError) {
+            _ = try api.conversation(name)
+            return true
+        } catch {
+            // There is no such conversation, or the token may not know of it.
+            if case .refused(let refusal) = error, [400, 403, 404, 422].contains(refusal.status) { return false }
+            if mayBeAway, QueueRule.allows(error) { return false }
+            throw error
+        }
+    }
+}

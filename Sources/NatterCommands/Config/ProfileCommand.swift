@@ -1,0 +1,170 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterSystem
+internal import NatterWire
+
+/// `profile ls|add|set|rm`: the accounts of a home directory, as git has remotes.
+enum ProfileCommand {
+    static let spec = CommandSpec(
+        "profile", "keep several accounts and servers", group: NatterProgram.Group.account, bare: "ls",
+        subcommands: [list, add, set, remove],
+        description: [
+            "A profile is an account on a server, with settings of its own. Choose one with --profile or "
+                + "NATTER_PROFILE; without either, natter uses 'default'.",
+            "The keys are: server, its address. ca-file, the certificate authorities to trust, an absolute path. lang and "
+                + "color, like the options.",
+        ],
+        examples: [
+            Example("natter profile add work server=https://chat.example.org", "prepare a second server"),
+            Example("natter login alice --profile work", "log in to it"),
+            Example("natter profile set work server=https://new.example.org", "go on after the server has moved"),
+        ])
+
+    private static let nameOperand = OperandSpec.required("NAME", "the profile")
+    private static let pairsOperand = OperandSpec.optional(
+        "KEY=VALUE", isRepeating: true, "server, ca-file, lang or color; an empty value removes it")
+
+    private static let list = CommandSpec(
+        "ls", aliases: ["list"], "list the profiles",
+        description: [
+            "Print each profile's name, '*' for the one in use, the account, the server, and the other settings. With "
+                + "--json: the objects."
+        ],
+        run: { arguments, console in try list(Context(arguments, console)) })
+
+    private static let add = CommandSpec(
+        "add", "make a profile", operands: [nameOperand, pairsOperand],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            try change(context) { account in
+                guard account == nil else {
+                    throw CommandFailure(
+                        .invalidData, code: "name_taken",
+                        "the profile '\(arguments.operand("NAME") ?? "")' exists; use 'natter profile set'")
+                }
+                return Account(server: try context.address(remembered: nil).description, name: nil, store: nil)
+            }
+            return .success
+        })
+
+    private static let set = CommandSpec(
+        "set", "change a profile's settings", operands: [nameOperand, pairsOperand],
+        description: [
+            "Change settings. After a new server, the session goes on if the server there has the same store; otherwise the "
+                + "status is 77 and nothing changes, because a token is never sent to another server."
+        ],
+        run: { arguments, console in
+            let name = arguments.operand("NAME") ?? ""
+            try change(Context(arguments, console)) { account in
+                guard let account else { throw missing(name) }
+                return account
+            }
+            return .success
+        })
+
+    private static let remove = CommandSpec(
+        "rm", aliases: ["remove"], "remove a profile", operands: [nameOperand],
+        description: ["Remove a profile and end its session. What it has synced stays."],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let name = arguments.operand("NAME") ?? ""
+            let home = try context.home()
+            let profile = try home.profile(name)
+            guard try home.profileNames().contains(name) else { throw missing(name) }
+            try Question.confirm("remove the profile '\(name)' and its session?", arguments, console)
+            if !context.isOffline, let (account, token) = try? profile.credentials() {
+                // The profile goes in any case, and nobody has the token any more.
+                let api = try? context.api(at: try ServerAddress(url: account.server), token: token, of: account)
+                _ = try? api?.logout(all: false)
+            }
+            try profile.removeAll()
+            return .success
+        })
+
+    private static func missing(_ name: String) -> CommandFailure {
+        CommandFailure(.notFound, code: "no_such_profile", "there is no profile '\(name)'; 'natter profile' lists them")
+    }
+
+    private struct ProfileObject: Encodable {
+        var name: String
+        var current: Bool
+        var account: String?
+        var server: String?
+        var settings: [String: String]
+    }
+
+    private static func list(_ context: Context) throws -> ExitCode {
+        let home = try context.home()
+        let current = try context.profile().name
+        var objects: [ProfileObject] = []
+        for name in try home.profileNames() {
+            // A damaged profile is listed, so that it can be removed.
+            let account = try? home.profile(name).account()
+            objects.append(
+                ProfileObject(
+                    name: name, current: name == current, account: account?.name, server: account?.server,
+                    settings: account?.settings ?? [:]))
+        }
+        try context.list(
+            objects,
+            [
+                Column("NAME") { $0.name }, Column("") { $0.current ? "*" : "" },
+                Column("ACCOUNT") { $0.account ?? "" },
+                Column("SERVER") { $0.server ?? "" },
+                Column("SETTINGS") { object in
+                    object.settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+                },
+            ])
+        return .success
+    }
+
+    /// Writes the pairs of the command line into the account that `base` makes of the present one.
+    private static func change(_ context: Context, _ base: (Account?) throws -> Account) throws {
+        let arguments = context.arguments
+        let pairs = try Array(arguments.operands("KEY=VALUE")).map { try pair($0, arguments) }
+        let profile = try context.home().profile(arguments.operand("NAME") ?? "")
+        let present = try profile.account()
+        var account = try base(present)
+        for (key, value) in pairs {
+            if key != "server" {
+                account.settings[key] = value.isEmpty ? nil : value
+            } else {
+                account.server = try ServerAddress(url: value).description
+            }
+        }
+        if let present, present.server != account.server { try prove(account, profile, context) }
+        let result = account
+        try profile.change { now in
+            guard now == present else { throw ProfileError.locked(path: profile.directory) }
+            return result
+        }
+    }
+
+    /// Checks that the new address of a session has the store that the token belongs to.
+    private static func prove(_ account: Account, _ profile: Profile, _ context: Context) throws {
+        guard account.name != nil, let (former, token) = try? profile.credentials() else { return }
+        var api = former
+        api.settings = account.settings
+        _ = try context.api(at: try ServerAddress(url: account.server), token: token, of: api).whoami()
+    }
+
+    private static func pair(_ word: String, _ arguments: Arguments) throws -> (String, String) {
+        let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let keys = ["server"] + Account.settingNames
+        guard parts.count == 2, let key = parts.first, let value = parts.last else {
+            throw arguments.error("'\(word)' is not KEY=VALUE")
+        }
+        guard keys.contains(key) else {
+            throw arguments.error("'\(key)' is not a setting of a profile\(NearestWords.hint(for: key, among: keys))")
+        }
+        if !value.isEmpty || key == "server", let setting = Setting(rawValue: key),
+            let problem = setting.problem(with: value)
+        {
+            throw CommandFailure(.invalidData, code: "bad_value", problem)
+        }
+        guard !value.utf8.contains(UInt8(ascii: "\n")) else { throw arguments.error("a value is one line") }
+        return (key, value)
+    }
+}

@@ -1,0 +1,159 @@
+internal import Glibc
+internal import NatterArchive
+internal import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterWire
+
+/// `edit` and `delete`: changes of messages that were sent.
+enum EditCommand {
+    static let spec = CommandSpec(
+        "edit", "replace the text of a message", group: NatterProgram.Group.writing, options: options,
+        operands: [
+            .required("SEQ", "the number of the message"),
+            .optional("TEXT", isRepeating: true, "the new text; with '-' or no TEXT, it is read from standard input"),
+        ],
+        description: [
+            "Replace the text of a message that you sent. Everybody sees the new text from their next sync on, with "
+                + "'(edited)'. The log keeps the former text until it is erased.",
+            "The number is the one that 'natter log --numbers' prints. You can edit a message again, but not a deleted "
+                + "one. A token with the scope send: edits only what was sent with its label.",
+        ],
+        examples: [Example("natter edit -c ops 17 The disk is full", "correct message 17 of 'ops'")],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let seq = try number(arguments.operand("SEQ") ?? "", arguments)
+            let words = arguments.operands("TEXT")
+            let sender = try Sender(context)
+            let isRead = words.isEmpty || words == ["-"]
+            let text = isRead ? try StandardInput.message(descriptor: STDIN_FILENO) : words.joined(separator: " ")
+            do { try TextError.check(text) } catch {
+                throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was changed")
+            }
+            try sender.send(.edit, of: seq, text: text, id: arguments.value("id"))
+            context.confirm("edited message \(seq) of '\(sender.conversation)'")
+            return .success
+        })
+
+    static let deleteSpec = CommandSpec(
+        "delete", "delete messages", group: NatterProgram.Group.writing, options: options,
+        operands: [.required("SEQ", isRepeating: true, "the numbers of the messages")],
+        description: [
+            "Delete messages that you sent, or, as an admin of the group or of the server, any message. From the next sync "
+                + "on, nobody sees the text or finds it; the line says '(deleted)'. The log keeps the text until it is "
+                + "erased.",
+            "The numbers are those that 'natter log --numbers' prints. At the first number that is refused natter stops; "
+                + "the messages before it are deleted.",
+        ],
+        examples: [Example("natter delete -c ops 17 18", "delete two messages of 'ops'")],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let seqs = try arguments.operands("SEQ").map { try number($0, arguments) }
+            let key = arguments.value("id")
+            if key != nil, seqs.count > 1 { throw arguments.error("--id names one message; give one SEQ") }
+            let sender = try Sender(context)
+            for seq in seqs {
+                try sender.send(.delete, of: seq, text: "", id: key)
+                context.confirm("deleted message \(seq) of '\(sender.conversation)'")
+            }
+            return .success
+        })
+
+    private static var options: [OptionSpec] {
+        [
+            .option("conversation", short: "c", value: "CONV", "the conversation (default 'general')"),
+            .option("id", value: "KEY", "the id of the change; repeating an id changes nothing twice"),
+        ]
+    }
+
+    private static func number(_ text: String, _ arguments: Arguments) throws -> Seq {
+        Seq(UInt64(try arguments.integer(text, of: "SEQ", in: 1...Int64.max)))
+    }
+
+    private struct Sender {
+        let context: Context
+        let conversation: String
+        private let delivery: Delivery
+
+        init(_ context: Context) throws {
+            self.context = context
+            conversation = context.arguments.value("conversation") ?? NameRule.general
+            if let key = context.arguments.value("id"), IdempotencyKey(key) == nil {
+                throw CommandFailure(
+                    .invalidData, code: "bad_id", "the id '\(key)' is not valid; use 1 to 64 printable ASCII characters"
+                )
+            }
+            delivery = Delivery(
+                api: try context.api(), timeoutMilliseconds: try context.timeoutMilliseconds(),
+                isTrying: context.tellTrying)
+        }
+
+        func send(_ kind: MessageKind, of seq: Seq, text: String, id: String?) throws {
+            let answer = try delivery.send(
+                SendRequest(
+                    conversation: conversation, text: text, id: id ?? MessageID.make(at: context.now), kind: kind.name,
+                    about: seq.rawValue))
+            guard context.wantsJSON else { return }
+            guard let message: MessageObject = try? WireJSON.decode(from: answer.object) else {
+                throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
+            }
+            try context.console.output.writeJSON(WireJSON.encode(message))
+            try context.console.output.flush()
+        }
+    }
+}
+
+/// `show CONV SEQ`: one message, with what is about it.
+enum ShowCommand {
+    static let spec = CommandSpec(
+        "show", "print one message with its replies, edits and hash", group: NatterProgram.Group.reading,
+        options: [.flag("raw", "print the record as it was sent, not its newest text")],
+        operands: [
+            .required("CONV", "the conversation"), .required("SEQ", "the number of the message"),
+        ],
+        description: [
+            "Print a message as 'log' does, then lines with the numbers of its replies and edits, and the hash of the whole "
+                + "history up to it. With --json it is one object. Syncs first as 'log' does."
+        ],
+        examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let name = arguments.operand("CONV") ?? ""
+            let seq = Seq(UInt64(try arguments.integer(arguments.operand("SEQ") ?? "", of: "SEQ", in: 1...Int64.max)))
+            let synced = try SyncedReplica(context)
+            let state = try synced.refresh(.completely)
+            guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+            let known = try replica.conversation(named: name)
+            if known == nil { try synced.checkExistence(of: name, replica, state) }
+            guard let conversation = known,
+                let message = try replica.message(seq, in: conversation, folds: !arguments.flag("raw"))
+            else {
+                throw CommandFailure(
+                    .notFound, code: "no_such_message",
+                    "there is no message \(seq) in '\(name)'; the newest has number \(known?.head ?? .zero)")
+            }
+            let replies = try replica.seqs(of: .text, about: seq, in: conversation)
+            let edits = try replica.seqs(of: .edit, about: seq, in: conversation)
+            let hash = try replica.hash(at: seq, of: conversation)
+            if context.wantsJSON {
+                var object = MessageObject(message)
+                (object.replies, object.edits) = (replies.map(\.rawValue), edits.map(\.rawValue))
+                object.hash = hash?.description
+                try console.output.writeJSON(WireJSON.encode(object))
+            } else {
+                var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
+                printer.reader = synced.location.user
+                (printer.showsNumbers, printer.showsChanges) = (true, true)
+                try printer.write(message)
+                func line(_ word: Phrase, _ value: String) throws {
+                    if !value.isEmpty { try console.output.writeLine("\(console.output.word(word)): \(value)") }
+                }
+                try line("replies", replies.map(\.description).joined(separator: " "))
+                try line("edits", edits.map(\.description).joined(separator: " "))
+                try line("hash", hash?.description ?? "")
+            }
+            try console.output.flush()
+            return .success
+        })
+}

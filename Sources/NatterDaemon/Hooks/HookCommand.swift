@@ -1,0 +1,155 @@
+internal import NatterCLI
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+extension CommandSpec {
+    static let hook = CommandSpec(
+        "hook", "send new messages to a web address", group: "Administration", subcommands: HookCommand.all,
+        description: [
+            "A running server posts each new message of a conversation to the address: in order, and at least once. A "
+                + "message that is refused is tried again, after growing pauses. After a day the hook is parked.",
+            "Each request has a signature, which proves that this server sent it: 'Natter-Signature: sha256=' and the "
+                + "HMAC-SHA256 of the body, in hexadecimal digits, with the key that 'hook add' prints.",
+        ],
+        examples: [
+            Example("natterd hook add ops https://example.org/inbox", "post what is new in 'ops'"),
+            Example("natterd hook add ops https://ntfy.sh/our-ops --format ntfy", "notify phones by ntfy"),
+        ])
+}
+
+/// A hook without its key and its log, as `--json` prints it.
+struct HookObject: Codable, Sendable {
+    var id: String
+    var conversation: String
+    var url: String
+    var format: String
+    var events: Bool
+    var allowPrivate: Bool
+    var seq: UInt64
+    var failures: Int
+    var parked: String?
+    /// Only for a new hook.
+    var secret: String?
+
+    enum CodingKeys: String, CodingKey {
+        case id, conversation, url, format, events, seq, failures, parked, secret
+        case allowPrivate = "allow_private"
+    }
+
+    init(_ hook: Hook, secret: String? = nil) {
+        (id, conversation, url, format) = (hook.id, hook.conversation, hook.url, hook.format.rawValue)
+        (events, allowPrivate, seq) = (hook.events, hook.allowPrivate, hook.seq)
+        (failures, parked, self.secret) = (hook.failures, hook.parked, secret)
+    }
+}
+
+enum HookCommand {
+    private static let json = OptionSpec.flag("json", "print JSON objects")
+    private static let id = OperandSpec.required("ID", "a hook, by its id in 'hook ls'")
+
+    static var all: [CommandSpec] {
+        [
+            CommandSpec(
+                "add", "post each new message to an address, and print the key of the signature",
+                options: [
+                    .option(
+                        "format", oneOf: Hook.Format.allCases.map(\.rawValue),
+                        "the message as a JSON object (the default), or its text as ntfy takes it"),
+                    .flag("events", "send every kind of message, also edits, deletions, joins and departures"),
+                    .flag("allow-private", "allow addresses that only this machine or its network can reach"), json,
+                ],
+                operands: [
+                    .required("CONV", "'general', a group, or '@alice,@bob'"),
+                    .required("URL", "an address that begins with http:// or https://"),
+                ], run: add),
+            CommandSpec("ls", "list the hooks, with what is wrong", options: [json], run: list),
+            CommandSpec("rm", "remove a hook", options: [json], operands: [id]) { arguments, console in
+                try perform(.removeHook(id: arguments.operand("ID") ?? ""), arguments, console)
+            },
+            CommandSpec("retry", "try again at once, also if the hook is parked", options: [json], operands: [id]) {
+                arguments, console in try perform(.retryHook(id: arguments.operand("ID") ?? ""), arguments, console)
+            },
+            CommandSpec(
+                "log", "print the last attempts of a hook, oldest first", options: [json], operands: [id], run: log),
+        ]
+    }
+
+    private static let add: CommandBody = { arguments, console in
+        let url = arguments.operand("URL") ?? ""
+        _ = try HookAddress(url)
+        let operation = Operation.addHook(
+            conversation: Normalization.formC(arguments.operand("CONV") ?? ""), url: url,
+            format: arguments.value("format").flatMap(Hook.Format.init) ?? .json, events: arguments.flag("events"),
+            allowPrivate: arguments.flag("allow-private"))
+        return try perform(operation, arguments, console)
+    }
+
+    private static let list: CommandBody = { arguments, console in try perform(.listHooks, arguments, console) }
+
+    private static func perform(
+        _ operation: Operation, _ arguments: Arguments, _ console: Console
+    ) throws -> ExitCode {
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .hook(let hook) = reply else { return }
+            if arguments.flag("json") { return try console.output.write(WireJSON.encode(hook) + [0x0A]) }
+            let state =
+                hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? "failing, \(hook.failures) attempts" : "ok")
+            let words = [hook.id, hook.conversation, hook.url, hook.secret ?? state]
+            try console.output.writeLine(words.map { TerminalText.escaped($0, .line) }.joined(separator: "\t"))
+        }
+        return try client.perform(operation)
+    }
+
+    private static let log: CommandBody = { arguments, console in
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .hookAttempt(let attempt) = reply else { return }
+            if arguments.flag("json") { return try console.output.write(WireJSON.encode(attempt) + [0x0A]) }
+            let outcome = attempt.error ?? "delivered, \(attempt.status ?? 0)"
+            try console.output.writeLine("\(attempt.time) \(attempt.seq): \(TerminalText.escaped(outcome, .line))")
+        }
+        return try client.perform(.hookLog(id: arguments.operand("ID") ?? ""))
+    }
+}
+
+/// What the process does that has the store open.
+extension OperationRunner {
+    /// - Parameter changed: tells a running server that a hook was added or changed.
+    func run(
+        hookOperation operation: Operation, _ registry: HookRegistry, _ channel: some OperationChannel,
+        changed: () throws -> Void
+    ) throws {
+        switch operation {
+        case .addHook(let name, let url, let format, let events, let allowPrivate):
+            _ = try HookAddress(url)
+            let target = try store.hookTarget(name)
+            let hook = Hook(
+                id: Hex.encode(SecureRandom.bytes(4)), conversation: target.name,
+                conversationID: target.id.description, url: url,
+                secret: Base64URL.encode(SecureRandom.bytes(32)), format: format, events: events,
+                allowPrivate: allowPrivate, seq: target.head.rawValue)
+            try registry.add(hook)
+            store.recordAudit(by: actor, "added a hook to", "\(target.name) \(url)")
+            try changed()
+            try channel.reply(.hook(HookObject(hook, secret: hook.secret)))
+        case .listHooks:
+            for hook in registry.all { try channel.reply(.hook(HookObject(hook))) }
+        case .removeHook(let id):
+            let hook = try registry.hook(id)
+            try registry.remove(id)
+            store.recordAudit(by: actor, "removed a hook from", "\(hook.conversation) \(hook.url)")
+            try changed()
+        case .retryHook(let id):
+            _ = try registry.hook(id)
+            let hook = try registry.update(id) { ($0.parked, $0.failingSince, $0.failures) = (nil, nil, 0) }
+            try changed()
+            if let hook { try channel.reply(.hook(HookObject(hook))) }
+        case .hookLog(let id):
+            for attempt in try registry.hook(id).log { try channel.reply(.hookAttempt(attempt)) }
+        default: break
+        }
+    }
+}

@@ -1,0 +1,94 @@
+internal import NatterCLI
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// All hooks of a store. Each is a file `DIR/hooks/ID.json`, mode 0600, because it holds the key of the signature.
+///
+/// One process has it at a time: the server, or a command that has the store open. Thread-safe.
+final class HookRegistry: Sendable {
+    private static let fileLimit = 1 << 20
+    /// Each hook has a thread.
+    static let limit = 64
+
+    private let directory: String
+    private let disk: any Disk
+    private let hooks: Monitor<[String: Hook]>
+
+    /// - Throws: `DiskError`; 74 for a file that is no hook.
+    init(of root: String, disk: any Disk) throws {
+        directory = root + "/hooks"
+        self.disk = disk
+        var found: [String: Hook] = [:]
+        if try disk.information(directory)?.isDirectory == true {
+            for name in try disk.list(directory) where name.hasSuffix(".json") {
+                let path = directory + "/" + name
+                let bytes = try disk.contents(of: path, limit: HookRegistry.fileLimit)
+                guard let hook = try? WireJSON.decode(Hook.self, from: bytes), name == hook.id + ".json" else {
+                    throw CommandFailure(
+                        .inputOutput, code: "damaged", "'\(path)' is damaged; remove it, and add the hook again")
+                }
+                found[hook.id] = hook
+            }
+        }
+        hooks = Monitor(found)
+    }
+
+    var all: [Hook] { hooks.withLock { $0.values.sorted { $0.id < $1.id } } }
+
+    /// - Throws: 67.
+    func hook(_ id: String) throws(CommandFailure) -> Hook {
+        guard let hook = hooks.withLock({ $0[id] }) else {
+            throw CommandFailure(
+                .notFound, code: "no_such_hook", "there is no hook '\(id)'; 'natterd hook ls' lists them")
+        }
+        return hook
+    }
+
+    func add(_ hook: Hook) throws {
+        try change { hooks in
+            guard hooks.count < HookRegistry.limit else {
+                throw CommandFailure(
+                    .invalidData, code: "too_many", "there are \(HookRegistry.limit) hooks, the most that a server has")
+            }
+            try disk.makeDirectories(directory)
+            try save(hook)
+            hooks[hook.id] = hook
+        }
+    }
+
+    func remove(_ id: String) throws {
+        _ = try hook(id)
+        try change { hooks in
+            hooks[id] = nil
+            try disk.remove(path(id))
+            try disk.syncDirectory(directory)
+        }
+    }
+
+    /// Changes a hook durably.
+    ///
+    /// - Returns: the hook; nil if it is not there any more.
+    @discardableResult
+    func update(_ id: String, _ change: (inout Hook) -> Void) throws -> Hook? {
+        try self.change { hooks in
+            guard var hook = hooks[id] else { return nil }
+            change(&hook)
+            try save(hook)
+            hooks[id] = hook
+            return hook
+        }
+    }
+
+    private func change<Result: Sendable>(_ body: (inout [String: Hook]) throws -> Result) throws -> Result {
+        try hooks.withLock { try body(&$0) }
+    }
+
+    private func save(_ hook: Hook) throws(DiskError) {
+        try disk.replaceContents(of: path(hook.id), with: WireJSON.encode(hook))
+    }
+
+    private func path(_ id: String) -> String { "\(directory)/\(id).json" }
+}

@@ -1,0 +1,168 @@
+internal import NatterCLI
+internal import NatterHTTP
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+
+/// Sends new messages to the addresses of the hooks, while a server runs. Each hook has a thread, so that one that does
+/// not answer delays no other.
+final class HookService: Sendable {
+    private static let timeoutMilliseconds = 10_000
+    private static let deadlineMilliseconds = 30_000
+    private static let answerBytes = 64 << 10
+    /// How long the end of the server waits for a request in flight. It is repeated at the next start.
+    private static let stopMilliseconds = 2_000
+
+    private struct State {
+        var isStopping = false
+        /// Rises with each commit and each change of a hook, to wake the threads.
+        var news: UInt64 = 0
+        /// Rises when an operator asks for something, to end pauses.
+        var kicks = 0
+        var running: Set<String> = []
+    }
+
+    let registry: HookRegistry
+    private let store: Store
+    private let clock: any WallClock
+    private let events: EventSink
+    private let state = Monitor(State())
+
+    init(_ registry: HookRegistry, _ store: Store, clock: any WallClock, events: @escaping EventSink) {
+        (self.registry, self.store, self.clock, self.events) = (registry, store, clock, events)
+    }
+
+    /// Starts a thread for each hook that has none. Call it at the start, and after a hook was added or changed.
+    func start() throws {
+        for hook in registry.all where hook.parked == nil {
+            let isNew = state.withLock { !$0.isStopping && $0.running.insert(hook.id).inserted }
+            guard isNew else { continue }
+            do {
+                try SystemThread(name: "natter-hook") { [self] in
+                    run(hook.id)
+                    state.signal { _ = $0.running.remove(hook.id) }
+                }.detach()
+            } catch {
+                state.withLock { _ = $0.running.remove(hook.id) }
+                throw error
+            }
+        }
+        state.withLock { $0.kicks &+= 1 }
+        wake()
+    }
+
+    /// There may be new messages. Costs little if there are no hooks.
+    func wake() {
+        let hasHooks = state.withLock { state in
+            state.news &+= 1
+            return !state.running.isEmpty
+        }
+        if hasHooks { state.signal { _ in } }
+    }
+
+    /// Ends all threads, except those that wait for an answer too long.
+    func stop() {
+        state.signal { $0.isStopping = true }
+        _ = state.wait(timeoutMilliseconds: HookService.stopMilliseconds) { $0.running.isEmpty ? true : nil }
+    }
+
+    // MARK: One hook
+
+    private func run(_ id: String) {
+        var client: HTTPClient?
+        while let hook = try? registry.hook(id), hook.parked == nil {
+            let news = state.withLock { $0.isStopping ? nil : $0.news }
+            guard let news else { return }
+            do {
+                guard let page = try messages(of: hook) else {
+                    try registry.update(id) { $0.parked = "the conversation was deleted" }
+                    return events(Event(.warning, "hook_parked", [("hook", id), ("reason", "conversation deleted")]))
+                }
+                if try deliver(page, hook, &client) { continue }
+                if page.last.rawValue > hook.seq { continue }
+            } catch {
+                // The disk or the history is damaged. Others report it, too.
+                events(Event(.error, "hook_failed", [("hook", id), ("reason", "\(error)")]))
+                pause(HookService.deadlineMilliseconds)
+                continue
+            }
+            _ = state.wait { $0.isStopping || $0.news != news ? true : nil }
+        }
+    }
+
+    private func messages(of hook: Hook) throws -> Store.HookPage? {
+        guard let id = ConversationID(hex: hook.conversationID) else { return nil }
+        return try store.hookMessages(of: id, named: hook.conversation, after: Seq(hook.seq))
+    }
+
+    /// Sends the messages of a page in order, until one fails.
+    ///
+    /// - Returns: whether to look again at once.
+    private func deliver(_ page: Store.HookPage, _ hook: Hook, _ client: inout HTTPClient?) throws -> Bool {
+        let address = try HookAddress(hook.url)
+        for message in page.messages where hook.wants(message) {
+            if state.withLock({ $0.isStopping }) { return true }
+            let connection = client ?? HookService.client(address, hook)
+            client = connection
+            var (status, reason): (Int?, String) = (nil, "")
+            do throws(TransportError) {
+                let answer = try connection.perform(
+                    hook.request(message, to: address), deadlineMilliseconds: HookService.deadlineMilliseconds,
+                    bodyLimit: HookService.answerBytes)
+                status = answer.status
+                reason = "the answer was \(answer.status)"
+            } catch {
+                reason = error.phrase.english
+            }
+            // The server has ended meanwhile. The message is sent again at the next start.
+            if state.withLock({ $0.isStopping }), status == nil { return true }
+            let now = clock.now()
+            if let status, (200...299).contains(status) {
+                guard
+                    try registry.update(hook.id, { $0.delivered(message.seq.rawValue, status: status, at: now) }) != nil
+                else { return true }
+                continue
+            }
+            client = nil
+            var next: Int64?
+            let updated = try registry.update(hook.id) {
+                next = $0.failed(message.seq.rawValue, status: status, reason, at: now)
+            }
+            guard updated != nil else { return true }
+            guard let next else {
+                events(Event(.warning, "hook_parked", [("hook", hook.id), ("reason", reason)]))
+                return true
+            }
+            pause(Int(next))
+            return true
+        }
+        // Messages that the hook does not want are passed over.
+        if let current = try? registry.hook(hook.id), current.seq < page.last.rawValue {
+            try registry.update(hook.id) { $0.seq = max($0.seq, page.last.rawValue) }
+            return true
+        }
+        return false
+    }
+
+    private static func client(_ address: HookAddress, _ hook: Hook) -> HTTPClient {
+        let allows: ((String) -> Bool)? = hook.allowPrivate ? nil : { PublicAddress.isPublic($0) }
+        return HTTPClient(
+            address: address.server, timeoutMilliseconds: timeoutMilliseconds, caFile: nil,
+            userAgent: "natterd/\(Release.version)", allows: allows)
+    }
+
+    private func pause(_ milliseconds: Int) {
+        let kicks = state.withLock { $0.kicks }
+        _ = state.wait(timeoutMilliseconds: milliseconds) { $0.isStopping || $0.kicks != kicks ? true : nil }
+    }
+}
+
+extension Hook {
+    /// Texts that users wrote. Everything else only if the hook wants events; what an operator imports is never news.
+    fileprivate func wants(_ message: Message) -> Bool {
+        if message.isImported || message.isErased { return false }
+        return events || (message.kind == .text && !message.isDeleted)
+    }
+}

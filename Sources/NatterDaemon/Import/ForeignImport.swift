@@ -1,0 +1,266 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterImport
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
+internal import NatterWire
+
+/// `import --from`: brings the history of another program.
+///
+/// This process reads the file, so that no server has to do with zip files and mail of strangers. Only when all of it was
+/// read and found good, each conversation is imported, as a whole. If that is interrupted, the same command does the rest.
+enum ForeignImport {
+    /// What was done with one conversation, as `--json` prints it.
+    struct Report: Codable, Sendable {
+        /// The channels of the file that went there.
+        var channels: [String] = []
+        var conversation: String
+        /// The messages that are new.
+        var count: UInt64
+        /// The messages that an earlier import had brought.
+        var known: UInt64
+        /// Answers to messages of an earlier import, which became plain messages.
+        var lostAnswers: UInt64 = 0
+        var first: UInt64
+        var last: UInt64
+
+        enum CodingKeys: String, CodingKey {
+            case channels, conversation, count, known, first, last
+            case lostAnswers = "lost_answers"
+        }
+    }
+
+    /// What was not taken, by kind.
+    private struct Skipped: Encodable {
+        let skipped: [String: Int]
+    }
+
+    static func run(_ format: ForeignFormat, _ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let words = arguments.operands("CONV")
+        guard let path = words.last, words.count <= 2 else { throw arguments.error("missing operand 'FILE'") }
+        let destination = words.count == 2 ? Normalization.formC(words[0]) : nil
+        let map = try pairs("map", "CHANNEL=CONV", arguments).mapValues(Normalization.formC)
+        let users = try pairs("map-user", "NAME=USER", arguments)
+        if destination != nil, !map.isEmpty {
+            throw arguments.error("everything goes into CONV, so --map has nothing to say")
+        }
+        let line = ProgressLine(console)
+        let spool = try ImportSpool(
+            directory: console.environment["TMPDIR"] ?? "/var/tmp", users: users, now: console.clock.now()
+        ) { count in line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read")) }
+        do {
+            try format.read(try open(path), into: spool)
+            try spool.finish()
+        } catch let error as ForeignError {
+            line.clear()
+            throw failure(error)
+        }
+        line.clear()
+        for name in map.keys.sorted()
+        where !spool.channels.contains(where: { name == $0.name || name == "#" + $0.name }) {
+            throw CommandFailure(
+                .invalidData, code: "no_such_channel",
+                "no '\(name)' with messages in '\(path)'; it has \(names(spool.channels)); nothing was imported")
+        }
+        let plan = try ImportPlan(spool.channels, into: destination, map: map, accounts: accounts(arguments, console))
+        if arguments.flag("dry-run") {
+            try tell(plan, arguments, console)
+        } else {
+            try carryOut(plan, spool, arguments, console)
+        }
+        try tellSkipped(plan, spool, arguments, console)
+        return .success
+    }
+
+    // MARK: Input
+
+    /// `--map A=B`. The last `=` counts, because the names of channels are not ours.
+    private static func pairs(_ option: String, _ form: Phrase, _ arguments: Arguments) throws -> [String: String] {
+        var pairs: [String: String] = [:]
+        for text in arguments.values(option) {
+            guard let sign = text.lastIndex(of: "="), sign != text.startIndex, text.index(after: sign) != text.endIndex
+            else { throw arguments.error("--\(option) takes \(form), not '\(text)'") }
+            pairs[String(text[..<sign])] = String(text[text.index(after: sign)...])
+        }
+        return pairs
+    }
+
+    /// Opens a file that can be read twice. Standard input is copied into one without a name.
+    private static func open(_ path: String) throws -> ForeignFile {
+        let descriptor: Int32
+        if path == "-" {
+            descriptor = try copyOfInput()
+        } else {
+            descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
+        }
+        let file = ForeignFile(path: path == "-" ? "standard input" : path, descriptor: descriptor)
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw CommandFailure(.noInput, code: "cannot_read", "cannot read '\(path)': it is not a file")
+        }
+        return file
+    }
+
+    private static func copyOfInput() throws -> Int32 {
+        var template = Array("/var/tmp/natterd-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw CommandFailure(DiskError(operation: "create", path: "/var/tmp")) }
+        unlink(template)
+        let input = try InputFile("-")
+        var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
+        while true {
+            let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
+            if count == 0 { return descriptor }
+            var rest = buffer[..<count]
+            while !rest.isEmpty {
+                let done = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+                guard done > 0 || errno == EINTR else {
+                    let error = DiskError(operation: "write", path: "/var/tmp")
+                    close(descriptor)
+                    throw CommandFailure(error)
+                }
+                rest = rest.dropFirst(max(0, done))
+            }
+        }
+    }
+
+    private static func failure(_ error: ForeignError) -> CommandFailure {
+        switch error {
+        case .unreadable: CommandFailure(.noInput, code: "cannot_read", error.phrase)
+        case .malformed: CommandFailure(.invalidData, code: "bad_file", "\(error); nothing was imported")
+        }
+    }
+
+    private static func names(_ channels: [ImportSpool.Channel]) -> Phrase {
+        if channels.isEmpty { return "none" }
+        let some = channels.prefix(5).map { "'\($0.name)'" }.joined(separator: ", ")
+        return Phrase(verbatim: channels.count > 5 ? some + ", …" : some)
+    }
+
+    /// The names of all users. Before the first import there may be no store.
+    private static func accounts(_ arguments: Arguments, _ console: Console) throws -> [String] {
+        guard try Store.exists(in: try DataDirectory.path(arguments, console)) else { return [] }
+        var names: [String] = []
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            if case .user(let user) = reply { names.append(user.name) }
+        }
+        _ = try client.perform(.listUsers)
+        return names
+    }
+
+    // MARK: The work
+
+    private static func carryOut(
+        _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
+    ) throws {
+        let line = ProgressLine(console)
+        var orphans = 0
+        for (index, target) in plan.targets.enumerated() {
+            line.show("conversation \(index + 1) of \(plan.targets.count)")
+            let lines = spool.lines(of: target.channels)
+            var lost = 0
+            let client = OperatorClient(arguments: arguments, console: console, input: lines) { reply in
+                guard case .merged(var report) = reply else { return }
+                report.channels = target.channels.map(\.name)
+                lost = Int(clamping: report.lostAnswers)
+                line.clear()
+                try console.report(report, arguments, sentence(report))
+            }
+            _ = try client.perform(.merging(conversation: target.conversation))
+            orphans += lines.orphans + lost
+        }
+        line.clear()
+        spool.skip("answers_to_missing", count: orphans)
+    }
+
+    private static func sentence(_ report: Report) -> Phrase {
+        let (name, known) = (report.conversation, report.known)
+        guard report.count > 0 else {
+            return .plural(
+                known, "'\(name)': nothing new; its \(known) message is there already",
+                "'\(name)': nothing new; its \(known) messages are there already")
+        }
+        return .plural(
+            report.count, "imported \(report.count) message into '\(name)', \(report.first) to \(report.last)",
+            "imported \(report.count) messages into '\(name)', \(report.first) to \(report.last)")
+    }
+
+    private static func tell(_ plan: ImportPlan, _ arguments: Arguments, _ console: Console) throws {
+        for target in plan.targets {
+            let count = UInt64(target.channels.reduce(0) { $0 + $1.count })
+            let report = Report(
+                channels: target.channels.map(\.name), conversation: target.conversation, count: count, known: 0,
+                first: 0, last: 0)
+            let source = target.channels.map(\.name).joined(separator: ", ")
+            try console.report(
+                report, arguments,
+                .plural(
+                    count, "'\(source)' has \(count) message for '\(target.conversation)'",
+                    "'\(source)' has \(count) messages for '\(target.conversation)'"))
+        }
+    }
+
+    private static func tellSkipped(
+        _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
+    ) throws {
+        for (channel, user) in plan.refused {
+            spool.skip("without_account", count: channel.count)
+            if arguments.flag("json") { continue }
+            console.note(
+                .plural(
+                    UInt64(channel.count),
+                    "'\(channel.name)' was left out, \(channel.count) message: no user is named '\(user)'; say who it is "
+                        + "with --map-user '\(user)=USER'",
+                    "'\(channel.name)' was left out, \(channel.count) messages: no user is named '\(user)'; say who it is "
+                        + "with --map-user '\(user)=USER'"))
+        }
+        guard !spool.skipped.isEmpty else { return }
+        let list = spool.skipped.sorted { ($0.value, $1.key) > ($1.value, $0.key) }
+            .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+        try console.report(Skipped(skipped: spool.skipped), arguments, "not taken: \(list)")
+    }
+
+    /// Imports the messages of the operation's data.
+    static func merge(_ conversation: String, _ store: Store, _ channel: some OperationChannel) throws -> Report {
+        let importer = try StoreImporter(merging: conversation, of: store)
+        defer { importer.abandon() }
+        var lines = LineReader(limit: Limits.bodyBytes) { try channel.read(into: $0) }
+        var known: UInt64 = 0
+        // For each line its place in this import; nil if it is left out.
+        var places: [UInt64?] = []
+        var (count, lostAnswers): (UInt64, UInt64) = (0, 0)
+        func take(_ bytes: UnsafeRawBufferPointer) throws {
+            let line = try WireJSON.decode(ForeignLine.self, from: bytes)
+            let (sender, text) = (Array(line.sender.utf8), Array(line.text.utf8))
+            let about = line.about.flatMap { $0 > 0 && $0 <= places.count ? places[Int($0) - 1] : nil }
+            let isNew = try importer.append(
+                time: Timestamp(milliseconds: line.ts), sender: sender, text: text, about: about,
+                wasEdited: line.edited != nil)
+            places.append(isNew ? count : nil)
+            guard isNew else {
+                known += 1
+                return
+            }
+            if line.about != nil, about == nil { lostAnswers += 1 }
+            let place = count
+            count += 1
+            // Only the newest text is known, and when it was written.
+            if let edited = line.edited {
+                let isEditNew = try importer.append(
+                    time: Timestamp(milliseconds: max(edited, line.ts)), sender: sender, text: text, kind: .edit,
+                    about: place)
+                if isEditNew { count += 1 }
+            }
+        }
+        while try lines.next(take) != nil {}
+        let summary = try importer.finish()
+        let name = conversation.hasPrefix("@") ? conversation : summary.conversation
+        return Report(
+            conversation: name, count: summary.count, known: known, lostAnswers: lostAnswers,
+            first: summary.first.rawValue, last: summary.last.rawValue)
+    }
+}

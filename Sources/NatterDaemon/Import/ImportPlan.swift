@@ -1,0 +1,83 @@
+internal import NatterCLI
+internal import NatterModel
+internal import NatterServer
+
+/// Where each channel of a file goes.
+struct ImportPlan {
+    struct Target {
+        let conversation: String
+        var channels: [ImportSpool.Channel]
+    }
+
+    private(set) var targets: [Target] = []
+    /// Channels that go nowhere, with the user who has no account.
+    private(set) var refused: [(channel: ImportSpool.Channel, user: String)] = []
+
+    /// - Parameters:
+    ///   - destination: where everything goes; nil to go by the names of the channels.
+    ///   - map: conversations by the names of channels.
+    ///   - accounts: the names of all users.
+    /// - Throws: 65 if a channel has no name that a conversation could have, or if two channels would be mixed.
+    init(
+        _ channels: [ImportSpool.Channel], into destination: String?, map: [String: String], accounts: [String]
+    ) throws {
+        if let destination {
+            targets = [Target(conversation: destination, channels: channels)]
+            return
+        }
+        let users = Dictionary(accounts.map { (NameRule.caseKey($0), $0) }) { first, _ in first }
+        for channel in channels {
+            if let conversation = map[channel.name] ?? map["#" + channel.name] {
+                add(channel, to: conversation)
+            } else if let people = channel.people {
+                let found = people.map { users[NameRule.caseKey(Normalization.formC($0))] }
+                if let missing = zip(people, found).first(where: { $0.1 == nil })?.0 {
+                    refused.append((channel, missing))
+                } else if let first = found.first ?? nil, let last = found.last ?? nil {
+                    add(channel, to: "@\(first),@\(last)")
+                }
+            } else {
+                let name = try ImportPlan.groupName(channel.name)
+                if let other = targets.first(where: { NameRule.caseKey($0.conversation) == NameRule.caseKey(name) }) {
+                    throw CommandFailure(
+                        .invalidData, code: "ambiguous_channel",
+                        "'\(other.channels.first?.name ?? "")' and '\(channel.name)' would both become '\(name)'; give one "
+                            + "of them another name with --map '\(channel.name)=CONV'")
+                }
+                add(channel, to: name)
+            }
+        }
+    }
+
+    private mutating func add(_ channel: ImportSpool.Channel, to conversation: String) {
+        let key = NameRule.caseKey(conversation)
+        if let index = targets.firstIndex(where: { NameRule.caseKey($0.conversation) == key }) {
+            targets[index].channels.append(channel)
+        } else {
+            targets.append(Target(conversation: conversation, channels: [channel]))
+        }
+    }
+
+    /// A name that a group can have: without the `#` of a channel, with `-` for white space.
+    private static func groupName(_ channel: String) throws -> String {
+        var name = ""
+        for scalar in Normalization.formC(channel).unicodeScalars {
+            if name.isEmpty, "-@#:.\"'`\\".unicodeScalars.contains(scalar) || scalar.properties.isWhitespace {
+                continue
+            }
+            if scalar.properties.isWhitespace || scalar == "/" || scalar == "," {
+                name += "-"
+            } else if ![.control, .format].contains(scalar.properties.generalCategory) {
+                name.unicodeScalars.append(scalar)
+            }
+        }
+        while name.hasSuffix("-") { name.removeLast() }
+        if NameRule.isGeneral(name) { return NameRule.general }
+        do throws(NameError) { try NameRule.check(name) } catch {
+            throw CommandFailure(
+                .invalidData, code: "bad_name",
+                "no conversation can be named after '\(channel)'; give it a name with --map '\(channel)=CONV'")
+        }
+        return name
+    }
+}

@@ -1,0 +1,160 @@
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterModel
+
+/// What the readers of text logs share: lines, and ids for messages that have none.
+class ChatLog {
+    /// A longer line is no line of a log.
+    private static let lineLimit = 1 << 20
+
+    let file: ForeignFile
+    private var seen: [Digest: Int] = [:]
+
+    init(_ file: ForeignFile) { self.file = file }
+
+    /// Calls `body` with each line. Bytes that are not UTF-8 are read as Latin-1, which old logs are in.
+    func eachLine(of bytes: ByteReader, _ body: (String) throws -> Void) throws {
+        while let (line, isWhole) = try bytes.line(limit: ChatLog.lineLimit) {
+            guard isWhole else { throw file.malformed("a line has more than \(ChatLog.lineLimit) bytes") }
+            try body(
+                String(validating: line, as: UTF8.self)
+                    ?? String(String.UnicodeScalarView(line.map { Unicode.Scalar($0) })))
+        }
+    }
+
+    /// An id made of what is in the log. The same line twice in one minute gets two ids, and the same two when a longer
+    /// log is imported later.
+    func id(_ prefix: String, _ time: Timestamp, _ sender: String, _ text: String) -> String {
+        let digest = Digest(of: Array("\(time.milliseconds)\n\(sender)\n\(text)".utf8))
+        let number = seen[digest, default: 0] + 1
+        seen[digest] = number
+        return "\(prefix):\(Base64URL.encode(Array(digest.bytes.prefix(16)))):\(number)"
+    }
+
+    func take(
+        _ prefix: String, _ civil: CivilTime, _ sender: String, _ text: String, in channel: String,
+        _ sink: any HistorySink
+    ) throws {
+        guard let time = ClockReading(civil)?.moment else { return sink.skip("without_time") }
+        guard !text.isEmpty else { return sink.skip("without_text") }
+        try sink.take(
+            ForeignMessage(time: time, sender: sender, text: text, id: id(prefix, time, sender, text)),
+            channel: channel, part: "")
+    }
+
+    /// The nick without the sign of its rank in the channel.
+    static func nick(_ text: some StringProtocol) -> String {
+        let bare = text.drop { " @+%~&!".contains($0) }
+        return String(bare).isEmpty ? String(text) : String(bare)
+    }
+}
+
+/// A log of irssi with its default `log_timestamp`, `%H:%M`, or with seconds.
+///
+/// - SeeAlso: irssi's documentation, "Logging"; `themes/default.theme` for the forms of lines.
+final class IrssiLog: ChatLog {
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    private var day: CivilTime?
+
+    func read(into sink: any HistorySink) throws {
+        // A log of a channel has the channel's name, such as '#ops.log'.
+        let channel = file.name
+        try sink.settle(ForeignChannel(name: channel, people: nil))
+        var isLog = false
+        try eachLine(of: file.bytes()) { line in
+            if line.isEmpty { return }
+            if line.hasPrefix("--- ") {
+                let isDay = noteDay(line)
+                isLog = isLog || isDay
+                return
+            }
+            try take(line, channel, sink)
+        }
+        if !isLog { throw file.malformed("no line '--- Log opened' or '--- Day changed', as irssi writes") }
+    }
+
+    /// `--- Log opened Fri Nov 20 07:24:05 2026`, or `--- Day changed Sat Nov 21 2026`.
+    private func noteDay(_ line: String) -> Bool {
+        let words = line.split(separator: " ")
+        guard words.count >= 7, ["opened", "changed"].contains(words[2]),
+            let month = IrssiLog.months.firstIndex(of: String(words[4])), let date = Int(words[5]),
+            let last = words.last, let year = Int64(last)
+        else { return line.hasPrefix("--- Log closed ") }
+        let civil = CivilTime(year: year, month: month + 1, day: date)
+        if civil.isValid { day = civil }
+        return civil.isValid
+    }
+
+    private func take(_ line: String, _ channel: String, _ sink: any HistorySink) throws {
+        let clock = line.prefix { $0 != " " }
+        let numbers = clock.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
+        guard var civil = day, [2, 3].contains(numbers.count), let hour = numbers[0], let minute = numbers[1] else {
+            return sink.skip("other_lines")
+        }
+        (civil.hour, civil.minute, civil.second) = (hour, minute, numbers.count == 3 ? numbers[2] ?? 0 : 0)
+        let rest = line.dropFirst(clock.count + 1)
+        if rest.hasPrefix("-!-") { return sink.skip("events") }
+        if rest.hasPrefix("<"), let end = rest.firstIndex(of: ">") {
+            let nick = IrssiLog.nick(rest[..<end].dropFirst())
+            return try take("irssi", civil, nick, String(rest[end...].dropFirst(2)), in: channel, sink)
+        }
+        // ' * alice waves', or a notice: '-alice:#ops- text'
+        let words = rest.drop { $0 == " " }
+        if words.hasPrefix("* ") {
+            let nick = words.dropFirst(2).prefix { $0 != " " }
+            return try take(
+                "irssi", civil, String(nick), String(words.dropFirst(2)), in: channel, sink)
+        }
+        if rest.hasPrefix("-"), let end = rest.firstRange(of: "- ") {
+            let nick = rest[..<end.lowerBound].dropFirst().prefix { $0 != ":" }
+            return try take("irssi", civil, String(nick), String(rest[end.upperBound...]), in: channel, sink)
+        }
+        sink.skip("other_lines")
+    }
+}
+
+/// A log of WeeChat's logger: the time, the nick and the text, with tabs between them.
+///
+/// - SeeAlso: WeeChat user's guide, "Logger plugin", option `logger.file.time_format`.
+final class WeeChatLog: ChatLog {
+    func read(into sink: any HistorySink) throws {
+        let channel = WeeChatLog.channel(file.name)
+        try sink.settle(ForeignChannel(name: channel, people: nil))
+        var (hasLines, isLog) = (false, false)
+        try eachLine(of: file.bytes()) { line in
+            if line.isEmpty { return }
+            hasLines = true
+            let parts = line.split(separator: "\t", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { return sink.skip("other_lines") }
+            let exact = Timestamp(rfc3339: parts[0])
+            let clock = ClockReading(iso: parts[0])
+            guard let time = exact ?? clock?.moment else { return sink.skip("other_lines") }
+            isLog = true
+            let prefix = parts[1].drop { $0 == " " }
+            var text = String(parts[2])
+            var nick = WeeChatLog.nick(prefix)
+            switch prefix {
+            case "-->", "<--", "--", "=!=", "": return sink.skip("events")
+            // An action: ' *', and the text begins with the nick.
+            case "*": nick = WeeChatLog.nick(text.prefix { $0 != " " })
+            default: break
+            }
+            if nick.isEmpty { return sink.skip("other_lines") }
+            if text.isEmpty { return sink.skip("without_text") }
+            if prefix == "*" { text = String(text.drop { "@+%~&!".contains($0) }) }
+            try sink.take(
+                ForeignMessage(time: time, sender: nick, text: text, id: id("weechat", time, nick, text)),
+                channel: channel, part: "")
+        }
+        if hasLines, !isLog { throw file.malformed("no line with a time, a nick and a text, as WeeChat writes") }
+    }
+
+    /// `irc.libera.#ops` is the name of the file of '#ops'.
+    private static func channel(_ name: String) -> String {
+        if let hash = name.firstIndex(of: "#") { return String(name[hash...]) }
+        return name.split(separator: ".").last.map(String.init) ?? name
+    }
+}

@@ -1,0 +1,108 @@
+internal import Glibc
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSystem
+
+/// A file that another program wrote. It can be read more than once.
+public final class ForeignFile {
+    /// As the user wrote it.
+    public let path: String
+    /// The name without directories and without the extension.
+    public let name: String
+    /// Open at any place.
+    let descriptor: Int32
+
+    /// - Parameter descriptor: of a regular file; this object closes it.
+    public init(path: String, descriptor: Int32) {
+        (self.path, self.descriptor) = (path, descriptor)
+        let last = path.split(separator: "/").last.map(String.init) ?? path
+        let stem = last.lastIndex(of: ".").map { last[..<$0] } ?? last[...]
+        name = stem.isEmpty ? last : String(stem)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Whether it is a zip file.
+    var isArchive: Bool {
+        var magic: [UInt8] = [0, 0, 0, 0]
+        return pread(descriptor, &magic, 4, 0) == 4 && magic == [0x50, 0x4B, 0x03, 0x04]
+    }
+
+    /// Reads the file from its beginning.
+    func bytes() -> ByteReader {
+        var offset: off_t = 0
+        return ByteReader { [self] buffer in
+            while true {
+                let count = pread(descriptor, buffer.baseAddress, buffer.count, offset)
+                if count >= 0 {
+                    offset += off_t(count)
+                    return count
+                }
+                if errno != EINTR { throw ForeignError.unreadable(file: path, reason: Errno.current.phrase) }
+            }
+        }
+    }
+
+    /// Calls `read` with the content of the file, or of the first member of a zip file that is wanted.
+    func content<Result>(
+        _ isWanted: (String) -> Bool, _ read: (_ name: String, ByteReader) throws -> Result
+    ) throws -> Result {
+        guard isArchive else { return try read(name, bytes()) }
+        let archive = try Archive(self)
+        while let member = try archive.next() {
+            if isWanted(member) { return try read(member, archive.bytes()) }
+        }
+        throw malformed("nothing in this zip file looks like an export")
+    }
+
+    func malformed(_ reason: Phrase) -> ForeignError { .malformed(file: path, reason: reason) }
+}
+
+/// Bytes that are read in order, in bounded memory.
+final class ByteReader {
+    private static let chunkBytes = 256 << 10
+
+    private let fill: (UnsafeMutableRawBufferPointer) throws -> Int
+    private var buffer: [UInt8] = []
+    private var index = 0
+    private var isAtEnd = false
+
+    /// - Parameter fill: returns the number of bytes; 0 at the end.
+    init(_ fill: @escaping (UnsafeMutableRawBufferPointer) throws -> Int) { self.fill = fill }
+
+    /// The next byte, which stays.
+    func peek() throws -> UInt8? {
+        if index == buffer.count, !isAtEnd {
+            index = 0
+            buffer = try [UInt8](unsafeUninitializedCapacity: ByteReader.chunkBytes) { chunk, filled in
+                filled = min(try fill(UnsafeMutableRawBufferPointer(chunk)), chunk.count)
+            }
+            isAtEnd = buffer.isEmpty
+        }
+        return index < buffer.count ? buffer[index] : nil
+    }
+
+    func next() throws -> UInt8? {
+        guard let byte = try peek() else { return nil }
+        index += 1
+        return byte
+    }
+
+    /// The next line without its newline; nil at the end. A line above `limit` bytes is cut, and the rest is skipped.
+    func line(limit: Int) throws -> (bytes: [UInt8], isWhole: Bool)? {
+        guard try peek() != nil else { return nil }
+        var line: [UInt8] = []
+        var isWhole = true
+        while try peek() != nil {
+            let rest = buffer[index...]
+            let end = rest.firstIndex(of: 0x0A)
+            let piece = rest[..<(end ?? rest.endIndex)]
+            index = end.map { $0 + 1 } ?? rest.endIndex
+            if line.count + piece.count > limit { isWhole = false }
+            line += piece.prefix(max(0, limit - line.count))
+            if end != nil { break }
+        }
+        if isWhole, line.last == 0x0D { line.removeLast() }
+        return (line, isWhole)
+    }
+}

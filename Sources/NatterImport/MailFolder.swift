@@ -1,0 +1,194 @@
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterModel
+
+/// A folder of mail in one file, in any of the forms that are called mbox. Each message begins with a line `From ` behind an
+/// empty line.
+///
+/// - SeeAlso: RFC 4155; "mboxrd" in mbox(5) of qmail.
+final class MailFolder {
+    /// The most bytes of one mail that are read. A larger one is counted and passed over.
+    private static let mailLimit = 64 << 20
+    private static let lineLimit = 1 << 20
+
+    private let file: ForeignFile
+    private var count = 0
+
+    init(_ file: ForeignFile) { self.file = file }
+
+    func read(into sink: any HistorySink) throws {
+        let channel = file.name
+        try sink.settle(ForeignChannel(name: channel, people: nil))
+        let bytes = file.bytes()
+        var mail: [UInt8]?
+        var (isLastEmpty, isTooLarge) = (true, false)
+        func finish() throws {
+            guard var whole = mail else { return }
+            mail = nil
+            if isTooLarge { return sink.skip("too_large") }
+            // The line that separates two mails.
+            if whole.suffix(2).elementsEqual([0x0A, 0x0A]) { whole.removeLast() }
+            try take(whole, channel, sink)
+        }
+        while let (line, isWhole) = try bytes.line(limit: MailFolder.lineLimit) {
+            if isLastEmpty, line.starts(with: "From ".utf8) {
+                try finish()
+                (mail, isTooLarge, isLastEmpty) = ([], false, false)
+                continue
+            }
+            isLastEmpty = line.isEmpty
+            guard let size = mail?.count else {
+                if line.isEmpty { continue }
+                throw file.malformed("it does not begin with 'From ', as a folder of mail does")
+            }
+            if !isWhole || size > MailFolder.mailLimit {
+                isTooLarge = true
+                mail = []
+            }
+            if isTooLarge { continue }
+            // A '>' that was put before a line of a text.
+            let bare = line.drop { $0 == UInt8(ascii: ">") }
+            mail? += bare.count < line.count && bare.starts(with: "From ".utf8) ? line.dropFirst() : line[...]
+            mail?.append(0x0A)
+        }
+        try finish()
+        if count == 0 { throw file.malformed("no mail in it") }
+    }
+
+    private func take(_ bytes: [UInt8], _ channel: String, _ sink: any HistorySink) throws {
+        count += 1
+        let mail = MailPart(bytes[...])
+        if mail["Natter-Kind"] != nil { return sink.skip("events") }
+        guard let time = MailFolder.time(of: mail) else { return sink.skip("without_time") }
+        var attachments = 0
+        var text = mail.text(&attachments) ?? ""
+        // Lines of mail end so, and a text of ours is as it was.
+        if mail["Natter-Seq"] == nil { text = text.replacing("\r\n", with: "\n") }
+        sink.skip("file_contents", count: attachments)
+        while text.last?.isNewline == true {
+            text.removeLast()
+            // A message of ours is as long as it was. In mail, empty lines at the end mean nothing.
+            if mail["Natter-Seq"] != nil { break }
+        }
+        let answers = mail["In-Reply-To"].flatMap(MailFolder.firstID) ?? mail["References"].flatMap(MailFolder.lastID)
+        let subject = EncodedWords.decode(mail["Subject"] ?? "")
+        if mail["Natter-Seq"] == nil, answers == nil, !subject.isEmpty {
+            text = text.isEmpty ? subject : "\(subject)\n\n\(text)"
+        }
+        guard !text.isEmpty || mail["Natter-Seq"] != nil else { return sink.skip("without_text") }
+        let id = mail["Message-ID"].flatMap(MailFolder.firstID) ?? Digest(of: bytes).description
+        try sink.take(
+            ForeignMessage(
+                time: time, sender: Mailbox.name(mail["From"] ?? ""), text: text, id: MailFolder.key(id),
+                answers: answers.map(MailFolder.key)),
+            channel: channel, part: "")
+    }
+
+    private static func time(of mail: MailPart) -> Timestamp? {
+        if let exact = mail["Natter-Time"], let time = Timestamp(rfc3339: exact) { return time }
+        return mail["Date"].flatMap(MailDate.parse)
+    }
+
+    /// An id of mail may have any length, so a hash stands for it.
+    private static func key(_ id: String) -> String {
+        "mail:" + Base64URL.encode(Array(Digest(of: Array(id.utf8)).bytes.prefix(16)))
+    }
+
+    private static func firstID(_ text: String) -> String? {
+        text.split(separator: "<").dropFirst(text.hasPrefix("<") ? 0 : 1).first?
+            .split(separator: ">").first.map(String.init)
+    }
+
+    private static func lastID(_ text: String) -> String? {
+        text.split(separator: "<").last.flatMap { firstID("<" + $0) }
+    }
+}
+
+/// The date of a mail.
+///
+/// - SeeAlso: RFC 5322, sections 3.3 and 4.3.
+enum MailDate {
+    private static let months = [
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+    ]
+    private static let zones = [
+        "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
+    ]
+
+    /// `Fri, 20 Nov 2026 07:24:05 +0100 (CET)`.
+    static func parse(_ text: String) -> Timestamp? {
+        let plain = text.prefix { $0 != "(" }
+        var words = plain.replacing(",", with: " ").split { $0 == " " || $0 == "\t" }[...]
+        if words.first?.first?.isNumber == false { words = words.dropFirst() }
+        guard words.count >= 4, let day = Int(words[words.startIndex]),
+            let month = months.firstIndex(of: String(words[words.startIndex + 1].prefix(3).lowercased())),
+            let year = Int64(words[words.startIndex + 2]), (0...9_999).contains(year)
+        else { return nil }
+        let clock = words[words.startIndex + 3].split(separator: ":").map { Int($0) }
+        guard [2, 3].contains(clock.count), let hour = clock[0], let minute = clock[1] else { return nil }
+        var civil = CivilTime(
+            year: year < 50 ? year + 2_000 : year < 1_000 ? year + 1_900 : year, month: month + 1, day: day)
+        (civil.hour, civil.minute, civil.second) = (hour, minute, min(59, clock.count > 2 ? clock[2] ?? 0 : 0))
+        guard civil.isValid else { return nil }
+        let offset = words.count > 4 ? minutes(words[words.startIndex + 4]) : 0
+        return civil.utc.advanced(milliseconds: -Int64(offset) * 60_000)
+    }
+
+    /// The offset of a zone. An unknown one counts as UTC, as the RFC says.
+    private static func minutes(_ zone: Substring) -> Int {
+        guard let sign = zone.first, sign == "+" || sign == "-", let digits = Int(zone.dropFirst()),
+            zone.utf8.count == 5,
+            digits >= 0
+        else { return (zones[zone.lowercased()] ?? 0) * 60 }
+        return (sign == "-" ? -1 : 1) * (digits / 100 * 60 + digits % 100)
+    }
+}
+
+/// The author of a mail.
+enum Mailbox {
+    /// The name that stands with the address, else the address without its domain.
+    static func name(_ field: String) -> String {
+        var (quoted, comment, plain, address) = ("", "", "", "")
+        var (isQuoted, isComment, isAddress, isEscaped) = (false, false, false, false)
+        for character in field {
+            if isEscaped {
+                isEscaped = false
+                if isQuoted { quoted.append(character) } else if isComment { comment.append(character) }
+            } else if character == "\\", isQuoted || isComment {
+                isEscaped = true
+            } else if isQuoted {
+                if character == "\"" { isQuoted = false } else { quoted.append(character) }
+            } else if isComment {
+                if character == ")" { isComment = false } else { comment.append(character) }
+            } else if isAddress {
+                if character == ">" { break }
+                address.append(character)
+            } else if character == "\"" {
+                isQuoted = true
+            } else if character == "(" {
+                isComment = true
+            } else if character == "<" {
+                isAddress = true
+            } else if character == "," {
+                break
+            } else {
+                plain.append(character)
+            }
+        }
+        let name = quoted.isEmpty ? EncodedWords.decode(plain.trimmed) : EncodedWords.decode(quoted)
+        if !address.isEmpty, !name.isEmpty { return name }
+        if !comment.isEmpty { return EncodedWords.decode(comment) }
+        let bare = address.isEmpty ? plain.trimmed : address
+        let local = bare.prefix { $0 != "@" }
+        return local.isEmpty ? "unknown" : String(local)
+    }
+}
+
+extension StringProtocol {
+    /// Without white space at both ends.
+    var trimmed: String {
+        var text = self[...].drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text = text.dropLast() }
+        return String(text)
+    }
+}

@@ -1,0 +1,292 @@
+internal import Glibc
+internal import NatterModel
+
+/// A mail, or a part of one: its headers and its body.
+///
+/// - SeeAlso: RFC 5322 (headers), RFC 2045 and 2046 (parts and their codings).
+struct MailPart {
+    private static let depthLimit = 8
+    private static let partLimit = 1_000
+    private static let headerLimit = 1_000
+
+    private var headers: [(name: String, value: String)] = []
+    private let body: ArraySlice<UInt8>
+
+    init(_ bytes: ArraySlice<UInt8>) {
+        var rest = bytes
+        while let end = rest.firstIndex(of: 0x0A) {
+            var line = rest[..<end]
+            rest = rest[(end + 1)...]
+            if line.last == 0x0D { line = line.dropLast() }
+            if line.isEmpty { break }
+            let text = String(decoding: line, as: UTF8.self)
+            if line.first == 0x20 || line.first == 0x09 {
+                // A long header goes on here.
+                if !headers.isEmpty { headers[headers.count - 1].value += text }
+            } else if let colon = text.firstIndex(of: ":"), headers.count < MailPart.headerLimit {
+                headers.append((text[..<colon].lowercased(), text[text.index(after: colon)...].trimmed))
+            }
+        }
+        body = rest
+    }
+
+    /// The first header of a name.
+    subscript(name: String) -> String? {
+        let name = name.lowercased()
+        return headers.first { $0.name == name }?.value
+    }
+
+    // MARK: Text
+
+    /// The text that a reader of the mail would see; nil if there is none.
+    ///
+    /// - Parameter attachments: is raised by the number of parts that are something else.
+    func text(_ attachments: inout Int) -> String? { text(&attachments, depth: 0) }
+
+    private func text(_ attachments: inout Int, depth: Int) -> String? {
+        let type = self["Content-Type"] ?? "text/plain"
+        let kind = type.prefix { $0 != ";" }.trimmed.lowercased()
+        if kind.hasPrefix("multipart/"), depth < MailPart.depthLimit,
+            let boundary = MailPart.parameter("boundary", of: type)
+        {
+            return parts(separatedBy: boundary, isChoice: kind == "multipart/alternative", &attachments, depth)
+        }
+        let isAttachment = self["Content-Disposition"]?.lowercased().hasPrefix("attachment") == true
+        guard !isAttachment, kind == "text/plain" || kind == "text/html" || !kind.contains("/") else {
+            attachments += 1
+            return nil
+        }
+        let text = Charset.decode(decodedBody, MailPart.parameter("charset", of: type) ?? "utf-8")
+        return kind == "text/html" ? MailPart.withoutTags(text) : text
+    }
+
+    /// The plain text of a choice, else the first text; the texts of a mixture, one after another.
+    private func parts(
+        separatedBy boundary: String, isChoice: Bool, _ attachments: inout Int, _ depth: Int
+    ) -> String? {
+        let parts = split(boundary).prefix(MailPart.partLimit).map { MailPart($0) }
+        if isChoice {
+            let plain = parts.first { $0["Content-Type"]?.lowercased().hasPrefix("text/plain") == true }
+            for part in [plain].compactMap({ $0 }) + parts {
+                if let text = part.text(&attachments, depth: depth + 1) { return text }
+            }
+            return nil
+        }
+        let texts = parts.compactMap { $0.text(&attachments, depth: depth + 1) }
+        return texts.isEmpty ? nil : texts.joined(separator: "\n")
+    }
+
+    private func split(_ boundary: String) -> [ArraySlice<UInt8>] {
+        let mark = Array(("--" + boundary).utf8)
+        var parts: [ArraySlice<UInt8>] = []
+        var start: Int?
+        var line = body.startIndex
+        while line < body.endIndex {
+            let end = body[line...].firstIndex(of: 0x0A) ?? body.endIndex
+            let next = min(end + 1, body.endIndex)
+            if body[line..<end].starts(with: mark) {
+                // The newline before the boundary belongs to it.
+                if let start, start < line { parts.append(body[start..<max(start, line - 1)]) }
+                start = body[line..<end].dropFirst(mark.count).starts(with: "--".utf8) ? nil : next
+            }
+            line = next
+        }
+        if let start { parts.append(body[start...]) }
+        return parts
+    }
+
+    private var decodedBody: [UInt8] {
+        switch self["Content-Transfer-Encoding"]?.lowercased() {
+        case "quoted-printable": TransferCoding.quotedPrintable(body)
+        case "base64": TransferCoding.base64(body)
+        default: Array(body)
+        }
+    }
+
+    /// `name=value` or `name="value"` of a header.
+    private static func parameter(_ name: String, of header: String) -> String? {
+        for item in header.split(separator: ";").dropFirst() {
+            let parts = item.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[0].trimmed.lowercased() == name else { continue }
+            let value = parts[1].trimmed
+            return value.hasPrefix("\"") ? String(value.dropFirst().prefix { $0 != "\"" }) : value
+        }
+        return nil
+    }
+
+    /// What is left of HTML without its tags. Only a mail without plain text needs it.
+    private static func withoutTags(_ html: String) -> String {
+        var text = ""
+        var rest = html[...]
+        while let open = rest.firstIndex(of: "<") {
+            text += rest[..<open]
+            guard let close = rest[open...].firstIndex(of: ">") else { break }
+            let tag = rest[open..<close].dropFirst().prefix { $0.isLetter || $0 == "/" }.lowercased()
+            rest = rest[rest.index(after: close)...]
+            if ["br", "/p", "/div", "/tr", "/li", "/h"].contains(tag) { text += "\n" }
+            if tag == "style" || tag == "script", let end = rest.firstRange(of: "</\(tag)") {
+                rest = rest[end.lowerBound...]
+            }
+        }
+        for (entity, character) in [
+            ("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&"),
+        ] { text = text.replacing(entity, with: character) }
+        return text.trimmed
+    }
+}
+
+/// Codings that carry any bytes through mail.
+enum TransferCoding {
+    static func quotedPrintable(_ bytes: some Collection<UInt8>, isHeader: Bool = false) -> [UInt8] {
+        let bytes = Array(bytes)
+        var output: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            let byte = bytes[index]
+            if byte == UInt8(ascii: "="), index + 2 < bytes.count, let high = bytes[index + 1].hexDigitValue,
+                let low = bytes[index + 2].hexDigitValue
+            {
+                output.append(high << 4 | low)
+                index += 3
+            } else if byte == UInt8(ascii: "=") {
+                // A line that goes on: everything to its end is left out.
+                var end = index + 1
+                while end < bytes.count, bytes[end] == 0x20 || bytes[end] == 0x09 || bytes[end] == 0x0D { end += 1 }
+                if end < bytes.count, bytes[end] == 0x0A {
+                    index = end + 1
+                } else {
+                    output.append(byte)
+                    index += 1
+                }
+            } else {
+                output.append(isHeader && byte == UInt8(ascii: "_") ? 0x20 : byte)
+                index += 1
+            }
+        }
+        return output
+    }
+
+    static func base64(_ bytes: some Collection<UInt8>) -> [UInt8] {
+        var output: [UInt8] = []
+        var (bits, count): (UInt32, Int) = (0, 0)
+        for byte in bytes {
+            let value: UInt8
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = byte - 65
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = byte - 71
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = byte + 4
+            case UInt8(ascii: "+"): value = 62
+            case UInt8(ascii: "/"): value = 63
+            default: continue
+            }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                count -= 8
+                output.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            }
+        }
+        return output
+    }
+}
+
+/// Words of a header that are not ASCII.
+///
+/// - SeeAlso: RFC 2047.
+enum EncodedWords {
+    static func decode(_ text: String) -> String {
+        var output = ""
+        var rest = text[...]
+        var isAfterWord = false
+        while let start = rest.firstRange(of: "=?") {
+            let before = rest[..<start.lowerBound]
+            guard let (word, end) = word(rest[start.upperBound...]) else {
+                output += rest[..<start.upperBound]
+                rest = rest[start.upperBound...]
+                isAfterWord = false
+                continue
+            }
+            // White space between two words only separates them.
+            if !isAfterWord || !before.allSatisfy(\.isWhitespace) { output += before }
+            output += word
+            rest = rest[end...]
+            isAfterWord = true
+        }
+        return output + rest
+    }
+
+    /// `UTF-8?B?…?=`.
+    private static func word(_ text: Substring) -> (String, Substring.Index)? {
+        guard let end = text.firstRange(of: "?=", after: 2) else { return nil }
+        let parts = text[..<end.lowerBound].split(separator: "?", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3 else { return nil }
+        let bytes: [UInt8]
+        switch parts[1].lowercased() {
+        case "b": bytes = TransferCoding.base64(parts[2].utf8)
+        case "q": bytes = TransferCoding.quotedPrintable(parts[2].utf8, isHeader: true)
+        default: return nil
+        }
+        return (Charset.decode(bytes, String(parts[0].prefix { $0 != "*" })), end.upperBound)
+    }
+}
+
+extension Substring {
+    /// The first place of a text behind `count` question marks. In `UTF-8?Q?=41?=` the text `?=` begins twice.
+    fileprivate func firstRange(of mark: String, after count: Int) -> Range<Substring.Index>? {
+        var rest = self
+        for _ in 0..<count {
+            guard let question = rest.firstIndex(of: "?") else { return nil }
+            rest = rest[rest.index(after: question)...]
+        }
+        return rest.firstRange(of: mark)
+    }
+}
+
+/// Character sets other than UTF-8, which the C library converts.
+enum Charset {
+    static func decode(_ bytes: [UInt8], _ charset: String) -> String {
+        let name = charset.lowercased()
+        if name == "utf-8" || name == "us-ascii" || name == "utf8" || !isName(name) {
+            return String(validating: bytes, as: UTF8.self) ?? converted(bytes, from: "windows-1252") ?? lossy(bytes)
+        }
+        return converted(bytes, from: name) ?? lossy(bytes)
+    }
+
+    private static func lossy(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// A charset comes from a mail and becomes the name of a module of the C library.
+    private static func isName(_ name: String) -> Bool {
+        name.utf8.count <= 40 && !name.isEmpty
+            && name.utf8.allSatisfy { $0.isASCIILetter || $0.isASCIIDigit || "-_.:".utf8.contains($0) }
+    }
+
+    private static func converted(_ bytes: [UInt8], from charset: String) -> String? {
+        let handle = iconv_open("UTF-8", charset)
+        guard Int(bitPattern: handle) != -1 else { return nil }
+        defer { iconv_close(handle) }
+        var input = bytes.map { CChar(bitPattern: $0) }
+        // No charset needs more than four times as many bytes in UTF-8.
+        let room = bytes.count * 4 + 16
+        let output = [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
+            input.withUnsafeMutableBufferPointer { input in
+                var source = input.baseAddress
+                var sourceCount = input.count
+                buffer.withMemoryRebound(to: CChar.self) { target in
+                    var end = target.baseAddress
+                    var left = room
+                    while sourceCount > 0 {
+                        guard iconv(handle, &source, &sourceCount, &end, &left) == -1, left > 3 else { break }
+                        // One byte that means nothing.
+                        source = source?.advanced(by: 1)
+                        sourceCount -= 1
+                        end?.pointee = CChar(UInt8(ascii: "?"))
+                        end = end?.advanced(by: 1)
+                        left -= 1
+                    }
+                    filled = room - left
+                }
+            }
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+}

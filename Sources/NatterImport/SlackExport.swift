@@ -1,0 +1,163 @@
+internal import NatterLanguage
+internal import NatterModel
+
+/// A workspace that Slack exported as a zip file: lists of users and channels, and for each channel a directory with a file
+/// for each day.
+///
+/// - SeeAlso: Slack's help, "How to read Slack data exports"; Slack's API, "message event" and "Formatting text".
+final class SlackExport {
+    /// A channel, a private channel, a group of a few people, or two people.
+    private static let channelLists = ["channels.json", "groups.json", "mpims.json", "dms.json"]
+
+    private let file: ForeignFile
+    private var users: [String: String] = [:]
+    private var channels: [String: ForeignChannel] = [:]
+    private var settled: Set<String> = []
+
+    init(_ file: ForeignFile) { self.file = file }
+
+    func read(into sink: any HistorySink) throws {
+        guard file.isArchive else { throw file.malformed("a Slack export is a zip file") }
+        var isExport = false
+        // The lists may stand behind the messages.
+        let lists = try Archive(file)
+        while let path = try lists.next() {
+            let name = SlackExport.parts(path)
+            guard name.count == 1 else { continue }
+            if ["users.json", "org_users.json"].contains(name[0]) {
+                isExport = true
+                try eachItem(of: lists, path) { noteUser($0) }
+            } else if SlackExport.channelLists.contains(name[0]) {
+                isExport = true
+                try eachItem(of: lists, path) { noteChannel($0) }
+            }
+        }
+        guard isExport else { throw file.malformed("no 'users.json' or 'channels.json' in this zip file") }
+        nameTwo()
+        let days = try Archive(file)
+        while let path = try days.next() {
+            let parts = SlackExport.parts(path)
+            guard parts.count == 2, parts[1].hasSuffix(".json") else {
+                if parts.count > 1 { sink.skip("files") }
+                continue
+            }
+            let channel = channels[parts[0]] ?? ForeignChannel(name: parts[0], people: nil)
+            if settled.insert(parts[0]).inserted { try sink.settle(channel) }
+            try eachItem(of: days, path) { try take($0, channel, day: parts[1], sink) }
+        }
+    }
+
+    /// The path in the zip file, without a directory around everything.
+    private static func parts(_ path: String) -> [String] {
+        path.split(separator: "/").map(String.init).filter { $0 != "." }
+    }
+
+    private func eachItem(of archive: Archive, _ path: String, _ body: (JSON) throws -> Void) throws {
+        try JSONDocument(archive.bytes(), name: path).visit({ $0.isEmpty ? .enter : .take }) { _, item in
+            try body(item)
+        }
+    }
+
+    // MARK: Lists
+
+    private func noteUser(_ user: JSON) {
+        guard let id = user["id"]?.string else { return }
+        users[id] = user["name"]?.string ?? user["profile"]?["display_name"]?.string ?? user["real_name"]?.string ?? id
+    }
+
+    private func noteChannel(_ channel: JSON) {
+        guard let id = channel["id"]?.string else { return }
+        if let name = channel["name"]?.string {
+            channels[name] = ForeignChannel(name: name, people: nil)
+        } else {
+            // Two people, by their ids until all users are known. The directory has the name of the id.
+            channels[id] = ForeignChannel(name: id, people: (channel["members"]?.items ?? []).compactMap(\.string))
+        }
+    }
+
+    /// Gives the conversations of two people the names of both.
+    private func nameTwo() {
+        for (id, channel) in channels {
+            guard let people = channel.people else { continue }
+            let names = people.map { users[$0] ?? $0 }
+            channels[id] = ForeignChannel(name: names.map { "@" + $0 }.joined(separator: ","), people: names)
+        }
+    }
+
+    // MARK: Messages
+
+    private func take(_ message: JSON, _ channel: ForeignChannel, day: String, _ sink: any HistorySink) throws {
+        sink.skip("reactions", count: message["reactions"]?.items.count ?? 0)
+        let kind = message["subtype"]?.string
+        if let kind, !["bot_message", "me_message", "thread_broadcast", "file_share", "file_comment"].contains(kind) {
+            return sink.skip(kind)
+        }
+        guard let ts = message["ts"]?.word, let time = SlackExport.time(ts) else { return sink.skip("without_time") }
+        let files = message["files"]?.items ?? message["file"].map { [$0] } ?? []
+        sink.skip("file_contents", count: files.count)
+        var lines = [plain(message["text"]?.string ?? "")].filter { !$0.isEmpty }
+        if lines.isEmpty {
+            lines += (message["attachments"]?.items ?? []).compactMap { attachment in
+                (attachment["text"]?.string ?? attachment["fallback"]?.string).map(plain)
+            }
+        }
+        lines += files.map { "[" + ($0["title"]?.string ?? $0["name"]?.string ?? "file") + "]" }
+        guard !lines.isEmpty else { return sink.skip("without_text") }
+        let thread = message["thread_ts"]?.word
+        try sink.take(
+            ForeignMessage(
+                time: time, sender: sender(of: message), text: lines.joined(separator: "\n"), id: "slack:" + ts,
+                answers: thread.flatMap { $0 == ts ? nil : "slack:" + $0 },
+                edited: message["edited"]?["ts"]?.word.flatMap(SlackExport.time)),
+            channel: channel.name, part: day)
+    }
+
+    private func sender(of message: JSON) -> String {
+        if let id = message["user"]?.string, let name = users[id] { return name }
+        return message["user_profile"]?["name"]?.string ?? message["username"]?.string
+            ?? message["user"]?.string ?? message["bot_id"]?.string ?? "unknown"
+    }
+
+    /// `1355517523.000005`: seconds, and a number that makes it unique in its channel.
+    private static func time(_ ts: String) -> Timestamp? {
+        let parts = ts.split(separator: ".", maxSplits: 1)
+        guard ts.utf8.count <= 32, let first = parts.first, let seconds = Int64(first),
+            abs(seconds) < 1 << 40, parts.allSatisfy({ $0.utf8.areASCIIDigits })
+        else { return nil }
+        let fraction = parts.count > 1 ? (parts[1] + "000").prefix(3) : "0"
+        return Timestamp(milliseconds: seconds * 1_000 + (Int64(fraction) ?? 0))
+    }
+
+    // MARK: Text
+
+    /// Undoes Slack's markup of users, channels and links. Emphasis stays as people wrote it.
+    private func plain(_ text: String) -> String {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "<") || $0 == UInt8(ascii: "&") }) else { return text }
+        var result = ""
+        var rest = text[...]
+        while let start = rest.firstIndex(of: "<"), let end = rest[start...].firstIndex(of: ">") {
+            result += SlackExport.unescaped(rest[..<start]) + link(rest[rest.index(after: start)..<end])
+            rest = rest[rest.index(after: end)...]
+        }
+        return result + SlackExport.unescaped(rest)
+    }
+
+    /// What stands between `<` and `>`: a target, and after `|` what people see.
+    private func link(_ inner: Substring) -> String {
+        let parts = inner.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
+        let target = SlackExport.unescaped(parts[0])
+        let label = parts.count > 1 && !parts[1].isEmpty ? SlackExport.unescaped(parts[1]) : nil
+        switch target.first {
+        case "@": return "@" + (users[String(target.dropFirst())] ?? label ?? String(target.dropFirst()))
+        case "#": return "#" + (label ?? String(target.dropFirst()))
+        case "!": return label ?? "@" + String(target.dropFirst().prefix { $0 != "^" })
+        default:
+            guard let label, label != target else { return target }
+            return target.hasSuffix(label) ? label : "\(label) (\(target))"
+        }
+    }
+
+    private static func unescaped(_ text: Substring) -> String {
+        String(text.replacing("&lt;", with: "<").replacing("&gt;", with: ">").replacing("&amp;", with: "&"))
+    }
+}

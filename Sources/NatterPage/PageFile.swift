@@ -1,0 +1,92 @@
+internal import CWebPage
+internal import CZlib
+internal import NatterCrypto
+
+/// A file of the web page, ready to be sent.
+public struct PageFile: Sendable {
+    public let name: String
+    public let type: String
+    public let bytes: [UInt8]
+    /// The same, compressed by gzip. Empty if zlib had no memory.
+    public let compressed: [UInt8]
+    /// Names the content. The compressed form has a tag of its own, because a strong tag stands for bytes.
+    public let tag: String
+
+    init(name: String, type: String, bytes: [UInt8]) {
+        (self.name, self.type, self.bytes) = (name, type, bytes)
+        compressed = Gzip.compress(bytes) ?? []
+        tag = String(Digest(of: bytes).description.prefix(32))
+    }
+}
+
+/// The web page: its document, and the files that the document loads.
+///
+/// The files' addresses contain a hash over all of them, so a browser may keep them for ever, and a page never mixes the
+/// modules of two releases.
+public struct Page: Sendable {
+    /// Made once, by who asks first: compressing takes some ten milliseconds.
+    public static let shared = Page()
+
+    /// The document, with the addresses of the files.
+    public let document: PageFile
+    /// The directory of the files in an address.
+    public let release: String
+    private let files: [String: PageFile]
+
+    private static let documentName = "index.html"
+    /// What the document has in the place of the release.
+    private static let placeholder = "RELEASE"
+
+    private init() {
+        var files: [String: PageFile] = [:]
+        var document: (type: String, text: String) = ("text/html; charset=utf-8", "")
+        var all: [UInt8] = []
+        var index = 0
+        while let file = natter_page_file_at(index)?.pointee {
+            index += 1
+            let (name, type) = (String(cString: file.name), String(cString: file.type))
+            let bytes = Array(UnsafeBufferPointer(start: file.bytes, count: file.count))
+            all += bytes
+            if name == Page.documentName {
+                document = (type, String(decoding: bytes, as: UTF8.self))
+            } else {
+                files[name] = PageFile(name: name, type: type, bytes: bytes)
+            }
+        }
+        let release = String(Digest(of: all).description.prefix(16))
+        let text = document.text.split(separator: Page.placeholder, omittingEmptySubsequences: false)
+            .joined(separator: release)
+        self.document = PageFile(name: Page.documentName, type: document.type, bytes: Array(text.utf8))
+        (self.files, self.release) = (files, release)
+    }
+
+    /// The file at `/page/RELEASE/NAME`. A release that is not this one has no files: the page that asks is of another program.
+    public func file(_ release: String, _ name: String) -> PageFile? {
+        release.utf8.elementsEqual(self.release.utf8) ? files[name] : nil
+    }
+}
+
+/// Compression by gzip, RFC 1952.
+private enum Gzip {
+    static func compress(_ bytes: [UInt8]) -> [UInt8]? {
+        var stream = z_stream()
+        // 15 bits of window, and 16 for gzip's header rather than zlib's.
+        let header = deflateInit2_(
+            &stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        guard header == Z_OK else { return nil }
+        defer { deflateEnd(&stream) }
+        var input = bytes
+        var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(bytes.count))))
+        let result = input.withUnsafeMutableBufferPointer { input in
+            output.withUnsafeMutableBufferPointer { output in
+                stream.next_in = input.baseAddress
+                stream.avail_in = UInt32(clamping: input.count)
+                stream.next_out = output.baseAddress
+                stream.avail_out = UInt32(clamping: output.count)
+                return deflate(&stream, Z_FINISH)
+            }
+        }
+        guard result == Z_STREAM_END else { return nil }
+        return Array(output.prefix(Int(stream.total_out)))
+    }
+}

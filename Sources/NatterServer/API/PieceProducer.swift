@@ -1,0 +1,131 @@
+internal import NatterSystem
+internal import NatterWire
+
+/// A piece of an answer that is made while it is sent.
+struct Piece: Sendable {
+    /// About how many bytes a piece has.
+    static let bytes = 128 << 10
+
+    var bytes: [UInt8] = []
+    var isLast = false
+}
+
+/// Produces an answer piece by piece. A worker makes one piece ahead of the socket, so the listener's thread never waits
+/// for a disk or encodes much, and a slow reader costs little memory.
+final class PieceProducer: BodyProducer {
+    private let workers: WorkerPool
+    /// Makes the next piece; nil if that is impossible. One worker at a time calls it, because the next piece is made only
+    /// after the last one was taken.
+    private let make: @Sendable () -> Piece?
+    private let state = Monitor(State())
+
+    private struct State {
+        /// The next piece, or nil if it is not ready.
+        var ready: Piece?
+        /// The exchange to resume when the next piece is ready.
+        var waiting: Exchange?
+        var isFinished = false
+        var hasFailed = false
+    }
+
+    init(_ workers: WorkerPool, _ make: @escaping @Sendable () -> Piece?) {
+        (self.workers, self.make) = (workers, make)
+    }
+
+    /// The piece that the listener sends, and the next one.
+    var heldBytes: Int { 2 * Piece.bytes }
+
+    /// The body of an answer. If all of it is one piece, it is sent with its length and needs no second job on a worker.
+    func body() -> ReplyBody {
+        makeNext()
+        let whole = state.withLock { $0.ready?.isLast == true ? $0.ready?.bytes : nil }
+        return whole.map { .bytes($0) } ?? .producer(self, length: nil)
+    }
+
+    func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
+        let (step, hasMore) = state.withLock { state -> (ProducerStep, Bool) in
+            if let ready = state.ready {
+                state.ready = nil
+                state.isFinished = ready.isLast
+                return (.bytes(ready.bytes), !ready.isLast)
+            }
+            if state.hasFailed { return (.abort, false) }
+            if state.isFinished { return (.end, false) }
+            state.waiting = exchange
+            return (.wait, false)
+        }
+        if hasMore { workers.submitAlways { [self] in makeNext() } }
+        return step
+    }
+
+    func closed() {}
+
+    private func makeNext() {
+        let piece = make()
+        let waiting = state.withLock { state -> Exchange? in
+            state.ready = piece
+            state.hasFailed = piece == nil
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        waiting?.resume()
+    }
+}
+
+/// The pieces of a list that is given whole, however long it is. Only the items are kept; their objects are made as they
+/// are sent.
+final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
+    /// How many objects are made at a time.
+    private static var stepCount: Int { 256 }
+
+    private let items: [Item]
+    private let field: String
+    private let isLines: Bool
+    private let objects: @Sendable (ArraySlice<Item>) -> [Object]
+    private let place: @Sendable (Object) -> String
+    private let state = Monitor(State())
+
+    private struct State {
+        var done = 0
+        /// How many objects were written. An item may be gone by then.
+        var written = 0
+        var next: String?
+    }
+
+    init(
+        _ items: [Item], _ field: String, isLines: Bool, _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object],
+        _ place: @escaping @Sendable (Object) -> String
+    ) {
+        (self.items, self.field, self.isLines, self.objects, self.place) = (items, field, isLines, objects, place)
+    }
+
+    func next() -> Piece {
+        state.withLock { state in
+            var piece = Piece()
+            if state.done == 0, !isLines { piece.bytes += Array("{\"\(field)\":[".utf8) }
+            while state.done < items.count, piece.bytes.count < Piece.bytes {
+                let made = objects(items[state.done...].prefix(WholeList.stepCount))
+                state.done = min(items.count, state.done + WholeList.stepCount)
+                for object in made {
+                    if !isLines, state.written > 0 { piece.bytes.append(UInt8(ascii: ",")) }
+                    piece.bytes += WireJSON.encode(object)
+                    if isLines { piece.bytes.append(UInt8(ascii: "\n")) }
+                    state.written += 1
+                }
+                state.next = made.last.map(place) ?? state.next
+            }
+            guard state.done == items.count else { return piece }
+            piece.isLast = true
+            if !isLines {
+                piece.bytes += Array("],".utf8) + WireJSON.encode(ListEnd(more: false, next: state.next)).dropFirst()
+            }
+            return piece
+        }
+    }
+}
+
+/// What follows the objects of a list.
+private struct ListEnd: Encodable {
+    var more: Bool
+    @OrNull var next: String?
+}

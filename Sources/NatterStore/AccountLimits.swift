@@ -1,0 +1,208 @@
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSystem
+
+/// What one account may use of the server. A limit that is nil is no limit.
+public struct AccountLimits: Sendable, Equatable {
+    public var tokens: Int? = 100
+    /// A further session ends the one that was unused for longest.
+    public var sessions: Int? = 100
+    /// Groups that the account has created and that still exist.
+    public var groups: Int? = 1_000
+    /// Users that the account adds to groups, itself included, in a day.
+    public var membersPerDay: Int? = 10_000
+    public var messagesPerMinute: Int?
+    public var bytesPerDay: Int?
+    public var requestsPerSecond: Int?
+    /// Sessions that are unused for so many days end.
+    public var sessionIdleDays: Int? = 90
+
+    public init() {}
+
+    var sessionIdleMilliseconds: Int64? { sessionIdleDays.map { Int64($0) * 86_400_000 } }
+}
+
+/// One of the limits of an account, and how often it refused a request since the start.
+public struct LimitReport: Sendable, Equatable {
+    public enum Kind: String, Sendable, CaseIterable, Codable {
+        case tokens, sessions, groups
+        case membersPerDay = "members_per_day"
+        case messagesPerMinute = "messages_per_minute"
+        case bytesPerDay = "bytes_per_day"
+        case requestsPerSecond = "requests_per_second"
+    }
+
+    public let kind: Kind
+    public let limit: Int?
+    /// For sessions: how many were ended.
+    public let refused: UInt64
+}
+
+/// Counts what accounts use, and refuses what is beyond their limits. It is in memory only, so a restart begins anew. It
+/// holds one entry for each account that does something limited.
+final class Quotas: Sendable {
+    /// Uses within a minute or a day, which begins with the first use.
+    private struct Window {
+        private var start: Int64?
+        private var used = 0
+
+        /// Returns the seconds until `amount` can be used, or nil if it can be used now.
+        mutating func wait(for amount: Int, limit: Int, length: Int64, now: Int64) -> Int? {
+            // A clock that was set back begins a new window, too.
+            if let begun = start, now >= begun, now - begun < length {
+                if amount <= limit - used { return nil }
+                return max(1, Int(clamping: (length - (now - begun) + 999) / 1_000))
+            }
+            (start, used) = (now, 0)
+            return amount <= limit ? nil : Int(clamping: length / 1_000)
+        }
+
+        mutating func spend(_ amount: Int) { used += amount }
+    }
+
+    /// Requests that may follow each other at once: those of a second. Thousandths of a request are added in each
+    /// millisecond.
+    private struct Bucket {
+        var filled: Int64
+        var thousandths: Int64
+    }
+
+    private struct Usage {
+        var messages = Window()
+        var bytes = Window()
+        var members = Window()
+        var requests: Bucket?
+    }
+
+    private struct State {
+        var limits = AccountLimits()
+        var usage: [AccountID: Usage] = [:]
+        var refused: [LimitReport.Kind: UInt64] = [:]
+    }
+
+    private static let minute: Int64 = 60_000
+    private static let day: Int64 = 86_400_000
+    /// What to wait if only deleting something helps.
+    private static let longWaitSeconds = 3_600
+
+    private let state = Monitor(State())
+
+    func use(_ limits: AccountLimits) { state.withLock { $0.limits = limits } }
+
+    var report: [LimitReport] {
+        state.withLock { state in
+            let limits = state.limits
+            return LimitReport.Kind.allCases.map { kind in
+                let limit: Int? =
+                    switch kind {
+                    case .tokens: limits.tokens
+                    case .sessions: limits.sessions
+                    case .groups: limits.groups
+                    case .membersPerDay: limits.membersPerDay
+                    case .messagesPerMinute: limits.messagesPerMinute
+                    case .bytesPerDay: limits.bytesPerDay
+                    case .requestsPerSecond: limits.requestsPerSecond
+                    }
+                return LimitReport(kind: kind, limit: limit, refused: state.refused[kind] ?? 0)
+            }
+        }
+    }
+
+    /// Counts sessions that were ended for a new one.
+    func noteEnded(sessions: Int) {
+        if sessions > 0 { state.withLock { $0.refused[.sessions, default: 0] += UInt64(sessions) } }
+    }
+
+    /// Throws if the account has as many robots' tokens as it may have.
+    func checkTokens(_ count: Int) throws(StoreError) {
+        try check(.tokens, count, \.tokens) { "you have \($0) tokens, as many as you may; revoke one first" }
+    }
+
+    /// Throws if the account has created as many groups as it may have.
+    func checkGroups(_ count: Int) throws(StoreError) {
+        try check(.groups, count, \.groups) { "you have created \($0) groups, as many as you may; delete one first" }
+    }
+
+    private func check(
+        _ kind: LimitReport.Kind, _ count: Int, _ limit: (AccountLimits) -> Int?, _ phrase: (Int) -> Phrase
+    ) throws(StoreError) {
+        try state.withLock { state throws(StoreError) in
+            guard let limit = limit(state.limits), count >= limit else { return }
+            state.refused[kind, default: 0] += 1
+            throw .slowDown(phrase(count), seconds: Quotas.longWaitSeconds)
+        }
+    }
+
+    /// Counts a message. Throws if the account has sent as much as it may in this minute or day.
+    func spendMessage(bytes: Int, of account: AccountID, at now: Timestamp) throws(StoreError) {
+        try state.withLock { state throws(StoreError) in
+            guard state.limits.messagesPerMinute != nil || state.limits.bytesPerDay != nil else { return }
+            var usage = state.usage[account] ?? Usage()
+            if let limit = state.limits.messagesPerMinute,
+                let seconds = usage.messages.wait(for: 1, limit: limit, length: Quotas.minute, now: now.milliseconds)
+            {
+                state.refused[.messagesPerMinute, default: 0] += 1
+                throw .slowDown(
+                    "you may send \(limit) messages a minute; try again in \(seconds) seconds", seconds: seconds)
+            }
+            if let limit = state.limits.bytesPerDay,
+                let seconds = usage.bytes.wait(for: bytes, limit: limit, length: Quotas.day, now: now.milliseconds)
+            {
+                state.refused[.bytesPerDay, default: 0] += 1
+                throw .slowDown(
+                    "you may send \(limit) bytes a day; try again in \(seconds) seconds", seconds: seconds)
+            }
+            usage.messages.spend(1)
+            usage.bytes.spend(bytes)
+            state.usage[account] = usage
+        }
+    }
+
+    /// Counts a user whom the account adds to a group.
+    func spendMember(of account: AccountID, at now: Timestamp) throws(StoreError) {
+        try state.withLock { state throws(StoreError) in
+            guard let limit = state.limits.membersPerDay else { return }
+            var usage = state.usage[account] ?? Usage()
+            if let seconds = usage.members.wait(for: 1, limit: limit, length: Quotas.day, now: now.milliseconds) {
+                state.refused[.membersPerDay, default: 0] += 1
+                throw .slowDown(
+                    "you may add \(limit) users to groups in a day; try again in \(seconds) seconds", seconds: seconds)
+            }
+            usage.members.spend(1)
+            state.usage[account] = usage
+        }
+    }
+
+    /// Counts a request.
+    func spendRequest(of account: AccountID, now: Int64) throws(StoreError) {
+        try state.withLock { state throws(StoreError) in
+            guard let limit = state.limits.requestsPerSecond else { return }
+            let full = Int64(limit) * 1_000
+            var bucket = state.usage[account]?.requests ?? Bucket(filled: now, thousandths: full)
+            let elapsed = min(1_000, max(0, now - bucket.filled))
+            bucket = Bucket(filled: now, thousandths: min(full, bucket.thousandths + elapsed * Int64(limit)))
+            let isEnough = bucket.thousandths >= 1_000
+            if isEnough { bucket.thousandths -= 1_000 }
+            state.usage[account, default: Usage()].requests = bucket
+            if isEnough { return }
+            state.refused[.requestsPerSecond, default: 0] += 1
+            throw .slowDown("you may make \(limit) requests a second; try again in a second", seconds: 1)
+        }
+    }
+}
+
+extension Store {
+    /// Sets what each account may use from now on.
+    public func use(_ limits: AccountLimits) {
+        state.withLock { $0.limits = limits }
+        quotas.use(limits)
+    }
+
+    /// The limits of accounts, and how often each refused something.
+    public var limits: [LimitReport] { quotas.report }
+
+    /// Counts a request of an account. Throws `slowDown` if it is one too many in this second.
+    public func countRequest(of principal: Principal) throws(StoreError) {
+        try quotas.spendRequest(of: principal.account, now: MonotonicClock.now())
+    }
+}

@@ -1,0 +1,316 @@
+internal import NatterArchive
+internal import NatterLog
+internal import NatterModel
+internal import NatterSQLite
+internal import NatterSearch
+
+/// How much one search may do. When it is used up, the page ends with `more`.
+struct SearchBudget: Sendable {
+    /// Steps of SQLite in the index. A row that is found takes about six, a page of a list of words about three.
+    var steps = 2_000_000
+    /// Pages of the index. They decide how much memory the lists of words that begin with a prefix take.
+    var pages = 40_000
+    /// Blocks to open. Reading one without an index counts as eight, looking one up as a sixteenth.
+    var blocks = 512
+}
+
+/// One search in all conversations that a user sees. It asks the index once, newest first, and merges what is not
+/// indexed yet: tails, and blocks that the index lacks.
+///
+/// Its cost has a bound. What the budget does not reach is left to the next page: everything newer than the place where
+/// the search ended has been looked at.
+final class MessageSearch {
+    private let request: SearchRequest
+    private let query: SearchQuery
+    private let matcher: MessageMatcher
+    private let readers: [ConversationID: LogReader]
+    private let since: Timestamp?
+    private let until: Timestamp?
+    private let work: WorkBudget
+    private let blockBudget: Int
+    /// What was read, in sixteenths of a block.
+    private var spent = 0
+    private var scan: SearchScan?
+    private var last: (conversation: ConversationID, place: MessagePlace, block: OpenBlock?)?
+    /// Newest first, at most one more than a page.
+    private var found: [Found] = []
+    /// The search ended at this time, because the budget was used up: what is not newer may be missing.
+    private var end: Timestamp?
+
+    /// A message that was found, without its text, because a page may have many.
+    private struct Found {
+        let place: SearchPlace
+        /// About how many bytes it takes in the answer.
+        let bytes: Int
+    }
+
+    /// Messages that the index lacks.
+    private struct Unindexed {
+        let reader: LogReader
+        let seqs: ClosedRange<Seq>
+        let highTime: Timestamp
+    }
+
+    init(_ request: SearchRequest, _ query: SearchQuery, _ readers: [LogReader], _ budget: SearchBudget) {
+        (self.request, self.query) = (request, query)
+        self.readers = Dictionary(readers.map { ($0.log.id, $0) }) { $1 }
+        var filter = MessageFilter()
+        (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
+        matcher = MessageMatcher(filter)
+        since = request.since
+        until = request.before.map { min($0.time.advanced(milliseconds: 1), request.until ?? .max) } ?? request.until
+        work = WorkBudget(steps: budget.steps, pages: budget.pages)
+        blockBudget = budget.blocks * MessageSearch.blockCost
+    }
+
+    private static let blockCost = 16
+
+    func run(_ index: SearchIndex?) throws -> SearchPage {
+        if let index {
+            do {
+                try index.snapshot { try look(index) }
+            } catch let error as SearchIndexError where !error.isOverBudget {
+                // A damaged index is made again. Until then, everything is scanned.
+                (found, end, last) = ([], nil, nil)
+                try look(nil)
+            }
+        } else {
+            try look(nil)
+        }
+        return try page()
+    }
+
+    // MARK: Looking
+
+    private func look(_ index: SearchIndex?) throws {
+        let runs = try unindexed(index)
+        var next = 0
+        /// Reads the messages without index that may be newer than a time, newest first.
+        func readRuns(newerThan bound: Timestamp) throws {
+            while end == nil, next < runs.count, runs[next].highTime > bound, !isComplete(before: runs[next].highTime) {
+                if mustEnd(at: runs[next].highTime) { return }
+                try read(runs[next])
+                next += 1
+            }
+        }
+        if let index {
+            var reached: Timestamp?
+            do {
+                try index.search(
+                    query, among: Array(readers.keys), since: since, until: until, budget: work,
+                    reached: { reached = $0 }
+                ) { hit in
+                    try readRuns(newerThan: hit.noNewerThan.advanced(milliseconds: -1))
+                    if end != nil || isComplete(before: hit.noNewerThan) || mustEnd(at: hit.noNewerThan) {
+                        return .enough
+                    }
+                    return try take(hit)
+                }
+            } catch let error as SearchIndexError where error.isOverBudget {
+                guard let reached, isProgress(reached) else {
+                    // The words alone are too frequent for the index. So the newest messages are read instead, and
+                    // the next pages read on.
+                    (found, spent, last) = ([], 0, nil)
+                    return try look(nil)
+                }
+                end = max(end ?? reached, reached)
+                // What the index lacks and is newer belongs to this page, too.
+                while next < runs.count, runs[next].highTime > reached, !isComplete(before: runs[next].highTime) {
+                    try read(runs[next])
+                    next += 1
+                }
+                return
+            }
+        }
+        try readRuns(newerThan: .min)
+    }
+
+    /// Whether a page that ends here brings its reader on.
+    private func isProgress(_ time: Timestamp) -> Bool { request.before.map { time < $0.time } ?? true }
+
+    /// Whether the budget is used up, so that the search ends at this time. A page that would end where it began goes on,
+    /// at most through one range of each conversation.
+    private func mustEnd(at time: Timestamp) -> Bool {
+        guard spent >= blockBudget, isProgress(time) else { return false }
+        end = time
+        return true
+    }
+
+    /// Whether no message up to this time can be among those that the page needs.
+    private func isComplete(before bound: Timestamp) -> Bool {
+        guard found.count > request.limit, let oldest = found.last?.place.time else { return false }
+        return oldest > bound
+    }
+
+    /// Looks up a message that the index found.
+    private func take(_ hit: SearchHit) throws -> SearchStep {
+        guard let reader = readers[hit.conversation], hit.seq <= reader.log.sealedSeq,
+            let block = try block(of: hit.seq, reader), let position = block.records.index(of: hit.seq),
+            // An index of an older version also contains the texts of events.
+            SearchFeed.isSearchable(block.records.kind(at: position))
+        else { return .next }
+        let time = block.records.time(at: position)
+        try offer(block.records, position, reader, of: block)
+        return hit.timesFall && !wants(time) ? .nextRange : .next
+    }
+
+    /// The block of a message; nil if it can't be read, or if nothing in it can be wanted.
+    private func block(of seq: Seq, _ reader: LogReader) throws -> OpenBlock? {
+        if let last, last.conversation == reader.log.id, last.place.contains(seq) { return last.block }
+        spent += 1
+        let place = try reader.place(of: seq)
+        var block: OpenBlock?
+        if place.mayMatch(since: since, until: until) {
+            spent += MessageSearch.blockCost
+            do throws(ArchiveError) {
+                block = try reader.open(place)
+            } catch {
+                guard case .damaged = error else { throw error }
+            }
+        }
+        last = (reader.log.id, place, block)
+        return block
+    }
+
+    /// Reads messages that the index lacks.
+    private func read(_ run: Unindexed) throws {
+        let scan = try scanner()
+        // Breaking texts into words costs several times as much as opening a block.
+        let isSealed = run.seqs.upperBound <= run.reader.log.sealedSeq
+        spent +=
+            isSealed
+            ? 8 * MessageSearch.blockCost
+            : MessageSearch.blockCost / 4 + run.seqs.upperBound.distance(after: run.seqs.lowerBound) / 4
+        try scan.scan(run.reader, run.seqs) { matches in
+            for position in matches.positions { try offer(matches.records, position, run.reader) }
+            return true
+        }
+    }
+
+    private func scanner() throws -> SearchScan {
+        let scanner = try scan ?? SearchScan(query)
+        scan = scanner
+        return scanner
+    }
+
+    /// The runs that the index lacks, newest first.
+    private func unindexed(_ index: SearchIndex?) throws -> [Unindexed] {
+        var runs: [Unindexed] = []
+        for reader in readers.values {
+            let log = reader.log
+            let indexed = min(try index?.indexedUpTo(log.id) ?? .zero, log.sealedSeq)
+            guard indexed < log.head else { continue }
+            // Looking up all blocks of a conversation would cost too much for each search.
+            let extents =
+                indexed == log.sealedSeq ? try log.tail.extents(on: reader.archive.connection) : try reader.extents()
+            for extent in extents where !extent.isMissing && extent.seqs.upperBound > indexed {
+                if let since, extent.highTime < since { continue }
+                if let until, extent.lowTime >= until { continue }
+                let first = max(extent.seqs.lowerBound, indexed.next)
+                runs.append(
+                    Unindexed(reader: reader, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
+            }
+        }
+        return runs.sorted { $0.highTime > $1.highTime }
+    }
+
+    /// Whether a message of this time may be among those that the page needs.
+    private func wants(_ time: Timestamp) -> Bool {
+        guard found.count > request.limit, let oldest = found.last?.place.time else { return true }
+        return time >= oldest
+    }
+
+    /// - Parameter block: of a hit of the index, whose text must be compared; nil if that has been done.
+    private func offer(
+        _ records: Records, _ position: Int, _ reader: LogReader, of block: OpenBlock? = nil
+    ) throws {
+        let place = SearchPlace(
+            time: records.time(at: position), conversation: reader.log.id,
+            seq: records.firstSeq.advanced(by: position))
+        guard try matcher.matches(records, position), request.before.map({ place < $0 }) ?? true else { return }
+        if found.count > request.limit, let last = found.last, place < last.place { return }
+        spent += 2
+        if let block, try scanner().matches(in: block, position...position).isEmpty { return }
+        guard try MessageFolder(reader, folds: request.isFolded).isCurrent(records[position]) else { return }
+        var (low, high) = (0, found.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if found[middle].place > place { low = middle + 1 } else { high = middle }
+        }
+        found.insert(Found(place: place, bytes: records.answerBytes(at: position)), at: low)
+        if found.count > request.limit + 1 { found.removeLast() }
+    }
+
+    // MARK: The page
+
+    private func page() throws -> SearchPage {
+        var wanted = found.prefix(request.limit)
+        // What is not newer than the end may lack a message that belongs before it.
+        if let end { wanted = wanted.prefix { $0.place.time > end } }
+        var bytes = 0
+        let fitting = wanted.prefix { message in
+            defer { bytes += message.bytes }
+            return bytes == 0 || bytes + message.bytes <= Limits.pageBytes
+        }
+        let messages = try messages(at: fitting.map(\.place))
+        if let end, fitting.count == wanted.count, fitting.count < request.limit {
+            return SearchPage(messages: messages, more: true, next: SearchPlace(behind: end))
+        }
+        let hasAll = fitting.count == found.count && end == nil
+        return SearchPage(messages: messages, more: !hasAll, next: fitting.last?.place ?? request.before)
+    }
+
+    /// What a folded answer has for a message that was found: for an edit, the message that was edited.
+    private func folded(_ message: Message, _ reader: LogReader) throws -> Message? {
+        guard message.kind == .edit, let about = message.about else { return message }
+        guard let original = try reader.run(of: about)?.messages().first else { return nil }
+        return try MessageFolder(reader, folds: true).applied(to: original)
+    }
+
+    /// The messages at these places, in their order. Each block is read once.
+    private func messages(at places: [SearchPlace]) throws -> [Message] {
+        var messages: [SearchPlace: Message] = [:]
+        for (conversation, wanted) in Dictionary(grouping: places, by: \.conversation) {
+            guard let reader = readers[conversation] else { continue }
+            var rest = wanted.map(\.seq).sorted()[...]
+            while let first = rest.first {
+                guard let block = try reader.block(containing: first) else {
+                    rest.removeFirst()
+                    continue
+                }
+                let inside = rest.prefix { $0 <= block.records.lastSeq }
+                let run = MessageRun(reader.log, block, positions: inside.compactMap { block.records.index(of: $0) })
+                for message in run.messages() {
+                    let place = SearchPlace(
+                        time: message.time, conversation: conversation, seq: message.seq)
+                    messages[place] = request.isFolded ? try folded(message, reader) : message
+                }
+                rest = rest.dropFirst(max(1, inside.count))
+            }
+        }
+        return places.compactMap { messages[$0] }
+    }
+}
+
+extension Timestamp {
+    fileprivate static let max = Timestamp(milliseconds: .max)
+    fileprivate static let min = Timestamp(milliseconds: .min)
+}
+
+extension MessagePlace {
+    fileprivate func contains(_ seq: Seq) -> Bool {
+        switch self {
+        case .block(let row): (row.firstSeq...row.lastSeq).contains(seq)
+        case .tail(let part): (part.firstSeq...part.lastSeq).contains(seq)
+        case .missing(let seqs): seqs.contains(seq)
+        }
+    }
+
+    /// Whether a message with such a time can be here.
+    fileprivate func mayMatch(since: Timestamp?, until: Timestamp?) -> Bool {
+        guard case .block(let row) = self else { return true }
+        var filter = MessageFilter()
+        (filter.since, filter.until) = (since, until)
+        return filter.mayMatch(low: row.lowTime, high: row.highTime)
+    }
+}

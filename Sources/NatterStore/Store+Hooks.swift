@@ -1,0 +1,60 @@
+internal import NatterArchive
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+internal import NatterSystem
+
+/// What a hook of the operator reads. It reads any conversation and has no account.
+extension Store {
+    public struct HookPage: Sendable {
+        public let messages: [Message]
+        /// Everything up to here was looked at.
+        public let last: Seq
+    }
+
+    /// The most messages that a hook reads at once.
+    private static let hookPage = 64
+
+    /// - Parameter name: `general`, a group, or `@alice,@bob`.
+    /// - Throws: `noSuchConversation`, `noSuchUser`.
+    public func hookTarget(_ name: String) throws(StoreError) -> (id: ConversationID, name: String, head: Seq) {
+        try state.withLock { state throws(StoreError) in
+            guard let found = try StoreExporter.find(name, in: state), !found.isDeleted else {
+                throw .noSuchConversation(name)
+            }
+            let shown = found.identity.kind == .personal ? name : found.name
+            return (found.identity.id, shown, found.head)
+        }
+    }
+
+    /// The messages after a seq; nil if the conversation is gone.
+    ///
+    /// - Throws: `damaged` if the next message can't be read.
+    public func hookMessages(of id: ConversationID, named name: String, after: Seq) throws(StoreError) -> HookPage? {
+        let found = state.withLock { state -> (ConversationIdentity, Tail)? in
+            let conversation = state.conversations.values.first { $0.identity.id == id && !$0.isDeleted }
+            return conversation.map { ($0.identity, Tail($0)) }
+        }
+        guard let (identity, tail) = found else { return nil }
+        guard tail.head > after else { return HookPage(messages: [], last: after) }
+        do {
+            return try withReader { archive in
+                let reader = LogReader(tail.log(of: identity, named: name), archive)
+                var messages: [Message] = []
+                let last = try reader.forward(MessageFilter(after: after), limit: Store.hookPage) { piece in
+                    switch piece {
+                    case .messages(let run): messages += run.messages()
+                    case .missing(_, let seqs, let reason):
+                        if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
+                        return false
+                    }
+                    return true
+                }
+                try MessageFolder(reader, folds: false).apply(to: &messages)
+                return HookPage(messages: messages, last: last)
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+}

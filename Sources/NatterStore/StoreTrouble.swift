@@ -1,0 +1,120 @@
+public import NatterLanguage
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterSystem
+
+/// Something that keeps a store from working as it should, for those who watch over it.
+public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
+    /// A write failed, so that the content of the disk is unknown. Nothing more is written.
+    case writeFailed(String)
+    case diskFull
+    /// Messages can't be moved from the journal to log files.
+    case cannotSeal(String)
+    /// The search index is not kept up. Searches are slower, not wrong.
+    case searchStopped(String)
+
+    /// Whether messages can't be taken, or could not be for long.
+    public var stopsMessages: Bool {
+        if case .searchStopped = self { false } else { true }
+    }
+
+    /// The label in metrics.
+    public var name: String {
+        switch self {
+        case .writeFailed: "write_failed"
+        case .diskFull: "disk_full"
+        case .cannotSeal: "sealer"
+        case .searchStopped: "search_index"
+        }
+    }
+
+    /// The names of all kinds.
+    public static let names = ["write_failed", "disk_full", "sealer", "search_index"]
+
+    public var phrase: Phrase {
+        switch self {
+        case .writeFailed(let reason): "nothing more is written: \(reason)"
+        case .diskFull: "the disk is full; messages are refused until there is room"
+        case .cannotSeal(let reason): "messages can't be moved to the log files: \(reason)"
+        case .searchStopped(let reason): "the search index has stopped: \(reason)"
+        }
+    }
+}
+
+extension Store {
+    /// All troubles at this moment.
+    public func troubles() -> [StoreTrouble] {
+        var found: [StoreTrouble] = []
+        if let failure { found.append(.writeFailed(failure)) }
+        // A disk that can't say how full it is can't be written to, either.
+        if (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
+        if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }
+        if let reason = search.trouble { found.append(.searchStopped(reason)) }
+        return found
+    }
+}
+
+/// Room on the disk for a start: a file of 1 MiB, which is removed if a start finds the disk full.
+///
+/// To open a store, SQLite needs some pages of its write-ahead log and of shared memory. Without them nobody could read,
+/// either. Messages are refused until the file is there again.
+final class DiskReserve: Sendable {
+    private static let bytes = 1 << 20
+
+    private let directory: String
+    private let disk: any Disk
+    private let isKept: Bool
+    private let isThere = Monitor(false)
+
+    /// - Parameter isKept: whether this process keeps the file. One that only looks on does not.
+    init(_ directory: String, disk: any Disk, isKept: Bool) {
+        (self.directory, self.disk, self.isKept) = (directory, disk, isKept)
+    }
+
+    private var path: String { directory + "/reserve" }
+    private static let neededBytes = StoreWriter.reservedBytes + UInt64(bytes)
+
+    /// Call before the store is loaded.
+    func makeRoom() {
+        guard isKept, let free = try? disk.freeBytes(directory), free <= StoreWriter.reservedBytes,
+            (try? disk.information(path)) != nil
+        else { return }
+        try? disk.remove(path)
+    }
+
+    /// Call when the store is loaded.
+    func restore() { _ = try? isRoom() }
+
+    /// Whether a message may be written.
+    func isRoom() throws(DiskError) -> Bool {
+        guard try disk.freeBytes(directory) > StoreWriter.reservedBytes else { return false }
+        guard isKept, !isThere.withLock({ $0 }) else { return true }
+        guard try isRoomLeft() else { return false }
+        try fill()
+        isThere.signal { $0 = true }
+        return true
+    }
+
+    /// The same, and changes nothing.
+    func isRoomLeft() throws(DiskError) -> Bool {
+        let free = try disk.freeBytes(directory)
+        var isComplete = !isKept || isThere.withLock { $0 }
+        if !isComplete { isComplete = try disk.information(path)?.size == UInt64(DiskReserve.bytes) }
+        return free > (isComplete ? StoreWriter.reservedBytes : DiskReserve.neededBytes)
+    }
+
+    private func fill() throws(DiskError) {
+        if let found = try disk.information(path) {
+            if found.size == UInt64(DiskReserve.bytes) { return }
+            try disk.remove(path)
+        }
+        let file = try disk.open(path, .create)
+        // A file system that compresses would keep nothing free for zeros.
+        var random = SecureRandom()
+        var block: [UInt8] = []
+        while block.count < 1 << 16 { block.append(littleEndian: random.next()) }
+        for offset in stride(from: 0, to: DiskReserve.bytes, by: block.count) {
+            try file.write(block, at: UInt64(offset))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import NatterModel
+import NatterWire
+import ServerSupport
+import Testing
+import TestSupport
+
+@Suite("replies, edits and deletions in the commands")
+struct LifeCommandTests {
+    /// Lines without their times.
+    private func lines(_ outcome: Outcome) -> [String] { outcome.lines.map { String($0.dropFirst(25)) } }
+
+    @Test("log shows the newest text; what is new has lines for edits and deletions of earlier messages")
+    func folding() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let seen = bob.directory("seen")
+        #expect(alice("send", "helo").code == 0)
+        #expect(alice("send", "secret").code == 0)
+        #expect(lines(bob("log", "--cursor-file", seen)) == ["alice: helo", "alice: secret"])
+        #expect(bob("send", "--re", "1", "hi").code == 0)
+        #expect(alice("edit", "1", "hello").code == 0)
+        #expect(alice("delete", "2").code == 0)
+        let folded = ["alice: hello (edited)", "alice: (deleted)", "bob (re 1): hi"]
+        #expect(lines(bob("log")) == folded)
+        #expect(lines(bob("log", "-n", "2")) == Array(folded.dropFirst()))
+        #expect(lines(bob("log", "--offline", "--all")) == folded.map { "general " + $0 })
+        #expect(
+            lines(bob("log", "--cursor-file", seen))
+                == ["bob (re 1): hi", "alice (edits 1): hello", "alice (deletes 2)"])
+        #expect(bob("log", "--cursor-file", seen).output.isEmpty)
+        #expect(
+            lines(bob("log", "--raw"))
+                == [
+                    "alice: helo (edited)", "alice: (deleted)", "bob (re 1): hi", "alice (edits 1): hello",
+                    "alice (deletes 2)",
+                ])
+        // From the beginning, an edit of what is printed here has no line
+        #expect(lines(bob("log", "--cursor-file", bob.directory("new"))) == folded)
+        #expect(!bob("log", "--raw", "--json").output.contains("secret"))
+        let objects = try bob("log", "--json").lines.map { line -> MessageObject in
+            try WireJSON.decode(from: Array(line.utf8))
+        }
+        #expect(objects.map(\.text) == ["hello", "", "hi"] && objects.map(\.seq) == [1, 2, 3])
+        #expect(objects[0].edited != nil && objects[1].deleted == true && objects[2].about == 1)
+        #expect(bob("log", "--format", "%n %k %a %m").lines == ["1 text  hello", "2 text  ", "3 text 1 hi"])
+        #expect(lines(bob("log", "--numbers", "-n", "1")) == ["3 bob (re 1): hi"])
+        #expect(lines(bob("log", "--thread", "3")) == [folded[0], folded[2]])
+    }
+
+    @Test("unread messages of others show what happened to what was read before")
+    func unread() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        _ = alice("send", "one")
+        _ = bob("log", "--mark")
+        _ = alice("send", "two")
+        _ = alice("edit", "1", "uno")
+        _ = alice("edit", "2", "due")
+        #expect(lines(bob("log", "--unread")) == ["alice: due (edited)", "alice (edits 1): uno"])
+        #expect(bob("log", "--unread", "--json").lines.count == 3)
+        #expect(bob("ls", "--json").output.contains("\"unread\":1"))
+    }
+
+    @Test("a search finds the newest text alone, with messages around it")
+    func search() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        for text in ["before", "walrus", "after", "walrus too"] { _ = alice("send", text) }
+        _ = alice("edit", "2", "penguin")
+        _ = alice("delete", "4")
+        _ = bob("sync")
+        for _ in 1...2 {
+            #expect(bob("search", "walrus").code == 1)
+            #expect(bob("search", "--substring", "walrus").code == 1)
+            #expect(lines(bob("search", "penguin")) == ["general alice: penguin (edited)"])
+            #expect(lines(bob("search", "--regex", "pen.uin")) == ["general alice: penguin (edited)"])
+        }
+        #expect(
+            lines(bob("search", "penguin", "-C", "1"))
+                == ["general alice: before", "general alice: penguin (edited)", "general alice: after"])
+        #expect(lines(bob("log", "--grep", "PENG")) == ["alice: penguin (edited)"])
+    }
+
+    @Test("show prints one message with its replies, edits and hash")
+    func show() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        _ = alice("send", "one")
+        _ = alice("send", "--re", "1", "two")
+        _ = alice("edit", "1", "uno")
+        let object: MessageObject = try WireJSON.decode(
+            from: Array(alice("show", "general", "1", "--json").output.utf8))
+        #expect(object.text == "uno" && object.replies == [2] && object.edits == [3] && object.hash?.count == 64)
+        let raw: MessageObject = try WireJSON.decode(
+            from: Array(alice("show", "general", "1", "--json", "--raw").output.utf8))
+        #expect(raw.text == "one")
+        let text = alice("show", "general", "1").lines
+        #expect(text.count == 4 && text[1] == "replies: 2" && text[2] == "edits: 3")
+        #expect(alice("show", "general", "9").code == 67)
+        #expect(alice("edit", "9", "x").code == 65)
+        #expect(alice("edit", "2", "x", "--id", "k").code == 0)
+        #expect(alice("edit", "2", "x", "--id", "k").code == 0)
+        #expect(alice("delete", "2", "1").code == 0)
+        #expect(alice("log").lines.map { $0.dropFirst(25) } == ["alice: (deleted)", "alice (re 1): (deleted)"])
+    }
+
+    @Test("a mention is '@' and the name in any case, before the end, white space or punctuation")
+    func mentions() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        for text in ["hi @BOB!", "mail bob", "@bobby", "to @bob", "@bob_x", "x@bob, y"] { _ = alice("send", text) }
+        #expect(
+            lines(bob("log", "--mentions")) == ["alice: hi @BOB!", "alice: to @bob", "alice: x@bob, y"])
+        #expect(bob("ls").output.contains("6@"))
+        #expect(bob("status", "--short").lines == ["6@"])
+        _ = bob("mark")
+        _ = bob("sync")
+        #expect(bob("status", "--short").output.isEmpty)
+    }
+}

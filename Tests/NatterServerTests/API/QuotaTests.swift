@@ -1,0 +1,200 @@
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterHTTP
+internal import NatterModel
+internal import NatterStore
+internal import NatterWire
+internal import ServerSupport
+internal import SystemSupport
+internal import Testing
+internal import TestSupport
+
+@Suite("limits of an account")
+struct QuotaTests {
+    private static let start = Timestamp(milliseconds: 1_795_000_000_000)
+
+    private func limits(_ change: (inout AccountLimits) -> Void) -> AccountLimits {
+        var limits = AccountLimits()
+        change(&limits)
+        return limits
+    }
+
+    private func refused(_ kind: LimitReport.Kind, on server: TestServer) -> UInt64? {
+        server.store.limits.first { $0.kind == kind }?.refused
+    }
+
+    @Test("100 tokens and 100 sessions, 1,000 groups; messages, bytes and requests without a limit")
+    func defaults() throws {
+        let server = try TestServer()
+        let limits = Dictionary(uniqueKeysWithValues: server.store.limits.map { ($0.kind, $0.limit) })
+        #expect(limits[.tokens] == 100 && limits[.sessions] == 100 && limits[.groups] == 1_000)
+        for kind in [LimitReport.Kind.messagesPerMinute, .bytesPerDay, .requestsPerSecond] {
+            #expect(limits[kind] == .some(nil))
+        }
+    }
+
+    @Test("a token beyond the limit is 429, until one is revoked; others are not concerned")
+    func tokens() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        server.store.use(limits { $0.tokens = 2 })
+        func make(_ client: Client) throws -> Answer {
+            try client.post("/v1/tokens", ["label": "x", "scope": "all"])
+        }
+        let first = try make(alice)
+        #expect(first.status == 201)
+        #expect(try make(alice).status == 201)
+        let third = try make(alice)
+        #expect(third.outcome == "429 slow_down")
+        #expect((third.header("Retry-After").flatMap { Int($0) } ?? 0) > 0)
+        #expect(refused(.tokens, on: server) == 1)
+        #expect(try make(bob).status == 201)
+        #expect(try alice.send(.delete, "/v1/tokens/\(first.json["id"]?.text ?? "")").status == 200)
+        #expect(try make(alice).status == 201)
+    }
+
+    @Test("a session beyond the limit ends the one that was unused for longest, and no robot's token")
+    func sessions() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let first = try server.account("alice")
+        server.store.use(limits { $0.sessions = 2 })
+        let robot = Client(
+            server,
+            token: try first.post("/v1/tokens", ["label": "x", "scope": "all"]).json["token"]?.text)
+        func login() throws -> Client {
+            clock.set(clock.now().advanced(milliseconds: 60_000))
+            let account = try #require(server.store.credentials(of: "alice")?.account)
+            return Client(
+                server, token: try waitFor { server.store.addSession(of: account, expires: nil, $0) }.get().text)
+        }
+        let second = try login()
+        // The first is older, but was used later
+        clock.set(clock.now().advanced(milliseconds: 60_000))
+        #expect(try first.get("/v1/whoami").status == 200)
+        let third = try login()
+        #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try first.get("/v1/whoami").status == 200)
+        #expect(try third.get("/v1/whoami").status == 200)
+        #expect(try robot.get("/v1/whoami").status == 200)
+        #expect(refused(.sessions, on: server) == 1)
+    }
+
+    @Test("a session that is unused for 90 days ends for good; one in use and a robot's token stay")
+    func idle() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let robot = Client(
+            server, token: try alice.post("/v1/tokens", ["label": "x", "scope": "all"]).json["token"]?.text)
+        let day: Int64 = 86_400_000
+        clock.set(QuotaTests.start.advanced(milliseconds: 89 * day))
+        #expect(try bob.get("/v1/whoami").status == 200)
+        clock.set(QuotaTests.start.advanced(milliseconds: 91 * day))
+        #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
+        #expect(try bob.get("/v1/whoami").status == 200)
+        #expect(try robot.get("/v1/whoami").status == 200)
+        // It stays ended when the clock goes back and the server starts again
+        server.store.savePresence()
+        server.stop()
+        clock.set(QuotaTests.start)
+        try server.start()
+        #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
+        // Without the limit nothing ends
+        server.store.use(limits { $0.sessionIdleDays = nil })
+        clock.set(QuotaTests.start.advanced(milliseconds: 900 * day))
+        #expect(try bob.get("/v1/whoami").status == 200)
+    }
+
+    @Test("a group beyond the limit is 429; a restart forgets none of them, and a deleted one does not count")
+    func groups() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        server.store.use(limits { $0.groups = 2 })
+        for name in ["one", "two"] { #expect(try alice.post("/v1/groups", ["name": .string(name)]).status == 201) }
+        #expect(try alice.post("/v1/groups", ["name": "three"]).outcome == "429 slow_down")
+        server.stop()
+        try server.start()
+        server.store.use(limits { $0.groups = 2 })
+        #expect(try alice.post("/v1/groups", ["name": "three"]).outcome == "429 slow_down")
+        #expect(try alice.send(.delete, "/v1/groups/one").status == 200)
+        #expect(try alice.post("/v1/groups", ["name": "three"]).status == 201)
+    }
+
+    @Test("members that an account adds in a day are counted")
+    func members() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        for name in ["bob", "carol"] { try server.account(name) }
+        server.store.use(limits { $0.membersPerDay = 1 })
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        #expect(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
+        // To change a member costs nothing
+        #expect(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
+        let refused = try alice.send(.put, "/v1/groups/ops/members/carol")
+        #expect(refused.outcome == "429 slow_down")
+        #expect(refused.header("Retry-After") == "86400")
+        clock.set(QuotaTests.start.advanced(milliseconds: 86_400_000))
+        #expect(try alice.send(.put, "/v1/groups/ops/members/carol").status == 200)
+    }
+
+    @Test("messages a minute and bytes a day; a repeated id costs nothing, and what is refused does not count")
+    func messages() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        server.store.use(limits { $0.messagesPerMinute = 2 })
+        #expect(try alice.say("one", id: "a").status == 201)
+        #expect(try alice.say("one", id: "a").status == 200)
+        #expect(try alice.say("two", to: "nowhere").outcome == "404 no_such_conversation")
+        #expect(try alice.say("two", id: "b").status == 201)
+        clock.set(QuotaTests.start.advanced(milliseconds: 20_000))
+        let third = try alice.say("three")
+        #expect(third.outcome == "429 slow_down")
+        #expect(third.header("Retry-After") == "40")
+        #expect(try alice.say("two", id: "b").status == 200)
+        #expect(try bob.say("three").status == 201)
+        let lines = try alice.bulk([#"{"conversation":"general","text":"x"}"#]).lines
+        #expect(lines.first?["error"]?["code"] == "slow_down")
+        clock.set(QuotaTests.start.advanced(milliseconds: 60_000))
+        #expect(try alice.say("three").status == 201)
+        #expect(refused(.messagesPerMinute, on: server) == 2)
+
+        server.store.use(limits { $0.bytesPerDay = 10 })
+        #expect(try bob.say("123456").status == 201)
+        #expect(try bob.say("12345").outcome == "429 slow_down")
+        #expect(try bob.say("1234").status == 201)
+        clock.set(QuotaTests.start.advanced(milliseconds: 60_000 + 86_400_000))
+        #expect(try bob.say("1234567890").status == 201)
+    }
+
+    @Test("requests a second are counted before the body is read, for each account by itself")
+    func requests() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        server.store.use(limits { $0.requestsPerSecond = 1 })
+        // However slow this machine is, of so many some come within a second of another
+        let answers = try (0..<50).map { _ in try alice.say("hi") }
+        let late = try #require(answers.first { $0.status == 429 })
+        #expect(late.outcome == "429 slow_down" && late.header("Retry-After") == "1")
+        #expect(answers.first?.status == 201)
+        #expect(UInt64(answers.count { $0.status == 429 }) == refused(.requestsPerSecond, on: server))
+        #expect(try bob.get("/v1/whoami").status == 200)
+        // Who has no token has no account to count
+        #expect(try server.stranger().get("/healthz").status == 200)
+    }
+
+    @Test("a user whom you have blocked can't add you to a group")
+    func blocked() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try bob.send(.put, "/v1/blocks/alice").status == 200)
+        #expect(try alice.post("/v1/groups", ["name": "ops", "open": true]).status == 201)
+        #expect(try alice.send(.put, "/v1/groups/ops/members/bob").outcome == "403 blocked")
+        #expect(try alice.get("/v1/groups").json["groups"]?.items.first?["members"]?.int == 1)
+        // Bob may still join an open group, and is then changed like anybody
+        #expect(try bob.send(.put, "/v1/groups/ops/members/bob").status == 200)
+        #expect(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
+    }
+}

@@ -1,0 +1,114 @@
+import NatterModel
+import NatterSearch
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+/// Searches that cost more than one request may: their pages end early, and together they are the same.
+@Suite("the budget of a search")
+struct SearchBudgetTests {
+    /// A store of three conversations with `count` messages each, all indexed, and one more of each that is not.
+    private func open(_ count: Int, _ budget: SearchBudget) throws -> (TestStore, TemporaryDirectory) {
+        let directory = try TemporaryDirectory()
+        let clock = TestClock(stepMilliseconds: 1)
+        let path = directory("data")
+        let store = try TestStore(path, clock: clock) { options in
+            var options = options
+            options.keepsSearchIndex = true
+            options.searchBudget = budget
+            return try Store.open(path, clock: clock, options: options)
+        }
+        let conversations = ["general", "@me", "@bob"]
+        _ = try store.user("bob")
+        for begin in stride(from: 0, to: count, by: 50) {
+            for (place, conversation) in conversations.enumerated() {
+                let texts = (begin..<begin + 50).map { number in
+                    "common \(number % 2 == 0 ? "even" : "odd") w\(number) \(place == 1 ? "note" : "talk")"
+                }
+                try store.post(texts, to: conversation, by: "alice")
+            }
+        }
+        for conversation in conversations { try store.seal(conversation) }
+        let ids = try conversations.map { try store.store.conversation($0, for: store.user("alice")).id }
+        let deadline = MonotonicClock.now() + 60_000
+        func isIndexed() -> Bool {
+            let index = SearchIndex.openForReading(path: path + "/search.db")
+            return ids.allSatisfy { (try? index?.indexedUpTo($0)) == Seq(UInt64(count)) }
+        }
+        while !isIndexed(), MonotonicClock.now() < deadline {
+            _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
+        }
+        #expect(isIndexed())
+        for conversation in conversations { try store.post(["common even late talk"], to: conversation) }
+        return (store, directory)
+    }
+
+    /// All pages of a search, and how many there were.
+    private func walk(
+        _ store: TestStore, _ query: String, from sender: String? = nil, in conversation: String? = nil, limit: Int = 40
+    ) throws -> (texts: [String], pages: Int) {
+        var request = SearchRequest(query: query, limit: limit)
+        (request.sender, request.conversation) = (sender, conversation)
+        var places: [SearchPlace] = []
+        var texts: [String] = []
+        for pages in 1...2_000 {
+            let page = try store.store.search(request, for: store.user("alice"))
+            for message in page.messages {
+                places.append(
+                    SearchPlace(time: message.time, conversation: message.conversationID, seq: message.seq))
+                texts.append("\(message.conversation) \(message.seq) \(message.text)")
+            }
+            guard page.more else {
+                #expect(places == places.sorted(by: >) && Set(places).count == places.count)
+                return (texts, pages)
+            }
+            #expect(page.next != request.before, "a page that brings nobody on")
+            request.before = page.next
+        }
+        throw Failure("the pages of '\(query)' do not end")
+    }
+
+    @Test("pages that end early are together what one page with all would be")
+    func pages() throws {
+        let (whole, wholeDirectory) = try open(600, SearchBudget())
+        let (small, smallDirectory) = try open(600, SearchBudget(steps: 4_000, pages: 400, blocks: 2))
+        defer { withExtendedLifetime((wholeDirectory, smallDirectory)) {} }
+        for query in ["common", "even odd", "odd", "note", "w17", "com*", "common -even", "\"even w2\"*", "absent"] {
+            let all = try walk(whole, query, limit: 1_000)
+            let parts = try walk(small, query, limit: 1_000)
+            // Ids of conversations are random, so messages of the same time may change places
+            let missed = Set(all.texts).subtracting(parts.texts).count
+            #expect(missed == 0 && parts.texts.count == all.texts.count, "\(query)")
+        }
+        #expect(try walk(small, "common", in: "@me", limit: 1_000).texts.count == 601)
+        // And each costs a part of it
+        #expect(try walk(small, "common", limit: 1_000).pages > walk(whole, "common", limit: 1_000).pages)
+    }
+
+    @Test("a sender of nothing does not make the server look at each message")
+    func nobody() throws {
+        let (store, directory) = try open(600, SearchBudget(steps: 1_000_000, pages: 10_000, blocks: 2))
+        defer { withExtendedLifetime(directory) {} }
+        let page = try store.store.search(
+            {
+                var request = SearchRequest(query: "common", limit: 100)
+                request.sender = "nobody"
+                return request
+            }(), for: store.user("alice"))
+        #expect(page.messages.isEmpty && page.more && page.next != nil)
+        let all = try walk(store, "common", from: "nobody")
+        #expect(all.texts.isEmpty && all.pages > 1)
+    }
+
+    @Test("a prefix that is too frequent for the index is searched in the newest messages")
+    func prefix() throws {
+        let (store, directory) = try open(600, SearchBudget(steps: 100, pages: 2, blocks: 64))
+        defer { withExtendedLifetime(directory) {} }
+        let all = try walk(store, "com* ev*")
+        #expect(all.texts.count == 3 * 301 && all.pages > 20)
+    }
+}

@@ -1,0 +1,237 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+@Suite("natterd import --from")
+struct ForeignImportTests {
+    private static let samples = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "fixtures/import").path
+
+    private func sample(_ name: String) -> String { "\(ForeignImportTests.samples)/\(name)" }
+
+    /// Runs `natterd import --from` in UTC, because logs have the time of a clock on a wall.
+    private func take(_ words: String..., in world: World, input: ChildProcess.Stream = .nothing) throws -> Outcome {
+        try Daemon.run(
+            ["--data", world.data, "import", "--json", "--from"] + words, home: world.directory.path,
+            environment: ["TZ": "UTC"], input: input)
+    }
+
+    /// The messages of a conversation as `TIME SENDER: TEXT`.
+    private func history(_ conversation: String, in world: World) throws -> [String] {
+        let outcome = try world.natterd("export", conversation)
+        guard outcome.code == 0 else { throw Failure(outcome.errors) }
+        return try outcome.objects().filter { $0[string: "kind"] == nil }.map {
+            "\($0[int: "ts"] ?? 0) \($0[string: "sender"] ?? ""): \($0[string: "text"] ?? "")"
+        }
+    }
+
+    private func skipped(_ outcome: Outcome) throws -> [String: Int] {
+        let counts = try outcome.objects().last?[object: "skipped"]
+        return Dictionary(uniqueKeysWithValues: (counts?.names ?? []).map { ($0, counts?[int: $0] ?? 0) })
+    }
+
+    @Test(
+        "slack: channels in the order of time, names for ids, answers, edits, a chat of two accounts; the rest is counted"
+    )
+    func slack() throws {
+        let world = try World(isServing: false)
+        let outcome = try take("slack", sample("slack.zip"), in: world)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(
+            try history("general", in: world) == [
+                "1700000200000 alice: Hello @bob & all, see the plan (https://example.org/a?b=1&c=2) in #release",
+                "1700000300000 bob: 2 < 3, @here", "1700086400000 alice: the picture\n[plan.png]",
+                "1700086500000 deploy: build 12 is *green*",
+            ])
+        #expect(try history("release", in: world) == ["1700090000000 carol: 1.0 is out"])
+        #expect(try history("secret-plans", in: world) == ["1700090001000 alice: not yet"])
+        #expect(
+            try history("@alice,@bob", in: world) == ["1700090002000 alice: lunch?", "1700090003000 bob: at noon"])
+        #expect(try history("@bob,@carol", in: world) == ["1700090004000 carol: bye"])
+        #expect(try skipped(outcome) == ["reactions": 1, "channel_join": 1, "file_contents": 1])
+        // Readers see it: answers and edits, and what two have written is for those two
+        try world.serve()
+        let page = try world.alice("log", "general", "--json").objects()
+        let answer = try #require(page.first { $0[string: "text"] == "2 < 3, @here" })
+        #expect(answer[int: "about"] == 1 && answer[bool: "imported"] == true)
+        #expect(try world.alice.texts("log", "@bob") == ["lunch?", "at noon"])
+        #expect(try world.carol("log", "@alice").lines.isEmpty)
+        #expect(try world.carol("log", "secret-plans").code == 67)
+        world.stopServing()
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
+    @Test("the same export again adds nothing, and a later one only what is new; also with a server running")
+    func again() throws {
+        let world = try World()
+        let first = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2]).utf8)))
+        #expect(try first.code == 0 && first.objects().first?[int: "count"] == 3, "\(first.errors)")
+        let again = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2]).utf8)))
+        #expect(try again.objects().first?[int: "count"] == 0 && again.objects().first?[int: "known"] == 3)
+        let later = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2, 2, 3]).utf8)))
+        #expect(try later.objects().first?[int: "count"] == 2)
+        #expect(try history("ops", in: world).map { $0.suffix(2) } == [" 1", " 2", " 2", " 2", " 3"])
+        // What users write meanwhile is no message of an import
+        try world.alice.sends("hello")
+        for _ in 0..<2 {
+            #expect(try take("slack", "--map", "random=general", sample("slack.zip"), in: world).code == 65)
+            #expect(try take("slack", sample("slack.zip"), in: world).code == 0)
+        }
+        #expect(try history("general", in: world).count == 5)
+        #expect(try history("@alice,@bob", in: world).count == 2)
+    }
+
+    private func log(_ numbers: [Int]) -> String {
+        "--- Log opened Tue Nov 14 22:13:20 2023\n" + numbers.map { "22:13 < alice> \($0)\n" }.joined()
+    }
+
+    @Test("telegram: chats by --map-user and --map, links, answers, saved messages as one's notebook")
+    func telegram() throws {
+        let world = try World(isServing: false)
+        // Without accounts nothing personal is taken, and everybody is told whom to name
+        let alone = try take("telegram", "--dry-run", sample("telegram.json"), in: world)
+        #expect(try skipped(alone)["without_account"] == 3)
+        #expect(try world.natterd("export", "Family-&-Friends").code == 67)
+        let outcome = try take(
+            "telegram", "--map-user", "Alice Archer=alice", "--map-user", "Bob Baker=bob", "--map",
+            "Family & Friends=family", sample("telegram.json"), in: world)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(
+            try history("@alice,@bob", in: world) == [
+                "1700000000000 alice: hi Bob", "1700000060000 bob: see this (https://example.org/) now",
+            ])
+        #expect(
+            try history("family", in: world) == ["1700038860000 Маша: Привет 👋", "1700038920000 alice: [photo]"])
+        #expect(try history("@alice,@alice", in: world) == ["1700042400000 alice: buy milk"])
+        #expect(
+            try skipped(outcome) == ["phone_call": 1, "create_group": 1, "reactions": 1, "file_contents": 1])
+        let records = try world.natterd("export", "--raw", "@alice,@bob").objects()
+        let edits = records.filter { $0[string: "kind"] == "edit" }
+        #expect(edits.map { $0[int: "ts"] } == [1_700_000_100_000])
+    }
+
+    @Test("mbox: names, subjects, character sets, parts, answers; and our own mail comes back as it was")
+    func mail() throws {
+        let world = try World(isServing: false)
+        let outcome = try take("mbox", sample("mail.mbox"), in: world)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(
+            try history("mail", in: world) == [
+                "1700000000000 Alice Archer: The plan\n\nWe meet at noon.\nFrom there we walk.",
+                "1700000400000 Jörg Baker: Schön, see you there.",
+                "1700035200000 Carol: Привет all\n\nКак дела?",
+            ])
+        #expect(try skipped(outcome) == ["file_contents": 1])
+        let texts = [
+            "plain", "", "From here\n>From there\n", "é\r\nb ", String(repeating: "long ", count: 400), "=?x?=",
+        ]
+        let senders = ["bob", "Маша \"M\" Ивановна", " a, b "]
+        let lines = texts.enumerated().map { index, text in
+            JSON.line(ts: 1_700_000_000_001 + index, sender: senders[index % 3], text: text)
+        }
+        #expect(try world.natterd("import", "own", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+        let mbox = try world.natterd("export", "own", "--format", "mbox")
+        #expect(try take("mbox", "copy", "-", in: world, input: .bytes(mbox.bytes)).code == 0)
+        #expect(try history("copy", in: world) == history("own", in: world))
+    }
+
+    @Test("irssi, weechat: channels by the name of the file, actions and notices; joins are counted")
+    func logs() throws {
+        let world = try World(isServing: false)
+        let irssi = try take("irssi", sample("#ops.log"), in: world)
+        #expect(irssi.code == 0, "\(irssi.errors)")
+        #expect(
+            try history("ops", in: world) == [
+                "1699999980000 alice: hello", "1700000040000 bob: hi alice", "1700000040000 alice: alice waves",
+                "1700000040000 alice: ok", "1700000040000 alice: ok",
+                "1700000100000 bob: deploy in five minutes", "1700006460000 bob: <3 the new release",
+            ])
+        #expect(try skipped(irssi) == ["events": 2])
+        let weechat = try take(
+            "weechat", "--map", "#ops=wee", sample("irc.libera.#ops.weechatlog"), in: world)
+        #expect(weechat.code == 0, "\(weechat.errors)")
+        #expect(
+            try history("wee", in: world) == [
+                "1700000001000 alice: hello", "1700000040000 bob: hi\talice", "1700000045000 alice: alice waves",
+                "1700006460123 bob: in the newer format",
+            ])
+        #expect(try skipped(weechat) == ["events": 3])
+    }
+
+    @Test(
+        "whatsapp: days before months or after them, clocks of 12 and 24 hours, lines that go on",
+        arguments: [
+            "14/11/2023, 22:13 - ", "11/14/23, 10:13 PM - ", "[14.11.23, 22:13:00] ", "\u{200E}[2023-11-14, 22:13:00] ",
+            "11/14/23, 10:13\u{202F}PM - ",
+        ])
+    func whatsApp(start: String) throws {
+        let world = try World(isServing: false)
+        let text =
+            "\(start)Alice: one\ntwo\n\n\(start)Bob B: three: four\n\(start)Bob B: <Media omitted>\n\(start)Alice left\n"
+        let file = try world.directory.write("WhatsApp Chat with Us.txt", text)
+        let outcome = try take("whatsapp", file, in: world)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(
+            try history("Us", in: world) == ["1699999980000 Alice: one\ntwo\n", "1699999980000 Bob B: three: four"])
+        #expect(try skipped(outcome) == ["files": 1, "events": 1])
+    }
+
+    @Test("the sample of whatsapp")
+    func whatsAppSample() throws {
+        let world = try World(isServing: false)
+        #expect(try take("whatsapp", sample("WhatsApp Chat with Family.txt"), in: world).code == 0)
+        #expect(
+            try history("Family", in: world) == [
+                "1699999980000 Alice: Hello all", "1700000040000 Маша: first line\nsecond: line\n\nfourth line",
+                "1700035320000 Bob Baker: see you at 10:30 - or later",
+            ])
+    }
+
+    @Test(
+        "a file that is something else is 65, and nothing is imported",
+        arguments: [
+            "slack", "telegram", "mbox", "irssi", "weechat", "whatsapp",
+        ])
+    func otherFile(format: String) throws {
+        let world = try World(isServing: false)
+        let before = try world.natterd("export", "general").bytes
+        var zip = try #require(Files.bytes(sample("slack.zip")))
+        zip.removeLast(zip.count / 2)
+        let files: [[UInt8]] = [
+            zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8), [0xFF, 0, 0xFE, 10],
+            Array(String(repeating: "[", count: 100_000).utf8),
+        ]
+        for bytes in files {
+            let file = try world.directory.write("general.log", bytes)
+            let outcome = try take(format, "general", file, in: world)
+            #expect(outcome.code == 65, "\(outcome.errors)")
+            #expect(outcome.errors.hasPrefix("{\"error\"") && outcome.output.isEmpty)
+        }
+        for path in [world.directory("nix"), world.directory.path] {
+            #expect(try take(format, path, in: world).code == 66)
+        }
+        #expect(try world.natterd("export", "general").bytes == before)
+    }
+
+    @Test("two channels are never mixed unasked, and words that make no sense are 64")
+    func refused() throws {
+        let world = try World(isServing: false)
+        let chats = ["a b", "a-b"].enumerated().map { index, name in
+            "{\"name\":\"\(name)\",\"type\":\"private_group\",\"id\":\(index),\"messages\":[{\"id\":1,\"type\":\"message\","
+                + "\"date_unixtime\":\"1700000000\",\"from\":\"x\",\"text\":\"\(index)\"}]}"
+        }
+        let file = try world.directory.write("result.json", "{\"chats\":{\"list\":[\(chats.joined(separator: ","))]}}")
+        let mixed = try take("telegram", file, in: world)
+        #expect(mixed.code == 65 && mixed.errors.contains("--map"))
+        #expect(try world.natterd("export", "a-b").code == 67)
+        #expect(try take("telegram", "--map", "a b=other", file, in: world).code == 0)
+        #expect(try history("other", in: world).count == 1)
+        for words in [["--map", "nonsense", file], ["--map-user", "=x", file], ["a", "b", file], []] {
+            let outcome = try world.natterd(["import", "--from", "telegram"] + words)
+            #expect(outcome.code == 64, "\(words) \(outcome.errors)")
+        }
+        #expect(try world.natterd("import", "--from", "discord", file).code == 64)
+        #expect(try world.natterd("import", "--map", "a=b", "general", file).code == 64)
+        #expect(try world.natterd("import", "general").code == 64)
+    }
+}

@@ -1,0 +1,167 @@
+"""The page for everyone: WCAG 2.2 AA, both languages and themes, narrow windows, the keyboard alone, and the shell."""
+import os
+import subprocess
+import unittest
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from world import PASSWORD, PROGRAMS, PageTest
+
+try:
+    import axe_core_python
+    AXE = open(os.path.join(os.path.dirname(axe_core_python.__file__), "axe.min.js"), encoding="utf8").read()
+except ImportError:
+    AXE = None
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+VIEWS = ["#/general", "#/@bob", "#/garden", "#/,search?q=hello", "#/,settings", "#/,admin/status", "#/,admin/users", "#/,admin/invites", "#/,admin/log"]
+DIALOGS = {"Ctrl K": (Keys.CONTROL, "k"), "Ctrl /": (Keys.CONTROL, "/"), "Ctrl G": (Keys.CONTROL, "g"), "Alt S": (Keys.ALT, "s")}
+
+
+class AccessTests(PageTest):
+    def setUp(self):
+        super().setUp()
+        bob = self.server.login("bob")
+        alice = self.server.login("alice")
+        self.server.ask("POST", "/v1/groups", {"name": "garden"}, alice)
+        for number in range(3):
+            self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": f"hello {number} https://example.org/a"}, bob)
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "an answer", "about": 1}, alice)
+        self.server.ask("POST", "/v1/messages", {"conversation": "@alice", "text": "hello"}, bob)
+
+    def look(self, language, theme, width):
+        self.driver.set_window_size(width, 800)
+        self.driver.execute_script("localStorage.setItem('natter:language', JSON.stringify(arguments[0])); localStorage.setItem('natter:theme', JSON.stringify(arguments[1]))", language, theme)
+
+    def show(self, view):
+        self.open(view)
+        self.driver.refresh()
+        self.wait(lambda: self.all(".view .row, .page-body, .entrance, .view .composer"))
+        self.wait(lambda: not self.all(".waiting"))
+
+    def violations(self):
+        if not self.driver.execute_script("return typeof axe !== 'undefined'"):
+            self.driver.execute_script(AXE)
+        found = self.driver.execute_async_script("axe.run(document, {runOnly: arguments[0]}).then(arguments[1], (error) => arguments[1]({violations: [{id: String(error), nodes: []}]}))", TAGS)
+        return [f"{one['id']}: {one['nodes'][0]['html'][:160] if one['nodes'] else ''} ({len(one['nodes'])})" for one in found["violations"]]
+
+    def each_look(self):
+        for width in (1280, 320):
+            for theme in ("light", "dark"):
+                for language in ("en", "ru"):
+                    self.look(language, theme, width)
+                    yield width, theme, language
+
+    @unittest.skipIf(AXE is None, "axe-core is not there")
+    def test_axe_finds_nothing_in_any_view(self):
+        self.open()
+        found = {}
+        for look in self.each_look():
+            self.show("")
+            found[(*look, "login")] = self.violations()
+        self.log_in("alice")
+        for look in self.each_look():
+            for view in VIEWS:
+                self.show(view)
+                found[(*look, view)] = self.violations()
+        self.look("en", "light", 1280)
+        self.show("#/general")
+        self.wait(lambda: self.all(".row"))
+        self.click("#details-button")
+        self.wait(lambda: self.all(".details .person"))
+        found["people"] = self.violations()
+        for name, keys in DIALOGS.items():
+            self.press(*keys)
+            self.one("dialog")
+            found[name] = self.violations()
+            self.press(Keys.ESCAPE)
+            self.wait(lambda: not self.all("dialog"))
+        self.assertEqual({view: one for view, one in found.items() if one}, {})
+
+    def test_nothing_scrolls_sideways_at_320_pixels_nor_with_wide_spacing(self):
+        self.log_in("alice")
+        self.look("ru", "light", 320)
+        for view in VIEWS:
+            self.show(view)
+            # 1.4.12: the spacing that readers may ask for.
+            self.driver.execute_script("const sheet = new CSSStyleSheet(); sheet.replaceSync('* {line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important}'); document.adoptedStyleSheets = [sheet]")
+            self.assertLessEqual(self.driver.execute_script("return document.documentElement.scrollWidth"), self.driver.execute_script("return innerWidth"), view)
+
+    def test_targets_have_24_pixels_and_the_focus_is_seen(self):
+        self.log_in("alice")
+        self.show("#/general")
+        small = self.driver.execute_script("""
+            return [...document.querySelectorAll('button, .icon-button, input, select, .conversation')].filter((one) => one.checkVisibility())
+                .map((one) => [one.outerHTML.slice(0, 90), one.getBoundingClientRect()]).filter(([, box]) => box.width > 0 && (box.width < 24 || box.height < 24)).map(([html]) => html)""")
+        self.assertEqual(small, [])
+        seen = set()
+        for _ in range(40):
+            self.press(Keys.TAB)
+            what, outline, isCovered, isBody = self.driver.execute_script("""
+                const one = document.activeElement;
+                const box = one.getBoundingClientRect();
+                const there = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+                return [one.getAttribute('aria-label') || one.textContent.slice(0, 30), getComputedStyle(one).outlineStyle, one !== document.body && !(one.contains(there) || there?.contains(one)), one === document.body]""")
+            seen.add(what)
+            # After the last control, the browser's own ones have the focus.
+            if not isBody:
+                self.assertNotEqual(outline, "none", what)
+                self.assertFalse(isCovered, what)
+        for name in ["In a shell", "New conversation", "Settings", "People and details", "Send"]:
+            self.assertIn(name, seen)
+
+    def test_messages_are_reached_and_answered_by_keyboard(self):
+        self.log_in("alice")
+        self.wait(lambda: len(self.all(".row")) == 4)
+        self.driver.execute_script("document.querySelector('.scroller').focus()")
+        self.press(Keys.ARROW_UP)
+        self.press(Keys.ARROW_UP)
+        self.assertEqual(self.driver.switch_to.active_element.get_attribute("id"), "m3")
+        self.press(Keys.TAB)
+        while self.driver.switch_to.active_element.get_attribute("aria-label") != "Reply":
+            self.press(Keys.TAB)
+        self.press(Keys.ENTER)
+        self.assertEqual(self.driver.switch_to.active_element, self.field())
+        self.say("answered")
+        self.wait_sent()
+        self.assertEqual(self.server.ask("GET", "/v1/conversations/general/messages", token=self.server.login("bob"))["messages"][-1]["about"], 3)
+
+    def test_news_are_announced_in_one_place(self):
+        self.log_in("alice")
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "read this aloud"}, self.server.login("bob"))
+        self.wait(lambda: "bob: read this aloud" in self.driver.execute_script("return document.getElementById('announcer').innerText"))
+        self.assertEqual(self.all("[role=log]"), [])
+
+    def test_the_language_changes_at_once_and_is_remembered(self):
+        self.log_in("alice", address="#/,settings")
+        self.click("button[lang=ru]")
+        self.wait(lambda: self.one(".view-title h1").text == "Настройки")
+        self.driver.refresh()
+        self.wait(lambda: self.one(".view-title h1").text == "Настройки")
+        self.assertEqual(self.driver.execute_script("return document.documentElement.lang"), "ru")
+
+    def test_nothing_goes_wrong_in_the_console(self):
+        self.log_in("alice")
+        for view in VIEWS:
+            self.show(view)
+        said = [entry["message"] for entry in self.driver.get_log("browser") if "401" not in entry["message"]]
+        self.assertEqual(said, [])
+
+    def test_the_command_in_a_shell_sends_the_same(self):
+        self.log_in("alice")
+        texts = ["it's", "$HOME `id` \"x\" \\n", "-e dash", "two\nlines", "\u202e turned \x07", "~", "всё", "100% sure"]
+        release = self.driver.execute_script("return document.querySelector('script[src]').getAttribute('src').replace('app.js', 'shell.js')")
+        commands = self.driver.execute_async_script(
+            "import(arguments[1]).then((shell) => arguments[2](arguments[0].map((text) => shell.send({name: 'general'}, text))))", texts, release)
+        home = os.path.join(self.server.directory, "home")
+        environment = {"PATH": f"{os.path.abspath(PROGRAMS)}:/usr/bin:/bin", "NATTER_HOME": home, "NATTER_SERVER": self.server.url, "HOME": home, "LC_ALL": "C.UTF-8"}
+        subprocess.run(["natter", "login", "bob", "--password-stdin"], env=environment, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
+        for command in commands:
+            subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True)
+        page = self.server.ask("GET", "/v1/conversations/general/messages", token=self.server.login("bob"))
+        self.assertEqual([message["text"] for message in page["messages"][4:]], texts)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,157 @@
+"""A server of its own, and a browser with tabs, for the tests of the web page."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+PASSWORD = "a good password"
+PROGRAMS = os.environ.get("NATTER_BIN", os.path.join(os.path.dirname(__file__), "../../.build/release"))
+TIMEOUT = 60
+
+
+class Server:
+    """natterd on a free port, with the users alice (an admin), bob and Маша."""
+
+    def __init__(self, *options):
+        self.directory = tempfile.mkdtemp(prefix="natter-web.")
+        self.data = os.path.join(self.directory, "data")
+        self.options = options
+        for name, *more in [("alice", "--admin"), ("bob",), ("Маша",)]:
+            self.operate("user", "add", name, "--password-stdin", *more, input=PASSWORD + "\n")
+        self.port = 0
+        self.start()
+
+    def operate(self, *words, input=None):
+        return subprocess.run(
+            [os.path.join(PROGRAMS, "natterd"), *words, "--data", self.data], input=input, check=True, text=True,
+            capture_output=True).stdout
+
+    def start(self):
+        """Begins to serve, on the same port as before."""
+        with open(os.path.join(self.directory, "log"), "a", encoding="utf8") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(PROGRAMS, "natterd"), "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
+                 *self.options], stdout=subprocess.PIPE, stderr=log, text=True)
+        self.url = self.process.stdout.readline().split()[-1]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.directory)
+
+    def ask(self, method, path, body=None, token=None):
+        request = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def login(self, name):
+        return self.ask("POST", "/v1/login", {"name": name, "password": PASSWORD})["token"]
+
+    def waiting(self):
+        """How many requests wait for news."""
+        with urllib.request.urlopen(self.url + "/metrics") as answer:
+            return int(next(line.split()[1] for line in answer.read().decode().split("\n") if line.startswith("natter_waiting_requests ")))
+
+
+def browser(width=1280, height=900):
+    options = Options()
+    options.binary_location = "/usr/bin/chromium"
+    for word in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en-GB",
+                 "--force-device-scale-factor=1", f"--window-size={width},{height}"]:
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+    driver.set_script_timeout(TIMEOUT)
+    return driver
+
+
+class PageTest(unittest.TestCase):
+    """Each test has a fresh server and a fresh browser."""
+
+    options = ()
+
+    def setUp(self):
+        self.server = Server(*self.options)
+        self.addCleanup(self.server.close)
+        self.driver = browser()
+        self.addCleanup(self.driver.quit)
+
+    def wait(self, condition, what=""):
+        """Waits until a condition is true, and returns its value."""
+        def holds(_):
+            try:
+                return condition()
+            except Exception:  # pylint: disable=broad-except
+                return False
+        return WebDriverWait(self.driver, TIMEOUT, 0.05).until(holds, what)
+
+    def one(self, selector):
+        return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), selector)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector=".row .text"):
+        return self.driver.execute_script("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText)", selector)
+
+    def click(self, selector):
+        self.wait(lambda: (self.driver.find_element(By.CSS_SELECTOR, selector).click(), True)[1], selector)
+
+    def open(self, address=""):
+        self.driver.get(f"{self.server.url}/{address}")
+
+    def log_in(self, name="alice", stays=True, address=""):
+        self.open(address)
+        self.one("[name=username]").clear()
+        self.one("[name=username]").send_keys(name)
+        if not stays:
+            self.one("[name=stay]").click()
+        self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
+        self.wait(lambda: self.all(".status.live"), "connected")
+
+    def new_tab(self):
+        self.driver.switch_to.new_window("tab")
+        return self.driver.current_window_handle
+
+    def field(self):
+        return self.one(".composer textarea")
+
+    def say(self, text):
+        self.field().send_keys(text + Keys.ENTER)
+
+    def wait_for(self, text, count=1):
+        self.wait(lambda: sum(text in one for one in self.texts()) == count, f"{text} × {count}")
+
+    def wait_sent(self):
+        """Waits until nothing is on its way."""
+        self.wait(lambda: not self.all(".row.pending"), "sent")
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+        chain = ActionChains(self.driver)
+        for key in keys[:-1]:
+            chain.key_down(key)
+        chain.send_keys(keys[-1])
+        for key in keys[:-1]:
+            chain.key_up(key)
+        chain.perform()
