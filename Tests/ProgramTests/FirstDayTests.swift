@@ -360,8 +360,8 @@ struct FirstDayTests {
         try expect(alice.run(["profile", "set", "work", "server=\(world.url)"], environment: elsewhere))
         #expect(try alice.run(["whoami", "--profile", "work"], environment: elsewhere).output.hasPrefix("bob"))
         other.stop()
-        let log = Files.text(world.directory("other") + ".log")
-        #expect(log?.contains("status=200") == true && log?.contains("status=401") == false)
+        let served = Files.text(world.directory("other") + ".log")
+        #expect(served?.contains("status=200") == true && served?.contains("status=401") == false)
         // It goes, and its session with it
         let sessions = try world.bob("session", "--json").objects().count
         try expect(alice.run(["profile", "rm", "work"], environment: elsewhere))
