@@ -152,7 +152,7 @@ enum ServeCommand {
     ) throws -> ChatServer {
         var options = ChatServer.Options()
         // Texts must not leave the data directory, because it is private.
-        options.spoolDirectory = directory
+        options.spools.directory = directory
         options.recent = log.recent
         options.registration = settings.registration
         options.proxies = settings.proxies

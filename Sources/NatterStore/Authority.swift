@@ -19,6 +19,8 @@ public enum ScopeNeed: Sendable, Equatable {
     case read(conversation: String)
     /// Any token that may read something.
     case readAny
+    /// Any token that may send something.
+    case sendAny
 }
 
 /// The only place that decides who may do what. Every request for private data is checked here, and a waiting request
@@ -108,7 +110,7 @@ enum Authority {
         case (.all, _), (_, .valid): isCovered = true
         case (.send, .send(let name)), (.read, .read(let name)):
             isCovered = state.id(named: name, for: principal.account) == principal.scopeID
-        case (.read, .readAny): isCovered = true
+        case (.read, .readAny), (.send, .sendAny): isCovered = true
         default: isCovered = false
         }
         if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }

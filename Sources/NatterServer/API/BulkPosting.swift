@@ -13,6 +13,8 @@ internal import NatterWire
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes.
     private static let batchBytes = 256 << 10
+    /// After so many refused lines in a row, no line is tried any more. An answer is longer than a short line.
+    private static let refusalLimit = 1_000
 
     private let server: ChatServer
     private let principal: Principal
@@ -30,6 +32,10 @@ final class BulkPosting: BodySink {
         var isSkipping = false
         /// A line was refused, and the request said `stop`.
         var hasStopped = false
+        /// How many lines in a row were refused, up to now.
+        var refusedInRow = 0
+        /// The rest of the body is read and discarded.
+        var isOver = false
         /// The spool could not be written.
         var isBroken = false
         var accepted = MessageTally()
@@ -47,19 +53,25 @@ final class BulkPosting: BodySink {
             case .message(_, let number), .refused(_, let number): number
             }
         }
+
+        var isRefused: Bool { if case .refused = self { true } else { false } }
     }
 
     /// - Throws: an error in the request before its first line.
     init(_ head: RequestHead, _ server: ChatServer, _ principal: Principal) throws(APIError) {
         try Query.check(head)
         stopAtRefusal = try Query(head).flag("stop")
+        try translate(server.store.checkScope(.sendAny, of: principal))
         self.principal = principal
         self.server = server
-        state = Monitor(State(spool: Spool(directory: server.options.spoolDirectory)))
+        state = Monitor(State(spool: server.spools.makeSpool()))
     }
+
+    var heldBytes: Int { state.withLock { $0.pending.count } }
 
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
         let batch: [UInt8]? = state.withLock { state in
+            if state.isOver { return nil }
             if let end = bytes.lastIndex(of: UInt8(ascii: "\n")) { state.completeBytes = state.pending.count + end + 1 }
             state.pending.append(contentsOf: bytes)
             guard state.pending.count >= BulkPosting.batchBytes else { return nil }
@@ -109,10 +121,12 @@ final class BulkPosting: BodySink {
 
     /// Parses the lines of a batch, has their messages stored, and spools the answers.
     private func work(_ batch: [UInt8], _ completion: @escaping @Sendable () -> Void) {
-        let (lines, hadStopped) = state.withLock { state in (parse(batch, &state), state.hasStopped) }
-        let refusal = stopAtRefusal ? lines.firstIndex { if case .refused = $0 { true } else { false } } : nil
-        // With `stop`, the store gets no line after a refused one.
-        let tried = hadStopped ? 0 : refusal ?? lines.count
+        let (lines, tried) = state.withLock { state in
+            var lines = parse(batch, &state)
+            let tried = countTried(lines, state)
+            cut(&lines, tried: tried, &state)
+            return (lines, min(tried, lines.count))
+        }
         let messages = lines[..<tried].compactMap { line in
             if case .message(let message, _) = line { message } else { nil }
         }
@@ -125,6 +139,32 @@ final class BulkPosting: BodySink {
                 answer(lines, outcomes, tried: tried)
                 completion()
             }
+        }
+    }
+
+    /// How many lines, from the first on, the store may get. With `stop` it gets no line after a refused one.
+    private func countTried(_ lines: [Line], _ state: State) -> Int {
+        if state.hasStopped { return 0 }
+        return (stopAtRefusal ? lines.firstIndex(where: \.isRefused) : nil) ?? lines.count
+    }
+
+    /// Ends the request before the first line that must not be tried any more, because too many in a row were refused or
+    /// their answers have no room. That line is answered with `not_tried`, and the lines after it are dropped.
+    private func cut(_ lines: inout [Line], tried: Int, _ state: inout State) {
+        var inRow = state.refusedInRow
+        let hasRoom = state.spool.hasRoomForBatch
+        for (index, line) in lines.enumerated() {
+            if !hasRoom || inRow >= BulkPosting.refusalLimit {
+                let reason: Phrase =
+                    hasRoom
+                    ? "not tried, because too many lines in a row were refused"
+                    : "not tried, because the answers to this request take too much room"
+                lines.removeSubrange(index...)
+                lines.append(.refused(APIError(.notTried, reason), number: line.number))
+                (state.isOver, state.pending) = (true, [])
+                return
+            }
+            inRow = line.isRefused || index >= tried ? inRow + 1 : 0
         }
     }
 
@@ -168,7 +208,7 @@ final class BulkPosting: BodySink {
     private func answer(_ lines: [Line], _ outcomes: [PostOutcome], tried: Int) {
         var bytes: [UInt8] = []
         var next = outcomes[...]
-        var (hasStopped, accepted) = state.withLock { ($0.hasStopped, $0.accepted) }
+        var (hasStopped, accepted, inRow) = state.withLock { ($0.hasStopped, $0.accepted, $0.refusedInRow) }
         for (index, line) in lines.enumerated() {
             var refusal: APIError?
             switch line {
@@ -185,6 +225,7 @@ final class BulkPosting: BodySink {
                 }
             }
             if hasStopped || (refusal == nil && index >= tried) { refusal = APIError(StoreError.notTried) }
+            inRow = refusal == nil ? 0 : inRow + 1
             if let refusal {
                 hasStopped = hasStopped || stopAtRefusal
                 var body = refusal.body
@@ -196,7 +237,9 @@ final class BulkPosting: BodySink {
         state.withLock { state in
             state.hasStopped = hasStopped
             state.accepted = accepted
-            if (try? state.spool.append(bytes)) == nil { state.isBroken = true }
+            state.refusedInRow = inRow
+            guard (try? state.spool.append(bytes)) != true else { return }
+            (state.isBroken, state.isOver, state.pending) = (true, true, [])
         }
     }
 }

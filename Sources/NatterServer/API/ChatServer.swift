@@ -17,8 +17,7 @@ public final class ChatServer: Sendable {
     }
 
     public struct Options: Sendable {
-        /// The directory for bulk answers above 1 MiB while their request is being read.
-        public var spoolDirectory = "/tmp"
+        public var spools = SpoolLimits()
         public var limits = ListenerLimits()
         /// The setting at the start. ``ChatServer/use(_:)`` changes it.
         public var registration = Registration.open
@@ -50,6 +49,7 @@ public final class ChatServer: Sendable {
     let hashers: WorkerPool
     let searches: SearchQueue
     let waiters: Waiters
+    let spools: SpoolRoom
     let logins = LoginLimiter()
     let metrics = Metrics()
     let router: Router
@@ -73,6 +73,7 @@ public final class ChatServer: Sendable {
         hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
         searches = try SearchQueue(threads: max(1, Host.processorCount / 2))
         waiters = try Waiters()
+        spools = SpoolRoom(options.spools)
         currentRegistration = Monitor(options.registration)
         currentHosts = Monitor(HostNames(given: options.hosts, certified: options.identity?.names ?? []))
         router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.isOfPage })

@@ -1,26 +1,91 @@
 internal import NatterSystem
 
-/// A buffer that is written first and read afterwards. It holds up to 1 MiB in memory and the rest in an unnamed file.
-struct Spool {
-    private static let memoryBytes = 1 << 20
+/// How much disk the answers to bulk may take while their requests are read.
+public struct SpoolLimits: Sendable {
+    /// Where spools that do not fit into memory lie.
+    public var directory = "/tmp"
+    public var requestBytes = 1 << 30
+    /// The bytes of all spools together.
+    public var totalBytes = 4 << 30
+    /// The room that spools leave free on their disk, so that messages can be moved to log files at any time.
+    public var freeBytes: UInt64 = 128 << 20
 
-    private let directory: String
+    public init() {}
+}
+
+/// Makes spools and counts the bytes of all of them.
+final class SpoolRoom: Sendable {
+    private let limits: SpoolLimits
+    private let used = Monitor(0)
+
+    /// No batch of lines makes more bytes of answers than about this.
+    private static let batchBytes = 64 << 20
+
+    init(_ limits: SpoolLimits) { self.limits = limits }
+
+    /// The bytes of one spool. Gives them back with its last reference.
+    final class Share: Sendable {
+        private let room: SpoolRoom
+        private let taken = Monitor(0)
+
+        fileprivate init(_ room: SpoolRoom) { self.room = room }
+
+        deinit {
+            let bytes = taken.withLock { $0 }
+            room.used.withLock { $0 -= bytes }
+        }
+
+        var directory: String { room.limits.directory }
+
+        /// Whether the answers to a further batch will have room.
+        var hasRoomForBatch: Bool { hasRoom(for: SpoolRoom.batchBytes) }
+
+        fileprivate func hasRoom(for bytes: Int) -> Bool {
+            guard taken.withLock({ $0 }) <= room.limits.requestBytes - bytes,
+                room.used.withLock({ $0 }) <= room.limits.totalBytes - bytes,
+                let free = try? PosixDisk().freeBytes(directory)
+            else { return false }
+            return free >= room.limits.freeBytes && free - room.limits.freeBytes >= UInt64(bytes)
+        }
+
+        fileprivate func take(_ bytes: Int) -> Bool {
+            guard hasRoom(for: bytes) else { return false }
+            taken.withLock { $0 += bytes }
+            room.used.withLock { $0 += bytes }
+            return true
+        }
+    }
+
+    func makeSpool() -> Spool { Spool(Share(self)) }
+}
+
+/// A buffer that is written first and read afterwards. It holds up to 256 KiB in memory and the rest in an unnamed file.
+struct Spool {
+    private static let memoryBytes = 256 << 10
+
+    private let share: SpoolRoom.Share
     private var memory: [UInt8] = []
     private var file: UnnamedFile?
     private var fileBytes: UInt64 = 0
     private var readOffset: UInt64 = 0
 
-    init(directory: String) { self.directory = directory }
+    fileprivate init(_ share: SpoolRoom.Share) { self.share = share }
 
     var count: Int { Int(clamping: fileBytes) + memory.count }
 
-    mutating func append(_ bytes: [UInt8]) throws(DiskError) {
+    /// Whether the answers to a further batch will have room.
+    var hasRoomForBatch: Bool { share.hasRoomForBatch }
+
+    /// - Returns: whether there was room.
+    mutating func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
+        guard share.take(bytes.count) else { return false }
         memory += bytes
-        guard memory.count > Spool.memoryBytes else { return }
-        if file == nil { file = try UnnamedFile(directory: directory) }
+        guard memory.count > Spool.memoryBytes else { return true }
+        if file == nil { file = try UnnamedFile(directory: share.directory) }
         try file?.write(memory, at: fileBytes)
         fileBytes += UInt64(memory.count)
-        memory.removeAll(keepingCapacity: true)
+        memory = []
+        return true
     }
 
     /// Returns the next bytes, at most `maximum`. The result is empty at the end.

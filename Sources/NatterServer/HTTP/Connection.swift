@@ -121,11 +121,7 @@ final class Connection {
         case .head: return takeHead(method: method)
         case .collecting(let answer):
             guard let data, count.pointee > 0 else { return finishCollecting(answer) }
-            guard loop.reserve(count.pointee) else {
-                sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
-                return false
-            }
-            reservedBytes += count.pointee
+            guard reserve(reservedBytes + count.pointee) else { return false }
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
             bytesIn += count.pointee
             count.pointee = 0
@@ -136,6 +132,7 @@ final class Connection {
             guard let exchange else { return false }
             guard let data, count.pointee > 0 else { return finishStreaming(sink) }
             bytesIn += count.pointee
+            guard reserve(sink.heldBytes + count.pointee) else { return false }
             let wantsMore = sink.receive(UnsafeRawBufferPointer(start: data, count: count.pointee), exchange)
             count.pointee = 0
             if !wantsMore { suspend() }
@@ -168,6 +165,16 @@ final class Connection {
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds
         hasLookedForEnd = false
+    }
+
+    /// Makes `bytes` the memory of this request's body. If all bodies together have none left, the request is refused.
+    private func reserve(_ bytes: Int) -> Bool {
+        guard loop.reserve(bytes - reservedBytes) else {
+            sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
+            return false
+        }
+        reservedBytes = bytes
+        return true
     }
 
     func releaseBody() {

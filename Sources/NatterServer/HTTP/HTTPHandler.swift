@@ -45,12 +45,18 @@ public protocol BodySink: AnyObject, Sendable {
     ///
     /// - Returns: false to pause reading until ``Exchange/resume()``.
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool
+    /// About how many received bytes it keeps in memory. They count among those of all bodies.
+    var heldBytes: Int { get }
     /// The body is complete. This must lead to exactly one call of ``Exchange/respond(_:)``, immediately or later from
     /// any thread.
     func finish(_ exchange: Exchange)
     /// The request ended before its body was complete. Either the sink replied early, or the client disconnected or was
     /// cut off. No other call follows.
     func abandoned()
+}
+
+extension BodySink {
+    public var heldBytes: Int { 0 }
 }
 
 /// Why the listener itself refuses a request. The client gets one reply, and the connection is closed.

@@ -20,7 +20,7 @@ struct ClientTests {
         init(_ inner: TestStore) throws {
             self.inner = inner
             var options = ChatServer.Options()
-            options.spoolDirectory = inner.directory
+            options.spools.directory = inner.directory
             let chat = try ChatServer(store: inner.store, address: "127.0.0.1", port: 0, options: options) { _ in }
             self.chat = chat
             thread = try SystemThread(name: "test-server") { chat.run() }

@@ -1,5 +1,6 @@
 internal import NatterClient
 internal import NatterHTTP
+internal import NatterServer
 internal import NatterWire
 internal import ServerSupport
 internal import Testing
@@ -166,5 +167,75 @@ struct BulkTests {
         let seqs = try answer.lines.map { $0["seq"]?.int }
         #expect(seqs == (1...count).map { $0 })
         #expect(answer.body.count > 2 << 20)
+    }
+
+    @Test("a token that may not send is refused before the body is read")
+    func scope() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let made = try alice.post("/v1/tokens", ["label": "reader", "scope": "read:general"])
+        let token = try #require(made.json["token"]?.text)
+        let connection = try RawClient(port: server.port)
+        connection.send(
+            """
+            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\
+            Content-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n
+            """)
+        let answer = try connection.answer()
+        #expect(answer.status == 403)
+    }
+
+    @Test(
+        "after 1,000 refused lines in a row one line says so, and the rest is dropped",
+        arguments: ["[]", "", "conversation"])
+    func refusedInRow(_ kind: String) throws {
+        let alice = try TestServer().account("alice")
+        let bad = kind == "[]" ? "[]" : line(kind.isEmpty ? "" : "x", to: kind.isEmpty ? "general" : "nowhere")
+        // The longest part is as long as a batch, so that the store refuses a whole batch of lines, too.
+        let many = Array(repeating: bad, count: 8_000)
+        let answers = try alice.bulk(many[..<999] + [line("good")] + many + [line("dropped")]).lines
+        #expect(answers.count < 9_000)
+        #expect(answers[999]["text"] == "good")
+        #expect(answers.dropFirst(1_000).allSatisfy { $0["error"] != nil })
+        #expect(answers.last?["error"]?["code"] == "not_tried")
+        #expect(answers.last?["line"]?.int == answers.count)
+        if kind == "[]" { #expect(answers.count == 2_001) }
+        #expect(try alice.page().head == 1)
+    }
+
+    @Test("with stop=1, lines that are not tried count as refused")
+    func stopInRow() throws {
+        let alice = try TestServer().account("alice")
+        let answers = try alice.bulk(["[]"] + Array(repeating: line("x"), count: 5_000), query: "?stop=1").lines
+        #expect(answers.count == 1_001)
+        #expect(try alice.page().head == 0)
+    }
+
+    @Test("answers that would take too much room end the request with a line that says so")
+    func spoolRoom() throws {
+        var options = ChatServer.Options()
+        options.spools.totalBytes = (64 << 20) + 200_000
+        let alice = try TestServer(options: options).account("alice")
+        let lines = (1...20_000).map { line("text \($0)", id: "key:\($0)") }
+        let answers = try alice.bulk(lines).lines
+        #expect(answers.last?["error"]?["code"] == "not_tried")
+        let head = try alice.page().head
+        #expect(answers.count == Int(head) + 1)
+        #expect(answers.dropLast().allSatisfy { $0["seq"] != nil })
+        // The room is free again: repeating with the same ids goes as far.
+        let again = try alice.bulk(lines).lines
+        #expect(again.dropLast() == answers.dropLast())
+        #expect(try alice.bulk(Array(lines.suffix(10))).lines.count == 10)
+    }
+
+    @Test("a disk without the room that is kept for log files takes no answers")
+    func diskRoom() throws {
+        var options = ChatServer.Options()
+        options.spools.freeBytes = .max
+        let alice = try TestServer(options: options).account("alice")
+        let answers = try alice.bulk([line("one"), line("two")]).lines
+        #expect(answers.map { $0["error"]?["code"] } == ["not_tried"])
+        #expect(answers.first?["line"] == 1)
+        #expect(try alice.page().head == 0)
     }
 }

@@ -19,6 +19,7 @@ package final class TestServer: Sendable {
     package let clock: any WallClock
     package let port: UInt16
     package let events: Monitor<[Event]>
+    private let options: ChatServer.Options
     private let running: Monitor<Running>
 
     package var url: String { "http://127.0.0.1:\(port)" }
@@ -29,11 +30,14 @@ package final class TestServer: Sendable {
     package static let password = "correct horse battery"
     private static let passwordHash = PasswordHash(of: password)
 
-    package init(directory: TemporaryDirectory? = nil, clock: any WallClock = SystemClock()) throws {
+    package init(
+        directory: TemporaryDirectory? = nil, clock: any WallClock = SystemClock(),
+        options: ChatServer.Options = ChatServer.Options()
+    ) throws {
         let directory = try directory ?? TemporaryDirectory()
         let events = Monitor<[Event]>([])
-        let first = try TestServer.start(directory, clock: clock, port: 0, events)
-        (self.directory, self.clock, self.events) = (directory, clock, events)
+        let first = try TestServer.start(directory, clock: clock, port: 0, options, events)
+        (self.directory, self.clock, self.options, self.events) = (directory, clock, options, events)
         port = first.chat.port
         running = Monitor(first)
     }
@@ -41,11 +45,12 @@ package final class TestServer: Sendable {
     deinit { stop() }
 
     private static func start(
-        _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ events: Monitor<[Event]>
+        _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ options: ChatServer.Options,
+        _ events: Monitor<[Event]>
     ) throws -> Running {
         let store = try Store.open(directory.path, clock: clock)
-        var options = ChatServer.Options()
-        options.spoolDirectory = directory.path
+        var options = options
+        options.spools.directory = directory.path
         let chat = try ChatServer(store: store, address: "127.0.0.1", port: port, options: options) { event in
             events.signal { $0.append(event) }
         }
@@ -54,7 +59,7 @@ package final class TestServer: Sendable {
 
     /// Starts the server again after `stop`.
     package func start() throws {
-        let started = try TestServer.start(directory, clock: clock, port: port, events)
+        let started = try TestServer.start(directory, clock: clock, port: port, options, events)
         running.withLock { $0 = started }
     }
 
