@@ -3,7 +3,8 @@ internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// Messages of one conversation, compressed together. A block never changes once it is written.
+/// Messages of one conversation, compressed together. A block never changes once it is written. Erasing writes it again, with
+/// the next revision, into another file.
 public struct Block: Sendable {
     /// About how many bytes of columns a block has. With a dictionary, larger blocks gain little, and a reader of one
     /// page must decompress the whole block.
@@ -41,9 +42,11 @@ public struct Block: Sendable {
     /// - Parameters:
     ///   - hashBefore: the hash chain before the first record.
     ///   - hashAfter: the hash chain after the last record; computed if nil.
+    ///   - revision: how often the block was written again because text was erased.
     public init(
         sealing records: Records, _ range: Range<Int>? = nil, of conversation: ConversationID, hashBefore: Digest,
-        hashAfter: Digest? = nil, dictionary: LogDictionary, isProvisional: Bool = false, effort: Effort = .best
+        hashAfter: Digest? = nil, dictionary: LogDictionary, isProvisional: Bool = false, revision: UInt32 = 0,
+        effort: Effort = .best
     ) {
         let range = range ?? 0..<records.count
         precondition(!range.isEmpty && range.count <= BlockHeader.maximumCount, "a block holds 1 to 65,535 messages")
@@ -58,7 +61,7 @@ public struct Block: Sendable {
         let times = records.rows[range].lazy.map(\.time)
         header = BlockHeader(
             codec: packed == nil ? .raw : .lz4, isProvisional: isProvisional, count: range.count,
-            firstSeq: records.firstSeq.advanced(by: range.lowerBound), revision: 0, rawLength: raw.count,
+            firstSeq: records.firstSeq.advanced(by: range.lowerBound), revision: revision, rawLength: raw.count,
             storedLength: stored.count, storedChecksum: Checksum.crc32c(stored),
             baseTime: Timestamp(milliseconds: baseTime),
             lowestTime: Timestamp(milliseconds: times.min() ?? baseTime),
