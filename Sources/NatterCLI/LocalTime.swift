@@ -1,6 +1,7 @@
 internal import Glibc
 public import NatterLanguage
 public import NatterModel
+internal import NatterSystem
 
 /// Local time in the C library's time zone: `TZ`, else the system's.
 public enum LocalTime {
@@ -21,32 +22,10 @@ public enum LocalTime {
         return civil
     }
 
-    /// The moment of a local time. A time that a clock change skips is counted from before the change. If a time occurs
-    /// twice, the C library chooses. `day` may be 0, which is the last day of the previous month.
-    ///
-    /// - Returns: nil outside the years 0 to 9999.
-    public static func moment(_ civil: CivilTime) -> Timestamp? {
-        guard (0...9_999).contains(civil.year) else { return nil }
-        var fields = tm()
-        fields.tm_year = Int32(civil.year - 1_900)
-        fields.tm_mon = Int32(clamping: civil.month - 1)
-        fields.tm_mday = Int32(clamping: civil.day)
-        fields.tm_hour = Int32(clamping: civil.hour)
-        fields.tm_min = Int32(clamping: civil.minute)
-        fields.tm_sec = Int32(clamping: civil.second)
-        fields.tm_isdst = -1
-        errno = 0
-        let seconds = mktime(&fields)
-        // -1 is also a valid moment, the last second of 1969.
-        if seconds == -1, errno != 0 { return nil }
-        let time = Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(civil.millisecond))
-        return Timestamp.range.contains(time) ? time : nil
-    }
-
     /// Midnight of the day `days` before `now`.
     public static func midnight(of now: Timestamp, daysBefore days: Int = 0) -> Timestamp? {
         let today = civil(now)
-        return moment(CivilTime(year: today.year, month: today.month, day: today.day - days))
+        return CivilTime(year: today.year, month: today.month, day: today.day - days).localMoment
     }
 
     /// For people: `2026-11-20 07:24:05`.

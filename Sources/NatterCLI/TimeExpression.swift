@@ -1,5 +1,6 @@
 public import NatterLanguage
 public import NatterModel
+internal import NatterSystem
 
 /// Times as users write them after `--since` and `--until`.
 public enum TimeExpression {
@@ -56,7 +57,7 @@ public enum TimeExpression {
             guard let clock = clock(halves[1], hourDigits: 2) else { return nil }
             (civil.hour, civil.minute, civil.second) = clock
         }
-        return civil.isValid ? LocalTime.moment(civil) : nil
+        return civil.isValid ? civil.localMoment : nil
     }
 
     /// Parses `07:24` or `07:24:05`.

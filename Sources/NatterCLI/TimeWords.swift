@@ -1,4 +1,5 @@
 internal import NatterModel
+internal import NatterSystem
 
 /// A time in words: `yesterday 18:00`, `monday`, `2 days ago`, `last week`, `10:00`, and the same in Russian.
 struct TimeWords {
@@ -72,13 +73,13 @@ struct TimeWords {
             guard clock != nil else { return moment }
             start = LocalTime.civil(moment)
         }
-        guard let clock else { return LocalTime.moment(start) }
+        guard let clock else { return start.localMoment }
         var civil = start
         (civil.hour, civil.minute, civil.second, civil.millisecond) = (clock.hour, clock.minute, clock.second, 0)
         // The day may be one of the previous month, which is not valid by itself.
         var check = today
         (check.hour, check.minute, check.second) = clock
-        return check.isValid ? LocalTime.moment(civil) : nil
+        return check.isValid ? civil.localMoment : nil
     }
 
     private static func midnight(_ today: CivilTime, minus days: Int) -> CivilTime {
@@ -104,7 +105,7 @@ struct TimeWords {
             civil.year -= Int64(count)
             while !civil.isValid, civil.day > 28 { civil.day -= 1 }
         }
-        return LocalTime.moment(civil)
+        return civil.localMoment
     }
 
     private static let days: [Substring: Day] = [

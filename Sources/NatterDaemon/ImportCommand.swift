@@ -125,14 +125,15 @@ enum ImportCommand {
                 report, arguments,
                 report.count == 0
                     ? "nothing to import into '\(report.conversation)'"
-                    : .plural(
-                        report.count,
-                        "imported \(report.count) message into '\(report.conversation)', \(report.first) to "
-                            + "\(report.last)",
-                        "imported \(report.count) messages into '\(report.conversation)', \(report.first) to "
-                            + "\(report.last)"))
+                    : sentence(report.count, report.conversation, report.first, report.last))
         }
         return try client.perform(.importing(conversation: name, file: file.label))
+    }
+
+    static func sentence(_ count: UInt64, _ name: String, _ first: UInt64, _ last: UInt64) -> Phrase {
+        .plural(
+            count, "imported \(count) message into '\(name)', \(first) to \(last)",
+            "imported \(count) messages into '\(name)', \(first) to \(last)")
     }
 
     /// Imports the lines of the operation's data.

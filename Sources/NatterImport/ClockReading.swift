@@ -1,5 +1,5 @@
-internal import Glibc
 internal import NatterModel
+internal import NatterSystem
 
 /// A time as a clock on somebody's wall showed it. A log does not say in which time zone; it is read in that of this
 /// process: `TZ`, else the system's.
@@ -25,19 +25,5 @@ struct ClockReading {
         self.init(civil)
     }
 
-    /// A time that a clock change skips is counted from before the change.
-    var moment: Timestamp? {
-        var fields = tm()
-        fields.tm_year = Int32(clamping: civil.year - 1_900)
-        fields.tm_mon = Int32(clamping: civil.month - 1)
-        fields.tm_mday = Int32(clamping: civil.day)
-        fields.tm_hour = Int32(clamping: civil.hour)
-        fields.tm_min = Int32(clamping: civil.minute)
-        fields.tm_sec = Int32(clamping: civil.second)
-        fields.tm_isdst = -1
-        errno = 0
-        let seconds = mktime(&fields)
-        if seconds == -1, errno != 0 { return nil }
-        return Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(civil.millisecond))
-    }
+    var moment: Timestamp? { civil.localMoment }
 }

@@ -92,3 +92,28 @@ public final class SteadyClock: WallClock {
         _ = now()
     }
 }
+
+extension CivilTime {
+    /// The moment of this local time, in the C library's time zone: `TZ`, else the system's. A time that a clock change
+    /// skips is counted from before the change. If a time occurs twice, the C library chooses. `day` may be 0, which is
+    /// the last day of the previous month.
+    ///
+    /// It is nil outside the years 0 to 9999.
+    public var localMoment: Timestamp? {
+        guard (0...9_999).contains(year) else { return nil }
+        var fields = tm()
+        fields.tm_year = Int32(year - 1_900)
+        fields.tm_mon = Int32(clamping: month - 1)
+        fields.tm_mday = Int32(clamping: day)
+        fields.tm_hour = Int32(clamping: hour)
+        fields.tm_min = Int32(clamping: minute)
+        fields.tm_sec = Int32(clamping: second)
+        fields.tm_isdst = -1
+        errno = 0
+        let seconds = mktime(&fields)
+        // -1 is also a valid moment, the last second of 1969.
+        if seconds == -1, errno != 0 { return nil }
+        let time = Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(millisecond))
+        return Timestamp.range.contains(time) ? time : nil
+    }
+}

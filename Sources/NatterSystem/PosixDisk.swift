@@ -133,6 +133,12 @@ final class PosixFile: DiskFile {
         }
     }
 
+    func duplicate() throws(DiskError) -> Int32 {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw DiskError(operation: "open", path: path) }
+        return copy
+    }
+
     private func fileOffset(_ offset: UInt64, plus done: Int) -> Int {
         Int(clamping: offset.addingReportingOverflow(UInt64(done)).partialValue)
     }
@@ -153,6 +159,9 @@ public final class UnnamedFile: Sendable {
     public func read(count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {
         try file.read(count: count, at: offset)
     }
+
+    /// A descriptor of its own for the same content, which the caller closes.
+    public func duplicate() throws(DiskError) -> Int32 { try file.duplicate() }
 }
 
 /// Repeats a call that a signal interrupted.

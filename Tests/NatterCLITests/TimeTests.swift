@@ -1,6 +1,7 @@
 import Glibc
 import NatterCLI
 import NatterModel
+import NatterSystem
 import Testing
 import TestSupport
 
@@ -95,7 +96,7 @@ struct TimeTests {
         setenv("TZ", "EST5EDT,M3.2.0,M11.1.0", 1)
         var generator = SeededGenerator(seed: seed)
         let time = Timestamp(milliseconds: .random(in: -30_000_000_000_000...30_000_000_000_000, using: &generator))
-        let back = LocalTime.moment(LocalTime.civil(time))
+        let back = LocalTime.civil(time).localMoment
         // The hour that comes twice each autumn may lead to the other of the two.
         let difference = (back?.milliseconds ?? .max).subtractingReportingOverflow(time.milliseconds).partialValue
         #expect([0, 3_600_000, -3_600_000].contains(difference))

@@ -48,11 +48,12 @@ enum ForeignImport {
             throw arguments.error("everything goes into CONV, so --map has nothing to say")
         }
         let line = ProgressLine(console)
-        let spool = try ImportSpool(
-            directory: console.environment["TMPDIR"] ?? "/var/tmp", users: users, now: console.clock.now()
-        ) { count in line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read")) }
+        let directory = console.environment["TMPDIR"] ?? "/var/tmp"
+        let spool = try ImportSpool(directory: directory, users: users, now: console.clock.now()) { count in
+            line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read"))
+        }
         do {
-            try format.read(try open(path), into: spool)
+            try format.read(try open(path, spool: directory), into: spool)
             try spool.finish()
         } catch let error as ForeignError {
             line.clear()
@@ -89,10 +90,10 @@ enum ForeignImport {
     }
 
     /// Opens a file that can be read twice. Standard input is copied into one without a name.
-    private static func open(_ path: String) throws -> ForeignFile {
+    private static func open(_ path: String, spool directory: String) throws -> ForeignFile {
         let descriptor: Int32
         if path == "-" {
-            descriptor = try copyOfInput()
+            descriptor = try copyOfInput(in: directory)
         } else {
             descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
@@ -105,26 +106,16 @@ enum ForeignImport {
         return file
     }
 
-    private static func copyOfInput() throws -> Int32 {
-        var template = Array("/var/tmp/natterd-XXXXXX".utf8CString)
-        let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { throw CommandFailure(DiskError(operation: "create", path: "/var/tmp")) }
-        unlink(template)
+    private static func copyOfInput(in directory: String) throws -> Int32 {
+        let copy = try UnnamedFile(directory: directory)
         let input = try InputFile("-")
+        var offset: UInt64 = 0
         var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
         while true {
             let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
-            if count == 0 { return descriptor }
-            var rest = buffer[..<count]
-            while !rest.isEmpty {
-                let done = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-                guard done > 0 || errno == EINTR else {
-                    let error = DiskError(operation: "write", path: "/var/tmp")
-                    close(descriptor)
-                    throw CommandFailure(error)
-                }
-                rest = rest.dropFirst(max(0, done))
-            }
+            if count == 0 { return try copy.duplicate() }
+            try copy.write(Array(buffer[..<count]), at: offset)
+            offset += UInt64(count)
         }
     }
 
@@ -184,9 +175,7 @@ enum ForeignImport {
                 known, "'\(name)': nothing new; its \(known) message is there already",
                 "'\(name)': nothing new; its \(known) messages are there already")
         }
-        return .plural(
-            report.count, "imported \(report.count) message into '\(name)', \(report.first) to \(report.last)",
-            "imported \(report.count) messages into '\(name)', \(report.first) to \(report.last)")
+        return ImportCommand.sentence(report.count, name, report.first, report.last)
     }
 
     private static func tell(_ plan: ImportPlan, _ arguments: Arguments, _ console: Console) throws {
