@@ -49,7 +49,7 @@ final class BatchBuilder {
     private(set) var failure: (any Error)?
 
     private let store: Store
-    private let findKey: (RecentKey) throws -> FoundKey?
+    private let findKey: (RecentKey) -> FoundKey?
     private var tails: [Int64: StagedTail] = [:]
     private var newConversations: [Int64: ConversationState] = [:]
     private var newPersonal: [AccountPair: Int64] = [:]
@@ -83,7 +83,7 @@ final class BatchBuilder {
     }
 
     /// - Parameter findKey: finds the use of a key before this batch.
-    init(_ store: Store, findKey: @escaping (RecentKey) throws -> FoundKey?) {
+    init(_ store: Store, findKey: @escaping (RecentKey) -> FoundKey?) {
         (self.store, self.findKey) = (store, findKey)
         now = store.clock.now()
         (commit, counters) = store.state.withLock { ($0.commit.next, $0.counters) }
@@ -194,8 +194,8 @@ final class BatchBuilder {
                 throw StoreError.forbidden("this token is good for '\(principal.scope)' only")
             }
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
-            if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key,
-                try find(RecentKey(account: own.id.rawValue, hash: key.shortHash(store.keySecret))) != nil
+            if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key, let recent = message.recentKey,
+                find(recent) != nil
             {
                 throw StoreError.idReused(key.text)
             }
@@ -212,11 +212,11 @@ final class BatchBuilder {
         let bytes = text.withUTF8 { Array($0) }
         let number = conversation.identity.number
         var key: Batch.Key?
-        if let given = message.key {
+        if let given = message.key, let recent = message.recentKey {
             let made = Batch.Key(
-                account: principal.account.rawValue, hash: given.shortHash(store.keySecret),
+                account: recent.account, hash: recent.hash,
                 content: content(of: message, bytes, in: conversation.identity.id))
-            if let found = try find(made.recent) {
+            if let found = find(recent) {
                 guard found.content == made.content, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
@@ -310,7 +310,7 @@ final class BatchBuilder {
     }
 
     /// Finds the use of an id in this batch or before.
-    private func find(_ key: RecentKey) throws -> FoundKey? { try stagedKeys[key] ?? findKey(key) }
+    private func find(_ key: RecentKey) -> FoundKey? { stagedKeys[key] ?? findKey(key) }
 
     /// Adds the sender of a personal message to the recipient's contacts.
     private func addContact(_ sender: AccountID, to account: AccountID, _ state: StoreState) {

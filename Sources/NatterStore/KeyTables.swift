@@ -31,18 +31,27 @@ struct KeyTables {
 
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
-    func find(_ key: RecentKey) throws(SQLiteError) -> FoundKey? {
-        // The newest table first, because most retries come soon.
-        for period in periods.reversed() {
-            let statement = try connection.statement(
-                "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
-            try statement.bind(key.account, key.hash)
-            if try statement.step() {
-                return FoundKey(
-                    conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))
+    func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
+        guard !periods.isEmpty else { return [:] }
+        // Without a transaction, SQLite would lock the database and check its log anew for each key of a bulk.
+        return try connection.snapshot {
+            var found: [RecentKey: FoundKey] = [:]
+            var missing = keys
+            // The newest table first, because most retries come soon.
+            for period in periods.reversed() where !missing.isEmpty {
+                let statement = try connection.statement(
+                    "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
+                try missing.removeAll { key throws(SQLiteError) in
+                    defer { statement.reset() }
+                    try statement.bind(key.account, key.hash)
+                    guard try statement.step() else { return false }
+                    found[key] = FoundKey(
+                        conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))
+                    return true
+                }
             }
+            return found
         }
-        return nil
     }
 
     /// Call inside a transaction.

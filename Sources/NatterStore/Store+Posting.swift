@@ -11,8 +11,11 @@ extension Store {
         _ completion: @escaping @Sendable ([PostOutcome]) -> Void
     ) {
         var messages = messages
-        for index in messages.indices where messages[index].about != nil {
-            messages[index].original = original(of: messages[index], for: principal)
+        for index in messages.indices {
+            if messages[index].about != nil { messages[index].original = original(of: messages[index], for: principal) }
+            messages[index].recentKey = messages[index].key.map { key in
+                RecentKey(account: principal.account.rawValue, hash: key.shortHash(keySecret))
+            }
         }
         submit(
             StoreWriter.Posting(

@@ -24,6 +24,8 @@ public struct NewMessage: Sendable {
     public var written: Timestamp?
     /// The message that it is about, if that was in a log file when the request came. The writer's thread does not read files.
     var original: Result<OriginalMessage, StoreError>?
+    /// The key in the form used for look-ups, made by the thread of the request.
+    var recentKey: RecentKey?
 
     public init(
         conversation: String, text: String, key: IdempotencyKey?, kind: MessageKind = .text, about: Seq? = nil,

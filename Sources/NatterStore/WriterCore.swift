@@ -61,7 +61,8 @@ final class WriterCore: @unchecked Sendable {
     /// - Throws: `StoreError` if nothing was written; any other error if that is unknown.
     private func append(_ items: [StoreWriter.Item]) throws {
         while true {
-            let builder = BatchBuilder(store) { [self] key in try recentKeys[key] ?? engine.find(key) }
+            let moved = try findMovedKeys(items)
+            let builder = BatchBuilder(store) { [self] key in recentKeys[key] ?? moved[key] }
             for item in items {
                 switch item {
                 case .posting(let posting): builder.add(posting)
@@ -75,6 +76,18 @@ final class WriterCore: @unchecked Sendable {
             let entry = builder.entry(behind: place, by: LogEntry.Author(node: node, attempt: attempts))
             if try propose(entry, builder) { return }
         }
+    }
+
+    /// Finds the ids of the items that have left the log. All are looked up at once, because each look-up has a cost of
+    /// its own.
+    private func findMovedKeys(_ items: [StoreWriter.Item]) throws -> [RecentKey: FoundKey] {
+        var keys: [RecentKey] = []
+        for case .posting(let posting) in items {
+            for case let key? in posting.messages.lazy.map(\.recentKey) where recentKeys[key] == nil {
+                keys.append(key)
+            }
+        }
+        return keys.isEmpty ? [:] : try engine.find(keys)
     }
 
     /// - Returns: whether the entry is in the log. If not, the entries of other stores that came first were applied.

@@ -186,6 +186,21 @@ struct KeyTests {
         #expect(outcomes.compactMap { $0.message?.seq } == [Seq(1), Seq(1)])
     }
 
+    @Test("a batch finds each of its keys: in itself, in the journal, in the tables, or nowhere")
+    func mixedBatch() throws {
+        let store = try TestStore()
+        func message(_ key: String?) -> NewMessage {
+            NewMessage(conversation: "general", text: "content", key: key.flatMap { IdempotencyKey($0) })
+        }
+        try store.post(["content"], key: "table")
+        try store.seal()
+        try store.post(["content"], key: "journal")
+        let keys = ["new", "table", nil, "journal", "new", "table", "newer"]
+        let outcomes = store.post(keys.map(message), by: try store.user("alice"))
+        #expect(outcomes.map(\.isRepeated) == [false, true, false, true, true, true, false])
+        #expect(outcomes.compactMap { $0.message?.seq } == [3, 1, 4, 2, 3, 1, 5].map { Seq($0) })
+    }
+
     @Test("a key is forgotten only after 30 days")
     func retention() throws {
         let clock = TestClock(stepMilliseconds: 1)

@@ -200,7 +200,7 @@ final class SharedEngine: StoreEngine {
 
     func head() throws -> LogPlace { log.head }
     func onNews(_ hint: @escaping @Sendable () -> Void) { if hears { log.onNews(hint) } }
-    func find(_ key: RecentKey) throws -> FoundKey? { try log.database.find(key) }
+    func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] { try log.database.find(keys) }
     func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
         try checkReach()
         return try log.database.trim(below: floor, moving: keys, now: now)

@@ -103,8 +103,8 @@ final class FileEngine: StoreEngine {
 
     func onNews(_ hint: @escaping @Sendable () -> Void) {}
 
-    func find(_ key: RecentKey) throws -> FoundKey? {
-        do { return try withDatabase { try $0.keys.find(key) } } catch {
+    func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
+        do { return try withDatabase { try $0.keys.find(keys) } } catch {
             throw FileEngine.wroteNothing(error) ? StoreError(error) : error
         }
     }

@@ -38,8 +38,8 @@ protocol StoreEngine: AnyObject, Sendable {
     /// reason.
     func onNews(_ hint: @escaping @Sendable () -> Void)
 
-    /// The message that an idempotency key was used for, if the key has left the log.
-    func find(_ key: RecentKey) throws -> FoundKey?
+    /// The messages that idempotency keys were used for, of those keys that have left the log.
+    func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey]
 
     /// Trims the log below a commit, after storing the keys where `find` looks.
     /// - Returns: how many bytes of messages were trimmed.
