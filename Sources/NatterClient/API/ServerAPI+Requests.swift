@@ -50,19 +50,7 @@ extension ServerAPI {
 extension ServerAPI {
     /// The groups that the user is in, and those that anyone may join, by name.
     public func groups() throws(APIError) -> [GroupObject] {
-        var groups: [GroupObject] = []
-        var after: String?
-        while true {
-            var query = [(name: "limit", value: "\(Limits.pageLimit)")]
-            if let after { query.append(("after", after)) }
-            let page: GroupList = try decode(try get("/v1/groups" + HTTPRequest.encodeQuery(query)))
-            groups += page.groups
-            guard page.more else { return groups }
-            guard let next = page.next, next != after, !page.groups.isEmpty else {
-                throw foreign("its list of groups does not go on")
-            }
-            after = next
-        }
+        try everything("/v1/groups") { (page: GroupList) in (page.groups, page.more ? .some(page.next) : nil) }
     }
 
     /// Creates a group. The user is its first member and admin.

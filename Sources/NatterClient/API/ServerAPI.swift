@@ -240,7 +240,6 @@ public final class ServerAPI {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 
-    /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
     /// Asks the server for its store without the token.
     private func prove() throws(APIError) {
         let response: HTTPResponse
@@ -265,6 +264,7 @@ public final class ServerAPI {
                     + "in to this one under another --profile"))
     }
 
+    /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
     private func failure(of response: HTTPResponse) -> APIError {
         if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
             return .refused(

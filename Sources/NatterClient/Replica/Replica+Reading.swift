@@ -60,9 +60,13 @@ extension Replica {
         try translate {
             let reader = reader(of: conversation)
             var root = seq
-            while let record = try reader.block(containing: root)?.records[root], record.kind == .text,
-                let about = record.about, about < root, about >= conversation.first
-            { root = about }
+            // Each step opens a block, so a thread that is longer than what is shown begins in its middle.
+            for _ in 0..<limit {
+                guard let record = try reader.block(containing: root)?.records[root], record.kind == .text,
+                    let about = record.about, about < root, about >= conversation.first
+                else { break }
+                root = about
+            }
             var found: Set<Seq> = [root]
             var waiting = [root]
             while let next = waiting.popLast(), found.count < limit {

@@ -6,8 +6,9 @@ internal import NatterWire
 /// Passes each request from the listener to its route.
 ///
 /// The order of checks is fixed here and in ``Route``, so that no reply depends on who wrote a handler:
-/// 1. `plan`, from the head: the host (421), path (404), method (405), the token (401) and the rate of its user's requests (429), size (413) and type (415) of the body. Until the
-///    token is known to be good, nothing costs more than reading the head does.
+/// 1. `plan`, from the head: the host (421), path (404), method (405), the token (401) and the rate of its user's requests
+///    (429), size (413) and type (415) of the body. Until the token is known to be good, nothing costs more than reading
+///    the head does.
 /// 2. `Route.answer`, when the body is complete: form of the query and of the body (400); the token's scope, or an admin's
 ///    right (403).
 /// 3. The handler and the store: cursor (400), content (422), existence (404), rights in this conversation (403).
