@@ -98,7 +98,7 @@ let rooms = [
             "NatterCLI",
         ]),
     // Histories of other programs: Slack, Telegram, mail, logs of IRC and WhatsApp.
-    room("NatterImport", imports: basics + ["NatterCrypto", "CArchive"]),
+    room("NatterImport", imports: basics + ["NatterCrypto", "NatterWire", "CArchive"]),
     // The commands of natterd.
     room(
         "NatterDaemon",

@@ -1,21 +1,40 @@
 internal import NatterLanguage
 internal import NatterModel
+internal import NatterWire
 
-/// A JSON value of another program.
-enum JSON {
+/// A JSON value of another program, whose fields may have any type.
+enum JSON: Decodable {
     case null
     case bool(Bool)
-    /// As it is written.
-    case number(String)
+    case integer(Int64)
+    case number(Double)
     case string(String)
     case array([JSON])
-    /// Names are compared as bytes: hashing a `String` costs the square of a run of combining marks.
-    case object([(name: String, value: JSON)])
+    case object([String: JSON])
 
-    subscript(name: StaticString) -> JSON? {
+    init(from decoder: any Decoder) throws {
+        let value = try decoder.singleValueContainer()
+        // The most frequent first, because each attempt costs something.
+        if let text = try? value.decode(String.self) {
+            self = .string(text)
+        } else if let number = try? value.decode(Int64.self) {
+            self = .integer(number)
+        } else if let fields = try? value.decode([String: JSON].self) {
+            self = .object(fields)
+        } else if let items = try? value.decode([JSON].self) {
+            self = .array(items)
+        } else if let isTrue = try? value.decode(Bool.self) {
+            self = .bool(isTrue)
+        } else if let number = try? value.decode(Double.self) {
+            self = .number(number)
+        } else {
+            self = .null
+        }
+    }
+
+    subscript(name: String) -> JSON? {
         guard case .object(let fields) = self else { return nil }
-        let wanted = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        return fields.first { $0.name.utf8.elementsEqual(wanted) }?.value
+        return fields[name]
     }
 
     /// A string that is not empty.
@@ -23,10 +42,13 @@ enum JSON {
         guard case .string(let text) = self, !text.isEmpty else { return nil }
         return text
     }
-    /// A string or a number, as it is written. Exports disagree about which of them an id is.
+    /// A string or a number. Exports disagree about which of them an id is.
     var word: String? {
-        if case .number(let text) = self { return text }
-        return string
+        switch self {
+        case .integer(let number): "\(number)"
+        case .number(let number): "\(number)"
+        default: string
+        }
     }
     var integer: Int64? { word.flatMap { Int64($0) } }
     var items: [JSON] { if case .array(let items) = self { items } else { [] } }
@@ -43,7 +65,6 @@ final class JSONDocument {
         case skip
     }
 
-    private static let depthLimit = 64
     /// The most bytes of a value that is made.
     private static let valueLimit = 16 << 20
 
@@ -58,8 +79,8 @@ final class JSONDocument {
     ///
     /// - Parameters:
     ///   - plan: decides about a value from its path: the names of the fields around it, `*` for an item of an array.
-    ///   - take: receives each value that the plan wants.
-    func visit(_ plan: ([String]) throws -> Action, _ take: ([String], JSON) throws -> Void) throws {
+    ///   - take: receives each value that the plan wants; nil if it is malformed.
+    func visit(_ plan: ([String]) throws -> Action, _ take: ([String], JSON?) throws -> Void) throws {
         // A byte order mark, which some programs write.
         if try bytes.peek() == 0xEF { for _ in 0..<3 { _ = try bytes.next() } }
         try visit([], plan, take)
@@ -67,18 +88,18 @@ final class JSONDocument {
     }
 
     private func visit(
-        _ path: [String], _ plan: ([String]) throws -> Action, _ take: ([String], JSON) throws -> Void
+        _ path: [String], _ plan: ([String]) throws -> Action, _ take: ([String], JSON?) throws -> Void
     ) throws {
         let first = try skipSpace()
         switch try plan(path) {
         case .take:
             budget = JSONDocument.valueLimit
-            try take(path, try value(depth: path.count))
+            try take(path, try value())
         case .skip:
             budget = .max
             try skip()
         case .enter where first == UInt8(ascii: "{"):
-            try eachField(isValue: false) { try visit(path + [$0], plan, take) }
+            try eachField { try visit(path + [$0], plan, take) }
         case .enter where first == UInt8(ascii: "["):
             try eachItem { try visit(path + ["*"], plan, take) }
         case .enter:
@@ -89,76 +110,71 @@ final class JSONDocument {
 
     // MARK: Values
 
-    private func value(depth: Int) throws -> JSON {
-        guard depth < JSONDocument.depthLimit else { throw malformed }
-        switch try skipSpace() {
-        case UInt8(ascii: "{"):
-            var fields: [(name: String, value: JSON)] = []
-            try eachField(isValue: true) { fields.append(($0, try value(depth: depth + 1))) }
-            return .object(fields)
-        case UInt8(ascii: "["):
-            var items: [JSON] = []
-            try eachItem { items.append(try value(depth: depth + 1)) }
-            return .array(items)
-        case UInt8(ascii: "\""): return .string(try string())
-        default:
-            let word = try self.word()
-            switch word {
-            case "null": return .null
-            case "true": return .bool(true)
-            case "false": return .bool(false)
-            default:
-                guard let first = word.utf8.first, first == UInt8(ascii: "-") || first.isASCIIDigit else {
-                    throw malformed
-                }
-                return .number(word)
-            }
-        }
+    /// The next value; nil if it is not JSON, such as half of a surrogate pair, which some programs write.
+    private func value() throws -> JSON? {
+        var kept: [UInt8] = []
+        try skip { kept.append($0) }
+        return try? WireJSON.decode(JSON.self, from: kept)
     }
 
-    /// Passes over a value without making one. Its depth has no limit, because nothing is kept of it.
-    private func skip() throws {
+    /// Passes over a value. Its depth has no limit, because only its bytes are kept.
+    ///
+    /// - Parameter keep: gets each byte of it.
+    private func skip(_ keep: (UInt8) -> Void = { _ in }) throws {
         var depth = 0
         repeat {
-            switch try skipSpace() {
+            guard let byte = try skipSpace() else { throw malformed }
+            switch byte {
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 depth += 1
-                _ = try next()
+                keep(try next())
             case UInt8(ascii: "}"), UInt8(ascii: "]"):
                 depth -= 1
                 guard depth >= 0 else { throw malformed }
-                _ = try next()
+                keep(try next())
             case UInt8(ascii: ","), UInt8(ascii: ":"):
                 guard depth > 0 else { throw malformed }
-                _ = try next()
-            case UInt8(ascii: "\""): try skipString()
-            default: _ = try word()
+                keep(try next())
+            case UInt8(ascii: "\""): try string(keep)
+            default: try word(keep)
             }
         } while depth > 0
     }
 
-    private func skipString() throws {
-        try expect("\"")
+    private func string(_ keep: (UInt8) -> Void) throws {
+        keep(try next())
         while true {
-            switch try next() {
-            case UInt8(ascii: "\""): return
-            case UInt8(ascii: "\\"): _ = try next()
-            default: break
-            }
+            let byte = try next()
+            keep(byte)
+            if byte == UInt8(ascii: "\"") { return }
+            if byte == UInt8(ascii: "\\") { keep(try next()) }
         }
     }
 
-    /// - Parameter isValue: whether the names count for the size of a value.
-    private func eachField(isValue: Bool, _ body: (String) throws -> Void) throws {
+    /// A number, or a name such as `true`.
+    private func word(_ keep: (UInt8) -> Void) throws {
+        var count = 0
+        while let byte = try bytes.peek(), byte.isASCIILetter || byte.isASCIIDigit || "+-.".utf8.contains(byte) {
+            keep(try next())
+            count += 1
+        }
+        guard (1...64).contains(count) else { throw malformed }
+        // White space is not kept, and two words must not become one.
+        keep(UInt8(ascii: " "))
+    }
+
+    /// A name with escapes is as it is written. None that we look for has any.
+    private func eachField(_ body: (String) throws -> Void) throws {
         try expect("{")
         if try skipSpace() == UInt8(ascii: "}") { return try expect("}") }
         while true {
             guard try skipSpace() == UInt8(ascii: "\"") else { throw malformed }
-            if !isValue { budget = JSONDocument.valueLimit }
-            let name = try string()
+            budget = JSONDocument.valueLimit
+            var name: [UInt8] = []
+            try string { name.append($0) }
             _ = try skipSpace()
             try expect(":")
-            try body(name)
+            try body(String(decoding: name.dropFirst().dropLast(), as: UTF8.self))
             if try skipSpace() == UInt8(ascii: ",") {
                 _ = try next()
             } else {
@@ -178,64 +194,6 @@ final class JSONDocument {
                 return try expect("]")
             }
         }
-    }
-
-    private func word() throws -> String {
-        var word: [UInt8] = []
-        while let byte = try bytes.peek(),
-            byte.isASCIILetter || byte.isASCIIDigit || "+-.".utf8.contains(byte)
-        {
-            guard word.count < 64 else { throw malformed }
-            word.append(byte)
-            _ = try next()
-        }
-        guard !word.isEmpty else { throw malformed }
-        return String(decoding: word, as: UTF8.self)
-    }
-
-    private func string() throws -> String {
-        try expect("\"")
-        var text: [UInt8] = []
-        while true {
-            let byte = try next()
-            switch byte {
-            case UInt8(ascii: "\""): return String(decoding: text, as: UTF8.self)
-            case UInt8(ascii: "\\"): try appendEscape(to: &text)
-            case 0..<0x20: throw malformed
-            default: text.append(byte)
-            }
-        }
-    }
-
-    private func appendEscape(to text: inout [UInt8]) throws {
-        switch try next() {
-        case UInt8(ascii: "n"): text.append(0x0A)
-        case UInt8(ascii: "t"): text.append(0x09)
-        case UInt8(ascii: "r"): text.append(0x0D)
-        case UInt8(ascii: "b"): text.append(0x08)
-        case UInt8(ascii: "f"): text.append(0x0C)
-        case UInt8(ascii: "u"):
-            var unit = try hexUnit()
-            if (0xD800..<0xDC00).contains(unit), try bytes.peek() == UInt8(ascii: "\\") {
-                _ = try next()
-                try expect("u")
-                let low = try hexUnit()
-                unit = (0xDC00..<0xE000).contains(low) ? 0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00) : 0xFFFD
-            }
-            // Half a pair is no character.
-            text += String(Unicode.Scalar(unit) ?? "\u{FFFD}").utf8
-        case let byte where "\"\\/".utf8.contains(byte): text.append(byte)
-        default: throw malformed
-        }
-    }
-
-    private func hexUnit() throws -> UInt32 {
-        var unit: UInt32 = 0
-        for _ in 0..<4 {
-            guard let digit = try next().hexDigitValue else { throw malformed }
-            unit = unit << 4 | UInt32(digit)
-        }
-        return unit
     }
 
     // MARK: Bytes

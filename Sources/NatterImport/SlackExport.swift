@@ -26,10 +26,10 @@ final class SlackExport {
             guard name.count == 1 else { continue }
             if ["users.json", "org_users.json"].contains(name[0]) {
                 isExport = true
-                try eachItem(of: lists, path) { noteUser($0) }
+                try eachItem(of: lists, path, sink) { noteUser($0) }
             } else if SlackExport.channelLists.contains(name[0]) {
                 isExport = true
-                try eachItem(of: lists, path) { noteChannel($0) }
+                try eachItem(of: lists, path, sink) { noteChannel($0) }
             }
         }
         guard isExport else { throw file.malformed("no 'users.json' or 'channels.json' in this zip file") }
@@ -43,7 +43,7 @@ final class SlackExport {
             }
             let channel = channels[parts[0]] ?? ForeignChannel(name: parts[0], people: nil)
             if settled.insert(parts[0]).inserted { try sink.settle(channel) }
-            try eachItem(of: days, path) { try take($0, channel, day: parts[1], sink) }
+            try eachItem(of: days, path, sink) { try take($0, channel, day: parts[1], sink) }
         }
     }
 
@@ -52,9 +52,11 @@ final class SlackExport {
         path.split(separator: "/").map(String.init).filter { $0 != "." }
     }
 
-    private func eachItem(of archive: Archive, _ path: String, _ body: (JSON) throws -> Void) throws {
+    private func eachItem(
+        of archive: Archive, _ path: String, _ sink: any HistorySink, _ body: (JSON) throws -> Void
+    ) throws {
         try JSONDocument(archive.bytes(), name: path).visit({ $0.isEmpty ? .enter : .take }) { _, item in
-            try body(item)
+            if let item { try body(item) } else { sink.skip("malformed") }
         }
     }
 

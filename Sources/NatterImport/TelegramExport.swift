@@ -44,6 +44,7 @@ final class TelegramExport {
                 }
                 return field == "*" && around.last == "messages" && isChat(around.dropLast()) ? .take : .skip
             } _: { path, value in
+                guard let value else { return sink.skip("malformed") }
                 switch path.last {
                 case "personal_information":
                     let names = [value["first_name"]?.string, value["last_name"]?.string]
