@@ -46,6 +46,8 @@ enum StatusCommand {
             add("since", "\(server.since) (\(age))")
             add("address", "\(server.address)")
             add("connections", "\(server.connections), \(server.waiting) requests waiting for news")
+            add("registration", "\(server.registration)")
+            if let expires = server.certificateExpires { add("certificate", "until \(expires)") }
         } else {
             add("server", "not running")
         }
@@ -133,20 +135,16 @@ struct ServiceStatus: Codable, Sendable, Equatable {
         var connections: Int
         /// The number of requests that wait for news.
         var waiting: Int
+        /// `open`, `closed` or `invite`: who may create an account.
+        var registration: String
+        /// When the certificate ends; null without TLS.
+        @OrNull var certificateExpires: String?
         /// The limits of each account.
-        var limits: [Limit]
-    }
+        var limits: [LimitObject]
 
-    struct Limit: Codable, Sendable, Equatable {
-        /// `tokens`, `messages_per_minute` …
-        var name: String
-        @OrNull var limit: Int?
-        /// How often it refused something since the start; for sessions, how many were ended.
-        var refused: UInt64
-
-        init(name: String, limit: Int?, refused: UInt64) {
-            (self.name, self.refused) = (name, refused)
-            _limit = OrNull(wrappedValue: limit)
+        enum CodingKeys: String, CodingKey {
+            case pid, since, address, connections, waiting, registration, limits
+            case certificateExpires = "certificate_expires"
         }
     }
 

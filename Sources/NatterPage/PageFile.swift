@@ -1,5 +1,4 @@
 internal import CWebPage
-internal import CZlib
 internal import NatterCrypto
 
 /// A file of the web page, ready to be sent.
@@ -14,7 +13,7 @@ public struct PageFile: Sendable {
 
     init(name: String, type: String, bytes: [UInt8]) {
         (self.name, self.type, self.bytes) = (name, type, bytes)
-        compressed = Gzip.compress(bytes) ?? []
+        compressed = Gzip.compress(bytes, .once) ?? []
         tag = String(Digest(of: bytes).description.prefix(32))
     }
 }
@@ -63,30 +62,5 @@ public struct Page: Sendable {
     /// The file at `/page/RELEASE/NAME`. A release that is not this one has no files: the page that asks is of another program.
     public func file(_ release: String, _ name: String) -> PageFile? {
         release.utf8.elementsEqual(self.release.utf8) ? files[name] : nil
-    }
-}
-
-/// Compression by gzip, RFC 1952.
-private enum Gzip {
-    static func compress(_ bytes: [UInt8]) -> [UInt8]? {
-        var stream = z_stream()
-        // 15 bits of window, and 16 for gzip's header rather than zlib's.
-        let header = deflateInit2_(
-            &stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
-        guard header == Z_OK else { return nil }
-        defer { deflateEnd(&stream) }
-        var input = bytes
-        var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(bytes.count))))
-        let result = input.withUnsafeMutableBufferPointer { input in
-            output.withUnsafeMutableBufferPointer { output in
-                stream.next_in = input.baseAddress
-                stream.avail_in = UInt32(clamping: input.count)
-                stream.next_out = output.baseAddress
-                stream.avail_out = UInt32(clamping: output.count)
-                return deflate(&stream, Z_FINISH)
-            }
-        }
-        guard result == Z_STREAM_END else { return nil }
-        return Array(output.prefix(Int(stream.total_out)))
     }
 }

@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// A session or a program's token in the API.
 public struct TokenObject: Codable, Sendable, Equatable {
     public var id: String
@@ -82,8 +84,16 @@ public struct AdminUserList: Codable, Sendable {
     }
 }
 
-/// A server's counts and sizes.
+/// A server's parameters, counts and sizes.
 public struct StatisticsObject: Codable, Sendable, Equatable {
+    /// The version of natterd. An older server sends neither this nor the next three.
+    public var version: String?
+    /// `open`, `closed` or `invite`: who may create an account.
+    public var registration: String?
+    /// When the certificate ends; null without TLS.
+    @OrNull public var certificateExpires: String?
+    /// The limits of each account.
+    public var limits: [LimitObject]?
     public var accounts: Int
     public var online: Int
     public var sessions: Int
@@ -97,19 +107,38 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
     public var waiting: Int
 
     enum CodingKeys: String, CodingKey {
+        case version, registration, limits
         case accounts, online, sessions, conversations, messages, commits, runs, connections, waiting
+        case certificateExpires = "certificate_expires"
         case unsealedMessages = "unsealed_messages"
         case journalBytes = "journal_bytes"
     }
 
     public init(
         accounts: Int, online: Int, sessions: Int, conversations: Int, messages: UInt64, unsealedMessages: UInt64,
-        journalBytes: Int, commits: UInt64, runs: UInt64, connections: Int, waiting: Int
+        journalBytes: Int, commits: UInt64, runs: UInt64, connections: Int, waiting: Int, registration: String,
+        certificateExpires: String?, limits: [LimitObject]
     ) {
+        (version, self.registration, self.limits) = (Release.version, registration, limits)
         (self.accounts, self.online, self.sessions) = (accounts, online, sessions)
         (self.conversations, self.messages, self.unsealedMessages) = (conversations, messages, unsealedMessages)
         (self.journalBytes, self.commits, self.runs) = (journalBytes, commits, runs)
         (self.connections, self.waiting) = (connections, waiting)
+        self.certificateExpires = certificateExpires
+    }
+}
+
+/// A limit of each account.
+public struct LimitObject: Codable, Sendable, Equatable {
+    /// `tokens`, `messages_per_minute` …
+    public var name: String
+    @OrNull public var limit: Int?
+    /// How often it refused something since the start; for sessions, how many were ended.
+    public var refused: UInt64
+
+    public init(name: String, limit: Int?, refused: UInt64) {
+        (self.name, self.refused) = (name, refused)
+        self.limit = limit
     }
 }
 

@@ -69,6 +69,9 @@ struct AdminTests {
         #expect(try promoted.objects().first?[bool: "admin"] == true)
         let stats = try #require(try eve("admin", "stats", "--json").objects().first)
         #expect(stats[int: "accounts"] == 4)
+        #expect(stats[string: "registration"] == "open" && stats.hasNull("certificate_expires"))
+        #expect(stats[string: "version"]?.isEmpty == false)
+        #expect(stats[objects: "limits"].contains { $0[string: "name"] == "tokens" && $0[int: "limit"] == 100 })
         try expect(world.alice("admin", "user", "demote", "eve"))
         #expect(try eve("admin", "stats").code == 77)
         // A new password ends the old one's sessions

@@ -207,6 +207,35 @@ struct NetworkTests {
         #expect(refused.status == 405 && refused.head.contains("Allow: GET, HEAD"))
     }
 
+    @Test(
+        "what all its readers share is compressed for clients that take gzip; sync and lists of conversations never are"
+    )
+    func compression() throws {
+        let world = try World()
+        for number in 1...20 { try world.alice.sends("the same words again and again, number \(number)") }
+        let token = try world.alice.token()
+        func ask(_ target: String, _ headers: String...) throws -> Answer {
+            try RawRequest.send("GET", target, to: world.url, token: token, headers: headers)
+        }
+        let gzip = "Accept-Encoding: deflate, gzip"
+        let page = "/v1/conversations/general/messages"
+        for headers in [[], ["Accept: application/x-ndjson"]] {
+            let plain = try RawRequest.send("GET", page, to: world.url, token: token, headers: headers)
+            let small = try RawRequest.send("GET", page, to: world.url, token: token, headers: headers + [gzip])
+            #expect(!plain.head.contains("Content-Encoding") && plain.head.contains("Vary: Accept-Encoding\r\n"))
+            #expect(small.head.contains("Content-Encoding: gzip\r\n") && small.body.count < plain.body.count / 3)
+            let unpacked = try ChildProcess("/bin/gzip", ["-dc"], environment: [:], input: .bytes(small.body)).finish()
+            #expect(unpacked.code == 0 && unpacked.bytes == plain.body)
+        }
+        let blocks = "Accept: application/vnd.natter.blocks"
+        for answer in [
+            try ask(page, "Accept-Encoding: gzip;q=0"), try ask(page, gzip, blocks), try ask("\(page)?limit=1", gzip),
+            try ask("/v1/sync", gzip), try ask("/v1/conversations", gzip), try ask("/v1/search?q=words", gzip),
+        ] {
+            #expect(answer.status == 200 && !answer.head.contains("Content-Encoding"))
+        }
+    }
+
     @Test("with --no-web there is no page")
     func noPage() throws {
         let world = try World(isServing: false)

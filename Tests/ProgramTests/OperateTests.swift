@@ -155,6 +155,7 @@ struct OperateTests {
         #expect(server[int: "pid"] == world.daemon.map { Int($0.process.id) })
         #expect(server[string: "address"] == world.url)
         #expect(server[string: "since"]?.hasSuffix("Z") == true && server[int: "waiting"] == 0)
+        #expect(server[string: "registration"] == "open" && server.hasNull("certificate_expires"))
         let human = try world.natterd("status")
         #expect(human.code == 0 && human.output.contains("running") && human.output.contains(world.url))
         world.stopServing()

@@ -53,13 +53,21 @@ enum AdminCommand {
         })
 
     private static let stats = CommandSpec(
-        "stats", "print the server's counts and sizes",
-        description: ["Print one name and number per line. With --json: one object."],
+        "stats", "print the server's parameters, counts and sizes",
+        description: [
+            "Print one name and value per line; of the limits of each account, those that are set. With --json: one object."
+        ],
         run: { arguments, console in
             let context = Context(arguments, console)
             let found = try context.api().statistics()
             if try context.writeJSON(found) { return .success }
             var table = Table([.left, .right])
+            for (name, value) in [
+                ("version", found.version), ("registration", found.registration),
+                ("certificate-expires", found.certificateExpires),
+            ] {
+                if let value { table.add([name, value]) }
+            }
             for (name, number) in [
                 ("accounts", "\(found.accounts)"), ("online", "\(found.online)"), ("sessions", "\(found.sessions)"),
                 ("conversations", "\(found.conversations)"), ("messages", "\(found.messages)"),
@@ -68,6 +76,10 @@ enum AdminCommand {
                 ("waiting", "\(found.waiting)"),
             ] {
                 table.add([name, number])
+            }
+            for limit in found.limits ?? [] {
+                guard let most = limit.limit else { continue }
+                table.add(["max-\(limit.name.replacing("_", with: "-"))", "\(most)"])
             }
             try table.write(to: console.output)
             return .success

@@ -48,9 +48,8 @@ final class OperatorService: Sendable {
             let (connections, waiting) = server.load
             return ServiceStatus.Service(
                 pid: getpid(), since: since, address: address, connections: connections, waiting: waiting,
-                limits: store.limits.map {
-                    ServiceStatus.Limit(name: $0.kind.rawValue, limit: $0.limit, refused: $0.refused)
-                })
+                registration: server.registration.rawValue, certificateExpires: server.certificateExpires?.rfc3339,
+                limits: store.limits.map { LimitObject($0) })
         }
         socket = OperatorSocket(of: directory)
         listener = try socket.listen()

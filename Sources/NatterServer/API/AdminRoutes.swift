@@ -77,7 +77,9 @@ enum AdminRoutes {
                     conversations: counts.conversations, messages: counts.messages,
                     unsealedMessages: counts.unsealedMessages, journalBytes: counts.journalBytes,
                     commits: counts.commit, runs: counts.epochRun, connections: call.server.connectionCount,
-                    waiting: call.server.waiters.count)))
+                    waiting: call.server.waiters.count, registration: call.server.registration.rawValue,
+                    certificateExpires: call.server.certificateExpires?.rfc3339,
+                    limits: call.store.limits.map { LimitObject($0) })))
     }
 
     static func limit(_ call: Call) throws(APIError) -> Int { try call.query.limit() }
@@ -124,6 +126,12 @@ enum AdminRoutes {
                 call.log("invite_revoked", [("admin", principal.name.text)])
                 return .empty
             })
+    }
+}
+
+extension LimitObject {
+    public init(_ report: LimitReport) {
+        self.init(name: report.kind.rawValue, limit: report.limit, refused: report.refused)
     }
 }
 

@@ -78,13 +78,21 @@ struct Call: Sendable {
     func done<Value>() -> Completion<Value> { completion { _ in .empty } }
 
     /// Responds with a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
-    func respond(list objects: [some Encodable], _ list: @autoclosure () -> some Encodable) {
-        wantsLines ? respond(.lines(objects)) : respond(.json(list()))
+    ///
+    /// - Parameter isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
+    func respond(
+        list objects: [some Encodable], _ list: @autoclosure () -> some Encodable, isShared: Bool = false
+    ) {
+        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
     }
 
-    func respond(list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable) {
-        wantsLines ? respond(.lines(objects)) : respond(.json(list()))
+    func respond(
+        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false
+    ) {
+        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
     }
+
+    private func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
 
     /// Responds with a whole list of any length, which is made piece by piece while it is sent.
     ///

@@ -1,5 +1,5 @@
 internal import NatterLanguage
-internal import NatterModel
+public import NatterModel
 public import NatterStore
 internal import NatterSystem
 public import NatterTLS
@@ -55,6 +55,7 @@ public final class ChatServer: Sendable {
     let router: Router
     private let currentRegistration: Monitor<Registration>
     private let currentHosts: Monitor<HostNames>
+    private let currentIdentity: Monitor<TLSIdentity?>
     private let listener = Monitor<HTTPListener?>(nil)
 
     /// Starts to listen. Requests are answered after `run` is called.
@@ -76,6 +77,7 @@ public final class ChatServer: Sendable {
         spools = SpoolRoom(options.spools)
         currentRegistration = Monitor(options.registration)
         currentHosts = Monitor(HostNames(given: options.hosts, certified: options.identity?.names ?? []))
+        currentIdentity = Monitor(options.identity)
         router = Router(routes: options.servesPage ? ChatServer.routes : ChatServer.routes.filter { !$0.isOfPage })
         if options.servesPage { WebPage.prepare() }
         store.onNews { [waiters, onNews = options.onNews] news in
@@ -104,7 +106,10 @@ public final class ChatServer: Sendable {
     var connectionCount: Int { listener.withLock { $0?.connectionCount ?? 0 } }
 
     /// The current setting of who may create an account.
-    var registration: Registration { currentRegistration.withLock { $0 } }
+    public var registration: Registration { currentRegistration.withLock { $0 } }
+
+    /// When the certificate for new connections ends; nil for plain HTTP.
+    public var certificateExpires: Timestamp? { currentIdentity.withLock { $0?.expires } }
 
     /// Changes who may create an account.
     public func use(_ registration: Registration) { currentRegistration.signal { $0 = registration } }
@@ -120,6 +125,7 @@ public final class ChatServer: Sendable {
 
     /// Uses another certificate for new connections.
     public func use(_ identity: TLSIdentity) {
+        currentIdentity.withLock { $0 = identity }
         currentHosts.withLock { $0.certified = identity.names }
         listener.withLock { $0?.use(identity) }
     }

@@ -101,7 +101,8 @@ enum ConversationRoutes {
         let objects = page.messages.map { MessageObject($0) }
         call.respond(
             list: objects,
-            MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue))
+            MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue),
+            isShared: true)
     }
 
     // MARK: One message

@@ -15,7 +15,7 @@ enum PeopleRoutes {
     static func users(_ call: Call, _: Principal, _ query: UserQuery) {
         let page = call.store.users(query)
         let objects = page.users.map { UserObject($0) }
-        call.respond(list: objects, UserList(users: objects, more: page.more, next: page.next))
+        call.respond(list: objects, UserList(users: objects, more: page.more, next: page.next), isShared: true)
     }
 
     // MARK: Contacts and blocked users

@@ -37,29 +37,16 @@ enum WebPage {
     private static func reply(
         _ file: PageFile, to call: Call, headers: [(name: String, value: String)]
     ) -> Reply {
-        let isCompressed = !file.compressed.isEmpty && acceptsGzip(call.head)
+        let isCompressed = !file.compressed.isEmpty && call.head.acceptsGzip
         let tag = isCompressed ? "\"\(file.tag)-gzip\"" : "\"\(file.tag)\""
         var headers = headers
         headers += [
-            ("Content-Type", file.type), ("ETag", tag), ("Vary", "Accept-Encoding"), ("Referrer-Policy", "no-referrer"),
+            ("Content-Type", file.type), ("ETag", tag), Reply.dependsOnEncoding, ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Resource-Policy", "same-origin"),
         ]
         if matches(call.head, tag) { return Reply(status: 304, headers: headers) }
-        if isCompressed { headers.append(("Content-Encoding", "gzip")) }
+        if isCompressed { headers.append(Reply.isGzip) }
         return Reply(status: 200, headers: headers, body: .bytes(isCompressed ? file.compressed : file.bytes))
-    }
-
-    /// - SeeAlso: RFC 9110, section 12.5.3.
-    private static func acceptsGzip(_ head: RequestHead) -> Bool {
-        guard let header = head.header("accept-encoding") else { return false }
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { item in
-            let parts = item.filter { $0 != UInt8(ascii: " ") }.split(separator: UInt8(ascii: ";"))
-            guard let coding = parts.first, coding.elementsEqual("gzip".utf8) else { return false }
-            // 'q=0', 'q=0.0': not acceptable.
-            return !parts.dropFirst().contains { part in
-                part.starts(with: "q=0".utf8) && part.dropFirst(3).allSatisfy { ".0".utf8.contains($0) }
-            }
-        }
     }
 
     /// - SeeAlso: RFC 9110, section 13.1.2.
