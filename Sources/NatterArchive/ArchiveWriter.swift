@@ -1,4 +1,5 @@
 public import NatterCrypto
+internal import NatterLanguage
 public import NatterSQLite
 public import NatterLog
 public import NatterModel
@@ -149,7 +150,7 @@ public final class ArchiveWriter {
         }
     }
 
-    /// Seals records into blocks and writes them.
+    /// Seals the messages of consecutive parts into blocks and writes them.
     ///
     /// A conversation's first segment has no dictionary. Once it has 64 KiB of text it is closed, and the next
     /// segment takes its dictionary from that text.
@@ -158,28 +159,32 @@ public final class ArchiveWriter {
     ///   - last: the conversation's last segment, from the index.
     ///   - earlierText: up to 64 KiB of the newest text before these records, for the dictionary of a new segment.
     public func seal(
-        _ records: Records, of conversation: ConversationIdentity, last: SegmentRow?, hashBefore: Digest,
-        effort: Block.Effort = .best, earlierText: () throws -> [UInt8]
+        _ parts: [OpenBlock], of conversation: ConversationIdentity, last: SegmentRow?, effort: Block.Effort = .best,
+        earlierText: () throws -> [UInt8]
     ) throws(ArchiveError) -> WrittenBlocks {
+        guard let first = parts.first else { throw .log(.malformed(reason: "there is nothing to seal")) }
         let target = try target(
-            for: conversation, last: last, firstSeq: records.firstSeq, hashBefore: hashBefore,
+            for: conversation, last: last, firstSeq: first.records.firstSeq, hashBefore: first.hashBefore,
             dictionary: { LogDictionary(try earlierText()) })
         var blocks: [Block] = []
-        var hash = hashBefore
-        var start = 0
-        while start < records.count {
-            let count = records.blockCount(from: start, targetBytes: Block.targetRawBytes)
-            let block = Block(
-                sealing: records, start..<start + count, of: conversation.id, hashBefore: hash,
-                dictionary: target.segment.dictionary, effort: effort)
-            // The tail is dropped once the block is recorded. So this first proves that the block can be
-            // decompressed.
-            do throws(FormatViolation) { _ = try block.verify(with: target.segment.dictionary) } catch {
-                throw .log(.malformed(reason: error.reason))
+        var hash = first.hashBefore
+        for part in parts {
+            var start = 0
+            while start < part.records.count {
+                let count = part.records.blockCount(from: start, targetBytes: Block.targetRawBytes)
+                let block = Block(
+                    sealing: part.records, start..<start + count, of: conversation.id, hashBefore: hash,
+                    hashAfter: part.knownHash(after: start + count - 1), dictionary: target.segment.dictionary,
+                    effort: effort)
+                // The tail is dropped once the block is recorded. So this first proves that the block can be
+                // decompressed, and that it has the hash chain.
+                do throws(FormatViolation) { _ = try block.verify(with: target.segment.dictionary) } catch {
+                    throw .log(.malformed(reason: error.reason))
+                }
+                hash = block.header.hashAfter
+                blocks.append(block)
+                start += count
             }
-            hash = block.header.hashAfter
-            blocks.append(block)
-            start += count
         }
         let isLearning = target.row.dictionary == .none
         let stored = target.row.size + UInt64(blocks.reduce(0) { $0 + $1.header.rawLength })

@@ -180,6 +180,7 @@ public struct Records: Sendable {
     public func salt(at index: Int) -> SaltSource { salts[index] }
     public func time(at index: Int) -> Timestamp { Timestamp(milliseconds: rows[index].time) }
     public func commit(at index: Int) -> Commit { Commit(rows[index].commit) }
+    public var firstCommit: Commit? { rows.first.map { Commit($0.commit) } }
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }
     public func about(at index: Int) -> Seq? { rows[index].about == 0 ? nil : Seq(rows[index].about) }
@@ -241,6 +242,12 @@ public struct Records: Sendable {
         return part
     }
 
+    /// Whether one block has room for these records and one more.
+    public func hasRoom(for record: Record) -> Bool {
+        count < BlockHeader.maximumCount
+            && estimatedBytes + record.text.count + Records.estimatedRowBytes <= Block.targetRawBytes
+    }
+
     /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, and
     /// at most what fits into a block.
     public func blockCount(from start: Int, targetBytes: Int) -> Int {
@@ -277,8 +284,12 @@ public struct Records: Sendable {
 
     public func uncounted(at index: Int) -> Uncounted {
         let row = rows[index]
-        if row.kind != MessageKind.text.rawValue { return .everyone }
-        return row.label != 0 || row.flags & Flags.imported != 0 ? .nobody : .sender
+        return Records.uncounted(row.kind, byProgram: row.label != 0 || row.flags & Flags.imported != 0)
+    }
+
+    fileprivate static func uncounted(_ kind: UInt8, byProgram: Bool) -> Uncounted {
+        if kind != MessageKind.text.rawValue { return .everyone }
+        return byProgram ? .nobody : .sender
     }
 
     /// The number of messages in `range` that do not raise this user's count of unread messages: those that are no texts, and
@@ -303,4 +314,8 @@ public struct Records: Sendable {
     public var highestServerTime: Timestamp? {
         rows.lazy.filter { $0.flags & Flags.imported == 0 }.map(\.time).max().map { Timestamp(milliseconds: $0) }
     }
+}
+
+extension Record {
+    public var uncounted: Records.Uncounted { Records.uncounted(kind.rawValue, byProgram: via != nil || isImported) }
 }

@@ -298,7 +298,9 @@ final class BatchBuilder {
             return OriginalMessage(records, 0)
         }
         if let read = message.original { return try read.get() }
-        if let index = conversation.tail.index(of: seq) { return OriginalMessage(conversation.tail, index) }
+        if let records = conversation.tail.block(containing: seq)?.records, let index = records.index(of: seq) {
+            return OriginalMessage(records, index)
+        }
         // It was sealed since the request came. The next try reads it.
         throw .busy
     }
@@ -437,6 +439,7 @@ extension StoreState {
         for tail in tails {
             guard let conversation = conversations[tail.conversation] else { continue }
             for (record, hash) in tail.records { conversation.append(record, hash: hash) }
+            noteCommit(conversation.lastCommit, in: tail.conversation)
             if conversation.tail.estimatedBytes >= Sealer.ripeBytes, !conversation.isBeingSealed {
                 published.ripe.append(tail.conversation)
             }

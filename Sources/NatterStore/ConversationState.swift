@@ -27,14 +27,15 @@ final class ConversationState {
     var sealedHash: Digest
     var sealedCommit: Commit
     /// All committed messages after `sealedSeq`.
-    var tail: Records
-    /// The chain after each record of the tail.
-    var tailHashes: [Digest] = []
+    private(set) var tail: TailParts
+    /// The newest message and the chain after it. Without a tail it is kept if it is short, so that a list of
+    /// conversations unpacks no blocks.
+    private(set) var newest: NewestMessage?
     /// What salts the next message; nil if a new run begins with it.
     var nextSalt: SaltSource?
     /// The highest time that the server itself assigned here.
     var lastServerTime: Timestamp
-    /// How many sealed texts each user has written. See `SealedContent.sent`.
+    /// How many texts each user has written, sealed or not. See `SealedContent.sent`.
     var sent: [String: UInt64] = [:]
     /// The messages that were deleted.
     var deletions = DeletedMessages()
@@ -55,54 +56,71 @@ final class ConversationState {
         self.sealedHash = sealedHash
         self.sealedCommit = sealedCommit
         self.lastServerTime = lastServerTime
-        tail = Records(firstSeq: sealedSeq.next)
+        tail = TailParts(firstSeq: sealedSeq.next, hashBefore: sealedHash)
     }
 
-    var head: Seq { tail.isEmpty ? sealedSeq : tail.lastSeq }
-    var headHash: Digest { tailHashes.last ?? sealedHash }
-    var lastCommit: Commit { tail.isEmpty ? sealedCommit : tail.commit(at: tail.count - 1) }
+    var head: Seq { tail.lastSeq }
+    var headHash: Digest { tail.hash }
+    var lastCommit: Commit { tail.lastCommit ?? sealedCommit }
 
     /// The oldest commit of which the tail still needs the journal; nil without a tail.
     var journalFloor: Commit? {
-        guard !tail.isEmpty else { return nil }
+        guard let first = tail.firstCommit else { return nil }
         if let journaledAgain, tail.firstSeq <= journaledAgain.upTo { return journaledAgain.at }
-        return tail.commit(at: 0)
-    }
-
-    /// The chain at a seq in the tail, or at the last sealed seq.
-    func hash(at seq: Seq) -> Digest? {
-        if seq == sealedSeq { return sealedHash }
-        return tail.index(of: seq).map { tailHashes[$0] }
+        return first
     }
 
     /// Appends a committed record.
     func append(_ record: Record, hash: Digest) {
-        tail.append(record)
-        tailHashes.append(hash)
+        tail.append(record, hash: hash)
+        newest = nil
         nextSalt = record.salt.next
         if !record.isImported { lastServerTime = max(lastServerTime, record.time) }
+        switch record.uncounted {
+        case .everyone: sent["", default: 0] += 1
+        case .sender: sent[String(decoding: record.sender, as: UTF8.self), default: 0] += 1
+        case .nobody: break
+        }
     }
 
-    /// How many messages here do not raise a user's count of unread messages, sealed or not: the user's own texts, and what is
-    /// no text.
-    func uncounted(for name: UserName) -> UInt64 {
-        (sent[name.text] ?? 0) + (sent[""] ?? 0)
-            + UInt64(tail.uncounted(for: Array(name.text.utf8), tail.firstSeq...tail.lastSeq.next))
-    }
+    /// How many messages here do not raise a user's count of unread messages: the user's own texts, and what is no text.
+    func uncounted(for name: UserName) -> UInt64 { (sent[name.text] ?? 0) + (sent[""] ?? 0) }
 
-    /// Adds messages that are about to leave the tail to the counts.
-    func noteSealed(_ content: SealedContent) {
+    /// Counts sealed messages that were not in the tail.
+    func noteAdopted(_ content: SealedContent) {
         for (sender, count) in content.sent { sent[sender, default: 0] += UInt64(count) }
     }
 
     /// Removes sealed messages from the tail.
     func drop(upTo seq: Seq, hash: Digest, commit: Commit) {
         guard seq > sealedSeq else { return }
-        let count = min(tail.count, seq.distance(after: sealedSeq))
-        tail = tail.slice(count..<tail.count)
-        if tail.isEmpty { tail = Records(firstSeq: seq.next) }
-        tailHashes.removeFirst(count)
+        newest = seq == tail.lastSeq ? tail.newest.flatMap { NewestMessage($0.record, hash: $0.hash) } : nil
+        tail.drop(upTo: seq, hash: hash)
         (sealedSeq, sealedHash, sealedCommit) = (seq, hash, commit)
+    }
+
+    /// Keeps the newest message after it was read from its block.
+    func keep(_ message: NewestMessage) {
+        if tail.isEmpty, message.record.seq == sealedSeq, message.hash == sealedHash { newest = message }
+    }
+}
+
+/// A copy of the newest message of a conversation whose messages are all sealed.
+struct NewestMessage: Sendable {
+    /// A longer text is read from its block. So 20,000 conversations take at most 10 MB.
+    private static let textLimit = 512
+
+    let record: Record
+    /// The chain after it.
+    let hash: Digest
+
+    /// - Returns: nil for a text that is too long to be kept.
+    init?(_ record: Record, hash: Digest) {
+        guard record.text.count <= NewestMessage.textLimit else { return nil }
+        var copy = record
+        // Without it, the slice would keep the whole tail or block in memory.
+        copy.text = Array(record.text)[...]
+        (self.record, self.hash) = (copy, hash)
     }
 }
 

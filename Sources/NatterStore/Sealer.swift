@@ -18,6 +18,9 @@ final class Sealer: Sendable {
     static let stragglerBytes = 8 << 10
     /// How many tails one round seals, so that one commit records several files.
     static let roundSize = 32
+    /// How many parts of one tail a round seals, so that a backlog of one conversation holds up neither the others nor
+    /// the trimming of the journal.
+    static let roundParts = 64
 
     private struct Queue {
         var ripe: Set<Int64> = []
@@ -105,7 +108,7 @@ final class Sealer: Sendable {
                 if case .whole(_, let completion) = work { completion(nil) }
                 queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
-                _ = seal(conversations, whole: false, store, writer)
+                if seal(conversations, whole: false, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
             case .whole(let conversation, let completion):
                 let failure = seal([conversation], whole: true, store, writer)
@@ -116,12 +119,26 @@ final class Sealer: Sendable {
         }
     }
 
+    /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.
+    private func requestRest(of conversations: [Int64], _ store: Store) {
+        let rest = store.state.withLock { state in
+            conversations.filter { state.conversations[$0]?.tail.fullBlocks.isEmpty == false }
+        }
+        if !rest.isEmpty { request(rest) }
+    }
+
     /// The part of one round that belongs to one conversation.
     private struct Piece: Sendable {
         let identity: ConversationIdentity
-        let records: Records
-        let hashBefore: Digest
+        /// Parts of the tail; at least one.
+        let parts: [OpenBlock]
         let isBacklogged: Bool
+
+        var content: SealedContent {
+            var content = SealedContent()
+            for part in parts { content.add(part.records) }
+            return content
+        }
     }
 
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
@@ -144,13 +161,15 @@ final class Sealer: Sendable {
         guard !written.isEmpty else { return failure }
         let finished = written
         if failure == nil { queue.withLock { $0.trouble = nil } }
+        // Counted here, so that the writer's thread does not visit each message.
+        let contents = finished.map(\.piece.content)
         let recorded = store.record { builder in
             var decision = Decision()
-            for (piece, blocks) in finished {
+            for ((piece, blocks), content) in zip(finished, contents) {
                 // Another store of a shared log may have sealed it first.
                 let sealedSeq = store.state.withLock { $0.conversations[piece.identity.number]?.sealedSeq }
-                guard sealedSeq?.next == piece.records.firstSeq else { throw StoreError.busy }
-                decision.append(.tailSealed(Change.SealedTail(blocks, SealedContent(piece.records))))
+                guard sealedSeq?.next == piece.parts.first?.records.firstSeq else { throw StoreError.busy }
+                decision.append(.tailSealed(Change.SealedTail(blocks, content)))
                 decision.blocks.append(blocks)
             }
             return decision
@@ -189,22 +208,14 @@ final class Sealer: Sendable {
         store.state.withLock { state in
             guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return nil }
             let tail = conversation.tail
-            var count = tail.count
-            if !whole {
-                // Seals whole blocks only. The rest waits for more messages.
-                count = 0
-                while true {
-                    let next = tail.blockCount(from: count, targetBytes: Block.targetRawBytes)
-                    if next == 0 || count + next >= tail.count { break }
-                    count += next
-                }
-                if count == 0, tail.estimatedBytes >= Sealer.ripeBytes { count = tail.count }
-            }
-            guard count > 0 else { return nil }
+            // Seals whole blocks only. The rest waits for more messages.
+            var parts = whole ? tail.blocks : tail.fullBlocks
+            if parts.isEmpty, tail.estimatedBytes >= Sealer.ripeBytes { parts = tail.blocks }
+            guard !parts.isEmpty else { return nil }
             conversation.isBeingSealed = true
             return Piece(
-                identity: conversation.identity, records: tail.slice(0..<count),
-                hashBefore: conversation.sealedHash, isBacklogged: state.journalBytes > 2 * journalBytes)
+                identity: conversation.identity, parts: whole ? parts : Array(parts.prefix(Sealer.roundParts)),
+                isBacklogged: state.journalBytes > 2 * journalBytes)
         }
     }
 
@@ -212,9 +223,8 @@ final class Sealer: Sendable {
         try store.withReader { reader in
             let last = try ArchiveRows.lastSegment(of: piece.identity.number, on: reader.connection)
             return try writer.seal(
-                piece.records, of: piece.identity, last: last, hashBefore: piece.hashBefore,
-                effort: piece.isBacklogged ? .brisk : .best,
-                earlierText: { try reader.textBefore(piece.records.firstSeq, of: piece.identity) })
+                piece.parts, of: piece.identity, last: last, effort: piece.isBacklogged ? .brisk : .best,
+                earlierText: { try reader.textBefore(piece.parts[0].records.firstSeq, of: piece.identity) })
         }
     }
 
@@ -284,8 +294,10 @@ final class Sealer: Sendable {
             }
             var decision = Decision()
             for (number, tail) in tails {
-                for index in 0..<tail.count {
-                    decision.movedTails.append(conversation: number, tail[index], key: nil)
+                for records in tail.blocks.map(\.records) {
+                    for index in 0..<records.count {
+                        decision.movedTails.append(conversation: number, records[index], key: nil)
+                    }
                 }
             }
             decision.append(

@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterLog
+internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
@@ -181,24 +181,48 @@ extension Store {
     public func conversations(
         of principal: Principal, after: String?, limit: Int
     ) throws(StoreError) -> ConversationPage {
-        var names = state.withLock { state in
-            state.visible(to: principal).map { state.displayName(of: $0, for: principal.account) }
+        let names = listing(for: principal).behind(after)
+        let snapshots = lookUp(names.prefix(limit)) { state, entry -> Snapshot? in
+            // A conversation that was removed since the names were collected is left out.
+            guard let conversation = state.conversations[entry.number], Authority.sees(principal, conversation) else {
+                return nil
+            }
+            return state.snapshot(of: conversation, for: principal.account)
         }
-        // Sorted outside the lock, because a user may have thousands.
-        if let after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
-        names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         var views: [ConversationView] = []
         var bytes = 0
-        var taken = 0
-        while taken < min(limit, names.count), bytes < Limits.pageBytes {
-            defer { taken += 1 }
-            // A conversation that was removed since the names were collected is left out.
-            guard let view = try? conversation(names[taken], for: principal) else { continue }
+        for snapshot in snapshots {
+            guard bytes < Limits.pageBytes else {
+                return ConversationPage(conversations: views, more: true, next: views.last?.name ?? after)
+            }
+            let view = view(of: snapshot)
             bytes += ConversationView.answerBytes + (view.last.map { Records.answerBytes(of: $0.text) } ?? 0)
             views.append(view)
         }
-        let next = taken > 0 ? names[taken - 1] : after
-        return ConversationPage(conversations: views, more: taken < names.count, next: next)
+        return ConversationPage(
+            conversations: views, more: limit < names.count, next: names.prefix(limit).last?.name ?? after)
+    }
+
+    /// The names of all conversations that a principal sees.
+    private func listing(for principal: Principal) -> ConversationListing {
+        let (known, version, entries) = state.withLock { state in
+            let account = state.accounts[principal.account]
+            let known = principal.scope == .all ? account?.listing : nil
+            let entries =
+                known != nil
+                ? []
+                : state.visible(to: principal).map { conversation in
+                    ConversationListing.Entry(
+                        name: state.displayName(of: conversation, for: principal.account),
+                        number: conversation.identity.number)
+                }
+            return (known, account?.namesVersion ?? 0, entries)
+        }
+        if let known { return known }
+        // Sorted outside the lock, because a user may have thousands.
+        let made = ConversationListing(entries)
+        if principal.scope == .all { state.withLock { $0.accounts[principal.account]?.keep(made, of: version) } }
+        return made
     }
 
     public func conversation(_ name: String, for principal: Principal) throws(StoreError) -> ConversationView {
@@ -208,17 +232,26 @@ extension Store {
     /// The conversation object with its newest message. An unreadable message is left out; reading it reports the
     /// damage.
     func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
-        let head = snapshot.tail.head
-        var last: Message?
-        if head > .zero {
-            last = try? read(snapshot) { reader in
-                try reader.run(of: head)?.messages().first.map { message in
-                    try MessageFolder(reader, folds: false).applied(to: message)
-                }
-            }
+        ConversationView(
+            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first,
+            head: snapshot.tail.head, hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread,
+            last: newest(of: snapshot))
+    }
+
+    /// The newest message. Nothing happened to it yet, because an edit or a deletion would be newer.
+    private func newest(of snapshot: Snapshot) -> Message? {
+        func message(_ record: Record, _ hash: Digest) -> Message {
+            Message(record, hash: hash, of: snapshot.identity.id, named: snapshot.name)
         }
-        return ConversationView(
-            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first, head: head,
-            hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread, last: last)
+        if let newest = snapshot.tail.newest { return message(newest.record, newest.hash) }
+        let head = snapshot.tail.head
+        guard head > .zero, let block = try? read(snapshot, { try $0.block(containing: head) }),
+            let index = block.records.index(of: head)
+        else { return nil }
+        let (record, hash) = (block.records[index], snapshot.tail.hash)
+        if let kept = NewestMessage(record, hash: hash) {
+            state.withLock { $0.conversations[snapshot.identity.number]?.keep(kept) }
+        }
+        return message(record, hash)
     }
 }

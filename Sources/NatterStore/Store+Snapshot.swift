@@ -11,19 +11,20 @@ struct Tail: LogTail {
     let sealedHash: Digest
     /// The commit of the last sealed message.
     let sealedCommit: Commit
-    let records: Records
-    private let hashes: [Digest]
+    let parts: TailParts
+    /// The newest message if it is at hand without reading.
+    let newest: (record: Record, hash: Digest)?
 
     init(_ conversation: ConversationState) {
         (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
         sealedCommit = conversation.sealedCommit
-        (records, hashes) = (conversation.tail, conversation.tailHashes)
+        parts = conversation.tail
+        newest = parts.newest ?? conversation.newest.map { ($0.record, $0.hash) }
     }
 
-    var head: Seq { records.isEmpty ? sealedSeq : records.lastSeq }
+    var head: Seq { parts.lastSeq }
     /// The hash chain at the head.
-    var hash: Digest { hashes.last ?? sealedHash }
-    var block: OpenBlock { OpenBlock(records: records, hashBefore: sealedHash, hashes: hashes) }
+    var hash: Digest { parts.hash }
 
     /// - Parameter name: the reader's name for the conversation.
     func log(of conversation: ConversationIdentity, named name: String) -> ConversationLog {
@@ -32,20 +33,20 @@ struct Tail: LogTail {
     }
 
     func part(containing seq: Seq, on connection: Connection) -> TailPart? {
-        records.index(of: seq) == nil ? nil : TailPart(block)
+        parts.block(containing: seq).map(TailPart.init)
     }
 
     func neighbours(of seq: Seq, on connection: Connection) -> (below: Seq?, above: Seq?) {
-        guard !records.isEmpty else { return (nil, nil) }
-        return seq < records.firstSeq ? (nil, records.firstSeq) : (records.lastSeq, nil)
+        guard !parts.isEmpty else { return (nil, nil) }
+        return seq < parts.firstSeq ? (nil, parts.firstSeq) : (parts.lastSeq, nil)
     }
 
     func extents(on connection: Connection) -> [RunExtent] {
-        guard !records.isEmpty else { return [] }
-        return [
-            RunExtent(
+        parts.blocks.map { block in
+            let records = block.records
+            return RunExtent(
                 seqs: records.firstSeq...records.lastSeq, lowTime: records.lowestTime, highTime: records.highestTime)
-        ]
+        }
     }
 }
 

@@ -137,7 +137,7 @@ extension Store {
         }
         let end = StoreCursor(store: id, epoch: epoch(target), commit: target)
         var changed: [(Snapshot, Bool)] = []
-        for conversation in state.visible(to: principal) {
+        for conversation in state.visible(to: principal, after: from) {
             let since = conversation.members[principal.account.rawValue]?.since ?? .zero
             // The account joined after the target, so the next sync brings the whole conversation.
             if since > target { continue }
@@ -249,21 +249,20 @@ extension Store {
             {
                 return row.firstSeq
             }
-            let records = snapshot.tail.records
-            let index = (0..<records.count).first { records.time(at: $0) >= earliest } ?? records.count
-            return snapshot.tail.sealedSeq.advanced(by: index).next
+            for records in snapshot.tail.parts.blocks.map(\.records) {
+                if let index = (0..<records.count).first(where: { records.time(at: $0) >= earliest }) {
+                    return records.firstSeq.advanced(by: index)
+                }
+            }
+            return snapshot.tail.head.next
         }
 
         /// The highest seq of all commits up to and including this one.
         private func lastSeq(upTo commit: Commit) throws -> Seq {
             let tail = snapshot.tail
             if commit == .zero { return .zero }
-            if let newest = tail.records.isEmpty ? nil : tail.records.commit(at: tail.records.count - 1),
-                newest <= commit
-            {
-                return tail.head
-            }
-            let inTail = tail.records.count(upTo: commit)
+            if let newest = tail.parts.lastCommit, newest <= commit { return tail.head }
+            let inTail = tail.parts.count(upTo: commit)
             if inTail > 0 { return tail.sealedSeq.advanced(by: inTail) }
             // This is true even if the last sealed messages are lost and no block contains their commit.
             if tail.sealedCommit <= commit { return tail.sealedSeq }

@@ -59,7 +59,9 @@ public final class Store: Sendable {
     ) {
         self.reserve = reserve
         (self.engine, self.clock) = (engine, clock)
-        (id, keySecret, state) = (loaded.id, loaded.keySecret, Monitor(loaded.state))
+        var state = loaded.state
+        state.orderConversations()
+        (id, keySecret, self.state) = (loaded.id, loaded.keySecret, Monitor(state))
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
         searchBudget = options.searchBudget

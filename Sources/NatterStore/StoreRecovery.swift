@@ -97,7 +97,7 @@ struct StoreRecovery {
             }
             try Change.tailSealed(Change.SealedTail(written, content)).write(to: connection, at: last.lastCommit)
             conversation.lastServerTime = max(conversation.lastServerTime, content.serverTime ?? .zero)
-            conversation.noteSealed(content)
+            conversation.noteAdopted(content)
             conversation.drop(upTo: last.lastSeq, hash: hash, commit: last.lastCommit)
             store.report("adopted messages \(found.blocks[0].firstSeq) to \(last.lastSeq) found in '\(segment.path)'")
         }

@@ -22,11 +22,26 @@ struct AccountState {
     /// The commit of the account's newest row in the table of changes.
     var lastChange: Commit = .zero
     /// The conversations that the account sees, except `general`.
-    var conversations: Set<Int64> = []
+    var conversations: Set<Int64> = [] { didSet { noteNames() } }
+    /// Their order by name; nil if it must be made.
+    private(set) var listing: ConversationListing?
+    /// Counts the changes of their names.
+    private(set) var namesVersion = 0
     /// The account's sessions and robots' tokens.
     var tokens: Set<Digest> = []
     /// How many groups that still exist the account has created.
     var groupsMade = 0
+
+    /// Notes that the account has other conversations, or one has another name.
+    mutating func noteNames() {
+        listing = nil
+        namesVersion &+= 1
+    }
+
+    /// Keeps an order that was made outside the lock, unless names have changed since.
+    mutating func keep(_ made: ConversationListing, of version: Int) {
+        if version == namesVersion { listing = made }
+    }
 }
 
 /// The seq up to which a user has read a conversation.
@@ -82,6 +97,8 @@ struct StoreState {
     /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
     var conversations: [Int64: ConversationState] = [:]
+    /// nil until `orderConversations`.
+    private(set) var commitOrder: CommitOrder?
     var general: Int64 = 0
     var groups: [String: Int64] = [:]
     var personal: [AccountPair: Int64] = [:]
@@ -147,6 +164,14 @@ struct StoreState {
         tokens[token]?.lastUsed = now
         tokens[token]?.lastAddress = address
         dirtyTokens.insert(token)
+    }
+
+    /// Call it once after loading.
+    mutating func orderConversations() { commitOrder = CommitOrder(conversations.values) }
+
+    /// Notes that a conversation has a new commit.
+    mutating func noteCommit(_ commit: Commit, in conversation: Int64) {
+        commitOrder?.note(conversation, at: commit)
     }
 
     mutating func add(_ conversation: ConversationState) {
@@ -232,9 +257,20 @@ struct StoreState {
     }
 
     /// All conversations that an account sees, in no particular order.
-    func visible(to principal: Principal) -> [ConversationState] {
+    func visible(to principal: Principal) -> [ConversationState] { visible(to: principal, after: .zero) }
+
+    /// Those of them that may have messages after a commit, or that the principal may have joined since.
+    func visible(to principal: Principal, after commit: Commit) -> [ConversationState] {
         let account = principal.account
         guard let own = accounts[account] else { return [] }
+        // A change of the account may be that it joined an old conversation.
+        if commit > .zero, own.lastChange <= commit,
+            let changed = commitOrder?.changed(after: commit, most: own.conversations.count)
+        {
+            return changed.compactMap { number in
+                conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
+            }
+        }
         var list: [ConversationState] = []
         if let general = conversations[general], Authority.sees(principal, general) { list.append(general) }
         for number in own.conversations {

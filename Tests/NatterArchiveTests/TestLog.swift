@@ -30,7 +30,7 @@ final class TestArchive {
         _ records: Records, of conversation: ConversationIdentity, last: SegmentRow?, hashBefore: Digest
     ) throws -> WrittenBlocks {
         let written = try writer.seal(
-            records, of: conversation, last: last, hashBefore: hashBefore, earlierText: { [] })
+            [OpenBlock(records: records, hashBefore: hashBefore)], of: conversation, last: last, earlierText: { [] })
         try written.record(on: connection)
         return written
     }

@@ -158,7 +158,8 @@ final class ReplicaSession {
             tail.records.lastSeq == conversation.head
         else { throw TailDamage() }
         let blocks = try logs.seal(
-            tail.records, of: identity, last: conversation.lastSegment, hashBefore: tail.hashBefore, effort: .brisk,
+            [OpenBlock(records: tail.records, hashBefore: tail.hashBefore)], of: identity,
+            last: conversation.lastSegment, effort: .brisk,
             earlierText: { try replica.archive.textBefore(tail.records.firstSeq, of: identity) })
         guard blocks.hashAfter == conversation.headHash ?? blocks.hashAfter else { throw TailDamage() }
         conversation.add(blocks)
@@ -255,8 +256,8 @@ extension ReplicaSession {
             guard following?.hashBefore ?? after == after else { return false }
         }
         var written = try logs.seal(
-            records, of: conversation.identity(for: location.user), last: nil, hashBefore: hashBefore,
-            effort: .brisk, earlierText: { [] })
+            [OpenBlock(records: records, hashBefore: hashBefore)], of: conversation.identity(for: location.user),
+            last: nil, effort: .brisk, earlierText: { [] })
         // No other block may be appended behind these.
         written.segment.isClosed = true
         conversation.written.append(written)

@@ -202,6 +202,7 @@ enum Change: Sendable {
             state.groups[NameRule.caseKey(name)] = number
             group.name = name
             group.isOpen = isOpen
+            for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
             guard let group = state.conversations[number] else { return }
             state.groups[NameRule.caseKey(group.name)] = nil
@@ -219,7 +220,6 @@ enum Change: Sendable {
             state.accounts[account]?.conversations.remove(number)
         case .tailSealed(let sealed):
             let conversation = state.conversations[sealed.conversation]
-            conversation?.noteSealed(sealed.content)
             conversation?.drop(upTo: sealed.lastSeq, hash: sealed.hashAfter, commit: sealed.lastCommit)
             conversation?.isBeingSealed = false
         case .importSettled(let settled):
@@ -227,6 +227,7 @@ enum Change: Sendable {
             conversation?.sent["", default: 0] += UInt64(max(0, settled.uncounted))
             conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
             conversation?.isBeingSealed = false
+            state.noteCommit(commit, in: settled.conversation)
         case .related(let relation, let number, let author):
             guard relation.kind == .delete else { return }
             state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)

@@ -83,17 +83,19 @@ final class ImportRecord: Sendable {
         var decision = Decision()
         let group = isNew ? try newConversation(builder) : nil
         if let group { decision.append(.conversationAdded(group)) }
-        let (tail, sealedHash) = try claim()
+        let tail = try claim()
         let number = group?.number ?? identity.number
         // Messages that came after that stand before the import. They are sealed with it, so that they leave the
         // journal.
-        let tailBlocks = tail.isEmpty ? nil : try seal(tail, behind: sealedHash)
+        let tailBlocks = tail.isEmpty ? nil : try seal(tail.blocks)
         if let tailBlocks {
             decision.blocks.append(tailBlocks)
-            decision.append(.tailSealed(Change.SealedTail(tailBlocks, SealedContent(tail))))
+            var content = SealedContent()
+            for part in tail.blocks { content.add(part.records) }
+            decision.append(.tailSealed(Change.SealedTail(tailBlocks, content)))
         }
         let place = StagedFiles.Place(
-            firstSeq: tail.lastSeq.next, hashBefore: tailBlocks?.hashAfter ?? sealedHash, commit: builder.commit)
+            firstSeq: tail.lastSeq.next, hashBefore: tail.hash, commit: builder.commit)
         let settled = try files.settle(at: place, in: number)
         let targets = settled.map { (name: $0.name, target: $0.target) }
         progress.withLock { $0.published = targets }
@@ -140,9 +142,9 @@ final class ImportRecord: Sendable {
             users: identity.users, accounts: pair)
     }
 
-    /// Keeps the sealer away from the conversation. Returns its tail and the chain before it.
-    private func claim() throws -> (tail: Records, sealedHash: Digest) {
-        if isNew { return (Records(firstSeq: Seq(1)), HashChain.start(of: identity.id)) }
+    /// Keeps the sealer away from the conversation. Returns its tail.
+    private func claim() throws -> TailParts {
+        if isNew { return TailParts(firstSeq: Seq(1), hashBefore: HashChain.start(of: identity.id)) }
         return try store.state.withLock { state in
             guard let conversation = state.conversations[identity.number], !conversation.isDeleted else {
                 throw StoreError.noSuchConversation(identity.name)
@@ -150,16 +152,16 @@ final class ImportRecord: Sendable {
             if conversation.isBeingSealed { throw IsBeingSealed() }
             conversation.isBeingSealed = true
             progress.withLock { $0.hasClaim = true }
-            return (conversation.tail, conversation.sealedHash)
+            return conversation.tail
         }
     }
 
-    private func seal(_ tail: Records, behind hash: Digest) throws -> WrittenBlocks {
+    private func seal(_ parts: [OpenBlock]) throws -> WrittenBlocks {
         let written = try store.withReader { reader in
             let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
             return try writer.seal(
-                tail, of: identity, last: last, hashBefore: hash, effort: .brisk,
-                earlierText: { try reader.textBefore(tail.firstSeq, of: identity) })
+                parts, of: identity, last: last, effort: .brisk,
+                earlierText: { try reader.textBefore(parts[0].records.firstSeq, of: identity) })
         }
         progress.withLock { $0.sealed = written }
         return written

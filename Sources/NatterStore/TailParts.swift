@@ -1,0 +1,102 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+
+/// The messages of a conversation that are not sealed yet, in parts. All parts but the last have the size of a block.
+///
+/// Readers keep copies while the writer appends. Only the last part ever changes, so an append copies one part at most,
+/// and sealing removes whole parts. In one piece, a tail of a million messages would be copied for each commit.
+struct TailParts: Sendable {
+    private struct Part: Sendable {
+        var records: Records
+        let hashBefore: Digest
+        /// The chain after each record.
+        var hashes: [Digest] = []
+
+        var block: OpenBlock { OpenBlock(records: records, hashBefore: hashBefore, hashes: hashes) }
+    }
+
+    private var full: [Part] = []
+    private var last: Part
+
+    /// - Parameter hash: the chain before `firstSeq`.
+    init(firstSeq: Seq, hashBefore hash: Digest) {
+        last = Part(records: Records(firstSeq: firstSeq), hashBefore: hash)
+    }
+
+    var isEmpty: Bool { last.records.isEmpty }
+    var firstSeq: Seq { full.first?.records.firstSeq ?? last.records.firstSeq }
+    /// The highest seq; the seq before the first if there is no message.
+    var lastSeq: Seq { last.records.lastSeq }
+    var count: Int { lastSeq.distance(after: firstSeq.previous) }
+    /// The chain after the last message.
+    var hash: Digest { last.hashes.last ?? last.hashBefore }
+    /// The approximate length of the uncompressed columns.
+    var estimatedBytes: Int { full.count * Block.targetRawBytes + last.records.estimatedBytes }
+    var firstCommit: Commit? { (full.first ?? last).records.firstCommit }
+    var lastCommit: Commit? { isEmpty ? nil : last.records.commit(at: last.records.count - 1) }
+    var newest: (record: Record, hash: Digest)? { isEmpty ? nil : (last.records[last.records.count - 1], hash) }
+
+    /// All parts, lowest first.
+    var blocks: [OpenBlock] { isEmpty ? [] : full.map(\.block) + [last.block] }
+    /// The parts to which nothing will be appended.
+    var fullBlocks: [OpenBlock] { full.map(\.block) }
+
+    mutating func append(_ record: Record, hash: Digest) {
+        if !last.records.isEmpty, !last.records.hasRoom(for: record) {
+            full.append(last)
+            last = Part(records: Records(firstSeq: record.seq), hashBefore: self.hash)
+        }
+        last.records.append(record)
+        last.hashes.append(hash)
+    }
+
+    /// Removes the messages up to a seq.
+    ///
+    /// - Parameter hash: the chain after it.
+    mutating func drop(upTo seq: Seq, hash: Digest) {
+        guard seq < lastSeq else {
+            self = TailParts(firstSeq: seq.next, hashBefore: hash)
+            return
+        }
+        full.removeFirst(full.prefix { $0.records.lastSeq <= seq }.count)
+        // The sealer removes whole parts. A seal of another server may end anywhere.
+        if let first = full.first {
+            full[0] = TailParts.rest(of: first, after: seq, hash)
+        } else {
+            last = TailParts.rest(of: last, after: seq, hash)
+        }
+    }
+
+    private static func rest(of part: Part, after seq: Seq, _ hash: Digest) -> Part {
+        guard let index = part.records.index(of: seq) else { return part }
+        return Part(
+            records: part.records.slice(index + 1..<part.records.count), hashBefore: hash,
+            hashes: Array(part.hashes[(index + 1)...]))
+    }
+
+    /// The part that contains a message; nil if none does.
+    func block(containing seq: Seq) -> OpenBlock? {
+        guard seq >= firstSeq, seq <= lastSeq else { return nil }
+        return part(before: { $0.firstSeq <= seq }).block
+    }
+
+    /// The number of messages with this commit or an earlier one.
+    func count(upTo commit: Commit) -> Int {
+        guard !isEmpty else { return 0 }
+        let records = part(before: { ($0.firstCommit ?? commit) <= commit }).records
+        return records.firstSeq.distance(after: firstSeq) + records.count(upTo: commit)
+    }
+
+    /// The last part that satisfies a condition which the parts satisfy up to some place; else the first part.
+    private func part(before satisfies: (Records) -> Bool) -> Part {
+        if full.isEmpty || satisfies(last.records) { return last }
+        var (low, high) = (0, full.count - 1)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if satisfies(full[middle].records) { low = middle } else { high = middle - 1 }
+        }
+        return full[low]
+    }
+}
