@@ -1,4 +1,7 @@
 // #embed makes the compiler notice when a file changes. The page has no build step.
+// Clang knows #embed, which is newer than the C that SwiftPM asks of it.
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
 #include "CWebPage.h"
 
 static const unsigned char admin_js[] = {
