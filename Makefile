@@ -65,6 +65,7 @@ build: packages compiler
 ifdef SHARED
 	swift build -c release --product natter --static-swift-stdlib
 else
+	@echo "make: the linker will warn that a static program can't load modules for names or anything else; natter needs none"
 	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
