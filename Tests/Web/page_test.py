@@ -198,6 +198,28 @@ class HistoryTests(PageTest):
         self.wait(lambda: self.all(f"#m{self.COUNT}"))
         self.assertLessEqual(len(self.all(".row")), 500)
 
+    def test_nothing_is_missed_when_messages_come_while_the_window_is_scrolled(self):
+        self.log_in("alice")
+        self.wait(lambda: self.all(f"#m{self.COUNT}"))
+        bob = self.server.login("bob")
+        glide = """
+            const [step, end, done] = arguments;
+            const scroller = document.querySelector('.scroller');
+            const move = () => { scroller.scrollTop += step; document.querySelector(end) ? done() : requestAnimationFrame(move); };
+            move();"""
+        numbers = lambda: self.driver.execute_script("return [...document.querySelectorAll('.row')].map((row) => Number(row.id.slice(1)))")
+        # Fast enough that rows at the other end are given up.
+        self.driver.execute_async_script(glide, -400, f"#m{self.COUNT - 700}")
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "came meanwhile"}, bob)
+        above = numbers()
+        self.assertEqual(above, list(range(above[0], above[0] + len(above))))
+        self.assertEqual(self.all(f"#m{self.COUNT}"), [])
+        self.driver.execute_async_script(glide, 400, f"#m{self.COUNT + 1}")
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "came at last"}, bob)
+        self.wait_for("came at last")
+        below = numbers()
+        self.assertEqual(below, list(range(self.COUNT + 3 - len(below), self.COUNT + 3)))
+
     def test_the_row_that_is_read_stays_when_rows_come_and_the_window_changes(self):
         self.log_in("alice", address="#/general/1500")
         self.one("#m1500")
@@ -296,6 +318,8 @@ class AdminTests(PageTest):
         code = self.one("code.command").text
         self.open("#/,admin/users")
         self.wait(lambda: "bob" in self.one("table").text)
+        self.open("#/,admin/status")
+        self.wait(lambda: all(word in self.one("dl").text for word in ["who has an invitation", "Messages in a minute", "no limit"]))
         self.open("#/,admin/log")
         self.wait(lambda: any("invite_made" in text for text in self.texts(".log li")))
         self.open("#/,settings")

@@ -32,9 +32,14 @@ const when = (time) => (time ? h('time', { datetime: time, title: dateAndTime(Da
 // Status
 
 const labels = {
-  version: 'Version', listen: 'Address', registration: 'Who may register', certificate_expires: 'The certificate ends', accounts: 'Accounts', online: 'Online', sessions: 'Sessions and tokens',
+  version: 'Version', registration: 'Who may register', certificate_expires: 'The certificate ends', accounts: 'Accounts', online: 'Online', sessions: 'Sessions and tokens',
   conversations: 'Conversations', messages: 'Messages', unsealed_messages: 'Messages not in a log file yet', journal_bytes: 'Bytes of the journal',
   commits: 'Durable batches', runs: 'Starts', connections: 'Connections', waiting: 'Requests that wait',
+};
+const limits = {
+  tokens: 'Tokens of an account, at most', sessions: 'Sessions of an account, at most', groups: 'Groups made by an account, at most',
+  members_per_day: 'Members added in a day, at most', messages_per_minute: 'Messages in a minute, at most',
+  bytes_per_day: 'Bytes of text in a day, at most', requests_per_second: 'Requests in a second, at most',
 };
 const modes = { open: 'everyone', closed: 'nobody', invite: 'who has an invitation' };
 
@@ -50,10 +55,12 @@ function status(state, body, signal, fail) {
     const shown = (name, value) => {
       if (name === 'registration') return t(modes[value] ?? value);
       if (/expires/.test(name) && value) return dateAndTime(Date.parse(value));
-      return typeof value === 'number' ? number(value) : Array.isArray(value) ? value.join(', ') : String(value ?? '–');
+      return typeof value === 'number' ? number(value) : String(value ?? '–');
     };
+    const limitShown = ({ limit, refused }) => [limit === null ? t('no limit') : number(limit), refused > 0 && t('refused {n} times', { n: number(refused) })].filter(Boolean).join(' · ');
     fill(list, row(t('Health'), health), row(t('Host and port'), location.host),
-      Object.entries(counts).filter(([, value]) => typeof value !== 'object' || value === null || Array.isArray(value)).map(([name, value]) => row(t(labels[name] ?? name), shown(name, value))));
+      Object.entries(labels).filter(([name]) => name in counts).map(([name, label]) => row(t(label), shown(name, counts[name]))),
+      (counts.limits ?? []).map((one) => row(t(limits[one.name] ?? one.name), limitShown(one))));
     shell.did(shell.command('admin', 'stats'));
   };
   load().catch(fail);

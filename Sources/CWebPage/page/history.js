@@ -1,31 +1,37 @@
-// The messages of one conversation: a window of at most 500 rows over a history of any length. The row that is being
+// The messages of one conversation: a window of some hundred rows over a history of any length. The row that is being
 // read stays where it is, whatever comes above or below it, and when the window changes its size.
 import { h, iconButton, announce, debounce } from './dom.js';
 import { t, n } from './i18n.js';
 import { path, Refusal } from './api.js';
 import { RowMaker } from './row.js';
-import { Rows, maximumRows, stickiness } from './rows.js';
+import { Rows, stickiness } from './rows.js';
 import { line } from './text.js';
 
 const pageRows = 50;
-/** So close to an end of the window, in pixels, more is fetched. */
-const margin = 5000;
+/** So close to an end of the window, in pixels, rows are added. */
+const margin = 3000;
+/** Rows that are added in one frame. More would hold it up, and fewer could not follow 18,000 pixels a second. */
+const rowsAtOnce = 8;
+/** Messages that are fetched at once while the window is scrolled. */
+const fetchedRows = 100;
 
 export class History extends Rows {
   state;
   /** The highest seq that the window is complete up to, if it is at the end. */
   end = 0;
-  isFetching = { older: false, newer: false };
+  /** What is known of each end, see `reset`. */
+  ends = {};
   generation = 0;
   quotes = new Map();
   active = null;
   arrived = 0;
   isOpening = false;
-  olderFrom = null;
   frame = 0;
 
   constructor(state, conversation, outbox, signal, { actions, onTarget }) {
     super();
+    this.reset('older');
+    this.reset('newer');
     this.state = state;
     this.conversation = conversation;
     this.outbox = outbox;
@@ -47,7 +53,7 @@ export class History extends Rows {
 
   listen() {
     const { signal } = this;
-    this.scroller.addEventListener('scroll', () => this.onScroll(), { passive: true, signal });
+    this.scroller.addEventListener('scroll', () => this.fillSoon(), { passive: true, signal });
     const resized = new ResizeObserver(() => {
       this.restore();
       this.mark();
@@ -101,12 +107,20 @@ export class History extends Rows {
   clear() {
     this.generation += 1;
     this.list.replaceChildren();
-    this.isFetching = { older: false, newer: false };
+    this.reset('older');
+    this.reset('newer');
     this.anchor = null;
     this.size = null;
     this.active = null;
     this.arrived = 0;
-    this.olderFrom = null;
+  }
+
+  /**
+   * Forgets what was fetched for one end of the window: messages that have no row yet; where to go on, if a page said so;
+   * and, if the history ends behind these messages, the head that was known then.
+   */
+  reset(side) {
+    this.ends[side] = { waiting: [], from: null, head: null, isFetching: false };
   }
 
   async fetch(query) {
@@ -130,10 +144,12 @@ export class History extends Rows {
     }
   }
 
-  onScroll() {
+  /** Looks once in a frame at where the window is, however much has happened. */
+  fillSoon() {
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
+      if (this.signal.aborted) return;
       this.settle();
       this.mark();
       this.fill();
@@ -141,50 +157,70 @@ export class History extends Rows {
     });
   }
 
-  fillSoon() {
-    requestAnimationFrame(() => this.fill());
-  }
-
   fill() {
     const { scroller } = this;
-    if (!this.isAtTop && scroller.scrollTop < margin) this.fetchOlder();
-    if (!this.isAtEnd && scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop < margin) this.fetchNewer();
+    const above = scroller.scrollTop;
+    const below = scroller.scrollHeight - scroller.clientHeight - above;
+    if (!this.isAtTop && above < margin) this.extend('older');
+    if (!this.isAtEnd && below < margin) this.extend('newer');
   }
 
-  async fetchOlder() {
-    const first = this.firstRow();
-    if (this.isFetching.older || !first) return;
-    this.isFetching.older = true;
-    const page = await this.fetch({ before: this.olderFrom ?? first.message.seq });
-    this.isFetching.older = false;
-    if (!page || this.firstRow() !== first) return;
+  /** Adds a few rows at one end, and fetches more before there are none. */
+  extend(side) {
+    const { waiting, isFetching, head } = this.ends[side];
+    if (waiting.length < fetchedRows / 2 && !isFetching && head === null) this.fetchMore(side);
+    if (waiting.length === 0) return;
+    const some = side === 'older' ? waiting.splice(-rowsAtOnce) : waiting.splice(0, rowsAtOnce);
     this.keeping(() => {
-      this.add(page.messages, 'older');
-      // A page may be empty because nothing in it has a row; then it says where to go on.
-      const isEmpty = page.messages.length === 0;
-      this.olderFrom = isEmpty && page.more ? page.next : null;
-      this.isAtTop = isEmpty ? !page.more : page.messages[0].seq <= this.conversation.first;
+      if (side === 'newer') this.isFollowing = false;
+      this.add(some, side);
+      this.finish(side);
     });
     this.fillSoon();
   }
 
-  async fetchNewer() {
-    const last = this.lastRow();
-    if (this.isFetching.newer || !last) return;
-    this.isFetching.newer = true;
-    const page = await this.fetch({ after: last.message.seq });
-    this.isFetching.newer = false;
-    if (!page || this.lastRow() !== last) return;
-    this.keeping(() => {
-      this.isFollowing = false;
-      this.add(page.messages, 'newer');
-      if (!page.more) {
-        this.isAtEnd = true;
-        this.end = Math.max(page.head, page.messages.at(-1)?.seq ?? 0);
-        this.showPending();
-      }
-    });
+  /** The message before or after which nothing was fetched. */
+  edge(side) {
+    const { waiting, from } = this.ends[side];
+    return from ?? (side === 'older' ? waiting[0] ?? this.firstRow()?.message : waiting.at(-1) ?? this.lastRow()?.message)?.seq;
+  }
+
+  async fetchMore(side) {
+    const end = this.ends[side];
+    const edge = this.edge(side);
+    if (edge === undefined) return;
+    const known = this.conversation.head;
+    end.isFetching = true;
+    const page = await this.fetch({ [side === 'older' ? 'before' : 'after']: edge, limit: fetchedRows });
+    end.isFetching = false;
+    if (!page || this.ends[side] !== end) return;
+    // A page may be empty because nothing in it has a row; then it says where to go on.
+    end.from = page.messages.length === 0 && page.more ? page.next : null;
+    if (side === 'older') {
+      end.waiting.unshift(...page.messages);
+      if (end.from === null && (page.messages[0]?.seq ?? 0) <= this.conversation.first) end.head = 0;
+    } else {
+      end.waiting.push(...page.messages);
+      if (!page.more) end.head = Math.max(page.head, page.messages.at(-1)?.seq ?? 0, known);
+    }
+    if (end.waiting.length === 0) this.keeping(() => this.finish(side));
     this.fillSoon();
+  }
+
+  /** Notes that the window has come to an end of the history. */
+  finish(side) {
+    const end = this.ends[side];
+    if (end.waiting.length > 0 || end.head === null) return;
+    if (side === 'older') {
+      this.isAtTop = true;
+    } else if (this.conversation.head > end.head) {
+      // Something has come since then, and was not taken because the window was not at its end.
+      end.head = null;
+    } else {
+      this.isAtEnd = true;
+      this.end = end.head;
+      this.showPending();
+    }
   }
 
   // Going places
@@ -261,6 +297,7 @@ export class History extends Rows {
   point(row) {
     if (!row?.message || row === this.actions.row) return;
     this.activate(row);
+    this.maker.point(row);
     this.actions.show(row);
   }
 
@@ -326,7 +363,7 @@ export class History extends Rows {
 
   onChange(message, kind) {
     const row = this.rowOf(message.about);
-    this.quotes.delete(message.about);
+    this.forget([message.about]);
     if (!row) return;
     if (kind === 'edit') Object.assign(row.message, { text: message.text, edited: message.time });
     else Object.assign(row.message, { text: '', deleted: true });
@@ -335,10 +372,11 @@ export class History extends Rows {
 
   onErased(notice) {
     if (notice.conversation_id !== this.conversation.id) return;
+    const seqs = notice.seqs ?? [];
+    this.forget(seqs);
     this.keeping(() => {
-      for (const seq of notice.seqs ?? []) {
+      for (const seq of seqs) {
         const row = this.rowOf(seq);
-        this.quotes.delete(seq);
         if (!row) continue;
         Object.assign(row.message, { text: '', sender: '', erased: true });
         this.maker.update(row);
@@ -346,11 +384,18 @@ export class History extends Rows {
     });
   }
 
+  /** Forgets messages that have changed and have no row. */
+  forget(seqs) {
+    const changed = new Set(seqs);
+    for (const seq of changed) this.quotes.delete(seq);
+    for (const side of ['older', 'newer']) if (this.ends[side].waiting.some((message) => changed.has(message.seq))) this.reset(side);
+  }
+
   /** After an absence: fetches the window anew, because edits of it may have been missed. */
   async refresh() {
     const first = this.firstRow();
     if (!first) return this.open();
-    const page = await this.fetch({ after: first.message.seq - 1, limit: maximumRows });
+    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length });
     if (!page) return undefined;
     const fresh = new Map(page.messages.map((message) => [message.seq, message]));
     this.keeping(() => {
@@ -363,6 +408,8 @@ export class History extends Rows {
       }
     });
     this.isAtEnd = false;
+    this.reset('older');
+    this.reset('newer');
     this.fillSoon();
     return undefined;
   }

@@ -1,7 +1,8 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
-// A subclass has `list`, `scroller`, `maker` and `latest`.
+// A subclass has `list`, `scroller`, `maker`, `latest`, and `reset`, which forgets what was fetched for one end.
 
-export const maximumRows = 500;
+/** Each change of a row costs time for all of them. Rows of one line fill twice the margin and a high screen. */
+export const maximumRows = 300;
 /** So close to the end, a new message is followed. */
 export const stickiness = 24;
 
@@ -60,6 +61,7 @@ export class Rows {
         surplus -= 1;
       }
       this.isAtTop = false;
+      this.reset('older');
     } else {
       for (const row of this.list.querySelectorAll('.pending')) row.remove();
       surplus = this.rows.length - maximumRows;
@@ -68,14 +70,13 @@ export class Rows {
         surplus -= 1;
       }
       this.isAtEnd = false;
+      this.reset('newer');
     }
   }
 
   row(message, previous) {
-    const row = this.maker.row(message);
     const isFirstUnread = this.lineAfter >= 0 && message.seq > this.lineAfter && (previous === undefined || previous.seq <= this.lineAfter);
-    this.maker.decorate(row, previous, isFirstUnread && this.lineAfter > 0);
-    return row;
+    return this.maker.row(message, previous, isFirstUnread && this.lineAfter > 0);
   }
 
   rowOf(seq) {
