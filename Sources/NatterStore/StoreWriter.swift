@@ -6,8 +6,8 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// The only thread that appends to the log. It takes everything that arrived during the last commit, numbers it,
-/// makes it durable as one entry, and answers.
+/// The only thread that appends to the log. It takes what arrived during the last commit, numbers it, makes it durable
+/// as one entry, and answers. Postings of many messages go in turns, so that single messages wait for a part of one only.
 final class StoreWriter: Sendable {
     /// The messages of one request.
     struct Posting: Sendable {
@@ -16,7 +16,15 @@ final class StoreWriter: Sendable {
         let stopAtRefusal: Bool
         let completion: @Sendable ([PostOutcome]) -> Void
 
-        var cost: Int { messages.reduce(64) { $0 + $1.text.utf8.count + 64 } }
+        var cost: Int { messages.reduce(0) { $0 + $1.cost } }
+    }
+
+    /// A posting of several messages on its way through several commits.
+    private final class Bulk: Sendable {
+        let posting: Posting
+        let outcomes = Monitor<[PostOutcome]>([])
+
+        init(_ posting: Posting) { self.posting = posting }
     }
 
     /// Any other change.
@@ -42,6 +50,10 @@ final class StoreWriter: Sendable {
 
     private struct Queue {
         var items: [Item] = []
+        /// Those whose turn is next come first.
+        var bulks: [Bulk] = []
+        /// How many have a part in the commit that is being made, or in look-ups of repeated ids after it.
+        var busyBulks = 0
         var cost = 0
         var isStopping = false
     }
@@ -50,6 +62,9 @@ final class StoreWriter: Sendable {
     static let queueLimit = 64 << 20
     /// A commit takes no further items once it has this many bytes.
     static let batchBytes = 1 << 20
+    /// The most messages of bulk in one commit, and the bytes from which on it takes no more of them. A few milliseconds
+    /// of work.
+    static let turn = (messages: 1_024, bytes: 256 << 10)
     /// A commit is refused if less disk space is free, so that sealing and deleting can still finish.
     static let reservedBytes: UInt64 = 1 << 20
 
@@ -57,11 +72,14 @@ final class StoreWriter: Sendable {
 
     /// - Returns: false if too much is waiting.
     func submit(_ item: Item) -> Bool {
-        var cost = 64
-        if case .posting(let posting) = item { cost = posting.cost }
+        let cost = item.cost
         return queue.signal { queue in
             guard !queue.isStopping, queue.cost < StoreWriter.queueLimit else { return false }
-            queue.items.append(item)
+            if case .posting(let posting) = item, posting.messages.count > 1 {
+                queue.bulks.append(Bulk(posting))
+            } else {
+                queue.items.append(item)
+            }
             queue.cost += cost
             return true
         }
@@ -73,23 +91,73 @@ final class StoreWriter: Sendable {
     /// The next items to commit; nil if the thread should end.
     private func next() -> [Item]? {
         queue.wait { queue -> [Item]?? in
-            if queue.items.isEmpty { return queue.isStopping ? .some(nil) : nil }
+            if queue.items.isEmpty, queue.bulks.isEmpty {
+                return queue.isStopping && queue.busyBulks == 0 ? .some(nil) : nil
+            }
+            var items = queue.items.first?.beginsBatch == true ? [] : takeTurn(&queue)
             var taken = 0
             var cost = 0
             for item in queue.items {
                 if taken > 0, item.beginsBatch { break }
-                if case .posting(let posting) = item { cost += posting.cost } else { cost += 64 }
+                cost += item.cost
                 taken += 1
                 if cost >= StoreWriter.batchBytes || item.endsBatch { break }
             }
             queue.cost -= min(cost, queue.cost)
+            items += queue.items.prefix(taken)
             if taken == queue.items.count {
-                defer { queue.items.removeAll(keepingCapacity: true) }
-                return .some(queue.items)
+                queue.items.removeAll(keepingCapacity: true)
+            } else {
+                queue.items.removeFirst(taken)
             }
-            defer { queue.items.removeFirst(taken) }
-            return .some(Array(queue.items.prefix(taken)))
+            return .some(items)
         } ?? nil
+    }
+
+    // MARK: Turns
+
+    /// Takes a part of the first postings of many messages, and of each the rest of it later.
+    private func takeTurn(_ queue: inout Queue) -> [Item] {
+        var items: [Item] = []
+        var (messages, bytes) = (0, 0)
+        while let bulk = queue.bulks.first, messages < StoreWriter.turn.messages, bytes < StoreWriter.turn.bytes {
+            queue.bulks.removeFirst()
+            queue.busyBulks += 1
+            let start = bulk.outcomes.withLock { $0.count }
+            var end = start
+            let former = bytes
+            while end < bulk.posting.messages.count, messages < StoreWriter.turn.messages,
+                bytes < StoreWriter.turn.bytes
+            {
+                bytes += bulk.posting.messages[end].cost
+                (end, messages) = (end + 1, messages + 1)
+            }
+            queue.cost -= min(bytes - former, queue.cost)
+            let part = Posting(
+                messages: Array(bulk.posting.messages[start..<end]), principal: bulk.posting.principal,
+                stopAtRefusal: bulk.posting.stopAtRefusal
+            ) { [self] in finishTurn(of: bulk, $0) }
+            items.append(.posting(part))
+        }
+        return items
+    }
+
+    /// Lets a posting wait for its next turn, or answers it.
+    private func finishTurn(of bulk: Bulk, _ outcomes: [PostOutcome]) {
+        let posting = bulk.posting
+        let all = bulk.outcomes.withLock { all in
+            all += outcomes
+            return all
+        }
+        let rest = posting.messages[all.count...]
+        let isStopped = posting.stopAtRefusal && outcomes.contains { if case .refused = $0 { true } else { false } }
+        let isDone = rest.isEmpty || isStopped
+        queue.signal { queue in
+            queue.busyBulks -= 1
+            if !isDone { queue.bulks.append(bulk) }
+            if isStopped { queue.cost -= min(rest.reduce(0) { $0 + $1.cost }, queue.cost) }
+        }
+        if isDone { posting.completion(all + rest.map { _ in .refused(.notTried) }) }
     }
 
     func run(_ core: WriterCore) {
@@ -97,7 +165,16 @@ final class StoreWriter: Sendable {
     }
 }
 
+extension NewMessage {
+    /// What it takes in the queue and in a commit, in bytes.
+    fileprivate var cost: Int { text.utf8.count + 64 }
+}
+
 extension StoreWriter.Item {
+    fileprivate var cost: Int {
+        if case .posting(let posting) = self { posting.cost } else { 64 }
+    }
+
     var beginsBatch: Bool {
         switch self {
         case .posting: false

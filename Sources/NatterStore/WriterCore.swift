@@ -13,7 +13,8 @@ final class WriterCore: @unchecked Sendable {
     private var place: LogPlace
     /// Keys that are not in a table of the engine yet, for look-ups and in order of arrival.
     private var recentKeys: [RecentKey: FoundKey] = [:]
-    private var recentOrder: [MovedKey] = []
+    /// A slice, so that its front goes without moving the rest.
+    private var recentOrder: ArraySlice<MovedKey> = []
     private let node: UInt64
     private var attempts: UInt64 = 0
 
@@ -213,19 +214,13 @@ final class WriterCore: @unchecked Sendable {
     /// - Returns: the commit below which the log was trimmed.
     func trim(below floor: Commit, limit: Int) throws -> Commit {
         var floor = floor
-        var moved = 0
-        while moved < recentOrder.count, recentOrder[moved].commit < floor {
-            if moved >= limit {
-                floor = recentOrder[moved].commit
-                break
-            }
-            moved += 1
-        }
-        let keys = Array(recentOrder.prefix(moved))
+        let first = recentOrder.prefix(limit + 1).prefix { $0.commit < floor }
+        if first.count > limit { floor = first[first.startIndex + limit].commit }
+        let keys = Array(first.prefix(limit))
         let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
         // They are in a table now.
         for key in keys { recentKeys[key.key] = nil }
-        recentOrder.removeFirst(moved)
+        recentOrder = recentOrder.dropFirst(keys.count)
         store.state.withLock { $0.journalBytes -= trimmed }
         return floor
     }

@@ -86,25 +86,25 @@ struct GrowthTests {
         }
         var expected = ["general"]
         for number in 0..<12 {
-            _ = try waitFor { store.store.createGroup("team \(number)", isOpen: true, by: alice, $0) }.get()
-            expected.append("team \(number)")
+            _ = try waitFor { store.store.createGroup("team-\(number)", isOpen: true, by: alice, $0) }.get()
+            expected.append("team-\(number)")
             if number.isMultiple(of: 3) {
                 try store.post(["hello"], to: "@user\(number)")
                 expected.append("@user\(number)")
             }
             #expect(try names(5) == expected.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
         }
-        _ = try waitFor { store.store.changeGroup("team 3", newName: "a crew", isOpen: nil, by: alice, $0) }.get()
-        expected[try #require(expected.firstIndex(of: "team 3"))] = "a crew"
-        _ = try waitFor { store.store.deleteGroup("team 5", by: alice, $0) }.get()
-        expected.removeAll { $0 == "team 5" }
+        _ = try waitFor { store.store.changeGroup("team-3", newName: "a-crew", isOpen: nil, by: alice, $0) }.get()
+        expected[try #require(expected.firstIndex(of: "team-3"))] = "a-crew"
+        _ = try waitFor { store.store.deleteGroup("team-5", by: alice, $0) }.get()
+        expected.removeAll { $0 == "team-5" }
         let sorted = expected.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         for limit in [1, 3, sorted.count, 1_000] { #expect(try names(limit) == sorted) }
         try store.reopen()
         let again = try store.user("alice")
         #expect(
-            try store.store.conversations(of: again, after: "a crew", limit: 2).conversations.map(\.name)
-                == Array(sorted[(try #require(sorted.firstIndex(of: "a crew")) + 1)...].prefix(2)))
+            try store.store.conversations(of: again, after: "a-crew", limit: 2).conversations.map(\.name)
+                == Array(sorted[(try #require(sorted.firstIndex(of: "a-crew")) + 1)...].prefix(2)))
     }
 
     @Test("the last message of a sealed conversation is listed without its block")
@@ -146,11 +146,11 @@ struct GrowthTests {
         let store = try TestStore(users: ["alice", "bob"])
         let alice = try store.user("alice")
         for number in 0..<6 {
-            _ = try waitFor { store.store.createGroup("team \(number)", isOpen: true, by: alice, $0) }.get()
+            _ = try waitFor { store.store.createGroup("team-\(number)", isOpen: true, by: alice, $0) }.get()
         }
         for round in 0..<120 {
             let number = Int.random(in: 0..<6, using: &random)
-            try store.post(["message \(round)"], to: round.isMultiple(of: 5) ? "general" : "team \(number)")
+            try store.post(["message \(round)"], to: round.isMultiple(of: 5) ? "general" : "team-\(number)")
             store.store.state.withLock { state in
                 let commit = Commit(UInt64.random(in: 0...state.commit.rawValue, using: &random))
                 let all = state.visible(to: alice).filter { $0.lastCommit > commit }.map(\.identity.number)

@@ -137,6 +137,75 @@ struct PostingTests {
     }
 }
 
+@Suite("turns of the writer")
+struct TurnTests {
+    private static func messages(_ count: Int, _ label: String = "message") -> [NewMessage] {
+        (1...count).map { NewMessage(conversation: "general", text: "\(label) \($0)", key: nil) }
+    }
+
+    @Test("a single message does not wait for the whole of a bulk that came before it, nor one bulk for another")
+    func fair() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        let done = Monitor<[String]>([])
+        // Given that all of it waits while the writer does something else
+        let isOpen = Monitor(false)
+        let gate = Monitor(false)
+        let holder = try SystemThread(name: "gate") {
+            _ = store.store.upkeep { _ in
+                gate.signal { $0 = true }
+                _ = isOpen.wait { $0 ? true : nil }
+            }
+        }
+        _ = gate.wait { $0 ? true : nil }
+        func post(_ count: Int, by principal: Principal, _ label: String) {
+            store.store.post(TurnTests.messages(count, label), by: principal, stopAtRefusal: false) { outcomes in
+                done.signal { $0.append(outcomes.allSatisfy { $0.message != nil } ? label : "refused") }
+            }
+        }
+        post(6_000, by: alice, "long")
+        post(1_500, by: alice, "short")
+        post(1, by: bob, "single")
+        isOpen.signal { $0 = true }
+        let order = done.wait { $0.count == 3 ? $0 : nil }
+        holder.join()
+        #expect(order == ["single", "short", "long"])
+        let all = try store.all()
+        #expect(all.count == 7_501)
+        for (label, count) in [("long", 6_000), ("short", 1_500)] {
+            #expect(all.map(\.text).filter { $0.hasPrefix(label) } == (1...count).map { "\(label) \($0)" })
+        }
+    }
+
+    @Test(
+        "a bulk that stops at a refusal tries nothing after it, in whatever turn", arguments: [1, 1_024, 1_025, 2_500])
+    func stop(bad: Int) throws {
+        let store = try TestStore()
+        var messages = TurnTests.messages(3_000)
+        messages[bad - 1].text = ""
+        let alice = try store.user("alice")
+        let outcomes = try waitFor { store.store.post(messages, by: alice, stopAtRefusal: true, $0) }
+        #expect(outcomes.count == 3_000)
+        #expect(outcomes.prefix(bad - 1).allSatisfy { $0.message != nil })
+        #expect(outcomes[bad - 1].refusal != nil && outcomes[bad - 1].refusal != .notTried)
+        #expect(outcomes.dropFirst(bad).allSatisfy { $0.refusal == .notTried })
+        #expect(try store.all().count == bad - 1)
+    }
+
+    @Test("closing finishes all turns of a bulk")
+    func close() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        let answer = Monitor<Int?>(nil)
+        store.store.post(TurnTests.messages(5_000), by: alice, stopAtRefusal: false) { outcomes in
+            answer.signal { $0 = outcomes.count { $0.message != nil } }
+        }
+        try store.reopen()
+        #expect(answer.withLock { $0 } == 5_000)
+        #expect(try store.all().count == 5_000)
+    }
+}
+
 @Suite("idempotency keys")
 struct KeyTests {
     /// The same key again: the same content gives the earlier message, other content is refused.
