@@ -170,8 +170,12 @@ struct Context {
     /// - Parameter deliveringOutbox: whether to send the outbox first, for a few seconds at most.
     func api(deliveringOutbox: Bool = true) throws -> ServerAPI {
         let login = try login()
-        let api = try api(at: try address(remembered: login.account.server), token: login.token, of: login.account)
+        let api = try api(of: login)
         if deliveringOutbox { deliverOutbox(of: login, to: api) }
         return api
+    }
+
+    func api(of login: Login) throws -> ServerAPI {
+        try api(at: try address(remembered: login.account.server), token: login.token, of: login.account)
     }
 }

@@ -70,7 +70,7 @@ enum StatusCommand {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
             status.aside = try ReplicaSurplus.all(at: replica.location).count
-            let conversations = try replica.conversations()
+            let conversations = try replica.unreadConversations()
             status.unread = conversations.reduce(0) { $0 + $1.unread }
             if try conversations.contains(where: { try replica.hasUnreadMention(in: $0) }) { status.mentioned = true }
         }

@@ -41,7 +41,8 @@ final class SyncedReplica {
 
     let context: Context
     let location: ReplicaLocation
-    private let account: Account
+    /// The session, read once. nil until it is needed.
+    private var knownLogin: Context.Login?
     private var knownAPI: ServerAPI?
     private var opened: Replica?
     /// True if the outbox was checked since the last sync.
@@ -52,15 +53,14 @@ final class SyncedReplica {
     /// - Parameter needsServer: false for commands that only read the replica. Then the token is not read.
     init(_ context: Context, needsServer: Bool = true) throws {
         self.context = context
+        var account: Account
         if needsServer, !context.isOffline {
-            (account, knownAPI) = try SyncedReplica.identify(context)
+            (account, knownLogin, knownAPI) = try SyncedReplica.identify(context)
         } else {
-            let known = try context.offlineAccount()
+            account = try context.offlineAccount()
             // The account of a token file may still be unknown.
-            if known.name == nil, !context.isOffline {
-                (account, knownAPI) = try SyncedReplica.identify(context)
-            } else {
-                account = known
+            if account.name == nil, !context.isOffline {
+                (account, knownLogin, knownAPI) = try SyncedReplica.identify(context)
             }
         }
         guard let name = account.name, let store = account.store else {
@@ -70,26 +70,32 @@ final class SyncedReplica {
     }
 
     /// The account of the session. With a token file, it may have to ask the server.
-    private static func identify(_ context: Context) throws -> (Account, ServerAPI) {
+    private static func identify(_ context: Context) throws -> (Account, Context.Login, ServerAPI) {
         let login = try context.login()
-        let api = try context.api(
-            at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
-        if login.account.name != nil { return (login.account, api) }
+        let api = try context.api(of: login)
+        if login.account.name != nil { return (login.account, login, api) }
         let answer = try api.whoami()
         let account = Account(server: api.address.description, name: answer.name, store: api.store)
         try context.home().tokenAccount(login.token).store(account)
-        return (account, api)
+        return (account, Context.Login(account: account, token: login.token), api)
+    }
+
+    private func login() throws -> Context.Login {
+        if let knownLogin { return knownLogin }
+        let login = try context.login()
+        knownLogin = login
+        return login
     }
 
     /// The API. The outbox is sent before the first request.
     ///
     /// - Throws: also if the server cannot be reached for the outbox.
     func api() throws -> ServerAPI {
-        let api = try knownAPI ?? context.api(deliveringOutbox: false)
+        let api = try knownAPI ?? context.api(of: login())
         knownAPI = api
         guard !hasDelivered else { return api }
         hasDelivered = true
-        if let error = context.deliverOutbox(of: try context.login(), to: api),
+        if let error = context.deliverOutbox(of: try login(), to: api),
             case .transport(.notReached, _) = error
         {
             throw error
@@ -102,7 +108,7 @@ final class SyncedReplica {
     /// - Returns: why the server did not accept everything, if it was reached.
     func deliverOutbox() throws -> APIError? {
         hasDelivered = true
-        let outbox = try context.outbox(of: try context.login())
+        let outbox = try context.outbox(of: try login())
         let timeout = try context.timeoutMilliseconds()
         let report = try OutboxDelivery(outbox, api: try api()).run(
             timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
@@ -331,7 +337,7 @@ extension SyncedReplica {
     private func lookThroughSurplus() throws {
         let asides = try ReplicaSurplus.all(at: location).filter { !$0.isListed }
         guard !asides.isEmpty, let replica = try replica() else { return }
-        let outbox = try context.outbox(of: try context.login())
+        let outbox = try context.outbox(of: try login())
         for aside in asides {
             guard let now = try replica.conversation(aside.conversation), !now.isGone else { continue }
             var offered = 0

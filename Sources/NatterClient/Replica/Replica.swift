@@ -40,14 +40,19 @@ public final class Replica {
     ///
     /// - Parameter includingGone: also the conversations that the user no longer belongs to.
     public func conversations(includingGone: Bool = false) throws(ReplicaError) -> [ReplicaConversation] {
+        try select(includingGone ? "ORDER BY kind, name, number" : "WHERE gone IS NULL ORDER BY kind, name, number")
+    }
+
+    /// The conversations with unread messages that the user belongs to.
+    public func unreadConversations() throws(ReplicaError) -> [ReplicaConversation] {
+        try select("WHERE unread>0 AND gone IS NULL ORDER BY number")
+    }
+
+    private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
         do {
-            let rows = try connection.statement(
-                "SELECT \(ReplicaConversation.columns) FROM conversation ORDER BY kind, name, number")
+            let rows = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)")
             var found: [ReplicaConversation] = []
-            while try rows.step() {
-                let conversation = try ReplicaConversation(rows, path: connection.path)
-                if includingGone || !conversation.isGone { found.append(conversation) }
-            }
+            while try rows.step() { found.append(try ReplicaConversation(rows, path: connection.path)) }
             return found
         } catch {
             throw ReplicaError(error)
@@ -113,15 +118,8 @@ public final class Replica {
 
     /// The conversations with messages that the server could not send.
     func conversationsWithGaps() throws(ReplicaError) -> [ReplicaConversation] {
-        do {
-            let rows = try connection.statement(
-                "SELECT \(ReplicaConversation.columns) FROM conversation WHERE gap_count>0 ORDER BY number")
-            var found: [ReplicaConversation] = []
-            while try rows.step() { found.append(try ReplicaConversation(rows, path: connection.path)) }
-            return found
-        } catch {
-            throw ReplicaError(error)
-        }
+        // Each sync asks for them, so it looks into the short table first.
+        try select("WHERE number IN (SELECT conversation FROM gap) AND gap_count>0 ORDER BY number")
     }
 
     // MARK: The last sync
