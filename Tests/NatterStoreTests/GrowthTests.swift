@@ -89,6 +89,7 @@ struct GrowthTests {
             _ = try waitFor { store.store.createGroup("team-\(number)", isOpen: true, by: alice, $0) }.get()
             expected.append("team-\(number)")
             if number.isMultiple(of: 3) {
+                _ = try store.user("user\(number)")
                 try store.post(["hello"], to: "@user\(number)")
                 expected.append("@user\(number)")
             }
