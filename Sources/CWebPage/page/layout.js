@@ -27,6 +27,8 @@ export class Layout {
   #view = null;
   #viewEnder = null;
   #peopleEnder = null;
+  /** The command for what was just done, while it opens a conversation. */
+  cause = null;
 
   constructor(root, state, live, outbox, { logout }) {
     Object.assign(this, { live, outbox, logout });
@@ -142,13 +144,14 @@ export class Layout {
   #onGone(gone) {
     if (this.#view?.conversation?.id !== gone.conversation_id) return;
     announce(t('{name} is no longer there', { name: line(gone.conversation) }));
-    location.hash = addressOf('general');
+    this.go('general', null, shell.lastCommand());
   }
 
   #onRenamed(object) {
     const current = this.#view?.conversation;
     if (current?.id === object.id && this.routed?.name !== object.name && this.routed) {
       history.replaceState(null, '', addressOf(object.name));
+      this.cause = shell.lastCommand();
       this.#route();
     }
   }
@@ -220,7 +223,8 @@ export class Layout {
     this.#view = new ConversationView(this, conversation, signal);
     fill(this.center, this.#view.element);
     this.#showList();
-    shell.did(shell.log(conversation, seq));
+    shell.did(this.cause ?? shell.log(conversation, seq));
+    this.cause = null;
     await this.#view.open(seq);
     if (this.areDetailsOpen) this.#showDetails();
   }
@@ -257,7 +261,9 @@ export class Layout {
     return this.#view;
   }
 
-  go(name, seq) {
+  /** Opens a conversation. `command` is what was done, if opening it only follows from that. */
+  go(name, seq, command) {
+    this.cause = command;
     const address = addressOf(name, seq);
     if (location.hash === address) this.#route();
     else location.hash = address;

@@ -19,11 +19,10 @@ export function open(layout) {
     name.say('');
     try {
       const made = await state.change('POST', ['groups'], { name: name.input.value, open: isOpen.checked });
-      shell.did(shell.command('group', 'create', made.name, ...(isOpen.checked ? ['--open'] : [])));
       state.adopt({ ...made, isListed: true });
       state.emit('conversations');
       element.close();
-      layout.go(made.name);
+      layout.go(made.name, null, shell.command('group', 'create', made.name, ...(isOpen.checked ? ['--open'] : [])));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       name.say(errorText(error));
@@ -34,11 +33,10 @@ export function open(layout) {
   const join = async (group) => {
     try {
       await state.change('PUT', ['groups', group.name, 'members', state.me.name], {});
-      shell.did(shell.command('group', 'join', group.name));
       state.adopt({ ...await state.get(['conversations', group.name]), isListed: true });
       state.emit('conversations');
       element.close();
-      layout.go(group.name);
+      layout.go(group.name, null, shell.command('group', 'join', group.name));
     } catch (error) {
       if (error instanceof Refusal) failure.textContent = errorText(error);
     }

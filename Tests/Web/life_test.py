@@ -1,0 +1,162 @@
+"""What happens around the page: sleep, lost answers, another account, notifications, groups."""
+import signal
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from world import PASSWORD, PageTest
+
+NOTIFICATIONS = """
+    window.shown = [];
+    window.Notification = class {
+        static permission = 'default';
+        static async requestPermission() { return Notification.permission = 'granted'; }
+        constructor(title, options) { this.title = title; this.tag = options.tag; shown.push(this); }
+        close() { shown.splice(shown.indexOf(this), 1); }
+    };
+"""
+
+
+class LifeTests(PageTest):
+    def post(self, who, conversation, text, **more):
+        return self.server.ask("POST", "/v1/messages", {"conversation": conversation, "text": text, **more}, self.server.login(who))
+
+    def stored(self):
+        page = self.server.ask("GET", "/v1/conversations/general/messages", token=self.server.login("bob"))
+        return [message["text"] for message in page["messages"]]
+
+    def test_after_a_long_sleep_all_is_there_once_edits_too(self):
+        self.post("bob", "general", "before")
+        self.log_in("alice")
+        self.wait_for("before")
+        self.wait(lambda: self.server.waiting() == 1)
+        self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+        self.post("bob", "general", "while asleep")
+        self.post("bob", "general", "changed while asleep", kind="edit", about=1)
+        self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+        # A frozen tab is hidden until it is chosen again.
+        asleep = self.driver.current_window_handle
+        self.new_tab()
+        self.driver.close()
+        self.driver.switch_to.window(asleep)
+        # The clock says that an hour has passed, which the page hears when it is looked at.
+        self.driver.execute_script("const now = Date.now; Date.now = () => now() + 3_600_000; dispatchEvent(new Event('focus'))")
+        self.wait(lambda: self.texts() == ["changed while asleep", "while asleep"])
+        self.post("bob", "general", "after")
+        self.wait(lambda: self.texts() == ["changed while asleep", "while asleep", "after"])
+
+    def test_a_server_killed_while_a_message_is_under_way_has_it_once(self):
+        self.log_in("alice")
+        self.wait(lambda: self.server.waiting() == 1)
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.say("under way")
+        self.wait(lambda: "sending…" in self.one(".row.pending").text)
+        self.server.kill()
+        self.server.start()
+        self.click(".status")
+        self.wait_sent()
+        self.wait_for("under way", 1)
+        self.assertEqual(self.stored(), ["under way"])
+
+    def test_a_message_whose_answer_was_lost_is_there_once(self):
+        self.log_in("alice")
+        self.driver.execute_script("""
+            const real = window.fetch;
+            window.lost = 0;
+            window.fetch = async (...values) => {
+                const answer = await real(...values);
+                if (values[1]?.method === 'POST' && lost === 0) { lost += 1; throw new TypeError('lost'); }
+                return answer;
+            };""")
+        self.say("answered in vain")
+        self.wait(lambda: self.driver.execute_script("return lost") == 1)
+        self.wait_sent()
+        self.wait_for("answered in vain", 1)
+        self.assertEqual(self.stored(), ["answered in vain"])
+
+    def test_another_account_of_the_browser_gets_nothing_of_the_one_before(self):
+        self.log_in("alice")
+        self.say("of alice")
+        self.field().send_keys("alice's draft")
+        self.wait_sent()
+        first = self.driver.current_window_handle
+        self.new_tab()
+        self.open("#/,settings")
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Log out']").click() or True)
+        self.one("[name=username]").clear()
+        self.one("[name=username]").send_keys("bob")
+        self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
+        self.wait(lambda: self.one(".me b").text == "bob")
+        self.driver.switch_to.window(first)
+        self.driver.refresh()
+        self.wait(lambda: self.one(".me b").text == "bob")
+        self.assertEqual(self.field().get_property("value"), "")
+        self.assertNotIn("alice's draft", self.driver.page_source)
+
+    def test_notifications_are_only_for_what_was_asked_and_is_not_seen(self):
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NOTIFICATIONS})
+        self.log_in("alice")
+        shown = lambda: self.driver.execute_script("return shown.map((one) => one.title)")
+        see = lambda state: self.driver.execute_script("Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => arguments[0]}); document.hasFocus = () => arguments[0] === 'visible'".replace("arguments[0]", f"'{state}'"))
+        see("hidden")
+        self.post("bob", "@alice", "nobody asked")
+        self.wait(lambda: any("nobody asked" in text for text in self.texts(".conversation")))
+        self.assertEqual(shown(), [])
+        see("visible")
+        self.driver.execute_script("location.hash = '#/,settings'")
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Switch notifications on']").click() or True)
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Switch notifications off']"))
+        self.post("bob", "@alice", "it is seen")
+        self.wait(lambda: any("it is seen" in text for text in self.texts(".conversation")))
+        self.assertEqual(shown(), [])
+        see("hidden")
+        self.post("bob", "general", "to all")
+        self.post("bob", "general", "alice, look")
+        self.wait(lambda: shown() == ["bob · general"])
+        last = self.post("bob", "@alice", "and here")["seq"]
+        self.wait(lambda: shown() == ["bob · general", "bob"])
+        # Read on another device, it is no news any more.
+        self.server.ask("PUT", "/v1/conversations/@bob/read", {"seq": last}, self.server.login("alice"))
+        self.wait(lambda: shown() == ["bob · general"])
+
+    def test_groups_in_full(self):
+        alice, bob = self.server.login("alice"), self.server.login("bob")
+        self.server.ask("POST", "/v1/groups", {"name": "bobs", "open": True}, bob)
+        self.log_in("alice")
+        # An open one is found, joined and left.
+        self.click("#start")
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//dialog//button[contains(., 'bobs')]").click() or True)
+        self.wait(lambda: self.driver.current_url.endswith("#/bobs"))
+        self.click("#details-button")
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Leave']").click() or True)
+        self.click("dialog .danger")
+        self.wait(lambda: self.driver.current_url.endswith("#/general"))
+        # One's own: members, admins, name.
+        self.server.ask("POST", "/v1/groups", {"name": "garden"}, alice)
+        self.server.ask("PUT", "/v1/groups/garden/members/bob", {}, alice)
+        self.driver.execute_script("location.hash = '#/garden'")
+        self.click("[aria-label='Make bob an admin']")
+        self.wait(lambda: self.all("[aria-label='bob: admin no more']"))
+        members = lambda name: [(one["name"], one["admin"]) for one in self.server.ask("GET", f"/v1/groups/{name}/members", token=alice)["users"]]
+        self.assertEqual(sorted(members("garden")), [("alice", True), ("bob", True)])
+        self.click("[aria-label='bob: admin no more']")
+        self.wait(lambda: self.all("[aria-label='Make bob an admin']"))
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Change the group…']").click() or True)
+        name = self.one("dialog input")
+        name.clear()
+        name.send_keys("park")
+        self.click("#group-open")
+        self.click("dialog .primary")
+        self.wait(lambda: self.driver.current_url.endswith("#/park"))
+        group = next(one for one in self.server.ask("GET", "/v1/groups", token=alice)["groups"] if one["name"] == "park")
+        self.assertTrue(group["open"])
+        self.click("[aria-label='Remove bob from the group']")
+        self.click("dialog .danger")
+        self.wait(lambda: members("park") == [("alice", True)])
+        # Removed from a group, one has it no more.
+        self.server.ask("PUT", "/v1/groups/bobs/members/alice", {}, bob)
+        self.wait(lambda: any("bobs" in text for text in self.texts(".conversation-name")))
+        self.driver.execute_script("location.hash = '#/bobs'")
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to bobs")
+        self.server.ask("DELETE", "/v1/groups/bobs/members/alice", token=bob)
+        self.wait(lambda: self.driver.current_url.endswith("#/general") and not any("bobs" in text for text in self.texts(".conversation-name")))
