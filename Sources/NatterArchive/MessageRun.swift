@@ -2,33 +2,39 @@ public import NatterCrypto
 public import NatterLanguage
 public import NatterLog
 public import NatterModel
+internal import Synchronization
 
 /// Consecutive messages in memory with their hash chain: a decompressed block or a tail.
 public struct OpenBlock: Sendable {
     public let records: Records
     /// The chain before the first message.
     public let hashBefore: Digest
-    /// The chain after each message, if it was computed before.
-    private let knownHashes: [Digest]?
+    private let chain: Chain
 
-    public init(records: Records, hashBefore: Digest, hashes: [Digest]? = nil) {
-        (self.records, self.hashBefore, knownHashes) = (records, hashBefore, hashes)
+    /// The chain after each message, as far as it is known. All copies of a block share it, so that each page of a
+    /// cached block does not compute the chain of all messages before the page.
+    private final class Chain: Sendable {
+        let hashes: Mutex<[Digest]>
+        init(_ hashes: [Digest]) { self.hashes = Mutex(hashes) }
+    }
+
+    /// - Parameter hashes: the chain after each message, if it is known.
+    public init(records: Records, hashBefore: Digest, hashes: [Digest] = []) {
+        (self.records, self.hashBefore, chain) = (records, hashBefore, Chain(hashes))
     }
 
     /// The chain after the message at `index`; -1 means the chain before the first message.
-    public func hash(after index: Int) -> Digest {
-        if index < 0 { return hashBefore }
-        if let knownHashes { return knownHashes[index] }
-        return HashChain.advance(hashBefore, over: records, 0..<index + 1)
-    }
+    public func hash(after index: Int) -> Digest { index < 0 ? hashBefore : hashes(index..<index + 1)[0] }
 
     /// The chain after each message of `range`.
     public func hashes(_ range: Range<Int>) -> [Digest] {
-        if let knownHashes { return Array(knownHashes[range]) }
-        var hash = HashChain.advance(hashBefore, over: records, 0..<range.lowerBound)
-        return range.map { index in
-            hash = HashChain.advance(hash, over: records, index..<index + 1)
-            return hash
+        chain.hashes.withLock { hashes in
+            var hash = hashes.last ?? hashBefore
+            while hashes.count < range.upperBound {
+                hash = HashChain.advance(hash, over: records, hashes.count..<hashes.count + 1)
+                hashes.append(hash)
+            }
+            return Array(hashes[range])
         }
     }
 
@@ -51,7 +57,9 @@ public struct OpenBlock: Sendable {
     }
 
     /// The chain after the message at `index`; nil if it must be computed.
-    public func knownHash(after index: Int) -> Digest? { knownHashes?[index] }
+    public func knownHash(after index: Int) -> Digest? {
+        chain.hashes.withLock { index < $0.count ? $0[index] : nil }
+    }
 }
 
 /// Messages of one conversation that are stored together and that a reader wants.
