@@ -20,7 +20,9 @@ extension CommandSpec {
             .option(
                 "map-user", value: "NAME=USER", isRepeatable: true, "with --from: give a sender the name of a user here"
             ),
-            .flag("dry-run", "with --from: read and check everything, say what would be done, and do nothing"),
+            .flag("dry-run", "read and check everything, say what would be done, and do nothing"),
+            .flag("old", "take times before 1990, which may be seconds by mistake"),
+            .flag("again", "take a file that was imported into CONV before"),
             .flag("json", "print what was done as one JSON object"),
         ],
         operands: [
@@ -32,6 +34,9 @@ extension CommandSpec {
                 + "most 65536 bytes, it may be empty). 'kind', 'about' (the 'seq' of an "
                 + "earlier line), 'via', 'written' and 'erased' are taken from a natter export. Other fields are ignored, and blank "
                 + "lines are skipped.",
+            "An 'id' (1 to 64 printable ASCII characters) is the key of its message for as long as CONV lives: a line "
+                + "whose id was imported before is left out, and with other content it is a bad line. A file that was "
+                + "imported into CONV before is refused without --again.",
             "All of FILE is read and checked before the first number is given. At a bad line, which is named by its "
                 + "number, the status is 65 and nothing is kept. When the command ends, everything is sealed.",
             "With --from, FILE is what another program has exported: Slack's zip file, Telegram's 'result.json', a folder of "
@@ -51,83 +56,64 @@ enum ImportCommand {
     struct Report: Codable, Sendable {
         let conversation: String
         let count: UInt64
+        /// Messages that were left out, because their ids are there already; nil if there were none.
+        let known: UInt64?
         /// The first and the last number that the messages got, or 0 if there were none.
         let first: UInt64
         let last: UInt64
     }
 
-    /// The seq of a line. What other programs write there says nothing, so it is no error.
-    private struct LineSeq: Decodable {
-        let value: UInt64?
-
-        init(from decoder: any Decoder) throws {
-            value = try? decoder.singleValueContainer().decode(UInt64.self)
-        }
-    }
-
-    /// The fields of a line that are imported.
-    private struct Line: Decodable {
-        let ts: Int64
-        let sender: String
-        let text: String
-        let seq: LineSeq?
-        let kind: String?
-        let about: UInt64?
-        let via: String?
-        let written: Int64?
-        let erased: Bool?
-    }
-
-    /// The places of the lines that name a seq, for those that are about others. Seqs that rise one by one take one entry.
-    private struct Places {
-        private var runs: [(seq: UInt64, place: UInt64, count: UInt64)] = []
-        private(set) var next: UInt64 = 0
-
-        mutating func add(_ seq: UInt64?) {
-            defer { next += 1 }
-            guard let seq else { return }
-            if let last = runs.last {
-                if seq == last.seq &+ last.count, next == last.place + last.count {
-                    runs[runs.count - 1].count += 1
-                    return
-                }
-                // Another export begins behind the first.
-                if seq < last.seq &+ last.count { runs = [] }
-            }
-            runs.append((seq, next, 1))
-        }
-
-        func place(of seq: UInt64) -> UInt64? {
-            var (low, high) = (0, runs.count)
-            while low < high {
-                let middle = (low + high) / 2
-                if runs[middle].seq <= seq { low = middle + 1 } else { high = middle }
-            }
-            guard low > 0 else { return nil }
-            let run = runs[low - 1]
-            return seq - run.seq < run.count ? run.place + (seq - run.seq) : nil
-        }
+    /// What may be imported, and whether anything is.
+    struct Options: Codable, Sendable, Equatable {
+        /// Takes times before 1990.
+        var takesOld = false
+        /// Takes a file that was imported before.
+        var again = false
+        /// Only reads and checks.
+        var isTrial = false
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         if let format = arguments.value("from").flatMap(ForeignFormat.init) {
             return try ForeignImport.run(format, arguments, console)
         }
-        if arguments.flag("dry-run") || !(arguments.values("map") + arguments.values("map-user")).isEmpty {
-            throw arguments.error("--map, --map-user and --dry-run go with --from")
+        if !(arguments.values("map") + arguments.values("map-user")).isEmpty {
+            throw arguments.error("--map and --map-user go with --from")
         }
         guard let path = arguments.operand("FILE") else { throw arguments.error("missing operand 'FILE'") }
         let name = Normalization.formC(arguments.operand("CONV") ?? "")
         let file = try InputFile(path)
+        let options = Options(
+            takesOld: arguments.flag("old"), again: arguments.flag("again"), isTrial: arguments.flag("dry-run"))
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }
-            try console.report(
-                report, arguments,
-                report.count == 0
-                    ? "nothing to import into '\(report.conversation)'"
-                    : sentence(report.count, report.conversation, report.first, report.last))
+            try console.report(report, arguments, sentence(report, file.label, options))
         }
-        return try client.perform(.importing(conversation: name, file: file.label))
+        let operation = Operation.importing(conversation: name, file: file.label, options)
+        // A trial makes no store, so one without a store has its own for a moment.
+        guard options.isTrial, try !Store.exists(in: try DataDirectory.path(arguments, console)) else {
+            return try client.perform(operation)
+        }
+        return try client.perform(operation) { channel in
+            try TemporaryStore.with(console) { store in
+                try channel.reply(.imported(try run(name, file: file.label, options, store, channel)))
+                return .success
+            }
+        }
+    }
+
+    private static func sentence(_ report: Report, _ file: String, _ options: Options) -> Phrase {
+        let name = report.conversation
+        guard report.count > 0 else {
+            guard let known = report.known else { return "nothing to import into '\(name)'" }
+            return ForeignImport.nothingNew(in: name, known: known)
+        }
+        if options.isTrial {
+            return .plural(
+                report.count, "\(file) has \(report.count) message for '\(name)'; nothing was imported",
+                "\(file) has \(report.count) messages for '\(name)'; nothing was imported")
+        }
+        return sentence(report.count, name, report.first, report.last)
     }
 
     static func sentence(_ count: UInt64, _ name: String, _ first: UInt64, _ last: UInt64) -> Phrase {
@@ -140,28 +126,50 @@ enum ImportCommand {
     ///
     /// - Parameter file: the name of the file in messages.
     static func run(
-        _ conversation: String, file: String, _ store: Store, _ channel: some OperationChannel
+        _ conversation: String, file: String, _ options: Options, _ store: Store, _ channel: some OperationChannel
     ) throws -> Report {
-        let importer = try StoreImporter(into: conversation, of: store)
+        let importer = try StoreImporter(into: conversation, of: store, takesOld: options.takesOld)
         defer { importer.abandon() }
-        var lines = LineReader(limit: Limits.bodyBytes) { try channel.read(into: $0) }
+        var digest = InputDigest()
+        var lines = LineReader(limit: Limits.bodyBytes) { buffer in
+            let count = try channel.read(into: buffer)
+            digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            return count
+        }
+        var (places, count, known) = (ImportPlaces(), UInt64(0), UInt64(0))
         do {
-            var places = Places()
-            while try lines.next({ try take($0, importer, &places) }) != nil {}
+            while let place = try lines.next({ try take($0, importer, &places) }) {
+                switch place {
+                case .new(count): count += 1
+                case .new, .earlier: known += 1
+                case nil: break
+                }
+            }
         } catch {
             throw failure(error, "\(file), line \(lines.number)")
         }
+        if count + known > 0, let time = try importer.noteInput(digest.finish()), !options.again {
+            throw CommandFailure(
+                .invalidData, code: "imported_before",
+                "\(file) was imported into '\(conversation)' on \(time.rfc3339); --again imports it once more")
+        }
+        let marked = known > 0 ? known : nil
+        if options.isTrial {
+            return Report(conversation: conversation, count: count, known: marked, first: 0, last: 0)
+        }
         let summary = try importer.finish()
         return Report(
-            conversation: summary.conversation, count: summary.count, first: summary.first.rawValue,
+            conversation: summary.conversation, count: summary.count, known: marked, first: summary.first.rawValue,
             last: summary.last.rawValue)
     }
 
+    /// - Returns: where the message of the line stands; nil for a blank line.
     private static func take(
-        _ line: UnsafeRawBufferPointer, _ importer: StoreImporter, _ places: inout Places
-    ) throws {
-        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return }
-        let parsed = try WireJSON.decode(Line.self, from: line)
+        _ line: UnsafeRawBufferPointer, _ importer: StoreImporter, _ places: inout ImportPlaces
+    ) throws -> ImportedPlace? {
+        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return nil }
+        let parsed = try WireJSON.decode(ImportLine.self, from: line)
+        guard let time = parsed.ts.milliseconds else { throw ImportError.badMessage(.timeWithFraction) }
         let name = parsed.kind ?? MessageKind.text.name
         guard let kind = MessageKind(name: name), !kind.isChange || parsed.about != nil else {
             throw ImportError.badMessage(.badKind(name))
@@ -170,11 +178,16 @@ enum ImportCommand {
             guard let place = places.place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
             return place
         }
-        try importer.append(
-            time: Timestamp(milliseconds: parsed.ts), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8),
+        let id = try parsed.id.map { text in
+            guard let id = IdempotencyKey(text) else { throw ImportError.badMessage(.badID(text)) }
+            return id
+        }
+        let place = try importer.append(
+            time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8),
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
-            written: parsed.written.map { Timestamp(milliseconds: $0) }, isErased: parsed.erased ?? false)
-        places.add(parsed.seq?.value)
+            written: parsed.written.map { Timestamp(milliseconds: $0) }, isErased: parsed.erased ?? false, id: id)
+        if let place { places.add(parsed.seq?.value, at: place) }
+        return place
     }
 
     /// The error of a bad line, with its place.

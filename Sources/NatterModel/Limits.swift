@@ -32,6 +32,8 @@ public enum Limits {
     public static let writtenEarlierMilliseconds: Int64 = 60_000
     /// How far an imported time may be ahead of the clock.
     public static let importAheadMilliseconds: Int64 = 86_400_000
+    /// An imported time before this, the beginning of 1990, is probably in seconds.
+    public static let importOldMilliseconds: Int64 = 631_152_000_000
 }
 
 /// A key that makes a retry harmless: 1 to 64 printable ASCII bytes, including spaces.

@@ -120,5 +120,21 @@ enum StoreSchema {
         """,
         // Who created a group, because accounts may create only so many.
         "ALTER TABLE conversation ADD COLUMN maker INTEGER;",
+        // The ids of imported messages and the files that they came from, for as long as the conversation lives.
+        """
+        CREATE TABLE import_key (
+            conversation INTEGER NOT NULL,
+            hash INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            content INTEGER NOT NULL,
+            PRIMARY KEY (conversation, hash)
+        ) WITHOUT ROWID;
+        CREATE TABLE import_file (
+            conversation INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            PRIMARY KEY (conversation, digest)
+        ) WITHOUT ROWID;
+        """,
     ])
 }

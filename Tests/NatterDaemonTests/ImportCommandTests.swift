@@ -19,13 +19,13 @@ struct ImportCommandTests {
         let input = texts.enumerated().map { line(Int64($0) * 1_000 - 2_000, senders[$0 % 4], $1) }.joined()
         let file = try directory.write("in.ndjson", input)
         // When a file is imported, and its export imported into another conversation
-        let imported = natterd("import", "general", file, "--data", directory.path + "/data", "--json")
+        let imported = natterd("import", "--old", "general", file, "--data", directory.path + "/data", "--json")
         #expect(imported.code == 0)
         #expect(imported.output == #"{"conversation":"general","count":6,"first":1,"last":6}"# + "\n")
         let first = natterd("--data", directory.path + "/data", "export", "general")
         #expect(first.code == 0 && first.errors == "")
         let again = try directory.write("again.ndjson", first.bytes)
-        #expect(natterd("import", "copy", again, "--data", directory.path + "/data").code == 0)
+        #expect(natterd("import", "--old", "copy", again, "--data", directory.path + "/data").code == 0)
         // Then both exports are the same
         #expect(natterd("export", "copy", "--data", directory.path + "/data").bytes == first.bytes)
         // and each line is the encoder's output for the message
@@ -47,7 +47,7 @@ struct ImportCommandTests {
             "in",
             "\n \t\r\n{\"seq\":\"x\",\"ts\":1,\"sender\":\"a\",\"text\":\"b\",\"more\":[{}]}\r\n\n{\"text\":\"c\",\"sender\":\"d\",\"ts\":2}"
         )
-        #expect(natterd("import", "general", file, "--data", directory.path + "/data").code == 0)
+        #expect(natterd("import", "--old", "general", file, "--data", directory.path + "/data").code == 0)
         let lines = natterd("export", "general", "--data", directory.path + "/data").lines
         #expect(lines == [#"{"sender":"a","seq":1,"text":"b","ts":1}"#, #"{"sender":"d","seq":2,"text":"c","ts":2}"#])
     }
@@ -56,7 +56,7 @@ struct ImportCommandTests {
         ("not json", "not a JSON object"), ("{\"ts\":1,\"sender\":\"a\"", "not a JSON object"), ("[]", "field"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"},{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"}", "not a JSON object"),
         ("{\"sender\":\"a\",\"text\":\"b\"}", "'ts'"), ("{\"ts\":\"1\",\"sender\":\"a\",\"text\":\"b\"}", "'ts'"),
-        ("{\"ts\":1.5,\"sender\":\"a\",\"text\":\"b\"}", "line 3"),
+        ("{\"ts\":1.5,\"sender\":\"a\",\"text\":\"b\"}", "whole milliseconds"),
         ("{\"ts\":1,\"sender\":null,\"text\":\"b\"}", "'sender'"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":7}", "'text'"),
         ("{\"ts\":1,\"sender\":\"\",\"text\":\"b\"}", "sender has 0"),
@@ -75,7 +75,7 @@ struct ImportCommandTests {
         let (bad, word) = ImportCommandTests.bad[index]
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", "\n" + line(1, "a", "good") + bad + "\n" + line(1, "a", "good"))
-        let outcome = natterd("import", "new", file, "--data", directory.path + "/data")
+        let outcome = natterd("import", "--old", "new", file, "--data", directory.path + "/data")
         #expect(outcome.code == 65)
         #expect(outcome.errors.contains("'\(file)', line 3: "), "\(outcome.errors)")
         #expect(outcome.errors.contains(word), "\(outcome.errors)")
@@ -90,7 +90,7 @@ struct ImportCommandTests {
         for bytes: [UInt8] in [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xE2, 0x82]] {
             let file = try directory.write(
                 "in", Array("{\"ts\":1,\"sender\":\"a\",\"text\":\"".utf8) + bytes + Array("\"}\n".utf8))
-            #expect(natterd("import", "general", file, "--data", directory.path + "/data").code == 65)
+            #expect(natterd("import", "--old", "general", file, "--data", directory.path + "/data").code == 65)
         }
     }
 
@@ -100,16 +100,16 @@ struct ImportCommandTests {
         let file = try directory.write("in", line(1, "a", "b"))
         let data = directory.path + "/data"
         #expect(
-            natterd("import", "Cafe\u{301}", file, "--data", data, "--json").lines == [
+            natterd("import", "--old", "Cafe\u{301}", file, "--data", data, "--json").lines == [
                 #"{"conversation":"Café","count":1,"first":1,"last":1}"#
             ])
         #expect(
-            natterd("import", "CAFÉ", file, "--data", data, "--json").lines == [
+            natterd("import", "--old", "--again", "CAFÉ", file, "--data", data, "--json").lines == [
                 #"{"conversation":"Café","count":1,"first":2,"last":2}"#
             ])
         #expect(natterd("export", "café", "--data", data).lines.count == 2)
         for name in ["@alice,@bob", "@alice", "a b", "me", "x/y", "", "#x"] {
-            #expect(natterd("import", name, file, "--data", data).code == 65, "\(name)")
+            #expect(natterd("import", "--old", name, file, "--data", data).code == 65, "\(name)")
         }
         #expect(natterd("export", "nowhere", "--data", data).code == 67)
         #expect(natterd("export", "@alice,@bob", "--data", data).code == 67)
@@ -119,8 +119,8 @@ struct ImportCommandTests {
     func noFile() throws {
         let directory = try TemporaryDirectory()
         let data = directory.path + "/data"
-        #expect(natterd("import", "new", directory.path + "/none", "--data", data).code == 66)
-        #expect(natterd("import", "new", directory.path, "--data", data).code == 66)
+        #expect(natterd("import", "--old", "new", directory.path + "/none", "--data", data).code == 66)
+        #expect(natterd("import", "--old", "new", directory.path, "--data", data).code == 66)
         #expect(natterd("export", "new", "--data", data).code == 67)
     }
 
@@ -130,7 +130,7 @@ struct ImportCommandTests {
         let data = directory.path + "/data"
         let input = (1...4_000).map { line(Int64($0), "a", "message number \($0 &* 7_919) of several") }.joined()
         let file = try directory.write("in", input)
-        #expect(natterd("import", "general", file, "--data", data).code == 0)
+        #expect(natterd("import", "--old", "general", file, "--data", data).code == 0)
         #expect(natterd("fsck", "--data", data).bytes == [])
         let log = try #require(directory.files(".log").first)
         let size = try #require(try PosixDisk().information(log)).size

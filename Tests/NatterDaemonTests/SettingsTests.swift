@@ -107,7 +107,7 @@ struct SettingsTests {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
         func run(_ environment: [String: String]) -> Int32 {
-            natterd("import", "general", file, environment: environment).code
+            natterd("import", "--old", "general", file, environment: environment).code
         }
         let root = directory.path
         #expect(
@@ -131,7 +131,7 @@ struct SettingsTests {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
         let store = try Store.open(directory.path)
-        #expect(natterd("import", "general", file, "--data", directory.path).code == 75)
+        #expect(natterd("import", "--old", "general", file, "--data", directory.path).code == 75)
         #expect(natterd("export", "general", "--data", directory.path).code == 75)
         #expect(natterd("fsck", "--data", directory.path).code == 75)
         #expect(natterd("serve", "--data", directory.path, "--listen", "127.0.0.1:0").code == 75)

@@ -47,6 +47,10 @@ struct ChangeTests {
                     conversation: 5, lastSeq: Seq(9), hashAfter: digest, lastCommit: Commit(4),
                     content: SealedContent(serverTime: time, sent: ["alice": 3, "bob": 6]))),
             .importSettled(Change.SettledImport(conversation: 5, lastSeq: Seq(9), hashAfter: digest, uncounted: 2)),
+            .importRemembered(
+                Change.RememberedImport(
+                    conversation: 5, file: digest, time: time,
+                    keys: [Change.ImportedKey(hash: .max, seq: Seq(7), content: 1 << 63)])),
             .related(
                 Relation(about: Seq(3), kind: .delete, seq: Seq(7), time: time), in: 5, author: "alice"),
             .related(Relation(about: Seq(3), kind: .text, seq: Seq(8), time: time), in: 5, author: nil),

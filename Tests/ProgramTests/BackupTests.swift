@@ -63,7 +63,7 @@ struct BackupTests {
         let world = try World(isServing: false)
         let lines = (1...40_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "u", text: "message \($0)") }
         #expect(
-            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+            try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
         let all = try world.natterd("export", "general").bytes
         let backup = world.directory("backup")
         var refused = 0
@@ -100,9 +100,10 @@ struct BackupTests {
             JSON.line(ts: 1_700_000_000_000 + $0, sender: "u\($0 % 7)", text: "message \($0)")
         }
         #expect(
-            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+            try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
         #expect(
-            try world.natterd("import", "team", "-", input: .bytes(Array(lines.prefix(50).joined().utf8))).code == 0)
+            try world.natterd("import", "--old", "team", "-", input: .bytes(Array(lines.prefix(50).joined().utf8))).code
+                == 0)
         let names = ["general", "team"]
         let before = try names.map { try world.natterd("export", $0).bytes }
         for name in ["store.db", "store.db-wal", "store.db-shm", "search.db"] {
@@ -125,7 +126,7 @@ struct BackupTests {
             JSON.line(ts: 1_700_000_000_000 + $0, sender: "u\($0 % 7)", text: "message \($0)")
         }
         #expect(
-            try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
+            try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
         let whole = try world.natterd("export", "general").objects().map { Line($0) }
         let file = try #require(Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }.first)
         try Files.flipByte(file, at: Files.size(file) * 3 / 5)

@@ -70,7 +70,8 @@ struct CrashTests {
         var count = 1
         for _ in 0..<4 {
             let process = try ChildProcess(
-                Programs.path("natterd"), ["--data", world.data, "import", "general", file], environment: [:])
+                Programs.path("natterd"), ["--data", world.data, "import", "--old", "--again", "general", file],
+                environment: [:])
             usleep(UInt32.random(in: 0...250_000, using: &generator))
             process.signal(SIGKILL)
             let isDone = process.finish().code == 0

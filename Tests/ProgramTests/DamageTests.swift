@@ -16,7 +16,7 @@ struct DamageTests {
                 ts: 1_700_000_000_000 + number, sender: "u\(number % 9)",
                 text: "\(number) \(UInt64.random(in: 0...(.max), using: &generator))")
         }
-        let outcome = try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8)))
+        let outcome = try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8)))
         guard outcome.code == 0 else { throw Failure(outcome.errors) }
         return world
     }

@@ -15,7 +15,7 @@ struct ExportTests {
         world.stopServing()
         let exported = try world.natterd("export", "general")
         #expect(try outcome.objects().map { Line($0) } == exported.objects().map { Line($0) })
-        let taken = try world.natterd("import", "copy", "-", input: .bytes(outcome.bytes))
+        let taken = try world.natterd("import", "--old", "copy", "-", input: .bytes(outcome.bytes))
         #expect(taken.code == 0)
         let copy = try world.natterd("export", "copy")
         #expect(try copy.objects().map { Line($0) } == outcome.objects().map { Line($0) })
@@ -35,7 +35,7 @@ struct ExportTests {
         let raw = try world.natterd("export", "--raw", "general")
         #expect(try raw.objects().map { $0[string: "kind"] } == [nil, nil, nil, "edit", "delete", nil])
         #expect(!raw.output.contains("secret"))
-        let taken = try world.natterd("import", "copy", "-", input: .bytes(raw.bytes))
+        let taken = try world.natterd("import", "--old", "copy", "-", input: .bytes(raw.bytes))
         #expect(taken.code == 0, "\(taken.errors)")
         #expect(try world.natterd("export", "--raw", "copy").bytes == raw.bytes)
         let newest = try world.natterd("export", "general")
@@ -43,7 +43,7 @@ struct ExportTests {
         #expect(
             try world.natterd("export", "copy").objects().map { $0[string: "text"] } == ["hello", "", "plain", "hi"])
         let bad = try world.natterd(
-            "import", "other", "-",
+            "import", "--old", "other", "-",
             input: .bytes(Array(#"{"ts":1600000000000,"sender":"a","text":"b","about":7}"#.utf8)))
         #expect(bad.code == 65 && bad.errors.contains("line 1"))
     }

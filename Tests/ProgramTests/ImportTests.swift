@@ -19,7 +19,7 @@ struct ImportTests {
     func roundTrip() throws {
         let world = try World(isServing: false)
         let file = try world.directory.write("in", lines.joined())
-        let outcome = try world.natterd("import", "general", file)
+        let outcome = try world.natterd("import", "--old", "general", file)
         #expect(outcome.code == 0 && outcome.bytes.isEmpty)
         let exported = try world.natterd("export", "general")
         #expect(exported.code == 0 && exported.errors.isEmpty)
@@ -29,10 +29,10 @@ struct ImportTests {
             #expect(got.ts == line.ts && got.sender == line.sender && got.text == line.text)
         }
         // And again, as another conversation, where the numbers of the file do not count.
-        let copied = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
+        let copied = try world.natterd("import", "--old", "copy", "-", input: .bytes(exported.bytes))
         #expect(copied.code == 0)
         #expect(try world.natterd("export", "copy").bytes == exported.bytes)
-        #expect(try world.natterd("import", "general", "-", "--json", input: .bytes(exported.bytes)).code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-", "--json", input: .bytes(exported.bytes)).code == 0)
         #expect(try world.natterd("export", "general").lines.count == 2 * lines.count)
         #expect(try world.natterd("fsck").code == 0)
         // Served, everything is the same, and says that it is imported.
@@ -52,11 +52,11 @@ struct ImportTests {
 
             {"text":"two","sender":"b","ts":2}
             """
-        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(text.utf8))).code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-", input: .bytes(Array(text.utf8))).code == 0)
         let got = try world.natterd("export", "general").objects()
         #expect(got.map { $0[int: "seq"] } == [1, 2])
         #expect(got.map { $0[string: "text"] } == ["one", "two"])
-        #expect(try world.natterd("import", "general", "-").code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-").code == 0)
     }
 
     @Test(
@@ -74,17 +74,17 @@ struct ImportTests {
         ])
     func badLine(bad: String) throws {
         let world = try World(isServing: false)
-        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(lines[0].utf8))).code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines[0].utf8))).code == 0)
         let before = try world.natterd("export", "general").bytes
         let text = lines[0] + "\n" + lines[1] + bad + "\n" + lines[2]
         let file = try world.directory.write("in", text)
         for (path, input) in [(file, ChildProcess.Stream.nothing), ("-", .bytes(Array(text.utf8)))] {
-            let outcome = try world.natterd("import", "general", path, input: input)
+            let outcome = try world.natterd("import", "--old", "general", path, input: input)
             #expect(outcome.code == 65)
             #expect(isOneLine(outcome.errors) && outcome.errors.contains("line 4"))
         }
         #expect(try world.natterd("export", "general").bytes == before)
-        #expect(try world.natterd("import", "new", file).code == 65)
+        #expect(try world.natterd("import", "--old", "new", file).code == 65)
         #expect(try world.natterd("export", "new").code == 67)
         #expect(try world.natterd("fsck").code == 0)
     }
@@ -93,7 +93,7 @@ struct ImportTests {
     func notUTF8() throws {
         let world = try World(isServing: false)
         let bytes = Array(lines[0].utf8) + Array(#"{"ts":1,"sender":"a","text":""#.utf8) + [0xFF] + Array("\"}\n".utf8)
-        let outcome = try world.natterd("import", "general", "-", input: .bytes(bytes))
+        let outcome = try world.natterd("import", "--old", "general", "-", input: .bytes(bytes))
         #expect(outcome.code == 65 && outcome.errors.contains("line 2"))
         #expect(try world.natterd("export", "general").bytes.isEmpty)
     }
@@ -102,7 +102,7 @@ struct ImportTests {
     func ahead() throws {
         let world = try World(isServing: false)
         let line = JSON.line(ts: Int(Date().timeIntervalSince1970 * 1_000) + 80_000_000, sender: "a", text: "x")
-        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
         // And later messages have the server's time, not a later one.
         try world.serve()
         let now = Int(Date().timeIntervalSince1970 * 1_000)
@@ -115,15 +115,104 @@ struct ImportTests {
         arguments: ["@alice", "@alice,@bob", "a b", "me", "#x"])
     func badName(name: String) throws {
         let world = try World(isServing: false)
-        let outcome = try world.natterd("import", name, "-", input: .bytes(Array(lines[0].utf8)))
+        let outcome = try world.natterd("import", "--old", name, "-", input: .bytes(Array(lines[0].utf8)))
         #expect(outcome.code == 65 && isOneLine(outcome.errors))
+    }
+
+    @Test("times before 1990 are refused without --old, and seconds with a fraction are named as such")
+    func seconds() throws {
+        let world = try World(isServing: false)
+        for (ts, word) in [("1700000000", "--old"), ("1700000000.5", "whole milliseconds")] {
+            let line = "{\"ts\":\(ts),\"sender\":\"a\",\"text\":\"x\"}\n"
+            let outcome = try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8)))
+            #expect(outcome.code == 65 && isOneLine(outcome.errors))
+            #expect(outcome.errors.contains("line 1") && outcome.errors.contains(word), "\(outcome.errors)")
+        }
+        let mail = try world.directory.write(
+            "m.mbox", "From a@b Thu Jan  1 00:00:00 1970\nFrom: a@b\nDate: Thu, 1 Jan 1970 00:00:10 +0000\n\nhello\n")
+        #expect(try world.natterd("import", "--from", "mbox", mail).code == 65)
+        #expect(try world.natterd("export", "m").code == 67)
+        #expect(try world.natterd("import", "--from", "mbox", "--old", mail).code == 0)
+    }
+
+    @Test("a file that was imported before is 65 without --again, also through a running server")
+    func again() throws {
+        let world = try World()
+        let line = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
+        func take(_ words: String...) throws -> Outcome {
+            try world.natterd(["import"] + words + ["-"], input: .bytes(Array(line.utf8)))
+        }
+        #expect(try take("general").code == 0)
+        let second = try take("general")
+        #expect(second.code == 65 && isOneLine(second.errors) && second.errors.contains("--again"))
+        world.stopServing()
+        #expect(try take("general", "--json").errors.contains("\"imported_before\""))
+        #expect(try take("general", "--again").code == 0)
+        #expect(try take("other").code == 0)
+        #expect(try world.natterd("export", "general").lines.count == 2)
+    }
+
+    @Test("ids are keys of the conversation: known lines are left out, answers find them, other content is 65")
+    func ids() throws {
+        let world = try World()
+        func line(_ id: String, _ text: String, seq: Int, about: Int? = nil) -> String {
+            "{\"id\":\"\(id)\",\"seq\":\(seq),\"ts\":1700000000000,\"sender\":\"a\",\"text\":\"\(text)\""
+                + (about.map { ",\"about\":\($0)" } ?? "") + "}\n"
+        }
+        func take(_ text: String, _ words: String...) throws -> Outcome {
+            try world.natterd(["import", "--json"] + words + ["general", "-"], input: .bytes(Array(text.utf8)))
+        }
+        let first = line("k1", "one", seq: 1) + line("k2", "two", seq: 2) + line("k1", "one", seq: 3)
+        let taken = try take(first).objects()
+        #expect(taken.first?[int: "count"] == 2 && taken.first?[int: "known"] == 1)
+        try world.alice.sends("between")
+        // When a later export has the same messages and an answer to one of them
+        let later = first + line("k4", "four", seq: 4, about: 2)
+        #expect(try take(later, "--dry-run").objects().first?[int: "count"] == 1)
+        #expect(try take(later).objects().first?[int: "first"] == 4)
+        #expect(try take(later, "--again").objects().first?[int: "known"] == 4)
+        let page = try world.alice("log", "--json").objects()
+        #expect(page.map { $0[string: "text"] } == ["one", "two", "between", "four"])
+        #expect(page.last?[int: "about"] == 2)
+        let other = try take(line("k2", "another two", seq: 1))
+        #expect(other.code == 65 && other.errors.contains("k2"))
+        for id in ["", "я", String(repeating: "x", count: 65)] {
+            #expect(try take(line(id, "x", seq: 1)).code == 65, "\(id)")
+        }
+        // A new group of the same name knows nothing of the old one
+        let group = try world.natterd("import", "ops", "-", input: .bytes(Array(first.utf8)))
+        #expect(group.code == 0)
+        world.stopServing()
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
+    @Test("--dry-run reads and checks, and imports nothing; it makes no store")
+    func dryRun() throws {
+        let world = try World(isServing: false)
+        let good = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
+        func trial(_ text: String, _ words: String...) throws -> Outcome {
+            try world.natterd(["import", "--dry-run"] + words + ["-"], input: .bytes(Array(text.utf8)))
+        }
+        #expect(try trial(good + good, "new", "--json").objects().first?[int: "count"] == 2)
+        #expect(try trial(good + "nonsense\n", "new").errors.contains("line 2"))
+        #expect(try world.natterd("export", "new").code == 67)
+        let fresh = world.directory("fresh")
+        let outcome = try Daemon.run(
+            ["--data", fresh, "import", "--dry-run", "--json", "new", "-"], home: world.directory.path,
+            environment: ["TMPDIR": world.directory.path], input: .bytes(Array(good.utf8)))
+        #expect(try outcome.code == 0 && outcome.objects().first?[int: "count"] == 1, "\(outcome.errors)")
+        #expect(!FileManager.default.fileExists(atPath: fresh))
+        #expect(
+            try !FileManager.default.contentsOfDirectory(atPath: world.directory.path).contains {
+                $0.hasPrefix("natterd-")
+            })
     }
 
     @Test("a file that is not there, and a directory, are told in a line")
     func noFile() throws {
         let world = try World(isServing: false)
         for path in [world.directory("nix"), world.directory.path] {
-            let outcome = try world.natterd("import", "general", path)
+            let outcome = try world.natterd("import", "--old", "general", path)
             #expect(outcome.code == 66 && isOneLine(outcome.errors))
         }
     }

@@ -121,7 +121,7 @@ struct OperateTests {
     @Test("promote and demote: an admin's rights, and the audit trail")
     func admins() throws {
         let world = try World()
-        let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token"))
+        let token = try #require(Files.text("\(world.alice.natterSettings)/profiles/default/token"))
             .trimmingCharacters(in: .newlines)
         func log() throws -> Answer {
             try RawRequest.send(
@@ -176,14 +176,15 @@ struct OperateTests {
     func bulk() throws {
         let lines = (1...500).map { JSON.line(ts: $0, sender: "x", text: "message \($0)") }.joined()
         let world = try World()
-        #expect(try world.natterd("import", "general", "-", "--json", input: .bytes(Array(lines.utf8))).code == 0)
+        #expect(
+            try world.natterd("import", "--old", "general", "-", "--json", input: .bytes(Array(lines.utf8))).code == 0)
         try world.alice.sends("after it", "\u{1B}[2J")
         let running = try world.natterd("export", "general")
         #expect(running.code == 0 && running.lines.count == 502 && running.errors.isEmpty)
-        let bad = try world.natterd("import", "general", "-", input: .bytes(Array("\(lines)nonsense\n".utf8)))
+        let bad = try world.natterd("import", "--old", "general", "-", input: .bytes(Array("\(lines)nonsense\n".utf8)))
         #expect(bad.code == 65 && isOneLine(bad.errors) && bad.errors.contains("standard input, line 501"))
         #expect(try world.natterd("export", "nowhere").code == 67)
-        #expect(try world.natterd("import", "@alice,@bob", "-", input: .bytes(Array(lines.utf8))).code == 65)
+        #expect(try world.natterd("import", "--old", "@alice,@bob", "-", input: .bytes(Array(lines.utf8))).code == 65)
         let full = try ChildProcess(
             Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
             output: .path("/dev/full")
@@ -201,7 +202,8 @@ struct OperateTests {
         try world.alice.sends("before")
         let lines = (1...20_000).map { JSON.line(ts: $0, sender: "x", text: "imported \($0)") }.joined()
         let process = try ChildProcess(
-            Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:], input: .pipe)
+            Programs.path("natterd"), ["--data", world.data, "import", "--old", "general", "-"], environment: [:],
+            input: .pipe)
         // While the file is on its way, the others send; the last piece is held back until they have.
         let bytes = Array(lines.utf8)
         process.type(bytes.prefix(bytes.count - 10))
@@ -229,7 +231,7 @@ struct OperateTests {
     func importedGroup() throws {
         let world = try World()
         let line = JSON.line(ts: 1, sender: "x", text: "long ago")
-        #expect(try world.natterd("import", "archive", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.natterd("import", "--old", "archive", "-", input: .bytes(Array(line.utf8))).code == 0)
         #expect(try world.alice("group", "add", "archive", "bob").code == 67)
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         let added = try world.alice("group", "add", "archive", "bob")
@@ -254,7 +256,7 @@ struct OperateTests {
     func killedCommand() throws {
         let world = try World()
         let process = try ChildProcess(
-            Programs.path("natterd"), ["--data", world.data, "import", "general", "-"], environment: [:],
+            Programs.path("natterd"), ["--data", world.data, "import", "--old", "general", "-"], environment: [:],
             input: .pipe)
         for number in 1...2_000 { process.type(JSON.line(ts: number, sender: "x", text: "message \(number)")) }
         process.signal(SIGKILL)
@@ -263,7 +265,7 @@ struct OperateTests {
         #expect(try world.natterd("export", "general").lines.count == 1)
         #expect(
             try world.natterd(
-                "import", "general", "-", input: .bytes(Array(JSON.line(ts: 1, sender: "x", text: "y").utf8))
+                "import", "--old", "general", "-", input: .bytes(Array(JSON.line(ts: 1, sender: "x", text: "y").utf8))
             )
             .code == 0)
         #expect(try world.bob.texts("log") == ["one", "y"])

@@ -49,9 +49,9 @@ enum ForeignImport {
         }
         let line = ProgressLine(console)
         let directory = console.environment["TMPDIR"] ?? "/var/tmp"
-        let spool = try ImportSpool(directory: directory, users: users, now: console.clock.now()) { count in
-            line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read"))
-        }
+        let spool = try ImportSpool(
+            directory: directory, users: users, now: console.clock.now(), takesOld: arguments.flag("old")
+        ) { count in line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read")) }
         do {
             try format.read(try open(path, spool: directory), into: spool)
             try spool.finish()
@@ -170,12 +170,14 @@ enum ForeignImport {
 
     private static func sentence(_ report: Report) -> Phrase {
         let (name, known) = (report.conversation, report.known)
-        guard report.count > 0 else {
-            return .plural(
-                known, "'\(name)': nothing new; its \(known) message is there already",
-                "'\(name)': nothing new; its \(known) messages are there already")
-        }
+        guard report.count > 0 else { return nothingNew(in: name, known: known) }
         return ImportCommand.sentence(report.count, name, report.first, report.last)
+    }
+
+    static func nothingNew(in name: String, known: UInt64) -> Phrase {
+        .plural(
+            known, "'\(name)': nothing new; its \(known) message is there already",
+            "'\(name)': nothing new; its \(known) messages are there already")
     }
 
     private static func tell(_ plan: ImportPlan, _ arguments: Arguments, _ console: Console) throws {
@@ -220,29 +222,26 @@ enum ForeignImport {
         var lines = LineReader(limit: Limits.bodyBytes) { try channel.read(into: $0) }
         var known: UInt64 = 0
         // For each line its place in this import; nil if it is left out.
-        var places: [UInt64?] = []
-        var (count, lostAnswers): (UInt64, UInt64) = (0, 0)
+        var places: [ImportedPlace?] = []
+        var lostAnswers: UInt64 = 0
         func take(_ bytes: UnsafeRawBufferPointer) throws {
             let line = try WireJSON.decode(ForeignLine.self, from: bytes)
             let (sender, text) = (Array(line.sender.utf8), Array(line.text.utf8))
             let about = line.about.flatMap { $0 > 0 && $0 <= places.count ? places[Int($0) - 1] : nil }
-            let isNew = try importer.append(
+            let place = try importer.append(
                 time: Timestamp(milliseconds: line.ts), sender: sender, text: text, about: about,
                 wasEdited: line.edited != nil)
-            places.append(isNew ? count : nil)
-            guard isNew else {
+            places.append(place)
+            guard let place else {
                 known += 1
                 return
             }
             if line.about != nil, about == nil { lostAnswers += 1 }
-            let place = count
-            count += 1
             // Only the newest text is known, and when it was written.
             if let edited = line.edited {
-                let isEditNew = try importer.append(
+                try importer.append(
                     time: Timestamp(milliseconds: max(edited, line.ts)), sender: sender, text: text, kind: .edit,
                     about: place)
-                if isEditNew { count += 1 }
             }
         }
         while try lines.next(take) != nil {}

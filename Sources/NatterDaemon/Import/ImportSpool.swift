@@ -41,6 +41,7 @@ final class ImportSpool: HistorySink {
     private let file: UnnamedFile
     private let users: [String: String]
     private let now: Timestamp
+    private let takesOld: Bool
     private let progress: (Int) -> Void
     private var fileBytes: UInt64 = 0
     private var pending: [UInt8] = []
@@ -51,10 +52,13 @@ final class ImportSpool: HistorySink {
 
     /// - Parameters:
     ///   - users: new names for senders.
+    ///   - takesOld: whether times before 1990 are taken.
     ///   - progress: is called with the number of messages, now and then.
-    init(directory: String, users: [String: String], now: Timestamp, progress: @escaping (Int) -> Void) throws {
+    init(
+        directory: String, users: [String: String], now: Timestamp, takesOld: Bool, progress: @escaping (Int) -> Void
+    ) throws {
         file = try UnnamedFile(directory: directory)
-        (self.users, self.now, self.progress) = (users, now, progress)
+        (self.users, self.now, self.takesOld, self.progress) = (users, now, takesOld, progress)
     }
 
     /// The channels that have messages, by name.
@@ -82,6 +86,12 @@ final class ImportSpool: HistorySink {
                 .invalidData, code: "bad_time",
                 "a message of '\(message.sender)' in '\(channel)' has the time \(message.time.rfc3339), which lies ahead; "
                     + "nothing was imported")
+        }
+        guard takesOld || message.time.milliseconds >= Limits.importOldMilliseconds else {
+            throw CommandFailure(
+                .invalidData, code: "bad_time",
+                "a message of '\(message.sender)' in '\(channel)' has the time \(message.time.rfc3339), before 1990; --old "
+                    + "takes it; nothing was imported")
         }
         let isContinued = open.map { $0.channel == channel && $0.part == part } ?? false
         if !isContinued {

@@ -16,7 +16,7 @@ enum Operation: Codable, Sendable, Equatable {
     /// - Parameter isRaw: whether each record comes as it is.
     case export(conversation: String, format: HistoryFormat, isRaw: Bool)
     /// Imports a file, which arrives as data.
-    case importing(conversation: String, file: String)
+    case importing(conversation: String, file: String, ImportCommand.Options)
     /// Imports messages of another program, which arrive as data (`ForeignLine`).
     case merging(conversation: String)
     case addHook(conversation: String, url: String, format: Hook.Format, events: Bool, allowPrivate: Bool)

@@ -47,8 +47,8 @@ struct OperationRunner {
                 conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest)
             store.recordAudit(by: actor, "exported", exporter.name)
             return try ExportCommand.run(exporter, as: format, channel)
-        case .importing(let conversation, let file):
-            try channel.reply(.imported(try ImportCommand.run(conversation, file: file, store, channel)))
+        case .importing(let conversation, let file, let options):
+            try channel.reply(.imported(try ImportCommand.run(conversation, file: file, options, store, channel)))
         case .merging(let conversation):
             try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:

@@ -141,6 +141,16 @@ extension Change {
             output.put(settled.lastSeq.rawValue)
             output.put(settled.hashAfter)
             output.put(UInt64(clamping: settled.uncounted))
+        case .importRemembered(let remembered):
+            output.kind(33)
+            output.put(remembered.conversation)
+            output.optional(remembered.file) { $0.put($1) }
+            output.put(remembered.time.milliseconds)
+            output.list(remembered.keys) { output, key in
+                output.put(key.hash)
+                output.put(key.seq.rawValue)
+                output.put(key.content)
+            }
         case .tailsMoved(let tails):
             output.kind(21)
             output.list(tails) { output, tail in
@@ -231,6 +241,16 @@ extension Change {
                 SettledImport(
                     conversation: try input.signed(), lastSeq: Seq(try input.unsigned()),
                     hashAfter: try input.digest(), uncounted: Int(clamping: try input.unsigned())))
+        case 33:
+            return .importRemembered(
+                RememberedImport(
+                    conversation: try input.signed(),
+                    file: try input.optional { input throws(FormatViolation) in try input.digest() },
+                    time: try input.time(),
+                    keys: try input.list { input throws(FormatViolation) in
+                        ImportedKey(
+                            hash: try input.unsigned(), seq: Seq(try input.unsigned()), content: try input.unsigned())
+                    }))
         case 21:
             return .tailsMoved(
                 try input.list { input throws(FormatViolation) in

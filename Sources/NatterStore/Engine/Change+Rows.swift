@@ -75,6 +75,20 @@ extension Change {
                 ON CONFLICT (conversation,about,kind,seq) DO NOTHING
                 """, conversation, relation.about.rawValue, Int(relation.kind.rawValue), relation.seq.rawValue,
                 relation.time.milliseconds, author)
+        case .importRemembered(let remembered):
+            if let file = remembered.file {
+                try rows.run(
+                    """
+                    INSERT INTO import_file (conversation,digest,time) VALUES ($1,$2,$3)
+                    ON CONFLICT (conversation,digest) DO UPDATE SET time=excluded.time
+                    """, remembered.conversation, file.bytes, remembered.time.milliseconds)
+            }
+            for key in remembered.keys {
+                try rows.run(
+                    """
+                    INSERT INTO import_key (conversation,hash,seq,content) VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING
+                    """, remembered.conversation, key.hash, key.seq.rawValue, key.content)
+            }
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled:
             try writeConversations(rows, commit)
         }
@@ -147,6 +161,8 @@ extension Change {
         case .groupDeleted(let number):
             try rows.run("UPDATE conversation SET is_deleted=1 WHERE number=$1", number)
             try rows.run("DELETE FROM membership WHERE conversation=$1", number)
+            try rows.run("DELETE FROM import_key WHERE conversation=$1", number)
+            try rows.run("DELETE FROM import_file WHERE conversation=$1", number)
         case .memberPut(let account, let number, let membership):
             try rows.run(
                 """

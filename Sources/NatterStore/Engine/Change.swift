@@ -37,6 +37,8 @@ enum Change: Sendable {
     case tailSealed(SealedTail)
     /// An import appended messages to a conversation.
     case importSettled(SettledImport)
+    /// What an import leaves behind to be recognized.
+    case importRemembered(RememberedImport)
     /// Tails up to these seqs were written to the end of the log again.
     case tailsMoved([MovedTail])
     case epochBegun(Epoch, first: Commit)
@@ -116,6 +118,21 @@ enum Change: Sendable {
         var uncounted: Int
     }
 
+    struct RememberedImport: Sendable {
+        var conversation: Int64
+        /// The hash of the whole input.
+        var file: Digest?
+        var time: Timestamp
+        var keys: [ImportedKey]
+    }
+
+    /// The id of an imported message, and the hash of its content.
+    struct ImportedKey: Sendable {
+        var hash: UInt64
+        var seq: Seq
+        var content: UInt64
+    }
+
     struct MovedTail: Sendable {
         var conversation: Int64
         var lastSeq: Seq
@@ -146,6 +163,7 @@ enum Change: Sendable {
             // No cursor names the epoch of a run without a commit, so that epoch can go.
             state.epochs.removeAll { $0.firstCommit >= first }
             state.epochs.append((epoch, first))
+        case .importRemembered: break
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
             .tailsMoved, .related:
             applyToConversations(&state, commit)

@@ -33,6 +33,13 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case badKind(String)
     /// It is about a message that is not on an earlier line.
     case badAbout(UInt64)
+    /// A time that may be seconds instead of milliseconds.
+    case timeOld(Timestamp)
+    /// A time in seconds, probably.
+    case timeWithFraction
+    case badID(String)
+    /// An id that another message of the conversation has.
+    case reusedID(String)
     /// An erased message with a sender or a text.
     case notErased
 
@@ -45,19 +52,25 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         case .senderContainsNul: "the sender contains U+0000"
         case .text(let error): error.phrase
         case .timeOutOfRange(let time): "the time \(time) lies outside the years 0 to 9999"
+        case .timeOld(let time):
+            "the time \(time.rfc3339) lies before 1990; if that is no mistake of seconds for milliseconds, --old takes it"
+        case .timeWithFraction: "the 'ts' has a fraction; it is Unix time in whole milliseconds"
+        case .badID(let id): "the id '\(id)' is not valid; use 1 to 64 printable ASCII characters"
+        case .reusedID(let id): "the id '\(id)' is that of another message"
         case .timeAhead(let time): "the time \(time.rfc3339) lies more than a day ahead"
         }
     }
 
     /// Throws if a message cannot be imported. Unlike a message that a user sends, it may be empty.
     static func check(
-        time: Timestamp, sender: [UInt8], text: [UInt8], now: Timestamp
+        time: Timestamp, sender: [UInt8], text: [UInt8], now: Timestamp, takesOld: Bool
     ) throws(ImportedMessageError) {
         guard (1...NameRule.maximumBytes).contains(sender.count) else { throw .senderLength(bytes: sender.count) }
         guard !sender.contains(0) else { throw .senderContainsNul }
         guard text.count <= Limits.textBytes.upperBound else { throw .text(.tooLong(bytes: text.count)) }
         guard !text.contains(0) else { throw .text(.containsNul) }
         guard Timestamp.range.contains(time) else { throw .timeOutOfRange(time.milliseconds) }
+        guard takesOld || time.milliseconds >= Limits.importOldMilliseconds else { throw .timeOld(time) }
         guard time <= now.advanced(milliseconds: Limits.importAheadMilliseconds) else { throw .timeAhead(time) }
     }
 }

@@ -17,6 +17,8 @@ final class ImportRecord: Sendable {
     private let isNew: Bool
     // No two threads use them at once: the packer is done, and this one waits for the writer's thread.
     nonisolated(unsafe) private let files: StagedFiles
+    private let memory: ImportMemory
+    private let seq: Seq?
     private let progress = Monitor(Progress())
 
     /// The steps to undo if the commit fails.
@@ -30,10 +32,13 @@ final class ImportRecord: Sendable {
         var number: Int64 = 0
     }
 
-    init(_ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles)
-    {
+    /// - Parameter seq: the only seq that the first message may get; nil if any will do.
+    init(
+        _ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles,
+        _ memory: ImportMemory, packedFor seq: Seq?
+    ) {
         (self.store, self.staging, self.identity) = (store, staging, identity)
-        (self.isNew, self.files) = (isNew, files)
+        (self.isNew, self.files, self.memory, self.seq) = (isNew, files, memory, seq)
     }
 
     /// - Throws: `StoreError`; errors of the disk. Nothing is published then, unless the outcome is unknown.
@@ -96,6 +101,8 @@ final class ImportRecord: Sendable {
         }
         let place = StagedFiles.Place(
             firstSeq: tail.lastSeq.next, hashBefore: tail.hash, commit: builder.commit)
+        // Somebody wrote here meanwhile.
+        if let seq, seq != place.firstSeq { throw StoreError.busy }
         let settled = try files.settle(at: place, in: number)
         let targets = settled.map { (name: $0.name, target: $0.target) }
         progress.withLock { $0.published = targets }
@@ -113,6 +120,7 @@ final class ImportRecord: Sendable {
                 decision.append(.related(relation, in: number, author: author))
             }
         }
+        if let change = memory.change(in: number, first: place.firstSeq, at: builder.now) { decision.append(change) }
         progress.withLock { ($0.first, $0.number) = (place.firstSeq, number) }
         return decision
     }

@@ -46,16 +46,21 @@ struct KnownMessages {
     }
 
     private static func key(_ time: Timestamp, _ sender: [UInt8], _ text: UnsafeRawBufferPointer) -> Key {
+        Digest(of: content(time, sender, text)).withUnsafeBytes { digest in
+            Key(
+                high: digest.loadUnaligned(as: UInt64.self),
+                low: digest.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        }
+    }
+
+    /// What makes a message the same as another one.
+    static func content(_ time: Timestamp, _ sender: [UInt8], _ text: some Collection<UInt8>) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count + sender.count + 16)
         bytes.append(littleEndian: time.milliseconds)
         bytes.append(littleEndian: UInt32(clamping: sender.count))
         bytes += sender
         bytes += text
-        return Digest(of: bytes).withUnsafeBytes { digest in
-            Key(
-                high: digest.loadUnaligned(as: UInt64.self),
-                low: digest.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-        }
+        return bytes
     }
 }

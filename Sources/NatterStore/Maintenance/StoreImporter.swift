@@ -1,5 +1,5 @@
 internal import NatterArchive
-internal import NatterCrypto
+public import NatterCrypto
 internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
@@ -35,17 +35,28 @@ public final class StoreImporter {
     private let packer = ImportPacker()
     /// Messages of earlier imports, to be left out; nil to leave nothing out.
     private var known: KnownMessages?
+    private var memory: ImportMemory
+    /// Whether times before 1990 are taken as they are.
+    private let takesOld: Bool
     private let thread: SystemThread
     private var records: Records
     private var recordBytes = 0
     /// The seq that the first message is packed for.
     private let firstSeq: Seq
+    private var count: UInt64 = 0
+    /// Whether a message is about one of an earlier import. A block has the distance between both, so the first message
+    /// must get the seq that it was packed for.
+    private var namesEarlier = false
     private var isOver = false
 
-    /// - Parameter name: `general` or a group's name, in normalization form C. A group that does not exist is created
-    ///   as a private one.
-    public convenience init(into name: String, of store: Store) throws(ImportError) {
-        try self.init(into: name, of: store, sizes: StagedFiles.Sizes())
+    /// - Parameters:
+    ///   - name: `general` or a group's name, in normalization form C. A group that does not exist is created as a
+    ///     private one.
+    ///   - takesOld: whether times before 1990 are taken, which may be seconds instead of milliseconds.
+    public convenience init(
+        into name: String, of store: Store, takesOld: Bool = true
+    ) throws(ImportError) {
+        try self.init(into: name, of: store, sizes: StagedFiles.Sizes(), takesOld: takesOld)
     }
 
     /// Imports the history of another program, again and again: messages that an earlier import brought are left out.
@@ -60,9 +71,10 @@ public final class StoreImporter {
     }
 
     init(
-        into name: String, of store: Store, sizes: StagedFiles.Sizes, known: KnownMessages? = nil
+        into name: String, of store: Store, sizes: StagedFiles.Sizes, known: KnownMessages? = nil,
+        takesOld: Bool = true
     ) throws(ImportError) {
-        (self.store, self.known) = (store, known)
+        (self.store, self.known, self.takesOld) = (store, known, takesOld)
         staging = ImportStaging(root: store.directory, disk: store.disk)
         let found: ConversationIdentity?
         let identity: ConversationIdentity
@@ -74,6 +86,7 @@ public final class StoreImporter {
         }
         isNew = found == nil
         self.identity = identity
+        memory = ImportMemory(store, conversation: found?.number)
         try StoreImporter.begin(store)
         let (start, epoch) = store.state.withLock { state in
             let conversation = state.conversations[identity.number]
@@ -155,33 +168,56 @@ public final class StoreImporter {
     /// - Parameters:
     ///   - sender: a label of 1 to 64 bytes.
     ///   - text: at most 65,536 bytes; it may be empty.
-    ///   - about: the place in this import, counted from 0, of the earlier message that it is about.
+    ///   - about: the place of the earlier message that it is about.
+    ///   - id: its key in this conversation. A message whose id is there already is left out.
     ///   - wasEdited: whether the text may be newer than the one that an earlier import has brought.
-    /// - Returns: false if an earlier import has brought the message, and it is left out.
+    /// - Returns: the place of the message, which an earlier import may have brought; nil if it is left out and its place
+    ///   is not known.
     @discardableResult
     public func append(
-        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind = .text, about: UInt64? = nil,
-        via: [UInt8]? = nil, written: Timestamp? = nil, isErased: Bool = false, wasEdited: Bool = false
-    ) throws(ImportError) -> Bool {
+        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind = .text, about: ImportedPlace? = nil,
+        via: [UInt8]? = nil, written: Timestamp? = nil, isErased: Bool = false, id: IdempotencyKey? = nil,
+        wasEdited: Bool = false
+    ) throws(ImportError) -> ImportedPlace? {
         do throws(ImportedMessageError) {
             if isErased, !sender.isEmpty || !text.isEmpty { throw .notErased }
             // An erased message has no sender, so any stands for it in the check.
             let name = isErased ? [UInt8(ascii: "-")] : sender
-            try ImportedMessageError.check(time: time, sender: name, text: text, now: now)
+            try ImportedMessageError.check(time: time, sender: name, text: text, now: now, takesOld: takesOld)
         } catch {
             throw .badMessage(error)
         }
-        if known?.take(time: time, sender: sender, text: text, wasEdited: wasEdited) == true { return false }
+        if known?.take(time: time, sender: sender, text: text, wasEdited: wasEdited) == true { return nil }
+        let place = count
+        if let id {
+            let content = KnownMessages.content(time, sender, text) + [kind.rawValue]
+            if let found = try memory.take(id, content: content, at: place) { return found }
+        }
         let size = text.count + 8
         if recordBytes + size > Block.targetRawBytes || records.count >= BlockHeader.maximumCount { try handOver() }
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.
         records.append(
             time: time, sender: sender, text: text, kind: kind, isImported: true,
-            about: about.map { firstSeq.advanced(by: Int(clamping: $0)) }, via: via, written: written,
-            isErased: isErased, commit: Commit(1))
+            about: about.map { seq(of: $0) }, via: via, written: written, isErased: isErased, commit: Commit(1))
         recordBytes += size
-        return true
+        count += 1
+        return .new(place)
     }
+
+    /// The seq in the numbers that the messages are packed with.
+    private func seq(of place: ImportedPlace) -> Seq {
+        switch place {
+        case .new(let place): return firstSeq.advanced(by: Int(clamping: place))
+        case .earlier(let seq):
+            namesEarlier = true
+            return seq
+        }
+    }
+
+    /// Remembers the whole input, by its hash.
+    ///
+    /// - Returns: when an earlier import into this conversation had the same input.
+    public func noteInput(_ digest: Digest) throws(ImportError) -> Timestamp? { try memory.note(digest) }
 
     private func handOver() throws(ImportError) {
         guard !records.isEmpty else { return }
@@ -199,7 +235,9 @@ public final class StoreImporter {
         try handOver()
         do {
             try packer.finish()
-            let summary = try ImportRecord(store, staging, identity, isNew: isNew, files).run()
+            let record = ImportRecord(
+                store, staging, identity, isNew: isNew, files, memory, packedFor: namesEarlier ? firstSeq : nil)
+            let summary = try record.run()
             finishStaging()
             return summary
         } catch {

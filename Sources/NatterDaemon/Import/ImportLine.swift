@@ -1,0 +1,114 @@
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterStore
+
+/// The fields of a line of NDJSON that are imported.
+struct ImportLine: Decodable {
+    let ts: LineTime
+    let sender: String
+    let text: String
+    let seq: LineSeq?
+    let id: String?
+    let kind: String?
+    let about: UInt64?
+    let via: String?
+    let written: Int64?
+    let erased: Bool?
+
+    /// The seq of a line. What other programs write there says nothing, so it is no error.
+    struct LineSeq: Decodable {
+        let value: UInt64?
+
+        init(from decoder: any Decoder) throws {
+            value = try? decoder.singleValueContainer().decode(UInt64.self)
+        }
+    }
+
+    /// Unix time in milliseconds; nil if it has a fraction, as seconds often have.
+    struct LineTime: Decodable {
+        let milliseconds: Int64?
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            do { milliseconds = try container.decode(Int64.self) } catch {
+                let number = try container.decode(Double.self)
+                guard number != number.rounded() else { throw error }
+                milliseconds = nil
+            }
+        }
+    }
+}
+
+/// The places of the lines that name a seq, for those that are about others. Seqs that rise one by one take one entry.
+struct ImportPlaces {
+    private struct Run {
+        let seq: UInt64
+        let place: ImportedPlace
+        var count: UInt64
+
+        func place(at index: UInt64) -> ImportedPlace {
+            switch place {
+            case .new(let first): .new(first &+ index)
+            case .earlier(let first): .earlier(Seq(first.rawValue &+ index))
+            }
+        }
+    }
+
+    private var runs: [Run] = []
+
+    /// - Parameters:
+    ///   - seq: what the line calls itself.
+    ///   - place: where its message stands.
+    mutating func add(_ seq: UInt64?, at place: ImportedPlace) {
+        guard let seq else { return }
+        if let last = runs.last {
+            if seq == last.seq &+ last.count, place == last.place(at: last.count) {
+                runs[runs.count - 1].count += 1
+                return
+            }
+            // Another export begins behind the first.
+            if seq < last.seq &+ last.count { runs = [] }
+        }
+        runs.append(Run(seq: seq, place: place, count: 1))
+    }
+
+    func place(of seq: UInt64) -> ImportedPlace? {
+        var (low, high) = (0, runs.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if runs[middle].seq <= seq { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0 else { return nil }
+        let run = runs[low - 1]
+        return seq - run.seq < run.count ? run.place(at: seq - run.seq) : nil
+    }
+}
+
+/// A hash of an input of any length, by which it is known again.
+struct InputDigest {
+    private static let pieceBytes = 1 << 16
+
+    private var digest = Digest.zero
+    private var piece: [UInt8] = []
+
+    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = rest.prefix(InputDigest.pieceBytes - piece.count)
+            piece += part
+            rest = rest.dropFirst(part.count)
+            if piece.count == InputDigest.pieceBytes { endPiece() }
+        }
+    }
+
+    /// Of everything. Call once.
+    mutating func finish() -> Digest {
+        endPiece()
+        return digest
+    }
+
+    private mutating func endPiece() {
+        digest = Digest(of: digest, Digest(of: piece))
+        piece.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,29 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterStore
+internal import NatterSystem
+
+/// A store for a trial where there is none yet.
+enum TemporaryStore {
+    /// Calls `body` with an empty store, and removes it.
+    static func with<Result>(_ console: Console, _ body: (Store) throws -> Result) throws -> Result {
+        let parent = console.environment["TMPDIR"] ?? "/var/tmp"
+        var template = Array("\(parent)/natterd-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw CommandFailure(DiskError(operation: "create", path: parent)) }
+        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { remove(directory) }
+        let store = try Store.open(directory + "/store", clock: console.clock)
+        defer { store.close() }
+        return try body(store)
+    }
+
+    /// Removes a directory and everything in it. What can't be removed stays.
+    private static func remove(_ directory: String) {
+        let disk = PosixDisk()
+        for name in (try? disk.list(directory)) ?? [] {
+            let path = directory + "/" + name
+            if (try? disk.information(path)?.isDirectory) == true { remove(path) } else { try? disk.remove(path) }
+        }
+        rmdir(directory)
+    }
+}

@@ -1,0 +1,100 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterSQLite
+public import NatterModel
+
+/// Where a message of an import stands.
+public enum ImportedPlace: Sendable, Equatable {
+    /// In this import, counted from 0.
+    case new(UInt64)
+    /// In the conversation, from an earlier import.
+    case earlier(Seq)
+}
+
+/// The ids of imported messages, and the files that they came from. Both are remembered as long as the conversation lives,
+/// so that the same file twice does not double a history.
+///
+/// The ids of a running import are in memory, some 40 bytes each. Those of earlier ones are looked up.
+struct ImportMemory {
+    private struct Found {
+        let place: ImportedPlace
+        let content: UInt64
+    }
+
+    private let store: Store
+    /// nil for a conversation that this import creates.
+    private let conversation: Int64?
+    private var added: [UInt64: (place: UInt64, content: UInt64)] = [:]
+    /// The input of this import, to be remembered with it.
+    private var file: Digest?
+
+    init(_ store: Store, conversation: Int64?) { (self.store, self.conversation) = (store, conversation) }
+
+    /// Looks an id up, and remembers it for a message that is new.
+    ///
+    /// - Parameter place: the place that the message would get.
+    /// - Returns: where the message with this id stands; nil if it is new.
+    /// - Throws: `reusedID` if the id has another message.
+    mutating func take(
+        _ id: IdempotencyKey, content: [UInt8], at place: UInt64
+    ) throws(ImportError) -> ImportedPlace? {
+        let hash = store.keySecret.hash(id.text)
+        let content = content.withUnsafeBytes { store.keySecret.hash($0) }
+        guard let found = try find(hash) else {
+            added[hash] = (place, content)
+            return nil
+        }
+        guard found.content == content else { throw .badMessage(.reusedID(id.text)) }
+        return found.place
+    }
+
+    private func find(_ hash: UInt64) throws(ImportError) -> Found? {
+        if let own = added[hash] { return Found(place: .new(own.place), content: own.content) }
+        guard let conversation else { return nil }
+        do {
+            return try store.withReader { reader in
+                let rows = try reader.connection.statement(
+                    "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?")
+                defer { rows.reset() }
+                try rows.bind(conversation, hash)
+                guard try rows.step() else { return nil }
+                return Found(place: .earlier(Seq(rows.uint64(0))), content: rows.uint64(1))
+            }
+        } catch {
+            throw .store(StoreError(error))
+        }
+    }
+
+    /// Remembers the input of this import.
+    ///
+    /// - Returns: when an earlier import had the same one.
+    mutating func note(_ file: Digest) throws(ImportError) -> Timestamp? {
+        self.file = file
+        guard let conversation else { return nil }
+        do {
+            return try store.withReader { reader in
+                let rows = try reader.connection.statement(
+                    "SELECT time FROM import_file WHERE conversation=? AND digest=?")
+                defer { rows.reset() }
+                try rows.bind(conversation, file.bytes)
+                return try rows.step() ? Timestamp(milliseconds: rows.int64(0)) : nil
+            }
+        } catch {
+            throw .store(StoreError(error))
+        }
+    }
+
+    /// What the commit of the import records; nil if there is nothing to remember.
+    ///
+    /// - Parameter first: the seq of the first message.
+    func change(in conversation: Int64, first: Seq, at time: Timestamp) -> Change? {
+        if file == nil, added.isEmpty { return nil }
+        let keys = added.map { hash, found in
+            Change.ImportedKey(
+                hash: hash, seq: first.advanced(by: Int(clamping: found.place)), content: found.content)
+        }
+        return .importRemembered(
+            Change.RememberedImport(
+                conversation: conversation, file: file, time: time, keys: keys.sorted { $0.hash < $1.hash }))
+    }
+}
