@@ -56,4 +56,21 @@ internal import Testing
         #expect(HTTPRequest.encodeQuery([]) == "")
         #expect(HTTPRequest.encodeQuery([("q", "a&b=c d+é"), ("limit", "5")]) == "?q=a%26b%3Dc%20d%2B%C3%A9&limit=5")
     }
+
+    @Test(
+        "addresses that a request of a stranger may go to",
+        arguments: [
+            ("8.8.8.8", true), ("172.15.255.255", true), ("172.16.0.0", false), ("172.31.255.255", false),
+            ("172.32.0.0", true), ("100.63.255.255", true), ("100.64.0.0", false), ("100.127.255.255", false),
+            ("0.0.0.0", false), ("10.1.2.3", false), ("127.0.0.1", false), ("169.254.169.254", false),
+            ("192.168.0.1", false), ("198.17.0.1", true), ("198.19.0.1", false), ("224.0.0.1", false),
+            ("255.255.255.255", false), ("223.255.255.255", true), ("2606:4700::1111", true), ("::1", false),
+            ("::", false), ("fe80::1", false), ("fc00::1", false), ("2001:db8::1", false), ("2001::1", false),
+            ("2002:7f00:1::", false), ("3fff::1", false), ("::ffff:127.0.0.1", false), ("::ffff:8.8.8.8", true),
+            ("64:ff9b::7f00:1", false), ("64:ff9b::808:808", true), ("ff02::1", false), ("localhost", false),
+            ("127.1", false), ("", false), ("8.8.8.8 ", false), ("fe80::1%eth0", false),
+        ])
+    func publicAddresses(text: String, isPublic: Bool) {
+        #expect(PublicAddress.isPublic(text) == isPublic)
+    }
 }

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 internal import Testing
 internal import TestSupport
@@ -91,14 +92,118 @@ struct HookTests {
         }
     }
 
-    @Test("ntfy's form is the text; with --events everything is sent")
+    @Test("with --events everything is sent, without it texts alone")
+    func events() throws {
+        let world = try World()
+        let (texts, all) = (try Receiver(), try Receiver())
+        #expect(try world.natterd("hook", "add", "general", texts.url, "--allow-private").code == 0)
+        #expect(try world.natterd("hook", "add", "general", all.url, "--allow-private", "--events").code == 0)
+        try world.alice.sends("one")
+        try expect(world.alice("edit", "1", "One"))
+        try expect(world.alice("delete", "1"))
+        try world.alice.sends("two")
+        var kinds: [String] = []
+        for _ in 0..<4 {
+            kinds.append(try JSON(parsing: try all.next(answer: "200 OK").body)[string: "kind"] ?? "text")
+        }
+        #expect(kinds == ["text", "edit", "delete", "text"])
+        // The first one may have come before it was deleted
+        var seqs: [Int] = []
+        while seqs.last != 4 {
+            let object = try JSON(parsing: try texts.next(answer: "200 OK").body)
+            #expect(object[string: "kind"] == nil)
+            seqs.append(try #require(object[int: "seq"]))
+        }
+        #expect(seqs == [4] || seqs == [1, 4])
+    }
+
+    @Test("after a day of failures a hook is parked; retry sends at once, and in order; a damaged file is 74")
+    func parking() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let id = try #require(added.objects().first?[string: "id"])
+        try world.alice.sends("one")
+        _ = try receiver.next(answer: "500 No")
+        try eventually("the failure is kept") {
+            try world.natterd("hook", "ls", "--json").objects().first?[int: "failures"] == 1
+        }
+        world.stopServing()
+        // Given a first failure of more than a day ago
+        let path = "\(world.data)/hooks/\(id).json"
+        let text = try #require(Files.text(path))
+        let old = text.replacing(/"failing_since":[0-9]+/, with: "\"failing_since\":1700000000000")
+        #expect(old != text)
+        try FileManager.default.removeItem(atPath: path)
+        try world.directory.write("data/hooks/\(id).json", old)
+        try world.serve()
+        _ = try receiver.next(answer: "500 No")
+        try eventually("it is parked") {
+            try world.natterd("hook", "ls", "--json").objects().first?[string: "parked"] != nil
+        }
+        #expect(try world.natterd("hook", "ls").output.contains("parked: "))
+        try world.alice.sends("two")
+        // When the operator asks for another attempt, also while no server runs
+        world.stopServing()
+        #expect(try world.natterd("hook", "retry", id).code == 0)
+        try world.serve()
+        for text in ["one", "two"] {
+            #expect(try JSON(parsing: try receiver.next(answer: "200 OK").body)[string: "text"] == text)
+        }
+        // And while one does, in the middle of a pause
+        try world.alice.sends("three")
+        for _ in 0..<3 {
+            _ = try receiver.next(answer: "503 No")
+            #expect(try world.natterd("hook", "retry", id).code == 0)
+        }
+        _ = try receiver.next(answer: "200 OK")
+        world.stopServing()
+        for (pattern, value) in [
+            (/"failures":[0-9]+/, "\"failures\":9223372036854775807"),
+            (/"seq":[0-9]+,"url/, "\"seq\":18446744073709551615,\"url"),
+            (/"conversation_id":"[0-9a-f]+"/, "\"conversation_id\":\"x\""), (/"url":"[^"]+"/, "\"url\":\"ftp://x\""),
+        ] {
+            let good = try #require(Files.text(path))
+            let bad = good.replacing(pattern, with: value)
+            #expect(bad != good)
+            try FileManager.default.removeItem(atPath: path)
+            try world.directory.write("data/hooks/\(id).json", bad)
+            let outcome = try world.natterd("hook", "ls")
+            #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(value) \(outcome)")
+            try FileManager.default.removeItem(atPath: path)
+            try world.directory.write("data/hooks/\(id).json", good)
+        }
+    }
+
+    @Test("a backup has the hooks, and a restored one goes on with its cursor and its key")
+    func backup() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let id = try #require(added.objects().first?[string: "id"])
+        let gone = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let backup = world.directory("backup")
+        #expect(try world.natterd("backup", backup).code == 0)
+        #expect(try world.natterd("hook", "rm", try #require(gone.objects().first?[string: "id"])).code == 0)
+        #expect(try world.natterd("backup", backup).code == 0)
+        world.stopServing()
+        let restored = world.directory("restored")
+        func natterd(_ words: String...) throws -> Outcome {
+            try Daemon.run(["--data", restored] + words, home: world.directory.path)
+        }
+        #expect(try natterd("restore", backup).code == 0)
+        let hooks = try natterd("hook", "ls", "--json").objects()
+        #expect(hooks.map { $0[string: "id"] } == [id])
+        #expect(Files.text("\(restored)/hooks/\(id).json") == Files.text("\(world.data)/hooks/\(id).json"))
+        #expect(Files.mode("\(restored)/hooks/\(id).json") == 0o600)
+    }
+
+    @Test("ntfy's form is the text")
     func ntfy() throws {
         let world = try World()
         let receiver = try Receiver()
-        for words in [["--format", "ntfy"]] {
-            let added = try world.natterd(["hook", "add", "general", receiver.url, "--allow-private"] + words)
-            #expect(added.code == 0 && added.lines.count == 1, "\(added.errors)")
-        }
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--format", "ntfy")
+        #expect(added.code == 0 && added.lines.count == 1, "\(added.errors)")
         try world.alice.sends("disk full")
         let request = try receiver.next(answer: "200 OK")
         #expect(request.body == "alice: disk full" && header("Title", request.head) == "general")

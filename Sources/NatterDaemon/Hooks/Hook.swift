@@ -29,6 +29,8 @@ struct Hook: Codable, Sendable, Equatable {
     private static let longestPause: Int64 = 3_600_000
     /// A message that was refused for so long parks its hook.
     private static let patience: Int64 = 86_400_000
+    /// More failures are not counted.
+    private static let failureLimit = 1_000_000
 
     var id: String
     var conversation: String
@@ -54,6 +56,17 @@ struct Hook: Codable, Sendable, Equatable {
         case failingSince = "failing_since"
     }
 
+    /// Whether all values are what a hook can have. Somebody may have edited the file.
+    var isSound: Bool {
+        guard let since = failingSince else { return areValuesSound }
+        return areValuesSound && Timestamp.range.contains(Timestamp(milliseconds: since))
+    }
+
+    private var areValuesSound: Bool {
+        ConversationID(hex: conversationID) != nil && (try? HookAddress(url)) != nil && seq <= UInt64(Int64.max)
+            && (0...Hook.failureLimit).contains(failures) && log.count <= Hook.logLimit
+    }
+
     /// Notes that a message was delivered.
     mutating func delivered(_ seq: UInt64, status: Int, at now: Timestamp) {
         self.seq = seq
@@ -73,7 +86,7 @@ struct Hook: Codable, Sendable, Equatable {
             return nil
         }
         let pause = Hook.firstPause << Int64(min(failures, 12))
-        failures += 1
+        failures = min(failures + 1, Hook.failureLimit)
         return min(pause, Hook.longestPause)
     }
 

@@ -73,8 +73,9 @@ enum HookCommand {
             CommandSpec("retry", "try again at once, also if the hook is parked", options: [json], operands: [id]) {
                 arguments, console in try perform(.retryHook(id: arguments.operand("ID") ?? ""), arguments, console)
             },
-            CommandSpec(
-                "log", "print the last attempts of a hook, oldest first", options: [json], operands: [id], run: log),
+            CommandSpec("log", "print the last attempts of a hook, oldest first", options: [json], operands: [id]) {
+                arguments, console in try perform(.hookLog(id: arguments.operand("ID") ?? ""), arguments, console)
+            },
         ]
     }
 
@@ -93,25 +94,27 @@ enum HookCommand {
     private static func perform(
         _ operation: Operation, _ arguments: Arguments, _ console: Console
     ) throws -> ExitCode {
+        func write(_ object: some Encodable, _ line: @autoclosure () -> String) throws {
+            if arguments.flag("json") { return try console.output.write(WireJSON.encode(object) + [0x0A]) }
+            try console.output.writeLine(line())
+        }
         let client = OperatorClient(arguments: arguments, console: console) { reply in
-            guard case .hook(let hook) = reply else { return }
-            if arguments.flag("json") { return try console.output.write(WireJSON.encode(hook) + [0x0A]) }
-            let state =
-                hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? "failing, \(hook.failures) attempts" : "ok")
-            let words = [hook.id, hook.conversation, hook.url, hook.secret ?? state]
-            try console.output.writeLine(words.map { TerminalText.escaped($0, .line) }.joined(separator: "\t"))
+            switch reply {
+            case .hook(let hook): try write(hook, line(of: hook))
+            case .hookAttempt(let attempt):
+                let outcome = attempt.error ?? "delivered, \(attempt.status ?? 0)"
+                try write(attempt, "\(attempt.time) \(attempt.seq): \(TerminalText.escaped(outcome, .line))")
+            default: break
+            }
         }
         return try client.perform(operation)
     }
 
-    private static let log: CommandBody = { arguments, console in
-        let client = OperatorClient(arguments: arguments, console: console) { reply in
-            guard case .hookAttempt(let attempt) = reply else { return }
-            if arguments.flag("json") { return try console.output.write(WireJSON.encode(attempt) + [0x0A]) }
-            let outcome = attempt.error ?? "delivered, \(attempt.status ?? 0)"
-            try console.output.writeLine("\(attempt.time) \(attempt.seq): \(TerminalText.escaped(outcome, .line))")
-        }
-        return try client.perform(.hookLog(id: arguments.operand("ID") ?? ""))
+    private static func line(of hook: HookObject) -> String {
+        let state =
+            hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? "failing, \(hook.failures) attempts" : "ok")
+        let words = [hook.id, hook.conversation, hook.url, hook.secret ?? state]
+        return words.map { TerminalText.escaped($0, .line) }.joined(separator: "\t")
     }
 }
 

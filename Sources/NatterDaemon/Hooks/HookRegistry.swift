@@ -26,7 +26,8 @@ final class HookRegistry: Sendable {
             for name in try disk.list(directory) where name.hasSuffix(".json") {
                 let path = directory + "/" + name
                 let bytes = try disk.contents(of: path, limit: HookRegistry.fileLimit)
-                guard let hook = try? WireJSON.decode(Hook.self, from: bytes), name == hook.id + ".json" else {
+                guard let hook = try? WireJSON.decode(Hook.self, from: bytes), name == hook.id + ".json", hook.isSound
+                else {
                     throw CommandFailure(
                         .inputOutput, code: "damaged", "'\(path)' is damaged; remove it, and add the hook again")
                 }

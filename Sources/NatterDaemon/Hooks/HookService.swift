@@ -43,6 +43,8 @@ final class HookService: Sendable {
                 try SystemThread(name: "natter-hook") { [self] in
                     run(hook.id)
                     state.signal { _ = $0.running.remove(hook.id) }
+                    // If an operator asked for another attempt while this thread ended, `start` still saw it.
+                    if let hook = try? registry.hook(hook.id), hook.parked == nil { restart() }
                 }.detach()
             } catch {
                 state.withLock { _ = $0.running.remove(hook.id) }
@@ -51,6 +53,10 @@ final class HookService: Sendable {
         }
         state.withLock { $0.kicks &+= 1 }
         wake()
+    }
+
+    private func restart() {
+        do { try start() } catch { events(Event(.error, "hook_failed", [("reason", "\(error)")])) }
     }
 
     /// There may be new messages. Costs little if there are no hooks.
@@ -72,23 +78,24 @@ final class HookService: Sendable {
 
     private func run(_ id: String) {
         var client: HTTPClient?
-        while let hook = try? registry.hook(id), hook.parked == nil {
-            let news = state.withLock { $0.isStopping ? nil : $0.news }
-            guard let news else { return }
+        while true {
+            // From now on, news and a change of the hook end a pause.
+            let seen = state.withLock { $0.isStopping ? nil : (news: $0.news, kicks: $0.kicks) }
+            guard let seen, let hook = try? registry.hook(id), hook.parked == nil else { return }
             do {
                 guard let page = try messages(of: hook) else {
                     try registry.update(id) { $0.parked = "the conversation was deleted" }
                     return events(Event(.warning, "hook_parked", [("hook", id), ("reason", "conversation deleted")]))
                 }
-                if try deliver(page, hook, &client) { continue }
+                if try deliver(page, hook, &client, since: seen.kicks) { continue }
                 if page.last.rawValue > hook.seq { continue }
             } catch {
                 // The disk or the history is damaged. Others report it, too.
                 events(Event(.error, "hook_failed", [("hook", id), ("reason", "\(error)")]))
-                pause(HookService.deadlineMilliseconds)
+                pause(HookService.deadlineMilliseconds, since: seen.kicks)
                 continue
             }
-            _ = state.wait { $0.isStopping || $0.news != news ? true : nil }
+            _ = state.wait { $0.isStopping || $0.news != seen.news ? true : nil }
         }
     }
 
@@ -100,7 +107,9 @@ final class HookService: Sendable {
     /// Sends the messages of a page in order, until one fails.
     ///
     /// - Returns: whether to look again at once.
-    private func deliver(_ page: Store.HookPage, _ hook: Hook, _ client: inout HTTPClient?) throws -> Bool {
+    private func deliver(
+        _ page: Store.HookPage, _ hook: Hook, _ client: inout HTTPClient?, since kicks: Int
+    ) throws -> Bool {
         let address = try HookAddress(hook.url)
         for message in page.messages where hook.wants(message) {
             if state.withLock({ $0.isStopping }) { return true }
@@ -135,7 +144,7 @@ final class HookService: Sendable {
                 events(Event(.warning, "hook_parked", [("hook", hook.id), ("reason", reason)]))
                 return true
             }
-            pause(Int(next))
+            pause(Int(next), since: kicks)
             return true
         }
         // Messages that the hook does not want are passed over.
@@ -153,8 +162,8 @@ final class HookService: Sendable {
             userAgent: "natterd/\(Release.version)", allows: allows)
     }
 
-    private func pause(_ milliseconds: Int) {
-        let kicks = state.withLock { $0.kicks }
+    /// - Parameter kicks: what the operator had asked for before the attempt.
+    private func pause(_ milliseconds: Int, since kicks: Int) {
         _ = state.wait(timeoutMilliseconds: milliseconds) { $0.isStopping || $0.kicks != kicks ? true : nil }
     }
 }

@@ -90,10 +90,13 @@ public final class StoreBackup {
         let lock = try Store.takeLock(target, disk: disk)
         return try withExtendedLifetime(lock) {
             let former = try prepare()
+            // Before the messages: a hook must not have come further than the backup.
+            let hooks = try copyFiles(of: "hooks/")
             var manifest = try copyDatabase(connection)
+            manifest.files += hooks
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
             try copyLogs(former, &manifest)
-            try copySettings(&manifest)
+            manifest.files += try copyFiles(of: "")
             try removeStale(former, manifest)
             for directory in directories { try disk.syncDirectory(directory) }
             try verify(visit)
@@ -223,15 +226,22 @@ public final class StoreBackup {
     }
 
     /// Copies the other files of the service, such as its configuration, a certificate and its key.
-    private func copySettings(_ manifest: inout BackupManifest) throws {
+    ///
+    /// - Parameter directory: "", or the name of a directory with its slash.
+    private func copyFiles(of directory: String) throws -> [BackupManifest.File] {
         let others = [".db", "-wal", "-shm", ".lock", ".new", "manifest", ".unfinished"]
-        for name in try disk.list(source) where !others.contains(where: { name.hasSuffix($0) }) {
-            let found = try disk.information(source + "/" + name)
-            guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
-            manifest.files.append(
-                try copyWhole(source + "/" + name, target + "/" + name, name, size: found.size))
+        guard try directory.isEmpty || disk.information("\(source)/\(directory)")?.isDirectory == true else {
+            return []
         }
-        directories.insert(target)
+        if directory.isEmpty { directories.insert(target) } else { try makeDirectory(of: "\(target)/\(directory)x") }
+        var files: [BackupManifest.File] = []
+        for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
+            let path = directory + name
+            let found = try disk.information("\(source)/\(path)")
+            guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
+            files.append(try copyWhole("\(source)/\(path)", "\(target)/\(path)", path, size: found.size))
+        }
+        return files
     }
 
     private func makeDirectory(of path: String) throws {
@@ -239,10 +249,11 @@ public final class StoreBackup {
         if directories.insert(directory).inserted { try disk.makeDirectories(directory) }
     }
 
-    /// Removes logs that a repair has replaced since the former backup.
+    /// Removes logs that a repair has replaced since the former backup, and hooks that were removed.
     private func removeStale(_ former: BackupManifest?, _ manifest: BackupManifest) throws {
         let current = Set(manifest.files.map(\.path))
-        for file in former?.files ?? [] where file.path.hasPrefix("logs/") && !current.contains(file.path) {
+        for file in former?.files ?? []
+        where ["logs/", "hooks/"].contains(where: file.path.hasPrefix) && !current.contains(file.path) {
             if try disk.information(target + "/" + file.path) != nil { try disk.remove(target + "/" + file.path) }
         }
     }
