@@ -38,6 +38,7 @@ let libraries = [
     library("CPCRE2", headers: "libpcre2-dev"),
     library("CZlib", headers: "zlib1g-dev"),
     library("CArchive", headers: "libarchive-dev"),
+    library("CLineEdit", headers: "libedit-dev"),
     // gettext, which glibc contains.
     library("CGettext"),
     // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.
@@ -90,12 +91,14 @@ let rooms = [
         ]),
     // What both command lines share: the table of commands, parser, help, escaping, exit codes.
     room("NatterCLI", imports: basics),
+    // The line at the bottom of a terminal that 'natter chat' edits.
+    room("NatterLineEdit", imports: ["CLineEdit"]),
     // The commands of natter.
     room(
         "NatterCommands",
         imports: basics + [
             "NatterCrypto", "NatterLog", "NatterArchive", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient",
-            "NatterCLI",
+            "NatterCLI", "NatterLineEdit",
         ]),
     // Histories of other programs: Slack, Telegram, mail, logs of IRC and WhatsApp.
     room("NatterImport", imports: basics + ["NatterCrypto", "NatterWire", "CArchive"]),

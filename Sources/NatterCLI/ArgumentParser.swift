@@ -6,6 +6,8 @@ public enum ParsedCommandLine: Sendable {
     /// The program's overview: no command was given, or help without a command.
     case overview
     case help(CommandPath)
+    /// The list of guides.
+    case guides
     case version
     case run(CommandPath, Arguments)
 }
@@ -25,6 +27,8 @@ public struct ArgumentParser {
     /// How many operands there were when `--` ended the options.
     private var literalFrom: Int?
     private(set) var isHelpCommand = false
+    /// Whether `help -g` was given.
+    private var wantsGuides = false
     /// The option that expects the next word as its value.
     private(set) var openOption: OptionSpec?
     /// The first error. Parsing continues after it, because a later `--help` overrides it, and `--json` decides how to
@@ -106,7 +110,9 @@ public struct ArgumentParser {
     var isAtLeaf: Bool { path.map { $0.command.subcommands.isEmpty } ?? false }
 
     private mutating func takeOption(_ word: String, before rest: inout ArraySlice<String>) {
-        if let option = options.first(where: { $0.spellings.contains(word) }) {
+        if isHelpCommand, program.hasGuides, word == "-g" || word == "--guides" {
+            wantsGuides = true
+        } else if let option = options.first(where: { $0.spellings.contains(word) }) {
             guard option.takesValue else {
                 given.append(GivenOption(name: option.name, value: ""))
                 return
@@ -185,6 +191,7 @@ public struct ArgumentParser {
             if operands.isEmpty, was(given: "help"), let path = try? program.command(at: ["help"]) {
                 return .help(path)
             }
+            if wantsGuides, operands.isEmpty { return .guides }
             return if let path = try program.command(at: operands) { .help(path) } else { .overview }
         }
         if was(given: "help") { return path.map { .help($0) } ?? .overview }

@@ -40,6 +40,9 @@ public struct Environment: Sendable {
     /// `$XDG_DATA_HOME`, else `~/.local/share`.
     public func dataHome() throws(CommandFailure) -> String { try directory("XDG_DATA_HOME", else: ".local/share") }
 
+    /// `$XDG_CONFIG_HOME`, else `~/.config`.
+    public func configHome() throws(CommandFailure) -> String { try directory("XDG_CONFIG_HOME", else: ".config") }
+
     /// Ignores relative paths, as the XDG Base Directory Specification requires.
     private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
 

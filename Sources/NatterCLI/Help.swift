@@ -36,6 +36,13 @@ public struct Help {
         return text(lines)
     }
 
+    /// The list of `help -g`.
+    public var guides: String {
+        text(
+            LineWrap.list(program.makeGuides().map { ($0.page, $0.meaning.text) })
+                + paragraph("Read them with man, such as 'man 7 natter-tutorial'."))
+    }
+
     /// The page of one command.
     public func page(of path: CommandPath) -> String {
         let command = path.command

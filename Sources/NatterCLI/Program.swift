@@ -27,6 +27,9 @@ public enum Program {
             case .overview:
                 try console.output.write(Help(program).overview)
                 code = .success
+            case .guides:
+                try console.output.write(Help(program).guides)
+                code = .success
             case .help(let path):
                 try console.output.write(Help(program).page(of: path))
                 code = .success

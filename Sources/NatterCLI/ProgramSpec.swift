@@ -13,6 +13,10 @@ public struct ProgramSpec: Sendable {
     /// What to use instead of a word that other programs have as a command: `natter log -f` for `tail`.
     let instead: @Sendable (String) -> String?
     let makeExamples: @Sendable () -> [Example]
+    /// Pages of the manual that are about no command, for `help -g`.
+    public typealias Guide = (page: String, meaning: Phrase)
+    let makeGuides: @Sendable () -> [Guide]
+    var hasGuides: Bool { !makeGuides().isEmpty }
     /// The last line of the overview: where to report problems.
     let closing: Phrase?
     private let makeOptions: @Sendable () -> [OptionSpec]
@@ -24,13 +28,14 @@ public struct ProgramSpec: Sendable {
     public init(
         name: String, tagline: Phrase, version: String, names: @escaping Names = { _, _, _, _ in [] },
         instead: @escaping @Sendable (String) -> String? = { _ in nil },
-        examples: @autoclosure @escaping @Sendable () -> [Example] = [], closing: Phrase? = nil,
+        examples: @autoclosure @escaping @Sendable () -> [Example] = [],
+        guides: @autoclosure @escaping @Sendable () -> [Guide] = [], closing: Phrase? = nil,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         commands: @autoclosure @escaping @Sendable () -> [CommandSpec]
     ) {
         (self.name, self.tagline, self.version, self.names) = (name, tagline, version, names)
         (makeOptions, makeCommands) = (options, commands)
-        (self.instead, makeExamples, self.closing) = (instead, examples, closing)
+        (self.instead, makeExamples, makeGuides, self.closing) = (instead, examples, guides, closing)
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }

@@ -13,6 +13,10 @@ struct Context {
     let arguments: Arguments
     let console: Console
 
+    /// All copies share it.
+    private final class KnownHome { var home: ClientHome? }
+    private let known = KnownHome()
+
     init(_ arguments: Arguments, _ console: Console) { (self.arguments, self.console) = (arguments, console) }
 
     var isOffline: Bool { arguments.flag("offline") }
@@ -52,12 +56,20 @@ struct Context {
     // MARK: - Directories and addresses
 
     func home() throws -> ClientHome {
-        if let path = arguments.value("home") {
-            if path.isEmpty { throw arguments.error("--home needs the name of a directory") }
-            return ClientHome(path: path)
+        if let home = known.home { return home }
+        if arguments.value("home")?.isEmpty == true {
+            throw arguments.error("--home needs the name of a directory")
         }
-        if let path = console.environment["NATTER_HOME"] { return ClientHome(path: path) }
-        return ClientHome(path: try console.environment.dataHome() + "/natter")
+        let home = try Context.home(arguments.value("home"), console.environment)
+        known.home = home
+        return home
+    }
+
+    /// - Parameter path: the one that `--home` names.
+    static func home(_ path: String?, _ environment: Environment) throws(CommandFailure) -> ClientHome {
+        if let path = path ?? environment["NATTER_HOME"] { return ClientHome(path: path) }
+        return .standard(
+            data: try environment.dataHome() + "/natter", settings: try environment.configHome() + "/natter")
     }
 
     func profile() throws -> Profile {

@@ -8,6 +8,7 @@ public enum NatterProgram {
     public static let spec = ProgramSpec(
         name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
         names: CompletionNames.find, instead: instead(of:), examples: examples,
+        guides: guides,
         closing: "Report problems to your server's administrator; 'natter doctor' finds out what to tell.",
         options: globalOptions, commands: commands)
 
@@ -32,6 +33,17 @@ public enum NatterProgram {
             .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
             .flag("quiet", short: "q", "print no notes, only results and errors"),
             .flag("verbose", "report each request on standard error"),
+        ]
+    }
+
+    private static var guides: [ProgramSpec.Guide] {
+        [
+            ("natter-tutorial(7)", "the first hour, step by step"),
+            ("natter-faq(7)", "questions that come up, and answers"),
+            ("natter-http(7)", "the HTTP API, for curl and programs"),
+            ("natter-formats(5)", "the output and the files of natter"),
+            ("natter-log(5)", "the files in which messages are stored"),
+            ("natterd(8)", "the server, for those who run one"),
         ]
     }
 
@@ -71,7 +83,8 @@ public enum NatterProgram {
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
             ProfileCommand.spec, SessionCommand.spec, TokenCommand.spec,
             StatusCommand.spec, DoctorCommand.spec,
-            SendCommand.spec, SendCommand.personalSpec, EditCommand.spec, EditCommand.deleteSpec, OutboxCommand.spec,
+            SendCommand.spec, SendCommand.personalSpec, ChatCommand.spec, EditCommand.spec, EditCommand.deleteSpec,
+            OutboxCommand.spec,
             WrapCommand.spec,
             LogCommand.spec, ShowCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
             ListCommand.spec,
@@ -85,6 +98,7 @@ public enum NatterProgram {
     /// The parser handles this word itself. This row is only for the list of commands.
     private static let helpSpec = CommandSpec(
         "help", "print help for a command", group: Group.program,
+        options: [.flag("guides", short: "g", "list the guides: a tutorial, questions, formats, the HTTP API")],
         operands: [.optional("COMMAND", isRepeating: true, "the command")])
 
     /// `__manual [COMMAND]`: renders a page of the manual from the prose on standard input. The build uses it.

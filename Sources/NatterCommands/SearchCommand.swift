@@ -28,6 +28,7 @@ enum SearchCommand {
                 + "expression, see pcre2pattern(3): it ignores case unless it says (?-i), and '^' and '$' match at "
                 + "each line of a text. If it is invalid or takes too many steps, the exit status is 65. Both read "
                 + "all messages; searching for words is faster.",
+            "Long output goes through a pager on a terminal, as with 'log'.",
             "A word '-word' that is not exactly an option belongs to the query. By default -n is 20 on a terminal and "
                 + "unlimited in a pipe. If nothing is found, the exit status is 1.",
         ],
@@ -65,6 +66,13 @@ enum SearchCommand {
         printer.showsNumbers = console.output.isTerminal
         let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
         var hits = SearchHits(replica: replica, printer: printer, around: around)
+        defer { hits.pager?.finish() }
+        hits.startPager = {
+            guard let pager = Pager.start(console) else { return nil }
+            var paged = MessagePrinter(context, showsConversation: true, hasDayLines: false, pager: pager)
+            (paged.reader, paged.highlight, paged.showsNumbers) = (printer.reader, printer.highlight, true)
+            return (pager, paged)
+        }
 
         // An empty conversation is not in the replica.
         if let conversation, conversation == nil { return .nothingFound }
@@ -78,7 +86,7 @@ enum SearchCommand {
                 found += 1
                 return true
             }
-            try console.output.flush()
+            try hits.printer.output.flush()
             for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
@@ -87,7 +95,7 @@ enum SearchCommand {
             let search = try ReplicaPatternSearch.run(
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { try hits.write($0) }
-            try console.output.flush()
+            try hits.printer.output.flush()
             for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             return search.foundCount == 0 ? .nothingFound : .success
         }
@@ -155,7 +163,10 @@ enum SearchCommand {
 /// Prints what a search found: the messages as people see them now.
 private struct SearchHits {
     let replica: Replica
-    let printer: MessagePrinter
+    private(set) var printer: MessagePrinter
+    /// Starts a pager when there is something to print.
+    var startPager: (() -> (Pager, MessagePrinter)?)?
+    private(set) var pager: Pager?
     /// How many messages to print before and after each.
     let around: Int
     private var isFirst = true
@@ -165,6 +176,10 @@ private struct SearchHits {
     }
 
     mutating func write(_ run: MessageRun) throws {
+        if let start = startPager {
+            startPager = nil
+            if let (pager, printer) = start() { (self.pager, self.printer) = (pager, printer) }
+        }
         for position in run.positions {
             let record = run.records[position]
             // The newest text of a message is in its last edit.

@@ -66,6 +66,7 @@ enum SendCommand {
 
     private static var options: [OptionSpec] {
         [
+            .flag("editor", short: "e", "write the text in $VISUAL or $EDITOR; TEXT is its beginning"),
             .option("re", value: "SEQ", "reply to the message with this number"),
             .option("id", value: "KEY", "the message's id; repeating an id sends nothing twice"),
             .flag("lines", "send each line of standard input as a message"),
@@ -126,12 +127,27 @@ enum SendCommand {
                 context, form: form, conversation: conversation, key: key, api: api, outbox: isQueueing ? outbox : nil
             ).run(descriptor: input)
         }
-        let text = try text(words, context, input)
-        do { try TextError.check(text) } catch {
-            throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
+        let draft =
+            context.arguments.flag("editor") ? try Draft(beginning: words.joined(separator: " "), context) : nil
+        do {
+            let text = try draft?.text ?? text(words, context, input)
+            do { try TextError.check(text) } catch {
+                throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
+            }
+            let request = SendRequest(
+                conversation: conversation, text: text, id: key ?? MessageID.make(at: context.now), about: about)
+            let code = try send(request, isQueueing: isQueueing, outbox, api, context)
+            draft?.remove()
+            return code
+        } catch {
+            draft?.keep(context)
+            throw error
         }
-        let request = SendRequest(
-            conversation: conversation, text: text, id: key ?? MessageID.make(at: context.now), about: about)
+    }
+
+    private static func send(
+        _ request: SendRequest, isQueueing: Bool, _ outbox: Outbox, _ api: ServerAPI?, _ context: Context
+    ) throws -> ExitCode {
         if isQueueing { return try queue(request, QueuedSend(outbox: outbox, api: api, context: context)) }
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
@@ -144,6 +160,7 @@ enum SendCommand {
     private static func form(_ words: [String], _ arguments: Arguments) throws -> LineMessages.Form? {
         let isLines = arguments.flag("lines")
         guard isLines || arguments.flag("ndjson") else { return nil }
+        if arguments.flag("editor") { throw arguments.error("-e writes one message; leave out --lines and --ndjson") }
         if isLines, arguments.flag("ndjson") { throw arguments.error("--lines and --ndjson cannot be combined") }
         guard words.isEmpty || words == ["-"] else {
             throw arguments.error("with \(isLines ? "--lines" : "--ndjson"), messages come from standard input")

@@ -8,6 +8,7 @@ struct EnvironmentTests {
     func directories() throws {
         let plain = Environment(["HOME": "/home/a"])
         #expect(try plain.dataHome() == "/home/a/.local/share")
+        #expect(try plain.configHome() == "/home/a/.config")
         #expect(try Environment(["HOME": "/", "XDG_DATA_HOME": "/d"]).dataHome() == "/d")
         #expect(try Environment(["HOME": "/", "XDG_DATA_HOME": "relative"]).dataHome() == "/.local/share")
         #expect(Environment(["A": ""])["A"] == nil)

@@ -71,7 +71,7 @@ struct AccountTests {
     func sessions() throws {
         let world = try World()
         let alice = world.alice
-        let token = try #require(Files.text("\(alice.natterHome)/profiles/default/token"))
+        let token = try #require(Files.text("\(alice.natterSettings)/profiles/default/token"))
         let kept = try world.directory.write("kept", token)
         #expect(try alice("logout").code == 0)
         // Then the token is worth nothing any more
@@ -149,7 +149,7 @@ struct AccountTests {
     @Test("a token file stands in for the profile, as an option and in NATTER_TOKEN_FILE")
     func tokenFile() throws {
         let world = try World()
-        let token = "\(world.bob.natterHome)/profiles/default/token"
+        let token = "\(world.bob.natterSettings)/profiles/default/token"
         #expect(try world.alice("whoami", "--token-file", token).output.hasPrefix("bob "))
         #expect(try world.alice.run(["whoami"], environment: ["NATTER_TOKEN_FILE": token]).output.hasPrefix("bob "))
         try world.bob.sends("for bob alone", to: "@me")
@@ -160,7 +160,7 @@ struct AccountTests {
     @Test("a token with wider modes and a link in its place are refused", arguments: ["chmod", "link"])
     func exposedToken(how: String) throws {
         let world = try World()
-        let token = "\(world.alice.natterHome)/profiles/default/token"
+        let token = "\(world.alice.natterSettings)/profiles/default/token"
         if how == "chmod" {
             chmod(token, 0o640)
         } else {

@@ -169,7 +169,7 @@ struct AdminTests {
         #expect(has("debug request", "target=/v1/sync", "sent=", "@bob/1", "general/1", "note=carol"))
         #expect(has("debug connected", "address=127.0.0.1") && has("debug disconnected", "address=127.0.0.1"))
         #expect(has("info listening") && has("login_failed"))
-        let token = try #require(Files.text(world.bob.natterHome + "/profiles/default/token")).dropLast()
+        let token = try #require(Files.text(world.bob.natterSettings + "/profiles/default/token")).dropLast()
         for secret in ["private thing", "public thing", "wrong password", String(token)] {
             #expect(lines.allSatisfy { !$0.contains(secret) })
         }

@@ -35,7 +35,7 @@ struct FileTests {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", JSON.line(ts: 1, sender: "x", text: "y"))
         let script = "umask \(umask); exec \"$0\" \"$@\""
-        for words in [["import", "general", file], ["export", "general"], ["fsck"]] {
+        for words in [["import", "--old", "general", file], ["export", "general"], ["fsck"]] {
             let outcome = try ChildProcess(
                 "/bin/sh", ["-c", script, Programs.path("natterd"), "--data", directory("data")] + words,
                 environment: ["HOME": directory.path]
@@ -66,7 +66,7 @@ struct FileTests {
             input: .bytes(Array("\(World.password)\n".utf8)))
         #expect(outcome.code == 73 && isOneLine(outcome.errors))
         #expect(Files.text(file) == "a file")
-        let token = "\(world.alice.natterHome)/profiles/default/token"
+        let token = "\(world.alice.natterSettings)/profiles/default/token"
         try Data("nonsense\n".utf8).write(to: URL(filePath: token))
         chmod(token, 0o600)
         let damaged = try world.alice("whoami")

@@ -204,6 +204,57 @@ struct FirstDayTests {
         }
     }
 
+    @Test("a search on a terminal goes through the pager; one without a hit does not")
+    func searchPager() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        _ = try world.alice("sync")
+        let pager = ["NATTER_PAGER": "sed s/^/P/"]
+        let shown = try Screen.show(world.alice, ["search", "one"], environment: pager)
+        #expect(shown.code == 0 && shown.text.hasPrefix("P"))
+        #expect(try Screen.show(world.alice, ["search", "two"], environment: pager) == ("", 1))
+    }
+
+    @Test("send -e opens VISUAL, else EDITOR; what is not sent stays in its file")
+    func editor() throws {
+        let world = try World()
+        let temporary = world.directory("drafts")
+        try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        func drafts() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: temporary) }
+        func write(_ words: [String], _ environment: [String: String]) throws -> (text: String, code: Int32) {
+            try Screen.show(
+                world.alice, words, environment: environment.merging(["TMPDIR": temporary]) { $1 })
+        }
+        #expect(try write(["send", "-e", "begin"], ["VISUAL": "echo seen >>", "EDITOR": "false"]).code == 0)
+        #expect(try world.bob.texts("log") == ["begin\nseen"] || world.bob.texts("log") == ["beginseen"])
+        #expect(try write(["pm", "bob", "-e"], ["EDITOR": "printf hi >"]).code == 0)
+        #expect(try world.bob.texts("log", "@alice") == ["hi"])
+        #expect(try drafts().isEmpty)
+        #expect(try write(["send", "-e"], ["EDITOR": "true"]).code == 65)
+        #expect(try drafts().isEmpty)
+        let failed = try write(["send", "-e", "text"], ["EDITOR": "false"])
+        #expect(failed.code == 74 && failed.text.contains(temporary))
+        let refused = try write(["send", "-e", "-c", "nosuch"], ["EDITOR": "echo x >"])
+        #expect(refused.code == 67 && refused.text.contains("is kept in"))
+        #expect(try drafts().count == 2)
+        #expect(try world.alice("send", "-e").code == 64)
+        #expect(try world.alice("send", "-e", "--lines").code == 64)
+    }
+
+    @Test("help -g lists the guides, each of which is in the manual")
+    func guides() throws {
+        let world = try World(isServing: false)
+        let outcome = try world.alice("help", "-g")
+        #expect(outcome.code == 0 && outcome.output.contains("natter-tutorial(7)"))
+        #expect(try world.alice("help", "--guides").output == outcome.output)
+        let manual = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "man").path
+        for match in outcome.output.matches(of: /(natterd?[a-z-]*)\(([578])\)/) {
+            #expect(FileManager.default.fileExists(atPath: "\(manual)/\(match.1).\(match.2)"), "\(match.0)")
+        }
+        #expect(try world.alice("help", "-x").code == 64)
+    }
+
     // MARK: - Questions
 
     @Test("what can't be undone is asked on a terminal, and done without one; --yes answers")

@@ -199,7 +199,7 @@ struct GroupTests {
         #expect(again.code == 0)
         #expect(try later("log", "--all").lines.allSatisfy { !$0.contains("secret") })
         for name in ["ops", "without-bob"] { #expect(try later("log", name).code == 67) }
-        let token = try #require(Files.text(world.bob.natterHome + "/profiles/default/token")).dropLast()
+        let token = try #require(Files.text(world.bob.natterSettings + "/profiles/default/token")).dropLast()
         let sync = try RawRequest.send("GET", "/v1/sync", to: world.url, token: String(token))
         #expect(sync.status == 200 && !sync.text.contains("without-bob") && !sync.text.contains("secret"))
     }

@@ -80,10 +80,12 @@ struct OddFileTests {
         for words in [["log"], ["search", "one"], ["config", "set", "color", "never"]] {
             #expect(try alice.run(words).code == 0)
         }
-        let files = Files.below(alice.natterHome).filter { !Files.isDirectory($0) && !$0.hasSuffix("-shm") }
+        let files = (Files.below(alice.natterHome) + Files.below(alice.natterSettings)).filter {
+            !Files.isDirectory($0) && !$0.hasSuffix("-shm")
+        }
         #expect(files.count >= 4)
         for path in files {
-            let what = "\(kind) at \(path.dropFirst(alice.natterHome.count + 1))"
+            let what = "\(kind) at \(path.dropFirst(alice.home.count + 1))"
             guard rename(path, path + ".aside") == 0 else { continue }
             try outside.place(kind, at: path)
             for words in [

@@ -77,7 +77,7 @@ struct RequestTests {
     @Test("the documented status and code, a one-line reason, nothing changed", arguments: bad)
     func refused(request: Bad) throws {
         let world = try RequestTests.shared.get()
-        let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token"))
+        let token = try #require(Files.text("\(world.alice.natterSettings)/profiles/default/token"))
         let answer = try RawRequest.send(
             request.method, request.target, to: world.url, token: request.hasToken ? String(token.dropLast()) : nil,
             headers: request.headers, body: request.body)

@@ -107,7 +107,7 @@ struct ServeTests {
     func dataDirectory() throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("in", JSON.line(ts: 1, sender: "x", text: "y"))
-        let words = ["import", "general", file]
+        let words = ["import", "--old", "general", file]
         func imports(into path: String, _ words: [String], _ environment: [String: String] = [:]) throws {
             let outcome = try Daemon.run(words, home: directory.path, environment: environment)
             #expect(outcome.code == 0, "\(outcome.errors)")
@@ -126,7 +126,7 @@ struct ServeTests {
     func cannotCreate() throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("file", "")
-        for words in [["serve", "--listen", "127.0.0.1:0"], ["import", "general", file]] {
+        for words in [["serve", "--listen", "127.0.0.1:0"], ["import", "--old", "general", file]] {
             let outcome = try Daemon.run(words + ["--data", "\(file)/data"], home: directory.path)
             #expect(outcome.code == 73 && isOneLine(outcome.errors), "\(words)")
         }
@@ -211,7 +211,7 @@ struct ServeTests {
         _ = try world.bob.run(["login", "bob", "--password-stdin"], input: .bytes(Array("a dark secret\n".utf8)))
         world.stopServing()
         let log = try #require(Files.text(world.data + ".log"))
-        let token = try #require(Files.text("\(world.alice.natterHome)/profiles/default/token")).dropLast()
+        let token = try #require(Files.text("\(world.alice.natterSettings)/profiles/default/token")).dropLast()
         for secret in ["a very private text", "a dark secret", World.password, String(token), "\u{1B}"] {
             #expect(!log.contains(secret))
         }

@@ -58,7 +58,7 @@ struct StatusTests {
         let well = try world.alice("doctor")
         #expect(well.code == 0 && well.bytes.isEmpty && well.errors.isEmpty)
         // A token that others can read, and a session that was never begun
-        let token = "\(world.alice.natterHome)/profiles/default/token"
+        let token = "\(world.alice.natterSettings)/profiles/default/token"
         chmod(token, 0o644)
         let exposed = try world.alice("doctor")
         #expect(
@@ -84,7 +84,7 @@ struct StatusTests {
         #expect(try alice("config", "get").lines == ["color = always", "timeout = 5"])
         #expect(try alice("config", "get", "timeout").output == "5\n")
         #expect(try alice("config", "get", "timeout", "--json").output == "{\"key\":\"timeout\",\"value\":\"5\"}\n")
-        #expect(Files.mode("\(alice.natterHome)/config") == 0o600)
+        #expect(Files.mode("\(alice.natterSettings)/config") == 0o600)
         #expect(try alice("config", "set", "color", "").code == 0)
         #expect(try alice("config", "get").lines == ["timeout = 5"])
         // The address is that of a new profile
@@ -108,8 +108,8 @@ struct StatusTests {
         let world = try World(isServing: false)
         let outcome = try world.alice.alone.run(words)
         #expect(outcome.code == code && isOneLine(outcome.errors))
-        #expect(Files.text("\(world.alice.natterHome)/config") == nil)
-        try world.directory.write("alice/.local/share/natter/config", "timeout = soon\n")
+        #expect(Files.text("\(world.alice.natterSettings)/config") == nil)
+        try world.directory.write("alice/.config/natter/config", "timeout = soon\n")
         #expect(try world.alice.alone("sync").code == 78)
     }
 

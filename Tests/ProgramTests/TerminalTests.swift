@@ -14,6 +14,18 @@ enum Screen {
         _ person: Person, _ words: [String], typing typed: String = "", columns: Int = 0,
         environment: [String: String] = [:], program: String = "natter"
     ) throws -> (text: String, code: Int32) {
+        let outcome = try start(
+            person, words, input: typed.isEmpty ? .nothing : .bytes(Array(typed.utf8)), columns: columns,
+            environment: environment, program: program
+        ).finish()
+        return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
+    }
+
+    /// A command on a terminal, for a person who looks before typing more.
+    static func start(
+        _ person: Person, _ words: [String], input: ChildProcess.Stream = .pipe, columns: Int = 0,
+        environment: [String: String] = [:], program: String = "natter"
+    ) throws -> ChildProcess {
         let quoted = ([try Programs.path(program)] + words).map { "'" + $0 + "'" }.joined(separator: " ")
         var variables = [
             "HOME": person.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": person.server, "TERM": "xterm", "TZ": "UTC",
@@ -21,11 +33,8 @@ enum Screen {
         variables.merge(environment) { $1 }
         variables = variables.filter { !$0.value.isEmpty }
         let line = columns > 0 ? "stty cols \(columns); \(quoted)" : quoted
-        let outcome = try ChildProcess(
-            "/usr/bin/script", ["-qec", line, "/dev/null"], environment: variables,
-            input: typed.isEmpty ? .nothing : .bytes(Array(typed.utf8))
-        ).finish()
-        return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
+        return try ChildProcess(
+            "/usr/bin/script", ["-qec", line, "/dev/null"], environment: variables, input: input)
     }
 }
 

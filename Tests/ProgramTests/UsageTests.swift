@@ -120,17 +120,46 @@ struct UsageTests {
     @Test("--home, NATTER_HOME, XDG_DATA_HOME and HOME, in this order")
     func home() throws {
         let world = try World()
-        let natter = world.alice.natterHome
+        let natter = try world.alice.copyOfHome(world.directory)
         let stranger = world.person("stranger")
         #expect(try stranger("whoami").code == 77)
         #expect(try stranger("whoami", "--home", natter).output.hasPrefix("alice"))
         #expect(try stranger.run(["whoami"], environment: ["NATTER_HOME": natter]).output.hasPrefix("alice"))
-        let xdg = "\(world.alice.home)/.local/share"
+        // A home of an earlier version, which has its settings in the directory of the data
+        let xdg = String(natter.dropLast("/natter".count))
         #expect(try stranger.run(["whoami"], environment: ["XDG_DATA_HOME": xdg]).output.hasPrefix("alice"))
-        let both = ["XDG_DATA_HOME": xdg, "NATTER_HOME": world.bob.natterHome]
+        #expect(!Files.isDirectory(stranger.natterSettings))
+        let both = ["XDG_DATA_HOME": xdg, "NATTER_HOME": try world.bob.copyOfHome(world.directory)]
         #expect(try stranger.run(["whoami"], environment: both).output.hasPrefix("bob"))
         #expect(
-            try stranger.run(["whoami", "--home", world.carol.natterHome], environment: both).output.hasPrefix("carol"))
+            try stranger.run(["whoami", "--home", world.carol.copyOfHome(world.directory)], environment: both).output
+                .hasPrefix("carol"))
+    }
+
+    @Test("settings and profiles lie in XDG_CONFIG_HOME, the rest in XDG_DATA_HOME; --home keeps everything in one")
+    func directories() throws {
+        let world = try World()
+        let (config, data) = (world.directory("c"), world.directory("d"))
+        let environment = ["XDG_CONFIG_HOME": config, "XDG_DATA_HOME": data]
+        let dora = world.person("dora")
+        let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
+        let words = ["register", "dora", "--password-stdin"]
+        try expect(try dora.run(words, environment: environment, input: password), hasNotes: true)
+        try expect(try dora.run(["config", "set", "color", "never"], environment: environment))
+        try expect(try dora.run(["sync"], environment: environment), isSilent: false, hasNotes: true)
+        func names(_ path: String) throws -> Set<String> {
+            Set(try FileManager.default.contentsOfDirectory(atPath: path))
+        }
+        #expect(try names("\(config)/natter").isSuperset(of: ["config", "profiles"]))
+        #expect(try names("\(data)/natter").isDisjoint(with: ["config", "profiles"]))
+        #expect(try names("\(data)/natter").contains("replicas"))
+        #expect(Files.mode("\(config)/natter") == 0o700)
+        let home = world.directory("one")
+        try expect(
+            try dora.run(["login", "dora", "--password-stdin", "--home", home], input: password), hasNotes: true)
+        try expect(try dora.run(["sync", "--home", home]), isSilent: false, hasNotes: true)
+        #expect(try names(home).isSuperset(of: ["profiles", "replicas"]))
+        #expect(!Files.isDirectory(dora.natterSettings) && !Files.isDirectory(dora.natterHome))
     }
 
     @Test("--server goes before NATTER_SERVER, and that before the profile's")
@@ -190,7 +219,8 @@ struct UsageTests {
     func emptyEnvironment() throws {
         let world = try World()
         let outcome = try ChildProcess(
-            Programs.path("natter"), ["--home", world.alice.natterHome, "--server", world.url, "whoami"],
+            Programs.path("natter"),
+            ["--home", world.alice.copyOfHome(world.directory), "--server", world.url, "whoami"],
             environment: [:]
         ).finish()
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
@@ -201,7 +231,7 @@ struct UsageTests {
         let world = try World()
         let outcome = try world.alice("users", "--verbose")
         #expect(outcome.code == 0 && outcome.errors.contains("/v1/users"))
-        let token = Files.text("\(world.alice.natterHome)/profiles/default/token") ?? "?"
+        let token = Files.text("\(world.alice.natterSettings)/profiles/default/token") ?? "?"
         #expect(!outcome.errors.contains(token.dropLast()))
     }
 

@@ -77,7 +77,7 @@ final class World: @unchecked Sendable {
     /// Imports into `general` and restarts the server.
     func importGeneral(_ lines: String) throws {
         stopServing()
-        let outcome = try natterd("import", "general", "-", input: .bytes(Array(lines.utf8)))
+        let outcome = try natterd("import", "--old", "general", "-", input: .bytes(Array(lines.utf8)))
         guard outcome.code == 0 else { throw Failure("import: \(outcome.errors)") }
         try serve()
     }
@@ -126,6 +126,19 @@ struct Person: Sendable {
 
     /// Where natter keeps everything unless told otherwise.
     var natterHome: String { "\(home)/.local/share/natter" }
+    /// The same for settings and profiles.
+    var natterSettings: String { "\(home)/.config/natter" }
+
+    /// A copy of both in one directory, as `--home` and earlier versions keep them.
+    func copyOfHome(_ directory: TemporaryDirectory) throws -> String {
+        let path = directory("\(name)-share/natter")
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        for source in [natterHome, natterSettings] where Files.isDirectory(source) {
+            let copy = try ChildProcess("/bin/cp", ["-a", source + "/.", path], environment: [:]).finish()
+            guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+        }
+        return path
+    }
 
     func start(
         _ words: [String], environment: [String: String] = [:], input: ChildProcess.Stream = .nothing,
@@ -166,7 +179,7 @@ struct Person: Sendable {
 
     /// The token of the session.
     func token() throws -> String {
-        guard let text = Files.text("\(natterHome)/profiles/default/token") else {
+        guard let text = Files.text("\(natterSettings)/profiles/default/token") else {
             throw Failure("\(name) has no token")
         }
         return String(text.dropLast())

@@ -19,7 +19,7 @@ extension ServerAPI {
 
     /// The current state of a conversation on the server.
     public func conversation(_ name: String) throws(APIError) -> ConversationObject {
-        try decode(try get("/v1/conversations/" + HTTPRequest.encodeSegment(name)))
+        try decode(try get(try "/v1/conversations/" + ServerAPI.segment(name, .noSuchConversation)))
     }
 
     /// All conversations that the user sees, in the server's order.
@@ -32,12 +32,26 @@ extension ServerAPI {
     /// Marks a conversation as read up to a seq.
     /// - Returns: the mark after that; it never goes back.
     public func markRead(_ conversation: String, upTo seq: Seq) throws(APIError) -> Seq {
-        let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/read"
+        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/read"
         let answer: ReadAnswer = try decode(try send(.put, path, WireJSON.encode(ReadRequest(seq: seq.rawValue))))
         return Seq(answer.read)
     }
 
     // MARK: - Any request
+
+    /// A name as a part of a path. What can't be one is no name of anything, so the server is not asked.
+    ///
+    /// - Parameter missing: the server's answer to a name that it does not know.
+    static func segment(_ name: String, _ missing: ErrorCode) throws(APIError) -> String {
+        guard name.isEmpty || name.contains("/") else { return HTTPRequest.encodeSegment(name) }
+        let phrase: Phrase =
+            switch missing {
+            case .noSuchUser: "no user is named '\(name)'"
+            case .noSuchConversation: "there is no conversation '\(name)'"
+            default: "there is no '\(name)'"
+            }
+        throw .refused(APIError.Refusal(status: 404, code: missing.rawValue, phrase: phrase))
+    }
 
     /// Sends a change: a request with a JSON body.
     func send(_ method: HTTPMethod, _ path: String, _ body: [UInt8] = Array("{}".utf8)) throws(APIError) -> HTTPResponse
@@ -60,23 +74,23 @@ extension ServerAPI {
 
     public func renameGroup(_ name: String, to newName: String) throws(APIError) -> ConversationObject {
         let body = WireJSON.encode(GroupRequest(name: newName, open: nil))
-        return try decode(try send(.patch, ServerAPI.path(ofGroup: name), body))
+        return try decode(try send(.patch, try ServerAPI.path(ofGroup: name), body))
     }
 
     /// Deletes a group for all its members.
     public func deleteGroup(_ name: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, ServerAPI.path(ofGroup: name)))
+        _ = try perform(HTTPRequest(.delete, try ServerAPI.path(ofGroup: name)))
     }
 
     /// The members of a group, by name.
     public func members(ofGroup name: String) throws(APIError) -> [MemberObject] {
-        let list: MemberList = try decode(try get(ServerAPI.path(ofGroup: name) + "/members"))
+        let list: MemberList = try decode(try get(try ServerAPI.path(ofGroup: name) + "/members"))
         return list.users
     }
 
     /// Adds a user to a group. Users may add themselves to an open group.
     public func addMember(_ user: String, toGroup name: String) throws(APIError) {
-        _ = try send(.put, ServerAPI.path(ofGroup: name, member: user))
+        _ = try send(.put, try ServerAPI.path(ofGroup: name, member: user))
     }
 
     /// Makes a member an admin of a group, or no longer one.
@@ -84,18 +98,20 @@ extension ServerAPI {
     /// - Throws: `no_such_user` if the user is not a member.
     public func setAdmin(_ isAdmin: Bool, _ user: String, ofGroup name: String) throws(APIError) {
         let body = WireJSON.encode(MemberRequest(admin: isAdmin, existing: true))
-        _ = try send(.put, ServerAPI.path(ofGroup: name, member: user), body)
+        _ = try send(.put, try ServerAPI.path(ofGroup: name, member: user), body)
     }
 
     /// Removes a member from a group. Admins may remove others, and all members may remove themselves.
     public func removeMember(_ user: String, fromGroup name: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, ServerAPI.path(ofGroup: name, member: user)))
+        _ = try perform(HTTPRequest(.delete, try ServerAPI.path(ofGroup: name, member: user)))
     }
 
-    private static func path(ofGroup name: String) -> String { "/v1/groups/" + HTTPRequest.encodeSegment(name) }
+    private static func path(ofGroup name: String) throws(APIError) -> String {
+        try "/v1/groups/" + segment(name, .noSuchConversation)
+    }
 
-    private static func path(ofGroup name: String, member: String) -> String {
-        path(ofGroup: name) + "/members/" + HTTPRequest.encodeSegment(member)
+    private static func path(ofGroup name: String, member: String) throws(APIError) -> String {
+        try path(ofGroup: name) + "/members/" + segment(member, .noSuchUser)
     }
 }
 
@@ -108,11 +124,11 @@ extension ServerAPI {
     }
 
     /// Adds a contact. Repeating it is not an error.
-    public func addContact(_ user: String) throws(APIError) { _ = try send(.put, path("contacts", user)) }
+    public func addContact(_ user: String) throws(APIError) { _ = try send(.put, try path("contacts", user)) }
 
     /// Removes a contact. It is not an error if there is no such contact.
     public func removeContact(_ user: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, path("contacts", user)))
+        _ = try perform(HTTPRequest(.delete, try path("contacts", user)))
     }
 
     /// The users whose personal messages this user refuses, by name.
@@ -122,12 +138,16 @@ extension ServerAPI {
     }
 
     /// Refuses a user's personal messages.
-    public func block(_ user: String) throws(APIError) { _ = try send(.put, path("blocks", user)) }
+    public func block(_ user: String) throws(APIError) { _ = try send(.put, try path("blocks", user)) }
 
     /// Accepts a user's personal messages again.
-    public func unblock(_ user: String) throws(APIError) { _ = try perform(HTTPRequest(.delete, path("blocks", user))) }
+    public func unblock(_ user: String) throws(APIError) {
+        _ = try perform(HTTPRequest(.delete, try path("blocks", user)))
+    }
 
-    private func path(_ list: String, _ user: String) -> String { "/v1/\(list)/\(HTTPRequest.encodeSegment(user))" }
+    private func path(_ list: String, _ user: String) throws(APIError) -> String {
+        try "/v1/\(list)/\(ServerAPI.segment(user, .noSuchUser))"
+    }
 }
 
 /// Requests about sessions and the tokens of programs.
@@ -150,7 +170,7 @@ extension ServerAPI {
     ///
     /// - Throws: `not_found` if the id is unknown.
     public func revokeToken(_ id: String, session: Bool) throws(APIError) {
-        let path = (session ? "/v1/sessions/" : "/v1/tokens/") + HTTPRequest.encodeSegment(id)
+        let path = try (session ? "/v1/sessions/" : "/v1/tokens/") + ServerAPI.segment(id, .notFound)
         _ = try perform(HTTPRequest(.delete, path))
     }
 }
@@ -170,7 +190,7 @@ extension ServerAPI {
     /// Changes an account. Fields that are nil stay unchanged.
     public func changeAccount(_ name: String, _ change: AccountChangeRequest) throws(APIError) -> AdminUserObject {
         try decode(
-            try send(.patch, "/v1/admin/users/" + HTTPRequest.encodeSegment(name), WireJSON.encode(change)))
+            try send(.patch, try "/v1/admin/users/" + ServerAPI.segment(name, .noSuchUser), WireJSON.encode(change)))
     }
 
     /// The sessions of all users, oldest first.
@@ -182,7 +202,7 @@ extension ServerAPI {
 
     /// Ends the session of any user.
     public func endSession(_ id: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, "/v1/admin/sessions/" + HTTPRequest.encodeSegment(id)))
+        _ = try perform(HTTPRequest(.delete, try "/v1/admin/sessions/" + ServerAPI.segment(id, .notFound)))
     }
 
     public func statistics() throws(APIError) -> StatisticsObject { try decode(try get("/v1/admin/stats")) }

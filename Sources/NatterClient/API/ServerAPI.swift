@@ -104,7 +104,7 @@ public final class ServerAPI {
     public func messages(
         of conversation: String, query: [(name: String, value: String)], timeoutMilliseconds: Int? = nil
     ) throws(APIError) -> MessageList {
-        let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages"
+        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/messages"
         let response = try perform(
             HTTPRequest(.get, path + HTTPRequest.encodeQuery(query)), deadlineMilliseconds: timeoutMilliseconds)
         return try decode(response)
@@ -112,7 +112,7 @@ public final class ServerAPI {
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
     func blocks(of conversation: String, after: Seq, before: Seq) throws(APIError) -> [Block] {
-        let path = "/v1/conversations/\(HTTPRequest.encodeSegment(conversation))/messages"
+        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/messages"
         let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
         let response = try perform(
             HTTPRequest(

@@ -1,24 +1,42 @@
+internal import Glibc
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 
-/// The directory in which natter keeps profiles and replicas.
+/// The directories in which natter keeps profiles and replicas.
 public struct ClientHome: Sendable {
+    /// Replicas, outboxes, and all that can be fetched again.
     public let path: String
+    /// Settings and profiles. It may be the same directory.
+    public let settingsDirectory: String
 
+    /// Everything in one directory.
+    ///
     /// - Parameter path: need not exist yet.
-    public init(path: String) { self.path = path }
+    public init(path: String) { self.init(path: path, settingsDirectory: path) }
+
+    private init(path: String, settingsDirectory: String) {
+        (self.path, self.settingsDirectory) = (path, settingsDirectory)
+    }
+
+    /// The directories of the XDG Base Directory Specification. A home of an earlier version, which keeps everything with
+    /// its data, stays as it is.
+    public static func standard(data: String, settings: String) -> ClientHome {
+        func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+        if !exists(settings), exists("\(data)/profiles") || exists("\(data)/config") { return ClientHome(path: data) }
+        return ClientHome(path: data, settingsDirectory: settings)
+    }
 
     public func profile(_ name: String) throws(ProfileError) -> Profile {
         guard Profile.isName(name) else { throw .badName(name) }
-        return Profile(name: name, directory: "\(path)/profiles/\(name)")
+        return Profile(name: name, directory: "\(settingsDirectory)/profiles/\(name)")
     }
 
     /// The names of all profiles, sorted.
     public func profileNames() throws -> [String] {
         let disk = PosixDisk()
-        let directory = "\(path)/profiles"
+        let directory = "\(settingsDirectory)/profiles"
         guard try disk.information(directory)?.isDirectory == true else { return [] }
         return try disk.list(directory).filter { Profile.isName($0) }.sorted()
     }
@@ -35,11 +53,11 @@ public struct ClientHome: Sendable {
     }
 }
 
-/// `HOME/config`: settings for all commands.
+/// The file `config`: settings for all commands.
 extension ClientHome {
     private static let lockMilliseconds = 10_000
 
-    public var settingsPath: String { "\(path)/config" }
+    public var settingsPath: String { "\(settingsDirectory)/config" }
 
     /// The text of the file; nil if there is none, which costs only one attempt to open it.
     ///
@@ -66,8 +84,8 @@ extension ClientHome {
     /// Replaces the text in one step, durably. A lock makes each of several processes see the change of the one
     /// before.
     public func changeSettings(_ change: (String) -> String) throws {
-        try PosixDisk().makeDirectories(path)
-        let lockPath = "\(path)/config.lock"
+        try PosixDisk().makeDirectories(settingsDirectory)
+        let lockPath = "\(settingsDirectory)/config.lock"
         guard let lock = try FileLock.take(lockPath, timeoutMilliseconds: ClientHome.lockMilliseconds) else {
             throw ProfileError.locked(path: lockPath)
         }

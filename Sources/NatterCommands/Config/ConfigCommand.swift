@@ -114,11 +114,10 @@ enum Setting: String, CaseIterable {
 
     /// The setting `lang` for `Program`, or nil if it is missing or unknown.
     static func language(_ options: GivenOptions, _ environment: Environment) -> String? {
-        let home = options.value("home") ?? environment["NATTER_HOME"]
-        guard let path = try? home ?? environment.dataHome() + "/natter" else { return nil }
+        guard let home = try? Context.home(options.value("home"), environment) else { return nil }
         let profile = options.value("profile") ?? environment["NATTER_PROFILE"] ?? Profile.defaultName
-        let own = try? ClientHome(path: path).profile(profile).account()?.settings["lang"]
-        return (own ?? nil) ?? (try? ClientHome(path: path).value(of: .lang))
+        let own = try? home.profile(profile).account()?.settings["lang"]
+        return (own ?? nil) ?? (try? home.value(of: .lang))
     }
 
     /// A number of seconds, with or without a fraction, converted to milliseconds.

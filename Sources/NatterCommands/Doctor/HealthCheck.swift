@@ -61,7 +61,9 @@ struct HealthCheck {
     /// Checks the modes of files that natter creates. natter itself never gives them a wrong mode.
     private mutating func checkModes(_ home: ClientHome, _ profile: Profile) {
         // The user may have chosen the home directory. It only matters that nobody else can write to it.
-        checkMode(home.path, forbidden: 0o022, allowed: "700")
+        for path in Set([home.path, home.settingsDirectory]).sorted() {
+            checkMode(path, forbidden: 0o022, allowed: "700")
+        }
         checkMode(profile.directory, forbidden: 0o077, allowed: "700")
         for name in ["account", "token"] { checkMode("\(profile.directory)/\(name)", forbidden: 0o077, allowed: "600") }
         checkMode(home.settingsPath, forbidden: 0o077, allowed: "600")

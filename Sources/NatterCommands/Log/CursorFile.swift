@@ -27,7 +27,7 @@ struct CursorFile {
         guard let found = try lookUp() else { return .none }
         guard found.isRegular else {
             throw CommandFailure(
-                .invalidData, code: "bad_cursor_file",
+                .noInput, code: "cannot_read",
                 "the cursor file '\(path)' is not a regular file; name another "
                     + "one")
         }

@@ -157,6 +157,24 @@ package final class ChildProcess {
         }
     }
 
+    /// Waits until the program's output contains `text`.
+    ///
+    /// - Returns: the output up to there. The next call looks behind it.
+    @discardableResult
+    package func output(until text: String) throws -> String {
+        let deadline = Deadline()
+        let wanted = Array(text.utf8)
+        while true {
+            for end in collected.indices where collected[end...].starts(with: wanted) {
+                defer { collected.removeFirst(end + wanted.count) }
+                return String(decoding: collected[..<(end + wanted.count)], as: UTF8.self)
+            }
+            guard try collect(until: deadline, { output }) else {
+                throw Failure("the program ended before it wrote '\(text)': \(finish())")
+            }
+        }
+    }
+
     /// Waits until the program's standard error contains `text`.
     package func waitForErrors(_ text: String) throws {
         let deadline = Deadline()

@@ -1,0 +1,200 @@
+internal import NatterArchive
+internal import NatterCLI
+internal import NatterClient
+internal import NatterLineEdit
+internal import NatterModel
+internal import NatterWire
+
+/// One conversation on a terminal.
+final class Chat: LineEditorOwner {
+    /// How many messages it begins with.
+    private static let firstCount = 20
+    /// How far it looks for the user's last message.
+    private static let recallReach = 200
+
+    private let context: Context
+    private let conversation: String
+    private let synced: SyncedReplica
+    private let feed: ChatFeed
+    private var walk: LogWalk
+    private var editor: LineEditor?
+    /// Unread messages of other conversations.
+    private var unread: UInt64 = 0
+    private var isOffline: Bool
+    /// The message that is being edited, and its text before.
+    private var edited: (seq: Seq, text: String)?
+    /// What ends the chat although the user goes on typing.
+    private var failure: (any Error)?
+
+    init(_ context: Context, conversation: String) throws {
+        self.context = context
+        synced = try SyncedReplica(context)
+        let state = try synced.refresh(.quickly)
+        isOffline = !state.isReached
+        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let known = try replica.conversation(named: conversation)
+        if known == nil { try synced.checkExistence(of: conversation, replica, state) }
+        self.conversation = known?.name ?? conversation
+        var printer = MessagePrinter(context, showsConversation: false)
+        printer.reader = synced.location.user
+        printer.showsChanges = true
+        walk = LogWalk(
+            replica, printer: printer, filter: MessageFilter(), mode: .history, keepsPlace: false,
+            note: { context.console.note($0) })
+        feed = ChatFeed(Chat.options(context.arguments))
+    }
+
+    /// The options that say where and who.
+    private static func options(_ arguments: Arguments) -> [String] {
+        ["home", "server", "profile", "token-file", "ca-file", "timeout", "lang"].flatMap { name in
+            arguments.value(name).map { ["--" + name, $0] } ?? []
+        } + (arguments.flag("insecure") ? ["--insecure"] : [])
+    }
+
+    func run() throws -> ExitCode {
+        if let found = try walk.replica.conversation(named: conversation) {
+            if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
+            try walk.placeBeforeNewest(Chat.firstCount, [found])
+            try walk.forward([found])
+        }
+        try context.console.output.flush()
+        walk.mode = .news
+        try countUnread()
+        guard let editor = LineEditor(self) else {
+            throw CommandFailure(.inputOutput, code: "no_terminal", "this terminal can't be used for editing a line")
+        }
+        self.editor = editor
+        if !context.isOffline { try feed.start() }
+        defer { feed.stop() }
+        while failure == nil, let line = editor.next() {
+            if failure == nil { take(line, editor) }
+        }
+        if let failure { throw failure }
+        markRead()
+        try context.console.output.writeLine("")
+        try context.console.output.flush()
+        return .success
+    }
+
+    // MARK: The line
+
+    var prompt: String {
+        var words: [String] = []
+        if isOffline { words.append(("offline" as Phrase).text) }
+        if unread > 0 { words.append(Phrase.plural(unread, "\(unread) unread", "\(unread) unread").text) }
+        let state = words.isEmpty ? "" : "[\(words.joined(separator: ", "))] "
+        let name = TerminalText.escaped(conversation)
+        return edited.map { "\(state)\(name) \(("edit \($0.seq)" as Phrase).text)> " } ?? "\(state)\(name)> "
+    }
+
+    func completions(of word: String) -> [String] {
+        let isAddressed = word.hasPrefix("@")
+        let start = isAddressed ? String(word.dropFirst()) : word
+        guard !start.isEmpty || isAddressed,
+            let names = try? CompletionNames.find(.users, from: start, context.arguments, context.console)
+        else { return [] }
+        return names.map { isAddressed ? "@" + $0 : $0 }
+    }
+
+    func recall() -> String? {
+        guard let found = try? walk.replica.conversation(named: conversation) else { return nil }
+        var seq = found.head
+        for _ in 0..<Chat.recallReach where seq >= found.first && seq > .zero {
+            if let message = try? walk.replica.message(seq, in: found, folds: true),
+                message.sender == synced.location.user,
+                message.kind == .text, !message.isDeleted, !message.isErased, !message.isImported
+            {
+                // The line can't show several lines.
+                guard !message.text.contains(where: \.isNewline) else { return nil }
+                edited = (seq, message.text)
+                return message.text
+            }
+            seq = seq.previous
+        }
+        return nil
+    }
+
+    func forget() { edited = nil }
+
+    private func take(_ line: String, _ editor: LineEditor) {
+        let edited = edited
+        self.edited = nil
+        if line.isEmpty || line == edited?.text { return editor.clearLast(line) }
+        do {
+            try TextError.check(line)
+            let request = SendRequest(
+                conversation: conversation, text: line, id: MessageID.make(at: context.now),
+                kind: edited == nil ? nil : MessageKind.edit.name, about: edited?.seq.rawValue)
+            let sending = QueuedSend(
+                outbox: try context.outbox(of: try context.login()), api: context.isOffline ? nil : try synced.api(),
+                context: context)
+            switch try sending.send(request) {
+            case .sent:
+                editor.clearLast(line)
+                markRead()
+            case .queued(let entry, let reason):
+                context.console.note("queued as message \(entry.number) of the outbox: \(reason)")
+            }
+        } catch {
+            context.console.note(ExitCodes.translate(error).message)
+            editor.prefill(line)
+        }
+    }
+
+    // MARK: News
+
+    var attention: (descriptor: Int32, milliseconds: Int32) { feed.attention }
+
+    func attend() {
+        do {
+            switch try feed.attend() {
+            case .synced: try printNews()
+            case .lost(let reason):
+                guard !isOffline else { return }
+                isOffline = true
+                editor?.above { context.console.note("\(reason); retrying") }
+            case .failed(let code, let reason):
+                end(CommandFailure(code, code: "sync_failed", "\(reason)"))
+            case nil: break
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Ends the chat when the user has finished the line.
+    private func end(_ error: any Error) {
+        failure = error
+        editor?.above { context.console.note(ExitCodes.translate(error).message) }
+    }
+
+    private func printNews() throws {
+        let before = prompt
+        isOffline = false
+        try countUnread()
+        let known = try walk.replica.conversation(named: conversation)
+        if let known, let reason = known.goneReason {
+            editor?.above { synced.tell(gone: known.name, reason: reason) }
+        }
+        guard let found = known, found.head > walk.positions[found.id] ?? .zero else {
+            if prompt != before { editor?.redraw() }
+            return
+        }
+        try editor?.above {
+            try walk.forward([found])
+            try context.console.output.flush()
+        }
+    }
+
+    private func countUnread() throws {
+        unread = try walk.replica.conversations().reduce(0) { $0 + ($1.name == conversation ? 0 : $1.unread) }
+    }
+
+    /// Tells the server what was shown. A failure costs nothing but the mark.
+    private func markRead() {
+        guard !isOffline, let found = try? walk.replica.conversation(named: conversation),
+            let seq = walk.shown[found.id], seq > found.read
+        else { return }
+        _ = try? synced.api().markRead(conversation, upTo: seq)
+    }
+}

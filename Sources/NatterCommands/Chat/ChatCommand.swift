@@ -1,0 +1,32 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterModel
+
+/// `chat [CONV]`: what `log -f` prints, above a line to type in.
+enum ChatCommand {
+    static let spec = CommandSpec(
+        "chat", "read and write in one window", group: NatterProgram.Group.writing,
+        operands: [.optional("CONV", "the conversation (default 'general'); '@bob' is the one with bob")],
+        description: [
+            "Print the newest messages of a conversation and then what arrives, as 'natter log -f' does, above a line in "
+                + "which you type. Enter sends the line. Ctrl-D on an empty line ends. What you have seen is marked as read "
+                + "when you send something and at the end.",
+            "Tab completes names. Up on an empty line lets you edit your last message; Down leaves it as it is. "
+                + "The keys are those of emacs and bash.",
+            "Before the line stand the number of unread messages in other conversations and whether the server is "
+                + "reached. A message that can't be sent now waits in the outbox; see 'natter help outbox'.",
+            "It needs a terminal. In a pipe use 'natter log -f' and 'natter send'.",
+        ],
+        examples: [
+            Example("natter chat", "talk in 'general'"), Example("natter chat @bob", "talk with bob"),
+        ],
+        run: { arguments, console in
+            if arguments.flag("json") { throw arguments.error("chat is for people; use 'natter log -f --json'") }
+            let name = console.environment["TERM"]
+            guard Terminal.isTerminal(STDIN_FILENO), console.output.isTerminal, name != nil, name != "dumb" else {
+                throw arguments.error("chat needs a terminal; in a pipe use 'natter log -f' and 'natter send'")
+            }
+            let context = Context(arguments, console)
+            return try Chat(context, conversation: arguments.operand("CONV") ?? NameRule.general).run()
+        })
+}

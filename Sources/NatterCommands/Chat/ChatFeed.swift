@@ -1,0 +1,106 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterSystem
+
+/// Keeps the replica current while `chat` waits for keys: `natter sync --wait` in a process of its own, again and again.
+///
+/// So `chat` needs no second thread, and a kill at any moment costs no more than with two commands.
+final class ChatFeed {
+    private static let waitSeconds = 25
+    private static let longestMilliseconds: Int32 = 30_000
+
+    /// What has changed.
+    enum News {
+        /// The replica may have new messages.
+        case synced
+        /// The server was not reached, with the error line.
+        case lost(String)
+        /// Trying again would not help.
+        case failed(ExitCode, String)
+    }
+
+    private let words: [String]
+    private var process: pid_t = 0
+    private var descriptor: Int32 = -1
+    private var errors: [UInt8] = []
+    private var pauseMilliseconds: Int32 = 250
+    private var isPausing = false
+
+    /// - Parameter options: how the command was told which server and account to use.
+    init(_ options: [String]) {
+        words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(ChatFeed.waitSeconds)] + options
+    }
+
+    /// For `poll`. While the feed pauses, only the time counts.
+    var attention: (descriptor: Int32, milliseconds: Int32) {
+        isPausing ? (-1, pauseMilliseconds) : (descriptor, -1)
+    }
+
+    func start() throws {
+        isPausing = false
+        errors = []
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw DiskError(operation: "create", path: "a pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(ends[1]) }
+        descriptor = ends[0]
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
+        process = try Spawn.start(words, &actions)
+    }
+
+    /// Call when `attention` says so.
+    ///
+    /// - Returns: nil if nothing has changed.
+    func attend() throws -> News? {
+        if isPausing {
+            try start()
+            return nil
+        }
+        var chunk = [UInt8](repeating: 0, count: 4_096)
+        let count = read(descriptor, &chunk, chunk.count)
+        if count > 0 {
+            // Only the last line is shown.
+            errors = (errors + chunk.prefix(count)).suffix(8_192)
+            return nil
+        }
+        if count < 0, errno == EINTR { return nil }
+        let code = reap()
+        switch code {
+        case .success, .nothingFound:
+            pauseMilliseconds = 250
+            try start()
+            return .synced
+        case .unavailable, .temporary, .inputOutput:
+            isPausing = true
+            pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
+            return .lost(lastError)
+        default: return .failed(code, lastError)
+        }
+    }
+
+    func stop() {
+        guard process > 0 else { return }
+        kill(process, SIGTERM)
+        _ = reap()
+    }
+
+    private func reap() -> ExitCode {
+        close(descriptor)
+        descriptor = -1
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        process = 0
+        // A signal that ended it is no reason to give up.
+        return status & 0x7F == 0 ? ExitCode(rawValue: (status >> 8) & 0xFF) : .temporary
+    }
+
+    private var lastError: String {
+        let line = errors.split(separator: UInt8(ascii: "\n")).last.map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return line.hasPrefix("natter: ") ? String(line.dropFirst(8)) : line
+    }
+}

@@ -1,0 +1,68 @@
+internal import Glibc
+internal import NatterCLI
+internal import NatterModel
+internal import NatterSystem
+
+/// A text that the user writes in an editor: `VISUAL`, `EDITOR`, else vi. The file stays until the text is sent.
+struct Draft {
+    private let path: String
+    let text: String
+
+    /// Opens the editor and returns when the user leaves it.
+    ///
+    /// - Parameter beginning: what the file contains at first.
+    init(beginning: String, _ context: Context) throws {
+        let environment = context.console.environment
+        guard Terminal.isTerminal(STDIN_FILENO), context.console.output.isTerminal else {
+            throw context.arguments.error("-e opens an editor, which needs a terminal")
+        }
+        let directory = environment["TMPDIR"] ?? "/tmp"
+        var template = Array("\(directory)/natter-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw CommandFailure(DiskError(operation: "create", path: directory)) }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let output = Output(descriptor: descriptor, name: "'\(path)'")
+        do {
+            try output.write(beginning)
+            try output.flush()
+        } catch {
+            close(descriptor)
+            unlink(path)
+            throw error
+        }
+        close(descriptor)
+        let editor = environment["VISUAL"] ?? environment["EDITOR"] ?? "vi"
+        // As git does, so that the variable may contain options.
+        let outcome: ChildProcess.Outcome
+        do throws(DiskError) {
+            Signals.leaveInterruptToChild()
+            defer { Signals.exitOnInterrupt() }
+            outcome = try ChildProcess(words: ["/bin/sh", "-c", "\(editor) \"$@\"", editor, path]).run()
+        } catch {
+            unlink(path)
+            throw CommandFailure(error)
+        }
+        guard outcome.status == 0 else {
+            throw CommandFailure(
+                .inputOutput, code: "editor_failed",
+                "the editor '\(editor)' ended with status \(outcome.status); nothing was sent, and the text is in '\(path)'"
+            )
+        }
+        do {
+            let file = open(path, O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
+            defer { close(file) }
+            text = try StandardInput.message(descriptor: file)
+        }
+        if text.isEmpty {
+            unlink(path)
+            throw CommandFailure(.invalidData, code: "bad_text", "the text is empty; nothing was sent")
+        }
+    }
+
+    /// Call when the text is safe elsewhere.
+    func remove() { unlink(path) }
+
+    /// Tells where the text is that could not be sent.
+    func keep(_ context: Context) { context.console.note("the text is kept in '\(path)'") }
+}

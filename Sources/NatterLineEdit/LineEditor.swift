@@ -1,0 +1,230 @@
+internal import CLineEdit
+internal import Glibc
+
+/// What a line editor asks for while a line is typed.
+public protocol LineEditorOwner: AnyObject {
+    /// It stands before the line. The editor asks again whenever it draws.
+    var prompt: String { get }
+    /// What the editor waits for besides the keyboard, and for how many milliseconds at most; -1 has no end.
+    var attention: (descriptor: Int32, milliseconds: Int32) { get }
+    /// The descriptor can be read, or the time is over.
+    func attend()
+    /// Words that begin with this one.
+    func completions(of word: String) -> [String]
+    /// A text to edit when the user presses Up on an empty line.
+    func recall() -> String?
+    /// The user leaves that text as it is.
+    func forget()
+}
+
+/// The lower line of a terminal, by libedit. Other output stands above it and does not disturb what is being typed.
+///
+/// Only one editor may exist, and all of it runs on one thread.
+public final class LineEditor {
+    private unowned let owner: any LineEditorOwner
+    private var handle: OpaquePointer?
+    /// The prompt as libedit wants it, ended by 0. It must live until the next one is asked for.
+    private var prompt: [UInt32] = [0]
+    private var promptText: UnsafeMutablePointer<UInt32>?
+    /// Whether a line is on the screen.
+    private var isEditing = false
+
+    /// - Returns: nil if the terminal can't be used.
+    public init?(_ owner: any LineEditorOwner) {
+        self.owner = owner
+        // libedit asks the locale which characters can be printed, and how they are encoded.
+        if setlocale(LC_CTYPE, "C.UTF-8") == nil { setlocale(LC_CTYPE, "") }
+        handle = natter_edit_open(
+            Unmanaged.passUnretained(self).toOpaque(), { LineEditor.of($0)?.drawPrompt() },
+            { LineEditor.of($0)?.readCharacter(into: $1) ?? -1 })
+        guard let handle else { return nil }
+        natter_edit_on_tab(handle) { editor, _ in LineEditor.of(editor)?.complete() ?? 0 }
+        natter_edit_on_up(handle) { editor, _ in LineEditor.of(editor)?.recall() ?? 0 }
+        natter_edit_on_down(handle) { editor, _ in LineEditor.of(editor)?.forget() ?? 0 }
+    }
+
+    deinit {
+        if let handle { el_end(handle) }
+        promptText?.deallocate()
+    }
+
+    private static func of(_ editor: OpaquePointer?) -> LineEditor? {
+        guard let editor, let owner = natter_edit_owner(editor) else { return nil }
+        return Unmanaged<LineEditor>.fromOpaque(owner).takeUnretainedValue()
+    }
+
+    // MARK: Lines
+
+    /// The next line, without its newline; nil when the user ends the input with Ctrl-D.
+    public func next() -> String? {
+        guard let handle else { return nil }
+        var count: Int32 = 0
+        isEditing = true
+        let line = natter_edit_read(handle, &count)
+        isEditing = false
+        guard let line, count > 0 else { return nil }
+        return LineEditor.text(UnsafeBufferPointer(start: line, count: Int(count)).filter { $0 != 0x0A && $0 != 0x0D })
+    }
+
+    /// Lets the user go on with a text, as if it had been typed.
+    public func prefill(_ text: String) {
+        guard let handle else { return }
+        natter_edit_push(handle, LineEditor.wide(text))
+    }
+
+    /// Clears the line that the user has just finished.
+    public func clearLast(_ line: String) {
+        let columns = LineEditor.columns
+        write(up: (LineEditor.width(LineEditor.scalars(shownPrompt + line)) / columns) + 1)
+    }
+
+    /// Writes lines above the line that is being typed.
+    ///
+    /// - Parameter body: writes whole lines to the terminal.
+    public func above(_ body: () throws -> Void) rethrows {
+        guard let handle, isEditing else { return try body() }
+        let (text, cursor) = line(handle)
+        let before = LineEditor.scalars(shownPrompt) + text.prefix(cursor)
+        write(up: LineEditor.width(before) / LineEditor.columns)
+        defer { natter_edit_refresh(handle) }
+        try body()
+    }
+
+    /// Draws the line again, because the prompt has changed.
+    public func redraw() { above {} }
+
+    // MARK: Called by libedit
+
+    private var shownPrompt: String { LineEditor.text(prompt.dropLast()) }
+
+    private func drawPrompt() -> UnsafeMutablePointer<UInt32>? {
+        prompt = LineEditor.wide(owner.prompt)
+        promptText?.deallocate()
+        let copy = UnsafeMutablePointer<UInt32>.allocate(capacity: prompt.count)
+        copy.initialize(from: prompt, count: prompt.count)
+        promptText = copy
+        return copy
+    }
+
+    /// - Returns: 1 with a character, 0 at the end, -1 after an error.
+    private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
+        guard let first = nextByte() else { return 0 }
+        var bytes = [first]
+        let length = first < 0xC2 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 1
+        while bytes.count < length, let byte = nextByte() { bytes.append(byte) }
+        target?.pointee = String(validating: bytes, as: UTF8.self)?.unicodeScalars.first?.value ?? 0xFFFD
+        return 1
+    }
+
+    private func nextByte() -> UInt8? {
+        while true {
+            let (descriptor, milliseconds) = owner.attention
+            var requests = [
+                pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            let ready = poll(&requests, 2, milliseconds)
+            if ready < 0 {
+                guard errno == EINTR else { return nil }
+                // The window has another size, or the program was stopped and goes on.
+                if let handle { natter_edit_refresh(handle) }
+                continue
+            }
+            if ready == 0 || requests[1].revents != 0 { owner.attend() }
+            guard requests[0].revents != 0 else { continue }
+            var byte: UInt8 = 0
+            let count = read(STDIN_FILENO, &byte, 1)
+            if count == 1 { return byte }
+            guard count < 0, errno == EINTR || errno == EAGAIN else { return nil }
+        }
+    }
+
+    private func complete() -> UInt8 {
+        guard let handle else { return UInt8(natter_edit_beep) }
+        let (text, cursor) = line(handle)
+        let word = text.prefix(cursor).suffix(where: { $0 != 0x20 })
+        let found = owner.completions(of: LineEditor.text(word))
+        guard let first = found.first else { return UInt8(natter_edit_beep) }
+        let common = found.count == 1 ? first + " " : found.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
+        if LineEditor.scalars(common).count > word.count {
+            el_deletestr(handle, Int32(clamping: word.count))
+            natter_edit_insert(handle, LineEditor.wide(common))
+        } else {
+            above { writeAll(Array((found.joined(separator: "  ") + "\n").utf8)) }
+        }
+        return UInt8(natter_edit_redraw)
+    }
+
+    private func recall() -> UInt8 {
+        guard let handle, line(handle).text.isEmpty, let text = owner.recall() else {
+            return UInt8(natter_edit_beep)
+        }
+        natter_edit_insert(handle, LineEditor.wide(text))
+        return UInt8(natter_edit_redraw)
+    }
+
+    private func forget() -> UInt8 {
+        guard let handle else { return UInt8(natter_edit_beep) }
+        let (text, cursor) = line(handle)
+        el_cursor(handle, Int32(clamping: text.count - cursor))
+        el_deletestr(handle, Int32(clamping: text.count))
+        owner.forget()
+        return UInt8(natter_edit_redraw)
+    }
+
+    // MARK: The screen
+
+    private func line(_ handle: OpaquePointer) -> (text: [UInt32], cursor: Int) {
+        var (cursor, count) = (0, 0)
+        guard let start = natter_edit_line(handle, &cursor, &count), count > 0 else { return ([], 0) }
+        return (Array(UnsafeBufferPointer(start: start, count: count)), cursor)
+    }
+
+    /// Goes up some lines and clears everything from there.
+    private func write(up lines: Int) {
+        writeAll(Array(((lines > 0 ? "\u{1B}[\(lines)A" : "") + "\r\u{1B}[J").utf8))
+    }
+
+    private func writeAll(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            guard count > 0 || errno == EINTR else { return }
+            rest = rest.dropFirst(max(0, count))
+        }
+    }
+
+    private static var columns: Int {
+        var size = winsize()
+        return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
+    private static func width(_ scalars: [UInt32]) -> Int {
+        // libedit shows a control character as ^X.
+        scalars.reduce(0) { $0 + ($1 < 0x20 || $1 == 0x7F ? 2 : max(0, Int(natter_edit_width($1)))) }
+    }
+
+    private static func scalars(_ text: String) -> [UInt32] { text.unicodeScalars.map(\.value) }
+    private static func wide(_ text: String) -> [UInt32] { scalars(text) + [0] }
+
+    private static func text(_ scalars: some Sequence<UInt32>) -> String {
+        var view = String.UnicodeScalarView()
+        for value in scalars { view.append(Unicode.Scalar(value) ?? "\u{FFFD}") }
+        return String(view)
+    }
+}
+
+extension Sequence where Element == UInt32 {
+    /// The elements at the end for which a condition holds.
+    fileprivate func suffix(where condition: (UInt32) -> Bool) -> [UInt32] {
+        var found: [UInt32] = []
+        for element in self { if condition(element) { found.append(element) } else { found = [] } }
+        return found
+    }
+}
+
+extension String {
+    fileprivate func commonPrefix(with other: String) -> String {
+        String(zip(self, other).prefix { $0 == $1 }.map(\.0))
+    }
+}

@@ -1,0 +1,117 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+@Suite("natter chat")
+struct ChatTests {
+    private static let (up, down, tab, end) = ("\u{1B}[A", "\u{1B}[B", "\t", "\u{4}")
+
+    @Test("shows what is there and what comes, sends lines, edits the last message, and marks what was seen")
+    func talk() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "before")
+        try chat.output(until: "general> ")
+        chat.type("hello, Маша\n")
+        // The sent line is shown as everybody sees it
+        try chat.output(until: "bob\u{1B}[m: hello, Маша")
+        try world.alice.sends("news")
+        try chat.output(until: ": news")
+        chat.type(ChatTests.up)
+        try chat.output(until: "edit 2")
+        chat.type(" and all\n")
+        try chat.output(until: "hello, Маша and all")
+        #expect(try world.alice.texts("log") == ["before", "hello, Маша and all", "news"])
+        // Down leaves it as it is
+        chat.type(ChatTests.up)
+        try chat.output(until: "edit 2")
+        chat.type(ChatTests.down + "another\n")
+        try chat.output(until: "bob\u{1B}[m: another")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.alice.texts("log").last == "another")
+        #expect(try world.bob("ls", "--json").objects().allSatisfy { $0[int: "unread"] == 0 })
+    }
+
+    @Test("a message that arrives does not disturb the line that is typed")
+    func undisturbed() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        let chat = try Screen.start(world.bob, ["chat"], columns: 40)
+        try chat.output(until: "general> ")
+        let text = String(repeating: "long ", count: 20)
+        chat.type(text)
+        try chat.output(until: "long long")
+        try world.alice.sends("between")
+        try chat.output(until: ": between")
+        chat.type("end\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == text + "end" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("Tab completes names; unread messages elsewhere stand before the line")
+    func completion() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        _ = try world.bob("users")
+        _ = try world.bob("sync")
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        try world.carol.sends("psst", to: "@bob")
+        try chat.output(until: "[1 unread] general> ")
+        chat.type("@al" + ChatTests.tab + "hi\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "@alice hi" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("without the server the line says so, and what is typed waits in the outbox; a refused text comes back")
+    func offline() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        _ = try world.bob("sync")
+        let chat = try Screen.start(world.bob.alone, ["chat"], columns: 80)
+        try chat.output(until: "[offline] general> ")
+        chat.type("later\n")
+        try chat.output(until: "queued as message 1 of the outbox")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.bob("sync").code == 0)
+        #expect(try world.alice.texts("log") == ["before", "later"])
+        // A group that deletes its member meanwhile
+        _ = try world.alice("group", "create", "crew")
+        _ = try world.alice("group", "add", "crew", "bob")
+        let crew = try Screen.start(world.bob, ["chat", "crew"], columns: 80)
+        try crew.output(until: "crew> ")
+        _ = try world.alice("group", "remove", "crew", "bob")
+        crew.type("anybody here?\n")
+        try crew.output(until: "natter: ")
+        try crew.output(until: "crew> ")
+        try crew.output(until: "anybody here?")
+        // Ctrl-U clears the line
+        crew.type("\u{15}" + ChatTests.end)
+        #expect(crew.finish().code == 0)
+    }
+
+    @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
+    func interrupt() throws {
+        let world = try World()
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("\u{3}")
+        #expect(chat.finish().code == 130)
+    }
+
+    @Test("64 without a terminal, in JSON and on one that can't move its cursor; 67 for no conversation")
+    func refused() throws {
+        let world = try World()
+        for words in [["chat"], ["chat", "general"], ["chat", "--json"]] {
+            let outcome = try world.bob.run(words)
+            #expect(outcome.code == 64 && outcome.errors.filter { $0 == "\n" }.count == 1, "\(words)")
+        }
+        #expect(try Screen.show(world.bob, ["chat"], environment: ["TERM": "dumb"]).code == 64)
+        #expect(try Screen.show(world.bob, ["chat", "nosuch"]).code == 67)
+    }
+}
