@@ -90,7 +90,7 @@ test: lint build $(corpus)
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
 
-# A minute for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
+# A minute for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 60
 fuzz: packages compiler
 	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Testing
 internal import TestSupport
 
@@ -33,6 +34,21 @@ struct TableTests {
         let (statements, tests) = try read("Interface.txt")
         #expect(statements.count > 100)
         #expect(try tests.subtracting(existing()).isEmpty)
+    }
+
+    @Test("each heading of clig.dev has tests, which exist, or a reason")
+    func guidelines() throws {
+        let text = try #require(Files.text("\(Programs.packageRoot)/docs/clig.md"))
+        let rows = text.split(separator: "\n").filter { $0.hasPrefix("| ") && !$0.hasPrefix("| heading") }
+        #expect(rows.count == 25)
+        let existing = try existing()
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            #expect(cells.count == 3 && !cells[2].isEmpty, "\(row)")
+            for match in (cells.last ?? "").matches(of: /`([A-Za-z\/]+Tests(?:\.\w+)?)`/) {
+                #expect(existing.contains(String(match.1)), "\(match.1)")
+            }
+        }
     }
 
     @Test("each complaint has an answer, by tests that exist")
