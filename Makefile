@@ -41,7 +41,7 @@ help:
 	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
 	@echo "make bench    build, then measure"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
-	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests hostile fuzz' for some"
+	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests hostile fuzz firefox' for some"
 	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove them"
@@ -138,6 +138,7 @@ bench: export NATTER_CORPUS := $(corpus)
 bench: build $(corpus)
 ifneq ($(wildcard bench/run),)
 	bench/run
+	bench/page
 endif
 
 # Builds only if nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
