@@ -30,6 +30,7 @@ let basics: [Target.Dependency] = ["NatterLanguage", "NatterModel", "NatterSyste
 
 let libraries = [
     library("CSQLite", headers: "libsqlite3-dev"),
+    library("CPostgres", headers: "libpq-dev"),
     library("CLZ4", headers: "liblz4-dev"),
     library("CSodium", headers: "libsodium-dev"),
     library("CMicroHTTPD", headers: "libmicrohttpd-dev"),
@@ -60,6 +61,8 @@ let rooms = [
     room("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"]),
     // SQLite: connections, statements, schemas, page checksums.
     room("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"]),
+    // PostgreSQL: connections, statements, notifications.
+    room("NatterPostgres", imports: ["NatterLanguage", "CPostgres"]),
     // The full-text index and its query language.
     room("NatterSearch", imports: basics + ["NatterSQLite"]),
     // The engine for one conversation: its log, reading, recovery, quarantine, the feed of the search index.
@@ -67,7 +70,9 @@ let rooms = [
     // The server's store: numbering, authority, sync and sealing, over an engine that keeps a log, rows and blocks.
     room(
         "NatterStore",
-        imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive"]),
+        imports: basics + [
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterPostgres", "NatterSearch", "NatterArchive",
+        ]),
     // Regular expressions and substrings to search for, with limits on their cost.
     room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
     // Bodies, objects, errors and sync frames that server and client exchange, and their JSON.

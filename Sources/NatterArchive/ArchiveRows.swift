@@ -73,18 +73,24 @@ public struct BlockRow: Sendable, Equatable {
         lastCommit = header.lastCommit
     }
 
+    /// A row of another database.
+    /// - Parameter column: the columns in the order of the table, without the conversation.
+    public init(conversation: Int64, column: (Int) -> Int64) {
+        self.conversation = conversation
+        firstSeq = Seq(UInt64(bitPattern: column(0)))
+        count = max(1, min(Int(clamping: column(1)), BlockHeader.maximumCount))
+        segmentSeq = Seq(UInt64(bitPattern: column(2)))
+        generation = Int(clamping: column(3))
+        offset = UInt64(bitPattern: column(4))
+        length = Int(clamping: column(5))
+        revision = UInt32(truncatingIfNeeded: column(6))
+        lowTime = Timestamp(milliseconds: column(7))
+        highTime = Timestamp(milliseconds: column(8))
+        lastCommit = Commit(UInt64(bitPattern: column(9)))
+    }
+
     fileprivate init(_ statement: borrowing Statement) {
-        conversation = statement.int64(0)
-        firstSeq = Seq(statement.uint64(1))
-        count = max(1, min(statement.int(2), BlockHeader.maximumCount))
-        segmentSeq = Seq(statement.uint64(3))
-        generation = statement.int(4)
-        offset = statement.uint64(5)
-        length = statement.int(6)
-        revision = UInt32(truncatingIfNeeded: statement.int64(7))
-        lowTime = Timestamp(milliseconds: statement.int64(8))
-        highTime = Timestamp(milliseconds: statement.int64(9))
-        lastCommit = Commit(statement.uint64(10))
+        self.init(conversation: statement.int64(0)) { statement.int64($0 + 1) }
     }
 }
 

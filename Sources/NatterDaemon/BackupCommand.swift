@@ -62,6 +62,7 @@ enum BackupCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        try DataDirectory.requireFiles(arguments, console)
         let dest = DataDirectory.absolute(arguments.operand("DEST") ?? "")
         let display = CopyDisplay(console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
@@ -119,6 +120,7 @@ enum RestoreCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        try DataDirectory.requireFiles(arguments, console)
         let source = DataDirectory.trimmed(arguments.operand("SRC") ?? "")
         guard try PosixDisk().information(source) != nil else {
             throw CommandFailure(

@@ -15,6 +15,9 @@ public enum DaemonProgram {
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
+            .option(
+                "store", value: "URI",
+                "keep the store in this PostgreSQL database, which several servers may share (NATTERD_STORE)"),
             Question.option,
         ],
         commands: [
@@ -62,6 +65,9 @@ enum DaemonFailure {
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
+        case .malformed: CommandFailure(.usage, code: "usage", error.phrase)
+        case .unreachable: CommandFailure(.unavailable, code: "no_database", error.phrase)
+        case .unfit: CommandFailure(.configuration, code: "unfit_database", error.phrase)
         case .incomplete: CommandFailure(.inputOutput, code: "incomplete", error.phrase)
         }
     }
@@ -105,7 +111,7 @@ enum DaemonFailure {
             case .nameTaken: (.invalidData, "name_taken")
             case .badName: (.invalidData, "bad_name")
             case .diskFull: (.temporary, "disk_full")
-            case .busy: (.temporary, "busy")
+            case .busy, .databaseAway: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }

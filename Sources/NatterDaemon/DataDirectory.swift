@@ -70,11 +70,32 @@ enum DataDirectory {
             .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with --data")
     }
 
+    /// The store in PostgreSQL from `--store`, `NATTERD_STORE` or the file of settings in the data directory; nil if the
+    /// store is in the directory itself.
+    static func sharedStore(_ arguments: Arguments, _ console: Console) throws -> SharedStore? {
+        if let given = arguments.value("store") { return try SharedStore(given) }
+        if let given = console.environment["NATTERD_STORE"] { return try SharedStore(given) }
+        let file = try ServeSettings.file(in: try path(arguments, console))
+        return try file?.value("store").map { try SharedStore($0) }
+    }
+
+    /// Refuses a command that is about files, if the store is in PostgreSQL.
+    static func requireFiles(_ arguments: Arguments, _ console: Console) throws {
+        guard try sharedStore(arguments, console) != nil else { return }
+        throw CommandFailure(
+            .usage, code: "usage",
+            "this store is in PostgreSQL, whose own tools do this; see natter-postgresql(7)")
+    }
+
     /// Opens the store for a command while no server runs. Reports of recovery go to standard error.
     static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()
         options.report = { line in notes.withLock { $0.note(line) } }
-        return try Store.open(try path(arguments, console), clock: console.clock, options: options)
+        let directory = try path(arguments, console)
+        if let shared = try sharedStore(arguments, console) {
+            return try Store.open(shared, cache: directory, clock: console.clock, options: options)
+        }
+        return try Store.open(directory, clock: console.clock, options: options)
     }
 }

@@ -64,6 +64,11 @@ enum FsckCommand {
             default: break
             }
         }
+        if let shared = try DataDirectory.sharedStore(arguments, console) {
+            if arguments.flag("repair") { try DataDirectory.requireFiles(arguments, console) }
+            // It takes part as a server of its own, so it needs nothing of one that runs here.
+            return try client.performHere { channel in try run(channel) { try shared.check(in: directory, $0) } }
+        }
         if arguments.flag("repair") { return try repair(directory, client) }
         // Without a server the store is not opened, because a check must not change anything.
         return try client.perform(.check) { channel in try run(channel) { try StoreCheck.run(directory, $0) } }
@@ -127,6 +132,7 @@ enum ReindexCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        try DataDirectory.requireFiles(arguments, console)
         let directory = try DataDirectory.path(arguments, console)
         try DataDirectory.requireStore(in: directory)
         let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })

@@ -59,6 +59,8 @@ extension CommandSpec {
 enum ServeCommand {
     /// How often the last visits of users are saved.
     private static let presenceMilliseconds: Int64 = 60_000
+    /// The same if other servers share the store, because they learn of visits by it.
+    private static let sharedPresenceMilliseconds: Int64 = 15_000
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         var signals = ServiceSignals()
@@ -68,7 +70,8 @@ enum ServeCommand {
         defer { log.close() }
         let clock = SteadyClock(console.clock, onJump: { jump in report(jump, log) })
         let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
-        let store = try open(directory, settings, log, clock)
+        let shared = try DataDirectory.sharedStore(arguments, console)
+        let store = try open(directory, shared, settings, log, clock)
         // The store must be closed in order even if the server can't start.
         defer { store.close() }
         let hooks = HookService(
@@ -112,7 +115,7 @@ enum ServeCommand {
     }
 
     private static func open(
-        _ directory: String, _ settings: ServeSettings, _ log: EventLog, _ clock: SteadyClock
+        _ directory: String, _ shared: SharedStore?, _ settings: ServeSettings, _ log: EventLog, _ clock: SteadyClock
     ) throws -> Store {
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
@@ -124,7 +127,9 @@ enum ServeCommand {
             ServiceSignals.wake()
         }
         return try OperatorClient.waitingForOthers(directory) {
-            let store = try Store.open(directory, clock: clock, options: options)
+            let store =
+                try shared.map { try Store.open($0, cache: directory, clock: clock, options: options) }
+                ?? Store.open(directory, clock: clock, options: options)
             store.use(settings.limits)
             return store
         }
@@ -188,7 +193,8 @@ enum ServeCommand {
         _ signals: inout ServiceSignals, _ store: Store, _ watchdog: ServiceWatchdog?, _ server: ChatServer,
         isOver: () -> Bool, reload: () -> Void
     ) {
-        var nextSave = MonotonicClock.now() + presenceMilliseconds
+        let pause = store.isShared ? sharedPresenceMilliseconds : presenceMilliseconds
+        var nextSave = MonotonicClock.now() + pause
         while !store.isFailed, !isOver() {
             watchdog?.feed(server)
             let left = max(0, nextSave - MonotonicClock.now())
@@ -199,7 +205,7 @@ enum ServeCommand {
             case nil:
                 guard MonotonicClock.now() >= nextSave else { continue }
                 store.savePresence()
-                nextSave = MonotonicClock.now() + presenceMilliseconds
+                nextSave = MonotonicClock.now() + pause
             }
         }
     }

@@ -150,9 +150,18 @@ struct ServeSettings: Equatable {
     }
 
     private static func filled(_ arguments: Arguments, directory: String) throws -> Arguments {
+        guard let file = try file(in: directory) else { return arguments }
+        if let entry = file.entries.first(where: { $0.key == "data" }) {
+            throw file.error(entry, "'data' can't be set to '\(entry.value)' here, in the data directory itself")
+        }
+        return try arguments.filled(from: file)
+    }
+
+    /// The file of settings in a data directory; nil if there is none.
+    static func file(in directory: String) throws -> ConfigFile? {
         let path = directory + "/" + configurationName
         let disk = PosixDisk()
-        guard try disk.information(path) != nil else { return arguments }
+        guard try disk.information(path) != nil else { return nil }
         let bytes: [UInt8]
         do throws(DiskError) { bytes = try disk.contents(of: path, limit: configurationLimit) } catch {
             throw CommandFailure(unreadable: error)
@@ -160,11 +169,7 @@ struct ServeSettings: Equatable {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw CommandFailure(.configuration, code: "bad_configuration", "'\(path)' is not UTF-8")
         }
-        let file = try ConfigFile(parsing: text, path: path)
-        if let entry = file.entries.first(where: { $0.key == "data" }) {
-            throw file.error(entry, "'data' can't be set to '\(entry.value)' here, in the data directory itself")
-        }
-        return try arguments.filled(from: file)
+        return try ConfigFile(parsing: text, path: path)
     }
 }
 

@@ -59,6 +59,10 @@ enum StatusCommand {
         add("version", "\(status.version)")
         add("directory", "\(status.directory)")
         add("store", "\(status.store), epoch \(status.epoch), \(status.commits) commits")
+        for node in status.nodes ?? [] {
+            let place: Phrase = node.behind == 0 ? "has read everything" : "\(node.behind) commits behind"
+            add("node", node.this ? "\(node.name), this one" : "\(node.name), seen \(node.seen), \(place)")
+        }
         let users = status.users
         for limit in status.server?.limits ?? [] where limit.limit != nil || limit.refused > 0 {
             let refused = limit.refused
@@ -117,6 +121,8 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     /// What keeps the store from working as it should: a full disk, a sealer or a search index that has stopped, a clock
     /// that has jumped. A server of an earlier version does not say.
     var problems: [Problem]?
+    /// The servers that share the store; null for a store of files.
+    var nodes: [Node]?
     var users: Users
     var sessions: Int
     var conversations: Int
@@ -146,6 +152,17 @@ struct ServiceStatus: Codable, Sendable, Equatable {
             case pid, since, address, connections, waiting, registration, limits
             case certificateExpires = "certificate_expires"
         }
+    }
+
+    struct Node: Codable, Sendable, Equatable {
+        /// The name of its machine.
+        var name: String
+        /// Whether it is the one that answers.
+        var this: Bool
+        /// When it last said that it runs, in RFC 3339.
+        var seen: String
+        /// How many commits of the others it has not read yet.
+        var behind: Int64
     }
 
     struct Users: Codable, Sendable, Equatable {
@@ -182,9 +199,9 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case running, server, version, directory, store, epoch, failure, problems, users, sessions, conversations,
-            messages,
-            commits, bytes
+        case running, server, version, directory, store, epoch, failure, problems, nodes, users, sessions,
+            conversations,
+            messages, commits, bytes
         case unsealedMessages = "unsealed_messages"
     }
 }
@@ -211,6 +228,11 @@ extension ServiceStatus {
         problems = store.troubles().map { Problem($0.name, $0.phrase) }
         if let jump = (store.clock as? SteadyClock)?.jump {
             problems?.append(Problem("clock", ServeCommand.jumped(by: jump)))
+        }
+        if store.isShared {
+            nodes = try store.nodes().map {
+                Node(name: $0.name, this: $0.isThis, seen: $0.seen.rfc3339, behind: $0.entriesBehind)
+            }
         }
         users = Users(
             all: accounts.count, online: accounts.count { $0.isOnline }, admins: accounts.count { $0.isAdmin },

@@ -115,28 +115,55 @@ public struct Parameter {
 /// A type whose values can be bound to a parameter.
 public protocol SQLValue {
     func bind(to parameter: Parameter) -> Int32
+    /// What is bound, for a database other than SQLite.
+    var datum: SQLDatum { get }
+}
+
+/// A value as SQL knows it.
+public enum SQLDatum: Sendable, Equatable {
+    case null
+    case integer(Int64)
+    case text(String)
+    case blob([UInt8])
+}
+
+extension SQLDatum: SQLValue {
+    public var datum: SQLDatum { self }
+    public func bind(to parameter: Parameter) -> Int32 {
+        switch self {
+        case .null: sqlite3_bind_null(parameter.statement, parameter.index)
+        case .integer(let number): number.bind(to: parameter)
+        case .text(let text): text.bind(to: parameter)
+        case .blob(let bytes): bytes.bind(to: parameter)
+        }
+    }
 }
 
 extension Int64: SQLValue {
+    public var datum: SQLDatum { .integer(self) }
     public func bind(to parameter: Parameter) -> Int32 {
         sqlite3_bind_int64(parameter.statement, parameter.index, self)
     }
 }
 
 extension Int: SQLValue {
+    public var datum: SQLDatum { .integer(Int64(self)) }
     public func bind(to parameter: Parameter) -> Int32 { Int64(self).bind(to: parameter) }
 }
 
 extension UInt64: SQLValue {
+    public var datum: SQLDatum { .integer(Int64(bitPattern: self)) }
     /// Stores the number as the bits of an Int64. The order is lost from 2^63 on, but none of our numbers reaches that.
     public func bind(to parameter: Parameter) -> Int32 { Int64(bitPattern: self).bind(to: parameter) }
 }
 
 extension Bool: SQLValue {
+    public var datum: SQLDatum { .integer(self ? 1 : 0) }
     public func bind(to parameter: Parameter) -> Int32 { Int64(self ? 1 : 0).bind(to: parameter) }
 }
 
 extension String: SQLValue {
+    public var datum: SQLDatum { .text(self) }
     public func bind(to parameter: Parameter) -> Int32 {
         var text = self
         return text.withUTF8 { bytes in
@@ -146,10 +173,12 @@ extension String: SQLValue {
 }
 
 extension Array: SQLValue where Element == UInt8 {
+    public var datum: SQLDatum { .blob(self) }
     public func bind(to parameter: Parameter) -> Int32 { withUnsafeBytes { natter_sqlite_bind_blob(parameter, $0) } }
 }
 
 extension Optional: SQLValue where Wrapped: SQLValue {
+    public var datum: SQLDatum { self?.datum ?? .null }
     public func bind(to parameter: Parameter) -> Int32 {
         switch self {
         case .some(let value): value.bind(to: parameter)

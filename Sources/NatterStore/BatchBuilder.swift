@@ -92,6 +92,12 @@ final class BatchBuilder {
     /// Whether the batch contains nothing to make durable.
     var isEmpty: Bool { messages.isEmpty && changes.isEmpty && movedTails.isEmpty }
 
+    /// Whether anything is refused, so that nothing in the log would prove that the state was the newest.
+    var hasRefusal: Bool {
+        operations.contains { $0.refusal != nil }
+            || postings.contains { $0.outcomes.contains { if case .refused = $0 { true } else { false } } }
+    }
+
     func newAccountNumber() -> AccountID {
         counters.account += 1
         return AccountID(rawValue: counters.account)

@@ -77,11 +77,15 @@ struct KeyTables {
     /// Drops tables whose last key is older than the retention. They are four periods old, so their youngest key has
     /// been kept for three whole periods. The four newest tables always stay, because a clock that jumps ahead must
     /// not make the store forget everything. Call inside a transaction.
-    mutating func dropExpired(now: Timestamp) throws(SQLiteError) {
+    ///
+    /// - Returns: the time up to which keys were dropped; nil if none were.
+    @discardableResult
+    mutating func dropExpired(now: Timestamp) throws(SQLiteError) -> Timestamp? {
         let oldest = period(of: now) - 3
         let expired = periods.dropLast(4).filter { $0 < oldest }
         for period in expired { try connection.execute("DROP TABLE keys_\(period)") }
         periods.removeFirst(expired.count)
+        return expired.last.map { Timestamp(milliseconds: ($0 + 1) * periodLength) }
     }
 }
 

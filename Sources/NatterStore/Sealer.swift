@@ -28,6 +28,8 @@ final class Sealer: Sendable {
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
         /// Whether the journal has exceeded its bound.
         var isUntidy = false
+        /// Whether another server has shortened tails of the shared log.
+        var isTrimDue = false
         /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
@@ -38,6 +40,9 @@ final class Sealer: Sendable {
 
     /// How long to wait before tails that could not be sealed are tried again. Nobody may post meanwhile.
     private static let retryMilliseconds = 10_000
+
+    /// How often a tail is tried again after another server was faster.
+    private static let races = 8
 
     private let queue = Monitor(Queue())
     private let journalBytes: Int
@@ -60,6 +65,9 @@ final class Sealer: Sendable {
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
 
+    /// Asks for the journal to be trimmed, because another server has sealed tails.
+    func requestTrim() { queue.signal { $0.isTrimDue = true } }
+
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// Why the last round failed; nil if it did not.
@@ -69,6 +77,7 @@ final class Sealer: Sendable {
         case ripe([Int64])
         case whole(Int64, @Sendable (StoreError?) -> Void)
         case tidying
+        case trimming
     }
 
     private func next() -> Work? {
@@ -87,7 +96,12 @@ final class Sealer: Sendable {
         queue.wait(timeoutMilliseconds: timeoutMilliseconds) { queue -> Work?? in
             if queue.isStopping { return .some(nil) }
             guard !queue.ripe.isEmpty else {
-                if queue.whole.isEmpty { return queue.isUntidy ? .tidying : nil }
+                if queue.whole.isEmpty {
+                    if queue.isUntidy { return .tidying }
+                    guard queue.isTrimDue else { return nil }
+                    queue.isTrimDue = false
+                    return .trimming
+                }
                 let first = queue.whole.removeFirst()
                 return .some(.whole(first.conversation, first.completion))
             }
@@ -111,10 +125,16 @@ final class Sealer: Sendable {
                 if seal(conversations, whole: false, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
             case .whole(let conversation, let completion):
-                let failure = seal([conversation], whole: true, store, writer)
+                var failure = seal([conversation], whole: true, store, writer)
+                // Another server was first, perhaps with a part of the tail.
+                for _ in 0..<Sealer.races where failure == .busy && store.isShared {
+                    failure = seal([conversation], whole: true, store, writer)
+                }
                 tidy(store, writer)
                 completion(failure)
             case .tidying: tidy(store, writer)
+            case .trimming:
+                if let failure = trim(store) { store.report("cannot trim the journal: \(failure)") }
             }
         }
     }
@@ -152,8 +172,10 @@ final class Sealer: Sendable {
             do {
                 written.append((piece, try write(piece, store, writer)))
             } catch {
-                failure = StoreError(error)
-                note(failed: number, "\(error)", store, "cannot seal conversation \(piece.identity.id): \(error)")
+                failure = Sealer.isRace(error) && store.isShared ? .busy : StoreError(error)
+                note(
+                    failed: number, isRace: failure == .busy, "\(error)", store,
+                    "cannot seal conversation \(piece.identity.id): \(error)")
                 store.stopIfDiskFailed(error)
                 store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
             }
@@ -181,6 +203,7 @@ final class Sealer: Sendable {
             store.state.withLock { state in
                 for (piece, _) in finished { state.conversations[piece.identity.number]?.isBeingSealed = false }
             }
+            if recorded == .busy { queue.withLock { $0.failed.formUnion(finished.map(\.piece.identity.number)) } }
             return recorded
         }
         store.search.request(finished.map(\.piece.identity.number))
@@ -188,13 +211,23 @@ final class Sealer: Sendable {
     }
 
     /// Notes that a tail was not sealed. Reports a reason once, however often it is tried again.
-    private func note(failed number: Int64, _ reason: String, _ store: Store, _ report: Phrase) {
+    ///
+    /// - Parameter isRace: whether another server of the store just seals it, which is no trouble.
+    private func note(failed number: Int64, isRace: Bool, _ reason: String, _ store: Store, _ report: Phrase) {
         let isNew = queue.withLock { queue in
-            defer { queue.trouble = reason }
             queue.failed.insert(number)
-            return queue.trouble != reason
+            guard !isRace, queue.trouble != reason else { return false }
+            queue.trouble = reason
+            return true
         }
         if isNew { store.report(report) }
+    }
+
+    private static func isRace(_ error: any Error) -> Bool {
+        switch ArchiveError(error) {
+        case .disk(let error), .log(.disk(let error)): error.code == .fileExists
+        default: false
+        }
     }
 
     private func withdraw(_ blocks: WrittenBlocks, of piece: Piece, _ store: Store, _ writer: ArchiveWriter) {

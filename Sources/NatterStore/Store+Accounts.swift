@@ -45,7 +45,8 @@ extension Store {
 
     /// The data that a password is checked against; nil for an unknown name or a disabled account.
     public func credentials(of name: String) -> Credentials? {
-        catchUp()
+        // Without it, a session could not be begun either, and that says why.
+        _ = try? catchUp()
         return state.withLock { state in
             guard let account = state.account(named: name), !account.isDisabled else { return nil }
             return Credentials(
@@ -122,11 +123,18 @@ extension Store {
     }
 
     /// The account of a token.
-    /// Every request begins with this, so that it sees everything that other servers have acknowledged before.
+    ///
+    /// A token that another server has just made may not be known here yet. A token that was just revoked there is
+    /// refused by `catchUp` before a read, and by the writer's thread before a change.
     ///
     /// - Parameter isVisit: whether its user is here now. A page that nobody sees asks without its user.
     public func authenticate(_ token: Token, address: String, isVisit: Bool = true) -> Authenticated {
-        catchUp()
+        let known = look(up: token, address, isVisit)
+        guard engine.isShared, case .unknown = known, (try? catchUp()) != nil else { return known }
+        return look(up: token, address, isVisit)
+    }
+
+    private func look(up token: Token, _ address: String, _ isVisit: Bool) -> Authenticated {
         let digest = token.digest
         let now = clock.now()
         var hasExpired = false

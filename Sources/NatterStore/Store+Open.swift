@@ -12,6 +12,12 @@ public enum StoreOpenError: Error, PhraseConvertible {
     case damaged(Phrase)
     /// A part of the directory is missing.
     case incomplete(Phrase)
+    /// A text that names no store.
+    case malformed(Phrase)
+    /// A database that can't be reached.
+    case unreachable(Phrase)
+    /// A database that does not keep what it has acknowledged, or whose clock is wrong.
+    case unfit(Phrase)
 
     public var phrase: Phrase {
         switch self {
@@ -20,6 +26,9 @@ public enum StoreOpenError: Error, PhraseConvertible {
         case .newer(let detail): detail
         case .damaged(let detail): detail
         case .incomplete(let detail): detail
+        case .malformed(let detail): detail
+        case .unreachable(let detail): detail
+        case .unfit(let detail): detail
         }
     }
 }

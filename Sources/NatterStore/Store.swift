@@ -189,13 +189,20 @@ public final class Store: Sendable {
         if !writer.submit(.follow(completion)) { completion(.busy) }
     }
 
+    /// Whether other servers write to this store as well.
+    public var isShared: Bool { engine.isShared }
+
     /// Waits until everything that any store of a shared log has acknowledged is visible here. A reader who has seen
     /// a message on one server must not miss it on another.
-    func catchUp() {
+    public func catchUp() throws(StoreError) {
         guard engine.isShared else { return }
-        let known = state.withLock { $0.place }
-        if let head = try? engine.head(), head == known { return }
-        if let failure = waiting({ follow($0) }) { report("cannot read what other servers have written: \(failure)") }
+        let before = state.withLock { $0.place }
+        let head: LogPlace
+        do { head = try engine.head() } catch { throw StoreError(error) }
+        let now = state.withLock { $0.place }
+        // This store may have gone on meanwhile. But if the log ends before the place that it had, the log went back.
+        if head == now || before.number <= head.number && head.number < now.number { return }
+        if let failure = waiting({ follow($0) }) { throw failure }
     }
 
     /// Seals a conversation up to its last message, even a short tail, after the sealer's earlier work.

@@ -1,4 +1,6 @@
 internal import NatterArchive
+internal import NatterLog
+internal import NatterPostgres
 internal import NatterSQLite
 public import NatterLanguage
 public import NatterModel
@@ -10,6 +12,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case busy
     /// The disk failed during the write, so the result is unknown. A retry with the same key is safe.
     case outcomeUnknown
+    /// The database that keeps the store can't be reached; nothing was done.
+    case databaseAway
     /// The disk is full; nothing was done.
     case diskFull
     /// The token was revoked or has expired, or its account was disabled.
@@ -49,6 +53,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .busy: "the server is busy; try again in a moment"
+        case .databaseAway: "the server can't reach its database; try again in a moment"
         case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
         case .unauthorized: "the session has ended, or the token was revoked"
@@ -83,9 +88,15 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
             self = error
             return
         }
+        if let error = error as? PostgresError {
+            self = error.isLost ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
+            return
+        }
         switch ArchiveError(error) {
         case .damaged(let from, let to, let detail): self = .damaged(from: from, to: to, detail: detail)
         case let error where error.isFull: self = .diskFull
+        case .disk(let error) where error.code == .connectionRefused: self = .databaseAway
+        case .log(.disk(let error)) where error.code == .connectionRefused: self = .databaseAway
         case .index(let error) where error.reason == .busy: self = .busy
         case let error: self = .failed(error.phrase)
         }

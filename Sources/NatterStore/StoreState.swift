@@ -174,6 +174,16 @@ struct StoreState {
         commitOrder?.note(conversation, at: commit)
     }
 
+    /// Takes over when tokens of an account were last used, by their numbers.
+    mutating func noteUse(of account: AccountID, _ used: [Int64: Change.Visit]) {
+        for digest in accounts[account]?.tokens ?? [] {
+            guard let known = tokens[digest], let visit = used[known.number], (known.lastUsed ?? .zero) < visit.time
+            else { continue }
+            tokens[digest]?.lastUsed = visit.time
+            tokens[digest]?.lastAddress = visit.address
+        }
+    }
+
     mutating func add(_ conversation: ConversationState) {
         let number = conversation.identity.number
         conversations[number] = conversation

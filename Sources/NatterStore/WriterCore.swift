@@ -38,7 +38,10 @@ final class WriterCore: @unchecked Sendable {
     /// Makes all of the items durable or none, and answers each.
     func commit(_ items: [StoreWriter.Item]) {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
-        if case .follow(let completion)? = items.first { return follow(completion) }
+        if case .follow(let completion)? = items.first {
+            follow(completion)
+            return tidyUp()
+        }
         do {
             guard try store.reserve.isRoom() else { return refuse(items, .diskFull) }
         } catch {
@@ -52,15 +55,22 @@ final class WriterCore: @unchecked Sendable {
                 try append(items)
             }
         } catch let refusal as StoreError {
-            return refuse(items, refusal)
+            refuse(items, refusal)
+            // The engine of a shared log may still hold its place in the queue.
+            guard engine.isShared else { return }
         } catch {
             return refuse(items, fail(error))
         }
+        tidyUp()
+    }
+
+    private func tidyUp() {
         do { try engine.checkpointIfDue() } catch { _ = fail(error) }
     }
 
     /// - Throws: `StoreError` if nothing was written; any other error if that is unknown.
     private func append(_ items: [StoreWriter.Item]) throws {
+        var isNewest = !engine.isShared
         while true {
             let moved = try findMovedKeys(items)
             let builder = BatchBuilder(store) { [self] key in recentKeys[key] ?? moved[key] }
@@ -72,6 +82,13 @@ final class WriterCore: @unchecked Sendable {
                 }
             }
             if let failure = builder.failure { throw failure }
+            if !isNewest, builder.hasRefusal {
+                // What another server has just acknowledged may be what is missing here.
+                let former = place
+                try followAll()
+                isNewest = true
+                if place != former { continue }
+            }
             if builder.isEmpty { return builder.answer() }
             attempts &+= 1
             let entry = builder.entry(behind: place, by: LogEntry.Author(node: node, attempt: attempts))
@@ -140,19 +157,22 @@ final class WriterCore: @unchecked Sendable {
 
     private func follow(_ completion: (StoreError?) -> Void) {
         do {
-            while true {
-                let others: [LogEntry]
-                do { others = try engine.entries(after: place, limit: WriterCore.followLimit) } catch is HistoryWentBack
-                {
-                    try loadAnew()
-                    continue
-                }
-                if others.isEmpty { break }
-                try takeOver(others)
-            }
+            try followAll()
             completion(nil)
         } catch {
             completion(StoreError(error))
+        }
+    }
+
+    private func followAll() throws {
+        while true {
+            let others: [LogEntry]
+            do { others = try engine.entries(after: place, limit: WriterCore.followLimit) } catch is HistoryWentBack {
+                try loadAnew()
+                continue
+            }
+            if others.isEmpty { return }
+            try takeOver(others)
         }
     }
 
@@ -167,6 +187,7 @@ final class WriterCore: @unchecked Sendable {
             place = reached
             remember(keys)
             announce(published, journalBytes)
+            if entry.changes.contains(where: \.shortensTails) { store.sealer.requestTrim() }
         }
     }
 

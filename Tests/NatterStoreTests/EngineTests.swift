@@ -15,6 +15,8 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
     case memory
     /// A log that others could share, with proposals and answers that get lost.
     case sharedLog
+    /// PostgreSQL.
+    case postgres
 
     static let all = TestEngine.allCases
 
@@ -31,6 +33,8 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
         case .sharedLog:
             let log = try SimulatedLog(seed: 11, troubles: .all)
             return try TestStore(SharedEngine(log, sealsTails: true), journalBytes: journalBytes)
+        case .postgres:
+            return try TestStore(database: PostgresCluster.shared().makeDatabase(), journalBytes: journalBytes)
         }
     }
 }
@@ -120,6 +124,17 @@ struct EngineTests {
 }
 
 extension TestStore {
+    /// A server of a store in PostgreSQL.
+    convenience init(
+        database uri: String, clock: TestClock = TestClock(stepMilliseconds: 1), journalBytes: Int? = nil
+    ) throws {
+        let cache = try TemporaryDirectory()
+        let shared = try SharedStore(uri)
+        try self.init(cache.path, clock: clock, journalBytes: journalBytes) {
+            try Store.open(shared, cache: cache.path, clock: clock, options: $0)
+        }
+    }
+
     /// A store over an engine that outlives it.
     convenience init(
         _ engine: any StoreEngine, clock: TestClock = TestClock(stepMilliseconds: 1), journalBytes: Int? = nil

@@ -87,19 +87,19 @@ private final class SharedRun {
     /// A reader goes to any store and takes what is new there.
     func read() throws {
         let (reader, store) = (Int.random(in: 0..<readers.count, using: &generator), pick(stores))
-        store.store.catchUp()
+        try store.store.catchUp()
         try readers[reader].sync(store, as: "alice", form: reader == 0 ? .blocks : .messages, limitBytes: 2_000)
     }
 
     func markRead() throws {
         let store = pick(stores)
-        store.store.catchUp()
+        try store.store.catchUp()
         let alice = try store.user("alice")
         let head = try store.store.conversation("general", for: alice).head
         let reached = try waitFor { store.store.markRead(head, in: "general", for: alice, $0) }.get()
         // It is so at every other store.
         let other = pick(stores)
-        other.store.catchUp()
+        try other.store.catchUp()
         #expect(try other.store.conversation("general", for: try other.user("alice")).read >= reached)
     }
 
@@ -108,7 +108,7 @@ private final class SharedRun {
         log.set(.none)
         var hashes: Set<[Digest]> = []
         for store in stores {
-            store.store.catchUp()
+            try store.store.catchUp()
             var chain: [Digest] = []
             for conversation in SharedRun.conversations {
                 let messages = try store.all(conversation)
@@ -156,7 +156,7 @@ struct SharedLogTests {
             default: try run.restart(Int.random(in: 0..<3, using: &run.generator))
             }
             if step % 50 == 49 {
-                run.stores[0].store.catchUp()
+                try run.stores[0].store.catchUp()
                 try run.stores[0].seal(run.pick(SharedRun.conversations))
             }
         }
@@ -186,7 +186,7 @@ struct SharedLogTests {
         _ = waiting.wait(timeoutMilliseconds: 60_000) { $0.left == 0 ? true : nil }
         #expect(waiting.withLock { $0.texts.count } == 180)
         for store in stores {
-            store.store.catchUp()
+            try store.store.catchUp()
             let messages = try store.all()
             #expect(messages.map(\.seq.rawValue) == Array(1...180))
             #expect(Set(messages.map(\.text)) == waiting.withLock { $0.texts })
@@ -218,7 +218,7 @@ struct SharedLogTests {
         let log = try SimulatedLog()
         let stores = try (0..<2).map { _ in try TestStore(SharedEngine(log, sealsTails: false)) }
         try stores[0].post(["kept"], key: "kept")
-        stores[1].store.catchUp()
+        try stores[1].store.catchUp()
         log.mark()
         try stores[0].post(["lost"], key: "lost")
         var reader = SyncModel()
@@ -226,12 +226,12 @@ struct SharedLogTests {
         let ahead = try #require(reader.cursor)
         // When the cluster is restored to the mark
         try log.goBack()
-        for store in stores { store.store.catchUp() }
+        for store in stores { try store.store.catchUp() }
         // Then both stores have the earlier history, and go on from there
         let outcome = try #require(try stores[1].post(["new"], key: "new").first?.message)
         #expect(outcome.seq == Seq(2))
         for store in stores {
-            store.store.catchUp()
+            try store.store.catchUp()
             #expect(try store.all().map(\.text) == ["kept", "new"])
         }
         // and a reader that was ahead is told

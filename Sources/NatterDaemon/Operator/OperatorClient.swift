@@ -31,13 +31,11 @@ struct OperatorClient {
         while true {
             // Ask the server first, because even a briefly held lock could keep a server from starting.
             if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
-            if !operation.makesStore { try DataDirectory.requireStore(in: directory) }
+            if !operation.makesStore, try DataDirectory.sharedStore(arguments, console) == nil {
+                try DataDirectory.requireStore(in: directory)
+            }
             do {
-                if let alone {
-                    let code = try alone(OwnChannel(client: self))
-                    try console.output.flush()
-                    return code
-                }
+                if let alone { return try performHere(alone) }
                 let store = try DataDirectory.openStore(arguments, console)
                 defer { store.close() }
                 let code = try OperationRunner(store: store, uid: geteuid()).run(operation, OwnChannel(client: self))
@@ -49,6 +47,13 @@ struct OperatorClient {
                 usleep(OperatorClient.pauseMicroseconds)
             }
         }
+    }
+
+    /// Performs something in this process, whether a server runs or not.
+    func performHere(_ body: (any OperationChannel) throws -> ExitCode) throws -> ExitCode {
+        let code = try body(OwnChannel(client: self))
+        try console.output.flush()
+        return code
     }
 
     /// Opens the store for a server. If a command has it, wait, because commands end soon. If another server has it,

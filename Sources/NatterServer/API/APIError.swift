@@ -22,7 +22,7 @@ struct APIError: Error {
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {
-            case .busy: .busy
+            case .busy, .databaseAway: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull: .diskFull
             case .unauthorized: .unauthorized

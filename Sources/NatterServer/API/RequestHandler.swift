@@ -64,12 +64,14 @@ struct RequestHandler: HTTPHandler {
         var call = Call(
             head: exchange.head, parameters: match.parameters, body: match.route.takesBody ? body : [],
             exchange: exchange, server: server)
-        // The token may have ended while the body arrived.
-        if exchange.hasArrivedAtOnce { call.known = principal }
+        // Waits for what other servers have acknowledged, so the loop must not do it.
+        let mustCatchUp = server.store.isShared && !match.route.isPosting && !match.route.isOfPage
+        // The token may have ended while the body arrived, or at another server.
+        if exchange.hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
         switch match.route.place {
-        case .loop: answer(match.route, complete)
-        case .worker:
+        case .loop where !mustCatchUp: answer(match.route, complete)
+        case .loop, .worker:
             let isQueued = server.workers.submit { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:
@@ -83,7 +85,12 @@ struct RequestHandler: HTTPHandler {
     }
 
     private func answer(_ route: Route, _ call: Call) {
-        do throws(APIError) { try route.answer(call) } catch { call.respond(error) }
+        do throws(APIError) {
+            if !route.isPosting, !route.isOfPage { try translate(call.store.catchUp()) }
+            try route.answer(call)
+        } catch {
+            call.respond(error)
+        }
     }
 
     func reply(to violation: HTTPViolation) -> Reply {

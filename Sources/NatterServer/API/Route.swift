@@ -68,6 +68,9 @@ struct Route: Sendable {
     /// Whether the route belongs to the web page.
     var isOfPage: Bool { path.first.map { $0 == WebPage.directory } ?? true }
 
+    /// Whether the route posts messages. The writer's thread checks everything about them again.
+    var isPosting: Bool { method == "POST" && path.last == "messages" }
+
     /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
 

@@ -146,6 +146,14 @@ enum Change: Sendable {
         }
     }
 
+    /// Whether the log may be trimmed after it.
+    var shortensTails: Bool {
+        switch self {
+        case .tailSealed, .importSettled, .tailsMoved: true
+        default: false
+        }
+    }
+
     /// Applies the change to memory. Call with the state lock held, after the change is durable.
     func apply(to state: inout StoreState, at commit: Commit) {
         if takesCommit { state.commit = max(state.commit, commit) }
@@ -183,10 +191,12 @@ enum Change: Sendable {
             if let isDisabled { state.accounts[account]?.isDisabled = isDisabled }
             if let isAdmin { state.accounts[account]?.isAdmin = isAdmin }
             if let password { state.accounts[account]?.passwordHash = password }
-        case .visitsNoted(let accounts, _):
+        case .visitsNoted(let accounts, let tokens):
+            let used = Dictionary(tokens.map { ($0.number, $0) }, uniquingKeysWith: { $1 })
             // This server's memory may be newer. A visit reported by another server only raises the time.
             for visit in accounts {
                 let account = AccountID(rawValue: visit.number)
+                state.noteUse(of: account, used)
                 guard (state.accounts[account]?.lastSeen ?? .zero) < visit.time else { continue }
                 state.accounts[account]?.lastSeen = visit.time
                 state.accounts[account]?.lastAddress = visit.address

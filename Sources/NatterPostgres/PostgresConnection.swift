@@ -1,0 +1,202 @@
+internal import CPostgres
+internal import Glibc
+
+/// One connection to a database. Only one thread may use it at a time.
+public final class PostgresConnection {
+    private let handle: OpaquePointer
+    /// The names of prepared statements, by their SQL.
+    private var prepared: [String: String] = [:]
+    /// How many statements are sent before their answers are read. All answers must fit into the socket's buffer.
+    private static let pipelineLength = 200
+
+    /// A statement of a pipeline.
+    public struct Statement: Sendable {
+        public var sql: String
+        public var values: [PostgresValue]
+
+        public init(_ sql: String, _ values: [PostgresValue]) { (self.sql, self.values) = (sql, values) }
+    }
+
+    public init(_ target: PostgresTarget) throws(PostgresError) {
+        let settings = [("dbname", target.text)] + target.settings.map { ($0.key, $0.value) }
+        var opened: OpaquePointer?
+        withCStrings(settings.map(\.0)) { keywords in
+            withCStrings(settings.map(\.1)) { values in opened = PQconnectdbParams(keywords, values, 1) }
+        }
+        guard let opened else { throw PostgresError(message: "out of memory") }
+        guard PQstatus(opened) == CONNECTION_OK else {
+            let error = PostgresError(message: PostgresTarget.line(String(cString: PQerrorMessage(opened))))
+            PQfinish(opened)
+            throw error
+        }
+        handle = opened
+        // Warnings would go to standard error.
+        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
+    }
+
+    deinit { PQfinish(handle) }
+
+    /// The server's process for this connection. It also names the sender of a notification.
+    public var processID: Int32 { PQbackendPID(handle) }
+
+    /// Runs one or more statements without parameters and without rows.
+    public func execute(_ sql: String) throws(PostgresError) {
+        try check(PQexec(handle, sql))
+    }
+
+    /// Runs one statement, which stays prepared.
+    @discardableResult
+    public func run(_ sql: String, _ values: PostgresValue...) throws(PostgresError) -> PostgresRows {
+        try run(sql, all: values)
+    }
+
+    public func run(_ sql: String, all values: [PostgresValue]) throws(PostgresError) -> PostgresRows {
+        let name = try prepare(sql)
+        return PostgresRows(
+            try checked(
+                withParameters(values) { count, pointers, lengths, formats in
+                    PQexecPrepared(handle, name, count, pointers, lengths, formats, 1)
+                }))
+    }
+
+    /// Runs one statement that is not worth preparing, or can't be.
+    public func runOnce(_ sql: String) throws(PostgresError) -> PostgresRows {
+        PostgresRows(try checked(PQexecParams(handle, sql, 0, nil, nil, nil, nil, 1)))
+    }
+
+    /// Runs statements in order without waiting for each answer. Their rows are dropped.
+    ///
+    /// - Throws: the first error. Call in a transaction, because earlier statements have run.
+    public func run(all statements: [Statement]) throws(PostgresError) {
+        var rest = statements[...]
+        while !rest.isEmpty {
+            let part = rest.prefix(PostgresConnection.pipelineLength)
+            rest = rest.dropFirst(part.count)
+            try pipeline(part)
+        }
+    }
+
+    private func pipeline(_ statements: ArraySlice<Statement>) throws(PostgresError) {
+        var names: [String] = []
+        for statement in statements { names.append(try prepare(statement.sql)) }
+        guard PQenterPipelineMode(handle) == 1 else { throw error(nil) }
+        for (name, statement) in zip(names, statements) {
+            let isSent = withParameters(statement.values) { count, pointers, lengths, formats in
+                PQsendQueryPrepared(handle, name, count, pointers, lengths, formats, 1)
+            }
+            guard isSent == 1 else { throw error(nil) }
+        }
+        guard PQpipelineSync(handle) == 1 else { throw error(nil) }
+        var failure: PostgresError?
+        while true {
+            // Nil separates the answers of two statements.
+            guard let result = PQgetResult(handle) else {
+                if PQstatus(handle) != CONNECTION_OK { throw failure ?? error(nil) }
+                continue
+            }
+            let status = PQresultStatus(result)
+            if failure == nil, status == PGRES_FATAL_ERROR { failure = error(result) }
+            PQclear(result)
+            if status == PGRES_PIPELINE_SYNC { break }
+            if PQstatus(handle) != CONNECTION_OK { throw failure ?? error(nil) }
+        }
+        guard PQexitPipelineMode(handle) == 1 else { throw error(nil) }
+        if let failure { throw failure }
+    }
+
+    private func prepare(_ sql: String) throws(PostgresError) -> String {
+        if let known = prepared[sql] { return known }
+        let name = "s\(prepared.count)"
+        try check(PQprepare(handle, name, sql, 0, nil))
+        prepared[sql] = name
+        return name
+    }
+
+    /// Waits for notifications.
+    /// - Returns: the processes that sent some; empty after the timeout.
+    public func notifications(timeoutMilliseconds: Int32) throws(PostgresError) -> [Int32] {
+        var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+        var senders: [Int32] = []
+        while true {
+            while let notification = PQnotifies(handle) {
+                senders.append(notification.pointee.be_pid)
+                PQfreemem(notification)
+            }
+            if !senders.isEmpty || poll(&descriptor, 1, timeoutMilliseconds) <= 0 { return senders }
+            guard PQconsumeInput(handle) == 1 else { throw error(nil) }
+            if PQstatus(handle) != CONNECTION_OK { throw error(nil) }
+            // Whatever came has been read. Without a notification, the wait is over as well.
+            guard let notification = PQnotifies(handle) else { return [] }
+            senders.append(notification.pointee.be_pid)
+            PQfreemem(notification)
+        }
+    }
+
+    private func check(_ result: OpaquePointer?) throws(PostgresError) { PQclear(try checked(result)) }
+
+    private func checked(_ result: OpaquePointer?) throws(PostgresError) -> OpaquePointer {
+        let status = PQresultStatus(result)
+        if let result, status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK { return result }
+        let error = error(result)
+        PQclear(result)
+        throw error
+    }
+
+    private func error(_ result: OpaquePointer?) -> PostgresError {
+        // PG_DIAG_SQLSTATE and PG_DIAG_MESSAGE_PRIMARY are character constants, which Swift can't import.
+        func field(_ code: Character) -> String? {
+            guard let result, let value = PQresultErrorField(result, Int32(code.asciiValue ?? 0)) else { return nil }
+            return String(cString: value)
+        }
+        let message = field("M") ?? PostgresTarget.line(String(cString: PQerrorMessage(handle)))
+        // Each error of the server has a SQLSTATE. Without one, libpq itself has lost the server.
+        return PostgresError(state: field("C") ?? "", message: message)
+    }
+}
+
+/// Calls `body` with C strings, and nil behind the last.
+private func withCStrings(_ strings: [String], _ body: ([UnsafePointer<CChar>?]) -> Void) {
+    let copies = strings.map { strdup($0) }
+    body(copies.map { UnsafePointer($0) } + [nil])
+    for copy in copies { free(copy) }
+}
+
+/// Calls `body` with the values as libpq takes them: numbers as text, because the server decides their type, and text
+/// and bytes as they are, with their length.
+private func withParameters<Result>(
+    _ values: [PostgresValue],
+    _ body: (Int32, [UnsafePointer<CChar>?], [Int32], [Int32]) -> Result
+) -> Result {
+    var bytes: [UInt8] = []
+    var places: [Int?] = []
+    var lengths: [Int32] = []
+    var formats: [Int32] = []
+    for value in values {
+        let start = bytes.count
+        var format: Int32 = 1
+        switch value {
+        case .null:
+            places.append(nil)
+            lengths.append(0)
+            formats.append(0)
+            continue
+        case .integer(let number):
+            bytes += String(number).utf8
+            bytes.append(0)
+            format = 0
+        case .text(let text): bytes += text.utf8
+        case .bytes(let blob): bytes += blob
+        }
+        places.append(start)
+        lengths.append(Int32(clamping: bytes.count - start))
+        formats.append(format)
+    }
+    // An empty value must not be a null pointer, which would be NULL.
+    bytes.append(0)
+    return bytes.withUnsafeBufferPointer { buffer in
+        buffer.withMemoryRebound(to: CChar.self) { memory in
+            let pointers = places.map { place in place.flatMap { place in memory.baseAddress.map { $0 + place } } }
+            return body(Int32(clamping: values.count), pointers, lengths, formats)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+public import NatterLanguage
+
+/// A failed call to PostgreSQL.
+public struct PostgresError: Error, Equatable, PhraseConvertible {
+    /// The SQLSTATE; empty if the connection was refused or lost.
+    public let state: String
+    public let message: String
+
+    public init(state: String = "", message: String) { (self.state, self.message) = (state, message) }
+
+    /// Whether the server can't be reached or is about to end. A statement that was sent may still come into effect.
+    public var isLost: Bool {
+        // 57P01 to 57P05: the server stops, has crashed, starts, or has ended this connection. 25P03: it was idle too long.
+        state.isEmpty || state.hasPrefix("08") || state.hasPrefix("57P") || state == "25P03"
+            // The server has become a standby.
+            || state == "25006"
+    }
+    public var isFull: Bool { state == "53100" }
+    public var isUniqueViolation: Bool { state == "23505" }
+
+    public var phrase: Phrase { "PostgreSQL: \(message)" }
+}

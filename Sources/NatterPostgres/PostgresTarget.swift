@@ -1,0 +1,78 @@
+internal import CPostgres
+internal import Glibc
+public import NatterLanguage
+
+/// Where a database is: a URI or a connection string of libpq. Everything else comes from libpq's own means: the
+/// environment, the service file, the password file.
+public struct PostgresTarget: Sendable, Equatable {
+    let text: String
+    /// Settings that the text and the environment leave open.
+    let settings: [String: String]
+
+    /// A text that names no database.
+    public struct Malformed: Error, PhraseConvertible {
+        public let phrase: Phrase
+    }
+
+    /// - Throws: `Malformed`, also if the text contains a password, because a list of processes would show it.
+    public init(_ text: String) throws(Malformed) {
+        guard text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") else {
+            throw Malformed(phrase: "a database is named by a URI such as postgresql://db.example.org/natter")
+        }
+        var reason: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(text, &reason) else {
+            defer { PQfreemem(reason) }
+            let words = reason.map { PostgresTarget.line(String(cString: $0)) } ?? "out of memory"
+            throw Malformed(phrase: "the URI of the database is malformed: \(words)")
+        }
+        defer { PQconninfoFree(options) }
+        var given: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { given[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        guard given["password"] == nil else {
+            throw Malformed(
+                phrase:
+                    "the URI of the database has a password, which others could see; put it into ~/.pgpass or a service file"
+            )
+        }
+        func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+        var settings = ["fallback_application_name": "natterd", "client_encoding": "UTF8"]
+        func set(_ keyword: String, _ value: String, unless variable: String? = nil) {
+            if given[keyword] == nil, variable.flatMap(environment) == nil { settings[keyword] = value }
+        }
+        set("connect_timeout", "5", unless: "PGCONNECT_TIMEOUT")
+        set("keepalives_idle", "10")
+        set("tcp_user_timeout", "10000")
+        let isService = given["service"] != nil || environment("PGSERVICE") != nil
+        if !isService {
+            set("target_session_attrs", "read-write", unless: "PGTARGETSESSIONATTRS")
+            let hosts = given["host"] ?? given["hostaddr"] ?? environment("PGHOST") ?? ""
+            if !hosts.split(separator: ",").allSatisfy({ PostgresTarget.isLocal(String($0)) }) {
+                set("sslmode", "verify-full", unless: "PGSSLMODE")
+            }
+        }
+        (self.text, self.settings) = (text, settings)
+    }
+
+    private static func isLocal(_ host: String) -> Bool {
+        host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") || host == "localhost" || host.hasPrefix("127.")
+            || host == "::1"
+    }
+
+    /// A message of libpq on one line.
+    static func line(_ message: String) -> String {
+        message.split(separator: "\n").map { $0.trimmed() }.filter { !$0.isEmpty }.joined(separator: "; ")
+    }
+}
+
+extension Substring {
+    fileprivate func trimmed() -> String {
+        var rest = self
+        while let first = rest.first, first == " " || first == "\t" { rest.removeFirst() }
+        while let last = rest.last, last == " " || last == "\t" { rest.removeLast() }
+        return String(rest)
+    }
+}

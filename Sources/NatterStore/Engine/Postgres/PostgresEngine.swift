@@ -1,0 +1,269 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterPostgres
+internal import NatterSQLite
+internal import NatterSystem
+
+/// The engine of several servers that share one store in PostgreSQL.
+///
+/// The table `log` is one ordered log. Entry C+1 can be there only if its author had seen entry C, so nobody ever misses
+/// an entry that commits late. Rows are tables that every entry changes in its own transaction. Each server keeps a copy
+/// of the rows (`RowCopy`) in its cache directory and reads only that. Log files are rows as well (`PostgresDisk`).
+final class PostgresEngine: StoreEngine {
+    let directory: String
+    let disk: any Disk
+    let isShared = true
+    let sealsTails = true
+    private let pool: PostgresPool
+    private let watch: PostgresWatch
+    private let barrier = ReadBarrier()
+    /// This start of this server.
+    private let node: Int64
+    private let retentionDays: Int
+    private let state: Monitor<State>
+    /// nil before `load` and after `close`. Readers must not wait for the writer's thread.
+    private let cache = Monitor<ArchiveCache?>(nil)
+    private let lock: Monitor<(any DiskLock)?>
+
+    private struct State {
+        var log: PostgresLog
+        /// nil before `load` and after `close`.
+        var copy: RowCopy?
+        /// The entries with messages that the store counts in its journal.
+        var journal: [(commit: Commit, bytes: Int)] = []
+        var attempts: UInt64 = 0
+        var hasLoaded = false
+
+        /// Counts an entry that the store counts in its journal.
+        mutating func note(_ entry: LogEntry) {
+            if entry.journalBytes > 0 { journal.append((entry.commit, entry.journalBytes)) }
+        }
+
+        /// Copies the rows of entries of other servers, before the store makes them visible.
+        mutating func follow(_ others: [LogEntry]) throws {
+            // The last load has failed, so there is nothing to go on from.
+            guard var copy else { throw HistoryWentBack() }
+            defer { self.copy = copy }
+            for entry in others where entry.before.number >= copy.number {
+                try copy.follow(entry) { try log.blocks(of: $0, $1) }
+                note(entry)
+            }
+        }
+    }
+
+    /// Locks the cache directory, and creates it if necessary.
+    init(_ target: PostgresTarget, cache directory: String, options: Store.Options) throws {
+        var random = SecureRandom()
+        node = Int64(bitPattern: random.next())
+        pool = PostgresPool(target)
+        watch = PostgresWatch(pool, node: node)
+        // Beside it may be a store of files, which has nothing to do with this one.
+        self.directory = directory + "/shared"
+        disk = PostgresDisk(pool, directory: self.directory, node: node)
+        retentionDays = options.idRetentionDays
+        state = Monitor(State(log: PostgresLog(pool)))
+        do throws(DiskError) { try PosixDisk().makeDirectories(directory) } catch {
+            throw StoreOpenError.cannotCreate(error)
+        }
+        lock = Monitor(try Store.takeLock(self.directory, disk: PosixDisk()))
+    }
+
+    func close(isClean: Bool) {
+        watch.stop()
+        pool.close()
+        state.withLock { state in
+            state.log = PostgresLog(pool)
+            state.copy = nil
+        }
+        cache.withLock { $0 = nil }
+        lock.signal { $0 = nil }
+    }
+
+    // MARK: Loading
+
+    func load() throws -> LoadedState {
+        let hasLoaded = state.withLock { $0.hasLoaded }
+        do {
+            // At the start, a database that can't be reached is more likely a wrong name.
+            let connection = hasLoaded ? try pool.connect() : try pool.open()
+            try PostgresSchema.migrate(connection)
+            try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
+            let (id, secret) = try PostgresEngine.identity(connection)
+            for _ in 0..<PostgresEngine.loadTries {
+                if let loaded = try load(connection, id, secret) {
+                    state.withLock { $0.hasLoaded = true }
+                    try watch.start()
+                    return loaded
+                }
+            }
+            throw StoreOpenError.unreachable("other servers write so much that this one can't begin; try again")
+        } catch let error as PostgresError {
+            throw hasLoaded ? StoreError(error) : StoreOpenError.unreachable(error.phrase)
+        }
+    }
+
+    private static let loadTries = 16
+
+    /// The store's id and the secret of its short hashes. The first server of a new store makes both, and row 0.
+    private static func identity(_ connection: PostgresConnection) throws -> (StoreID, ShortHashKey) {
+        var random = SecureRandom()
+        let fresh = StoreID(using: &random)
+        try connection.execute("BEGIN")
+        try connection.run(
+            "INSERT INTO store (id,key_secret) VALUES ($1,$2) ON CONFLICT (one) DO NOTHING", .bytes(fresh.bytes),
+            .bytes(ShortHashKey.random().bytes))
+        let rows = try connection.run("SELECT id,key_secret FROM store")
+        guard rows.count == 1, let id = StoreID(bytes: rows.blob(0, 0)),
+            let secret = ShortHashKey(bytes: rows.blob(0, 1))
+        else { throw StoreOpenError.damaged("the store in PostgreSQL has lost its id") }
+        if id == fresh {
+            try connection.run(
+                "INSERT INTO log (number,commit_number,node,attempt,chain,data) VALUES (0,0,0,0,$1,'')",
+                .bytes(Digest(of: id.bytes).bytes))
+        }
+        try connection.execute("COMMIT")
+        return (id, secret)
+    }
+
+    /// - Returns: nil if another server has written meanwhile.
+    private func load(
+        _ connection: PostgresConnection, _ id: StoreID, _ secret: ShortHashKey
+    ) throws -> LoadedState? {
+        try state.withLock { engine in
+            // Readers of the former copy keep their file open until they are dropped.
+            engine.copy = nil
+            var copy = try RowCopy(path: Store.databasePath(directory), retentionDays: retentionDays)
+            let fresh = ArchiveCache(directory: directory, disk: disk)
+            cache.withLock { $0 = fresh }
+            engine.journal = []
+            try connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            let place = try copy.fill(from: connection, id, secret) { engine.note($0) }
+            try connection.execute("COMMIT")
+            var loader = StateLoader(copy.connection)
+            var state = try loader.loadRows(id)
+            try loader.loadJournal(&state)
+            try loader.fillTails(&state)
+            try loader.loadDeletions(state)
+            state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+            engine.copy = copy
+            // Before anything is written, so that nobody trims what this server has not read.
+            watch.note(read: place.number, writer: 0)
+            try watch.sayAlive(connection)
+
+            var changes: [Change] = []
+            if state.general == 0 {
+                let general = Change.NewConversation(
+                    number: state.counters.conversation + 1,
+                    id: ConversationID.derived(store: id, kind: .general, users: []), kind: .general, name: "general")
+                changes.append(.conversationAdded(general))
+            }
+            let first = state.commit.next
+            changes.append(.epochBegun(Epoch.next(after: state.epoch), first: first))
+            engine.attempts &+= 1
+            let begin = LogEntry(
+                before: place,
+                author: LogEntry.Author(node: UInt64(bitPattern: node), attempt: engine.attempts), commit: first,
+                changes: changes)
+            guard case .done(let reached) = try append(begin, with: [], &engine) else {
+                engine.log.release()
+                return nil
+            }
+            for change in changes { change.apply(to: &state, at: first) }
+            state.place = reached
+            return LoadedState(id: id, keySecret: secret, state: state, place: reached, keys: loader.keys)
+        }
+    }
+
+    // MARK: The log
+
+    func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        try state.withLock { try append(entry, with: blocks, &$0) }
+    }
+
+    private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
+        let answer = try engine.log.append(entry, with: blocks)
+        switch answer {
+        case .done:
+            engine.note(entry)
+            try engine.copy?.follow(entry) { conversation, _ in
+                blocks.filter { $0.segment.conversation == conversation }
+            }
+        case .behind(let others):
+            do { try engine.follow(others) } catch StoreError.databaseAway {
+                // The entry itself may be there, from an attempt whose answer was lost.
+                throw others.contains { $0.author == entry.author } ? StoreError.outcomeUnknown : .databaseAway
+            }
+        case .unknown: break
+        }
+        watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
+        return answer
+    }
+
+    func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
+        try state.withLock { engine in
+            let others = try engine.log.entries(after: place, limit: limit)
+            try engine.follow(others)
+            watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
+            return others
+        }
+    }
+
+    func head() throws -> LogPlace {
+        try barrier.head {
+            try pool.use { connection in
+                let rows = try connection.run("SELECT \(PostgresLog.columns) FROM log ORDER BY number DESC LIMIT 1")
+                return PostgresLog.place(rows, 0)
+            }
+        }
+    }
+
+    func onNews(_ hint: @escaping @Sendable () -> Void) { watch.onNews(hint) }
+
+    func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
+        try state.withLock { try $0.copy?.keys.find(keys) ?? [:] }
+    }
+
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+        try state.withLock { engine in
+            guard var copy = engine.copy else { return 0 }
+            try engine.log.trim(below: floor, moving: keys, now: now, read: copy.number, node: node)
+            let expired = try copy.move(keys, now: now)
+            engine.copy = copy
+            if let expired { try engine.log.forgetKeys(before: expired) }
+            let kept = engine.journal.firstIndex { $0.commit >= floor } ?? engine.journal.count
+            defer { engine.journal.removeFirst(kept) }
+            return engine.journal[..<kept].reduce(0) { $0 + $1.bytes }
+        }
+    }
+
+    func makeReader() throws -> ArchiveReader {
+        guard let cache = cache.withLock({ $0 }) else { throw StoreError.failed("the store is closed") }
+        return try ArchiveReader(
+            connection: Connection(path: Store.databasePath(directory), role: .reader), cache: cache)
+    }
+
+    func checkpointIfDue() throws {
+        try state.withLock { engine in
+            engine.log.release()
+            try engine.copy?.checkpointIfDue()
+        }
+    }
+
+    /// The servers of this store, and how far each has read.
+    func nodes() throws -> [StoreNode] {
+        try pool.use { connection in
+            let rows = try connection.run(
+                """
+                SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,read,(SELECT max(number) FROM log)-read FROM node
+                WHERE seen>clock_timestamp()-interval '1 minute' ORDER BY name,id
+                """)
+            return (0..<rows.count).map { row in
+                StoreNode(
+                    name: rows.text(row, 1), isThis: rows.integer(row, 0) == node,
+                    seen: Timestamp(milliseconds: rows.integer(row, 2)), entriesBehind: max(0, rows.integer(row, 4)))
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+internal import NatterPostgres
+internal import NatterSQLite
+
+/// The writer's way to the log in PostgreSQL.
+///
+/// An entry is inserted only behind the row that its author saw last. Locks give fairness, never safety: the key of the
+/// table admits one row a number.
+struct PostgresLog {
+    private let pool: PostgresPool
+    /// nil before the first use and after a loss.
+    private var connection: PostgresConnection?
+    /// Whether a transaction is open that holds the lock of the queue.
+    private var holdsLock = false
+    /// How many entries still go through the queue.
+    private var queued = 0
+    /// The latest attempt whose answer was lost.
+    private var uncertain: LogEntry.Author?
+
+    /// How many entries go through the queue after another server was faster.
+    private static let queueLength = 16
+    /// How many entries are read at a time.
+    private static let readLimit = 256
+    static let columns = "number,node,attempt,chain,data"
+    /// Two numbers that name the lock of this log in its database.
+    private static let lock = "7117, 'log'::regclass::oid::int"
+    /// The channel that says that there is news.
+    static let channel = "'natter_' || 'log'::regclass::oid"
+
+    init(_ pool: PostgresPool) { self.pool = pool }
+
+    /// The server's process that this store's notifications come from.
+    var processID: Int32 { connection?.processID ?? 0 }
+
+    // MARK: Rows
+
+    static func place(_ rows: PostgresRows, _ row: Int) -> LogPlace {
+        LogPlace(
+            number: UInt64(bitPattern: rows.integer(row, 0)), chain: Digest(bytes: rows.blob(row, 3)) ?? .zero)
+    }
+
+    /// - Returns: nil for the row that came with the store.
+    static func entry(_ rows: PostgresRows, _ row: Int, before: LogPlace) throws -> LogEntry? {
+        let place = place(rows, row)
+        guard place.number > 0 else { return nil }
+        let author = LogEntry.Author(
+            node: UInt64(bitPattern: rows.integer(row, 1)), attempt: UInt64(bitPattern: rows.integer(row, 2)))
+        let entry = try LogEntry(decoding: rows.blob(row, 4), before: before, author: author)
+        // The chain before the first row that is left is not known.
+        guard before.chain == .zero || entry.reached == place else {
+            throw FormatViolation("the hash chain of the log differs at entry \(place.number)")
+        }
+        return entry
+    }
+
+    // MARK: Reading
+
+    mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
+        try translating { log in try PostgresLog.entries(log.connected(), after: place, limit: limit) }
+    }
+
+    private static func entries(
+        _ connection: PostgresConnection, after place: LogPlace, limit: Int
+    ) throws -> [LogEntry] {
+        let rows = try connection.run(
+            "SELECT \(columns) FROM log WHERE number>=$1 ORDER BY number LIMIT $2",
+            .integer(Int64(bitPattern: place.number)), .integer(Int64(clamping: limit) + 1))
+        // The row is gone if this server slept so long that others did not wait for it.
+        guard rows.count > 0, PostgresLog.place(rows, 0) == place else { throw HistoryWentBack() }
+        var entries: [LogEntry] = []
+        var before = place
+        for row in 1..<max(1, rows.count) {
+            if let entry = try entry(rows, row, before: before) { entries.append(entry) }
+            before = PostgresLog.place(rows, row)
+        }
+        return entries
+    }
+
+    /// The blocks of a conversation that others have sealed.
+    mutating func blocks(of conversation: Int64, _ seqs: ClosedRange<Seq>) throws -> [WrittenBlocks] {
+        try translating { log in
+            let connection = try log.connected()
+            let rows = try connection.run(
+                """
+                SELECT first_seq,count,segment_seq,generation,"offset",length,revision,low_time,high_time,last_commit
+                FROM block WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
+                """, .integer(conversation), .integer(Int64(bitPattern: seqs.lowerBound.rawValue)),
+                .integer(Int64(bitPattern: seqs.upperBound.rawValue)))
+            var written: [WrittenBlocks] = []
+            for row in 0..<rows.count {
+                let block = BlockRow(conversation: conversation) { rows.integer(row, $0) }
+                if let last = written.last, last.segment.firstSeq == block.segmentSeq,
+                    last.segment.generation == block.generation
+                {
+                    written[written.count - 1].blocks.append(block)
+                    continue
+                }
+                written.append(
+                    WrittenBlocks(
+                        segment: try PostgresLog.segment(of: block, connection),
+                        newDictionary: nil, blocks: [block], hashAfter: .zero))
+                let id = written[written.count - 1].segment.dictionary
+                let record = try connection.run("SELECT record FROM dictionary WHERE id=$1", .bytes(id.bytes))
+                if record.count == 1 {
+                    written[written.count - 1].newDictionary = try record.blob(0, 0).withUnsafeBytes {
+                        try LogDictionary(decoding: $0)
+                    }
+                }
+            }
+            return written
+        }
+    }
+
+    private static func segment(of block: BlockRow, _ connection: PostgresConnection) throws -> SegmentRow {
+        let rows = try connection.run(
+            "SELECT size,dictionary,closed FROM segment WHERE conversation=$1 AND first_seq=$2 AND generation=$3",
+            .integer(block.conversation), .integer(Int64(bitPattern: block.segmentSeq.rawValue)),
+            .integer(Int64(block.generation)))
+        guard rows.count == 1 else {
+            throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
+        }
+        return SegmentRow(
+            conversation: block.conversation, firstSeq: block.segmentSeq, generation: block.generation,
+            size: UInt64(clamping: rows.integer(0, 0)), dictionary: DictionaryID(bytes: rows.blob(0, 1)) ?? .none,
+            isClosed: rows.integer(0, 2) != 0)
+    }
+
+    // MARK: Appending
+
+    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`.
+    mutating func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        do {
+            let connection = try connected()
+            do {
+                let answer = try propose(entry, blocks, connection)
+                uncertain = nil
+                return answer
+            } catch let error as PostgresError where error.isLost {
+                drop()
+                uncertain = entry.author
+                return .unknown
+            }
+        } catch let error as PostgresError {
+            if error.isLost { throw uncertain == entry.author ? StoreError.outcomeUnknown : StoreError.databaseAway }
+            release()
+            throw StoreError(error)
+        }
+    }
+
+    private mutating func propose(
+        _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
+    ) throws -> Appended {
+        let data = entry.encode()
+        let reached = entry.before.after(data)
+        let values: [PostgresValue] = [
+            .integer(Int64(bitPattern: reached.number)), .integer(Int64(bitPattern: entry.commit.rawValue)),
+            .integer(Int64(bitPattern: entry.author.node)), .integer(Int64(bitPattern: entry.author.attempt)),
+            .bytes(reached.chain.bytes), .bytes(data), .bytes(entry.before.chain.bytes),
+        ]
+        let rows = try PostgresLog.rows(of: entry, blocks)
+        if queued == 0, !holdsLock {
+            if rows.isEmpty {
+                if try connection.run(PostgresLog.insertIfFree, all: values).count == 1 { return .done(reached) }
+            } else {
+                try connection.execute("BEGIN")
+                if try connection.run(PostgresLog.insertIfFree, all: values).count == 1 {
+                    try PostgresLog.finish(rows, blocks, connection)
+                    return .done(reached)
+                }
+                try connection.execute("ROLLBACK")
+            }
+            queued = PostgresLog.queueLength
+        }
+        if !holdsLock {
+            try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
+            holdsLock = true
+        }
+        let others = try PostgresLog.entries(connection, after: entry.before, limit: PostgresLog.readLimit)
+        if !others.isEmpty { return .behind(others) }
+        guard try connection.run(PostgresLog.insert, all: values).count == 1 else {
+            throw StoreError.failed("PostgreSQL's log takes no entry although it ends where it should")
+        }
+        try PostgresLog.finish(rows, blocks, connection)
+        holdsLock = false
+        queued = max(0, queued - 1)
+        return .done(reached)
+    }
+
+    private static let insert = inserting("")
+    private static let insertIfFree = inserting("pg_try_advisory_xact_lock(\(lock)) AND")
+
+    private static func inserting(_ condition: String) -> String {
+        """
+        WITH added AS (
+            INSERT INTO log (number,commit_number,node,attempt,chain,data)
+            SELECT $1::bigint,$2::bigint,$3::bigint,$4::bigint,$5::bytea,$6::bytea
+            WHERE \(condition) EXISTS (SELECT 1 FROM log WHERE number=$1::bigint-1 AND chain=$7::bytea)
+            ON CONFLICT (number) DO NOTHING RETURNING number)
+        SELECT pg_notify(\(channel), '') FROM added
+        """
+    }
+
+    /// Writes the rows of an inserted entry and commits.
+    private static func finish(
+        _ rows: [PostgresConnection.Statement], _ blocks: [WrittenBlocks], _ connection: PostgresConnection
+    ) throws {
+        try connection.run(all: rows)
+        for written in blocks {
+            // Another server could have removed what it took for its own. So the index never names missing bytes.
+            let segment = written.segment
+            let found = try connection.run(
+                """
+                SELECT 1 FROM conversation c
+                JOIN log_file f ON f.path=substr(encode(c.id,'hex'),1,2)||'/'||encode(c.id,'hex')||'/'
+                    ||lpad(to_hex($2::bigint),16,'0')||'-'||lpad(to_hex($3::bigint),4,'0')||'.log'
+                JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start+length(p.data)>=$4 LIMIT 1
+                """, .integer(segment.conversation), .integer(Int64(bitPattern: segment.firstSeq.rawValue)),
+                .integer(Int64(segment.generation)), .integer(Int64(bitPattern: segment.size)))
+            guard found.count == 1 else {
+                try connection.execute("ROLLBACK")
+                throw StoreError.failed("the blocks to record are not in PostgreSQL")
+            }
+        }
+        try connection.execute("COMMIT")
+    }
+
+    private static func rows(of entry: LogEntry, _ blocks: [WrittenBlocks]) throws -> [PostgresConnection.Statement] {
+        guard !entry.changes.isEmpty || !blocks.isEmpty else { return [] }
+        let collector = RowCollector()
+        for change in entry.changes { try change.write(to: collector, at: entry.commit) }
+        for written in blocks { try collector.record(written) }
+        return collector.statements
+    }
+
+    // MARK: Trimming
+
+    /// - Parameter read: the number of the last entry that this server has read.
+    mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: UInt64, node: Int64) throws {
+        try translating { log in
+            func list(_ values: [Int64]) -> PostgresValue {
+                .text("{" + values.map { String($0) }.joined(separator: ",") + "}")
+            }
+            let connection = try log.connected()
+            log.release()
+            try connection.execute("BEGIN")
+            if !keys.isEmpty {
+                try connection.run(
+                    """
+                    INSERT INTO sent_key (account,hash,conversation,seq,content,moved)
+                    SELECT *, $6::bigint FROM unnest(
+                        $1::text::bigint[],$2::text::bigint[],$3::text::bigint[],$4::text::bigint[],$5::text::bigint[])
+                    ON CONFLICT (account,hash) DO NOTHING
+                    """, list(keys.map(\.key.account)), list(keys.map { Int64(bitPattern: $0.key.hash) }),
+                    list(keys.map(\.found.conversation)), list(keys.map { Int64(bitPattern: $0.found.seq.rawValue) }),
+                    list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
+            }
+            try connection.run(
+                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .integer(Int64(bitPattern: read)),
+                .integer(node))
+            // Each server still has to find the entry that it read last.
+            try connection.run(
+                """
+                DELETE FROM log WHERE commit_number<$1 AND number<(SELECT max(number) FROM log) AND number<
+                (SELECT min(read) FROM node WHERE seen>clock_timestamp()-interval '1 minute')
+                """, .integer(Int64(bitPattern: floor.rawValue)))
+            try connection.execute("COMMIT")
+        }
+    }
+
+    /// Forgets keys that were stored before a time.
+    mutating func forgetKeys(before time: Timestamp) throws {
+        try translating { log in
+            _ = try log.connected().run("DELETE FROM sent_key WHERE moved<$1", .integer(time.milliseconds))
+        }
+    }
+
+    // MARK: The connection
+
+    private mutating func connected() throws(PostgresError) -> PostgresConnection {
+        if let connection { return connection }
+        let made = try pool.connect()
+        connection = made
+        return made
+    }
+
+    /// Runs what may be repeated, and repeats it once if the connection is lost.
+    private mutating func translating<Result>(_ body: (inout PostgresLog) throws -> Result) throws -> Result {
+        do {
+            do { return try body(&self) } catch let error as PostgresError where error.isLost {
+                drop()
+                return try body(&self)
+            }
+        } catch let error as PostgresError {
+            if error.isLost { drop() } else { release(always: true) }
+            throw StoreError(error)
+        }
+    }
+
+    private mutating func drop() { (connection, holdsLock) = (nil, false) }
+
+    /// Lets go of the lock if no proposal has followed.
+    mutating func release(always: Bool = false) {
+        guard holdsLock || always, let connection else { return }
+        holdsLock = false
+        do { try connection.execute("ROLLBACK") } catch { drop() }
+    }
+}
+
+/// Collects the statements of changes.
+private final class RowCollector: RowWriter {
+    private(set) var statements: [PostgresConnection.Statement] = []
+
+    func run(_ sql: StaticString, _ values: any SQLValue...) throws {
+        statements.append(.init(sql.description, values.map { PostgresValue($0.datum) }))
+    }
+
+    /// The rows of blocks. `ArchiveRows` has the same for SQLite.
+    func record(_ written: WrittenBlocks) throws {
+        if let dictionary = written.newDictionary, dictionary.id != .none {
+            try run(
+                "INSERT INTO dictionary (id,record) VALUES ($1,$2) ON CONFLICT (id) DO NOTHING", dictionary.id.bytes,
+                dictionary.encode())
+        }
+        let segment = written.segment
+        try run(
+            """
+            INSERT INTO segment (conversation,first_seq,generation,size,dictionary,closed) VALUES ($1,$2,$3,$4,$5,$6)
+            ON CONFLICT (conversation,first_seq,generation) DO UPDATE SET size=excluded.size, closed=excluded.closed
+            """, segment.conversation, segment.firstSeq.rawValue, segment.generation, segment.size,
+            segment.dictionary.bytes, segment.isClosed)
+        for block in written.blocks {
+            try run(
+                """
+                INSERT INTO block (conversation,first_seq,count,segment_seq,generation,"offset",length,revision,
+                low_time,high_time,last_commit) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)
+                """, block.conversation, block.firstSeq.rawValue, block.count, block.segmentSeq.rawValue,
+                block.generation, block.offset, block.length, Int64(block.revision), block.lowTime.milliseconds,
+                block.highTime.milliseconds, block.lastCommit.rawValue)
+        }
+    }
+}

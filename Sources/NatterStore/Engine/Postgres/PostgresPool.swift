@@ -1,0 +1,90 @@
+internal import NatterPostgres
+internal import NatterSystem
+
+/// The connections of one server to its database. After a loss it connects again by itself.
+final class PostgresPool: Sendable {
+    private let target: PostgresTarget
+    private let state = Monitor(State())
+
+    private struct State {
+        var idle: [PostgresConnection] = []
+        /// When the first of the latest failures was, in milliseconds of the monotonic clock.
+        var downSince: Int64?
+        var isClosed = false
+    }
+
+    /// How long a call waits for a database that is away. Later ones fail at once until it is back.
+    private static let patienceMilliseconds: Int64 = 10_000
+    private static let pauseMilliseconds = 200
+
+    init(_ target: PostgresTarget) { self.target = target }
+
+    /// A new connection. Waits for a database that is away.
+    func connect() throws(PostgresError) -> PostgresConnection {
+        while true {
+            do throws(PostgresError) {
+                let connection = try open()
+                state.signal { $0.downSince = nil }
+                return connection
+            } catch {
+                let since = state.withLock { state in
+                    state.downSince = state.downSince ?? MonotonicClock.now()
+                    return state.downSince ?? 0
+                }
+                guard MonotonicClock.now() - since < PostgresPool.patienceMilliseconds else { throw error }
+                let isClosed = state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds) {
+                    $0.isClosed ? true : nil
+                }
+                if isClosed == true { throw error }
+            }
+        }
+    }
+
+    /// A new connection, without waiting.
+    func open() throws(PostgresError) -> PostgresConnection {
+        let connection = try PostgresConnection(target)
+        // A server that sleeps must not hold the lock of the log for others.
+        try connection.execute("SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '20s'")
+        return connection
+    }
+
+    /// Runs `body`, which only reads or may be repeated, again if the connection is lost.
+    func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {
+        var tries = 0
+        while true {
+            let connection: PostgresConnection
+            if let known = state.withLock({ $0.idle.popLast() }) {
+                connection = known
+            } else {
+                connection = try connect()
+            }
+            do {
+                defer { tries += 1 }
+                let result = try body(connection)
+                giveBack(connection)
+                return result
+            } catch let error as PostgresError where error.isLost {
+                // The idle connections are probably lost as well.
+                state.withLock { $0.idle = [] }
+                if tries > PostgresPool.tries { throw error }
+            } catch {
+                giveBack(connection)
+                throw error
+            }
+        }
+    }
+
+    private func giveBack(_ connection: PostgresConnection) {
+        state.withLock { if !$0.isClosed, $0.idle.count < PostgresPool.idleLimit { $0.idle.append(connection) } }
+    }
+
+    private static let tries = 4
+    private static let idleLimit = 8
+
+    func close() {
+        state.signal { state in
+            state.isClosed = true
+            state.idle = []
+        }
+    }
+}

@@ -1,0 +1,88 @@
+internal import Glibc
+internal import NatterPostgres
+internal import NatterSystem
+
+/// The thread that listens for entries of other servers, and says that this server is alive.
+final class PostgresWatch: Sendable {
+    private struct State {
+        var hint: (@Sendable () -> Void)?
+        /// The last entry that this server has read, and the process of its own notifications.
+        var read: UInt64 = 0
+        var writer: Int32 = 0
+        var isStopping = false
+    }
+
+    private let pool: PostgresPool
+    private let node: Int64
+    private let state = Monitor(State())
+    private let thread = Monitor<SystemThread?>(nil)
+
+    /// Hints may get lost, so it looks this often as well.
+    private static let pollMilliseconds: Int32 = 250
+    private static let aliveMilliseconds: Int64 = 5_000
+
+    init(_ pool: PostgresPool, node: Int64) { (self.pool, self.node) = (pool, node) }
+
+    func onNews(_ hint: @escaping @Sendable () -> Void) { state.withLock { $0.hint = hint } }
+
+    func note(read: UInt64, writer: Int32) { state.withLock { ($0.read, $0.writer) = (read, writer) } }
+
+    /// Says now that this server is alive, so that nothing behind its place is trimmed.
+    func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
+        let read = state.withLock { $0.read }
+        try connection.run(
+            """
+            INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
+            ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=greatest(node.read,excluded.read)
+            """, .integer(node), .text(PostgresWatch.hostName), .integer(Int64(bitPattern: read)))
+    }
+
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "?" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    func start() throws {
+        let isRunning = thread.withLock { $0 != nil }
+        guard !isRunning else { return }
+        let made = try SystemThread(name: "natter-watch") { [self] in
+            while !state.withLock({ $0.isStopping }) {
+                // After a loss it connects again. Others report what is wrong.
+                do { try watch(try pool.open()) } catch { pause() }
+            }
+        }
+        thread.withLock { $0 = made }
+    }
+
+    private func pause() {
+        _ = state.wait(timeoutMilliseconds: Int(PostgresWatch.pollMilliseconds)) { $0.isStopping ? true : nil }
+    }
+
+    private func watch(_ connection: PostgresConnection) throws(PostgresError) {
+        let name = try connection.run("SELECT \(PostgresLog.channel)").text(0, 0)
+        try connection.execute("LISTEN \(name)")
+        var nextSign: Int64 = 0
+        while !state.withLock({ $0.isStopping }) {
+            if MonotonicClock.now() >= nextSign {
+                try sayAlive(connection)
+                nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
+            }
+            let senders = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)
+            let (read, writer, hint) = state.withLock { ($0.read, $0.writer, $0.hint) }
+            if senders.isEmpty {
+                let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)
+                if UInt64(bitPattern: last) != read { hint?() }
+            } else if senders.contains(where: { $0 != writer }) {
+                hint?()
+            }
+        }
+        try connection.run("DELETE FROM node WHERE id=$1", .integer(node))
+    }
+
+    func stop() {
+        state.signal { $0.isStopping = true }
+        let running = thread.withLock { $0 }
+        running?.join()
+    }
+}

@@ -1,0 +1,192 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterPostgres
+internal import NatterSQLite
+internal import NatterSystem
+
+/// One server's copy of the rows in PostgreSQL, as a `store.db` of its own. Everything above the engine reads it, so no
+/// reader asks the network for a row. It is made anew at each load and follows the log.
+///
+/// It lives in the cache directory and is never the truth: nothing in it has to survive a crash.
+struct RowCopy {
+    let connection: Connection
+    var keys: KeyTables
+    /// The number of the last entry whose rows are here.
+    private(set) var number: UInt64 = 0
+    private var changesSinceCheckpoint = 0
+
+    /// Changes that a checkpoint waits for.
+    private static let checkpointChanges = 20_000
+    private static let fetchedRows = 2_000
+
+    /// Creates an empty database in place of the last one.
+    init(path: String, retentionDays: Int) throws {
+        try RowCopy.discard(path)
+        connection = try Connection(path: path, role: .writer, durability: .normal)
+        try StoreSchema.current.migrate(connection)
+        keys = try KeyTables(connection: connection, retentionDays: retentionDays)
+    }
+
+    static func discard(_ path: String) throws(DiskError) {
+        let disk = PosixDisk()
+        for suffix in ["", "-wal", "-shm"] where try disk.information(path + suffix) != nil {
+            try disk.remove(path + suffix)
+        }
+    }
+
+    // MARK: Loading
+
+    /// Copies all rows and all entries. Call in a transaction that sees one state of the database.
+    ///
+    /// - Returns: the end of the log.
+    mutating func fill(
+        from database: PostgresConnection, _ id: StoreID, _ secret: ShortHashKey, entry take: (LogEntry) throws -> Void
+    ) throws -> LogPlace {
+        var place = LogPlace.start
+        try connection.execute("BEGIN IMMEDIATE")
+        for (key, value) in [("store_id", id.bytes), ("key_secret", secret.bytes)] {
+            try connection.statement("INSERT INTO meta VALUES (?,?)").run(key, value)
+        }
+        for table in try names("SELECT name FROM sqlite_schema WHERE type='table' AND name<>'batch'") {
+            try copy(table, from: database)
+        }
+        try RowCopy.visit(database, "SELECT account,hash,conversation,seq,content,moved FROM sent_key ORDER BY moved") {
+            rows, row in
+            let found = FoundKey(
+                conversation: rows.integer(row, 2), seq: Seq(UInt64(bitPattern: rows.integer(row, 3))),
+                content: UInt64(bitPattern: rows.integer(row, 4)))
+            try keys.insert(
+                MovedKey(
+                    key: RecentKey(account: rows.integer(row, 0), hash: UInt64(bitPattern: rows.integer(row, 1))),
+                    found: found, commit: .zero), now: Timestamp(milliseconds: rows.integer(row, 5)))
+        }
+        var isFirst = true
+        try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
+            if isFirst {
+                // The place before the first row that is left, as far as it matters: entries are decoded behind it.
+                place = LogPlace(number: UInt64(bitPattern: rows.integer(row, 0)) &- 1, chain: .zero)
+                isFirst = false
+            }
+            let entry = try PostgresLog.entry(rows, row, before: place)
+            if let entry {
+                for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
+                    try connection.statement("INSERT INTO batch VALUES (?,?)").run(
+                        Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
+                }
+                try take(entry)
+            }
+            place = PostgresLog.place(rows, row)
+        }
+        try connection.execute("COMMIT")
+        try connection.checkpoint(truncating: true)
+        number = place.number
+        return place
+    }
+
+    private func names(_ sql: String) throws -> [String] {
+        let statement = try connection.statement(sql)
+        var names: [String] = []
+        while try statement.step() { names.append(statement.text(0)) }
+        return names
+    }
+
+    private func copy(_ table: String, from database: PostgresConnection) throws {
+        let columns = try names("SELECT name FROM pragma_table_info('\(table)')")
+        let list = columns.map { "\"\($0)\"" }.joined(separator: ",")
+        let places = columns.map { _ in "?" }.joined(separator: ",")
+        try RowCopy.visit(database, "SELECT \(list) FROM \(table)") { rows, row in
+            let insert = try connection.statement("INSERT INTO \(table) (\(list)) VALUES (\(places))")
+            try insert.bind(all: columns.indices.map { SQLDatum(rows.value(row, $0)) })
+            while try insert.step() {}
+        }
+    }
+
+    /// Calls `body` with each row of a query of any length.
+    static func visit(
+        _ database: PostgresConnection, _ query: String, _ body: (PostgresRows, Int) throws -> Void
+    ) throws {
+        try database.execute("DECLARE walk NO SCROLL CURSOR FOR \(query)")
+        while true {
+            let rows = try database.runOnce("FETCH \(fetchedRows) FROM walk")
+            for row in 0..<rows.count { try body(rows, row) }
+            if rows.count < fetchedRows { break }
+        }
+        try database.execute("CLOSE walk")
+    }
+
+    // MARK: Following
+
+    /// Writes the rows of the next entry. Does nothing for an entry that is here already.
+    ///
+    /// - Parameter blocks: finds the blocks that the entry's changes sealed.
+    mutating func follow(_ entry: LogEntry, blocks: (_ conversation: Int64, ClosedRange<Seq>) throws -> [WrittenBlocks])
+        throws
+    {
+        let next = entry.before.number &+ 1
+        guard next > number else { return }
+        if !entry.changes.isEmpty {
+            let found = try entry.changes.flatMap { try sealedRange(of: $0).map { try blocks($0.0, $0.1) } ?? [] }
+            try connection.transaction {
+                for change in entry.changes { try change.write(to: connection, at: entry.commit) }
+                for written in found { try written.record(on: connection) }
+            }
+            changesSinceCheckpoint += entry.changes.count
+        }
+        number = next
+    }
+
+    /// The seqs that leave a tail by a change.
+    private func sealedRange(of change: Change) throws -> (Int64, ClosedRange<Seq>)? {
+        let (number, last): (Int64, Seq)
+        switch change {
+        case .tailSealed(let sealed): (number, last) = (sealed.conversation, sealed.lastSeq)
+        case .importSettled(let settled): (number, last) = (settled.conversation, settled.lastSeq)
+        default: return nil
+        }
+        let row = try connection.statement("SELECT sealed_seq FROM conversation WHERE number=?")
+        try row.bind(number)
+        let first = try row.step() ? Seq(row.uint64(0)).next : Seq(1)
+        return first <= last ? (number, first...last) : nil
+    }
+
+    /// Stores keys that leave the log.
+    /// - Returns: the time before which stored keys were dropped; nil if none were.
+    mutating func move(_ moved: [MovedKey], now: Timestamp) throws -> Timestamp? {
+        try connection.execute("BEGIN IMMEDIATE")
+        for key in moved { try keys.insert(key, now: now) }
+        let dropped = try keys.dropExpired(now: now)
+        try connection.execute("COMMIT")
+        return dropped
+    }
+
+    mutating func checkpointIfDue() throws {
+        guard changesSinceCheckpoint >= RowCopy.checkpointChanges else { return }
+        changesSinceCheckpoint = 0
+        try connection.checkpoint(truncating: false)
+    }
+}
+
+extension SQLDatum {
+    init(_ value: PostgresValue) {
+        self =
+            switch value {
+            case .null: .null
+            case .integer(let number): .integer(number)
+            case .text(let text): .text(text)
+            case .bytes(let bytes): .blob(bytes)
+            }
+    }
+}
+
+extension PostgresValue {
+    init(_ datum: SQLDatum) {
+        self =
+            switch datum {
+            case .null: .null
+            case .integer(let number): .integer(number)
+            case .text(let text): .text(text)
+            case .blob(let bytes): .bytes(bytes)
+            }
+    }
+}

@@ -1,0 +1,60 @@
+internal import NatterLanguage
+public import NatterModel
+internal import NatterPostgres
+public import NatterSystem
+
+/// The name of a store in PostgreSQL.
+public struct SharedStore: Sendable, Equatable {
+    let target: PostgresTarget
+
+    /// - Parameter text: a URI of libpq, such as `postgresql://db.example.org/natter`, without a password.
+    /// - Throws: `StoreOpenError.malformed`.
+    public init(_ text: String) throws(StoreOpenError) {
+        do throws(PostgresTarget.Malformed) { target = try PostgresTarget(text) } catch {
+            throw .malformed(error.phrase)
+        }
+    }
+
+    /// Checks the log, all rows and all log files in PostgreSQL, while servers use them.
+    ///
+    /// - Parameters:
+    ///   - directory: where to keep a copy of the rows meanwhile.
+    ///   - visit: gets each damage as it is found.
+    public func check(in directory: String, _ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
+        let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
+        defer {
+            engine.close(isClean: true)
+            try? RowCopy.discard(Store.databasePath(engine.directory))
+        }
+        _ = try engine.load()
+        // Files that a server writes right now are not recorded yet.
+        let files = try StoreCheck.logFiles(engine.directory, engine.disk)
+        return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, visit)
+    }
+}
+
+extension Store {
+    /// Opens a store in PostgreSQL, which several servers may share. A new database gets an empty store.
+    ///
+    /// - Parameter cache: a directory of this server alone, for what can be made again.
+    /// - Throws: `StoreOpenError`.
+    public static func open(
+        _ shared: SharedStore, cache: String, clock: any WallClock = SystemClock(), options: Options = Options()
+    ) throws -> Store {
+        try open(PostgresEngine(shared.target, cache: cache, options: options), clock: clock, options: options)
+    }
+
+    /// The servers that share the store; empty for a store of files.
+    public func nodes() throws(StoreError) -> [StoreNode] {
+        do { return try (engine as? PostgresEngine)?.nodes() ?? [] } catch { throw StoreError(error) }
+    }
+}
+
+/// A server of a shared store.
+public struct StoreNode: Sendable, Equatable {
+    public let name: String
+    public let isThis: Bool
+    public let seen: Timestamp
+    /// How many entries of the log it has not read yet.
+    public let entriesBehind: Int64
+}

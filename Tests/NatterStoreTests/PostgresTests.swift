@@ -1,0 +1,219 @@
+import Glibc
+import NatterCrypto
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterStore
+
+/// Several servers of one store in a real PostgreSQL.
+@Suite("servers of one store in PostgreSQL")
+struct PostgresTests {
+    let cluster: PostgresCluster
+    let uri: String
+
+    init() throws {
+        cluster = try .shared()
+        uri = try cluster.makeDatabase()
+    }
+
+    private func servers(_ count: Int, journalBytes: Int? = nil) throws -> [TestStore] {
+        try (0..<count).map { number in
+            let clock = TestClock(Timestamp(milliseconds: 1_795_000_000_000 + Int64(number) * 700), stepMilliseconds: 1)
+            return try TestStore(database: uri, clock: clock, journalBytes: journalBytes)
+        }
+    }
+
+    @Test("what one server acknowledged, the next read at another shows")
+    func readYourWrites() throws {
+        let servers = try servers(2)
+        let (one, two) = (servers[0], servers[1])
+        let alice = try one.user("alice")
+        for number in 1...20 {
+            let (writer, reader) = number.isMultiple(of: 2) ? (one, two) : (two, one)
+            let text = "message \(number)"
+            #expect(try writer.post([text]).first?.message?.seq == Seq(UInt64(number)))
+            try reader.store.catchUp()
+            #expect(try reader.all().last?.text == text)
+        }
+        _ = try waitFor { one.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        // Nothing was read here in between: the writer's thread finds out before it refuses.
+        #expect(try two.post(["first"], to: "team").first?.message?.text == "first")
+        _ = try waitFor { one.store.markRead(Seq(7), in: "general", for: alice, $0) }.get()
+        try two.store.catchUp()
+        #expect(try two.store.conversation("general", for: try two.user("alice")).read == Seq(7))
+        // A revoked token is good nowhere.
+        let token = try one.token("alice")
+        #expect(two.store.principal(of: token, address: "127.0.0.1") != nil)
+        try waitFor { one.store.revoke(token.digest, $0) }.get()
+        try two.store.catchUp()
+        #expect(two.store.principal(of: token, address: "127.0.0.1") == nil)
+    }
+
+    @Test("a repeated id is the same message at every server, in the log, sealed, and after a start")
+    func repeatedIDs() throws {
+        let servers = try servers(2)
+        let first = try #require(try servers[0].post(["one"], key: "k").first?.message)
+        for step in ["in the log", "sealed", "after a start"] {
+            for server in servers {
+                let again = try #require(try server.post(["one"], key: "k").first)
+                #expect(again.isRepeated && again.message?.seq == first.seq, "\(step)")
+            }
+            if step == "in the log" { try servers[1].seal() } else { try servers[0].reopen() }
+        }
+        #expect(try servers[1].post(["other"], key: "k").first?.refusal == .idReused("k"))
+        #expect(try servers[0].all().count == 1)
+    }
+
+    @Test("any server seals, all read the blocks, and the log is trimmed below what each has read")
+    func sealing() throws {
+        let servers = try servers(2, journalBytes: 64 << 10)
+        for round in 0..<6 { try servers[round % 2].fill(300, label: "round \(round)") }
+        for server in servers {
+            try server.store.catchUp()
+            try server.seal()
+        }
+        for server in servers { try server.store.catchUp() }
+        let texts = try servers.map { try $0.all().map(\.text) }
+        #expect(texts[0].count == 1_800 && texts[0] == texts[1])
+        for server in servers {
+            for form in [SyncAnswer.Form.messages, .blocks] {
+                var reader = SyncModel()
+                try reader.sync(server, as: "alice", form: form, limitBytes: 20_000)
+                #expect(reader.messages.values.map(\.count) == [1_800] && reader.damaged.isEmpty)
+            }
+        }
+        let rows = try cluster.query("SELECT count(*) FROM log", in: uri).first.flatMap { Int($0) } ?? .max
+        #expect(rows < 30)
+        #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
+    }
+
+    @Test("the check finds nothing in a sound store, and a changed byte in a log file")
+    func check() throws {
+        let servers = try servers(1)
+        try servers[0].fill(500)
+        try servers[0].seal()
+        try servers[0].fill(20)
+        let directory = try TemporaryDirectory()
+        var damages: [StoreDamage] = []
+        let summary = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+        #expect(damages.isEmpty && summary.messages == 520, "\(damages)")
+        try cluster.query("UPDATE log_piece SET data=set_byte(data,900,get_byte(data,900)#1) WHERE start>0", in: uri)
+        _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+        #expect(damages.contains { $0.range != nil })
+    }
+
+    /// Posts from several threads at all servers, each message until it is acknowledged, and does something meanwhile.
+    private func post(_ servers: [TestStore], threads: Int, each count: Int, while body: () throws -> Void) throws
+        -> [String: Seq]
+    {
+        let acknowledged = Monitor<[String: Seq]>([:])
+        let left = Monitor(threads)
+        let posters = try (0..<threads).map { thread in
+            let server = servers[thread % servers.count]
+            let alice = try server.user("alice")
+            return try SystemThread(name: "poster") {
+                for number in 0..<count {
+                    let text = "text \(thread).\(number)"
+                    let message = NewMessage(conversation: "general", text: text, key: IdempotencyKey(text))
+                    while true {
+                        guard let seq = server.post([message], by: alice).first?.message?.seq else { continue }
+                        acknowledged.withLock { $0[text] = seq }
+                        break
+                    }
+                }
+                left.signal { $0 -= 1 }
+            }
+        }
+        while left.withLock({ $0 }) > 0 { try body() }
+        for poster in posters { poster.join() }
+        return acknowledged.withLock { $0 }
+    }
+
+    /// Each acknowledged message is there once, with its number, at every server and after a start.
+    private func judge(_ servers: [TestStore], _ acknowledged: [String: Seq]) throws {
+        try servers[0].reopen()
+        for server in servers {
+            try server.store.catchUp()
+            let messages = try server.all()
+            #expect(messages.map(\.seq.rawValue) == (0..<messages.count).map { UInt64($0) + 1 })
+            #expect(messages.count == acknowledged.count)
+            for message in messages { #expect(acknowledged[message.text] == message.seq) }
+            #expect(!server.store.isFailed)
+        }
+    }
+
+    @Test("connections that are cut at any moment lose nothing and double nothing")
+    func cutConnections() throws {
+        let servers = try servers(2)
+        let acknowledged = try post(servers, threads: 8, each: 100) {
+            try cluster.query(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname=current_database() "
+                    + "AND pid<>pg_backend_pid()", in: uri)
+        }
+        #expect(acknowledged.count == 800)
+        try judge(servers, acknowledged)
+    }
+
+    @Test("a PostgreSQL that crashes and starts again loses nothing and doubles nothing")
+    func crashes() throws {
+        let cluster = try PostgresCluster()
+        let uri = try cluster.makeDatabase()
+        let servers = try (0..<2).map { _ in try TestStore(database: uri) }
+        let acknowledged = try post(servers, threads: 8, each: 60) {
+            cluster.stop(SIGQUIT)
+            try cluster.start()
+        }
+        #expect(acknowledged.count == 480)
+        try judge(servers, acknowledged)
+        for server in servers { server.store.close() }
+        cluster.stop(SIGINT)
+    }
+
+    @Test("a database that was restored to an earlier state begins a new epoch, and readers go on")
+    func historyWentBack() throws {
+        let server = try servers(1)[0]
+        try server.post(["kept"])
+        let epoch = server.store.statistics().epoch
+        func exclusively(_ statements: String) throws {
+            let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
+            let admin = cluster.uri("postgres")
+            try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS false", in: admin)
+            try cluster.query(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname='\(name)'", in: admin
+            )
+            for statement in statements.split(separator: ";") {
+                try cluster.query(String(statement.replacing("NAME", with: String(name))), in: admin)
+            }
+            try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS true", in: admin)
+        }
+        try exclusively("CREATE DATABASE NAME_copy TEMPLATE NAME")
+        try server.post(["lost"])
+        try exclusively("DROP DATABASE NAME;ALTER DATABASE NAME_copy RENAME TO NAME")
+        try server.store.catchUp()
+        #expect(try server.all().map(\.text) == ["kept"])
+        #expect(server.store.statistics().epoch != epoch)
+        #expect(try server.post(["new"]).first?.message?.seq == Seq(2))
+        #expect(server.reports.contains("went back"))
+    }
+
+    @Test("a database that may forget what it acknowledged is refused")
+    func unfit() throws {
+        try cluster.query(
+            "ALTER DATABASE \(uri.dropFirst(14).prefix { $0 != "?" }) SET synchronous_commit=off", in: uri)
+        let failure = #expect(throws: StoreOpenError.self) { _ = try servers(1) }
+        guard case .unfit = failure else { throw Failure("refused for another reason: \(failure, default: "")") }
+    }
+
+    @Test(
+        "a URI must name a database and hold no password",
+        arguments: ["", "/var/lib/natterd", "postgresql://alice:secret@db/natter", "postgresql://db?nonsense=1"])
+    func malformed(text: String) throws {
+        let failure = #expect(throws: StoreOpenError.self) { _ = try SharedStore(text) }
+        guard case .malformed = failure else { throw Failure("refused for another reason") }
+        #expect(!"\(failure, default: "")".contains("secret"))
+    }
+}
