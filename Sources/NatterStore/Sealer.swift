@@ -142,7 +142,10 @@ final class Sealer: Sendable {
     /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.
     private func requestRest(of conversations: [Int64], _ store: Store) {
         let rest = store.state.withLock { state in
-            conversations.filter { state.conversations[$0]?.tail.fullBlocks.isEmpty == false }
+            // One that an import holds is asked for with the next message, or this would ask again and again.
+            conversations.filter { number in
+                state.conversations[number].map { !$0.isBeingSealed && !$0.tail.fullBlocks.isEmpty } ?? false
+            }
         }
         if !rest.isEmpty { request(rest) }
     }
