@@ -46,6 +46,8 @@ final class Sealer: Sendable {
 
     private let queue = Monitor(Queue())
     private let journalBytes: Int
+    /// By how many bytes the sealer has made the journal smaller. What others write meanwhile does not count.
+    private let savedBytes = Monitor(0)
 
     init(journalBytes: Int) { self.journalBytes = journalBytes }
 
@@ -273,8 +275,11 @@ final class Sealer: Sendable {
                 }
             }
             let reached = Monitor(floor)
-            let failure = store.upkeep { core in
+            let failure = store.upkeep { [savedBytes] core in
+                let former = store.state.withLock { $0.journalBytes }
                 let floor = try core.trim(below: floor, limit: 1_000)
+                let left = store.state.withLock { $0.journalBytes }
+                savedBytes.withLock { $0 += former - left }
                 reached.signal { $0 = floor }
             }
             if let failure { return failure }
@@ -286,10 +291,10 @@ final class Sealer: Sendable {
     private func tidy(_ store: Store, _ writer: ArchiveWriter) {
         var size = store.state.withLock { $0.journalBytes }
         while size > journalBytes {
+            let former = savedBytes.withLock { $0 }
             tidyOlderHalf(store, writer)
-            let former = size
             size = store.state.withLock { $0.journalBytes }
-            if size >= former { break }
+            if savedBytes.withLock({ $0 }) <= former { break }
         }
         queue.signal { queue in
             queue.isUntidy = false
@@ -322,7 +327,7 @@ final class Sealer: Sendable {
 
     /// Writes small tails to the journal's end again, so that its front can be trimmed.
     private func moveUp(_ conversations: [Int64], _ store: Store) {
-        let failure = store.record { [store] _ in
+        let failure = store.record { [store, savedBytes] _ in
             let tails = store.state.withLock { state in
                 conversations.compactMap { number in
                     state.conversations[number].map { (number: number, tail: $0.tail) }
@@ -336,6 +341,7 @@ final class Sealer: Sendable {
                     }
                 }
             }
+            savedBytes.withLock { $0 -= decision.movedTails.sealedByteCount }
             decision.append(
                 .tailsMoved(tails.map { Change.MovedTail(conversation: $0.number, lastSeq: $0.tail.lastSeq) }))
             return decision
