@@ -47,6 +47,7 @@ enum SearchCommand {
         filter.since = try arguments.time("since", now: context.now)
         filter.until = try arguments.time("until", now: context.now)
         let number = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
+        let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
         let limit = number ?? (console.output.isTerminal ? LogRequest.terminalCount : .max)
 
         let synced = try SyncedReplica(context, needsServer: false)
@@ -64,7 +65,6 @@ enum SearchCommand {
         if printer.paint.isOn { printer.highlight = subject.highlighter() }
         // A number that you see is one that you can answer.
         printer.showsNumbers = console.output.isTerminal
-        let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
         var hits = SearchHits(replica: replica, printer: printer, around: around)
         defer { hits.pager?.finish() }
         hits.startPager = {

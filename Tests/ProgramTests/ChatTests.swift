@@ -21,7 +21,7 @@ struct ChatTests {
         chat.type(ChatTests.up)
         try chat.output(until: "edit 2")
         chat.type(" and all\n")
-        try chat.output(until: "hello, Маша and all")
+        try chat.output(until: "(edits 2): hello, Маша and all")
         #expect(try world.alice.texts("log") == ["before", "hello, Маша and all", "news"])
         // Down leaves it as it is
         chat.type(ChatTests.up)
@@ -87,7 +87,7 @@ struct ChatTests {
         try crew.output(until: "crew> ")
         _ = try world.alice("group", "remove", "crew", "bob")
         crew.type("anybody here?\n")
-        try crew.output(until: "natter: ")
+        try crew.output(until: "there is no conversation 'crew'")
         try crew.output(until: "crew> ")
         try crew.output(until: "anybody here?")
         // Ctrl-U clears the line

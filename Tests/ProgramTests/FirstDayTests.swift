@@ -252,7 +252,6 @@ struct FirstDayTests {
         for match in outcome.output.matches(of: /(natterd?[a-z-]*)\(([578])\)/) {
             #expect(FileManager.default.fileExists(atPath: "\(manual)/\(match.1).\(match.2)"), "\(match.0)")
         }
-        #expect(try world.alice("help", "-x").code == 64)
     }
 
     // MARK: - Questions
