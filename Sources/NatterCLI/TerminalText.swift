@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// Makes text of other users safe to show. The result cannot control a terminal, reorder a line or hide in it.
 ///
 /// These are escaped: control characters (C0, DEL, C1), line and paragraph separators, marks that change the direction
@@ -24,7 +26,8 @@ public enum TerminalText {
         public static let message = Rule(newline: .indent, keepsTabs: true, keepsJoiners: true, isJSON: false)
         /// A text that must stay on its line.
         public static let line = Rule(newline: .escape, keepsTabs: false, keepsJoiners: true, isJSON: false)
-        /// A name. It keeps no invisible characters, so that names that look the same are the same.
+        /// A name. It keeps no characters that nobody can see or tell apart, so that names that look the same are the
+        /// same.
         public static let name = Rule(newline: .escape, keepsTabs: false, keepsJoiners: false, isJSON: false)
         /// JSON for a terminal. Characters are escaped as `\u001b`, which has the same meaning.
         public static let json = Rule(newline: .keep, keepsTabs: false, keepsJoiners: true, isJSON: true)
@@ -63,7 +66,7 @@ public enum TerminalText {
             }
             let scalar = decode(bytes, at: index)
             let length = scalar.map { UTF8.width($0) } ?? 1
-            if let scalar, isPlain(scalar.value, rule) {
+            if let scalar, isPlain(scalar.value, rule), rule.keepsJoiners || NameRule.lookalike(scalar) == nil {
                 index += length
                 continue
             }

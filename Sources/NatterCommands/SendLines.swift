@@ -129,7 +129,8 @@ final class SendLines {
         } catch let error as APIError {
             if QueueRule.allows(error), let queue {
                 queue.begin(because: error.reason)
-                return try write(try queue.add(&batch, at: context.now))
+                return try write(
+                    try queue.add(&batch, at: context.now, mayHaveArrived: sender.mayHaveArrived))
             }
             throw interrupted(error)
         }

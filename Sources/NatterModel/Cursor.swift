@@ -46,7 +46,7 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
 
 /// A place in the whole store, for `sync`. It says that everything up to this commit has been seen.
 ///
-/// Clients treat it as opaque. On the wire it is the base64url of:
+/// It counts what everybody does, so clients get it as a ``SealedCursor``. As text it is the base64url of:
 ///
 ///     1 byte     version, 0x21
 ///     8 bytes    first half of the store's id, little-endian
@@ -101,7 +101,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
         self = parsed
     }
 
-    private init(storePrefix: UInt64, epoch: Epoch, commit: Commit, continuation: Continuation?) {
+    public init(storePrefix: UInt64, epoch: Epoch, commit: Commit, continuation: Continuation?) {
         (self.storePrefix, self.epoch, self.commit, self.continuation) = (storePrefix, epoch, commit, continuation)
     }
 
@@ -121,11 +121,50 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     public func isOf(_ store: StoreID) -> Bool { storePrefix == store.high }
 }
 
+/// A ``StoreCursor`` as clients get it. Only its server can tell the commits in it.
+///
+/// Clients treat it as opaque. On the wire it is the base64url of:
+///
+///     1 byte     version, 0x22
+///     8 bytes    first half of the store's id, little-endian
+///     8 bytes    epoch, little-endian
+///     rest       what the server has sealed
+///     4 bytes    check value
+public struct SealedCursor: Hashable, Sendable, CustomStringConvertible {
+    public let storePrefix: UInt64
+    public let epoch: Epoch
+    public let sealed: [UInt8]
+
+    public init(storePrefix: UInt64, epoch: Epoch, sealed: [UInt8]) {
+        (self.storePrefix, self.epoch, self.sealed) = (storePrefix, epoch, sealed)
+    }
+
+    /// Parses a cursor. Returns nil for any text that no server of this version sends.
+    public init?(_ text: some StringProtocol) {
+        guard let fields = CursorText.decode(text, version: CursorText.sealed) else { return nil }
+        let parsed: (UInt64, UInt64)? = fields.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            guard let prefix = reader.integer(UInt64.self), let epoch = reader.integer(UInt64.self) else { return nil }
+            return (prefix, epoch)
+        }
+        guard let (prefix, epoch) = parsed else { return nil }
+        self.init(storePrefix: prefix, epoch: Epoch(rawValue: epoch), sealed: Array(fields.dropFirst(16)))
+    }
+
+    public var description: String {
+        var fields: [UInt8] = []
+        fields.append(littleEndian: storePrefix)
+        fields.append(littleEndian: epoch.rawValue)
+        return CursorText.encode(fields + sealed, version: CursorText.sealed)
+    }
+}
+
 /// The encoding of all cursors: base64url of a version byte, the fields, and a check value over both. The check value,
 /// a 32-bit FNV-1a, detects a truncated or mistyped cursor.
 private enum CursorText {
     static let message: UInt8 = 0x11
     static let store: UInt8 = 0x21
+    static let sealed: UInt8 = 0x22
     private static let checkBytes = 4
     private static let longestText = 128
 

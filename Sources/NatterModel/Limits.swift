@@ -10,6 +10,8 @@ public enum Limits {
     public static let seqs = Seq(1)...Seq(UInt64(Int64.max) - 1)
     /// The length of an idempotency key in bytes. Each byte is printable ASCII.
     public static let keyBytes = 1...64
+    /// How long a server keeps ids, at least, in milliseconds.
+    public static let idRetentionMilliseconds: Int64 = 30 * 86_400_000
     /// The length of a password in bytes.
     public static let passwordBytes = 8...1_024
     /// Bytes of a request's body that is a message, and of one line where lines are streamed.

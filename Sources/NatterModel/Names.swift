@@ -1,4 +1,6 @@
 public import NatterLanguage
+// For `_nfc`, because FoundationEssentials has no normalization. It uses the same interface.
+@_spi(_Unicode) internal import Swift
 
 /// Why a name is refused. The phrase follows "the name '…'".
 public enum NameError: Error, Equatable, PhraseConvertible {
@@ -40,17 +42,21 @@ public enum NameRule {
     /// - Parameter name: in normalization form C.
     public static func check(_ name: String) throws(NameError) {
         try checkForm(name)
-        for scalar in name.unicodeScalars {
-            let properties = scalar.properties
-            // U+2800 is a braille cell without dots. Its category says that it is seen.
-            if properties.isDefaultIgnorableCodePoint || scalar == "\u{2800}" {
-                throw .forbiddenCharacter("characters that are not seen")
-            }
-            switch properties.generalCategory {
-            case .unassigned: throw .forbiddenCharacter("characters that Unicode does not assign")
-            case .privateUse: throw .forbiddenCharacter("private-use characters")
-            default: break
-            }
+        for scalar in name.unicodeScalars { if let error = lookalike(scalar) { throw error } }
+    }
+
+    /// Why nobody may take a name with this character any more; nil if they may. Such characters are escaped in names that
+    /// exist.
+    public static func lookalike(_ scalar: Unicode.Scalar) -> NameError? {
+        let properties = scalar.properties
+        // U+2800 is a braille cell without dots. Its category says that it is seen.
+        if properties.isDefaultIgnorableCodePoint || scalar == "\u{2800}" {
+            return .forbiddenCharacter("characters that are not seen")
+        }
+        return switch properties.generalCategory {
+        case .unassigned: .forbiddenCharacter("characters that Unicode does not assign")
+        case .privateUse: .forbiddenCharacter("private-use characters")
+        default: nil
         }
     }
 
@@ -74,8 +80,14 @@ public enum NameRule {
     }
 
     /// A key that is equal for names that differ only in case. Upper-casing and then lower-casing folds pairs that
-    /// either step alone keeps apart (`ß` and `SS`, `ς` and `σ`). Compare keys byte by byte.
-    public static func caseKey(_ name: String) -> String { name.uppercased().lowercased() }
+    /// either step alone keeps apart (`ß` and `SS`, `ς` and `σ`). That may take a letter apart (`U+0390`), so the key is put
+    /// into normalization form C again. Compare keys byte by byte.
+    public static func caseKey(_ name: String) -> String {
+        if name.utf8.allSatisfy({ $0 < 0x80 }) { return name.lowercased() }
+        var key = String.UnicodeScalarView()
+        key.append(contentsOf: name.uppercased().lowercased()._nfc)
+        return String(key)
+    }
 
     public static func isGeneral(_ name: String) -> Bool { isSame(name, general) }
     public static func isMe(_ name: String) -> Bool { isSame(name, me) }

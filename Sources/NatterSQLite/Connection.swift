@@ -29,6 +29,12 @@ public final class Connection {
     /// Retained because it may own the VFS through which SQLite accesses the file.
     private let disk: any Disk
     private var cached: [String: OpaquePointer] = [:]
+    /// The frames of the write-ahead log, as of this connection's last commit. They include those that a checkpoint has
+    /// moved, until the log begins anew.
+    private var walFrames = 0
+
+    /// How long a statement waits for another connection's lock.
+    private static let busyMilliseconds: Int32 = 2_000
 
     /// - Parameters:
     ///   - checksums: whether each page has a checksum. Only a database in memory has none.
@@ -81,7 +87,7 @@ public final class Connection {
             sqlite3_close_v2(handle)
             throw SQLiteError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
         }
-        sqlite3_busy_timeout(handle, 2_000)
+        sqlite3_busy_timeout(handle, Connection.busyMilliseconds)
         if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
         do throws(SQLiteError) {
             try execute("PRAGMA mmap_size=0; " + settings)
@@ -89,6 +95,18 @@ public final class Connection {
             sqlite3_close_v2(handle)
             throw error
         }
+        if !isReader { countFrames() }
+    }
+
+    /// Keeps `walFrames` up to date. Call after `wal_autocheckpoint` was set, which takes the same hook.
+    private func countFrames() {
+        sqlite3_wal_hook(
+            handle,
+            { connection, _, _, frames in
+                guard let connection else { return SQLITE_OK }
+                Unmanaged<Connection>.fromOpaque(connection).takeUnretainedValue().walFrames = Int(frames)
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
     deinit {
@@ -184,12 +202,34 @@ public final class Connection {
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
 
+    /// The size of the write-ahead log as of this connection's last commit, in bytes.
+    public var walBytes: Int { walFrames * Connection.frameBytes }
+    private static let frameBytes = 4_096 + 24
+
+    /// How far a checkpoint goes.
+    public enum Checkpoint: Sendable {
+        /// Moves what no reader needs, and waits for nobody.
+        case passive
+        /// Also waits for readers for so long, so that the next commit begins the log anew. Readers that come and go
+        /// without a pause would otherwise let it grow for ever.
+        case restarting(milliseconds: Int32)
+        /// Also truncates the log.
+        case truncating
+    }
+
     /// Moves the write-ahead log's content into the database file.
     ///
-    /// - Parameter truncating: whether to wait for readers and truncate the log.
     /// - Throws: `inputOutput`. Write nothing after it, because the content of the file is unknown.
-    public func checkpoint(truncating: Bool) throws(SQLiteError) {
-        let mode = truncating ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
+    public func checkpoint(_ extent: Checkpoint) throws(SQLiteError) {
+        var mode = SQLITE_CHECKPOINT_PASSIVE
+        switch extent {
+        case .passive: break
+        case .restarting(let milliseconds):
+            mode = SQLITE_CHECKPOINT_RESTART
+            sqlite3_busy_timeout(handle, milliseconds)
+        case .truncating: mode = SQLITE_CHECKPOINT_TRUNCATE
+        }
+        defer { sqlite3_busy_timeout(handle, Connection.busyMilliseconds) }
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
     }

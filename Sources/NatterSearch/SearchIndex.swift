@@ -102,7 +102,7 @@ public final class SearchIndex {
 
     /// Checkpoints the write-ahead log. A large log makes the next opening slow.
     public func checkpoint(truncating: Bool = false) throws {
-        try SearchIndexError.translate { try connection.checkpoint(truncating: truncating) }
+        try SearchIndexError.translate { try connection.checkpoint(truncating ? .truncating : .passive) }
     }
 
     /// Runs `body` on one state of the index, even if another process writes meanwhile, so that a search and its

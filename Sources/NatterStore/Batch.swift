@@ -16,10 +16,10 @@ internal import NatterSystem
 /// say that the message was imported or erased.
 /// Bits 4 and 5 of the flags say what salts the hash: 0 the same run as the conversation's entry before, at the next
 /// place; else, before the text: 1 the place (one byte) and the seed of a run, 2 a salt, 3 the hash of an erased message.
-/// The next byte is 1 if an idempotency key follows: account, hash of the key, hash of the content (8 bytes each,
-/// little-endian).
+/// The next byte is 1 if an idempotency key follows: account, the key's time, hash of the key, hash of the content (the
+/// hashes with 8 bytes each, little-endian).
 struct Batch {
-    static let version: UInt8 = 2
+    static let version: UInt8 = 3
     private(set) var bytes: [UInt8] = [Batch.version]
     private var formerTime: Int64 = 0
     /// The salt that follows the newest entry of each conversation.
@@ -40,8 +40,7 @@ struct Batch {
     }
 
     struct Key: Equatable, Sendable {
-        let account: Int64
-        let hash: UInt64
+        let recent: RecentKey
         let content: UInt64
     }
 
@@ -94,8 +93,9 @@ struct Batch {
         bytes += record.text
         bytes.append(key == nil ? 0 : 1)
         if let key {
-            LEB128.append(UInt64(bitPattern: key.account), to: &bytes)
-            bytes.append(littleEndian: key.hash)
+            LEB128.append(UInt64(bitPattern: key.recent.account), to: &bytes)
+            LEB128.append(key.recent.time, to: &bytes)
+            bytes.append(littleEndian: key.recent.hash)
             bytes.append(littleEndian: key.content)
         }
     }
@@ -210,10 +210,11 @@ struct Batch {
         else { return nil }
         var key: Key?
         if hasKey == 1 {
-            guard let account = reader.leb128(), let hash = reader.integer(UInt64.self),
+            guard let account = reader.leb128(), let time = reader.leb128(), let hash = reader.integer(UInt64.self),
                 let content = reader.integer(UInt64.self)
             else { return nil }
-            key = Key(account: Int64(bitPattern: account), hash: hash, content: content)
+            key = Key(
+                recent: RecentKey(account: Int64(bitPattern: account), time: time, hash: hash), content: content)
         }
         let record = Record(
             seq: Seq(seq), time: Timestamp(milliseconds: context.time), sender: Array(sender), text: Array(text)[...],

@@ -220,7 +220,7 @@ final class BatchBuilder {
         var key: Batch.Key?
         if let given = message.key, let recent = message.recentKey {
             let made = Batch.Key(
-                account: recent.account, hash: recent.hash,
+                recent: recent,
                 content: content(of: message, bytes, in: conversation.identity.id))
             if let found = find(recent) {
                 guard found.content == made.content, found.conversation == number else {
@@ -494,8 +494,4 @@ extension StoreState {
             tails.map { (conversation: $0.key, records: $0.value.records) })
         return (published, keys)
     }
-}
-
-extension Batch.Key {
-    var recent: RecentKey { RecentKey(account: account, hash: hash) }
 }

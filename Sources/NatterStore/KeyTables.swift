@@ -29,6 +29,17 @@ struct KeyTables {
         periods.sort()
     }
 
+    /// The SQL that creates one of the tables.
+    static func creation(of table: String) -> String {
+        """
+        CREATE TABLE IF NOT EXISTS \(table) (
+            account INTEGER NOT NULL, time INTEGER NOT NULL, hash INTEGER NOT NULL,
+            conversation INTEGER NOT NULL, seq INTEGER NOT NULL, content INTEGER NOT NULL,
+            PRIMARY KEY (account, time, hash)
+        ) WITHOUT ROWID
+        """
+    }
+
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
@@ -40,10 +51,10 @@ struct KeyTables {
             // The newest table first, because most retries come soon.
             for period in periods.reversed() where !missing.isEmpty {
                 let statement = try connection.statement(
-                    "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND hash=?")
+                    "SELECT conversation,seq,content FROM keys_\(period) WHERE account=? AND time=? AND hash=?")
                 try missing.removeAll { key throws(SQLiteError) in
                     defer { statement.reset() }
-                    try statement.bind(key.account, key.hash)
+                    try statement.bind(key.account, key.time, key.hash)
                     guard try statement.step() else { return false }
                     found[key] = FoundKey(
                         conversation: statement.int64(0), seq: Seq(statement.uint64(1)), content: statement.uint64(2))
@@ -58,20 +69,14 @@ struct KeyTables {
     mutating func insert(_ moved: MovedKey, now: Timestamp) throws(SQLiteError) {
         let period = period(of: now)
         if !periods.contains(period) {
-            try connection.execute(
-                """
-                CREATE TABLE IF NOT EXISTS keys_\(period) (
-                    account INTEGER NOT NULL, hash INTEGER NOT NULL, conversation INTEGER NOT NULL,
-                    seq INTEGER NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (account, hash)
-                ) WITHOUT ROWID
-                """)
+            try connection.execute(KeyTables.creation(of: "keys_\(period)"))
             periods.append(period)
             periods.sort()
         }
-        let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?)")
+        let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?,?)")
         let found = moved.found
         try statement.run(
-            moved.key.account, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
+            moved.key.account, moved.key.time, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
     }
 
     /// Drops tables whose last key is older than the retention. They are four periods old, so their youngest key has
@@ -89,16 +94,17 @@ struct KeyTables {
     }
 }
 
-extension IdempotencyKey {
-    /// The short form of a key that is stored. A key that is a UUIDv7 keeps its time in the upper half, so that keys
-    /// of one day are neighbours in the table. Any other key is only hashed.
-    func shortHash(_ secret: ShortHashKey) -> UInt64 {
-        let hash = secret.hash(text)
+extension RecentKey {
+    /// The short form of a key that is stored.
+    init(_ key: IdempotencyKey, of account: AccountID, _ secret: ShortHashKey) {
+        self.init(account: account.rawValue, time: RecentKey.time(in: key.text), hash: secret.hash(key.text))
+    }
+
+    private static func time(in text: String) -> UInt64 {
         let digits = Array(text.utf8)
         guard digits.count == 36, digits[8] == UInt8(ascii: "-"), digits[14] == UInt8(ascii: "7"),
             let milliseconds = UInt64(text.prefix(8) + text.dropFirst(9).prefix(4), radix: 16)
-        else { return hash }
-        // 24 bits of time, which wrap after 49 days, and 40 bits of the hash.
-        return (milliseconds >> 8) << 40 | hash & 0xFF_FFFF_FFFF
+        else { return 0 }
+        return milliseconds >> 8
     }
 }

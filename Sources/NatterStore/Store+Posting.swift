@@ -14,7 +14,7 @@ extension Store {
         for index in messages.indices {
             if messages[index].about != nil { messages[index].original = original(of: messages[index], for: principal) }
             messages[index].recentKey = messages[index].key.map { key in
-                RecentKey(account: principal.account.rawValue, hash: key.shortHash(keySecret))
+                RecentKey(key, of: principal.account, keySecret)
             }
         }
         submit(

@@ -140,7 +140,7 @@ extension Store {
     ) throws(StoreError) -> Seq {
         guard let parsed = MessageCursor(cursor) else {
             throw .badCursor(
-                StoreCursor(cursor) == nil
+                SealedCursor(cursor) == nil
                     ? "the cursor is malformed" : "this is a cursor of sync, not of a message")
         }
         let snapshot = try snapshot(conversation, for: principal)

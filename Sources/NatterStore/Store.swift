@@ -17,6 +17,7 @@ public final class Store: Sendable {
     let engine: any StoreEngine
     let state: Monitor<StoreState>
     let keySecret: ShortHashKey
+    let cursorSeal: CursorSeal
     let sealer: Sealer
     let search = StoreSearch()
     let reserve: DiskReserve
@@ -62,6 +63,7 @@ public final class Store: Sendable {
         var state = loaded.state
         state.orderConversations()
         (id, keySecret, self.state) = (loaded.id, loaded.keySecret, Monitor(state))
+        cursorSeal = CursorSeal(loaded.keySecret)
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
         searchBudget = options.searchBudget

@@ -1,3 +1,4 @@
+import NatterCrypto
 import NatterModel
 import NatterSystem
 import StoreSupport
@@ -286,5 +287,18 @@ struct KeyTests {
             if !again.isRepeated { return }
         }
         Issue.record("the key is known for ever")
+    }
+
+    @Test("ids of one moment are told apart by 64 bits, and keys of one time are neighbours")
+    func keysOfOneMoment() throws {
+        let secret = ShortHashKey.random()
+        let keys = try (100..<200).map { number in
+            let key = try #require(IdempotencyKey("0190b6a0-1234-7000-8000-000000000\(number)"))
+            return RecentKey(key, of: AccountID(rawValue: 1), secret)
+        }
+        #expect(Set(keys.map(\.time)).count == 1)
+        #expect(keys[0].time == 0x0190_b6a0_1234 >> 8)
+        // The upper half of the hash differs, too: it is not the time.
+        #expect(Set(keys.map { $0.hash >> 32 }).count > 80)
     }
 }

@@ -49,6 +49,9 @@ struct ReindexTests {
         let directory = try TemporaryDirectory()
         let store = try Self.filled(directory.path)
         let before = try store.exports()
+        let place = try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1)
+            .cursor
+        let cursor = store.store.text(of: place)
         store.store.close()
         // Given logs without a database
         try Self.removeDatabase(directory.path)
@@ -64,6 +67,8 @@ struct ReindexTests {
         #expect(lines.contains { $0.contains("without a password") && $0.contains("alice") && $0.contains("bob") })
         let next = try TestStore(directory.path)
         #expect(try next.exports() == before)
+        // and clients' cursors still open
+        #expect(try next.store.cursor(from: cursor) == place)
         // and names are unique, and members are those in the log
         let name = try UserName("BOB")
         #expect(throws: StoreError.self) {

@@ -6,7 +6,8 @@ import { t } from './i18n.js';
 // of writing, invisible format characters, tags. U+200C and U+200D stay in texts, because Persian and emoji need them.
 const unseen = '\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0e\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e0fff}';
 const hostile = new RegExp(`[${unseen}]`, 'u');
-const hostileInName = new RegExp(`[${unseen}\\u0009\\u000a\\u00ad\\u200c\\u200d]`, 'u');
+// A name keeps nothing that nobody can see or tell apart: the server refuses these now, but older names may have them.
+const hostileInName = new RegExp(`[${unseen}\\u0009\\u000a\\p{DI}\\p{Co}\\p{Cn}\\u2800]`, 'u');
 const pieces = new RegExp(`([${unseen}])|(https?://[^\\s<>"${unseen}]+)`, 'giu');
 
 /** How natter writes a character that must not act. */

@@ -15,6 +15,8 @@ public final class BatchSender {
     private let deadline: Int64
     /// Whether the server was ever reached. If it was not, the sender does not retry.
     private var wasReached = false
+    /// Whether the server may have taken messages without an answer.
+    public private(set) var mayHaveArrived = false
 
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
@@ -55,6 +57,7 @@ public final class BatchSender {
                 progress = MonotonicClock.now()
                 pause = BatchSender.firstPauseMilliseconds
             }
+            mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
             guard MonotonicClock.now() + wait < min(progress + timeoutMilliseconds, deadline) else { throw obstacle }

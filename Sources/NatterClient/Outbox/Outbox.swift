@@ -11,7 +11,7 @@ public import NatterWire
 /// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
 public struct Outbox: Sendable {
     private static let lockMilliseconds = 10_000
-    private static let columns = "number,queued,conversation,id,text,code,reason,about"
+    private static let columns = "number,queued,conversation,id,text,code,reason,about,tried"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
     private static let schema = Schema(steps: [
@@ -29,6 +29,8 @@ public struct Outbox: Sendable {
         """,
         // The message that a reply is about.
         "ALTER TABLE entry ADD COLUMN about INTEGER;",
+        // When a server may have taken the message without an answer; NULL if none has.
+        "ALTER TABLE entry ADD COLUMN tried INTEGER;",
     ])
 
     public let location: OutboxLocation
@@ -86,9 +88,10 @@ public struct Outbox: Sendable {
     private func reader() throws -> Connection? {
         guard try disk.information(location.databasePath) != nil else { return nil }
         let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
-        guard try Schema.version(of: connection) > 0 else { return nil }
-        try Outbox.schema.check(connection)
-        return connection
+        let version = try Outbox.schema.check(connection)
+        // A file that an earlier natter wrote gets the columns that it lacks.
+        if version > 0, version < Outbox.schema.steps.count { try write { _ in } }
+        return version > 0 ? connection : nil
     }
 
     // MARK: - Changing
@@ -96,11 +99,13 @@ public struct Outbox: Sendable {
     /// Appends messages, all or none, and returns when they are on disk. A message whose id and content are already
     /// there is not added again. If it was refused before, it waits again, behind the others.
     ///
-    /// - Parameter requests: messages that all have an id.
+    /// - Parameters:
+    ///   - requests: messages that all have an id.
+    ///   - mayHaveArrived: whether they were sent a moment ago, and no answer came.
     /// - Returns: their entries, and whether each is new. The caller must not withdraw an entry that existed before.
     /// - Throws: `.idReused` if an id is there with other content.
     public func add(
-        _ requests: [SendRequest], at time: Timestamp
+        _ requests: [SendRequest], at time: Timestamp, mayHaveArrived: Bool = false
     ) throws(OutboxError) -> [(entry: OutboxEntry, isNew: Bool)] {
         try write { connection in
             try requests.map { request in
@@ -117,10 +122,13 @@ public struct Outbox: Sendable {
                     if known.state == .waiting { return (known, false) }
                     try connection.statement("DELETE FROM entry WHERE number=?").run(known.number)
                 }
-                try connection.statement("INSERT INTO entry (queued,conversation,id,text,about) VALUES (?,?,?,?,?)")
-                    .run(time.milliseconds, request.conversation, id, request.text, request.about)
+                let tried = mayHaveArrived ? time : nil
+                try connection.statement(
+                    "INSERT INTO entry (queued,conversation,id,text,about,tried) VALUES (?,?,?,?,?,?)"
+                )
+                .run(time.milliseconds, request.conversation, id, request.text, request.about, tried?.milliseconds)
                 let entry = OutboxEntry(
-                    number: connection.lastInsertedRow, queued: time, request: request, state: .waiting)
+                    number: connection.lastInsertedRow, queued: time, request: request, state: .waiting, tried: tried)
                 return (entry, known == nil)
             }
         }
@@ -157,7 +165,7 @@ public struct Outbox: Sendable {
                 ? try Outbox.numbers("SELECT number FROM entry WHERE code IS NOT NULL ORDER BY number", on: connection)
                 : try names.map { try Outbox.number(of: $0, on: connection) }
             for number in numbers {
-                try connection.statement("UPDATE entry SET code=NULL,reason=NULL WHERE number=?").run(number)
+                try connection.statement("UPDATE entry SET code=NULL,reason=NULL,tried=NULL WHERE number=?").run(number)
             }
             return numbers
         }
@@ -181,6 +189,16 @@ public struct Outbox: Sendable {
             let numbers = Set(try names.map { try Outbox.number(of: $0, on: connection) })
             for number in numbers { try connection.statement("DELETE FROM entry WHERE number=?").run(number) }
             return numbers.count
+        }
+    }
+
+    /// Notes when these messages may have arrived first; nil if they have not.
+    func set(tried time: Timestamp?, of numbers: [Int64]) throws(OutboxError) {
+        guard !numbers.isEmpty else { return }
+        try write { connection in
+            for number in numbers {
+                try connection.statement("UPDATE entry SET tried=? WHERE number=?").run(time?.milliseconds, number)
+            }
         }
     }
 
@@ -241,7 +259,7 @@ public struct Outbox: Sendable {
         try schema.migrate(connection)
         let result = try connection.transaction { () throws -> Result in try body(connection) }
         // While a reader is active, closing the connection would leave everything in the WAL.
-        try connection.checkpoint(truncating: false)
+        try connection.checkpoint(.passive)
         return result
     }
 
@@ -276,6 +294,7 @@ extension OutboxEntry {
         queued = Timestamp(milliseconds: row.int64(1))
         request = SendRequest(
             conversation: row.text(2), text: row.text(4), id: row.text(3), about: row.isNull(7) ? nil : row.uint64(7))
+        tried = row.isNull(8) ? nil : Timestamp(milliseconds: row.int64(8))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
     }
 }
@@ -295,6 +314,8 @@ public struct OutboxEntry: Sendable {
     /// The message, which has an id.
     public let request: SendRequest
     public let state: State
+    /// When a server may have taken it first, without an answer; nil if none has.
+    public let tried: Timestamp?
 }
 
 /// An entry as shown by `--json`.

@@ -1,5 +1,6 @@
+internal import NatterLanguage
 internal import NatterModel
-internal import NatterSystem
+public import NatterSystem
 internal import NatterWire
 
 /// Sends the messages that wait in an outbox, in order and each once.
@@ -20,9 +21,12 @@ public struct OutboxDelivery {
 
     private let outbox: Outbox
     private let api: ServerAPI
+    private let clock: any WallClock
 
     /// - Parameter api: has the token of the outbox's account.
-    public init(_ outbox: Outbox, api: ServerAPI) { (self.outbox, self.api) = (outbox, api) }
+    public init(_ outbox: Outbox, api: ServerAPI, clock: any WallClock = SystemClock()) {
+        (self.outbox, self.api, self.clock) = (outbox, api, clock)
+    }
 
     /// Sends until nothing waits or the time is up.
     ///
@@ -49,7 +53,7 @@ public struct OutboxDelivery {
             let entries = try nextEntries()
             // Messages that were not sent in time keep waiting.
             if entries.isEmpty || MonotonicClock.now() >= deadline { break }
-            try deliver(entries, with: sender, onSent, &report)
+            try deliver(try parkDoubtful(entries, &report), with: sender, onSent, &report)
         }
         return report
     }
@@ -65,8 +69,40 @@ public struct OutboxDelivery {
         return entries
     }
 
-    /// Sends some entries and records the outcome, even after an error.
+    /// Parks entries that a server may have taken so long ago that it does not know their ids any more. To send them again
+    /// could add them twice, so the user decides.
+    private func parkDoubtful(
+        _ entries: [OutboxEntry], _ report: inout Report
+    ) throws(OutboxError) -> [OutboxEntry] {
+        let oldest = clock.now().milliseconds - Limits.idRetentionMilliseconds
+        var rest: [OutboxEntry] = []
+        for entry in entries {
+            guard let tried = entry.tried, tried.milliseconds < oldest else {
+                rest.append(entry)
+                continue
+            }
+            let refusal = APIError.Refusal(
+                status: ErrorCode.outcomeUnknown.status, code: ErrorCode.outcomeUnknown.rawValue,
+                phrase: "it was sent on \(tried.rfc3339) without an answer, and may be there already")
+            try outbox.settle(sent: [], refused: (entry.number, refusal))
+            report.refused.append((entry: entry, refusal: refusal))
+        }
+        return rest
+    }
+
+    /// Notes that some entries are about to be sent, so that even a crash leaves no doubt, and sends them.
     private func deliver(
+        _ entries: [OutboxEntry], with sender: BatchSender,
+        _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
+    ) throws(OutboxError) {
+        let untried = entries.filter { $0.tried == nil }.map(\.number)
+        try outbox.set(tried: clock.now(), of: untried)
+        try offer(entries, with: sender, onSent, &report)
+        if report.interruption != nil, !sender.mayHaveArrived { try outbox.set(tried: nil, of: untried) }
+    }
+
+    /// Sends some entries and records the outcome, even after an error.
+    private func offer(
         _ entries: [OutboxEntry], with sender: BatchSender,
         _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
     ) throws(OutboxError) {

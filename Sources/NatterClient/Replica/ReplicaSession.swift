@@ -115,7 +115,7 @@ final class ReplicaSession {
         if changesGroups { GroupNames.write(try replica.groupNames(), location, on: disk) }
         // If the checkpoint fails, the next session tries again.
         let wal = try disk.information(location.databasePath + "-wal")
-        if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(truncating: true) }
+        if wal?.size ?? 0 > ReplicaSession.walBytes { try? connection.checkpoint(.truncating) }
     }
 
     private func isLackingGroupNames() throws -> Bool { try disk.information(location.groupNamesPath) == nil }

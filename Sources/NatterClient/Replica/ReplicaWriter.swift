@@ -125,7 +125,8 @@ public final class ReplicaWriter {
         let portion = items
         (items, itemBytes) = ([], 0)
         if try isEmptyAnswer(portion) { return }
-        let epoch = state.start.cursor.flatMap { StoreCursor($0) }?.epoch ?? Epoch(rawValue: 0)
+        let epoch =
+            state.start.cursor.flatMap { SealedCursor($0)?.epoch ?? StoreCursor($0)?.epoch } ?? Epoch(rawValue: 0)
         // The state changes only if the portion was recorded.
         state = try ReplicaSession.run(
             at: location, disk: disk, clock: clock, epoch: epoch, timeoutMilliseconds: lockMilliseconds

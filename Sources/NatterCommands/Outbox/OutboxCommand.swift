@@ -15,6 +15,9 @@ enum OutboxCommand {
                 + "of them.",
             "If the server refuses a message, it is parked in the outbox with the reason, and the messages behind it "
                 + "are still sent.",
+            "If no answer came to a message, the server may have it, and the same id keeps it from arriving twice. After "
+                + "30 days the server may have forgotten the id: the message is parked as 'unknown'. Look for it in the "
+                + "conversation before you retry or drop it.",
             "If the server was restored from a backup and has lost messages of yours, the next sync parks them in the "
                 + "outbox as 'lost'. 'natter outbox retry' sends them again, each once, no matter from how many "
                 + "machines you run it.",
@@ -27,8 +30,8 @@ enum OutboxCommand {
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list unsent and refused messages",
         description: [
-            "Print a line for each message: its number, when it was queued, 'waiting', 'refused' or 'lost', the "
-                + "conversation, its id, the text, and the reason if it was parked. It does not contact the server."
+            "Print a line for each message: its number, when it was queued, 'waiting', 'refused', 'unknown' or 'lost', "
+                + "the conversation, its id, the text, and the reason if it was parked. It does not contact the server."
         ],
         run: { arguments, console in try list(Context(arguments, console)) })
 
@@ -89,6 +92,7 @@ enum OutboxCommand {
             switch entry.state {
             case .waiting: ("waiting", "")
             case .refused("lost", let reason): ("lost", reason)
+            case .refused("outcome_unknown", let reason): ("unknown", reason)
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request

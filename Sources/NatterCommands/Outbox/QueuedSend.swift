@@ -27,12 +27,12 @@ struct QueuedSend {
             guard QueueRule.allows(error.cause) else { throw error.cause }
             // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
             // succeeded.
-            return try queue(request, reason: error.cause.reason)
+            return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)
         }
     }
 
-    private func queue(_ request: SendRequest, reason: Phrase) throws -> Outcome {
-        guard let (entry, _) = try outbox.add([request], at: context.now).first else {
+    private func queue(_ request: SendRequest, reason: Phrase, mayHaveArrived: Bool = false) throws -> Outcome {
+        guard let (entry, _) = try outbox.add([request], at: context.now, mayHaveArrived: mayHaveArrived).first else {
             throw OutboxError.storage("the outbox did not take the message")
         }
         return .queued(entry, reason: reason)
@@ -122,8 +122,10 @@ final class LineQueue {
     }
 
     /// Puts the rest of a batch into the outbox.
-    func add(_ batch: inout MessageBatch, at time: Timestamp) throws(OutboxError) -> [OutboxEntry] {
-        let entries = try outbox.add(batch.requests, at: time).map(\.entry)
+    func add(
+        _ batch: inout MessageBatch, at time: Timestamp, mayHaveArrived: Bool = false
+    ) throws(OutboxError) -> [OutboxEntry] {
+        let entries = try outbox.add(batch.requests, at: time, mayHaveArrived: mayHaveArrived).map(\.entry)
         count += entries.count
         batch.removeAll()
         return entries

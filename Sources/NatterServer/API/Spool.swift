@@ -38,18 +38,20 @@ final class SpoolRoom: Sendable {
         var directory: String { room.limits.directory }
 
         /// Whether the answers to a further batch will have room.
-        var hasRoomForBatch: Bool { hasRoom(for: SpoolRoom.batchBytes) }
+        var hasRoomForBatch: Bool { hasShare(of: SpoolRoom.batchBytes) && isDiskFree(for: SpoolRoom.batchBytes) }
 
-        fileprivate func hasRoom(for bytes: Int) -> Bool {
-            guard taken.withLock({ $0 }) <= room.limits.requestBytes - bytes,
-                room.used.withLock({ $0 }) <= room.limits.totalBytes - bytes,
-                let free = try? PosixDisk().freeBytes(directory)
-            else { return false }
+        private func hasShare(of bytes: Int) -> Bool {
+            taken.withLock { $0 } <= room.limits.requestBytes - bytes
+                && room.used.withLock { $0 } <= room.limits.totalBytes - bytes
+        }
+
+        fileprivate func isDiskFree(for bytes: Int) -> Bool {
+            guard let free = try? PosixDisk().freeBytes(directory) else { return false }
             return free >= room.limits.freeBytes && free - room.limits.freeBytes >= UInt64(bytes)
         }
 
         fileprivate func take(_ bytes: Int) -> Bool {
-            guard hasRoom(for: bytes) else { return false }
+            guard hasShare(of: bytes) else { return false }
             taken.withLock { $0 += bytes }
             room.used.withLock { $0 += bytes }
             return true
@@ -81,6 +83,7 @@ struct Spool {
         guard share.take(bytes.count) else { return false }
         memory += bytes
         guard memory.count > Spool.memoryBytes else { return true }
+        guard share.isDiskFree(for: memory.count) else { return false }
         if file == nil { file = try UnnamedFile(directory: share.directory) }
         try file?.write(memory, at: fileBytes)
         fileBytes += UInt64(memory.count)

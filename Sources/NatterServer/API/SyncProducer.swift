@@ -18,7 +18,7 @@ final class SyncProducer: Sendable {
         var piece = Piece()
         while piece.bytes.count < Piece.bytes {
             guard let chunks = try changes.next() else {
-                let end = SyncEnd(cursor: changes.cursor.description, more: changes.more)
+                let end = SyncEnd(cursor: call.store.text(of: changes.cursor), more: changes.more)
                 append(line: WireJSON.encode(end), to: &piece.bytes)
                 piece.isLast = true
                 addFact()

@@ -30,7 +30,7 @@ enum SyncRoutes {
         case nil: return .start
         case let text? where text.utf8.elementsEqual("now".utf8): return .now
         case let text?:
-            if let cursor = StoreCursor(text) { return .cursor(cursor) }
+            if let cursor = try translate(call.store.cursor(from: text)) { return .cursor(cursor) }
             throw APIError(
                 .badCursor,
                 MessageCursor(text) == nil ? "the cursor is malformed" : "this is a message's cursor, not one of sync")
@@ -63,7 +63,7 @@ enum SyncRoutes {
             status: 200,
             headers: [
                 ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
-                ("Natter-Cursor", changes.cursor.description),
+                ("Natter-Cursor", call.store.text(of: changes.cursor)),
             ])
         reply.body = SyncProducer(changes, form, call).body()
         call.respond(reply)

@@ -150,7 +150,7 @@ public final class StoreBackup {
             """)
         summary.commit = try newest.step() ? Commit(newest.uint64(0)) : .zero
         newest.reset()
-        try copy.checkpoint(truncating: true)
+        try copy.checkpoint(.truncating)
         return BackupManifest(store: store, commit: summary.commit, taken: clock.now())
     }
 

@@ -34,14 +34,19 @@ final class FileEngine: StoreEngine {
         var keys: KeyTables
         let id: StoreID
         let keySecret: ShortHashKey
-        /// About how many bytes were written to the write-ahead log since the last checkpoint.
-        var walBytes = 0
+        /// The size of the write-ahead log at the last checkpoint.
+        var checkpointedBytes = 0
 
-        /// Checkpoints the write-ahead log when it has this many bytes.
-        mutating func checkpoint(from bytes: Int) throws(SQLiteError) {
-            guard walBytes >= bytes else { return }
-            walBytes = 0
-            do { try connection.checkpoint(truncating: false) } catch {
+        /// Checkpoints the write-ahead log when it has grown by this many bytes.
+        ///
+        /// From four times as many on, it waits for readers, so that the log begins anew. The readers' transactions are
+        /// short: none is open while an answer is sent. Only a copy of the database takes longer, and can't be waited for.
+        mutating func checkpoint(every bytes: Int) throws(SQLiteError) {
+            let size = connection.walBytes
+            if size < checkpointedBytes { checkpointedBytes = 0 }
+            guard size - checkpointedBytes >= bytes else { return }
+            checkpointedBytes = size
+            do { try connection.checkpoint(size < 4 * bytes ? .passive : .restarting(milliseconds: 250)) } catch {
                 // The write-ahead log still holds every frame. But a later checkpoint could seem to succeed although
                 // pages were lost.
                 if error.reason == .inputOutput { throw error }
@@ -64,7 +69,7 @@ final class FileEngine: StoreEngine {
         database.signal { database in
             if let connection = database?.connection {
                 if isClean { try? connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)") }
-                try? connection.checkpoint(truncating: true)
+                try? connection.checkpoint(.truncating)
             }
             database = nil
         }
@@ -92,7 +97,6 @@ final class FileEngine: StoreEngine {
                     try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
                 }
             }
-            database.walBytes += entry.journalBytes + 4_096
             return .done(LogPlace(number: entry.before.number &+ 1, chain: .zero))
         }
     }
@@ -163,7 +167,7 @@ final class FileEngine: StoreEngine {
     }
 
     func checkpointIfDue() throws {
-        try withDatabase { try $0.checkpoint(from: checkpointBytes) }
+        try withDatabase { try $0.checkpoint(every: checkpointBytes) }
     }
 
     func makeReader() throws -> ArchiveReader {
@@ -227,9 +231,13 @@ final class FileEngine: StoreEngine {
         try Connection.makeLogDurable(of: path, on: disk)
         let connection = try Connection(path: path, role: .writer, disk: disk)
         // Behind the next transaction, an unfinished one in the log would look like damage.
-        try connection.checkpoint(truncating: true)
+        try connection.checkpoint(.truncating)
         try StoreSchema.current.migrate(connection)
         let (id, secret) = try FileEngine.identity(connection)
+        // A full disk must not keep anybody from reading.
+        do throws(DiskError) { try StoreSecret.keep(secret, in: directory, disk: disk) } catch {
+            report("cannot keep a second copy of the store's secret: \(error)")
+        }
         let opened = Database(
             connection: connection, keys: try KeyTables(connection: connection, retentionDays: idRetentionDays), id: id,
             keySecret: secret)

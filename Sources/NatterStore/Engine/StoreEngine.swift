@@ -81,6 +81,9 @@ struct LoadedState {
 /// An idempotency key in the form used for look-ups.
 struct RecentKey: Hashable, Sendable {
     let account: Int64
+    /// The time in the key, in 256 ms, if it is a UUIDv7; else 0. So keys of one day are neighbours in a table.
+    let time: UInt64
+    /// A hash of the whole key.
     let hash: UInt64
 }
 

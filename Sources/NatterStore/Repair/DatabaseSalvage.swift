@@ -22,12 +22,7 @@ struct DatabaseSalvage {
         // Idempotency keys have a table for each period.
         for table in (try? tables(of: source)) ?? [] where table.hasPrefix("keys_") {
             guard Int64(table.dropFirst(5)) != nil else { continue }
-            try target.execute(
-                """
-                CREATE TABLE IF NOT EXISTS \(table) (account INTEGER NOT NULL, hash INTEGER NOT NULL,
-                    conversation INTEGER NOT NULL, seq INTEGER NOT NULL, content INTEGER NOT NULL,
-                    PRIMARY KEY (account, hash)) WITHOUT ROWID
-                """)
+            try target.execute(KeyTables.creation(of: table))
             try copy(table)
         }
         // The second copies of dictionaries are useful. If one can't be read, the logs still have it, so the loss is

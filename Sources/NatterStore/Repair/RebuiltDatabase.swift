@@ -126,7 +126,7 @@ final class RebuiltDatabase {
 
     private func putSecret() throws {
         try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run(
-            "key_secret", ShortHashKey.random().bytes)
+            "key_secret", (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
         report("the ids of messages sent before are not known any more: a repetition of one is taken for a new message")
     }
 
@@ -145,7 +145,7 @@ final class RebuiltDatabase {
 
     /// Makes the database durable and gives it its final name.
     func finish(_ quarantine: Quarantine) throws {
-        try connection.checkpoint(truncating: true)
+        try connection.checkpoint(.truncating)
         open = nil
         guard isStaged else { return }
         try disk.open(stagedPath, .readWrite).sync()

@@ -271,4 +271,51 @@ struct OutboxTests {
         #expect(alice("outbox", "ls").code == 74)
         #expect(try alice.texts() == ["two"])
     }
+
+    @Test("a message that got no answer and is older than the server keeps ids waits for its user")
+    func doubtful() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        func request(_ text: String) -> SendRequest { SendRequest(conversation: "general", text: text, id: text) }
+        let long = Timestamp(milliseconds: SystemClock().now().milliseconds - 31 * 86_400_000)
+        let lately = Timestamp(milliseconds: SystemClock().now().milliseconds - 29 * 86_400_000)
+        // Given messages that were never sent, and some without an answer
+        _ = try alice.outbox.add([request("never sent")], at: long)
+        _ = try alice.outbox.add([request("long ago")], at: long, mayHaveArrived: true)
+        _ = try alice.outbox.add([request("lately")], at: lately, mayHaveArrived: true)
+        // When a command delivers
+        let outcome = alice("sync")
+        #expect(outcome.errors.contains("may be there already"), "\(outcome.errors)")
+        // Then the doubtful one is parked
+        #expect(try alice.texts() == ["never sent", "lately"])
+        #expect(alice("outbox", "ls").lines.count == 1)
+        // And its user decides
+        #expect(alice("outbox", "retry").code == 0)
+        #expect(try alice.texts() == ["never sent", "lately", "long ago"])
+    }
+
+    @Test("only a message whose outcome is unknown is in doubt")
+    func doubt() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        func tried() throws -> [Bool] {
+            var tried: [Bool] = []
+            try alice.outbox.forEach {
+                tried.append($0.tried != nil)
+                return true
+            }
+            return tried
+        }
+        _ = try alice.outbox.add([SendRequest(conversation: "general", text: "x", id: "x")], at: SystemClock().now())
+        server.stop()
+        _ = alice("sync", "--timeout", "0.5")
+        #expect(try tried() == [false])
+        // A server that reads the request and does not answer
+        let silent = try ScriptedServer { peer, _ in _ = peer.readRequest() }
+        _ = alice.with(server: silent.url)("sync", "--timeout", "0.5")
+        #expect(try tried() == [true])
+        try server.start()
+        #expect(alice("sync").code == 0)
+        #expect(try alice.texts() == ["x"])
+    }
 }

@@ -1,5 +1,6 @@
 internal import NatterHTTP
 internal import NatterModel
+internal import NatterStore
 internal import NatterWire
 internal import ServerSupport
 internal import Testing
@@ -83,12 +84,36 @@ struct CursorTests {
             #expect(try alice.get(CursorTests.page, ["after": cursor.description]).outcome == "410 cursor_expired")
             #expect(try alice.get(CursorTests.page, ["before": cursor.description]).outcome == "410 cursor_expired")
         }
-        let sync = try #require(try StoreCursor(alice.get("/v1/sync").header("Natter-Cursor") ?? ""))
+        let text = try #require(try alice.get("/v1/sync").header("Natter-Cursor"))
+        let sync = try #require(try server.store.cursor(from: text))
         let store = server.storeID
         let later = StoreCursor(store: store, epoch: sync.epoch, commit: Commit(sync.commit.rawValue + 1))
         let elsewhere = StoreCursor(store: store, epoch: Epoch(rawValue: sync.epoch.rawValue ^ 1), commit: sync.commit)
         for cursor in [later, elsewhere] {
-            #expect(try alice.get("/v1/sync", ["cursor": cursor.description]).outcome == "410 cursor_expired")
+            let text = server.store.text(of: cursor)
+            #expect(try alice.get("/v1/sync", ["cursor": text]).outcome == "410 cursor_expired")
+        }
+    }
+
+    @Test("a cursor of sync does not show how much others do, and nobody can try out numbers")
+    func sealed() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        func cursor() throws -> String { try #require(try alice.get("/v1/sync").header("Natter-Cursor")) }
+        let before = try cursor()
+        #expect(try cursor() == before)
+        for number in 1...3 { _ = try bob.say("\(number)", to: "@me") }
+        let after = try cursor()
+        // Both have the same length, and what differs looks like chance.
+        let (old, new) = (try #require(SealedCursor(before)), try #require(SealedCursor(after)))
+        #expect(old.epoch == new.epoch && old.sealed.count == new.sealed.count)
+        #expect(zip(old.sealed, new.sealed).count { $0 != $1 } >= 8)
+        #expect(StoreCursor(after) == nil)
+        // A cursor that names its commit openly, as earlier versions gave it, is expired, whatever it names.
+        let place = try #require(try server.store.cursor(from: after))
+        for commit in [1, place.commit.rawValue, place.commit.rawValue + 1] {
+            let open = StoreCursor(store: server.storeID, epoch: place.epoch, commit: Commit(commit)).description
+            #expect(try alice.get("/v1/sync", ["cursor": open]).outcome == "410 cursor_expired")
         }
     }
 

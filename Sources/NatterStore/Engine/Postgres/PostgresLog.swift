@@ -250,11 +250,13 @@ struct PostgresLog {
             if !keys.isEmpty {
                 try connection.run(
                     """
-                    INSERT INTO sent_key (account,hash,conversation,seq,content,moved)
-                    SELECT *, $6::bigint FROM unnest(
-                        $1::text::bigint[],$2::text::bigint[],$3::text::bigint[],$4::text::bigint[],$5::text::bigint[])
-                    ON CONFLICT (account,hash) DO NOTHING
-                    """, list(keys.map(\.key.account)), list(keys.map { Int64(bitPattern: $0.key.hash) }),
+                    INSERT INTO sent_key (account,time,hash,conversation,seq,content,moved)
+                    SELECT *, $7::bigint FROM unnest(
+                        $1::text::bigint[],$2::text::bigint[],$3::text::bigint[],$4::text::bigint[],$5::text::bigint[],
+                        $6::text::bigint[])
+                    ON CONFLICT (account,time,hash) DO NOTHING
+                    """, list(keys.map(\.key.account)), list(keys.map { Int64(bitPattern: $0.key.time) }),
+                    list(keys.map { Int64(bitPattern: $0.key.hash) }),
                     list(keys.map(\.found.conversation)), list(keys.map { Int64(bitPattern: $0.found.seq.rawValue) }),
                     list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
             }

@@ -21,8 +21,8 @@ enum PostgresSchema {
             data bytea NOT NULL, PRIMARY KEY (file, start));
         ALTER TABLE log_piece ALTER data SET STORAGE EXTERNAL;
         CREATE TABLE sent_key (
-            account bigint NOT NULL, hash bigint NOT NULL, conversation bigint NOT NULL, seq bigint NOT NULL,
-            content bigint NOT NULL, moved bigint NOT NULL, PRIMARY KEY (account, hash));
+            account bigint NOT NULL, time bigint NOT NULL, hash bigint NOT NULL, conversation bigint NOT NULL,
+            seq bigint NOT NULL, content bigint NOT NULL, moved bigint NOT NULL, PRIMARY KEY (account, time, hash));
         CREATE INDEX sent_key_moved ON sent_key USING brin (moved);
         CREATE UNLOGGED TABLE node (
             id bigint PRIMARY KEY, name text NOT NULL, seen timestamptz NOT NULL, read bigint NOT NULL);

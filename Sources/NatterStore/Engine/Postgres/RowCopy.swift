@@ -51,15 +51,18 @@ struct RowCopy {
         for table in try names("SELECT name FROM sqlite_schema WHERE type='table' AND name<>'batch'") {
             try copy(table, from: database)
         }
-        try RowCopy.visit(database, "SELECT account,hash,conversation,seq,content,moved FROM sent_key ORDER BY moved") {
-            rows, row in
+        try RowCopy.visit(
+            database, "SELECT account,time,hash,conversation,seq,content,moved FROM sent_key ORDER BY moved"
+        ) { rows, row in
             let found = FoundKey(
-                conversation: rows.integer(row, 2), seq: Seq(UInt64(bitPattern: rows.integer(row, 3))),
-                content: UInt64(bitPattern: rows.integer(row, 4)))
+                conversation: rows.integer(row, 3), seq: Seq(UInt64(bitPattern: rows.integer(row, 4))),
+                content: UInt64(bitPattern: rows.integer(row, 5)))
             try keys.insert(
                 MovedKey(
-                    key: RecentKey(account: rows.integer(row, 0), hash: UInt64(bitPattern: rows.integer(row, 1))),
-                    found: found, commit: .zero), now: Timestamp(milliseconds: rows.integer(row, 5)))
+                    key: RecentKey(
+                        account: rows.integer(row, 0), time: UInt64(bitPattern: rows.integer(row, 1)),
+                        hash: UInt64(bitPattern: rows.integer(row, 2))),
+                    found: found, commit: .zero), now: Timestamp(milliseconds: rows.integer(row, 6)))
         }
         var isFirst = true
         try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
@@ -79,7 +82,7 @@ struct RowCopy {
             place = PostgresLog.place(rows, row)
         }
         try connection.execute("COMMIT")
-        try connection.checkpoint(truncating: true)
+        try connection.checkpoint(.truncating)
         number = place.number
         return place
     }
@@ -163,7 +166,7 @@ struct RowCopy {
     mutating func checkpointIfDue() throws {
         guard changesSinceCheckpoint >= RowCopy.checkpointChanges else { return }
         changesSinceCheckpoint = 0
-        try connection.checkpoint(truncating: false)
+        try connection.checkpoint(.passive)
     }
 }
 
