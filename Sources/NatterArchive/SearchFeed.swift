@@ -74,6 +74,7 @@ public enum SearchFeed {
 extension LogReader {
     /// Whether an index has the messages of this log. One without a mark can't show it.
     public func agrees(with mark: SearchIndex.Mark?) -> Bool {
+        if let mark, mark.seq == log.head, let hash = log.hash { return mark.hashPrefix == hash.prefix }
         guard let mark, let block = try? block(containing: mark.seq), let position = block.records.index(of: mark.seq)
         else { return false }
         return block.hash(after: position).prefix == mark.hashPrefix

@@ -60,7 +60,9 @@ public enum ReplicaIndexing {
 
     private static func add(from replica: Replica, until deadline: Int64, _ disk: any Disk) throws -> Outcome {
         let index = try SearchIndex.openForWriting(path: replica.location.searchPath, disk: disk)
-        let coverage = try index.coverage()
+        let coverage = try replica.coverage(of: index)
+        let foreign = Set(try index.coverage().keys).subtracting(coverage.keys)
+        if !foreign.isEmpty { try index.write { writer in for id in foreign { try writer.forget(id) } } }
         var work: [(reader: LogReader, next: Seq)] = []
         for conversation in try replica.conversations(includingGone: true) {
             let next = coverage[conversation.id]?.upperBound.next ?? conversation.first
@@ -93,10 +95,29 @@ public enum ReplicaIndexing {
 }
 
 extension Replica {
+    /// What an index has of the replica's present history. A file of another history, as of a home that was restored in part,
+    /// would hide messages: the hash at its newest message shows all before it.
+    ///
+    /// - Parameter one: the only conversation to look at; nil for all.
+    func coverage(
+        of index: SearchIndex, only one: ConversationID? = nil
+    ) throws -> [ConversationID: SearchIndex.Coverage] {
+        // First the index, so that it contains no message that the conversations lack.
+        let coverage = try index.coverage()
+        return try conversations(includingGone: true).reduce(into: [:]) { trusted, conversation in
+            guard one.map({ $0 == conversation.id }) ?? true, let covered = coverage[conversation.id],
+                covered.upperBound <= conversation.head,
+                reader(of: conversation).agrees(with: try index.mark(of: conversation.id))
+            else { return }
+            trusted[conversation.id] = covered
+        }
+    }
+
     /// How many messages each search has to read because the index does not have them yet: all of them if there is no index
     /// that can be read.
     public func countNotIndexed() throws(ReplicaError) -> UInt64 {
-        let coverage = (try? SearchIndex.openForReading(path: location.searchPath, disk: disk)?.coverage()) ?? [:]
+        let index = SearchIndex.openForReading(path: location.searchPath, disk: disk)
+        let coverage = (try? index.map { try self.coverage(of: $0) }) ?? [:]
         var count: UInt64 = 0
         for conversation in try conversations(includingGone: true) {
             let next = coverage[conversation.id]?.upperBound.next ?? conversation.first

@@ -26,6 +26,8 @@ public final class ReplicaSearch {
     private let visit: (MessageRun) throws -> Bool
     private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
+    /// What is taken from the index. Everything else is read.
+    private var coverage: [ConversationID: SearchIndex.Coverage] = [:]
     /// How many results were visited, and how many to skip because they were visited before.
     private var visitedCount = 0
     private var passOver = 0
@@ -72,8 +74,7 @@ public final class ReplicaSearch {
     }
 
     private func look(in conversation: ReplicaConversation?, _ index: SearchIndex?) throws {
-        // Looked up after the index's state was fixed, so the index contains no message that the conversations lack.
-        let coverage = try index?.coverage() ?? [:]
+        coverage = try index.map { try replica.coverage(of: $0, only: conversation?.id) } ?? [:]
         if let conversation {
             let reader = replica.reader(of: try replica.conversation(conversation.id) ?? conversation)
             readers = [conversation.id: reader]
@@ -82,7 +83,7 @@ public final class ReplicaSearch {
             for known in try replica.conversations(includingGone: true) {
                 readers[known.id] = replica.reader(of: known)
             }
-            try lookInAll(index, coverage)
+            try lookInAll(index)
         }
     }
 
@@ -116,7 +117,7 @@ public final class ReplicaSearch {
 
     // MARK: All conversations
 
-    private func lookInAll(_ index: SearchIndex?, _ coverage: [ConversationID: SearchIndex.Coverage]) throws {
+    private func lookInAll(_ index: SearchIndex?) throws {
         var runs: [UnindexedRun] = []
         for reader in readers.values { runs += try unindexedRuns(of: reader, coverage[reader.log.id]) }
         runs.sort { $0.highTime > $1.highTime }
@@ -205,7 +206,8 @@ public final class ReplicaSearch {
     }
 
     private func found(_ hit: SearchHit) throws -> Found? {
-        guard let reader = readers[hit.conversation], let run = try open(hit.seq, reader),
+        guard coverage[hit.conversation] != nil, let reader = readers[hit.conversation],
+            let run = try open(hit.seq, reader),
             let position = run.positions.first, try matcher.matches(run.records, position),
             SearchFeed.isSearchable(run.records.kind(at: position)), try isCurrent(run.records[position], reader)
         else { return nil }

@@ -114,4 +114,36 @@ struct ReplicaSearchTests {
         }
         #expect(try onServer() == [text])
     }
+
+    @Test("an index of another history hides nothing and finds nothing that is not there", arguments: [5, 8])
+    func otherHistory(count: Int) throws {
+        // Given two histories of one store that differ from the second message on
+        let (first, second) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let server = try TestStore(first.path, users: ["alice"])
+        try server.mustPost(["one"], to: "general", by: "alice")
+        try server.reopen { try Files.copy($0, to: second.path) }
+        let other = try TestStore(second.path)
+        try server.mustPost(["apple", "apple", "apple", "apple", "apple"], to: "general", by: "alice")
+        try other.mustPost(Array(repeating: "pear", count: count), to: "general", by: "alice")
+        // When the replica of one has the index of the other
+        let (home, otherHome) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let (location, otherLocation) = (server.location(home, "alice"), other.location(otherHome, "alice"))
+        try server.sync("alice", location)
+        try other.sync("alice", otherLocation)
+        #expect(try ReplicaIndexing.run(at: location))
+        let disk = PosixDisk()
+        for end in ["", "-wal"] where try disk.information(location.searchPath + end) != nil {
+            try disk.replaceContents(
+                of: otherLocation.searchPath + end, with: disk.contents(of: location.searchPath + end, limit: 1 << 24))
+        }
+        // Then a search finds what is there, before and after the index is made again
+        let replica = try #require(try Replica.open(at: otherLocation))
+        for _ in 0..<2 {
+            #expect(try search("pear", replica).count == count)
+            #expect(try search("apple", replica).isEmpty)
+            #expect(try search("pear", replica, in: replica.conversation(named: "general")).count == count)
+            #expect(try ReplicaIndexing.run(at: otherLocation))
+            #expect(try replica.countNotIndexed() == 0)
+        }
+    }
 }
