@@ -77,8 +77,10 @@ public struct Help {
     private func heading(_ phrase: Phrase) -> [String] { ["", phrase.text] }
     private func paragraph(_ phrase: Phrase) -> [String] { [""] + LineWrap.lines(of: phrase.text) }
 
-    /// `natter 1.0.0`.
-    public var version: String { "\(program.name) \(program.version)\n" }
+    /// `natter 1.0.0`, and a line for each library inside.
+    public var version: String {
+        ([(program.name + " " + program.version)] + program.libraries()).map { $0 + "\n" }.joined()
+    }
 
     /// A subcommand, or the subcommands below it.
     private func rows(of command: CommandSpec, under prefix: String) -> [(term: String, meaning: String)] {

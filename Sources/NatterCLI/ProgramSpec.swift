@@ -6,6 +6,8 @@ public struct ProgramSpec: Sendable {
     /// The purpose of the program, in a few words.
     public let tagline: Phrase
     public let version: String
+    /// The libraries inside, with their versions.
+    let libraries: @Sendable () -> [String]
     /// Returns the names that complete an operand or an option's value. They must include all that begin with `start`.
     public typealias Names =
         @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
@@ -26,7 +28,8 @@ public struct ProgramSpec: Sendable {
     ///   - options: the options of every command. `--help` and `--version` are added.
     ///   - commands: in the order of the overview, grouped.
     public init(
-        name: String, tagline: Phrase, version: String, names: @escaping Names = { _, _, _, _ in [] },
+        name: String, tagline: Phrase, version: String, libraries: @escaping @Sendable () -> [String] = { [] },
+        names: @escaping Names = { _, _, _, _ in [] },
         instead: @escaping @Sendable (String) -> String? = { _ in nil },
         examples: @autoclosure @escaping @Sendable () -> [Example] = [],
         guides: @autoclosure @escaping @Sendable () -> [Guide] = [], closing: Phrase? = nil,
@@ -36,6 +39,7 @@ public struct ProgramSpec: Sendable {
         (self.name, self.tagline, self.version, self.names) = (name, tagline, version, names)
         (makeOptions, makeCommands) = (options, commands)
         (self.instead, makeExamples, makeGuides, self.closing) = (instead, examples, guides, closing)
+        self.libraries = libraries
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }

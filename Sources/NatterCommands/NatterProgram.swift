@@ -1,5 +1,9 @@
 public import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterHTTP
 internal import NatterModel
+internal import NatterPattern
 
 /// The program `natter`: its options and its table of commands.
 public enum NatterProgram {
@@ -7,6 +11,7 @@ public enum NatterProgram {
 
     public static let spec = ProgramSpec(
         name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
+        libraries: { Replica.libraries + [Digest.library, Pattern.library] + HTTPClient.libraries },
         names: CompletionNames.find, instead: instead(of:), examples: examples,
         guides: guides,
         closing: "Report problems to your server's administrator; 'natter doctor' finds out what to tell.",

@@ -5,6 +5,9 @@ internal import NatterModel
 ///
 /// - SeeAlso: RFC 7693; libsodium's `crypto_generichash`.
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
+    /// The library with its version, for `--version`.
+    public static var library: String { "libsodium " + String(cString: sodium_version_string()) }
+
     public static let byteCount = 32
     // Four words rather than an array: a tail holds a digest for every message, and none may cost an allocation.
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)

@@ -1,5 +1,8 @@
 internal import Glibc
 public import NatterCLI
+internal import NatterCrypto
+internal import NatterHTTP
+internal import NatterImport
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
@@ -13,6 +16,9 @@ public enum DaemonProgram {
 
     public static let spec = ProgramSpec(
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
+        libraries: {
+            Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
+        },
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
             .option(

@@ -124,3 +124,13 @@ final class TLSContext {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 }
+
+extension HTTPClient {
+    /// The libraries with their versions, for `--version`.
+    public static var libraries: [String] {
+        [
+            "libevent " + String(cString: event_get_version()),
+            "OpenSSL " + String(cString: OpenSSL_version(OPENSSL_VERSION_STRING)),
+        ]
+    }
+}

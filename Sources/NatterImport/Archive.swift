@@ -77,3 +77,8 @@ final class Archive {
         return file.malformed(Phrase(key: reason))
     }
 }
+
+extension ForeignFile {
+    /// The library that reads archives, with its version, for `--version`.
+    public static var library: String { String(cString: archive_version_string()) }
+}

@@ -54,3 +54,8 @@ enum LZ4 {
         return Int(length) == rawLength ? unpacked : nil
     }
 }
+
+extension Block {
+    /// The library with its version, for `--version`.
+    public static var library: String { "LZ4 " + String(cString: LZ4_versionString()) }
+}

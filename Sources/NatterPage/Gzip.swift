@@ -2,6 +2,9 @@ internal import CZlib
 
 /// Compression by gzip, RFC 1952.
 public enum Gzip {
+    /// The library with its version, for `--version`.
+    public static var library: String { "zlib " + String(cString: zlibVersion()) }
+
     public enum Effort: Int32, Sendable {
         /// For each answer anew.
         case often = 4

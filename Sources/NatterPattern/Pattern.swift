@@ -164,3 +164,15 @@ public enum PatternError: Error, Equatable, PhraseConvertible {
         }
     }
 }
+
+extension Pattern {
+    /// The library with its version, for `--version`.
+    public static var library: String {
+        var text = [CChar](repeating: 0, count: 64)
+        guard pcre2_config_8(UInt32(PCRE2_CONFIG_VERSION), nil) <= Int32(text.count),
+            pcre2_config_8(UInt32(PCRE2_CONFIG_VERSION), &text) > 0
+        else { return "PCRE2" }
+        // The date of the release follows.
+        return "PCRE2 " + String(decoding: text.prefix { $0 > 0x20 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -258,6 +258,8 @@ public final class Connection {
 
     /// SQLite's version number, such as 3040001.
     public static var libraryVersion: Int { Int(sqlite3_libversion_number()) }
+    /// The library with its version, for `--version`.
+    public static var library: String { "SQLite " + String(cString: sqlite3_libversion()) }
 }
 
 extension Connection {

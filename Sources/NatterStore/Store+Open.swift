@@ -1,6 +1,7 @@
-internal import NatterSQLite
 public import NatterLanguage
+internal import NatterLog
 internal import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 
 /// Why a store could not be opened.
@@ -91,4 +92,9 @@ extension Store {
         }
         throw .locked(directory)
     }
+}
+
+extension Store {
+    /// The libraries with their versions, for `--version`.
+    public static var libraries: [String] { [Connection.library, Block.library] }
 }

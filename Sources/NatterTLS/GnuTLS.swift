@@ -34,3 +34,8 @@ enum GnuTLS {
         return bytes.prefix(count).map { "\(digits[Int($0 >> 4)])\(digits[Int($0 & 15)])" }.joined(separator: ":")
     }
 }
+
+extension TLSIdentity {
+    /// The library with its version, for `--version`.
+    public static var library: String { "GnuTLS " + String(cString: gnutls_check_version(nil)) }
+}

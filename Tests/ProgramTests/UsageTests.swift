@@ -73,7 +73,18 @@ struct UsageTests {
     func version(program: String) throws {
         let outcome = try ChildProcess(Programs.path(program), ["--version"], environment: [:]).finish()
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
-        #expect(outcome.output.wholeMatch(of: /natterd? \d+\.\d+\.\d+\n/) != nil)
+        let lines = outcome.output.split(separator: "\n")
+        #expect(lines.first?.wholeMatch(of: /natterd? \d+\.\d+\.\d+/) != nil)
+        // Then a line for each library inside.
+        let names =
+            program == "natter"
+            ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL"
+            : """
+            SQLite LZ4 libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive
+            """
+        #expect(
+            lines.dropFirst().map { String($0.prefix { $0 != " " }) } == names.split(separator: " ").map(String.init))
+        #expect(lines.allSatisfy { $0.contains(#/ \d+\.\d+/#) })
     }
 
     @Test("with --json an error is one object on standard error, wherever the option is")

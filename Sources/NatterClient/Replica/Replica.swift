@@ -1,6 +1,7 @@
 internal import NatterArchive
-internal import NatterSQLite
+internal import NatterLog
 public import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 
 /// A user's local copy of the synced conversations, open for reading. It takes no lock and never waits. Messages that
@@ -141,4 +142,9 @@ public final class Replica {
 
     /// The time of the last complete sync; nil if there was none.
     public func lastSync() -> Timestamp? { LastSync.read(location, on: disk) }
+}
+
+extension Replica {
+    /// The libraries with their versions, for `--version`.
+    public static var libraries: [String] { [Connection.library, Block.library] }
 }

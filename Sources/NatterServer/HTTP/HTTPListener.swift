@@ -1,6 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
 public import NatterLanguage
+internal import NatterPage
 internal import NatterSystem
 public import NatterTLS
 internal import Synchronization
@@ -130,4 +131,11 @@ public struct ListenerLimits: Sendable {
     public var stopMilliseconds: Int64 = 5_000
 
     public init() {}
+}
+
+extension ChatServer {
+    /// The libraries with their versions, for `--version`.
+    public static var libraries: [String] {
+        ["libmicrohttpd " + String(cString: MHD_get_version()), TLSIdentity.library, Gzip.library]
+    }
 }
