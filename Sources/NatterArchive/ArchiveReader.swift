@@ -87,6 +87,25 @@ public final class ArchiveReader {
 
     /// The block that a row names, with verified checksums but not decompressed.
     public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
+        try current(row) { row throws(ArchiveError) in try storedBlock(row, of: conversation) }
+    }
+
+    /// Runs `body` again if it finds damage because the block was written again, into another file, since its row was read.
+    private func current<Result>(
+        _ row: BlockRow, _ body: (BlockRow) throws(ArchiveError) -> Result
+    ) throws(ArchiveError) -> Result {
+        do throws(ArchiveError) { return try body(row) } catch {
+            guard case .damaged = error,
+                let now = try? ArchiveRows.block(containing: row.firstSeq, of: row.conversation, on: connection),
+                now != row, now.firstSeq == row.firstSeq
+            else { throw error }
+            return try body(now)
+        }
+    }
+
+    private func storedBlock(
+        _ row: BlockRow, of conversation: ConversationIdentity
+    ) throws(ArchiveError) -> Block {
         do {
             let segment = try self.segment(of: row, conversation)
             return try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
@@ -97,6 +116,12 @@ public final class ArchiveReader {
 
     /// The messages of a block.
     public func open(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> OpenBlock {
+        try current(row) { row throws(ArchiveError) in try openBlock(row, of: conversation) }
+    }
+
+    private func openBlock(
+        _ row: BlockRow, of conversation: ConversationIdentity
+    ) throws(ArchiveError) -> OpenBlock {
         let key = ArchiveCache.BlockKey(
             conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         do {

@@ -144,6 +144,20 @@ public enum ArchiveRows {
         return rows
     }
 
+    /// The blocks of a segment, lowest first.
+    static func blocks(of segment: SegmentRow, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
+        let statement = try connection.statement(
+            """
+            SELECT \(blockColumns) FROM block
+            WHERE conversation=? AND first_seq>=? AND segment_seq=? AND generation=? ORDER BY first_seq
+            """)
+        try statement.bind(
+            segment.conversation, segment.firstSeq.rawValue, segment.firstSeq.rawValue, segment.generation)
+        var rows: [BlockRow] = []
+        while try statement.step() { rows.append(BlockRow(statement)) }
+        return rows
+    }
+
     /// The newest block without messages after a commit. The query reads backwards from the end, so its cost depends
     /// on how far the reader is behind.
     public static func lastBlock(
@@ -239,6 +253,17 @@ public enum ArchiveRows {
         return statement.withBlob(0) { record in
             try? LogDictionary(decoding: record)
         }
+    }
+
+    /// Deletes the rows of a segment and its blocks, and its dictionary if no other segment has it.
+    static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
+        try connection.statement("DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?")
+            .run(row.conversation, row.firstSeq.rawValue, row.generation)
+        try connection.statement("DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?")
+            .run(row.conversation, row.firstSeq.rawValue, row.generation)
+        try connection.statement(
+            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)"
+        ).run(row.dictionary.bytes)
     }
 
     public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {

@@ -12,9 +12,15 @@ public struct WrittenBlocks: Sendable {
     public var newDictionary: LogDictionary?
     public var blocks: [BlockRow]
     public var hashAfter: Digest
+    /// The segment whose blocks these are, written again; nil for new messages.
+    public var replaced: ReplacedSegment?
 
-    public init(segment: SegmentRow, newDictionary: LogDictionary?, blocks: [BlockRow], hashAfter: Digest) {
+    public init(
+        segment: SegmentRow, newDictionary: LogDictionary?, blocks: [BlockRow], hashAfter: Digest,
+        replaced: ReplacedSegment? = nil
+    ) {
         (self.segment, self.newDictionary, self.blocks, self.hashAfter) = (segment, newDictionary, blocks, hashAfter)
+        self.replaced = replaced
     }
 
     public var lastSeq: Seq { blocks.last?.lastSeq ?? .zero }
@@ -22,6 +28,7 @@ public struct WrittenBlocks: Sendable {
 
     /// Inserts the rows. Call inside a transaction of the writer.
     public func record(on connection: Connection) throws(SQLiteError) {
+        if let replaced { try replaced.record(with: segment, on: connection) }
         if let newDictionary { try ArchiveRows.put(newDictionary, on: connection) }
         try ArchiveRows.put(segment, on: connection)
         for block in blocks { try ArchiveRows.insert(block, on: connection) }

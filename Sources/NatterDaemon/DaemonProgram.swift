@@ -27,7 +27,7 @@ public enum DaemonProgram {
             Question.option,
         ],
         commands: [
-            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .hook, .fsck, .backup, .restore,
+            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .erase, .hook, .fsck, .backup, .restore,
             .reindex,
             .completion(program: "natterd", isHidden: true),
         ])
@@ -114,6 +114,7 @@ enum DaemonFailure {
             switch error {
             case .noSuchUser: (.notFound, "no_such_user")
             case .noSuchConversation: (.notFound, "no_such_conversation")
+            case .noSuchMessage: (.notFound, "no_such_message")
             case .nameTaken: (.invalidData, "name_taken")
             case .badName: (.invalidData, "bad_name")
             case .diskFull: (.temporary, "disk_full")

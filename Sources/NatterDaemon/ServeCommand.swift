@@ -26,6 +26,9 @@ extension CommandSpec {
             .flag("no-web", "no page for browsers at /"),
             .option(
                 "session-idle", value: "90d|never", "end sessions that are unused for so long, 90 days by default"),
+            .option(
+                "erase-deleted", value: "30d|0|never",
+                "erase messages so long after they are deleted, and texts so long after an edit, 30 days by default"),
             .option("max-tokens", value: "N", "tokens for programs that an account may have, 100 by default"),
             .option(
                 "max-sessions", value: "N",
@@ -131,6 +134,7 @@ enum ServeCommand {
                 try shared.map { try Store.open($0, cache: directory, clock: clock, options: options) }
                 ?? Store.open(directory, clock: clock, options: options)
             store.use(settings.limits)
+            store.eraseDeleted(after: settings.eraseDeletedDays)
             return store
         }
     }
@@ -205,6 +209,7 @@ enum ServeCommand {
             case nil:
                 guard MonotonicClock.now() >= nextSave else { continue }
                 store.savePresence()
+                store.eraseDue()
                 nextSave = MonotonicClock.now() + pause
             }
         }
@@ -222,6 +227,7 @@ enum ServeCommand {
             log.use(settings.log)
             server.use(settings.registration)
             store.use(settings.limits)
+            store.eraseDeleted(after: settings.eraseDeletedDays)
             server.use(hosts: settings.hosts)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
             let fixed = settings.namesOfFixed(differingFrom: old)

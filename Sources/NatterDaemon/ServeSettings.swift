@@ -23,6 +23,8 @@ struct ServeSettings: Equatable {
     var hosts: [SubjectName] = []
     /// What one account may use.
     var limits = AccountLimits()
+    /// After how many days deleted messages are erased; nil for never.
+    var eraseDeletedDays: Int? = 30
     /// The certificate, or nil for plain HTTP.
     var tls: CertificateFiles?
 
@@ -103,6 +105,17 @@ struct ServeSettings: Equatable {
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
         for (name, field, range) in ServeSettings.limitOptions {
             if let limit = try filled.integer(name, in: range) { limits[keyPath: field] = Int(clamping: limit) }
+        }
+        if let text = filled.value("erase-deleted") {
+            if text == "never" {
+                eraseDeletedDays = nil
+            } else if text == "0" {
+                eraseDeletedDays = 0
+            } else if text.hasSuffix("d"), let days = Int(text.dropLast()), ServeSettings.idleDays.contains(days) {
+                eraseDeletedDays = days
+            } else {
+                throw filled.error("--erase-deleted takes days, such as '30d', '0' or 'never', not '\(text)'")
+            }
         }
         if let text = filled.value("session-idle") {
             if text == "never" {

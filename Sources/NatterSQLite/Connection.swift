@@ -43,12 +43,13 @@ public final class Connection {
     public convenience init(
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(SQLiteError) {
-        // No memory mapping, because a stray write or an I/O error must not become SIGBUS. SECURE_DELETE is Debian's
-        // default.
+        // No memory mapping, because a stray write or an I/O error must not become SIGBUS. Deleted rows are overwritten, so
+        // that an erased text does not stay in free pages.
+        let writing = "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON"
         let settings =
             switch (role, durability) {
-            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0"
-            case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0"
+            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing
+            case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; " + writing
             case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
             }
         try self.init(path, isReader: role == .reader, checksums: checksums, disk: disk, settings: settings)

@@ -65,6 +65,17 @@ public final class SearchIndex {
         }
     }
 
+    /// Removes everything, so that nothing of it is left in the files. The index must be open for writing.
+    public func empty() throws {
+        try SearchIndexError.translate {
+            try connection.transaction {
+                try connection.execute(
+                    "INSERT INTO posting(posting) VALUES('delete-all'); DELETE FROM range; DELETE FROM conversation")
+            }
+            try connection.checkpoint(.truncating)
+        }
+    }
+
     /// The indexed seqs of each conversation.
     public func coverage() throws -> [ConversationID: Coverage] { try SearchIndexError.translate(readCoverage) }
 

@@ -223,7 +223,9 @@ final class BatchBuilder {
                 recent: recent,
                 content: content(of: message, bytes, in: conversation.identity.id))
             if let found = find(recent) {
-                guard found.content == made.content, found.conversation == number else {
+                // Of an erased message, nobody knows what it said.
+                let isSame = found.content == made.content || found.content == FoundKey.erasedContent
+                guard isSame, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
                 return .repeated(conversation: conversation.identity, name: name, seq: found.seq)
@@ -438,6 +440,7 @@ extension StoreState {
         for change in changes {
             accounts.formUnion(change.affected(self))
             if case .importSettled(let settled) = change, settled.conversation == general { isForAll = true }
+            if case .erased(_, let number) = change, number == general { isForAll = true }
             change.apply(to: &self, at: commit)
         }
         journalBytes += bytes

@@ -39,6 +39,8 @@ final class ConversationState {
     var sent: [String: UInt64] = [:]
     /// The messages that were deleted.
     var deletions = DeletedMessages()
+    /// The commit of the newest erasure.
+    private(set) var erasedCommit = Commit.zero
     /// The last seq of the tail that was written to the journal's end again, and the commit that did it.
     var journaledAgain: (upTo: Seq, at: Commit)?
     /// Whether the sealer, or an import, is sealing the tail.
@@ -97,6 +99,12 @@ final class ConversationState {
         newest = seq == tail.lastSeq ? tail.newest.flatMap { NewestMessage($0.record, hash: $0.hash) } : nil
         tail.drop(upTo: seq, hash: hash)
         (sealedSeq, sealedHash, sealedCommit) = (seq, hash, commit)
+    }
+
+    /// Notes an erasure. The copy of the newest message may be one that was erased; the tail holds none.
+    func noteErasure(at commit: Commit) {
+        erasedCommit = max(erasedCommit, commit)
+        newest = nil
     }
 
     /// Keeps the newest message after it was read from its block.

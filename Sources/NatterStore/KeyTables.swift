@@ -79,6 +79,18 @@ struct KeyTables {
             moved.key.account, moved.key.time, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
     }
 
+    /// Forgets the content of messages that were erased at a commit. Their keys stay. Call inside a transaction.
+    func forgetContent(of conversation: Int64, erasedAt commit: Commit) throws(SQLiteError) {
+        for period in periods {
+            try connection.statement(
+                """
+                UPDATE keys_\(period) SET content=?1 WHERE conversation=?2
+                AND seq IN (SELECT seq FROM erasure WHERE conversation=?2 AND commit_number=?3)
+                """
+            ).run(FoundKey.erasedContent, conversation, commit.rawValue)
+        }
+    }
+
     /// Drops tables whose last key is older than the retention. They are four periods old, so their youngest key has
     /// been kept for three whole periods. The four newest tables always stay, because a clock that jumps ahead must
     /// not make the store forget everything. Call inside a transaction.

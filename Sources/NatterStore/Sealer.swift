@@ -26,6 +26,8 @@ final class Sealer: Sendable {
         var ripe: Set<Int64> = []
         /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
+        /// Other work on log files.
+        var errands: [@Sendable (ArchiveWriter) -> Void] = []
         /// Whether the journal has exceeded its bound.
         var isUntidy = false
         /// Whether another server has shortened tails of the shared log.
@@ -59,6 +61,16 @@ final class Sealer: Sendable {
         queue.signal { $0.whole.append((conversation, completion)) }
     }
 
+    /// Runs `errand` on the sealer's thread, so that nothing else writes log files meanwhile, except an import.
+    ///
+    /// - Returns: false if the thread is ending.
+    func submit(_ errand: @escaping @Sendable (ArchiveWriter) -> Void) -> Bool {
+        queue.signal { queue in
+            if !queue.isStopping { queue.errands.append(errand) }
+            return !queue.isStopping
+        }
+    }
+
     /// Reports the size of the journal. Many conversations that all stay small would fill it although none of them is
     /// ripe.
     func note(journalBytes size: Int) {
@@ -78,6 +90,7 @@ final class Sealer: Sendable {
     private enum Work {
         case ripe([Int64])
         case whole(Int64, @Sendable (StoreError?) -> Void)
+        case errand(@Sendable (ArchiveWriter) -> Void)
         case tidying
         case trimming
     }
@@ -99,6 +112,7 @@ final class Sealer: Sendable {
             if queue.isStopping { return .some(nil) }
             guard !queue.ripe.isEmpty else {
                 if queue.whole.isEmpty {
+                    if !queue.errands.isEmpty { return .some(.errand(queue.errands.removeFirst())) }
                     if queue.isUntidy { return .tidying }
                     guard queue.isTrimDue else { return nil }
                     queue.isTrimDue = false
@@ -122,6 +136,7 @@ final class Sealer: Sendable {
             switch work {
             case _ where !sealsTails:
                 if case .whole(_, let completion) = work { completion(nil) }
+                if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
                 if seal(conversations, whole: false, store, writer) == nil { requestRest(of: conversations, store) }
@@ -134,6 +149,7 @@ final class Sealer: Sendable {
                 }
                 tidy(store, writer)
                 completion(failure)
+            case .errand(let errand): errand(writer)
             case .tidying: tidy(store, writer)
             case .trimming:
                 if let failure = trim(store) { store.report("cannot trim the journal: \(failure)") }
@@ -167,7 +183,7 @@ final class Sealer: Sendable {
     }
 
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
-    private func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+    func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
         // If nothing can be recorded, each try would write the same blocks into another file.
         guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
@@ -303,11 +319,18 @@ final class Sealer: Sendable {
     }
 
     private func tidyOlderHalf(_ store: Store, _ writer: ArchiveWriter) {
+        let middle = store.state.withLock { state in
+            let floors = state.conversations.values.compactMap(\.journalFloor).sorted()
+            return floors.isEmpty ? nil : floors[floors.count / 2]
+        }
+        if let middle { clearJournal(upTo: middle, store, writer) }
+    }
+
+    /// Seals or moves up the tails that need the journal up to a commit, and trims it.
+    func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) {
         let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
             let tails = state.conversations.values.filter { !$0.tail.isEmpty }
-            let floors = tails.compactMap(\.journalFloor).sorted()
-            guard let middle = floors.isEmpty ? nil : floors[floors.count / 2] else { return ([], []) }
-            let old = tails.filter { ($0.journalFloor ?? middle) <= middle }
+            let old = tails.filter { ($0.journalFloor ?? commit) <= commit }
             // If small tails alone fill the journal, moving them would never end, so they are sealed as well.
             let smallBytes = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
             let least = smallBytes > journalBytes / 2 ? 0 : Sealer.stragglerBytes

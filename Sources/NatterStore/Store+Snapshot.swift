@@ -58,6 +58,8 @@ extension Store {
         let name: String
         let tail: Tail
         let commit: Commit
+        /// The commit of the newest erasure.
+        var erasedCommit = Commit.zero
         var read: Seq = .zero
         var unread: UInt64 = 0
 
@@ -107,7 +109,7 @@ extension StoreState {
     func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
         var snapshot = Store.Snapshot(
             identity: conversation.identity, name: displayName(of: conversation, for: account),
-            tail: Tail(conversation), commit: commit)
+            tail: Tail(conversation), commit: commit, erasedCommit: conversation.erasedCommit)
         if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
         return snapshot
     }

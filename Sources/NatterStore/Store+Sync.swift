@@ -142,7 +142,9 @@ extension Store {
             // The account joined after the target, so the next sync brings the whole conversation.
             if since > target { continue }
             let joinedAfter = since > from
-            guard conversation.lastCommit > from || joinedAfter, conversation.head > .zero || joinedAfter else {
+            guard max(conversation.lastCommit, conversation.erasedCommit) > from || joinedAfter,
+                conversation.head > .zero || joinedAfter
+            else {
                 continue
             }
             if let continuation, conversation.identity.id < continuation.conversation { continue }
@@ -184,20 +186,72 @@ extension Store {
 
         /// - Returns: the last seq that fits, if not all do.
         mutating func run() throws -> Seq? {
-            var first: Seq
-            if let start { first = start.next } else { first = try lastSeq(upTo: from).next }
+            // Erasures come first. A continuation at a seq that the reader had before continues them.
+            let hasErasures = from > .zero && snapshot.erasedCommit > from
+            let known = start == nil || hasErasures ? try lastSeq(upTo: from) : .zero
+            if hasErasures, start ?? .zero < known, let reached = try takeErasures(after: start ?? .zero, upTo: known) {
+                return reached
+            }
+            var first = max(start ?? .zero, known).next
             if let earliest { first = max(first, try firstSeq(from: earliest)) }
             let last = try lastSeq(upTo: target)
             // A reader that wants only recent messages still learns of conversations without new ones.
             guard first <= last || earliest != nil && start == nil else { return nil }
             if room <= 0 { return first.previous }
-            steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first))
+            if steps.isEmpty { steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first)) }
             var seq = first
             while seq <= last {
                 if room <= 0 { return seq.previous }
                 seq = try take(from: seq, through: last).next
             }
             return nil
+        }
+
+        /// The most seqs of one line.
+        private static let erasedSeqs = 1_000
+
+        /// Takes the erasures of messages that the reader has.
+        ///
+        /// - Returns: the last seq that fits, if not all do.
+        private mutating func takeErasures(after start: Seq, upTo known: Seq) throws -> Seq? {
+            var next = start
+            while true {
+                let seqs = try erased(after: next, upTo: known)
+                guard let last = seqs.last else { return nil }
+                if room <= 0 { return next }
+                if steps.isEmpty { steps.append(.conversation(snapshot, first: Seq(1))) }
+                switch form {
+                case .messages:
+                    steps.append(.erased(seqs))
+                    room -= Store.objectBytes + seqs.count * 8
+                    next = last
+                case .blocks:
+                    // The first block alone, whole. Other erasures of it come with it.
+                    let place = try reader.place(of: seqs[0])
+                    guard case .block(let row) = place else {
+                        next = seqs[0]
+                        continue
+                    }
+                    steps.append(.sealed(row))
+                    room -= row.length
+                    next = min(row.lastSeq, known)
+                }
+            }
+        }
+
+        private func erased(after start: Seq, upTo last: Seq) throws -> [Seq] {
+            let rows = try reader.archive.connection.statement(
+                """
+                SELECT seq FROM erasure
+                WHERE conversation=? AND commit_number>? AND commit_number<=? AND seq>? AND seq<=?
+                ORDER BY seq LIMIT ?
+                """)
+            try rows.bind(
+                snapshot.identity.number, from.rawValue, target.rawValue, start.rawValue, last.rawValue,
+                form == .blocks ? 1 : Walk.erasedSeqs)
+            var seqs: [Seq] = []
+            while try rows.step() { seqs.append(Seq(rows.uint64(0))) }
+            return seqs
         }
 
         /// Takes the run at `seq`. A block is taken whole if the reader needs all of it.

@@ -31,6 +31,9 @@ public final class Store: Sendable {
     private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
     private let keepsSearchIndex: Bool
+    let schedule = Monitor(ErasureSchedule())
+    /// How many backups and checks are reading log files.
+    let copies = Monitor(0)
     /// Whether an import is running. Only one can, because there is only one staging directory.
     let isImporting = Monitor(false)
 
@@ -79,6 +82,7 @@ public final class Store: Sendable {
         let repeating = try SystemThread(name: "natter-repeats") { [self] in earlierMessages.run() }
         var running = [sealing, writing, repeating]
         if keepsSearchIndex {
+            search.begin()
             running.insert(try SystemThread(name: "natter-search") { [self] in search.run(self) }, at: 0)
         }
         let all = running

@@ -136,5 +136,16 @@ enum StoreSchema {
             PRIMARY KEY (conversation, digest)
         ) WITHOUT ROWID;
         """,
+        // What was erased, and the commit that readers learn it from.
+        RetiredFiles.table + """
+            CREATE TABLE erasure (
+                conversation INTEGER NOT NULL,
+                seq INTEGER NOT NULL,
+                hash BLOB NOT NULL,
+                commit_number INTEGER NOT NULL,
+                PRIMARY KEY (conversation, seq)
+            ) WITHOUT ROWID;
+            CREATE INDEX erasure_commit ON erasure (conversation, commit_number);
+            """,
     ])
 }

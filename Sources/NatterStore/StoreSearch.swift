@@ -86,6 +86,10 @@ final class StoreSearch: Sendable {
         var trouble: String?
         /// Whether the index was found to be of this store's history.
         var isChecked = false
+        /// How often the index is to be emptied because text was erased, and how often it was.
+        var (purgesAsked, purgesDone) = (0, 0)
+        /// Whether the thread runs.
+        var isRunning = false
     }
 
     /// How long the thread waits after a failure, unless a block is sealed earlier.
@@ -100,6 +104,9 @@ final class StoreSearch: Sendable {
         init(_ index: SearchIndex) { self.index = index }
     }
 
+    /// Its files below the data directory.
+    static let files = ["search.db", "search.db-wal", "search.db-shm"]
+
     static func path(_ directory: String) -> String { directory + "/search.db" }
 
     /// Asks the thread to index newly sealed blocks of these conversations.
@@ -110,13 +117,39 @@ final class StoreSearch: Sendable {
         }
     }
 
+    /// Call before the thread is started.
+    func begin() { queue.signal { $0.isRunning = true } }
+
     func stop() { queue.signal { $0.isStopping = true } }
+
+    /// Empties the index and waits until that is durable. It can't forget single messages: what is deleted from it stays in its
+    /// pages until they are merged. The thread then makes it again, and meanwhile searches scan.
+    ///
+    /// - Throws: if the index could not be emptied. A start removes it then.
+    func purge(_ store: Store) throws {
+        let ask = queue.signal { queue -> Int? in
+            guard queue.isRunning else { return nil }
+            queue.purgesAsked += 1
+            return queue.purgesAsked
+        }
+        guard let ask else {
+            let path = StoreSearch.path(store.directory)
+            guard try store.disk.information(path) != nil else { return }
+            return try SearchIndex.openForWriting(path: path, disk: store.disk).empty()
+        }
+        let isDone = queue.wait { queue -> Bool? in
+            if queue.purgesDone >= ask { return true }
+            return queue.isRunning && queue.trouble == nil ? nil : false
+        }
+        if isDone != true { throw StoreError.failed("the search index can't be emptied now") }
+    }
 
     /// Why the index is not kept up; nil while it is.
     var trouble: String? { queue.withLock { $0.trouble } }
 
     /// The thread's body. First indexes what an earlier process left, then what is sealed.
     func run(_ store: Store) {
+        defer { queue.signal { $0.isRunning = false } }
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
             do {
                 try feed(store)
@@ -134,7 +167,7 @@ final class StoreSearch: Sendable {
 
     /// Waits until the next block is sealed, because the disk may have room again by then. Meanwhile searches scan.
     private func pause(for error: any Error, _ store: Store) {
-        let isNew = queue.withLock { queue in
+        let isNew = queue.signal { queue in
             defer { queue.trouble = "\(error)" }
             return queue.trouble != "\(error)"
         }
@@ -158,9 +191,11 @@ final class StoreSearch: Sendable {
         }
         while let number = queue.wait(until: { queue -> Int64?? in
             if queue.isStopping { return .some(nil) }
+            // No conversation has this number.
+            if queue.purgesAsked > queue.purgesDone { return .some(0) }
             return queue.conversations.popFirst().map { .some($0) }
         }) ?? nil {
-            try takeIn(number, store, index)
+            if number == 0 { try empty(index, store) } else { try takeIn(number, store, index) }
         }
         try? index.checkpoint(truncating: true)
     }
@@ -198,7 +233,7 @@ final class StoreSearch: Sendable {
         let log = tail.log(of: identity, named: identity.name)
         let epoch = store.state.withLock { $0.epoch }
         var next = try index.indexedUpTo(log.id).next
-        while next <= log.sealedSeq, !queue.withLock({ $0.isStopping }) {
+        while next <= log.sealedSeq, !queue.withLock({ $0.isStopping || $0.purgesAsked > $0.purgesDone }) {
             try store.withReader { archive in
                 try index.write { writer in
                     next = try SearchFeed.add(
@@ -211,6 +246,16 @@ final class StoreSearch: Sendable {
             try keepSmall(index, store)
         }
         queue.withLock { $0.trouble = nil }
+    }
+
+    private func empty(_ index: SearchIndex, _ store: Store) throws {
+        let asked = queue.withLock { $0.purgesAsked }
+        try index.empty()
+        let all = store.state.withLock { Array($0.conversations.keys) }
+        queue.signal { queue in
+            queue.purgesDone = asked
+            queue.conversations.formUnion(all)
+        }
     }
 
     /// Checkpoints a large write-ahead log. While a search reads, a checkpoint does nothing, and the next step tries

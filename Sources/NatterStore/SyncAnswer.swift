@@ -31,6 +31,8 @@ public final class SyncAnswer: @unchecked Sendable {
         /// A conversation that the reader no longer sees: `removed`, `left` or `deleted`.
         case gone(conversation: String, id: ConversationID, reason: String)
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
+        /// Messages that the reader has and that were erased since. In blocks, the blocks that were written again say so.
+        case erased(id: ConversationID, [Seq])
     }
 
     enum Step {
@@ -39,6 +41,7 @@ public final class SyncAnswer: @unchecked Sendable {
         case sealed(BlockRow)
         case records(OpenBlock, Range<Int>)
         case damaged(from: Seq, to: Seq)
+        case erased([Seq])
         case read(name: String, id: ConversationID, Seq)
         case gone(name: String, id: ConversationID, reason: String)
     }
@@ -71,6 +74,7 @@ public final class SyncAnswer: @unchecked Sendable {
             current = snapshot
             return [.conversation(store.view(of: snapshot, first: first))]
         case .damaged(let from, let to): return damaged(from, to)
+        case .erased(let seqs): return current.map { [.erased(id: $0.identity.id, seqs)] } ?? []
         case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
         case .records(let block, let range):

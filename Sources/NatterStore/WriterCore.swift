@@ -2,6 +2,7 @@ internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
 /// The state of the writer's thread: the end of the log as this store knows it, and the idempotency keys that are
@@ -245,6 +246,10 @@ final class WriterCore: @unchecked Sendable {
         store.state.withLock { $0.journalBytes -= trimmed }
         return floor
     }
+
+    func changeFiles(_ body: (Connection) throws -> Void) throws { try engine.changeFiles(body) }
+
+    func emptyWriteAheadLog() throws { try engine.emptyWriteAheadLog() }
 
     /// Stops all writing, because the content of the disk is unknown.
     private func fail(_ error: any Error) -> StoreError {

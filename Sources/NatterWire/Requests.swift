@@ -178,3 +178,19 @@ public struct InviteRequest: Codable, Sendable {
     public var expires: String?
     public init(expires: String?) { self.expires = expires }
 }
+
+/// `POST /v1/admin/erase`
+public struct EraseRequest: Codable, Sendable {
+    /// `general`, a group, `@bob` for the admin's own messages with bob, or `@alice,@bob`.
+    public var conversation: String
+    public var seqs: [UInt64]
+
+    public init(conversation: String, seqs: [UInt64]) { (self.conversation, self.seqs) = (conversation, seqs) }
+}
+
+public struct EraseAnswer: Codable, Sendable {
+    /// How many messages were erased that were not before.
+    public var erased: Int
+
+    public init(erased: Int) { self.erased = erased }
+}

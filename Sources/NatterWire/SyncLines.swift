@@ -59,3 +59,17 @@ public struct SyncGone: Codable, Sendable, Equatable {
         (self.conversation, self.conversationID, self.reason) = (conversation, conversationID, reason)
     }
 }
+
+/// A line of sync: messages that were erased after the reader got them.
+public struct SyncErased: Codable, Sendable, Equatable {
+    public var type = "erased"
+    public var conversationID: String
+    public var seqs: [UInt64]
+
+    enum CodingKeys: String, CodingKey {
+        case type, seqs
+        case conversationID = "conversation_id"
+    }
+
+    public init(conversationID: String, seqs: [UInt64]) { (self.conversationID, self.seqs) = (conversationID, seqs) }
+}

@@ -29,7 +29,8 @@ extension SyncFrame {
                 head: view.head.rawValue, hash: view.hash.description, read: view.read.rawValue, unread: view.unread,
                 last: nil, type: "conversation")
             return SyncFrame(.line, WireJSON.encode(object))
-        case .messages: return SyncFrame(.line, [])
+        // An answer in blocks has neither.
+        case .messages, .erased: return SyncFrame(.line, [])
         case .dictionary(let record): return SyncFrame(.dictionary, record)
         case .block(let block): return SyncFrame(.block, block)
         case .provisional(let block): return SyncFrame(.provisional, block)

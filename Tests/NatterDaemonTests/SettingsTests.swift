@@ -81,9 +81,13 @@ struct SettingsTests {
         (expected.bytesPerDay, expected.requestsPerSecond, expected.sessions) = (65_536, 50, 3)
         #expect(filled.limits == expected)
         #expect(filled.hosts.map(\.description) == ["a.b", "c"])
+        for (text, days) in [("30d", 30), ("0", 0), ("never", nil)] as [(String, Int?)] {
+            #expect(try settings(directory, "--erase-deleted", text).eraseDeletedDays == days)
+        }
         #expect(try settings(directory, "--session-idle", "never").limits.sessionIdleDays == nil)
         for bad in [
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
+            ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
             ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"],
         ] {
             #expect(natterd(words: ["serve", "--data", directory.path] + bad).code == 64, "\(bad)")

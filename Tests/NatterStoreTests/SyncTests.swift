@@ -38,6 +38,13 @@ struct SyncModel {
                 case .conversation(let view): conversation = view
                 case .messages(let messages):
                     for message in messages { add(message) }
+                case .erased(let id, let seqs):
+                    for index in messages[id, default: []].indices
+                    where seqs.contains(messages[id]?[index].seq ?? .zero) {
+                        messages[id]?[index].text = ""
+                        messages[id]?[index].sender = ""
+                        messages[id]?[index].isErased = true
+                    }
                 case .dictionary(let record):
                     let dictionary = try record.withUnsafeBytesTyped { bytes throws(FormatViolation) in
                         try LogDictionary(decoding: bytes)

@@ -205,6 +205,11 @@ extension ServerAPI {
         _ = try perform(HTTPRequest(.delete, try "/v1/admin/sessions/" + ServerAPI.segment(id, .notFound)))
     }
 
+    /// Removes texts and senders of messages for good.
+    public func erase(_ request: EraseRequest) throws(APIError) -> EraseAnswer {
+        try decode(try send(.post, "/v1/admin/erase", WireJSON.encode(request)))
+    }
+
     public func statistics() throws(APIError) -> StatisticsObject { try decode(try get("/v1/admin/stats")) }
 
     /// Creates a code that lets one person register.

@@ -8,7 +8,7 @@ internal import NatterWire
 enum AdminCommand {
     static let spec = CommandSpec(
         "admin", "administer the server remotely", group: NatterProgram.Group.program,
-        subcommands: [AdminUserCommand.spec, users, sessions, stats, invite, AdminLogCommand.spec],
+        subcommands: [AdminUserCommand.spec, users, sessions, stats, invite, erase, AdminLogCommand.spec],
         description: [
             "Only admins of the server may do this. To make the first one, run 'natterd user promote NAME' on the "
                 + "server's machine. The server records what admins do; 'natter admin log --audit' shows it."
@@ -82,6 +82,29 @@ enum AdminCommand {
                 table.add(["max-\(limit.name.replacing("_", with: "-"))", "\(most)"])
             }
             try table.write(to: console.output)
+            return .success
+        })
+
+    private static let erase = CommandSpec(
+        "erase", "remove the texts and senders of messages for good",
+        operands: [
+            .required("CONV", "'general', a group, '@bob', or '@alice,@bob' for what two users wrote to each other"),
+            .required("SEQ", isRepeating: true, "the numbers of the messages"),
+        ],
+        description: [
+            "Remove text and sender of each message, and of its edits, from the server, and with the next sync from each "
+                + "replica. With --json: how many were erased."
+        ],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let name = arguments.operand("CONV") ?? ""
+            let seqs = try arguments.operands("SEQ").map {
+                UInt64(try arguments.integer($0, of: "SEQ", in: 1...Int64.max))
+            }
+            try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
+            let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
+            try context.writeJSON(done)
+            context.confirm("erased \(done.erased) messages of '\(name)'")
             return .success
         })
 

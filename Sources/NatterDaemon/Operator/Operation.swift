@@ -17,6 +17,7 @@ enum Operation: Codable, Sendable, Equatable {
     case export(conversation: String, format: HistoryFormat, isRaw: Bool)
     /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String, ImportCommand.Options)
+    case erase(conversation: String, ranges: [ClosedRange<UInt64>])
     /// Imports messages of another program, which arrive as data (`ForeignLine`).
     case merging(conversation: String)
     case addHook(conversation: String, url: String, format: Hook.Format, events: Bool, allowPrivate: Bool)
@@ -33,7 +34,7 @@ enum Operation: Codable, Sendable, Equatable {
         switch self {
         case .addUser, .importing, .merging: true
         case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .export, .backup, .check,
-            .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
+            .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             false
         }
     }
@@ -50,6 +51,7 @@ enum Operation: Codable, Sendable, Equatable {
         case .status: "status"
         case .export: "export"
         case .importing, .merging: "import"
+        case .erase: "erase"
         case .addHook: "hook_add"
         case .listHooks: "hook_ls"
         case .removeHook: "hook_rm"
@@ -69,6 +71,7 @@ enum OperationReply: Codable, Sendable {
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
     case imported(ImportCommand.Report)
     case merged(ForeignImport.Report)
+    case erased(EraseCommand.Report)
     case hook(HookObject)
     case hookAttempt(Hook.Attempt)
     /// How many bytes of the total are copied.

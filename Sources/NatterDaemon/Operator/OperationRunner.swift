@@ -49,6 +49,10 @@ struct OperationRunner {
             return try ExportCommand.run(exporter, as: format, channel)
         case .importing(let conversation, let file, let options):
             try channel.reply(.imported(try ImportCommand.run(conversation, file: file, options, store, channel)))
+        case .erase(let conversation, let ranges):
+            let ranges = ranges.map { Seq($0.lowerBound)...Seq($0.upperBound) }
+            let count = try answer { store.erase(ranges, in: conversation, by: actor, $0) }
+            try channel.reply(.erased(EraseCommand.Report(conversation: conversation, erased: count)))
         case .merging(let conversation):
             try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:

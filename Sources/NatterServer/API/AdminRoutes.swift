@@ -68,6 +68,18 @@ enum AdminRoutes {
             })
     }
 
+    static func erase(_ call: Call, _ principal: Principal, _ request: EraseRequest) {
+        let name = request.conversation
+        let isOwn = name.hasPrefix("@") && !name.contains(",")
+        call.store.erase(
+            request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(name)" : name,
+            by: principal.name.text,
+            call.completion { count in
+                call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])
+                return .json(EraseAnswer(erased: count))
+            })
+    }
+
     static func statistics(_ call: Call, _: Principal) {
         let counts = call.store.statistics()
         call.respond(

@@ -84,6 +84,7 @@ enum Routes {
         ),
         Route("GET", "v1/admin/sessions", .admin, .list, AdminRoutes.sessions),
         Route("DELETE", "v1/admin/sessions/*", .admin, on: .loop, AdminRoutes.endSession),
+        Route("POST", "v1/admin/erase", .admin, .json(EraseRequest.self), on: .loop, AdminRoutes.erase),
         Route("GET", "v1/admin/stats", .admin, AdminRoutes.statistics),
         Route("GET", "v1/admin/log", .admin, .read(LogRoutes.query), on: .loop, LogRoutes.log),
         Route("GET", "v1/admin/audit", .admin, .read(AdminRoutes.limit), AdminRoutes.audit),

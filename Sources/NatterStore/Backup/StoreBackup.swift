@@ -97,6 +97,7 @@ public final class StoreBackup {
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
             try copyLogs(former, &manifest)
             manifest.files += try copyFiles(of: "")
+            try copyErasures(&manifest)
             try removeStale(former, manifest)
             for directory in directories { try disk.syncDirectory(directory) }
             try verify(visit)
@@ -146,6 +147,7 @@ public final class StoreBackup {
             SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
                 coalesce((SELECT max(sealed_commit) FROM conversation),0),
                 coalesce((SELECT value FROM meta WHERE key='commit'),0),
+                coalesce((SELECT max(commit_number) FROM erasure),0),
                 coalesce((SELECT max(commit_number) FROM change),0))
             """)
         summary.commit = try newest.step() ? Commit(newest.uint64(0)) : .zero
@@ -237,6 +239,7 @@ public final class StoreBackup {
         var files: [BackupManifest.File] = []
         for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
             let path = directory + name
+            if path == RememberedErasures.name { continue }
             let found = try disk.information("\(source)/\(path)")
             guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
             files.append(try copyWhole("\(source)/\(path)", "\(target)/\(path)", path, size: found.size))
@@ -244,17 +247,29 @@ public final class StoreBackup {
         return files
     }
 
+    /// Adds what was erased since, so that a restore of this backup knows it.
+    private func copyErasures(_ manifest: inout BackupManifest) throws {
+        let copy = RememberedErasures(target, disk)
+        try copy.add(RememberedErasures(source, disk).entries())
+        let path = target + "/" + RememberedErasures.name
+        guard let size = try disk.information(path)?.size,
+            let checksum = try FileCopy(disk: disk).checksum(path, size: size)
+        else { return }
+        manifest.files.append(BackupManifest.File(path: RememberedErasures.name, size: size, checksum: checksum))
+    }
+
     private func makeDirectory(of path: String) throws {
         let directory = Path.directory(of: path)
         if directories.insert(directory).inserted { try disk.makeDirectories(directory) }
     }
 
-    /// Removes logs that a repair has replaced since the former backup, and hooks that were removed.
+    /// Removes logs that a repair or an erasure has replaced since the former backup, and hooks that were removed.
     private func removeStale(_ former: BackupManifest?, _ manifest: BackupManifest) throws {
         let current = Set(manifest.files.map(\.path))
-        for file in former?.files ?? []
-        where ["logs/", "hooks/"].contains(where: file.path.hasPrefix) && !current.contains(file.path) {
-            if try disk.information(target + "/" + file.path) != nil { try disk.remove(target + "/" + file.path) }
+        let logs = try StoreCheck.logFiles(target, disk).map { String($0.dropFirst(target.count + 1)) }
+        let hooks = (former?.files ?? []).map(\.path).filter { $0.hasPrefix("hooks/") }
+        for path in logs + hooks where !current.contains(path) {
+            try RetiredFiles(directory: target, disk: disk).wipe(path)
         }
     }
 
@@ -305,6 +320,6 @@ extension Store {
         to target: String, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
         _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> StoreBackup.Summary {
-        try StoreBackup.run(self, to: target, progress: progress, visit)
+        try copying { try StoreBackup.run(self, to: target, progress: progress, visit) }
     }
 }

@@ -58,11 +58,13 @@ public enum StoreRestore {
         return summary
     }
 
-    /// Throws if the directory contains anything except what a killed restore left.
+    /// Throws if the directory contains anything except what a killed restore left, or the list of what was erased.
     private static func checkEmpty(_ directory: String, _ disk: any Disk) throws {
         guard try disk.information(directory) != nil else { return }
         if try disk.information(directory + "/" + unfinishedName) != nil { return }
-        guard try disk.list(directory).allSatisfy({ $0 == "store.lock" }) else { throw BackupError.notEmpty(directory) }
+        // What was erased after the backup is erased again.
+        let allowed = ["store.lock", RememberedErasures.name]
+        guard try disk.list(directory).allSatisfy(allowed.contains) else { throw BackupError.notEmpty(directory) }
     }
 
     private static func copy(
@@ -84,6 +86,10 @@ public enum StoreRestore {
             let target = directory + "/" + file.path
             if directories.insert(Path.directory(of: target)).inserted {
                 try disk.makeDirectories(Path.directory(of: target))
+            }
+            if file.path == RememberedErasures.name {
+                try RememberedErasures(directory, disk).add(RememberedErasures(source, disk).entries())
+                continue
             }
             if try disk.information(target) != nil { try disk.remove(target) }
             let path = source + "/" + file.path
@@ -108,7 +114,9 @@ public enum StoreRestore {
         func walk(_ path: String) throws {
             for name in try disk.list(directory + "/" + path) {
                 let inner = path.isEmpty ? name : path + "/" + name
-                guard inner != unfinishedName, inner != "store.lock", !names.contains(inner) else { continue }
+                guard inner != unfinishedName, inner != "store.lock", inner != RememberedErasures.name,
+                    !names.contains(inner)
+                else { continue }
                 if try disk.information(directory + "/" + inner)?.isDirectory == true {
                     try walk(inner)
                 } else {

@@ -169,6 +169,13 @@ extension Change {
             output.put(relation.seq.rawValue)
             output.put(relation.time.milliseconds)
             output.optional(author) { $0.put($1) }
+        case .erased(let messages, let conversation):
+            output.kind(24)
+            output.put(conversation)
+            output.list(messages) { output, message in
+                output.put(message.seq.rawValue)
+                output.put(message.digest)
+            }
         }
     }
 
@@ -266,6 +273,12 @@ extension Change {
                     seq: Seq(try input.unsigned()), time: try input.time()),
                 in: conversation,
                 author: try input.optional { input throws(FormatViolation) in try input.text() })
+        case 24:
+            let conversation = try input.signed()
+            return .erased(
+                try input.list { input throws(FormatViolation) in
+                    ErasedMessage(seq: Seq(try input.unsigned()), digest: try input.digest())
+                }, in: conversation)
         default: throw FormatViolation("a change has an unknown kind")
         }
     }

@@ -89,6 +89,27 @@ extension Change {
                     INSERT INTO import_key (conversation,hash,seq,content) VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING
                     """, remembered.conversation, key.hash, key.seq.rawValue, key.content)
             }
+        case .erased(let messages, let conversation):
+            for message in messages {
+                try rows.run(
+                    """
+                    INSERT INTO erasure (conversation,seq,hash,commit_number) VALUES ($1,$2,$3,$4)
+                    ON CONFLICT (conversation,seq) DO UPDATE SET commit_number=excluded.commit_number
+                    """, conversation, message.seq.rawValue, message.digest.bytes, commit.rawValue)
+            }
+            // A deletion names the author of the message.
+            try rows.run(
+                """
+                UPDATE relation SET author=$1 WHERE conversation=$2 AND kind=3 AND about IN
+                (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$3)
+                """, RelationRows.nobody, conversation, commit.rawValue)
+            try rows.run(
+                """
+                UPDATE import_key SET content=$1 WHERE conversation=$2 AND seq IN
+                (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$3)
+                """, FoundKey.erasedContent, conversation, commit.rawValue)
+            // Who knows the rest of an imported file could test a guess by its hash.
+            try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled:
             try writeConversations(rows, commit)
         }

@@ -44,6 +44,8 @@ enum Change: Sendable {
     case epochBegun(Epoch, first: Commit)
     /// A new message is about another one. Only a deletion has an author; see `RelationRows`.
     case related(Relation, in: Int64, author: String?)
+    /// Messages were erased. Their H stays in the log.
+    case erased([ErasedMessage], in: Int64)
 
     struct NewAccount: Sendable {
         var id: AccountID
@@ -133,6 +135,11 @@ enum Change: Sendable {
         var content: UInt64
     }
 
+    struct ErasedMessage: Sendable, Equatable {
+        var seq: Seq
+        var digest: Digest
+    }
+
     struct MovedTail: Sendable {
         var conversation: Int64
         var lastSeq: Seq
@@ -141,7 +148,7 @@ enum Change: Sendable {
     /// Whether the change needs its own commit number, so that cursors can tell whether they are before or after it.
     var takesCommit: Bool {
         switch self {
-        case .noted, .importSettled, .tailsMoved: true
+        case .noted, .importSettled, .tailsMoved, .erased: true
         default: false
         }
     }
@@ -173,7 +180,7 @@ enum Change: Sendable {
             state.epochs.append((epoch, first))
         case .importRemembered: break
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .tailsMoved, .related:
+            .tailsMoved, .related, .erased:
             applyToConversations(&state, commit)
         }
     }
@@ -259,6 +266,9 @@ enum Change: Sendable {
         case .related(let relation, let number, let author):
             guard relation.kind == .delete else { return }
             state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)
+        case .erased(_, let number):
+            state.conversations[number]?.noteErasure(at: commit)
+            state.noteCommit(commit, in: number)
         case .tailsMoved(let tails):
             for tail in tails {
                 state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
@@ -273,8 +283,20 @@ enum Change: Sendable {
         case .noted(let account, _, _, _), .sessionsEnded(let account, _, _): [account]
         case .tokensRemoved(let digests): digests.compactMap { state.tokens[$0]?.account }
         case .importSettled(let settled):
-            state.conversations[settled.conversation]?.members.keys.map { AccountID(rawValue: $0) } ?? []
+            state.readers(of: settled.conversation)
+        case .erased(_, let number): state.readers(of: number)
         default: []
         }
+    }
+}
+
+extension StoreState {
+    /// The members of a group, or the two users of a personal conversation.
+    fileprivate func readers(of number: Int64) -> [AccountID] {
+        guard let conversation = conversations[number] else { return [] }
+        if let (first, second) = conversation.accounts {
+            return [AccountID(rawValue: first), AccountID(rawValue: second)]
+        }
+        return conversation.members.keys.map { AccountID(rawValue: $0) }
     }
 }

@@ -89,14 +89,20 @@ final class FileEngine: StoreEngine {
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         try withDatabase { database in
             let connection = database.connection
-            try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { _ in
-                for change in entry.changes { try change.write(to: connection, at: entry.commit) }
+            try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { database in
+                for change in entry.changes {
+                    try change.write(to: connection, at: entry.commit)
+                    if case .erased(_, let number) = change {
+                        try database.keys.forgetContent(of: number, erasedAt: entry.commit)
+                    }
+                }
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
                     let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
                     try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
                 }
             }
+            for case .erased(_, let number) in entry.changes { cache.forget(number) }
             return .done(LogPlace(number: entry.before.number &+ 1, chain: .zero))
         }
     }
@@ -127,6 +133,25 @@ final class FileEngine: StoreEngine {
                 return bytes
             }
         }
+    }
+
+    func changeFiles(_ body: (Connection) throws -> Void) throws {
+        try withDatabase { database in
+            try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { try body($0.connection) }
+        }
+    }
+
+    func emptyWriteAheadLog() throws {
+        try withDatabase { database in
+            try database.connection.checkpoint(.truncating)
+        }
+    }
+
+    /// Removes the files that an erasure has replaced, or has not finished, before anything else looks at them.
+    private func wipeRetired(_ connection: Connection) throws {
+        let paths = try RetiredFiles.all(on: connection)
+        for path in paths { try RetiredFiles(directory: directory, disk: disk).wipe(path) }
+        try connection.transaction { for path in paths { try RetiredFiles.delete(path, on: connection) } }
     }
 
     /// Runs `body` in a transaction.
@@ -273,6 +298,7 @@ final class FileEngine: StoreEngine {
 
     private func load(_ database: Database, isRebuilt: Bool) throws -> LoadedState {
         let connection = database.connection
+        try wipeRetired(connection)
         var loader = StateLoader(connection)
         var state = try loader.loadRows(database.id)
         let isClean = try FileEngine.takeCleanMark(connection)

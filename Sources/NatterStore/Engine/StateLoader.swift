@@ -24,6 +24,7 @@ struct StateLoader {
         try loadConversations(&state)
         try loadPeers(&state)
         try loadReads(&state)
+        try loadErasures(&state)
         try loadEpochs(&state)
         try loadCommit(&state)
         return state
@@ -138,6 +139,16 @@ struct StateLoader {
         while try changes.step() {
             let commit = Commit(changes.uint64(1))
             state.accounts[AccountID(rawValue: changes.int64(0))]?.lastChange = commit
+            state.commit = max(state.commit, commit)
+        }
+    }
+
+    private func loadErasures(_ state: inout StoreState) throws {
+        let erasures = try connection.statement(
+            "SELECT conversation,max(commit_number) FROM erasure GROUP BY conversation")
+        while try erasures.step() {
+            let commit = Commit(erasures.uint64(1))
+            state.conversations[erasures.int64(0)]?.noteErasure(at: commit)
             state.commit = max(state.commit, commit)
         }
     }

@@ -1,6 +1,8 @@
 internal import NatterArchive
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
 /// The storage below a `Store`: an ordered log of entries, the rows that they write, and blocks.
@@ -48,11 +50,25 @@ protocol StoreEngine: AnyObject, Sendable {
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader
 
+    /// Changes rows that belong to the files of this engine, on the writer's thread and in one transaction.
+    func changeFiles(_ body: (Connection) throws -> Void) throws
+
+    /// Moves all of the write-ahead log into the database, unless a reader is in the way.
+    func emptyWriteAheadLog() throws
+
     /// Does upkeep between two entries, after their requests were answered.
     func checkpointIfDue() throws
 
     /// Releases everything. No function may be called afterwards.
     func close(isClean: Bool)
+}
+
+extension StoreEngine {
+    func changeFiles(_ body: (Connection) throws -> Void) throws {
+        throw StoreError.failed("this store keeps no files, so nothing can be erased in them")
+    }
+
+    func emptyWriteAheadLog() throws {}
 }
 
 enum Appended: Sendable {
@@ -92,6 +108,9 @@ struct FoundKey: Equatable, Sendable {
     let conversation: Int64
     let seq: Seq
     let content: UInt64
+
+    /// Stands for the hash of an erased message's content.
+    static let erasedContent: UInt64 = 0
 }
 
 /// A key, its message, and the commit of that message.

@@ -44,7 +44,10 @@ struct ImportMemory {
             added[hash] = (place, content)
             return nil
         }
-        guard found.content == content else { throw .badMessage(.reusedID(id.text)) }
+        // Of an erased message, nobody knows what it said.
+        guard found.content == content || found.content == FoundKey.erasedContent else {
+            throw .badMessage(.reusedID(id.text))
+        }
         return found.place
     }
 

@@ -13,7 +13,7 @@ struct DatabaseSalvage {
     private(set) var incomplete: [String] = []
 
     /// Tables that are rebuilt from the logs.
-    private static let derived: Set<String> = ["segment", "block", "dictionary", "sent", "relation"]
+    private static let derived: Set<String> = ["segment", "block", "dictionary", "sent", "relation", "retired"]
 
     init(from source: Connection, to target: Connection) { (self.source, self.target) = (source, target) }
 

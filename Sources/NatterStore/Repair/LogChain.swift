@@ -32,9 +32,11 @@ struct LogChain {
     ) {
         hash = HashChain.start(of: conversation)
         let confirmed = LogChain.confirmed(found, known)
-        func rank(_ block: SurveyedBlock) -> (Int, Int, UInt64, UInt64) {
+        // A higher revision comes first, because the lower one holds what was erased since.
+        func rank(_ block: SurveyedBlock) -> (Int, UInt32, Int, UInt64, UInt64) {
             (
-                confirmed.contains(block.header.hashAfter) ? 1 : 0, preference(block), block.header.lastCommit.rawValue,
+                confirmed.contains(block.header.hashAfter) ? 1 : 0, block.header.revision, preference(block),
+                block.header.lastCommit.rawValue,
                 block.header.lastSeq.rawValue
             )
         }

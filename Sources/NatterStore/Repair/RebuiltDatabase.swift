@@ -136,6 +136,7 @@ final class RebuiltDatabase {
             """
             SELECT max(coalesce((SELECT max(sealed_commit) FROM conversation),0),
                 coalesce((SELECT value FROM meta WHERE key='commit'),0),
+                coalesce((SELECT max(commit_number) FROM erasure),0),
                 coalesce((SELECT max(commit_number) FROM change),0))
             """)
         return max(journal.lastCommit, try newest.step() ? Commit(newest.uint64(0)) : .zero)

@@ -276,6 +276,10 @@ extension Store {
     ///
     /// - Parameter visit: gets each damage as it is found.
     public func check(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
+        try copying { try checkCopy(visit) }
+    }
+
+    private func checkCopy(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
         var random = SystemRandomNumberGenerator()
         let copy = Store.databasePath(directory) + ".check-\(random.next() as UInt32)"
         defer {

@@ -21,6 +21,8 @@ package final class FaultyDisk: Disk {
         state = Monitor(State(changesLeft: changes))
     }
 
+    /// From now on so many calls that change something succeed, and after them none, as if the process had been killed.
+    package func stop(afterChanges changes: Int) { state.withLock { $0.changesLeft = changes } }
     /// Makes these calls fail with these errors, and no others. Half of a failing write reaches the file.
     package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
     /// Sets the free space that the disk reports, or nil for the real one.

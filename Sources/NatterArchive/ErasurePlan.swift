@@ -1,0 +1,221 @@
+public import NatterCrypto
+public import NatterLog
+public import NatterModel
+internal import NatterSQLite
+
+/// What an erasure does to the log files of one conversation.
+public struct ErasurePlan: Sendable {
+    public let conversation: ConversationIdentity
+    /// The messages that are erased now, lowest first, and the H of each.
+    public internal(set) var messages: [(seq: Seq, digest: Digest)] = []
+    /// The commit of the newest of them.
+    public internal(set) var lastCommit = Commit.zero
+    /// The seeds that are withdrawn.
+    public internal(set) var seeds: Set<SaltSeed> = []
+    /// The segments to write again, lowest first.
+    public internal(set) var segments: [SegmentRow] = []
+    /// The first seqs of the blocks that lose messages or seeds.
+    var blocks: Set<Seq> = []
+    /// The dictionaries that hold something of an erased text.
+    var dictionaries: Set<DictionaryID> = []
+
+    public var seqs: Set<Seq> { Set(messages.map(\.seq)) }
+}
+
+/// Finds what an erasure must change in the log files of one conversation.
+struct ErasurePlanner {
+    private let reader: ArchiveReader
+    private var plan: ErasurePlan
+    private var texts: [Seq: ArraySlice<UInt8>] = [:]
+
+    init(_ reader: ArchiveReader, _ conversation: ConversationIdentity) {
+        (self.reader, plan) = (reader, ErasurePlan(conversation: conversation))
+    }
+
+    /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read.
+    static func plan(
+        _ seqs: Set<Seq>, of conversation: ConversationIdentity, _ reader: ArchiveReader
+    ) throws -> ErasurePlan {
+        var planner = ErasurePlanner(reader, conversation)
+        try planner.findMessages(seqs)
+        guard !planner.plan.messages.isEmpty else { return planner.plan }
+        try planner.findRuns()
+        let segments = try ArchiveRows.segments(of: conversation.number, on: reader.connection)
+        try planner.findDictionaries(segments)
+        try planner.chooseSegments(segments)
+        return planner.plan
+    }
+
+    private func row(_ seq: Seq) throws -> BlockRow? {
+        try ArchiveRows.block(containing: seq, of: plan.conversation.number, on: reader.connection)
+    }
+
+    private mutating func findMessages(_ seqs: Set<Seq>) throws {
+        var rest = seqs.sorted()[...]
+        while let first = rest.first {
+            guard let row = try row(first) else {
+                rest = rest.dropFirst()
+                continue
+            }
+            let here = rest.prefix { $0 <= row.lastSeq }
+            rest = rest.dropFirst(here.count)
+            let records = try reader.open(row, of: plan.conversation).records
+            let fresh = here.filter { seq in records.index(of: seq).map { !records.isErased(at: $0) } ?? false }
+            guard !fresh.isEmpty else { continue }
+            plan.blocks.insert(row.firstSeq)
+            plan.seeds.formUnion(records.seeds(of: Set(fresh)))
+            for seq in fresh {
+                guard let digest = records.digest(of: seq), let record = records[seq] else { continue }
+                plan.messages.append((seq, digest))
+                plan.lastCommit = max(plan.lastCommit, record.commit)
+                texts[seq] = record.text
+            }
+        }
+    }
+
+    /// A run may begin in a block before and end in one behind.
+    private mutating func findRuns() throws {
+        for start in plan.blocks.sorted() {
+            guard let row = try row(start) else { continue }
+            var before = row.firstSeq.previous
+            while let next = try takeNeighbour(before) { before = next.firstSeq.previous }
+            var behind = row.lastSeq.next
+            while let next = try takeNeighbour(behind) { behind = next.lastSeq.next }
+        }
+    }
+
+    /// - Returns: the block with this seq, if it uses a withdrawn seed.
+    private mutating func takeNeighbour(_ seq: Seq) throws -> BlockRow? {
+        guard seq > .zero, let row = try row(seq), !plan.blocks.contains(row.firstSeq),
+            try reader.open(row, of: plan.conversation).records.uses(plan.seeds)
+        else { return nil }
+        plan.blocks.insert(row.firstSeq)
+        return row
+    }
+
+    /// Finds the dictionaries that hold something of an erased text and of no text that stays near it, or the text at its place.
+    private mutating func findDictionaries(_ segments: [SegmentRow]) throws {
+        let wanted = TextParts(of: texts.values)
+        guard !wanted.isEmpty else { return }
+        let near = try segmentsBehindTexts()
+        var suspects: [(id: DictionaryID, parts: TextParts)] = []
+        for row in segments where row.dictionary != .none && !plan.dictionaries.contains(row.dictionary) {
+            guard let dictionary = try ArchiveRows.dictionary(row.dictionary, on: reader.connection) else {
+                // Nobody can tell what is in it.
+                plan.dictionaries.insert(row.dictionary)
+                continue
+            }
+            let parts = wanted.found(in: dictionary.bytes[...])
+            guard !parts.isEmpty else { continue }
+            // The newest texts before a segment are in its dictionary one after the other, so that even a frequent word is at a
+            // place that tells which message it was.
+            if near.contains(row.firstSeq), texts.values.contains(where: { dictionary.holds($0) }) {
+                plan.dictionaries.insert(row.dictionary)
+            } else {
+                suspects.append((row.dictionary, parts))
+            }
+        }
+        guard !suspects.isEmpty else { return }
+        var own = wanted
+        try removeRemaining(from: &own)
+        for (id, parts) in suspects where parts.sharesAny(with: own) { plan.dictionaries.insert(id) }
+    }
+
+    /// Removes the parts that other texts of the same segments have, too.
+    private func removeRemaining(from parts: inout TextParts) throws {
+        let seqs = plan.seqs
+        let segments = Set(try plan.blocks.compactMap { try row($0)?.segmentSeq })
+        for block in try ArchiveRows.allBlocks(of: plan.conversation.number, on: reader.connection)
+        where segments.contains(block.segmentSeq) && !parts.isEmpty {
+            guard let records = try? reader.open(block, of: plan.conversation).records else { continue }
+            for index in 0..<records.count where !seqs.contains(records.firstSeq.advanced(by: index)) {
+                parts.remove(foundIn: records[index].text)
+            }
+        }
+    }
+
+    /// The first seqs of the segments that hold an erased message, or begin at most a dictionary's length of text behind one.
+    private func segmentsBehindTexts() throws -> Set<Seq> {
+        var found: Set<Seq> = []
+        for start in plan.blocks {
+            var room = LogDictionary.maximumBytes
+            var next: Seq? = start
+            while let seq = next, let row = try row(seq) {
+                found.insert(row.segmentSeq)
+                if room < 0 { break }
+                guard let records = try? reader.open(row, of: plan.conversation).records else { break }
+                if row.firstSeq != start { room -= records.textBytes }
+                next = row.lastSeq.next
+            }
+        }
+        return found
+    }
+
+    private mutating func chooseSegments(_ segments: [SegmentRow]) throws {
+        var needed: Set<Seq> = []
+        var generations: [Seq: Int] = [:]
+        for start in plan.blocks {
+            guard let row = try row(start) else { continue }
+            needed.insert(row.segmentSeq)
+            generations[row.segmentSeq] = row.generation
+        }
+        plan.segments = segments.filter { segment in
+            generations[segment.firstSeq] == segment.generation || plan.dictionaries.contains(segment.dictionary)
+        }
+    }
+}
+
+/// Parts of texts: each 8 bytes of them, as the trainer of dictionaries takes them, and whole texts that are shorter.
+private struct TextParts {
+    private static let partBytes = 8
+    /// The parts as numbers, by their length.
+    private var parts: [Int: Set<UInt64>] = [:]
+
+    init(of texts: some Sequence<ArraySlice<UInt8>>) {
+        for text in texts where !text.isEmpty {
+            let length = min(text.count, TextParts.partBytes)
+            var found = parts.removeValue(forKey: length) ?? []
+            TextParts.scan(text, length) { found.insert($0) }
+            parts[length] = found
+        }
+    }
+
+    var isEmpty: Bool { parts.isEmpty }
+
+    func found(in bytes: ArraySlice<UInt8>) -> TextParts {
+        var found = self
+        for (length, wanted) in parts {
+            var here: Set<UInt64> = []
+            TextParts.scan(bytes, length) { if wanted.contains($0) { here.insert($0) } }
+            found.parts[length] = here.isEmpty ? nil : here
+        }
+        return found
+    }
+
+    mutating func remove(foundIn bytes: ArraySlice<UInt8>) {
+        for (length, wanted) in parts {
+            var rest = wanted
+            TextParts.scan(bytes, length) { rest.remove($0) }
+            parts[length] = rest.isEmpty ? nil : rest
+        }
+    }
+
+    func sharesAny(with other: TextParts) -> Bool {
+        parts.contains { length, own in !own.isDisjoint(with: other.parts[length] ?? []) }
+    }
+
+    /// Visits each `length` bytes in a row.
+    private static func scan(_ bytes: ArraySlice<UInt8>, _ length: Int, _ visit: (UInt64) -> Void) {
+        let mask = length == partBytes ? UInt64.max : (1 << UInt64(length * 8)) - 1
+        var (value, count): (UInt64, Int) = (0, 0)
+        for byte in bytes {
+            value = value << 8 | UInt64(byte)
+            count += 1
+            if count >= length { visit(value & mask) }
+        }
+    }
+}
+
+extension LogDictionary {
+    fileprivate func holds(_ text: ArraySlice<UInt8>) -> Bool { !text.isEmpty && bytes.firstRange(of: text) != nil }
+}

@@ -1,0 +1,50 @@
+public import NatterSQLite
+public import NatterSystem
+
+/// Log files that must go: those that a rewriting has replaced, and until it is recorded, the new ones that it writes. Each is
+/// overwritten with zeros and then removed. A start finishes what a crash has left.
+public struct RetiredFiles {
+    /// A step of the schemas of store and replica.
+    public static let table = "CREATE TABLE retired (path TEXT PRIMARY KEY) WITHOUT ROWID;"
+    private static let pieceBytes = 1 << 20
+
+    let directory: String
+    let disk: any Disk
+
+    public init(directory: String, disk: any Disk) { (self.directory, self.disk) = (directory, disk) }
+
+    /// - Parameter path: below the data directory.
+    public static func insert(_ path: String, on connection: Connection) throws(SQLiteError) {
+        try connection.statement("INSERT OR IGNORE INTO retired VALUES (?)").run(path)
+    }
+
+    public static func delete(_ path: String, on connection: Connection) throws(SQLiteError) {
+        try connection.statement("DELETE FROM retired WHERE path=?").run(path)
+    }
+
+    public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
+        let statement = try connection.statement("SELECT path FROM retired ORDER BY path")
+        var paths: [String] = []
+        while try statement.step() { paths.append(statement.text(0)) }
+        return paths
+    }
+
+    /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.
+    ///
+    /// The zeros are synced before the name goes, because a removed file's bytes would otherwise stay on the disk.
+    public func wipe(_ path: String) throws(DiskError) {
+        let path = directory + "/" + path
+        guard let found = try disk.information(path), found.isRegular else { return }
+        let file = try disk.open(path, .readWrite)
+        let zeros = [UInt8](repeating: 0, count: Int(clamping: min(found.size, UInt64(RetiredFiles.pieceBytes))))
+        var offset: UInt64 = 0
+        while offset < found.size {
+            let count = Int(clamping: min(found.size - offset, UInt64(zeros.count)))
+            try file.write(Array(zeros.prefix(count)), at: offset)
+            offset += UInt64(count)
+        }
+        try file.sync()
+        try disk.remove(path)
+        try disk.syncDirectory(Path.directory(of: path))
+    }
+}

@@ -1,0 +1,56 @@
+internal import NatterCLI
+internal import NatterModel
+internal import NatterServer
+
+extension CommandSpec {
+    static let erase = CommandSpec(
+        "erase", "remove the texts and senders of messages for good", group: "Conversations",
+        options: [.flag("json", "print the result as a JSON object")],
+        operands: [
+            .required("CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other"),
+            .required("SEQ", isRepeating: true, "the number of a message, or a range of numbers, as in '17-20'"),
+        ],
+        description: [
+            "Removes text and sender of each message, and of its edits, from the log files, the database and the search "
+                + "index. With its next sync, each replica removes them too. The numbers, times and hashes of all messages stay, "
+                + "so cursors and 'verify' stay right.",
+            "Works with and without a running server. What was erased before is left as it is. Copies that others made, "
+                + "backups, and blocks that a drive keeps for itself can't be reached: take a new backup into the same directory, "
+                + "which erases there, too.",
+        ],
+        examples: [
+            Example("natterd erase general 17", "erase a message"),
+            Example("natterd erase '@alice,@bob' 3-9 12", "erase some messages of two users"),
+        ],
+        run: EraseCommand.run)
+}
+
+enum EraseCommand {
+    struct Report: Codable, Sendable {
+        var conversation: String
+        /// How many messages were erased that were not before.
+        var erased: Int
+    }
+
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let name = Normalization.formC(arguments.operand("CONV") ?? "")
+        let ranges = try arguments.operands("SEQ").map { try range($0, arguments) }
+        try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .erased(let report) = reply else { return }
+            try console.report(report, arguments, "erased \(report.erased) messages of '\(report.conversation)'")
+        }
+        return try client.perform(.erase(conversation: name, ranges: ranges))
+    }
+
+    /// A number, or two with a hyphen between them.
+    private static func range(_ text: String, _ arguments: Arguments) throws -> ClosedRange<UInt64> {
+        let ends = try text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map {
+            UInt64(try arguments.integer(String($0), of: "SEQ", in: 1...Int64.max))
+        }
+        guard let first = ends.first, let last = ends.last, first <= last else {
+            throw arguments.error("SEQ takes a range from low to high, not '\(text)'")
+        }
+        return first...last
+    }
+}

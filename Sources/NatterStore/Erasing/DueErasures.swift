@@ -1,0 +1,93 @@
+internal import NatterArchive
+internal import NatterLanguage
+internal import NatterModel
+internal import NatterSQLite
+internal import NatterSystem
+
+/// When deleted messages, and texts that an edit has replaced, are erased.
+struct ErasureSchedule: Sendable {
+    /// nil for never.
+    var delayMilliseconds: Int64?
+    /// When the store is looked through again, in milliseconds of the monotonic clock.
+    var next: Int64 = 0
+    var isRunning = false
+}
+
+extension Store {
+    /// How often the store is looked through. The search index is made again afterwards, so not for each message.
+    private static let dueMilliseconds: Int64 = 3_600_000
+    /// The most messages that one step erases in a conversation. Sealing goes on between two steps.
+    private static let dueMessages = 1_000
+
+    /// - Parameter days: how many days after a deletion, or an edit, the text is erased; 0 for as soon as possible, nil for never.
+    public func eraseDeleted(after days: Int?) {
+        schedule.withLock { $0.delayMilliseconds = days.map { Int64($0) * 86_400_000 } }
+    }
+
+    /// Erases what is due, in the background. Call it about once a minute.
+    public func eraseDue() {
+        let cutoff = schedule.withLock { schedule -> Timestamp? in
+            let now = MonotonicClock.now()
+            guard let delay = schedule.delayMilliseconds, !schedule.isRunning, now >= schedule.next || delay == 0 else {
+                return nil
+            }
+            schedule.isRunning = true
+            schedule.next = now + Store.dueMilliseconds
+            return clock.now().advanced(milliseconds: -delay)
+        }
+        guard let cutoff, !isFailed else { return }
+        let numbers = state.withLock { $0.conversations.keys.sorted() }
+        eraseDue(before: cutoff, in: numbers[...], erased: [])
+    }
+
+    /// Erases what is due in the first of these conversations, then in the others, each as an errand of its own.
+    private func eraseDue(before cutoff: Timestamp, in numbers: ArraySlice<Int64>, erased: [ConversationID]) {
+        let isTaken = sealer.submit { [self] writer in
+            var (rest, erased) = (numbers, erased)
+            while let number = rest.first {
+                rest = rest.dropFirst()
+                guard let identity = state.withLock({ $0.conversations[number]?.identity }) else { continue }
+                do {
+                    let due = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }
+                    if due.isEmpty { continue }
+                    let eraser = Eraser(store: self, writer: writer, identity: identity)
+                    _ = try eraser.erase(due)
+                    erased.append(identity.id)
+                    return eraseDue(before: cutoff, in: due.count < Store.dueMessages ? rest : numbers, erased: erased)
+                } catch {
+                    erased.append(identity.id)
+                    report("deleted messages of conversation \(identity.id) can't be erased: \(StoreError(error))")
+                    stopIfDiskFailed(error)
+                }
+            }
+            if !erased.isEmpty { finishErasing(erased) }
+            schedule.signal { $0.isRunning = false }
+        }
+        if !isTaken { schedule.signal { $0.isRunning = false } }
+    }
+
+    /// Messages that were deleted, their edits, and texts that an edit has replaced, if that was before a time. The newest text of
+    /// a message that is not deleted is never due.
+    private static func due(
+        before cutoff: Timestamp, in conversation: Int64, on connection: Connection
+    ) throws -> Set<Seq> {
+        let rows = try connection.statement(
+            """
+            WITH change AS (
+                SELECT about, kind, seq, time FROM relation WHERE conversation=?1 AND kind >= 2 AND kind <= 3
+            ), due AS (
+                SELECT about AS seq FROM change WHERE time<=?2
+                UNION SELECT edit.seq FROM change AS edit JOIN change AS later ON later.about=edit.about
+                WHERE edit.kind=2 AND later.time<=?2 AND (later.kind=3 OR later.seq>edit.seq)
+            )
+            SELECT seq FROM due WHERE seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1) ORDER BY seq LIMIT ?3
+            """)
+        try rows.bind(conversation, cutoff.milliseconds, dueMessages)
+        var seqs: Set<Seq> = []
+        while try rows.step() { seqs.insert(Seq(rows.uint64(0))) }
+        return seqs
+    }
+
+    /// Waits until nothing is being erased in the background.
+    package func waitForErasures() { _ = schedule.wait { $0.isRunning ? nil : true } }
+}

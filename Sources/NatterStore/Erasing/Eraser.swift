@@ -1,0 +1,216 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+internal import NatterModel
+internal import NatterSQLite
+internal import NatterSystem
+
+/// Erases messages of one conversation. It runs on the sealer's thread, so that nothing else writes log files meanwhile. Call
+/// `Store.finishErasing` afterwards, also after a failure.
+///
+/// The journal and the tail hold no message that is erased: the tail is sealed first, and then the segments are written again.
+/// Each step may be the last before a crash. See `SegmentRewriter`.
+struct Eraser {
+    let store: Store
+    let writer: ArchiveWriter
+    let identity: ConversationIdentity
+
+    /// The most messages of one commit.
+    static let stepMessages = 16_384
+
+    /// Erases messages, which must exist.
+    ///
+    /// - Parameter audit: the entry of the audit trail, which the first commit writes.
+    /// - Returns: how many were erased that were not before.
+    func erase(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)? = nil) throws -> Int {
+        let all = seqs.sorted()
+        try prepareTail()
+        var count = 0
+        for start in stride(from: 0, to: all.count, by: Eraser.stepMessages) {
+            let step = Set(all[start..<min(all.count, start + Eraser.stepMessages)])
+            count += try eraseSealed(step, audit: count == 0 ? audit : nil)
+        }
+        return count
+    }
+
+    /// The messages and their edits, in which an erased message would be readable.
+    func withEdits(_ seqs: Set<Seq>) throws -> Set<Seq> {
+        try store.withReader { reader in
+            var all = seqs
+            for seq in seqs {
+                all.formUnion(
+                    try RelationRows.seqs(
+                        of: .edit, about: seq, in: identity.number, limit: .max, on: reader.connection))
+            }
+            return all
+        }
+    }
+
+    /// Ends the run of salts, so that later messages do not need the seed of what is erased, and seals the tail.
+    private func prepareTail() throws {
+        let number = identity.number
+        let failure = store.upkeep { [store] _ in
+            store.state.withLock { $0.conversations[number]?.nextSalt = nil }
+        }
+        if let failure = failure ?? store.sealer.seal([number], whole: true, store, writer) { throw failure }
+    }
+
+    /// Keeps an import from writing the conversation's files.
+    private func lock() throws(StoreError) {
+        try store.state.withLock { state throws(StoreError) in
+            guard let conversation = state.conversations[identity.number], !conversation.isBeingSealed else {
+                throw .busy
+            }
+            conversation.isBeingSealed = true
+        }
+    }
+
+    private func eraseSealed(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
+        try lock()
+        defer { store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false } }
+        return try store.withReader { reader in
+            let rewriter = SegmentRewriter(directory: store.directory, disk: store.disk, reader: reader)
+            let plan = try rewriter.plan(erasing: seqs, of: identity)
+            let messages =
+                try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
+            guard !messages.isEmpty else { return 0 }
+            try clearJournal(upTo: plan.lastCommit)
+            try RememberedErasures(store.directory, store.disk).add(
+                messages.map {
+                    RememberedErasures.Entry(conversation: identity.id, seq: $0.seq, digest: $0.digest)
+                })
+            do { try record(messages, try write(plan, rewriter), audit) } catch {
+                store.stopIfDiskFailed(error)
+                throw error
+            }
+            return plan.messages.count
+        }
+    }
+
+    /// Messages that the log has as erased, but the table does not: after an older database was put in place, or a new one was
+    /// made from the logs. With a new commit, all readers learn of them.
+    private func unlisted(_ seqs: Set<Seq>, _ reader: ArchiveReader) throws -> [Change.ErasedMessage] {
+        let known = try reader.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
+        return try seqs.sorted().compactMap { seq in
+            known.reset()
+            try known.bind(identity.number, seq.rawValue)
+            guard try !known.step(),
+                let row = try ArchiveRows.block(containing: seq, of: identity.number, on: reader.connection),
+                case let records = try reader.open(row, of: identity).records, let index = records.index(of: seq),
+                records.isErased(at: index), let digest = records.digest(of: seq)
+            else { return nil }
+            return Change.ErasedMessage(seq: seq, digest: digest)
+        }
+    }
+
+    private func clearJournal(upTo commit: Commit) throws(StoreError) {
+        func isClear() -> Bool {
+            store.state.withLock { state in
+                !state.conversations.values.contains { $0.journalFloor.map { $0 <= commit } ?? false }
+            }
+        }
+        if !isClear() || store.state.withLock({ $0.journalBytes }) > 0 {
+            store.sealer.clearJournal(upTo: commit, store, writer)
+        }
+        // An import holds a tail.
+        guard isClear() else { throw .busy }
+    }
+
+    /// Writes the segments again. The table names the new files first, so that a start removes them if they are never recorded,
+    /// and the search index, which a start makes again.
+    private func write(_ plan: ErasurePlan, _ rewriter: SegmentRewriter) throws -> [WrittenBlocks] {
+        let targets = try rewriter.targets(of: plan)
+        let id = identity.id
+        try change { connection in
+            for target in targets { try RetiredFiles.insert(target.name(of: id), on: connection) }
+            for path in StoreSearch.files { try RetiredFiles.insert(path, on: connection) }
+        }
+        return try zip(plan.segments, targets).map { try rewriter.rewrite($0, to: $1, plan) }
+    }
+
+    private func record(
+        _ messages: [Change.ErasedMessage], _ blocks: [WrittenBlocks],
+        _ audit: (@Sendable (BatchBuilder) -> Change)?
+    ) throws {
+        let number = identity.number
+        let failure = store.recordAlone { builder in
+            var decision = Decision(.erased(messages, in: number))
+            if let audit { decision.append(audit(builder)) }
+            decision.blocks = blocks
+            return decision
+        }
+        if let failure { throw failure }
+    }
+
+    private func change(_ body: @escaping @Sendable (Connection) throws -> Void) throws {
+        let failure = store.upkeep { try $0.changeFiles(body) }
+        if let failure { throw failure }
+    }
+}
+
+extension Store {
+    /// Removes what erasures of these conversations have left in files. After a failure, the next erasure or the next start does
+    /// it. Call on the sealer's thread.
+    func finishErasing(_ conversations: [ConversationID]) {
+        guard !isFailed else { return }
+        do {
+            try emptyWriteAheadLog()
+            try wipeRetired()
+            for id in conversations { try wipeQuarantine(of: id) }
+            try emptyWriteAheadLog()
+        } catch {
+            report("an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
+            stopIfDiskFailed(error)
+        }
+    }
+
+    /// A reader can be in the way for a moment.
+    private func emptyWriteAheadLog() throws {
+        for _ in 0..<10 {
+            if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
+            if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }
+        }
+    }
+
+    /// Removes what recovery and repair have set aside of a conversation.
+    private func wipeQuarantine(of id: ConversationID) throws {
+        let quarantine = directory + "/quarantine"
+        guard try disk.information(quarantine) != nil else { return }
+        for name in try disk.list(quarantine) {
+            let segment = try? Segment.open(at: quarantine + "/" + name, on: disk)
+            guard name.contains(id.description) || segment?.header.conversation == id else { continue }
+            try RetiredFiles(directory: directory, disk: disk).wipe("quarantine/" + name)
+            report("removed 'quarantine/\(name)', which may hold an erased text")
+        }
+    }
+
+    /// Overwrites and removes the files that erasures have replaced, unless a backup or a check reads them. Call on the sealer's
+    /// thread.
+    func wipeRetired() throws {
+        guard copies.withLock({ $0 == 0 }) else { return }
+        let paths = try withReader { try RetiredFiles.all(on: $0.connection) }
+        if paths.contains(StoreSearch.files[0]) { try search.purge(self) }
+        for path in paths where !StoreSearch.files.contains(path) {
+            try RetiredFiles(directory: directory, disk: disk).wipe(path)
+        }
+        let failure = upkeep { core in
+            try core.changeFiles { for path in paths { try RetiredFiles.delete(path, on: $0) } }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Runs `body`, which reads log files as the index names them at one moment. Erasures leave files in place until it ends.
+    func copying<Result>(_ body: () throws -> Result) rethrows -> Result {
+        copies.signal { $0 += 1 }
+        defer {
+            copies.signal { $0 -= 1 }
+            _ = sealer.submit { [self] _ in
+                do { try wipeRetired() } catch {
+                    report("an erased text is not gone from all files yet: \(StoreError(error))")
+                }
+            }
+        }
+        return try body()
+    }
+}

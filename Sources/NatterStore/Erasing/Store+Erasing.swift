@@ -1,0 +1,146 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+internal import NatterSQLite
+internal import NatterSystem
+
+extension Store {
+    /// The most messages of one request.
+    public static let erasureLimit = 1_000_000
+
+    /// Erases messages and their edits: text and sender leave the logs, the journal, dictionaries and the search index. What is
+    /// erased already stays so.
+    ///
+    /// - Parameters:
+    ///   - name: `general`, a group, or `@alice,@bob`.
+    ///   - completion: gets how many messages were erased that were not before.
+    public func erase(
+        _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, _ completion: @escaping Completion<Int>
+    ) {
+        do throws(StoreError) {
+            let (identity, seqs) = try erasable(ranges, in: name)
+            let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
+            erase(
+                seqs, of: identity, withEdits: true,
+                audit: { $0.audited(actor, "messages_erased", String(subject.prefix(200))) },
+                completion)
+        } catch {
+            completion(.failure(error))
+        }
+    }
+
+    private static func text(of range: ClosedRange<Seq>) -> String {
+        range.lowerBound == range.upperBound ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+    }
+
+    private func erasable(
+        _ ranges: [ClosedRange<Seq>], in name: String
+    ) throws(StoreError) -> (ConversationIdentity, Set<Seq>) {
+        let (identity, head) = try state.withLock { state throws(StoreError) in
+            guard let found = try StoreExporter.find(name, in: state) else { throw .noSuchConversation(name) }
+            return (found.identity, found.head)
+        }
+        var count = 0
+        for range in ranges {
+            guard range.lowerBound > .zero, range.upperBound <= head else {
+                throw .noSuchMessage(range.lowerBound > .zero ? range.upperBound : .zero, conversation: name)
+            }
+            count += range.upperBound.distance(after: range.lowerBound) + 1
+            if count > Store.erasureLimit {
+                throw .failed("at most \(Store.erasureLimit) messages can be erased at once")
+            }
+        }
+        var seqs: Set<Seq> = []
+        for range in ranges {
+            for seq in range.lowerBound.rawValue...range.upperBound.rawValue { seqs.insert(Seq(seq)) }
+        }
+        return (identity, seqs)
+    }
+
+    /// - Parameter withEdits: whether the edits of the messages are erased, too.
+    private func erase(
+        _ seqs: Set<Seq>, of identity: ConversationIdentity, withEdits: Bool,
+        audit: (@Sendable (BatchBuilder) -> Change)? = nil, _ completion: @escaping Completion<Int>
+    ) {
+        let isTaken = sealer.submit { [self] writer in
+            let eraser = Eraser(store: self, writer: writer, identity: identity)
+            let result = Result { try eraser.erase(withEdits ? try eraser.withEdits(seqs) : seqs, audit: audit) }
+            finishErasing([identity.id])
+            completion(result.mapError { StoreError($0) })
+        }
+        if !isTaken { completion(.failure(.busy)) }
+    }
+
+    // MARK: Again
+
+    /// Does the erasures again that the file `erased` remembers and the database does not know, and waits for them.
+    func repeatErasures() throws {
+        guard engine.sealsTails else { return }
+        let remembered = RememberedErasures(directory, disk)
+        guard try remembered.stamp() != (try withReader { try Store.rememberedStamp(on: $0.connection) }) else {
+            return
+        }
+        try writeRemembered(remembered)
+        var missing: [ConversationID: Set<Seq>] = [:]
+        for entry in try remembered.entries() where try isMissing(entry) {
+            missing[entry.conversation, default: []].insert(entry.seq)
+        }
+        for (id, seqs) in missing {
+            let found = state.withLock { $0.conversations.values.first { $0.identity.id == id }?.identity }
+            guard let found else { continue }
+            let done = Monitor<Result<Int, StoreError>?>(nil)
+            erase(seqs, of: found, withEdits: false) { result in done.signal { $0 = result } }
+            guard let count = try done.wait(until: { $0 })?.get() else { continue }
+            report("erased \(count) messages again that were erased before this database was written")
+        }
+        try noteStamp(of: remembered)
+    }
+
+    /// Whether a message of this history is not erased in the database. A number can be another message after a restore.
+    private func isMissing(_ entry: RememberedErasures.Entry) throws -> Bool {
+        let found = state.withLock { state in
+            state.conversations.values.first { $0.identity.id == entry.conversation }.map { ($0.identity, Tail($0)) }
+        }
+        guard let (identity, tail) = found, entry.seq <= tail.head else { return false }
+        return try withReader { archive in
+            let row = try archive.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
+            try row.bind(identity.number, entry.seq.rawValue)
+            if try row.step() { return false }
+            let reader = LogReader(tail.log(of: identity, named: identity.name), archive)
+            return try reader.block(containing: entry.seq)?.records.digest(of: entry.seq) == entry.digest
+        }
+    }
+
+    /// Adds what the database knows.
+    private func writeRemembered(_ remembered: RememberedErasures) throws {
+        let ids = state.withLock { $0.conversations.mapValues(\.identity.id) }
+        let entries = try withReader { reader in
+            let rows = try reader.connection.statement("SELECT conversation,seq,hash FROM erasure")
+            var entries: [RememberedErasures.Entry] = []
+            while try rows.step() {
+                guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)) else { continue }
+                entries.append(RememberedErasures.Entry(conversation: id, seq: Seq(rows.uint64(1)), digest: digest))
+            }
+            return entries
+        }
+        try remembered.add(entries)
+    }
+
+    /// The stamp of the file whose entries the database all knows; nil if there was none.
+    private static func rememberedStamp(on connection: Connection) throws -> String? {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key='erased_file'")
+        return try statement.step() ? statement.text(0) : nil
+    }
+
+    private func noteStamp(of remembered: RememberedErasures) throws {
+        guard let stamp = try remembered.stamp() else { return }
+        let failure = upkeep { core in
+            try core.changeFiles { connection in
+                try connection.statement("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)").run(stamp)
+            }
+        }
+        if let failure { throw failure }
+    }
+}

@@ -1,0 +1,289 @@
+import Glibc
+import NatterArchive
+import NatterLog
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterStore
+
+@Suite("erasing")
+struct StoreErasingTests {
+    /// A word that stands in no other text.
+    private static let secret = "Xylophonkonzert-7731"
+
+    /// Erases messages of a conversation.
+    @discardableResult
+    private static func erase(
+        _ seqs: [UInt64], in conversation: String = "general", _ store: TestStore
+    ) throws -> Int {
+        try waitFor { store.store.erase(seqs.map { Seq($0)...Seq($0) }, in: conversation, by: "alice", $0) }.get()
+    }
+
+    /// The files below a directory that hold a text.
+    private static func files(_ directory: String, holding text: String) throws -> [String] {
+        try Files.contents(directory).filter { $0.value.firstRange(of: Array(text.utf8)) != nil }.map(\.key)
+    }
+
+    @Test("removes text and sender from the tail, and leaves number, time, hash and everything else")
+    func tail() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["first"], key: "a")
+        try store.post([Self.secret], by: "bob", key: "b")
+        try store.post(["third"], key: "c")
+        let before = try store.all()
+        // When it is erased
+        #expect(try Self.erase([2], store) == 1)
+        // Then only its text and its sender are gone
+        let after = try store.all()
+        #expect(after.map(\.text) == ["first", "", "third"] && after.map(\.sender) == ["alice", "", "alice"])
+        #expect(after.map(\.isErased) == [false, true, false])
+        #expect(after.map(\.cursor) == before.map(\.cursor) && after.map(\.time) == before.map(\.time))
+        #expect(try Self.files(store.directory, holding: Self.secret) == [])
+        // The same id answers the erased message, whatever it says now.
+        for text in [Self.secret, "something else"] {
+            let again = try store.post([text], by: "bob", key: "b").first
+            #expect(again?.isRepeated == true && again?.message?.isErased == true && again?.message?.seq == Seq(2))
+        }
+        // Erasing it again does nothing, and what comes later is stored as usual.
+        #expect(try Self.erase([2], store) == 0)
+        try store.post(["fourth"])
+        let all = try store.all()
+        try store.reopen()
+        #expect(try store.all() == all && all.count == 4)
+        store.store.close()
+        #expect(try store.damages() == [])
+        #expect(try Self.files(store.directory, holding: Self.secret) == [])
+    }
+
+    @Test("rewrites the segments whose blocks or dictionaries hold the text, and no hash changes")
+    func sealed() throws {
+        let store = try TestStore()
+        // Given a log of several files, with the secret in the text that the second takes its dictionary from
+        try store.fill(900)
+        try store.post([Self.secret])
+        try store.fill(40, label: "between")
+        try store.seal()
+        try store.fill(2_000, label: "later")
+        try store.seal()
+        try store.post(["tail"])
+        let before = try store.all()
+        let hash = try store.store.conversation("general", for: store.user("alice")).hash
+        let logs = try store.logs()
+        #expect(logs.count == 2)
+        // When it is erased
+        #expect(try Self.erase([901], store) == 1)
+        // Then all else is the same, and both files were written again
+        let after = try store.all()
+        #expect(after[900].isErased && after[900].text.isEmpty && after[900].cursor == before[900].cursor)
+        #expect(
+            after.enumerated().filter { $0.offset != 900 }.map(\.element)
+                == before.enumerated().filter { $0.offset != 900 }.map(\.element))
+        #expect(try store.store.conversation("general", for: store.user("alice")).hash == hash)
+        let rewritten = try store.logs()
+        #expect(Set(rewritten).isDisjoint(with: logs) && rewritten.count == 2)
+        try store.reopen()
+        #expect(try store.all() == after)
+        store.store.close()
+        #expect(try store.damages() == [])
+        let connection = try Connection(path: Store.databasePath(store.directory), role: .reader)
+        #expect(try RetiredFiles.all(on: connection) == [])
+    }
+
+    @Test("erases all edits of a message, and an edit alone leaves the text before it")
+    func edits() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["one", "two"])
+        for (about, text) in [(1, "one again"), (1, "one more"), (2, "two again")] as [(UInt64, String)] {
+            _ = store.post(
+                [NewMessage(conversation: "general", text: text, key: nil, kind: .edit, about: Seq(about))], by: alice)
+        }
+        #expect(try Self.erase([5], store) == 1)
+        #expect(try store.page { $0.isFolded = true }.messages.map(\.text) == ["one more", "two"])
+        #expect(try Self.erase([1], store) == 3)
+        let folded = try store.page { $0.isFolded = true }.messages
+        #expect(folded.map(\.text) == ["", "two"] && folded.map(\.isErased) == [true, false])
+        #expect(try store.all().map(\.isErased) == [true, false, true, true, true])
+    }
+
+    @Test("does not change a block that it can't read, and says where it is")
+    func damaged() throws {
+        let store = try TestStore()
+        try store.fill(500)
+        try store.seal()
+        let path = try #require(try store.logs().first)
+        let file = try PosixDisk().open(path, .readWrite)
+        let size = try file.size()
+        try file.write([0xFF, 0xFE, 0xFD], at: size - 100)
+        let error = #expect(throws: StoreError.self) { try Self.erase([500], store) }
+        #expect(error.map { "\($0)" }?.contains(path) == true, "\(String(describing: error))")
+        #expect(try store.logs() == [path])
+        #expect(try file.size() == size)
+    }
+
+    @Test("a message that is not there, or a conversation, is an error and nothing is erased")
+    func missing() throws {
+        let store = try TestStore()
+        try store.post(["one"])
+        #expect(throws: StoreError.noSuchMessage(Seq(2), conversation: "general")) { try Self.erase([1, 2], store) }
+        #expect(throws: StoreError.noSuchConversation("nix")) { try Self.erase([1], in: "nix", store) }
+        #expect(try store.all().map(\.text) == ["one"])
+    }
+
+    @Test("a reader learns of it with the next sync, once, in lines or as blocks, and a new reader has it as it is")
+    func sync() throws {
+        let store = try TestStore()
+        try store.fill(300)
+        try store.seal()
+        let alice = try store.user("alice")
+        func changes(_ position: SyncPosition, _ form: SyncAnswer.Form) throws -> (
+            chunks: [SyncAnswer.Chunk], cursor: StoreCursor
+        ) {
+            let answer = try store.store.changes(since: position, for: alice, form: form, limitBytes: 1 << 20)
+            var chunks: [SyncAnswer.Chunk] = []
+            while let next = try answer.next() { chunks += next }
+            return (chunks, answer.cursor)
+        }
+        func erased(_ chunks: [SyncAnswer.Chunk]) -> [[Seq]] {
+            chunks.compactMap { if case .erased(_, let seqs) = $0 { seqs } else { nil } }
+        }
+        let (_, cursor) = try changes(.start, .messages)
+        try store.post(["later"])
+        try Self.erase([7, 9], store)
+        let (lines, next) = try changes(.cursor(cursor), .messages)
+        #expect(erased(lines) == [[Seq(7), Seq(9)]])
+        let (blocks, _) = try changes(.cursor(cursor), .blocks)
+        let revisions = try blocks.compactMap { chunk -> UInt32? in
+            guard case .block(let bytes) = chunk else { return nil }
+            return try bytes.withUnsafeBytes { try BlockHeader(decoding: $0).revision }
+        }
+        #expect(revisions.first == 1)
+        #expect(try changes(.cursor(next), .messages).chunks.isEmpty)
+        let (all, _) = try changes(.start, .messages)
+        #expect(erased(all) == [])
+        let messages = all.flatMap { chunk -> [Message] in
+            if case .messages(let messages) = chunk { messages } else { [] }
+        }
+        #expect(messages.filter(\.isErased).map(\.seq) == [Seq(7), Seq(9)] && messages.count == 301)
+    }
+
+    @Test("is done again if an older database is put in place, and never twice")
+    func olderDatabase() throws {
+        let store = try TestStore()
+        try store.fill(300)
+        try store.post([Self.secret])
+        try store.seal()
+        store.store.close()
+        let older = try TemporaryDirectory()
+        try Files.copy(store.directory, to: older("old"))
+        try store.reopen()
+        try Self.erase([301], store)
+        // When everything of before comes back, except what remembers the erasure
+        try store.reopen { directory in
+            let remembered = try PosixDisk().contents(of: directory + "/erased", limit: 1 << 20)
+            #expect(rename(directory, older("new")) == 0)
+            try Files.copy(older("old"), to: directory)
+            try PosixDisk().replaceContents(of: directory + "/erased", with: remembered)
+        }
+        #expect(try store.all().last?.isErased == true)
+        #expect(store.reports.contains("erased 1 messages again"))
+        #expect(try Self.files(store.directory, holding: Self.secret) == [])
+        let count = store.reports.lines.count
+        try store.reopen()
+        #expect(store.reports.lines.count == count)
+        // A message of another history with that number stays.
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test(
+        "in the background, what was deleted or replaced by an edit is erased when its time has come, and nothing else")
+    func due() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["stays", "deleted", "edited once", "edited twice", "deleted and edited"])
+        func change(_ kind: MessageKind, _ about: UInt64, _ text: String = "") {
+            _ = store.post(
+                [NewMessage(conversation: "general", text: text, key: nil, kind: kind, about: Seq(about))], by: alice)
+        }
+        change(.delete, 2)  // 6
+        change(.edit, 3, "newer")  // 7
+        change(.edit, 4, "newer")  // 8
+        change(.edit, 4, "newest")  // 9
+        change(.edit, 5, "newer")  // 10
+        change(.delete, 5)  // 11
+        // Before its time, and if it is off, nothing happens.
+        for days in [nil, 1] {
+            store.store.eraseDeleted(after: days)
+            store.store.eraseDue()
+            store.store.waitForErasures()
+            #expect(try store.all().allSatisfy { !$0.isErased })
+        }
+        store.store.eraseDeleted(after: 0)
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 8, 10])
+        let folded = try store.page { $0.isFolded = true }.messages
+        #expect(folded.map(\.text) == ["stays", "", "newer", "newest", ""])
+        #expect(store.reports.lines == [])
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("a backup into a former one erases there, too, and its restore knows what was erased")
+    func backup() throws {
+        let store = try TestStore()
+        let target = try TemporaryDirectory()
+        let (copy, restored) = (target("copy"), target("restored"))
+        try store.fill(300)
+        try store.post([Self.secret])
+        try store.seal()
+        _ = try store.store.backup(to: copy)
+        let older = target("older")
+        try Files.copy(copy, to: older)
+        try Self.erase([301], store)
+        #expect(try store.store.backup(to: copy).damages == 0)
+        #expect(try Self.files(copy, holding: Self.secret) == [])
+        // An older backup, restored beside the list of what was erased
+        try PosixDisk().makeDirectories(restored)
+        try Files.write(try #require(Files.bytes(store.directory + "/erased")), to: restored + "/erased")
+        _ = try StoreRestore.run(older, into: restored)
+        let again = try TestStore(restored)
+        #expect(try again.all(as: "bob").last?.isErased == true)
+        again.store.close()
+        #expect(try again.damages() == [])
+    }
+
+    @Test(
+        "a kill at any step leaves the message as it was, or erased; the next start and erasure finish it",
+        arguments: 0...20)
+    func crash(step: Int) throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let disk = FaultyDisk()
+        let store = try TestStore(directory.path, disk: disk)
+        try store.fill(900)
+        try store.post([Self.secret])
+        try store.fill(900, label: "later")
+        try store.seal()
+        let before = try store.all()
+        // When the disk stops obeying after so many changes
+        disk.stop(afterChanges: step)
+        _ = try? Self.erase([901], store)
+        try Files.copy(directory.path, to: crashed.path)
+        // Then a start finds a whole store, and the erasure can be done
+        let next = try TestStore(crashed.path)
+        let found = try next.all()
+        #expect(found.map(\.cursor) == before.map(\.cursor))
+        #expect(found.filter { $0.seq != Seq(901) } == before.filter { $0.seq != Seq(901) })
+        try Self.erase([901], next)
+        #expect(try next.all()[900].isErased)
+        #expect(try Self.files(crashed.path, holding: Self.secret) == [])
+        next.store.close()
+        #expect(try next.damages() == [])
+    }
+}

@@ -1,0 +1,58 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+@Suite("erase")
+struct EraseTests {
+    private static let secret = "Xylophonkonzert-7731"
+
+    private func holding(_ directory: String) throws -> [String] {
+        try Files.contents(directory).filter { $0.value.firstRange(of: Array(Self.secret.utf8)) != nil }.map(\.key)
+    }
+
+    @Test(
+        "natterd erase, with a server and without one, leaves no trace of a text in the data directory, and the log whole",
+        arguments: [true, false])
+    func operatorErases(isServing: Bool) throws {
+        let world = try World()
+        for text in ["one", Self.secret, "three", "four"] { try world.alice.sends(text) }
+        if !isServing { world.stopServing() }
+        // Ranges and numbers, some of them twice
+        let done = try world.natterd("erase", "general", "2", "2-3", "--json")
+        #expect(done.code == 0 && (try done.objects().first)?[int: "erased"] == 2, "\(done)")
+        #expect(try holding(world.data) == [])
+        let again = try world.natterd("erase", "general", "2")
+        #expect(again.code == 0 && again.errors.contains("erased 0 messages"))
+        #expect(try world.natterd("fsck").code == 0)
+        let exported = try world.natterd("export", "general", "--raw").objects()
+        #expect(exported.map { $0[string: "text"] } == ["one", "", "", "four"])
+        for (words, code) in [
+            (["general"], Int32(64)), (["general", "x"], 64), (["general", "0"], 64), (["general", "3-2"], 64),
+            (["general", "2-"], 64), (["general", "9"], 67), (["nix", "1"], 67), (["@alice", "1"], 67),
+        ] {
+            let refused = try world.natterd(["erase"] + words)
+            #expect(refused.code == code && isOneLine(refused.errors) && refused.bytes.isEmpty, "\(words): \(refused)")
+        }
+        #expect(try world.natterd("erase", "general", "1").code == 0)
+        if !isServing { try world.serve() }
+        #expect(try holding(world.data) == [])
+    }
+
+    @Test("an admin erases from afar, other users do not, and the audit trail says who did it")
+    func admin() throws {
+        let world = try World()
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        for text in ["one", Self.secret] { try world.bob.sends(text) }
+        #expect(try world.bob("admin", "erase", "general", "2").code == 77)
+        let done = try world.alice("admin", "erase", "general", "2", "--json")
+        #expect(done.code == 0 && (try done.objects().first)?[int: "erased"] == 1, "\(done)")
+        #expect(try world.alice("admin", "erase", "general", "3").code == 67)
+        #expect(try holding(world.data) == [])
+        let audit = try world.alice("admin", "log", "--audit", "--json").objects()
+        #expect(audit.filter { $0[string: "action"] == "messages_erased" }.map { $0[string: "actor"] } == ["alice"])
+        // A client that never had it gets it as it is.
+        let log = try world.carol("log", "--raw", "--json").objects()
+        #expect(log.last?[bool: "erased"] == true && log.last?[string: "text"] == "")
+        #expect(try world.carol("verify").code == 0)
+    }
+}
