@@ -12,6 +12,14 @@ public final class ArchiveCache: Sendable {
         let conversation: Int64
         let firstSeq: Seq
         let generation: Int
+
+        init(conversation: Int64, firstSeq: Seq, generation: Int) {
+            (self.conversation, self.firstSeq, self.generation) = (conversation, firstSeq, generation)
+        }
+
+        init(_ row: SegmentRow) {
+            self.init(conversation: row.conversation, firstSeq: row.firstSeq, generation: row.generation)
+        }
     }
     struct BlockKey: Hashable {
         let conversation: Int64
@@ -84,6 +92,9 @@ public final class ArchiveReader {
     let cache: ArchiveCache
 
     public init(connection: Connection, cache: ArchiveCache) { (self.connection, self.cache) = (connection, cache) }
+
+    /// Forgets a conversation whose files were replaced.
+    public func forget(_ conversation: Int64) { cache.forget(conversation) }
 
     /// The block that a row names, with verified checksums but not decompressed.
     public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
@@ -163,19 +174,23 @@ public final class ArchiveReader {
         return pieces.reversed().flatMap { $0 }
     }
 
-    /// The open segment file of a row, with its dictionary.
+    /// The open segment file of a block, with its dictionary.
     public func segment(of row: BlockRow, _ conversation: ConversationIdentity) throws -> Segment {
-        let key = ArchiveCache.SegmentKey(
-            conversation: row.conversation, firstSeq: row.segmentSeq, generation: row.generation)
-        return try cache.segment(key) {
-            let name = Segment.name(of: conversation.id, firstSeq: row.segmentSeq, generation: row.generation)
+        try segment(
+            ArchiveCache.SegmentKey(
+                conversation: row.conversation, firstSeq: row.segmentSeq, generation: row.generation), conversation)
+    }
+
+    func segment(_ key: ArchiveCache.SegmentKey, _ conversation: ConversationIdentity) throws -> Segment {
+        try cache.segment(key) {
+            let name = Segment.name(of: conversation.id, firstSeq: key.firstSeq, generation: key.generation)
             let path = cache.directory + "/" + name
             let segment: Segment
             do {
                 segment = try Segment.open(at: path, on: cache.disk)
             } catch LogError.damaged(let path, let offset, let reason) {
                 // The damage may be in the dictionary. The index has a second copy of it.
-                guard let spare = try spareDictionary(of: row) else {
+                guard let spare = try spareDictionary(of: key) else {
                     throw LogError.damaged(path: path, offset: offset, reason: reason)
                 }
                 segment = try Segment.open(at: path, on: cache.disk, spare: spare)
@@ -187,9 +202,9 @@ public final class ArchiveReader {
         }
     }
 
-    private func spareDictionary(of row: BlockRow) throws -> LogDictionary? {
-        let segments = try ArchiveRows.segments(of: row.conversation, on: connection)
-        guard let segment = segments.first(where: { $0.firstSeq == row.segmentSeq && $0.generation == row.generation })
+    private func spareDictionary(of key: ArchiveCache.SegmentKey) throws -> LogDictionary? {
+        let segments = try ArchiveRows.segments(of: key.conversation, on: connection)
+        guard let segment = segments.first(where: { $0.firstSeq == key.firstSeq && $0.generation == key.generation })
         else { return nil }
         return try ArchiveRows.dictionary(segment.dictionary, on: connection)
     }

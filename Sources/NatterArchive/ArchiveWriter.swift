@@ -14,6 +14,8 @@ public struct WrittenBlocks: Sendable {
     public var hashAfter: Digest
     /// The segment whose blocks these are, written again; nil for new messages.
     public var replaced: ReplacedSegment?
+    /// Segments whose messages are not kept any more.
+    public var dropped: [ReplacedSegment] = []
 
     public init(
         segment: SegmentRow, newDictionary: LogDictionary?, blocks: [BlockRow], hashAfter: Digest,
@@ -29,6 +31,7 @@ public struct WrittenBlocks: Sendable {
     /// Inserts the rows. Call inside a transaction of the writer.
     public func record(on connection: Connection) throws(SQLiteError) {
         if let replaced { try replaced.record(with: segment, on: connection) }
+        for segment in dropped { try segment.record(with: self.segment, on: connection) }
         if let newDictionary { try ArchiveRows.put(newDictionary, on: connection) }
         try ArchiveRows.put(segment, on: connection)
         for block in blocks { try ArchiveRows.insert(block, on: connection) }
@@ -89,21 +92,38 @@ public final class ArchiveWriter {
     private func begin(
         _ conversation: ConversationIdentity, firstSeq: Seq, hashBefore: Digest, dictionary: LogDictionary
     ) throws -> Target {
-        let header = SegmentHeader(
-            store: store, conversation: conversation.id, epoch: epoch, firstSeq: firstSeq, hashBefore: hashBefore,
-            created: clock.now(), dictionary: dictionary.id, kind: conversation.kind, name: conversation.name,
-            users: conversation.users)
-        for generation in 0..<0xFFFF {
-            let name = Segment.name(of: conversation.id, firstSeq: firstSeq, generation: generation)
-            let path = directory + "/" + name
-            if try disk.information(path) != nil { continue }
-            let segment = try Segment.create(at: path, header: header, dictionary: dictionary, on: disk)
-            let row = SegmentRow(
-                conversation: conversation.number, firstSeq: firstSeq, generation: generation,
-                size: segment.bodyOffset, dictionary: dictionary.id, isClosed: false)
-            return Target(segment: segment, row: row, isNew: true)
+        var row = try freeRow(of: conversation, firstSeq: firstSeq)
+        let segment = try create(row, of: conversation, hashBefore: hashBefore, dictionary: dictionary)
+        (row.size, row.dictionary) = (segment.bodyOffset, dictionary.id)
+        return Target(segment: segment, row: row, isNew: true)
+    }
+
+    /// The row of a segment that does not exist yet, with the first free generation.
+    func freeRow(of conversation: ConversationIdentity, firstSeq: Seq) throws(ArchiveError) -> SegmentRow {
+        do throws(DiskError) {
+            for generation in 0..<0xFFFF {
+                let row = SegmentRow(
+                    conversation: conversation.number, firstSeq: firstSeq, generation: generation, size: 0,
+                    dictionary: .none, isClosed: false)
+                if try disk.information(directory + "/" + row.name(of: conversation.id)) == nil { return row }
+            }
+            throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
+        } catch {
+            throw .disk(error)
         }
-        throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
+    }
+
+    /// Creates the file of a row.
+    func create(
+        _ row: SegmentRow, of conversation: ConversationIdentity, hashBefore: Digest, dictionary: LogDictionary,
+        isBeginning: Bool = false
+    ) throws(LogError) -> Segment {
+        let header = SegmentHeader(
+            store: store, conversation: conversation.id, epoch: epoch, firstSeq: row.firstSeq, hashBefore: hashBefore,
+            created: clock.now(), dictionary: dictionary.id, kind: conversation.kind, name: conversation.name,
+            users: conversation.users, isBeginning: isBeginning)
+        return try Segment.create(
+            at: directory + "/" + row.name(of: conversation.id), header: header, dictionary: dictionary, on: disk)
     }
 
     /// Writes the blocks and syncs the file.

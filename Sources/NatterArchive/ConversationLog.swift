@@ -23,18 +23,25 @@ public struct ConversationLog: Sendable {
     public let latestTime: Timestamp
     /// Whether messages may be missing.
     public let mayHaveGaps: Bool
+    /// The lowest seq that the server keeps. Messages below it that are missing here are gone for good.
+    public let serverFirst: Seq
     public let tail: any LogTail
 
     public init(
         identity: ConversationIdentity, name: String, first: Seq = Seq(1), head: Seq, sealedSeq: Seq, hash: Digest?,
-        latestTime: Timestamp = Timestamp(milliseconds: .max), mayHaveGaps: Bool = true, tail: any LogTail
+        latestTime: Timestamp = Timestamp(milliseconds: .max), mayHaveGaps: Bool = true,
+        serverFirst: Seq = Seq(1), tail: any LogTail
     ) {
         (self.identity, self.name, self.first, self.head) = (identity, name, first, head)
         (self.sealedSeq, self.hash, self.latestTime) = (sealedSeq, hash, latestTime)
-        (self.mayHaveGaps, self.tail) = (mayHaveGaps, tail)
+        (self.mayHaveGaps, self.serverFirst, self.tail) = (mayHaveGaps, serverFirst, tail)
     }
 
     public var id: ConversationID { identity.id }
+    /// Why messages that are not stored are missing.
+    func reason(ofMissing seqs: ClosedRange<Seq>) -> MissingReason {
+        seqs.upperBound < serverFirst ? .notKept : .notStored
+    }
     /// The database's own number of the conversation.
     public var number: Int64 { identity.number }
 }

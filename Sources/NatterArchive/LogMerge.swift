@@ -186,7 +186,7 @@ private final class MergeStream {
         if run.isMissing {
             index += 1
             _ = bound()
-            return .missing(run.seqs, .notStored)
+            return .missing(run.seqs, reader.log.reason(ofMissing: run.seqs))
         }
         do {
             guard try load(run) else {

@@ -28,6 +28,8 @@ public enum CursorStanding: Sendable, Equatable {
     case ahead(Seq)
     /// This history has another message at that seq: the server was restored from a backup.
     case diverged(Seq)
+    /// The cursor is below the first message that is kept.
+    case notKept(Seq)
     /// The message at that seq is missing or damaged, so the log cannot tell.
     case unknown(Seq)
 }
@@ -241,7 +243,7 @@ public struct LogReader {
         let seqs: ClosedRange<Seq>
         let mayMatch: Bool
         switch place {
-        case .missing(let seqs): return RunRead(seqs: seqs, content: .missing(.notStored))
+        case .missing(let seqs): return RunRead(seqs: seqs, content: .missing(log.reason(ofMissing: seqs)))
         case .block(let row):
             seqs = row.firstSeq...row.lastSeq
             mayMatch = filter.mayMatch(low: row.lowTime, high: row.highTime)
@@ -294,6 +296,7 @@ public struct LogReader {
     public func standing(of cursor: MessageCursor) throws(ArchiveError) -> CursorStanding {
         guard cursor.isOf(log.id) else { return .foreign }
         guard cursor.seq <= log.head else { return .ahead(cursor.seq) }
+        guard cursor.seq.next >= log.first else { return .notKept(cursor.seq) }
         guard let hash = try hash(at: cursor.seq) else { return .unknown(cursor.seq) }
         return hash.prefix == cursor.hashPrefix ? .good(cursor.seq) : .diverged(cursor.seq)
     }
@@ -314,7 +317,7 @@ extension ArchiveError {
     /// The error for messages that a reader visited as missing.
     public static func missing(_ seqs: ClosedRange<Seq>, _ reason: MissingReason) -> ArchiveError {
         switch reason {
-        case .notStored:
+        case .notStored, .notKept:
             .damaged(from: seqs.lowerBound, to: seqs.upperBound, detail: "no block holds message \(seqs.lowerBound)")
         case .damaged(let detail, let block): .damaged(from: block.lowerBound, to: block.upperBound, detail: detail)
         }

@@ -129,6 +129,8 @@ public enum MissingReason: Sendable, Equatable {
     /// They are in no block and no tail. A client lacks messages that its server could not send; each sync asks for
     /// them again.
     case notStored
+    /// The server does not keep them any more.
+    case notKept
     /// They are stored but can't be read.
     /// - Parameter block: all the messages that can't be read for the same reason.
     case damaged(Phrase, block: ClosedRange<Seq>)

@@ -47,4 +47,12 @@ public struct RetiredFiles {
         try disk.remove(path)
         try disk.syncDirectory(Path.directory(of: path))
     }
+
+    /// Removes the files that an earlier process has left. Call before anything else is read or written.
+    public func finish(on connection: Connection) throws {
+        let paths = try RetiredFiles.all(on: connection)
+        guard !paths.isEmpty else { return }
+        for path in paths { try wipe(path) }
+        try connection.transaction { for path in paths { try RetiredFiles.delete(path, on: connection) } }
+    }
 }

@@ -134,8 +134,9 @@ final class SyncedReplica {
         let client = SyncClient(api: try api(), location: location)
         // The next request may come much later, and a message may be queued meanwhile.
         defer { hasDelivered = false }
-        let limits = SyncClient.Limits(
+        var limits = SyncClient.Limits(
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
+        limits.followsRetention = try context.home().value(of: .retention) == Setting.followingRetention
         // Without a replica that can be opened, the sync finds out why.
         return try client.sync(limits, replica: try? replica(), progress: progress)
     }

@@ -27,7 +27,8 @@ public enum DaemonProgram {
             Question.option,
         ],
         commands: [
-            .serve, .selfSigned, .status, .clients, .user, .importing, .export, .erase, .hook, .fsck, .backup, .restore,
+            .serve, .selfSigned, .status, .clients, .user, .retain, .importing, .export, .erase, .hook, .fsck, .backup,
+            .restore,
             .reindex,
             .completion(program: "natterd", isHidden: true),
         ])

@@ -40,6 +40,9 @@ extension CommandSpec {
             .option("messages-per-minute", value: "N", "messages that an account may send in a minute"),
             .option("bytes-per-day", value: "N", "bytes of text that an account may send in a day"),
             .option("requests-per-second", value: "N", "requests that an account may make in a second"),
+            .option(
+                "retain", value: "365d|forever",
+                "how long messages are kept at most, for ever by default; older ones go for good"),
             .option("id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default"),
             .option("log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default"),
             .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
@@ -64,6 +67,8 @@ enum ServeCommand {
     private static let presenceMilliseconds: Int64 = 60_000
     /// The same if other servers share the store, because they learn of visits by it.
     private static let sharedPresenceMilliseconds: Int64 = 15_000
+    /// How often messages that are due are dropped.
+    private static let retentionMilliseconds: Int64 = 3_600_000
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         var signals = ServiceSignals()
@@ -135,6 +140,8 @@ enum ServeCommand {
                 ?? Store.open(directory, clock: clock, options: options)
             store.use(settings.limits)
             store.eraseDeleted(after: settings.eraseDeletedDays)
+            store.use(settings.retention)
+            store.dropDueMessages()
             return store
         }
     }
@@ -199,6 +206,7 @@ enum ServeCommand {
     ) {
         let pause = store.isShared ? sharedPresenceMilliseconds : presenceMilliseconds
         var nextSave = MonotonicClock.now() + pause
+        var nextDrop = MonotonicClock.now() + retentionMilliseconds
         while !store.isFailed, !isOver() {
             watchdog?.feed(server)
             let left = max(0, nextSave - MonotonicClock.now())
@@ -211,6 +219,9 @@ enum ServeCommand {
                 store.savePresence()
                 store.eraseDue()
                 nextSave = MonotonicClock.now() + pause
+                guard MonotonicClock.now() >= nextDrop else { continue }
+                store.dropDueMessages()
+                nextDrop = MonotonicClock.now() + retentionMilliseconds
             }
         }
     }
@@ -228,6 +239,8 @@ enum ServeCommand {
             server.use(settings.registration)
             store.use(settings.limits)
             store.eraseDeleted(after: settings.eraseDeletedDays)
+            store.use(settings.retention)
+            store.dropDueMessages()
             server.use(hosts: settings.hosts)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
             let fixed = settings.namesOfFixed(differingFrom: old)

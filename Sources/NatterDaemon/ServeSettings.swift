@@ -25,6 +25,8 @@ struct ServeSettings: Equatable {
     var limits = AccountLimits()
     /// After how many days deleted messages are erased; nil for never.
     var eraseDeletedDays: Int? = 30
+    /// How long messages are kept at most.
+    var retention = Retention.forever
     /// The certificate, or nil for plain HTTP.
     var tls: CertificateFiles?
 
@@ -103,6 +105,12 @@ struct ServeSettings: Equatable {
         }
         servesPage = !filled.flag("no-web")
         if let days = try filled.integer("id-retention", in: ServeSettings.retentionDays) { retentionDays = Int(days) }
+        if let text = filled.value("retain") {
+            guard let known = Retention(text) else {
+                throw filled.error("--retain takes days, such as '365d', or 'forever', not '\(text)'")
+            }
+            retention = known
+        }
         for (name, field, range) in ServeSettings.limitOptions {
             if let limit = try filled.integer(name, in: range) { limits[keyPath: field] = Int(clamping: limit) }
         }

@@ -45,6 +45,7 @@ enum StatusCommand {
             add("server", "running, process \(server.pid)")
             add("since", "\(server.since) (\(age))")
             add("address", "\(server.address)")
+            if let retain = server.retain { add("keeps messages", "\(retain)") }
             add("connections", "\(server.connections), \(server.waiting) requests waiting for news")
             add("registration", "\(server.registration)")
             if let expires = server.certificateExpires { add("certificate", "until \(expires)") }
@@ -147,9 +148,11 @@ struct ServiceStatus: Codable, Sendable, Equatable {
         @OrNull var certificateExpires: String?
         /// The limits of each account.
         var limits: [LimitObject]
+        /// How long messages are kept at most: `365d` or `forever`. A server of an earlier version does not say.
+        var retain: String?
 
         enum CodingKeys: String, CodingKey {
-            case pid, since, address, connections, waiting, registration, limits
+            case pid, since, address, connections, waiting, registration, limits, retain
             case certificateExpires = "certificate_expires"
         }
     }

@@ -21,7 +21,8 @@ public import NatterModel
 ///         96     8  time of creation, milliseconds since 1970
 ///        104    16  dictionary's id; zeros if no dictionary follows
 ///        120     1  kind of conversation
-///        121     7  reserved, zero
+///        121     1  flags: bit 0 older messages are not kept
+///        122     6  reserved, zero
 ///        128        name, first user, second user: each a LEB128 length and UTF-8
 ///          …     4  CRC-32C of all bytes above
 public struct SegmentHeader: Equatable, Sendable {
@@ -34,7 +35,8 @@ public struct SegmentHeader: Equatable, Sendable {
     static let magic: [UInt8] = [0x89, 0x4E, 0x41, 0x54, 0x54, 0x0D, 0x0A, 0x1A]
     static let fixedBytes = 128
     public static let maximumBytes = 512
-    private static let reservedBytes = 7
+    private static let reservedBytes = 6
+    private static let beginningFlag: UInt8 = 1
     /// Three empty names and the checksum.
     private static let minimumBytes = fixedBytes + 3 + HeaderFields.checksumBytes
 
@@ -53,14 +55,17 @@ public struct SegmentHeader: Equatable, Sendable {
     public var name: String
     /// The two users of a personal conversation in byte order, the same user twice for a notebook; otherwise empty.
     public var users: [String]
+    /// Whether the conversation's log begins here because its older messages are not kept any more.
+    public var isBeginning: Bool
 
     public init(
         store: StoreID, conversation: ConversationID, epoch: Epoch, firstSeq: Seq, hashBefore: Digest,
-        created: Timestamp, dictionary: DictionaryID, kind: ConversationKind, name: String, users: [String]
+        created: Timestamp, dictionary: DictionaryID, kind: ConversationKind, name: String, users: [String],
+        isBeginning: Bool = false
     ) {
         (self.store, self.conversation, self.epoch, self.firstSeq) = (store, conversation, epoch, firstSeq)
         (self.hashBefore, self.created, self.dictionary) = (hashBefore, created, dictionary)
-        (self.kind, self.name, self.users) = (kind, name, users)
+        (self.kind, self.name, self.users, self.isBeginning) = (kind, name, users, isBeginning)
     }
 
     public func encode() -> [UInt8] {
@@ -81,6 +86,7 @@ public struct SegmentHeader: Equatable, Sendable {
         bytes.append(littleEndian: created.milliseconds)
         bytes += dictionary.bytes
         bytes.append(kind.rawValue)
+        bytes.append(isBeginning ? SegmentHeader.beginningFlag : 0)
         bytes += repeatElement(0, count: SegmentHeader.reservedBytes)
         bytes += names
         bytes.appendChecksum()
@@ -140,10 +146,15 @@ public struct SegmentHeader: Equatable, Sendable {
         hashBefore = try fields.digest()
         created = Timestamp(milliseconds: try fields.integer(Int64.self))
         dictionary = try fields.identifier(DictionaryID.self)
-        guard firstSeq > .zero, let kind = ConversationKind(rawValue: try fields.integer(UInt8.self)),
+        guard firstSeq > .zero, let kind = ConversationKind(rawValue: try fields.integer(UInt8.self)) else {
+            throw outOfRange
+        }
+        let flags = try fields.integer(UInt8.self)
+        guard flags & ~SegmentHeader.beginningFlag == 0,
             try fields.bytes(SegmentHeader.reservedBytes).allSatisfy({ $0 == 0 })
         else { throw outOfRange }
         self.kind = kind
+        isBeginning = flags & SegmentHeader.beginningFlag != 0
         var names = HeaderFields(
             UnsafeRawBufferPointer(rebasing: bytes[fields.offset..<end]),
             cutShort: FormatViolation("a name in the file's header is malformed"))

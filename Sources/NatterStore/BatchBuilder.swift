@@ -296,7 +296,7 @@ final class BatchBuilder {
         _ seq: Seq, of message: NewMessage, in conversation: ConversationState
     ) throws(StoreError) -> OriginalMessage {
         let staged = tails[conversation.identity.number]
-        guard seq > .zero, seq <= staged?.head ?? conversation.head else {
+        guard seq >= conversation.first, seq <= staged?.head ?? conversation.head else {
             throw .badAbout("there is no message \(seq) in '\(message.conversation)'")
         }
         if let first = staged?.records.first?.record.seq, seq >= first, let staged {

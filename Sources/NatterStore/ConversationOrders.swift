@@ -40,7 +40,7 @@ struct CommitOrder: Sendable {
     private var limit: Int
 
     init(_ conversations: some Collection<ConversationState>) {
-        entries = conversations.map { (max($0.lastCommit, $0.erasedCommit), $0.identity.number) }
+        entries = conversations.map { (max($0.lastCommit, $0.firstCommit, $0.erasedCommit), $0.identity.number) }
         entries.sort { $0.commit < $1.commit }
         limit = CommitOrder.limit(entries.count)
     }

@@ -22,6 +22,12 @@ final class ConversationState {
         var since: Commit
     }
 
+    /// The lowest seq that is kept. In a conversation that keeps none, the seq after the head.
+    var first = Seq(1)
+    /// The commit that set `first` last.
+    var firstCommit = Commit.zero
+    /// How long messages are kept, if the store does not keep them for a shorter time.
+    var retention = Retention.forever
     /// The highest seq that is in the log files and recorded in the index.
     var sealedSeq: Seq
     var sealedHash: Digest
@@ -37,6 +43,8 @@ final class ConversationState {
     var lastServerTime: Timestamp
     /// How many texts each user has written, sealed or not. See `SealedContent.sent`.
     var sent: [String: UInt64] = [:]
+    /// How many of them are not kept any more.
+    var dropped: [String: UInt64] = [:]
     /// The messages that were deleted.
     var deletions = DeletedMessages()
     /// The commit of the newest erasure.
@@ -87,6 +95,18 @@ final class ConversationState {
 
     /// How many messages here do not raise a user's count of unread messages: the user's own texts, and what is no text.
     func uncounted(for name: UserName) -> UInt64 { (sent[name.text] ?? 0) + (sent[""] ?? 0) }
+
+    /// How many of them are not kept any more.
+    func droppedUncounted(for name: UserName) -> UInt64 { (dropped[name.text] ?? 0) + (dropped[""] ?? 0) }
+
+    /// Notes that messages are not kept any more.
+    func drop(below seq: Seq, counts: [String: Int], at commit: Commit) {
+        guard seq > first else { return }
+        (first, firstCommit) = (seq, commit)
+        for (sender, count) in counts { dropped[sender, default: 0] += UInt64(max(0, count)) }
+        deletions.drop(below: seq)
+        if seq > head { newest = nil }
+    }
 
     /// Counts sealed messages that were not in the tail.
     func noteAdopted(_ content: SealedContent) {
@@ -150,6 +170,13 @@ struct DeletedMessages: Sendable {
         if number == names.count { names.append(author) }
         seqs.insert(seq.rawValue, at: place)
         authors.insert(UInt32(number), at: place)
+    }
+
+    /// Forgets messages that are not kept any more.
+    mutating func drop(below seq: Seq) {
+        let place = firstPlace(after: seq.previous)
+        seqs.removeFirst(place)
+        authors.removeFirst(place)
     }
 
     func contains(_ seq: Seq) -> Bool {

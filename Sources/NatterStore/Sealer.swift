@@ -139,13 +139,13 @@ final class Sealer: Sendable {
                 if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
-                if seal(conversations, whole: false, store, writer) == nil { requestRest(of: conversations, store) }
+                if seal(conversations, .fullBlocks, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
             case .whole(let conversation, let completion):
-                var failure = seal([conversation], whole: true, store, writer)
+                var failure = seal([conversation], .all, store, writer)
                 // Another server was first, perhaps with a part of the tail.
                 for _ in 0..<Sealer.races where failure == .busy && store.isShared {
-                    failure = seal([conversation], whole: true, store, writer)
+                    failure = seal([conversation], .all, store, writer)
                 }
                 tidy(store, writer)
                 completion(failure)
@@ -182,14 +182,33 @@ final class Sealer: Sendable {
         }
     }
 
+    /// How much of a tail is sealed.
+    private enum Extent {
+        case fullBlocks
+        case all
+        /// Messages up to a time.
+        case until(Timestamp)
+    }
+
+    /// Seals the messages of a tail up to a time. Call on the sealer's thread.
+    func seal(_ number: Int64, until time: Timestamp, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        seal([number], .until(time), store, writer)
+    }
+
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
     func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        seal(conversations, whole ? .all : .fullBlocks, store, writer)
+    }
+
+    private func seal(
+        _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter
+    ) -> StoreError? {
         // If nothing can be recorded, each try would write the same blocks into another file.
         guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
         for number in conversations {
-            guard let piece = take(number, whole: whole, store) else { continue }
+            guard let piece = take(number, extent, store) else { continue }
             do {
                 written.append((piece, try write(piece, store, writer)))
             } catch {
@@ -258,17 +277,23 @@ final class Sealer: Sendable {
         }
     }
 
-    private func take(_ number: Int64, whole: Bool, _ store: Store) -> Piece? {
+    private func take(_ number: Int64, _ extent: Extent, _ store: Store) -> Piece? {
         store.state.withLock { state in
             guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return nil }
             let tail = conversation.tail
-            // Seals whole blocks only. The rest waits for more messages.
-            var parts = whole ? tail.blocks : tail.fullBlocks
-            if parts.isEmpty, tail.estimatedBytes >= Sealer.ripeBytes { parts = tail.blocks }
+            var parts: [OpenBlock]
+            switch extent {
+            case .all: parts = tail.blocks
+            case .until(let time): parts = tail.blocks(until: time)
+            case .fullBlocks:
+                // The rest waits for more messages.
+                parts = Array(tail.fullBlocks.prefix(Sealer.roundParts))
+                if parts.isEmpty, tail.estimatedBytes >= Sealer.ripeBytes { parts = tail.blocks }
+            }
             guard !parts.isEmpty else { return nil }
             conversation.isBeingSealed = true
             return Piece(
-                identity: conversation.identity, parts: whole ? parts : Array(parts.prefix(Sealer.roundParts)),
+                identity: conversation.identity, parts: parts,
                 isBacklogged: state.journalBytes > 2 * journalBytes)
         }
     }
@@ -341,7 +366,7 @@ final class Sealer: Sendable {
         }
         var rest = large[...]
         while !rest.isEmpty {
-            _ = seal(Array(rest.prefix(Sealer.roundSize)), whole: true, store, writer)
+            _ = seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer)
             rest = rest.dropFirst(Sealer.roundSize)
         }
         if !small.isEmpty { moveUp(small, store) }

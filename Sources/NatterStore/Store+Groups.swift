@@ -17,6 +17,7 @@ public struct GroupView: Sendable, Equatable {
     public let isMember: Bool
     public let isAdmin: Bool
     public let memberCount: Int
+    public let retention: Retention
 }
 
 public struct GroupPage: Sendable {
@@ -38,6 +39,8 @@ enum GroupEvent {
     case promoted(String)
     case demoted(String)
     case deleted
+    /// How long its messages are kept.
+    case retained(Retention)
 
     /// `VERB`, `VERB NAME` or `renamed OLD NEW`. Names contain no white space, so the text can be split into its
     /// words.
@@ -54,6 +57,7 @@ enum GroupEvent {
         case .promoted(let name): "promoted \(name)"
         case .demoted(let name): "demoted \(name)"
         case .deleted: "deleted"
+        case .retained(let retention): "retained \(retention)"
         }
     }
 }
@@ -81,9 +85,9 @@ extension Store {
         }
     }
 
-    /// Renames a group, or opens or closes it.
+    /// Renames a group, opens or closes it, or sets how long its messages are kept.
     public func changeGroup(
-        _ name: String, newName: String?, isOpen: Bool?, by principal: Principal,
+        _ name: String, newName: String?, isOpen: Bool?, retention: Retention? = nil, by principal: Principal,
         _ completion: @escaping Completion<ConversationView>
     ) {
         if let newName {
@@ -91,7 +95,11 @@ extension Store {
                 return completion(.failure(.badName(newName, error)))
             }
         }
-        changeGroup(principal, completion) { state, _ throws(StoreError) in
+        let dropping: Completion<ConversationView> = { [self] result in
+            if retention != nil, case .success(let group) = result { dropDueMessages(of: group.id) }
+            completion(result)
+        }
+        changeGroup(principal, dropping) { [self] state, _ throws(StoreError) in
             let group = try state.group(name, .administer, for: principal)
             let number = group.identity.number
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
@@ -103,6 +111,10 @@ extension Store {
             }
             if let isOpen, isOpen != group.isOpen {
                 decision.append(isOpen ? .opened : .closed, in: number, by: principal.name)
+            }
+            if let retention, let kept = try decide(retention, for: group, state) {
+                for change in kept.changes { decision.append(change) }
+                decision.append(.retained(retention), in: number, by: principal.name)
             }
             for member in group.members.keys {
                 decision.append(.noted(AccountID(rawValue: member), conversation: number, .conversation, data: nil))
@@ -206,7 +218,8 @@ extension Store {
                 let membership = group.members[principal.account.rawValue]
                 return GroupView(
                     name: group.name, id: group.identity.id, isOpen: group.isOpen, isMember: membership != nil,
-                    isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count)
+                    isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count,
+                    retention: state.retention(of: group))
             }
         }
         return GroupPage(groups: groups, more: keys.count > page.count, next: groups.last?.name ?? page.last ?? after)

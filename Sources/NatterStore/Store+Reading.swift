@@ -42,7 +42,7 @@ extension Store {
         var filter = MessageFilter(after: query.after ?? .zero, before: query.before)
         (filter.since, filter.until, filter.isFolded) = (query.since, query.until, query.isFolded)
         filter.sender = query.sender.map(spelling(ofSender:))
-        if let around = query.around {
+        if let around = query.around.map({ max($0, reader.log.first) }) {
             // One half is before the message. The rest is the message and what follows it. Near an end, the other
             // side gets more.
             let limit = UInt64(query.limit)
@@ -104,7 +104,8 @@ extension Store {
         // Without a selector this is the newest page, so whatever follows it does not exist yet.
         let isNewest = query.before == nil && filter.wantsAll
         return MessagePage(
-            messages: messages, head: head, more: isNewest ? false : next > Seq(1), next: isNewest ? head : next,
+            messages: messages, head: head, more: isNewest ? false : next > reader.log.first,
+            next: isNewest ? head : next,
             commit: commit)
     }
 
@@ -147,6 +148,8 @@ extension Store {
         switch try read(snapshot, { reader in try reader.standing(of: parsed) }) {
         // If the message itself can't be read, only its number is known.
         case .good(let seq), .unknown(let seq): return seq
+        case .notKept:
+            throw .notKept(first: snapshot.tail.first)
         case .foreign: throw .badCursor("the cursor is of another conversation, or of a former one of this name")
         case .ahead:
             throw .cursorExpired("the cursor is ahead of the conversation, whose head is \(snapshot.tail.head)")
@@ -159,7 +162,9 @@ extension Store {
         _ seq: Seq, in conversation: String, isFolded: Bool, for principal: Principal
     ) throws(StoreError) -> MessageView {
         let snapshot = try snapshot(conversation, for: principal)
-        guard seq > .zero, seq <= snapshot.tail.head else { throw .noSuchMessage(seq, conversation: conversation) }
+        guard seq >= snapshot.tail.first, seq <= snapshot.tail.head else {
+            throw .noSuchMessage(seq, conversation: conversation)
+        }
         return try read(snapshot) { reader in
             let block = try reader.storedBlock(containing: seq)
             guard let index = block.records.index(of: seq) else {
@@ -231,10 +236,11 @@ extension Store {
 
     /// The conversation object with its newest message. An unreadable message is left out; reading it reports the
     /// damage.
-    func view(of snapshot: Snapshot, first: Seq = Seq(1)) -> ConversationView {
+    func view(of snapshot: Snapshot, first: Seq? = nil) -> ConversationView {
         ConversationView(
-            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, first: first,
-            head: snapshot.tail.head, hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread,
+            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind,
+            first: max(first ?? snapshot.tail.first, snapshot.tail.first), head: snapshot.tail.head,
+            hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread,
             last: newest(of: snapshot))
     }
 
@@ -245,7 +251,7 @@ extension Store {
         }
         if let newest = snapshot.tail.newest { return message(newest.record, newest.hash) }
         let head = snapshot.tail.head
-        guard head > .zero, let block = try? read(snapshot, { try $0.block(containing: head) }),
+        guard head >= snapshot.tail.first, let block = try? read(snapshot, { try $0.block(containing: head) }),
             let index = block.records.index(of: head)
         else { return nil }
         let (record, hash) = (block.records[index], snapshot.tail.hash)

@@ -47,11 +47,10 @@ extension Store {
     ) throws(StoreError) -> ReadPlace {
         let snapshot = try snapshot(name, for: principal)
         let (old, total) = state.withLock { state in
-            (
-                state.accounts[principal.account]?.reads[snapshot.identity.number]
-                    ?? ReadMark(seq: .zero, ownBefore: 0),
-                state.conversations[snapshot.identity.number]?.uncounted(for: principal.name) ?? 0
-            )
+            guard let account = state.accounts[principal.account],
+                let conversation = state.conversations[snapshot.identity.number]
+            else { return (ReadMark(seq: .zero, ownBefore: 0), UInt64(0)) }
+            return (conversation.mark(of: account), conversation.uncounted(for: principal.name))
         }
         let head = snapshot.tail.head
         let target = min(seq, head)

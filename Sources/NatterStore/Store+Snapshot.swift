@@ -7,6 +7,8 @@ internal import NatterSystem
 
 /// The unsealed end of a conversation at one moment. The server keeps it in memory, and the journal makes it durable.
 struct Tail: LogTail {
+    /// The lowest seq that is kept.
+    let first: Seq
     let sealedSeq: Seq
     let sealedHash: Digest
     /// The commit of the last sealed message.
@@ -16,6 +18,7 @@ struct Tail: LogTail {
     let newest: (record: Record, hash: Digest)?
 
     init(_ conversation: ConversationState) {
+        first = conversation.first
         (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
         sealedCommit = conversation.sealedCommit
         parts = conversation.tail
@@ -29,7 +32,7 @@ struct Tail: LogTail {
     /// - Parameter name: the reader's name for the conversation.
     func log(of conversation: ConversationIdentity, named name: String) -> ConversationLog {
         ConversationLog(
-            identity: conversation, name: name, head: head, sealedSeq: sealedSeq, hash: hash, tail: self)
+            identity: conversation, name: name, first: first, head: head, sealedSeq: sealedSeq, hash: hash, tail: self)
     }
 
     func part(containing seq: Seq, on connection: Connection) -> TailPart? {
@@ -62,6 +65,8 @@ extension Store {
         var erasedCommit = Commit.zero
         var read: Seq = .zero
         var unread: UInt64 = 0
+        /// The commit that set the first message last.
+        var firstCommit = Commit.zero
 
         func reader(_ archive: ArchiveReader) -> LogReader { LogReader(tail.log(of: identity, named: name), archive) }
     }
@@ -109,20 +114,31 @@ extension StoreState {
     func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
         var snapshot = Store.Snapshot(
             identity: conversation.identity, name: displayName(of: conversation, for: account),
-            tail: Tail(conversation), commit: commit, erasedCommit: conversation.erasedCommit)
+            tail: Tail(conversation), commit: commit, erasedCommit: conversation.erasedCommit,
+            firstCommit: conversation.firstCommit)
         if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
         return snapshot
     }
 
-    /// How many texts after the mark count for the reader: those of other users, and what a program sent for the reader. Deleted
+    /// How many texts that are kept, after the mark, count for the reader: those of other users, and what a program sent for the reader. Deleted
     /// ones do not.
     func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
-        let mark = account.reads[conversation.identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
+        let mark = conversation.mark(of: account)
         let behind = UInt64(conversation.head.distance(after: mark.seq))
         let total = conversation.uncounted(for: account.name)
         let uncounted =
             (total >= mark.ownBefore ? total - mark.ownBefore : 0)
             + conversation.deletions.count(after: mark.seq, for: account.name.text)
-        return (mark.seq, behind >= uncounted ? behind - uncounted : 0)
+        let read = account.reads[conversation.identity.number]?.seq ?? .zero
+        return (read, behind >= uncounted ? behind - uncounted : 0)
+    }
+}
+
+extension ConversationState {
+    /// Where a user's unread messages begin: at the read mark, or at the first message that is kept.
+    func mark(of account: AccountState) -> ReadMark {
+        let mark = account.reads[identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)
+        guard mark.seq.next < first else { return mark }
+        return ReadMark(seq: first.previous, ownBefore: droppedUncounted(for: account.name))
     }
 }

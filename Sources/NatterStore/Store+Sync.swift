@@ -106,7 +106,7 @@ extension Store {
                         name: words.count == 2 ? words[1] : conversation.name, id: conversation.identity.id,
                         reason: reason)
                 case .conversation where sees:
-                    return .conversation(state.snapshot(of: conversation, for: account), first: Seq(1))
+                    return .conversation(state.snapshot(of: conversation, for: account), first: conversation.first)
                 default: return nil
                 }
             }
@@ -142,7 +142,9 @@ extension Store {
             // The account joined after the target, so the next sync brings the whole conversation.
             if since > target { continue }
             let joinedAfter = since > from
-            guard max(conversation.lastCommit, conversation.erasedCommit) > from || joinedAfter,
+            guard
+                max(conversation.lastCommit, conversation.erasedCommit) > from || conversation.firstCommit > from
+                    || joinedAfter,
                 conversation.head > .zero || joinedAfter
             else {
                 continue
@@ -192,13 +194,17 @@ extension Store {
             if hasErasures, start ?? .zero < known, let reached = try takeErasures(after: start ?? .zero, upTo: known) {
                 return reached
             }
-            var first = max(start ?? .zero, known).next
+            var first = max(max(start ?? .zero, known).next, snapshot.tail.first)
             if let earliest { first = max(first, try firstSeq(from: earliest)) }
             let last = try lastSeq(upTo: target)
-            // A reader that wants only recent messages still learns of conversations without new ones.
-            guard first <= last || earliest != nil && start == nil else { return nil }
+            // A reader that wants only recent messages still learns of conversations without new ones. All learn what is not
+            // kept any more.
+            let isNamed = start == nil && (earliest != nil || snapshot.firstCommit > from)
+            guard first <= last || isNamed else { return nil }
             if room <= 0 { return first.previous }
-            if steps.isEmpty { steps.append(.conversation(snapshot, first: earliest == nil ? Seq(1) : first)) }
+            if steps.isEmpty {
+                steps.append(.conversation(snapshot, first: earliest == nil ? snapshot.tail.first : first))
+            }
             var seq = first
             while seq <= last {
                 if room <= 0 { return seq.previous }
@@ -322,7 +328,7 @@ extension Store {
             if tail.sealedCommit <= commit { return tail.sealedSeq }
             let row = try ArchiveRows.lastBlock(
                 upTo: commit, of: snapshot.identity.number, on: reader.archive.connection)
-            let whole = row?.lastSeq ?? .zero
+            let whole = row?.lastSeq ?? tail.first.previous
             guard whole < tail.sealedSeq else { return tail.sealedSeq }
             // The seq is inside the next block, or that block is damaged.
             let block: OpenBlock

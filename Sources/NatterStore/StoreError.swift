@@ -46,6 +46,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case badQuery(Phrase)
     case badCursor(Phrase)
     case cursorExpired(Phrase)
+    /// A cursor that is below the first message that is kept.
+    case notKept(first: Seq)
     case damaged(from: Seq, to: Seq, detail: Phrase)
     /// Any other error of the disk or the database.
     case failed(Phrase)
@@ -77,6 +79,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .badQuery(let why): why
         case .badCursor(let why): why
         case .cursorExpired(let why): why
+        case .notKept(let first):
+            "older messages are not kept; the first one is \(first), so go on with after=\(first.previous)"
         case .damaged(let from, let to, let detail): "messages \(from) to \(to) are damaged: \(detail)"
         case .failed(let detail): detail
         }

@@ -147,5 +147,13 @@ enum StoreSchema {
             ) WITHOUT ROWID;
             CREATE INDEX erasure_commit ON erasure (conversation, commit_number);
             """,
+        // Which messages are kept: the lowest seq, the commit that set it, and for how long. Of the messages that are not
+        // kept, `sent.dropped` says how many a sender wrote; they stay in `sent.count`.
+        """
+        ALTER TABLE conversation ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 1;
+        ALTER TABLE conversation ADD COLUMN first_commit INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE conversation ADD COLUMN retain_days INTEGER;
+        ALTER TABLE sent ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+        """,
     ])
 }

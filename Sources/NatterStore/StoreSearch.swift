@@ -232,7 +232,7 @@ final class StoreSearch: Sendable {
         guard let (identity, tail) = known else { return }
         let log = tail.log(of: identity, named: identity.name)
         let epoch = store.state.withLock { $0.epoch }
-        var next = try index.indexedUpTo(log.id).next
+        var next = max(log.first, try index.indexedUpTo(log.id).next)
         while next <= log.sealedSeq, !queue.withLock({ $0.isStopping || $0.purgesAsked > $0.purgesDone }) {
             try store.withReader { archive in
                 try index.write { writer in

@@ -114,6 +114,8 @@ struct StoreState {
     var invites: [Digest: Change.Invite] = [:]
     var counters = Counters()
     var limits = AccountLimits()
+    /// How long messages are kept at most.
+    var retention = Retention.forever
     /// The place in the engine's log up to which this state is complete.
     var place = LogPlace.start
     /// The bytes of batches that are not trimmed yet.

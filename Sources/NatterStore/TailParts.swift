@@ -43,6 +43,25 @@ struct TailParts: Sendable {
     /// The parts to which nothing will be appended.
     var fullBlocks: [OpenBlock] { full.map(\.block) }
 
+    /// The parts with messages up to a time, and the beginning of the next.
+    func blocks(until time: Timestamp) -> [OpenBlock] {
+        var found: [OpenBlock] = []
+        for block in blocks {
+            let count = (0..<block.records.count).first { block.records.time(at: $0) > time } ?? block.records.count
+            if count == block.records.count {
+                found.append(block)
+                continue
+            }
+            if count > 0 {
+                let hashes = block.hashes(0..<count)
+                found.append(
+                    OpenBlock(records: block.records.slice(0..<count), hashBefore: block.hashBefore, hashes: hashes))
+            }
+            break
+        }
+        return found
+    }
+
     mutating func append(_ record: Record, hash: Digest) {
         if !last.records.isEmpty, !last.records.hasRoom(for: record) {
             full.append(last)

@@ -68,10 +68,14 @@ public struct GroupObject: Codable, Sendable, Equatable {
     public var admin: Bool
     /// How many members it has.
     public var members: Int
+    /// How long its messages are kept, such as `90d`; nil if that is for ever.
+    public var retain: String?
 
-    public init(name: String, id: String, open: Bool, member: Bool, admin: Bool, members: Int) {
+    public init(
+        name: String, id: String, open: Bool, member: Bool, admin: Bool, members: Int, retain: String? = nil
+    ) {
         (self.name, self.id, self.open, self.member) = (name, id, open, member)
-        (self.admin, self.members) = (admin, members)
+        (self.admin, self.members, self.retain) = (admin, members, retain)
     }
 }
 

@@ -70,10 +70,12 @@ public struct ErrorBody: Codable, Sendable, Equatable {
         /// The range of messages that can't be read, if the code is `damaged`.
         public var from: UInt64?
         public var to: UInt64?
+        /// The first message that is kept, if a cursor is below it.
+        public var first: UInt64?
 
-        fileprivate init(_ code: ErrorCode, _ phrase: Phrase, from: UInt64?, to: UInt64?) {
+        fileprivate init(_ code: ErrorCode, _ phrase: Phrase, from: UInt64?, to: UInt64?, first: UInt64?) {
             (self.code, self.message, self.phrase) = (code.rawValue, phrase.english, PhraseParts(phrase))
-            (self.from, self.to) = (from, to)
+            (self.from, self.to, self.first) = (from, to, first)
         }
 
         public init(from decoder: any Decoder) throws {
@@ -84,6 +86,7 @@ public struct ErrorBody: Codable, Sendable, Equatable {
             phrase = try? container.decodeIfPresent(PhraseParts.self, forKey: .phrase)
             from = try container.decodeIfPresent(UInt64.self, forKey: .from)
             to = try container.decodeIfPresent(UInt64.self, forKey: .to)
+            first = try container.decodeIfPresent(UInt64.self, forKey: .first)
         }
     }
 
@@ -91,8 +94,11 @@ public struct ErrorBody: Codable, Sendable, Equatable {
     /// The number of the line in a streamed request, counted from 1.
     public var line: Int?
 
-    public init(_ code: ErrorCode, _ message: Phrase, line: Int? = nil, from: UInt64? = nil, to: UInt64? = nil) {
-        error = Detail(code, message, from: from, to: to)
+    public init(
+        _ code: ErrorCode, _ message: Phrase, line: Int? = nil, from: UInt64? = nil, to: UInt64? = nil,
+        first: UInt64? = nil
+    ) {
+        error = Detail(code, message, from: from, to: to, first: first)
         self.line = line
     }
 }

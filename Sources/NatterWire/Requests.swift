@@ -123,8 +123,12 @@ public struct GroupRequest: Codable, Sendable {
     public var name: String?
     /// Whether anyone may join.
     public var open: Bool?
+    /// How long its messages are kept: `90d` or `forever`.
+    public var retain: String?
 
-    public init(name: String?, open: Bool?) { (self.name, self.open) = (name, open) }
+    public init(name: String? = nil, open: Bool? = nil, retain: String? = nil) {
+        (self.name, self.open, self.retain) = (name, open, retain)
+    }
 }
 
 /// Adds a member to a group, or changes one.

@@ -77,6 +77,12 @@ extension ServerAPI {
         return try decode(try send(.patch, try ServerAPI.path(ofGroup: name), body))
     }
 
+    /// Sets how long a group's messages are kept.
+    public func retainGroup(_ name: String, _ retention: Retention) throws(APIError) -> ConversationObject {
+        let body = WireJSON.encode(GroupRequest(retain: retention.description))
+        return try decode(try send(.patch, ServerAPI.path(ofGroup: name), body))
+    }
+
     /// Deletes a group for all its members.
     public func deleteGroup(_ name: String) throws(APIError) {
         _ = try perform(HTTPRequest(.delete, try ServerAPI.path(ofGroup: name)))

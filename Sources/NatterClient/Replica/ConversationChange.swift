@@ -10,7 +10,7 @@ internal import NatterModel
 final class ConversationChange {
     let number: Int64
     let id: ConversationID
-    let isNew: Bool
+    private(set) var isNew: Bool
     var kind: ConversationKind
     var name: String
     var first = Seq(1)
@@ -18,6 +18,8 @@ final class ConversationChange {
     var headHash: Digest?
     var sealedSeq = Seq.zero
     var sealedHash: Digest?
+    /// The lowest seq that the server keeps.
+    var serverFirst = Seq(1)
     var serverHead = Seq.zero
     var serverHash: Digest?
     var read = Seq.zero
@@ -44,8 +46,8 @@ final class ConversationChange {
     var newGaps: [ClosedRange<Seq>] = []
     /// Records that are about others.
     var newRelations: [Relation] = []
-    /// The head in the database.
-    private(set) var storedHead = Seq.zero
+    /// The head up to which new messages are in the report.
+    private var reportedHead = Seq.zero
     /// The name and the reason for being gone in the database; nil for a new conversation.
     private var stored: (name: String, gone: String?)?
 
@@ -57,7 +59,7 @@ final class ConversationChange {
 
     private static let columns = """
         number,id,kind,name,first,head,head_hash,sealed_seq,sealed_hash,server_head,server_hash,read,unread,gone,max_time,
-        tail_bytes
+        tail_bytes,server_first
         """
 
     static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> ConversationChange? {
@@ -74,7 +76,7 @@ final class ConversationChange {
         name = row.text(3)
         first = Seq(row.uint64(4))
         head = Seq(row.uint64(5))
-        storedHead = head
+        reportedHead = head
         headHash = row.isNull(6) ? nil : Digest(bytes: row.blob(6))
         sealedSeq = Seq(row.uint64(7))
         sealedHash = row.isNull(8) ? nil : Digest(bytes: row.blob(8))
@@ -86,17 +88,20 @@ final class ConversationChange {
         stored = (name, gone)
         maxTime = Timestamp(milliseconds: row.int64(14))
         tailBytes = row.int(15)
+        serverFirst = Seq(row.uint64(16))
     }
 
     var hasTail: Bool { head > sealedSeq }
     /// Whether this changes which groups the user is in, or their names.
     var changesGroups: Bool { kind == .group && (stored.map { $0.name != name || $0.gone != gone } ?? true) }
-    /// How many messages the database does not contain yet.
+    /// How many new messages were not reported yet.
     var newCount: Int {
-        newGaps.reduce(head.distance(after: max(storedHead, first.previous))) {
-            $0 - $1.upperBound.distance(after: $1.lowerBound.previous)
+        newGaps.reduce(head.distance(after: max(reportedHead, first.previous))) {
+            $0 - ($1.lowerBound > reportedHead ? $1.upperBound.distance(after: $1.lowerBound.previous) : 0)
         }
     }
+
+    func didReport() { reportedHead = head }
 
     func identity(for user: String) -> ConversationIdentity {
         ReplicaConversation.identity(number: number, id: id, kind: kind, name: name, user: user)
@@ -143,12 +148,19 @@ final class ConversationChange {
         let statement = try connection.statement(
             """
             UPDATE conversation SET kind=?,name=?,first=?,head=?,head_hash=?,sealed_seq=?,sealed_hash=?,server_head=?,
-            server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=? WHERE number=?
+            server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=?,server_first=?
+            WHERE number=?
             """)
         try statement.run(
             Int(kind.rawValue), name, first.rawValue, head.rawValue, headHash?.bytes, sealedSeq.rawValue,
             sealedHash?.bytes, serverHead.rawValue, serverHash?.bytes, read.rawValue, unread, gone,
-            maxTime.milliseconds, tailBytes, number)
+            maxTime.milliseconds, tailBytes, serverFirst.rawValue, number)
+    }
+
+    /// Forgets the changes, which are recorded now.
+    func didRecord() {
+        (isNew, dropsStoredTail, stored) = (false, false, (name, gone))
+        (written, segmentUpdates, newTail, newGaps, newRelations) = ([], [], [], [], [])
     }
 
     private func record(_ gap: ClosedRange<Seq>, on connection: Connection) throws(SQLiteError) {

@@ -58,6 +58,10 @@ struct PortionWriter {
             conversation.unread = line.unread
         }
         conversation.read = max(conversation.read, line.read)
+        // To a replica that begins late, the server names the first message that the replica gets.
+        if state.start.earliest == nil || conversation.head > .zero && line.first > conversation.first {
+            conversation.serverFirst = max(conversation.serverFirst, line.first)
+        }
         guard line.first > conversation.head.next else { return }
         // The server no longer has these messages. After the replica's first message this is a gap, before it is not.
         if conversation.head == .zero {
@@ -161,7 +165,11 @@ struct PortionWriter {
         guard header.lastSeq.rawValue < UInt64(Int64.max) else {
             throw FormatViolation("a block's seqs are out of range")
         }
-        guard let conversation = try open(id), header.lastSeq > conversation.head else { return }
+        guard let conversation = try open(id) else { return }
+        if header.revision > 0, header.firstSeq <= conversation.head {
+            guard try erase(block, conversation) else { return }
+        }
+        guard header.lastSeq > conversation.head else { return }
         guard header.firstSeq <= conversation.head.next else { return try miss(header.firstSeq, conversation) }
         let former = conversation.head
         do {
@@ -186,6 +194,20 @@ struct PortionWriter {
         } catch is TailDamage {
             rewind(conversation)
         }
+    }
+
+    /// Erases what the server has erased in a block that the replica has, in whole or in part.
+    ///
+    /// - Returns: false if nothing more is to be added to the conversation.
+    private mutating func erase(_ block: Block, _ conversation: ConversationChange) throws -> Bool {
+        noteNew()
+        do {
+            if try session.erase(session.open(block), of: conversation) { return true }
+            try setAside(conversation)
+        } catch is TailDamage {
+            rewind(conversation)
+        }
+        return false
     }
 
     private func addToLog(_ block: Block, _ conversation: ConversationChange) throws {
@@ -319,10 +341,16 @@ struct PortionWriter {
         }
     }
 
-    private mutating func record() throws {
+    /// Adds to the report what the next commit records.
+    private mutating func noteNew() {
         for conversation in session.conversations.values {
             state.report.add(conversation.newCount, to: conversation.id, named: conversation.name)
+            conversation.didReport()
         }
+    }
+
+    private mutating func record() throws {
+        noteNew()
         for conversation in diverged { try conversation.keepTail() }
         if !diverged.isEmpty { try ReplicaIndexing.discard(at: session.location, disk: session.disk) }
         let connection = session.connection

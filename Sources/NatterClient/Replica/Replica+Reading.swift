@@ -11,7 +11,7 @@ extension Replica {
             identity: conversation.identity(for: location.user), name: conversation.name, first: conversation.first,
             head: conversation.head, sealedSeq: conversation.sealedSeq, hash: conversation.hash,
             latestTime: conversation.latestTime, mayHaveGaps: conversation.gapCount > 0,
-            tail: ReplicaTail(conversation: conversation.number))
+            serverFirst: conversation.serverFirst, tail: ReplicaTail(conversation: conversation.number))
         return LogReader(log, archive)
     }
 

@@ -99,7 +99,7 @@ public final class Replica {
         }
     }
 
-    /// The messages that the server could not send, lowest first.
+    /// The messages that the server could not send and may send later, lowest first.
     public func gaps(of conversation: ReplicaConversation) throws(ReplicaError) -> [ClosedRange<Seq>] {
         guard conversation.gapCount > 0 else { return [] }
         do {
@@ -109,7 +109,7 @@ public final class Replica {
             var gaps: [ClosedRange<Seq>] = []
             while try rows.step() {
                 let (from, to) = (Seq(rows.uint64(0)), Seq(rows.uint64(1)))
-                if from <= to { gaps.append(from...to) }
+                if from <= to, to >= conversation.serverFirst { gaps.append(from...to) }
             }
             return gaps
         } catch {

@@ -12,8 +12,11 @@ public struct ReplicaConversation: Sendable, Hashable {
     public let kind: ConversationKind
     /// The reader's name for the conversation: `general`, a group's name, `@bob`.
     public let name: String
-    /// The lowest seq that the server still had when the replica began.
+    /// The lowest seq of the replica: the first that the server still had when the replica began, or the first that the
+    /// replica keeps.
     public let first: Seq
+    /// The lowest seq that the server keeps, as of the last sync.
+    public let serverFirst: Seq
     /// The highest seq that the replica has, or knows to be missing.
     public let head: Seq
     /// The hash chain at the head; nil while the messages just before the head are missing.
@@ -40,7 +43,8 @@ public struct ReplicaConversation: Sendable, Hashable {
 extension ReplicaConversation {
     /// The columns that `init(_:)` reads, in order.
     static let columns = """
-        number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq
+        number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq,
+        server_first
         """
 
     /// Reads a row of a statement that selects `columns`.
@@ -64,6 +68,7 @@ extension ReplicaConversation {
         latestTime = Timestamp(milliseconds: row.int64(12))
         gapCount = row.int(13)
         sealedSeq = Seq(row.uint64(14))
+        serverFirst = Seq(row.uint64(15))
     }
 
     /// - Parameter user: the owner of the replica.

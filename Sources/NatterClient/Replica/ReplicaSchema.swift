@@ -45,7 +45,9 @@ enum ReplicaSchema {
                 PRIMARY KEY (conversation, from_seq)
             ) WITHOUT ROWID;
             CREATE TABLE user (name TEXT PRIMARY KEY, online INTEGER NOT NULL, last_seen INTEGER) WITHOUT ROWID;
-            """
+            """,
+        // The lowest seq that the server keeps.
+        RetiredFiles.table + "ALTER TABLE conversation ADD COLUMN server_first INTEGER NOT NULL DEFAULT 1;",
     ])
 }
 

@@ -23,7 +23,7 @@ final class ReplicaSession {
     let connection: Connection
     /// Reads what was recorded before this session.
     let replica: Replica
-    private let logs: ArchiveWriter
+    let logs: ArchiveWriter
     /// The dictionaries of the answer that is being recorded.
     var received = ReceivedDictionaries()
     private(set) var conversations: [ConversationID: ConversationChange] = [:]
@@ -40,6 +40,7 @@ final class ReplicaSession {
             directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock)
         try makeDurable()
         try ReplicaSchema.current.migrate(connection)
+        try removeRetiredFiles()
     }
 
     /// Makes the commits of an earlier process durable before anything relies on them or is written behind them.
@@ -111,6 +112,7 @@ final class ReplicaSession {
             try also()
         }
         commits &+= 1
+        for conversation in conversations.values { conversation.didRecord() }
         DurableCommit.write(commits, location, on: disk)
         if changesGroups { GroupNames.write(try replica.groupNames(), location, on: disk) }
         // If the checkpoint fails, the next session tries again.
@@ -121,6 +123,34 @@ final class ReplicaSession {
     private func isLackingGroupNames() throws -> Bool { try disk.information(location.groupNamesPath) == nil }
 
     // MARK: Log files
+
+    /// Removes log files that are not needed any more.
+    private func removeRetiredFiles() throws {
+        let paths = try RetiredFiles.all(on: connection)
+        guard !paths.isEmpty else { return }
+        for path in paths { try RetiredFiles(directory: location.directory, disk: disk).wipe(path) }
+        if paths.contains(Path.name(of: location.searchPath)) { try ReplicaIndexing.discard(at: location, disk: disk) }
+        // The write-ahead log holds pages with rows that are gone. If another process reads them, a later sync truncates it.
+        try? connection.checkpoint(.truncating)
+        try commit { for path in paths { try RetiredFiles.delete(path, on: connection) } }
+    }
+
+    /// Writes segments of a conversation again, records that together with what `also` writes, and removes the old files. The
+    /// search index, which has words of what goes, is made again.
+    ///
+    /// - Parameter paths: the new files.
+    func rewrite(
+        _ conversation: ConversationChange, to paths: [String], _ also: () throws -> Void,
+        write: () throws -> [WrittenBlocks]
+    ) throws {
+        let index = [location.searchPath, location.searchPath + "-wal"].map { Path.name(of: $0) }
+        try commit { for path in paths + index { try RetiredFiles.insert(path, on: connection) } }
+        conversation.written += try write()
+        try commit(also)
+        conversation.lastSegment = try ArchiveRows.lastSegment(of: conversation.number, on: connection)
+        replica.archive.forget(conversation.number)
+        try removeRetiredFiles()
+    }
 
     /// Recovers the end of the log files, once in each session.
     func prepare(_ conversation: ConversationChange) throws {

@@ -98,6 +98,10 @@ extension Replica {
         switch try reader(of: conversation).place(of: seq) {
         case .missing(let seqs):
             let through = seqs.upperBound
+            if through < conversation.serverFirst {
+                result.begin(with: nil)
+                return through.next
+            }
             let known = try gaps(of: conversation).contains { $0.contains(seq) }
             if known {
                 result.note(missing: seq...through)

@@ -20,6 +20,8 @@ public final class SyncClient {
         public var waitSeconds = 0
         /// Where a new replica begins; nil for all messages.
         public var earliest: Timestamp?
+        /// Whether to drop what the server does not keep any more.
+        public var followsRetention = false
 
         public init(
             deadlineMilliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil
@@ -65,6 +67,7 @@ public final class SyncClient {
         do {
             try run.untilDone()
             if run.writer.report.isComplete { try GapRequests(api: api, writer: run.writer).run(until: run.deadline) }
+            if limits.followsRetention { try run.writer.dropWhatServerDropped() }
         } catch let error as SyncError {
             throw error
         } catch let error as APIError {

@@ -13,7 +13,8 @@ enum ConfigCommand {
             "Settings are in the file 'config' of the home directory, one 'key = value' per line. Options override "
                 + "environment variables, and those override settings.",
             "color: auto, always or never, like --color. lang: the language, en or ru, like --lang. server: the "
-                + "address for profiles that have none yet; a session keeps its own. timeout: seconds to wait for "
+                + "address for profiles that have none yet; a session keeps its own. retention: 'follow' to drop what the "
+                + "server does not keep any more, 'keep' to keep what was synced (default). timeout: seconds to wait for "
                 + "the server, like --timeout. ca-file: certificate authorities to trust, like --ca-file.",
         ])
 
@@ -82,10 +83,15 @@ enum Setting: String, CaseIterable {
     case caFile = "ca-file"
     case color
     case lang
+    case retention
     case server
     case timeout
 
     static var names: [String] { allCases.map(\.rawValue) }
+
+    /// What a replica does with messages that the server does not keep any more.
+    private static let retentions = [followingRetention, "keep"]
+    static let followingRetention = "follow"
 
     static let timeoutSeconds = 0.1...86_400.0
 
@@ -99,6 +105,9 @@ enum Setting: String, CaseIterable {
         case .lang:
             return Language.isKnown(value, environment: .process)
                 ? nil : "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'"
+        case .retention:
+            return Setting.retentions.contains(value)
+                ? nil : "'retention' takes \(Setting.retentions.joined(separator: ", ")), not '\(value)'"
         case .server:
             do throws(AddressError) {
                 _ = try ServerAddress(url: value)

@@ -53,6 +53,10 @@ enum LogCommand {
             .flag("reverse", "print the newest first"),
             .flag("all", "print every conversation, by time"),
             .option("cursor-file", value: "F", "print only messages after the position in F, then update F"),
+            .flag(
+                "from-first",
+                "if the position in the cursor file is of a message that is not kept any more, begin with the first one"
+            ),
             .flag("exit-code", "exit with status 1 if there is nothing to print"),
             .option("thread", value: "SEQ", "print the message with this number, and all that answers it"),
             .flag("mentions", "print only messages with '@' and your name"),
@@ -83,7 +87,11 @@ private struct Log {
         request = try LogRequest(context)
         printer = MessagePrinter(context, format: request.format, showsConversation: request.scope == .all)
         configure(&printer)
-        places = try request.cursorFile.map { try LogPlaces(path: $0, scope: request.scope) }
+        places = try request.cursorFile.map { path in
+            try LogPlaces(path: path, scope: request.scope, startsAtFirst: context.arguments.flag("from-first")) {
+                context.console.note($0)
+            }
+        }
     }
 
     mutating func run() throws -> ExitCode {
@@ -144,8 +152,15 @@ private struct Log {
             let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
             return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
         }
+        guard let first = late.first else { return }
+        if first.serverFirst >= first.first {
+            return context.console.note(
+                late.count == 1
+                    ? "older messages are not kept: the first of '\(first.name)' is \(first.first)"
+                    : "older messages are not kept")
+        }
         // This is checked last, because nearly every replica is complete and then needs no look-up.
-        guard let first = late.first, let earliest = try replica.earliest(),
+        guard let earliest = try replica.earliest(),
             request.filter.since.map({ $0 < earliest }) ?? true
         else { return }
         let beginning = LocalTime.text(earliest)

@@ -7,6 +7,8 @@ internal import NatterModel
 struct LogPlaces {
     private let file: CursorFile
     private let scope: LogRequest.Scope
+    private let startsAtFirst: Bool
+    private let note: (Phrase) -> Void
     private let stored: CursorFile.Content
     /// The current content of the file.
     private var written: CursorFile.Content
@@ -17,9 +19,15 @@ struct LogPlaces {
     /// Reads the file.
     ///
     /// - Throws: 65 if the file is of the other kind or contains no cursor.
-    init(path: String, scope: LogRequest.Scope) throws {
+    ///
+    /// - Parameters:
+    ///   - startsAtFirst: whether a position below the first message that is kept is no error.
+    ///   - note: tells which messages are left out then.
+    init(
+        path: String, scope: LogRequest.Scope, startsAtFirst: Bool = false, note: @escaping (Phrase) -> Void = { _ in }
+    ) throws {
         file = CursorFile(path: path)
-        self.scope = scope
+        (self.scope, self.startsAtFirst, self.note) = (scope, startsAtFirst, note)
         stored = try file.read()
         written = stored
         switch (scope, stored) {
@@ -53,12 +61,18 @@ struct LogPlaces {
             guard let cursor = cursor(of: conversation.id) else { return true }
             switch try replica.standing(of: cursor, in: conversation) {
             case .good(let seq), .unknown(let seq):
-                guard seq.next >= conversation.first else {
+                walk.place(conversation.id, at: seq)
+                return true
+            case .notKept(let seq):
+                guard startsAtFirst else {
                     throw failure(
                         "is at message \(seq) of '\(conversation.name)', but the earliest kept message is "
-                            + "\(conversation.first); empty it to start there", code: "cursor_expired")
+                            + "\(conversation.first); --from-first starts there", code: "cursor_expired")
                 }
-                walk.place(conversation.id, at: seq)
+                note(
+                    "messages \(seq.next) to \(conversation.first.previous) of '\(conversation.name)' are not kept any more"
+                )
+                walk.place(conversation.id, at: conversation.first.previous)
                 return true
             case .ahead(let seq):
                 // If the server was not reached, the cursor may be correct. Then there is nothing new to print.

@@ -55,6 +55,9 @@ struct LogRequest {
         let after = try number("after")
         let around = try number("around")
         var filter = MessageFilter(after: after ?? .zero, before: try number("before"))
+        if arguments.flag("from-first"), !arguments.has("cursor-file") {
+            throw arguments.error("--from-first needs --cursor-file")
+        }
         filter.since = try arguments.time("since", now: context.now)
         filter.until = try arguments.time("until", now: context.now)
         filter.sender = arguments.value("from")

@@ -196,6 +196,12 @@ struct LogWalk {
         guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { return }
         let (from, to, name) = (range.lowerBound, range.upperBound, conversation.name)
         switch reason {
+        case .notKept:
+            // That is no damage: nobody has them any more.
+            note(
+                from == to
+                    ? "message \(from) of '\(name)' is not kept any more"
+                    : "messages \(from) to \(to) of '\(name)' are not kept any more")
         case .notStored:
             tell(
                 from == to

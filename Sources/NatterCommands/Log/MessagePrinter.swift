@@ -332,6 +332,8 @@ enum EventText {
         case ("promoted", 2): "made \(words[1]) an admin"
         case ("demoted", 2): "made \(words[1]) a plain member again"
         case ("deleted", 1): "deleted the group"
+        case ("retained", 2) where words[1] == "forever": "set that messages are kept for ever"
+        case ("retained", 2): "set that messages are kept for \(words[1])"
         default: Phrase(verbatim: text)
         }
     }

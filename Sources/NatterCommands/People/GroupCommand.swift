@@ -1,12 +1,13 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterModel
 internal import NatterWire
 
 /// `group create|delete|…`: manages groups and their members.
 enum GroupCommand {
     static let spec = CommandSpec(
         "group", "create groups and manage their members", group: NatterProgram.Group.people, bare: "ls",
-        subcommands: [list, create, delete, rename, add, remove, promote, demote, members, join, leave],
+        subcommands: [list, create, delete, rename, add, remove, promote, demote, members, join, leave, retain],
         description: [
             "A group is a conversation with a name and members. You become the first admin of a group that you create. "
                 + "Only admins change a group, and it always has one: the last admin can neither leave nor be "
@@ -166,6 +167,31 @@ enum GroupCommand {
             let api = try context.api()
             try api.removeMember(try context.ownName(api), fromGroup: group)
             context.confirm("left '\(group)'")
+            return .success
+        })
+
+    private static let retain = CommandSpec(
+        "retain", "set how long a group's messages are kept",
+        operands: [groupOperand, .required("TIME", "days, such as '90d', or 'forever'")],
+        description: [
+            "Messages that are older go from the server for good; their numbers do not come back. Only admins of the "
+                + "group may set it, and never to longer than the server keeps messages; 'forever' means as long as that. "
+                + "What you have synced stays in your replica unless 'natter config set retention follow' is set. With "
+                + "--json: the conversation, whose 'first' is the lowest number that is kept."
+        ],
+        examples: [Example("natter group retain ops 90d", "keep three months")],
+        run: { arguments, console in
+            let context = Context(arguments, console)
+            let text = arguments.operand("TIME") ?? ""
+            guard let retention = Retention(text) else {
+                throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+            }
+            let group = try context.api().retainGroup(arguments.operand("GROUP") ?? "", retention)
+            try context.writeJSON(group)
+            context.confirm(
+                retention == .forever
+                    ? "'\(group.name)' keeps its messages as long as the server does"
+                    : "'\(group.name)' keeps its messages for \(text)")
             return .success
         })
 

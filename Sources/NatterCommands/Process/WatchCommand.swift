@@ -156,6 +156,8 @@ enum WatchCommand {
                 ahead.remove(conversation.id)
                 switch try replica.standing(of: cursor, in: conversation) {
                 case .good, .unknown: continue
+                // The walk states what is missing between.
+                case .notKept: positions[conversation.id] = conversation.first.previous
                 // If the server was not reached, the position may be correct.
                 case .ahead where !isCurrent: ahead.insert(conversation.id)
                 case .ahead, .diverged, .foreign: throw expired(conversation.name)

@@ -13,6 +13,8 @@ enum Operation: Codable, Sendable, Equatable {
     case setDisabled(name: String, Bool)
     case setAdmin(name: String, Bool)
     case status
+    /// - Parameter retain: `90d` or `forever`.
+    case retain(conversation: String, retain: String)
     /// - Parameter isRaw: whether each record comes as it is.
     case export(conversation: String, format: HistoryFormat, isRaw: Bool)
     /// Imports a file, which arrives as data.
@@ -33,7 +35,8 @@ enum Operation: Codable, Sendable, Equatable {
     var makesStore: Bool {
         switch self {
         case .addUser, .importing, .merging: true
-        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .export, .backup, .check,
+        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .retain, .export, .backup,
+            .check,
             .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             false
         }
@@ -49,6 +52,7 @@ enum Operation: Codable, Sendable, Equatable {
         case .setDisabled(_, let isDisabled): isDisabled ? "user_disable" : "user_enable"
         case .setAdmin(_, let isAdmin): isAdmin ? "user_promote" : "user_demote"
         case .status: "status"
+        case .retain: "retain"
         case .export: "export"
         case .importing, .merging: "import"
         case .erase: "erase"
@@ -67,6 +71,7 @@ enum Operation: Codable, Sendable, Equatable {
 enum OperationReply: Codable, Sendable {
     case user(AdminUserObject)
     case status(ServiceStatus)
+    case retained(RetentionObject)
     /// Messages that exist but can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
     case imported(ImportCommand.Report)

@@ -42,6 +42,12 @@ struct OperationRunner {
             let status = try ServiceStatus(of: store, server: service())
             try channel.reply(.status(status))
             return status.failure == nil ? .success : .inputOutput
+        case .retain(let conversation, let text):
+            guard let retention = Retention(text) else {
+                throw StoreError.failed("'\(text)' is no time to keep messages")
+            }
+            let view = try answer { store.setRetention(retention, of: conversation, by: actor, $0) }
+            try channel.reply(.retained(RetentionObject(view)))
         case .export(let conversation, let format, let isRaw):
             let exporter = try StoreExporter(
                 conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest)

@@ -49,7 +49,7 @@ final class OperatorService: Sendable {
             return ServiceStatus.Service(
                 pid: getpid(), since: since, address: address, connections: connections, waiting: waiting,
                 registration: server.registration.rawValue, certificateExpires: server.certificateExpires?.rfc3339,
-                limits: store.limits.map { LimitObject($0) })
+                limits: store.limits.map { LimitObject($0) }, retain: store.retention.description)
         }
         socket = OperatorSocket(of: directory)
         listener = try socket.listen()

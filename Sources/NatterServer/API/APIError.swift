@@ -12,6 +12,8 @@ struct APIError: Error {
     var allow: String?
     /// The messages that can't be read, if the code is `damaged`.
     var range: ClosedRange<UInt64>?
+    /// The first message that is kept, if the cursor is below it.
+    var first: UInt64?
     /// For the service log only: names of files, and errors of the system.
     var detail: String?
 
@@ -43,7 +45,7 @@ struct APIError: Error {
             case .notTried: .notTried
             case .badQuery: .badRequest
             case .badCursor: .badCursor
-            case .cursorExpired: .cursorExpired
+            case .cursorExpired, .notKept: .cursorExpired
             case .damaged: .damaged
             case .failed: .internalError
             }
@@ -57,6 +59,7 @@ struct APIError: Error {
         if code == .damaged || code == .internalError { detail = error.description }
         if code == .busy { retryAfter = 1 }
         if case .slowDown(_, let seconds) = error { retryAfter = seconds }
+        if case .notKept(let first) = error { self.first = first.rawValue }
     }
 
     init(_ failure: WireJSON.Failure) {
@@ -67,7 +70,9 @@ struct APIError: Error {
         }
     }
 
-    var body: ErrorBody { ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound) }
+    var body: ErrorBody {
+        ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound, first: first)
+    }
 
     var reply: Reply {
         var reply = Reply.json(body, status: code.status)

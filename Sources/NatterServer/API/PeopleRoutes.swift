@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterWire
@@ -64,7 +65,7 @@ enum PeopleRoutes {
         let objects = page.groups.map {
             GroupObject(
                 name: $0.name, id: $0.id.description, open: $0.isOpen, member: $0.isMember, admin: $0.isAdmin,
-                members: $0.memberCount)
+                members: $0.memberCount, retain: $0.retention.days == nil ? nil : $0.retention.description)
         }
         call.respond(list: objects, GroupList(groups: objects, more: page.more, next: page.next))
     }
@@ -80,9 +81,16 @@ enum PeopleRoutes {
             call.completion { .json(ConversationObject($0), status: 201) })
     }
 
-    static func changeGroup(_ call: Call, _ principal: Principal, _ request: GroupRequest) {
+    static func changeGroup(_ call: Call, _ principal: Principal, _ request: GroupRequest) throws(APIError) {
+        let retention = try request.retain.map { text throws(APIError) in
+            guard let retention = Retention(text) else {
+                throw APIError(.badRequest, "'retain' takes days, such as '90d', or 'forever', not '\(text)'")
+            }
+            return retention
+        }
         call.store.changeGroup(
-            call.name(0), newName: request.name.map(Normalization.formC), isOpen: request.open, by: principal,
+            call.name(0), newName: request.name.map(Normalization.formC), isOpen: request.open, retention: retention,
+            by: principal,
             call.completion { .json(ConversationObject($0)) })
     }
 

@@ -129,12 +129,7 @@ extension Change {
             output.put(sealed.hashAfter)
             output.put(sealed.lastCommit.rawValue)
             output.optional(sealed.content.serverTime) { $0.put($1.milliseconds) }
-            // Sorted, so that equal changes have equal bytes.
-            let sent = sealed.content.sent.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-            output.list(sent) { output, sender in
-                output.put(sender.key)
-                output.put(UInt64(clamping: sender.value))
-            }
+            output.counts(sealed.content.sent)
         case .importSettled(let settled):
             output.kind(20)
             output.put(settled.conversation)
@@ -161,6 +156,15 @@ extension Change {
             output.kind(22)
             output.put(epoch.rawValue)
             output.put(first.rawValue)
+        case .retentionSet(let conversation, let retention):
+            output.kind(36)
+            output.put(conversation)
+            output.put(UInt64(retention.days ?? 0))
+        case .messagesDropped(let dropped):
+            output.kind(37)
+            output.put(dropped.conversation)
+            output.put(dropped.first.rawValue)
+            output.counts(dropped.sent)
         case .related(let relation, let conversation, let author):
             output.kind(23)
             output.put(conversation)
@@ -279,6 +283,13 @@ extension Change {
                 try input.list { input throws(FormatViolation) in
                     ErasedMessage(seq: Seq(try input.unsigned()), digest: try input.digest())
                 }, in: conversation)
+        case 36:
+            let (conversation, days) = (try input.signed(), try input.unsigned())
+            return .retentionSet(conversation, Retention(days: days == 0 ? nil : Int(clamping: days)))
+        case 37:
+            return .messagesDropped(
+                DroppedMessages(
+                    conversation: try input.signed(), first: Seq(try input.unsigned()), sent: try input.counts()))
         default: throw FormatViolation("a change has an unknown kind")
         }
     }
@@ -322,13 +333,10 @@ extension Change {
         let (conversation, lastSeq) = (try input.signed(), Seq(try input.unsigned()))
         let (hash, lastCommit) = (try input.digest(), Commit(try input.unsigned()))
         let serverTime = try input.optional { input throws(FormatViolation) in try input.time() }
-        let sent = try input.list { input throws(FormatViolation) in
-            (try input.text(), Int(clamping: try input.unsigned()))
-        }
         return .tailSealed(
             SealedTail(
                 conversation: conversation, lastSeq: lastSeq, hashAfter: hash, lastCommit: lastCommit,
-                content: SealedContent(serverTime: serverTime, sent: Dictionary(sent, uniquingKeysWith: +))))
+                content: SealedContent(serverTime: serverTime, sent: try input.counts())))
     }
 }
 
@@ -367,6 +375,14 @@ private struct FieldWriter {
     mutating func optional<Value>(_ value: Value?, _ put: (inout FieldWriter, Value) -> Void) {
         self.put(value != nil)
         if let value { put(&self, value) }
+    }
+
+    /// Sorted, so that equal changes have equal bytes.
+    mutating func counts(_ counts: [String: Int]) {
+        list(counts.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) { output, sender in
+            output.put(sender.key)
+            output.put(UInt64(clamping: sender.value))
+        }
     }
 
     mutating func list<Value>(_ values: [Value], _ put: (inout FieldWriter, Value) -> Void) {
@@ -427,6 +443,13 @@ private struct FieldReader {
         _ read: (inout FieldReader) throws(FormatViolation) -> Value
     ) throws(FormatViolation) -> Value? {
         try bool() ? try read(&self) : nil
+    }
+
+    mutating func counts() throws(FormatViolation) -> [String: Int] {
+        let counts = try list { input throws(FormatViolation) in
+            (try input.text(), Int(clamping: try input.unsigned()))
+        }
+        return Dictionary(counts, uniquingKeysWith: { $0.addingReportingOverflow($1).partialValue })
     }
 
     mutating func list<Value>(

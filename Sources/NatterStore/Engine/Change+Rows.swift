@@ -62,12 +62,8 @@ extension Change {
                 "INSERT INTO epoch (run,value,first_commit) VALUES ($1,$2,$3)", Int64(epoch.run), epoch.rawValue,
                 first.rawValue)
         case .tailsMoved:
-            // The row of the moved tails is deleted when they are sealed. This keeps its commit number from being
-            // assigned again.
-            try rows.run(
-                """
-                INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
-                """, commit.rawValue)
+            // The row of the moved tails is deleted when they are sealed.
+            try keep(commit, rows)
         case .related(let relation, let conversation, let author):
             try rows.run(
                 """
@@ -110,7 +106,8 @@ extension Change {
                 """, FoundKey.erasedContent, conversation, commit.rawValue)
             // Who knows the rest of an imported file could test a guess by its hash.
             try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
-        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled:
+        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
+            .retentionSet, .messagesDropped:
             try writeConversations(rows, commit)
         }
     }
@@ -208,8 +205,30 @@ extension Change {
                 "UPDATE conversation SET sealed_seq=$1, sealed_hash=$2, sealed_commit=$3 WHERE number=$4",
                 settled.lastSeq.rawValue, settled.hashAfter.bytes, commit.rawValue, settled.conversation)
             if settled.uncounted > 0 { try addSent("", settled.uncounted, settled.conversation, rows) }
+        case .retentionSet(let number, let retention):
+            try rows.run("UPDATE conversation SET retain_days=$1 WHERE number=$2", retention.days, number)
+        case .messagesDropped(let dropped):
+            try keep(commit, rows)
+            try rows.run(
+                "UPDATE conversation SET first_seq=$1, first_commit=$2 WHERE number=$3", dropped.first.rawValue,
+                commit.rawValue, dropped.conversation)
+            for (sender, count) in dropped.sent {
+                try rows.run(
+                    "UPDATE sent SET dropped=dropped+$1 WHERE conversation=$2 AND sender=$3", count,
+                    dropped.conversation, sender)
+            }
+            try rows.run(
+                "DELETE FROM relation WHERE conversation=$1 AND about<$2", dropped.conversation, dropped.first.rawValue)
         default: break
         }
+    }
+
+    /// Keeps the number of a commit that leaves no other row from being assigned again.
+    private func keep(_ commit: Commit, _ rows: any RowWriter) throws {
+        try rows.run(
+            """
+            INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
+            """, commit.rawValue)
     }
 
     private func addSent(_ sender: String, _ added: Int, _ conversation: Int64, _ rows: any RowWriter) throws {

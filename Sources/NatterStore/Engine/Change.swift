@@ -42,6 +42,10 @@ enum Change: Sendable {
     /// Tails up to these seqs were written to the end of the log again.
     case tailsMoved([MovedTail])
     case epochBegun(Epoch, first: Commit)
+    /// How long messages of a conversation are kept.
+    case retentionSet(Int64, Retention)
+    /// Messages of a conversation are not kept any more. Their blocks are gone.
+    case messagesDropped(DroppedMessages)
     /// A new message is about another one. Only a deletion has an author; see `RelationRows`.
     case related(Relation, in: Int64, author: String?)
     /// Messages were erased. Their H stays in the log.
@@ -140,6 +144,14 @@ enum Change: Sendable {
         var digest: Digest
     }
 
+    struct DroppedMessages: Sendable {
+        var conversation: Int64
+        /// The lowest seq that is kept.
+        var first: Seq
+        /// How many of those that are gone each sender wrote, as in `SealedContent.sent`.
+        var sent: [String: Int]
+    }
+
     struct MovedTail: Sendable {
         var conversation: Int64
         var lastSeq: Seq
@@ -148,7 +160,7 @@ enum Change: Sendable {
     /// Whether the change needs its own commit number, so that cursors can tell whether they are before or after it.
     var takesCommit: Bool {
         switch self {
-        case .noted, .importSettled, .tailsMoved, .erased: true
+        case .noted, .importSettled, .tailsMoved, .erased, .messagesDropped: true
         default: false
         }
     }
@@ -180,7 +192,7 @@ enum Change: Sendable {
             state.epochs.append((epoch, first))
         case .importRemembered: break
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .tailsMoved, .related, .erased:
+            .tailsMoved, .related, .erased, .retentionSet, .messagesDropped:
             applyToConversations(&state, commit)
         }
     }
@@ -263,6 +275,10 @@ enum Change: Sendable {
             conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
             conversation?.isBeingSealed = false
             state.noteCommit(commit, in: settled.conversation)
+        case .retentionSet(let number, let retention): state.conversations[number]?.retention = retention
+        case .messagesDropped(let dropped):
+            state.conversations[dropped.conversation]?.drop(below: dropped.first, counts: dropped.sent, at: commit)
+            state.noteCommit(commit, in: dropped.conversation)
         case .related(let relation, let number, let author):
             guard relation.kind == .delete else { return }
             state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)

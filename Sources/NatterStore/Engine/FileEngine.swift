@@ -103,6 +103,7 @@ final class FileEngine: StoreEngine {
                 }
             }
             for case .erased(_, let number) in entry.changes { cache.forget(number) }
+            for case .messagesDropped(let dropped) in entry.changes { cache.forget(dropped.conversation) }
             return .done(LogPlace(number: entry.before.number &+ 1, chain: .zero))
         }
     }
@@ -145,13 +146,6 @@ final class FileEngine: StoreEngine {
         try withDatabase { database in
             try database.connection.checkpoint(.truncating)
         }
-    }
-
-    /// Removes the files that an erasure has replaced, or has not finished, before anything else looks at them.
-    private func wipeRetired(_ connection: Connection) throws {
-        let paths = try RetiredFiles.all(on: connection)
-        for path in paths { try RetiredFiles(directory: directory, disk: disk).wipe(path) }
-        try connection.transaction { for path in paths { try RetiredFiles.delete(path, on: connection) } }
     }
 
     /// Runs `body` in a transaction.
@@ -298,7 +292,7 @@ final class FileEngine: StoreEngine {
 
     private func load(_ database: Database, isRebuilt: Bool) throws -> LoadedState {
         let connection = database.connection
-        try wipeRetired(connection)
+        try RetiredFiles(directory: directory, disk: disk).finish(on: connection)
         var loader = StateLoader(connection)
         var state = try loader.loadRows(database.id)
         let isClean = try FileEngine.takeCleanMark(connection)

@@ -82,13 +82,16 @@ struct StateLoader {
             members[rows.int64(0), default: [:]][rows.int64(1)] = ConversationState.Membership(
                 isAdmin: rows.bool(2), since: Commit(rows.uint64(3)))
         }
-        var sent: [Int64: [String: UInt64]] = [:]
-        let counts = try connection.statement("SELECT conversation,sender,count FROM sent")
-        while try counts.step() { sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2) }
+        var (sent, dropped): ([Int64: [String: UInt64]], [Int64: [String: UInt64]]) = ([:], [:])
+        let counts = try connection.statement("SELECT conversation,sender,count,dropped FROM sent")
+        while try counts.step() {
+            sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2)
+            if counts.uint64(3) > 0 { dropped[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(3) }
+        }
         let conversations = try connection.statement(
             """
             SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time,
-            maker FROM conversation
+            maker,first_seq,first_commit,retain_days FROM conversation
             """)
         while try conversations.step() {
             guard let id = ConversationID(bytes: conversations.blob(1)),
@@ -113,6 +116,11 @@ struct StateLoader {
             conversation.maker = conversations.isNull(12) ? nil : AccountID(rawValue: conversations.int64(12))
             conversation.members = members[conversation.identity.number] ?? [:]
             conversation.sent = sent[conversation.identity.number] ?? [:]
+            conversation.dropped = dropped[conversation.identity.number] ?? [:]
+            (conversation.first, conversation.firstCommit) = (
+                Seq(conversations.uint64(13)), Commit(conversations.uint64(14))
+            )
+            if !conversations.isNull(15) { conversation.retention = Retention(days: conversations.int(15)) }
             state.add(conversation)
         }
     }

@@ -22,7 +22,7 @@ public final class StoreExporter {
     private let store: Store
     /// nil if the two users have not written to each other.
     private let conversation: (identity: ConversationIdentity, tail: Tail)?
-    private var seq = Seq(1)
+    private var seq: Seq
     private let isFolded: Bool
     private let form: Form
 
@@ -46,6 +46,7 @@ public final class StoreExporter {
             let conversation = found.map { ($0.identity, Tail($0)) }
             return (found.map { $0.identity.kind == .personal ? name : $0.name } ?? name, conversation)
         }
+        seq = conversation?.tail.first ?? Seq(1)
     }
 
     /// - Returns: nil for a personal conversation without messages.

@@ -7,6 +7,8 @@ internal import NatterModel
 /// A conversation as its row describes it, for `StoreCheck`.
 struct CheckedConversation {
     let identity: ConversationIdentity
+    /// The lowest seq that is kept.
+    let first: Seq
     let sealedSeq: Seq
     let sealedHash: Digest
     let sealedCommit: Commit
@@ -28,8 +30,10 @@ struct CheckedConversation {
         while try accounts.step() { names[accounts.int64(0)] = accounts.text(1) }
 
         var found: [CheckedConversation] = []
+        // A database of an earlier version keeps everything.
+        let first = try StoreCheck.has("retired", on: connection) ? "first_seq" : "1"
         let rows = try connection.statement(
-            "SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit FROM conversation")
+            "SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit,\(first) FROM conversation")
         while try rows.step() {
             guard let id = ConversationID(bytes: rows.blob(1)), let hash = Digest(bytes: rows.blob(7)),
                 let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: rows.int64(2)))
@@ -46,7 +50,8 @@ struct CheckedConversation {
                 CheckedConversation(
                     identity: ConversationIdentity(
                         number: rows.int64(0), id: id, kind: kind, name: rows.text(3), users: users),
-                    sealedSeq: Seq(rows.uint64(6)), sealedHash: hash, sealedCommit: Commit(rows.uint64(8))))
+                    first: Seq(rows.uint64(9)), sealedSeq: Seq(rows.uint64(6)), sealedHash: hash,
+                    sealedCommit: Commit(rows.uint64(8))))
         }
         return found
     }

@@ -12,8 +12,10 @@ struct LogChain {
     private(set) var blocks: [SurveyedBlock] = []
     /// Seqs that no block holds: before the first block, and between two blocks.
     private(set) var holes: [ClosedRange<Seq>] = []
-    private(set) var end = Seq.zero
+    private(set) var end: Seq
     private(set) var hash: Digest
+    /// The chain before the first message that is kept.
+    let hashBefore: Digest
     private(set) var commit = Commit.zero
 
     /// The end of a log according to the index.
@@ -22,15 +24,26 @@ struct LogChain {
         let hash: Digest
     }
 
+    /// The first message that is kept, and the chain before it if that is known.
+    struct Start {
+        let seq: Seq
+        let hashBefore: Digest?
+    }
+
     /// - Parameters:
+    ///   - start: blocks before it are left out.
     ///   - known: blocks behind this end are taken only if `agrees` accepts them.
     ///   - preference: the block with the higher value is taken if two are equal.
     ///   - agrees: whether a block behind the known end belongs to the acknowledged history.
     init(
-        _ found: [SurveyedBlock], of conversation: ConversationID, known: Known?,
+        _ found: [SurveyedBlock], from start: Start, known: Known?,
         preference: (SurveyedBlock) -> Int, agrees: (SurveyedBlock) -> Bool
     ) {
-        hash = HashChain.start(of: conversation)
+        end = start.seq.previous
+        hashBefore =
+            start.hashBefore ?? found.first { $0.header.firstSeq == start.seq }?.header.hashBefore ?? known?.hash
+            ?? .zero
+        hash = hashBefore
         let confirmed = LogChain.confirmed(found, known)
         // A higher revision comes first, because the lower one holds what was erased since.
         func rank(_ block: SurveyedBlock) -> (Int, UInt32, Int, UInt64, UInt64) {

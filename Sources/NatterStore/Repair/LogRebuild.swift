@@ -10,6 +10,8 @@ struct RebuiltLog {
     var segments: [SegmentRow] = []
     var blocks: [BlockRow] = []
     var dictionaries: [LogDictionary] = []
+    /// The lowest seq that is kept.
+    var first: Seq
     /// The end of the log. Records of the journal behind it are the tail.
     var sealedSeq = Seq.zero
     var sealedHash: Digest
@@ -53,16 +55,18 @@ struct LogRebuild {
     func run() throws -> RebuiltLog {
         let found = (survey.blocks[identity.id] ?? []).filter { isRepair || isInPlace($0) }
         let end = known.map { LogChain.Known(seq: $0.sealedSeq, hash: $0.sealedHash) }
-        let chain = LogChain(
-            found, of: identity.id, known: end, preference: preference, agrees: agrees)
-        var log = RebuiltLog(sealedHash: HashChain.start(of: identity.id))
+        let start = start
+        let chain = LogChain(found, from: start, known: end, preference: preference, agrees: agrees)
+        var log = RebuiltLog(first: start.seq, sealedHash: chain.hash)
         try place(chain, &log)
+        keepBeginning(&log)
         for hole in chain.holes { try fill(hole, after: chain, &log) }
         (log.sealedSeq, log.sealedHash, log.sealedCommit) = (chain.end, chain.hash, chain.commit)
         try finish(chain, &log)
         log.segments.sort { ($0.firstSeq, $0.generation) < ($1.firstSeq, $1.generation) }
         log.blocks.sort { $0.firstSeq < $1.firstSeq }
         if let last = log.blocks.last, last.lastSeq == log.sealedSeq { log.sealedCommit = last.lastCommit }
+        if log.blocks.isEmpty, let known, known.sealedSeq == log.sealedSeq { log.sealedCommit = known.sealedCommit }
         closeFiles(&log, chain)
         if let known {
             let former = chain.blocks.first { $0.header.lastSeq >= known.sealedSeq }
@@ -71,6 +75,39 @@ struct LogRebuild {
             log.hasOtherHistory = log.hasOtherHistory || isOther == true
         }
         return log
+    }
+
+    // MARK: Where it begins
+
+    /// Files that say that the log begins with them because older messages are not kept.
+    private var beginnings: [(number: Int, header: SegmentHeader)] {
+        survey.files.enumerated().compactMap { number, file in
+            guard file.isPlaced, file.conversation == identity.id, let header = file.header, header.isBeginning else {
+                return nil
+            }
+            return (number, header)
+        }
+    }
+
+    private var start: LogChain.Start {
+        let last = beginnings.max { $0.header.firstSeq < $1.header.firstSeq }?.header
+        if let last, last.firstSeq >= known?.first ?? Seq(1) {
+            return LogChain.Start(seq: last.firstSeq, hashBefore: last.hashBefore)
+        }
+        let first = known?.first ?? Seq(1)
+        return LogChain.Start(seq: first, hashBefore: first == Seq(1) ? HashChain.start(of: identity.id) : nil)
+    }
+
+    /// Keeps the file of a log without messages.
+    private func keepBeginning(_ log: inout RebuiltLog) {
+        for (number, header) in beginnings where header.firstSeq == log.first && survey.files[number].blockCount == 0 {
+            guard var row = row(of: number, []), survey.files[number].size == survey.files[number].bodyOffset else {
+                continue
+            }
+            row.size = survey.files[number].bodyOffset
+            log.kept.insert(number)
+            log.segments.append(row)
+        }
     }
 
     // MARK: Which blocks
@@ -133,8 +170,9 @@ struct LogRebuild {
     private func row(of number: Int, _ blocks: [SurveyedBlock]) -> SegmentRow? {
         let file = survey.files[number]
         guard file.isPlaced, file.conversation == identity.id, let header = file.header,
-            let generation = file.generation, let end = blocks.map(\.place.end).max()
+            let generation = file.generation
         else { return nil }
+        let end = blocks.map(\.place.end).max() ?? file.bodyOffset
         return SegmentRow(
             conversation: identity.number, firstSeq: header.firstSeq, generation: generation, size: end,
             dictionary: header.dictionary, isClosed: false)
@@ -187,7 +225,8 @@ struct LogRebuild {
         let header = SegmentHeader(
             store: store, conversation: identity.id, epoch: former?.epoch ?? Epoch(rawValue: 0), firstSeq: seq,
             hashBefore: hashBefore, created: former?.created ?? clock.now(), dictionary: dictionary.id,
-            kind: identity.kind, name: identity.name, users: identity.users)
+            kind: identity.kind, name: identity.name, users: identity.users,
+            isBeginning: seq > Seq(1) && seq == start.seq)
         for generation in 0..<0xFFFF {
             let path = root + "/" + Segment.name(of: identity.id, firstSeq: seq, generation: generation)
             if try disk.information(path) != nil { continue }
@@ -215,7 +254,7 @@ struct LogRebuild {
         let before = chain.blocks.last { $0.header.lastSeq == hole.lowerBound.previous }
         let next = chain.blocks.first { $0.header.firstSeq == hole.upperBound.next }
         let records = journal.records(of: identity.number, hole)
-        let hash = before?.header.hashAfter ?? HashChain.start(of: identity.id)
+        let hash = before?.header.hashAfter ?? chain.hashBefore
         if records.count == hole.upperBound.distance(after: hole.lowerBound) + 1,
             records.reduce(hash, { HashChain.advance($0, over: $1) }) != next?.header.hashBefore
         {

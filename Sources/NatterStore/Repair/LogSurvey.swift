@@ -74,6 +74,12 @@ struct LogSurvey {
         for (file, place) in unread { try retry(file, place) }
     }
 
+    /// The conversations of all blocks, and of files that say that a log begins with them.
+    var conversations: Set<ConversationID> {
+        Set(blocks.keys).union(
+            files.compactMap { $0.isPlaced && $0.header?.isBeginning == true ? $0.conversation : nil })
+    }
+
     private func list() throws -> [String] {
         let logs = root + "/logs"
         guard try disk.information(logs)?.isDirectory == true else { return [] }

@@ -5,8 +5,7 @@ internal import NatterModel
 enum LossRows {
     /// By conversation, in the order of their seqs.
     static func all(on connection: Connection) throws(SQLiteError) -> [Int64: [ClosedRange<Seq>]] {
-        // A database of an earlier version has no such table, and a check does not write.
-        guard try exists(on: connection) else { return [:] }
+        guard try StoreCheck.has("loss", on: connection) else { return [:] }
         var found: [Int64: [ClosedRange<Seq>]] = [:]
         let rows = try connection.statement(
             "SELECT conversation,first_seq,last_seq FROM loss WHERE first_seq<=last_seq ORDER BY conversation,first_seq"
@@ -15,11 +14,6 @@ enum LossRows {
             found[rows.int64(0), default: []].append(Seq(rows.uint64(1))...Seq(rows.uint64(2)))
         }
         return found
-    }
-
-    private static func exists(on connection: Connection) throws(SQLiteError) -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM sqlite_schema WHERE name='loss'")
-        return try statement.step()
     }
 
     /// Replaces everything recorded for a conversation. Call inside a transaction.

@@ -94,6 +94,10 @@ public final class StoreCheck {
             let conversations = try CheckedConversation.all(on: connection, directory: directory)
             isClean = try StoreCheck.hasCleanMark(connection)
             losses = try LossRows.all(on: connection)
+            // The next start removes them.
+            if try StoreCheck.has("retired", on: connection) {
+                knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
+            }
             let tails = try journal(connection)
             for conversation in conversations {
                 summary.conversations += 1
@@ -136,6 +140,13 @@ public final class StoreCheck {
             problems.append(error.phrase)
         }
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
+    }
+
+    /// Whether a database has a table. A check does not write, so it does not migrate a database of an earlier version.
+    static func has(_ table: String, on connection: Connection) throws(SQLiteError) -> Bool {
+        let statement = try connection.statement("SELECT 1 FROM sqlite_schema WHERE name=?")
+        try statement.bind(table)
+        return try statement.step()
     }
 
     private static func hasCleanMark(_ connection: Connection) throws(SQLiteError) -> Bool {

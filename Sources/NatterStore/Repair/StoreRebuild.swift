@@ -98,6 +98,7 @@ public final class StoreRebuild {
     private func write(_ database: RebuiltDatabase) throws -> Obsolete {
         let connection = database.connection
         if !database.isNew {
+            try RetiredFiles(directory: root, disk: disk).finish(on: connection)
             try ImportStaging(root: root, disk: disk).recover(connection, report: report)
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
@@ -120,7 +121,7 @@ public final class StoreRebuild {
                 logs.append((identity, conversation.label, log))
             }
             let knownIDs = Set(known.map(\.identity.id))
-            for id in survey.blocks.keys.sorted() where !knownIDs.contains(id) {
+            for id in survey.conversations.sorted() where !knownIDs.contains(id) {
                 let identity = try people.conversation(id, origin(id, store, survey))
                 let log = try rebuild(identity, nil, store, survey, journal, connection)
                 let label = CheckedConversation.label(of: identity)
@@ -189,16 +190,16 @@ public final class StoreRebuild {
             for dictionary in log.dictionaries { try ArchiveRows.put(dictionary, on: connection) }
             for row in log.segments { try ArchiveRows.put(row, on: connection) }
             for row in log.blocks { try ArchiveRows.insert(row, on: connection) }
-            for relation in log.content.relations {
+            for relation in log.content.relations where relation.about >= log.first {
                 try RelationRows.insert(relation, of: identity.number, on: connection)
             }
             let update = try connection.statement(
                 """
-                UPDATE conversation SET sealed_seq=?, sealed_hash=?, sealed_commit=?,
+                UPDATE conversation SET first_seq=?, sealed_seq=?, sealed_hash=?, sealed_commit=?,
                 sealed_time=max(coalesce(sealed_time,0),?) WHERE number=?
                 """)
             try update.run(
-                log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
+                log.first.rawValue, log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
                 (log.content.serverTime ?? .zero).milliseconds, identity.number)
             try recordSenders(log, identity, counts[identity.number] ?? [:], people, connection)
             try recordLosses(log.losses, identity, label, stated[identity.number] ?? [], connection)
@@ -213,23 +214,27 @@ public final class StoreRebuild {
         }
     }
 
-    private func sentCounts(_ connection: Connection) throws(SQLiteError) -> [Int64: [String: Int]] {
-        var counts: [Int64: [String: Int]] = [:]
-        let rows = try connection.statement("SELECT conversation,sender,count FROM sent")
-        while try rows.step() { counts[rows.int64(0), default: [:]][rows.text(1)] = rows.int(2) }
+    private typealias SentCount = (all: Int, dropped: Int)
+
+    private func sentCounts(_ connection: Connection) throws(SQLiteError) -> [Int64: [String: SentCount]] {
+        var counts: [Int64: [String: SentCount]] = [:]
+        let rows = try connection.statement("SELECT conversation,sender,count,dropped FROM sent")
+        while try rows.step() { counts[rows.int64(0), default: [:]][rows.text(1)] = (rows.int(2), rows.int(3)) }
         return counts
     }
 
     private func recordSenders(
-        _ log: RebuiltLog, _ identity: ConversationIdentity, _ former: [String: Int], _ people: RebuiltPeople,
+        _ log: RebuiltLog, _ identity: ConversationIdentity, _ former: [String: SentCount], _ people: RebuiltPeople,
         _ connection: Connection
     ) throws(SQLiteError) {
         // After a loss the former count may be higher, because it includes the lost messages.
-        let counts = log.losses.isEmpty ? log.content.sent : log.content.sent.merging(former) { max($0, $1) }
-        let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?)")
-        for (sender, count) in counts {
+        let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?,?)")
+        for sender in Set(log.content.sent.keys).union(former.keys) {
+            let known = former[sender] ?? (0, 0)
+            let found = (log.content.sent[sender] ?? 0) + known.dropped
+            guard found > 0 || log.content.sent[sender] != nil || !log.losses.isEmpty else { continue }
             if !sender.isEmpty { _ = try people.account(sender) }
-            try insert.run(identity.number, sender, count)
+            try insert.run(identity.number, sender, log.losses.isEmpty ? found : max(found, known.all), known.dropped)
         }
     }
 

@@ -85,7 +85,17 @@ enum PostgresSchema {
             low_time bigint NOT NULL, high_time bigint NOT NULL, last_commit bigint NOT NULL,
             PRIMARY KEY (conversation, first_seq));
         CREATE TABLE dictionary (id bytea PRIMARY KEY, record bytea NOT NULL);
+        """,
+        // What was erased, and which messages are kept.
         """
+        CREATE TABLE retired (path text PRIMARY KEY);
+        CREATE TABLE erasure (
+            conversation bigint NOT NULL, seq bigint NOT NULL, hash bytea NOT NULL, commit_number bigint NOT NULL,
+            PRIMARY KEY (conversation, seq));
+        ALTER TABLE conversation ADD first_seq bigint NOT NULL DEFAULT 1, ADD first_commit bigint NOT NULL DEFAULT 0,
+            ADD retain_days bigint;
+        ALTER TABLE sent ADD dropped bigint NOT NULL DEFAULT 0;
+        """,
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.

@@ -1,0 +1,42 @@
+internal import NatterArchive
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+extension ReplicaSession {
+    /// Erases messages that the server has erased since the replica got them.
+    ///
+    /// The tail is sealed first, so that all of them are in log files. Each step may be the last before a crash: the cursor has
+    /// not moved yet, so the next sync brings the same block again, and what is erased already stays so.
+    ///
+    /// - Parameter records: of a block that the server has written again.
+    /// - Returns: false if the replica has other messages under these numbers.
+    func erase(_ records: Records, of conversation: ConversationChange) throws -> Bool {
+        guard let stored = try replica.conversation(conversation.id) else { return true }
+        let reader = replica.reader(of: stored)
+        var seqs: Set<Seq> = []
+        for index in 0..<records.count where records.isErased(at: index) {
+            let seq = records.firstSeq.advanced(by: index)
+            // What can't be read stays as it is, and 'verify' reports it.
+            guard seq >= stored.first, seq <= stored.head, let own = try? reader.block(containing: seq)?.records,
+                let position = own.index(of: seq), !own.isErased(at: position)
+            else { continue }
+            guard own.digest(of: seq) == records.digest(of: seq) else { return false }
+            seqs.insert(seq)
+        }
+        guard !seqs.isEmpty else { return true }
+        if conversation.hasTail {
+            try sealTail(conversation)
+            try commit {}
+        }
+        let identity = conversation.identity(for: location.user)
+        let rewriter = SegmentRewriter(directory: location.directory, disk: disk, reader: replica.archive)
+        let plan = try rewriter.plan(erasing: seqs, of: identity)
+        let targets = try rewriter.targets(of: plan)
+        try rewrite(conversation, to: targets.map { $0.name(of: conversation.id) }) {
+        } write: {
+            try zip(plan.segments, targets).map { try rewriter.rewrite($0, to: $1, plan) }
+        }
+        return true
+    }
+}

@@ -1,0 +1,69 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLog
+internal import NatterModel
+internal import NatterSQLite
+
+extension ReplicaWriter {
+    /// Drops the messages that the server does not keep any more, whole blocks at a time.
+    func dropWhatServerDropped() throws(ReplicaError) {
+        guard let replica = try replica() else { return }
+        for known in try replica.conversations(includingGone: true) where known.first < known.serverFirst {
+            guard try replica.keepsDropped(known) else { continue }
+            try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) {
+                try $0.dropWhatServerDropped(known.id)
+            }
+        }
+    }
+}
+
+extension Replica {
+    /// Whether a whole block or a gap is below what the server keeps.
+    fileprivate func keepsDropped(_ conversation: ReplicaConversation) throws(ReplicaError) -> Bool {
+        try ReplicaError.translate {
+            let first = try reader(of: conversation).extents().first
+            return first.map { $0.seqs.upperBound < conversation.serverFirst } ?? false
+        }
+    }
+}
+
+extension ReplicaSession {
+    fileprivate func dropWhatServerDropped(_ id: ConversationID) throws {
+        guard let conversation = try conversation(id), conversation.head > .zero else { return }
+        do { try prepare(conversation) } catch is TailDamage { return }
+        if conversation.head < conversation.serverFirst {
+            do { try sealTail(conversation) } catch is TailDamage { return }
+            try commit {}
+        }
+        let cut = try cut(of: conversation)
+        guard cut > conversation.first else { return }
+        conversation.first = cut
+        let trimmer = LogTrimmer(conversation.identity(for: location.user), replica.archive, logs)
+        let plan = try trimmer.plan(droppingBelow: cut)
+        try rewrite(conversation, to: plan.paths) {
+            for sql: StaticString in [
+                "DELETE FROM gap WHERE conversation=? AND to_seq<?",
+                "DELETE FROM relation WHERE conversation=? AND about<?",
+            ] {
+                try connection.statement(sql).run(conversation.number, cut.rawValue)
+            }
+            try ConversationChange.countGaps(of: conversation.number, on: connection)
+        } write: {
+            try trimmer.write(plan, hashAtEnd: conversation.sealedHash ?? .zero)
+        }
+    }
+
+    /// The first seq of the first block that has a message which the server keeps.
+    private func cut(of conversation: ConversationChange) throws -> Seq {
+        if let block = try ArchiveRows.block(
+            containing: conversation.serverFirst, of: conversation.number, on: connection)
+        {
+            return block.firstSeq
+        }
+        let last = max(conversation.sealedSeq, conversation.serverFirst)
+        let next = try ArchiveRows.blocks(
+            conversation.serverFirst...last, of: conversation.number, limit: 1, on: connection
+        ).first
+        return next?.firstSeq ?? conversation.sealedSeq.next
+    }
+}

@@ -1,0 +1,57 @@
+internal import NatterCLI
+internal import NatterModel
+internal import NatterServer
+internal import NatterStore
+internal import NatterWire
+
+extension CommandSpec {
+    static let retain = CommandSpec(
+        "retain", "set how long the messages of a conversation are kept", group: "Administration",
+        options: [.flag("json", "print the result as a JSON object")],
+        operands: [
+            .required("CONV", "'general', a group, or '@alice,@bob'"),
+            .required("TIME", "days, such as '90d', or 'forever'"),
+        ],
+        description: [
+            "Messages that are older go for good, with their place on the disk: at once, and then once an hour while a "
+                + "server runs. Whole blocks go, so a message may stay until its neighbours in the log are due, too. The "
+                + "numbers of messages do not change.",
+            "No conversation is kept longer than 'natterd serve --retain' says; 'forever' means as long as that. What "
+                + "clients have synced stays with them unless 'natter config set retention follow' is set there.",
+        ],
+        examples: [Example("natterd retain general 365d", "keep a year of 'general'")],
+        run: RetainCommand.run)
+}
+
+/// `retain CONV 90d|forever`.
+enum RetainCommand {
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        let name = Normalization.formC(arguments.operand("CONV") ?? "")
+        let text = arguments.operand("TIME") ?? ""
+        guard let retention = Retention(text) else {
+            throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+        }
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .retained(let object) = reply else { return }
+            try console.report(
+                object, arguments,
+                object.first > 1
+                    ? "'\(object.conversation)' keeps messages: \(object.retain); the first is \(object.first)"
+                    : "'\(object.conversation)' keeps messages: \(object.retain)")
+        }
+        return try client.perform(.retain(conversation: name, retain: retention.description))
+    }
+}
+
+/// How long a conversation's messages are kept, as `natterd retain --json` prints it.
+struct RetentionObject: Codable, Sendable {
+    let conversation: String
+    /// `90d` or `forever`.
+    let retain: String
+    /// The lowest number that is kept.
+    let first: UInt64
+
+    init(_ view: RetentionView) {
+        (conversation, retain, first) = (view.conversation, view.retention.description, view.first.rawValue)
+    }
+}

@@ -1,0 +1,220 @@
+internal import NatterArchive
+internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
+public import NatterModel
+internal import NatterSystem
+
+/// Drops messages that are due: older than they are kept. It runs on the sealer's thread, which alone writes segments anew.
+///
+/// Whole blocks go, oldest first. If all blocks of a conversation are due, the part of its tail that is due is sealed and goes,
+/// too. One step reads a bounded number of blocks and is one commit, so a killed run is continued by the next.
+struct RetentionRun {
+    private let store: Store
+    private let sealer: Sealer
+    private let writer: ArchiveWriter
+
+    /// The most blocks that one step drops: about 50 MiB of a log.
+    private static let stepBlocks = 2_048
+
+    init(_ store: Store, _ writer: ArchiveWriter) { (self.store, sealer, self.writer) = (store, store.sealer, writer) }
+
+    private struct Target {
+        let identity: ConversationIdentity
+        let first: Seq
+        let sealedSeq: Seq
+        let sealedHash: Digest
+        let cutoff: Timestamp
+        let hasDueTail: Bool
+    }
+
+    /// - Returns: whether anything was dropped.
+    func run(_ number: Int64) throws -> Bool {
+        var hasDropped = false
+        while let target = target(number) {
+            let (due, isAll) = try due(target)
+            if !due.isEmpty {
+                guard take(number) else { break }
+                defer { store.state.withLock { $0.conversations[number]?.isBeingSealed = false } }
+                try drop(due, target)
+                hasDropped = true
+            } else if isAll, target.hasDueTail {
+                if let failure = sealer.seal(number, until: target.cutoff, store, writer) { throw failure }
+            } else {
+                break
+            }
+        }
+        return hasDropped
+    }
+
+    /// - Returns: nil if nothing of the conversation can be due now.
+    private func target(_ number: Int64) -> Target? {
+        let now = store.clock.now()
+        return store.state.withLock { state in
+            guard let conversation = state.conversations[number], !conversation.isBeingSealed,
+                let cutoff = state.retention(of: conversation).cutoff(at: now), state.failure == nil
+            else { return nil }
+            let tail = conversation.tail
+            return Target(
+                identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
+                sealedHash: conversation.sealedHash, cutoff: cutoff,
+                hasDueTail: !tail.blocks(until: cutoff).isEmpty)
+        }
+    }
+
+    private func take(_ number: Int64) -> Bool {
+        store.state.withLock { state in
+            guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return false }
+            conversation.isBeingSealed = true
+            return true
+        }
+    }
+
+    /// The oldest blocks that are due, and whether no other block is there.
+    private func due(_ target: Target) throws -> (blocks: [BlockRow], isAll: Bool) {
+        guard target.first <= target.sealedSeq else { return ([], true) }
+        let rows = try store.withReader { reader in
+            try ArchiveRows.blocks(
+                target.first...target.sealedSeq, of: target.identity.number, limit: Self.stepBlocks,
+                on: reader.connection)
+        }
+        let due = rows.prefix { $0.highTime <= target.cutoff }
+        guard due.count == Self.stepBlocks, let last = due.last else {
+            return (Array(due), due.count == rows.count && due.last?.lastSeq == target.sealedSeq || rows.isEmpty)
+        }
+        // Ends with a whole segment, which need not be written anew only to go with the next step.
+        let whole = due.prefix { ($0.segmentSeq, $0.generation) != (last.segmentSeq, last.generation) }
+        return (Array(whole.isEmpty ? due : whole), false)
+    }
+
+    private func drop(_ due: [BlockRow], _ target: Target) throws {
+        guard let last = due.last else { return }
+        let (cut, sent, plan) = try store.withReader { reader in
+            var counts = SealedContent()
+            for row in due {
+                // Who wrote messages that can't be read is not known any more.
+                if let block = try? reader.open(row, of: target.identity) { counts.add(block.records) }
+            }
+            let next = try ArchiveRows.blocks(
+                last.lastSeq.next...max(last.lastSeq.next, target.sealedSeq), of: target.identity.number, limit: 1,
+                on: reader.connection
+            ).first
+            let cut = next?.firstSeq ?? target.sealedSeq.next
+            return (cut, counts.sent, try LogTrimmer(target.identity, reader, writer).plan(droppingBelow: cut))
+        }
+        let noted = store.upkeep { core in
+            try core.changeFiles {
+                for path in plan.paths + StoreSearch.files { try RetiredFiles.insert(path, on: $0) }
+            }
+        }
+        if let noted { throw noted }
+        let written = try store.withReader { reader in
+            try LogTrimmer(target.identity, reader, writer).write(plan, hashAtEnd: target.sealedHash)
+        }
+        let failure = store.record { _ in
+            var decision = Decision(
+                .messagesDropped(
+                    Change.DroppedMessages(conversation: target.identity.number, first: cut, sent: sent)))
+            decision.blocks = written
+            return decision
+        }
+        if let failure { throw failure }
+    }
+}
+
+extension StoreState {
+    /// How long messages of a conversation are kept: at most as long as the store keeps any.
+    func retention(of conversation: ConversationState) -> Retention { .shorter(conversation.retention, retention) }
+}
+
+extension Store {
+    /// How long the store keeps messages at most.
+    public var retention: Retention { state.withLock { $0.retention } }
+
+    public func use(_ retention: Retention) { state.withLock { $0.retention = retention } }
+
+    /// Drops the messages of all conversations that are due, in the background.
+    public func dropDueMessages() {
+        let numbers = state.withLock { state in
+            state.conversations.values.filter { state.retention(of: $0).days != nil }.map(\.identity.number).sorted()
+        }
+        dropDueMessages(of: numbers)
+    }
+
+    func dropDueMessages(of id: ConversationID) {
+        let numbers = state.withLock { state in
+            state.conversations.values.filter { $0.identity.id == id }.map(\.identity.number)
+        }
+        dropDueMessages(of: numbers)
+    }
+
+    func dropDueMessages(of numbers: [Int64], _ completion: @escaping @Sendable () -> Void = {}) {
+        guard engine.sealsTails, !engine.isShared, !numbers.isEmpty else { return completion() }
+        let isTaken = sealer.submit { [self] writer in
+            defer { completion() }
+            var hasDropped = false
+            for number in numbers where !isFailed {
+                do { if try RetentionRun(self, writer).run(number) { hasDropped = true } } catch {
+                    report("cannot drop old messages of conversation \(number): \(error)")
+                    stopIfDiskFailed(error)
+                }
+            }
+            // The search index holds words of what is gone, and the write-ahead log its blocks' texts.
+            if hasDropped { finishErasing([]) }
+        }
+        if !isTaken { completion() }
+    }
+
+    /// Sets how long the messages of a conversation are kept, and drops what is due.
+    ///
+    /// - Parameter name: as an operator calls it: `general`, a group's name, `@alice,@bob`.
+    public func setRetention(
+        _ retention: Retention, of name: String, by actor: String,
+        _ completion: @escaping Completion<RetentionView>
+    ) {
+        let found = Monitor<Int64?>(nil)
+        change { [self] state, builder throws(StoreError) in
+            guard let conversation = try StoreExporter.find(name, in: state) else {
+                throw .noSuchConversation(name)
+            }
+            let decision = try decide(retention, for: conversation, state)
+            found.signal { $0 = conversation.identity.number }
+            guard var decision else { return .nothing }
+            decision.append(builder.audited(actor, "retention_set", "\(name) \(retention)"))
+            return decision
+        } _: { [self] error in
+            if let error { return completion(.failure(error)) }
+            let number = found.withLock { $0 } ?? 0
+            dropDueMessages(of: [number]) { [self] in
+                let view = state.withLock { state in
+                    state.conversations[number].map {
+                        RetentionView(conversation: name, retention: state.retention(of: $0), first: $0.first)
+                    }
+                }
+                completion(view.map { .success($0) } ?? .failure(.noSuchConversation(name)))
+            }
+        }
+    }
+
+    /// - Returns: nil if nothing changes.
+    /// - Throws: if the store keeps messages for a shorter time.
+    func decide(
+        _ retention: Retention, for conversation: ConversationState, _ state: StoreState
+    ) throws(StoreError) -> Decision? {
+        if retention.days != nil, Retention.shorter(retention, state.retention) != retention {
+            throw .forbidden("this server keeps messages for \(state.retention.days ?? 0) days at most")
+        }
+        guard retention.days == nil || !engine.isShared else {
+            throw .forbidden("a store in PostgreSQL keeps all messages")
+        }
+        guard retention != conversation.retention else { return nil }
+        return Decision(.retentionSet(conversation.identity.number, retention))
+    }
+}
+
+/// How long the messages of a conversation are kept, and the first one that is.
+public struct RetentionView: Sendable, Equatable {
+    public let conversation: String
+    public let retention: Retention
+    public let first: Seq
+}
