@@ -106,7 +106,8 @@ struct PostgresTests {
         #expect(damages.contains { $0.range != nil })
     }
 
-    /// Posts from several threads at all servers, each message until it is acknowledged, and does something meanwhile.
+    /// Posts from several threads at all servers, each message until it is acknowledged, and does something after every
+    /// 30 of them.
     private func post(_ servers: [TestStore], threads: Int, each count: Int, while body: () throws -> Void) throws
         -> [String: Seq]
     {
@@ -128,7 +129,14 @@ struct PostgresTests {
                 left.signal { $0 -= 1 }
             }
         }
-        while left.withLock({ $0 }) > 0 { try body() }
+        var next = 30
+        while left.withLock({ $0 }) > 0 {
+            try eventually("more messages are acknowledged") {
+                left.withLock { $0 } == 0 || acknowledged.withLock { $0.count } >= next
+            }
+            next += 30
+            try body()
+        }
         for poster in posters { poster.join() }
         return acknowledged.withLock { $0 }
     }
@@ -163,11 +171,11 @@ struct PostgresTests {
         let cluster = try PostgresCluster()
         let uri = try cluster.makeDatabase()
         let servers = try (0..<2).map { _ in try TestStore(database: uri) }
-        let acknowledged = try post(servers, threads: 8, each: 60) {
+        let acknowledged = try post(servers, threads: 8, each: 30) {
             cluster.stop(SIGQUIT)
             try cluster.start()
         }
-        #expect(acknowledged.count == 480)
+        #expect(acknowledged.count == 240)
         try judge(servers, acknowledged)
         for server in servers { server.store.close() }
         cluster.stop(SIGINT)
@@ -186,13 +194,13 @@ struct PostgresTests {
                 "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname='\(name)'", in: admin
             )
             for statement in statements.split(separator: ";") {
-                try cluster.query(String(statement.replacing("NAME", with: String(name))), in: admin)
+                try cluster.query(String(statement.replacing("$DB", with: String(name))), in: admin)
             }
             try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS true", in: admin)
         }
-        try exclusively("CREATE DATABASE NAME_copy TEMPLATE NAME")
+        try exclusively("CREATE DATABASE $DB_copy TEMPLATE $DB")
         try server.post(["lost"])
-        try exclusively("DROP DATABASE NAME;ALTER DATABASE NAME_copy RENAME TO NAME")
+        try exclusively("DROP DATABASE $DB;ALTER DATABASE $DB_copy RENAME TO $DB")
         try server.store.catchUp()
         #expect(try server.all().map(\.text) == ["kept"])
         #expect(server.store.statistics().epoch != epoch)
