@@ -128,8 +128,13 @@ final class ConversationState {
     }
 
     /// Keeps the newest message after it was read from its block.
-    func keep(_ message: NewestMessage) {
-        if tail.isEmpty, message.record.seq == sealedSeq, message.hash == sealedHash { newest = message }
+    ///
+    /// - Parameter commit: the newest erasure before it was read. A later one may have taken its text.
+    func keep(_ message: NewestMessage, erasedCommit commit: Commit) {
+        guard tail.isEmpty, message.record.seq == sealedSeq, message.hash == sealedHash, erasedCommit == commit else {
+            return
+        }
+        newest = message
     }
 }
 

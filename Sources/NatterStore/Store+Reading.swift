@@ -256,7 +256,9 @@ extension Store {
         else { return nil }
         let (record, hash) = (block.records[index], snapshot.tail.hash)
         if let kept = NewestMessage(record, hash: hash) {
-            state.withLock { $0.conversations[snapshot.identity.number]?.keep(kept) }
+            state.withLock { state in
+                state.conversations[snapshot.identity.number]?.keep(kept, erasedCommit: snapshot.erasedCommit)
+            }
         }
         return message(record, hash)
     }
