@@ -65,7 +65,7 @@ protocol StoreEngine: AnyObject, Sendable {
 
 extension StoreEngine {
     func changeFiles(_ body: (Connection) throws -> Void) throws {
-        throw StoreError.failed("this store keeps no files, so nothing can be erased in them")
+        throw StoreError.failed("messages of a store on PostgreSQL can't be erased")
     }
 
     func emptyWriteAheadLog() throws {}

@@ -26,6 +26,7 @@ extension Store {
 
     /// Erases what is due, in the background. Call it about once a minute.
     public func eraseDue() {
+        guard !engine.isShared else { return }
         let cutoff = schedule.withLock { schedule -> Timestamp? in
             let now = MonotonicClock.now()
             guard let delay = schedule.delayMilliseconds, !schedule.isRunning, now >= schedule.next || delay == 0 else {

@@ -20,6 +20,7 @@ extension Store {
         _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
+            guard !engine.isShared else { throw .failed("messages of a store on PostgreSQL can't be erased") }
             let (identity, seqs) = try erasable(ranges, in: name)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             erase(
@@ -77,7 +78,7 @@ extension Store {
 
     /// Does the erasures again that the file `erased` remembers and the database does not know, and waits for them.
     func repeatErasures() throws {
-        guard engine.sealsTails else { return }
+        guard !engine.isShared else { return }
         let remembered = RememberedErasures(directory, disk)
         guard try remembered.stamp() != (try withReader { try Store.rememberedStamp(on: $0.connection) }) else {
             return
