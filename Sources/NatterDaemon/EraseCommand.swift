@@ -38,7 +38,12 @@ enum EraseCommand {
         try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .erased(let report) = reply else { return }
-            try console.report(report, arguments, "erased \(report.erased) messages of '\(report.conversation)'")
+            let (count, name) = (report.erased, report.conversation)
+            try console.report(
+                report, arguments,
+                .plural(
+                    UInt64(max(0, count)), "erased \(count) message of '\(name)'",
+                    "erased \(count) messages of '\(name)'"))
         }
         return try client.perform(.erase(conversation: name, ranges: ranges))
     }

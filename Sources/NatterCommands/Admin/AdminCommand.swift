@@ -104,7 +104,10 @@ enum AdminCommand {
             try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
             let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
             try context.writeJSON(done)
-            context.confirm("erased \(done.erased) messages of '\(name)'")
+            context.confirm(
+                .plural(
+                    UInt64(max(0, done.erased)), "erased \(done.erased) message of '\(name)'",
+                    "erased \(done.erased) messages of '\(name)'"))
             return .success
         })
 
