@@ -1,0 +1,239 @@
+import NatterArchive
+@testable import NatterClient
+import NatterCrypto
+import NatterLog
+import NatterModel
+@testable import NatterStore
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@Suite("Erasing and retention in a replica")
+struct ReplicaErasingTests {
+    private static let secret = "Xylophonkonzert-7731"
+
+    private static func erase(_ seqs: ClosedRange<UInt64>, _ server: TestStore) throws {
+        _ = try waitFor {
+            server.store.erase([Seq(seqs.lowerBound)...Seq(seqs.upperBound)], in: "general", by: "alice", $0)
+        }.get()
+    }
+
+    private static func files(_ directory: String, holding text: String) throws -> [String] {
+        try Files.contents(directory).filter { $0.value.firstRange(of: Array(text.utf8)) != nil }.map(\.key)
+    }
+
+    private static func paths(below directory: String, _ disk: any Disk) throws -> [String] {
+        try disk.list(directory).flatMap { name -> [String] in
+            let path = directory + "/" + name
+            return try disk.information(path)?.isDirectory == true ? paths(below: path, disk) : [path]
+        }
+    }
+
+    private static func verify(_ location: ReplicaLocation, _ server: TestStore) throws {
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        let found = try replica.verify(general)
+        #expect(found.damaged.isEmpty)
+        #expect(found.hash == (try server.store.conversation("general", for: server.user("alice")).hash))
+    }
+
+    /// A server with the secret among sealed messages with a dictionary, in small blocks and in the tail.
+    private static func server() throws -> TestStore {
+        let server = try TestStore(users: ["alice", "bob"])
+        try server.mustPost(["\(secret) in a small block"], to: "general", by: "bob")
+        try server.seal()
+        try server.mustPost((1...3_000).map { TestStore.text($0) }, to: "general", by: "alice")
+        try server.seal()
+        try server.mustPost(["\(secret) at the end of a log"], to: "general", by: "bob")
+        try server.mustPost((1...2_000).map { TestStore.text($0, "later") }, to: "general", by: "alice")
+        try server.seal()
+        try server.mustPost(["before", "\(secret) in the tail", "after"], to: "general", by: "bob")
+        return server
+    }
+
+    private static let secrets: [UInt64] = [1, 3_002, 5_004]
+
+    @Test("a sync takes erased texts out of every file of the replica, and its hashes stay the server's")
+    func everywhere() throws {
+        let server = try Self.server()
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.sync("alice", location)
+        while try !ReplicaIndexing.run(at: location) {}
+        #expect(try Self.files(home.path, holding: Self.secret) != [])
+        // When all of them are erased and the replica syncs
+        for seq in Self.secrets { try Self.erase(seq...seq, server) }
+        try server.mustPost(["new"], to: "general", by: "alice")
+        let report = try server.sync("alice", location)
+        #expect(report.messageCount == 1 && report.diverged.isEmpty)
+        // Then nothing of the texts is left, and everything else is as on the server
+        #expect(try Self.files(home.path, holding: Self.secret) == [])
+        #expect(try Self.files(home.path, holding: "Xylophon") == [])
+        let all = try contents(location)
+        #expect(try all == server.export(for: "alice"))
+        #expect(all["general"]?.filter(\.isErased).map(\.seq.rawValue) == Self.secrets)
+        try Self.verify(location, server)
+        // The next sync has nothing to do
+        #expect(try server.sync("alice", location).messageCount == 0)
+    }
+
+    @Test(
+        "an erasure in the middle of a sync, and one long before the next sync, reach the replica", arguments: [1, 7])
+    func inTheMiddle(portions: Int) throws {
+        let server = try Self.server()
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        // Given a replica that has a part of an answer when the texts are erased
+        let writer = ReplicaWriter(location, portionBytes: 30_000)
+        writer.begin(from: try writer.start())
+        for frame in try server.answer(nil, for: "alice", limit: portions * 20_000) { try writer.apply(frame) }
+        for seq in Self.secrets { try Self.erase(seq...seq, server) }
+        // Then the following syncs bring the rest and the erasures
+        try server.sync("alice", location, limit: 30_000)
+        try server.sync("alice", location)
+        #expect(try contents(location) == server.export(for: "alice"))
+        #expect(try Self.files(home.path, holding: Self.secret) == [])
+        try Self.verify(location, server)
+    }
+
+    @Test("a crash at any call to the disk leaves a replica that the next sync completes", arguments: 0..<4)
+    func crash(part: Int) throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        try server.mustPost((1...700).map { TestStore.text($0) } + [Self.secret], to: "general", by: "bob")
+        try server.seal()
+        try server.mustPost(["a", "\(Self.secret) again", "b"], to: "general", by: "bob")
+        let first = try server.answer(nil, for: "alice")
+        try Self.erase(701...701, server)
+        try Self.erase(703...703, server)
+        var limit = part
+        var isCrashing = true
+        while isCrashing {
+            let disk = SimulatedDisk(clock: SystemClock(), records: false)
+            let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
+            let writer = ReplicaWriter(location, disk: disk)
+            writer.begin(from: try writer.start())
+            for frame in first { try writer.apply(frame) }
+            // When the process dies while it erases
+            disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
+            do { try server.sync("alice", location, disk: disk) } catch let error as ReplicaError {
+                guard disk.hasFailed else { throw error }
+            }
+            isCrashing = disk.hasFailed
+            disk.set(fault: nil)
+            // Then the next sync completes it
+            try server.sync("alice", location, disk: disk)
+            #expect(try contents(location, disk: disk) == server.export(for: "alice"), "after \(limit) calls")
+            let left = try Self.paths(below: "/home", disk).filter { path in
+                try disk.contents(of: path, limit: 1 << 30).firstRange(of: Array(Self.secret.utf8)) != nil
+            }
+            #expect(left.isEmpty, "after \(limit) calls")
+            limit += 4
+        }
+    }
+
+    @Test("an erased text of four letters can't be found by trying all, with everything that is left on both disks")
+    func guesses() throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        let text = "quiz"
+        try server.mustPost(["one", text, "three"], to: "general", by: "bob")
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.sync("alice", location)
+        let before = try #require(try server.all().dropFirst().first)
+        try Self.erase(2...2, server)
+        try server.sync("alice", location)
+        server.store.close()
+        // Given each 16 bytes of each file as a salt or the seed of a run, and each 32 as the hash of the message
+        let left = try Files.contents(server.directory).merging(Files.contents(home.path)) { $1 }.values
+        let hash = try #require(try Self.digest(of: Seq(2), in: location))
+        let letters = Array("abcdefghijklmnopqrstuvwxyz".utf8)
+        func digest(_ guess: [UInt8], _ salt: SaltSource) -> Digest {
+            HashChain.digest(
+                of: Record(seq: Seq(2), time: before.time, sender: Array("bob".utf8), text: guess[...], salt: salt))
+        }
+        // The text itself with each salt that is anywhere: if no salt fits the true text, none fits a wrong one
+        for bytes in left {
+            for start in 0..<max(0, bytes.count - 15) {
+                let part = Array(bytes[start..<start + 16])
+                guard let seed = SaltSeed(bytes: part), let salt = Salt(bytes: part) else { continue }
+                #expect(digest(Array(text.utf8), .salt(salt)) != hash)
+                for place in 0..<3 {
+                    #expect(digest(Array(text.utf8), .seed(seed, place: UInt8(place))) != hash)
+                }
+            }
+        }
+        // And 100,000 guesses with the salts of the messages beside it
+        let known = try #require(try Replica.open(at: location)?.conversation(named: "general"))
+        let replica = try #require(try Replica.open(at: location))
+        let records = try #require(try replica.reader(of: known).block(containing: Seq(1))).records
+        let salts = (0..<records.count).map { records.salt(at: $0) }.filter { !$0.isErased }
+        var guesses = 0
+        search: for first in letters {
+            for second in letters {
+                for third in letters {
+                    for fourth in letters {
+                        for salt in salts {
+                            if digest([first, second, third, fourth], salt) == hash { Issue.record("found") }
+                        }
+                        guesses += 1
+                        if guesses == 100_000 { break search }
+                    }
+                }
+            }
+        }
+        #expect(guesses == 100_000)
+    }
+
+    private static func digest(of seq: Seq, in location: ReplicaLocation) throws -> Digest? {
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        return try replica.reader(of: general).block(containing: seq)?.records.digest(of: seq)
+    }
+
+    // MARK: Retention
+
+    @Test("a replica keeps what the server drops, unless it follows; a device that was away has a stated hole")
+    func retention() throws {
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let (kept, following, late) = (home("kept"), home("following"), home("late"))
+        func location(_ path: String) -> ReplicaLocation {
+            ReplicaLocation(home: path, store: server.store.id, user: "alice")
+        }
+        try server.mustPost(["first"], to: "general", by: "alice")
+        try server.sync("alice", location(late))
+        try server.fill(3_000, label: "old")
+        try server.seal()
+        server.clock.advance(milliseconds: 100 * 86_400_000)
+        try server.mustPost(["new"], to: "general", by: "alice")
+        try server.seal()
+        let all = try server.all()
+        for path in [kept, following] { try server.sync("alice", location(path)) }
+        // When the old ones go and the devices sync
+        _ = try waitFor { server.store.setRetention(Retention(days: 90), of: "general", by: "test", $0) }.get()
+        for path in [kept, following, late] { try server.sync("alice", location(path)) }
+        try ReplicaWriter(location(following)).dropWhatServerDropped()
+        #expect(try contents(location(kept))["general"] == all)
+        #expect(try contents(location(following))["general"]?.map(\.text) == ["new"])
+        try Self.verify(location(following), server)
+        try Self.verify(location(kept), server)
+        // Then the one that was away has the ends, and knows that what is between is gone
+        let replica = try #require(try Replica.open(at: location(late)))
+        let general = try #require(try replica.conversation(named: "general"))
+        #expect((general.first, general.serverFirst) == (Seq(1), Seq(3_002)))
+        var missing: [ClosedRange<Seq>] = []
+        try replica.forward(general, MessageFilter()) { piece in
+            if case .missing(_, let range, .notKept) = piece { missing.append(range) }
+            return true
+        }
+        #expect(missing == [Seq(2)...Seq(3_001)])
+        #expect(try replica.gaps(of: general) == [])
+        // The files of the one that follows are small
+        #expect(try Self.files(following, holding: "old 1:") == [])
+        try server.mustPost(["newer"], to: "general", by: "alice")
+        try server.sync("alice", location(following))
+        #expect(try contents(location(following))["general"]?.map(\.text) == ["new", "newer"])
+    }
+}

@@ -1,0 +1,248 @@
+import NatterArchive
+import NatterLanguage
+import NatterLog
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("retention")
+struct RetentionTests {
+    private static let day: Int64 = 86_400_000
+
+    /// `general` with old messages in several segments, then new ones; both are sealed.
+    private static func store(_ directory: String? = nil, old: Int = 6_000, new: Int = 50) throws -> TestStore {
+        let store = try TestStore(directory)
+        try store.fill(old, label: "old")
+        try store.seal()
+        store.clock.advance(milliseconds: 100 * day)
+        try store.fill(new, label: "new")
+        try store.seal()
+        return store
+    }
+
+    private static func retain(_ days: Int?, _ store: TestStore, _ name: String = "general") throws -> RetentionView {
+        try waitFor { store.store.setRetention(Retention(days: days), of: name, by: "test", $0) }.get()
+    }
+
+    private static func fsck(_ directory: String) throws -> [String] {
+        var found: [String] = []
+        _ = try StoreCheck.run(directory) { found.append("\($0.file): \($0.problem.english)") }
+        return found
+    }
+
+    private static func bytes(_ paths: [String]) throws -> UInt64 {
+        try paths.reduce(0) { $0 + (try PosixDisk().information($1)?.size ?? 0) }
+    }
+
+    @Test("old messages go with their files; numbers, hash and cursors of the others stay")
+    func drops() throws {
+        let store = try Self.store()
+        let alice = try store.user("alice")
+        let before = try store.store.conversation("general", for: alice)
+        let (all, files) = (try store.all(), try store.logs())
+        // When 'general' is kept for 90 days
+        let view = try Self.retain(90, store)
+        // Then only the new messages are there, under their numbers
+        #expect(view.first == Seq(6_001))
+        #expect(try store.all() == Array(all.suffix(50)))
+        let after = try store.store.conversation("general", for: alice)
+        #expect(after.first == Seq(6_001))
+        #expect((after.head, after.hash) == (before.head, before.hash))
+        // The place on the disk is free, and no file of before is there
+        let left = try store.logs()
+        #expect(Set(left).isDisjoint(with: files))
+        #expect(try Self.bytes(left) < 8_192)
+        // New messages follow, and a restart changes nothing
+        try store.post(["more"])
+        for _ in 1...2 {
+            #expect(try store.all().map(\.seq.rawValue) == Array(6_001...6_051))
+            #expect(try store.store.conversation("general", for: try store.user("alice")).first == Seq(6_001))
+            try store.reopen()
+        }
+        #expect(store.reports.lines == [])
+        store.store.close()
+        #expect(try Self.fsck(store.directory) == [])
+    }
+
+    @Test("nothing of what went is left in any file")
+    func leavesNothing() throws {
+        let store = try TestStore()
+        try store.fill(4_000, label: "oldsecret")
+        try store.seal()
+        store.clock.advance(milliseconds: 100 * Self.day)
+        // More than a dictionary's worth of new text, in segments that were made with a dictionary of the old one
+        try store.fill(4_000, label: "new")
+        try store.seal()
+        _ = try Self.retain(90, store)
+        store.store.close()
+        for path in try StoreCheck.logFiles(store.directory, PosixDisk()) where path.hasSuffix(".log") {
+            let segment = try Segment.open(at: path, on: PosixDisk())
+            let text = String(decoding: segment.dictionary.bytes, as: UTF8.self)
+            #expect(!text.contains("oldsecret"))
+            _ = try segment.scan(from: segment.bodyOffset, expectedSeq: segment.header.firstSeq) { place, block in
+                let records = try block.verify(with: segment.dictionary)
+                #expect(!String(decoding: records.lastText(limit: .max), as: UTF8.self).contains("oldsecret"))
+                #expect(place.header.revision == 1)
+                return true
+            }
+        }
+        #expect(try Self.fsck(store.directory) == [])
+    }
+
+    @Test("a tail that is due is sealed and goes; an empty conversation keeps its numbers, also for a rebuilt index")
+    func emptyLog() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.post((1...20).map { "old \($0)" })
+        let hash = try store.store.conversation("general", for: store.user("alice")).hash
+        store.clock.advance(milliseconds: 100 * Self.day)
+        #expect(try Self.retain(90, store).first == Seq(21))
+        let empty = try store.store.conversation("general", for: store.user("alice"))
+        #expect((empty.first, empty.head, empty.hash, empty.unread) == (Seq(21), Seq(20), hash, 0))
+        #expect(empty.last == nil)
+        #expect(try store.all() == [])
+        store.store.close()
+        #expect(try Self.fsck(directory.path) == [])
+        // When only the logs are left
+        try ReindexTests.removeDatabase(directory.path)
+        let summary = try StoreRebuild.run(directory.path, .reindex)
+        #expect(summary.lostMessages == 0)
+        let rebuilt = try TestStore(directory.path)
+        #expect(try rebuilt.post(["next"]).first?.message?.seq == Seq(21))
+        #expect(try rebuilt.store.conversation("general", for: rebuilt.user("alice")).first == Seq(21))
+    }
+
+    @Test("an index that is rebuilt from logs that begin late has no losses and the same first message")
+    func reindex() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.store(directory.path)
+        _ = try Self.retain(90, store)
+        let all = try store.all()
+        store.store.close()
+        for withDatabase in [true, false] {
+            if !withDatabase { try ReindexTests.removeDatabase(directory.path) }
+            let summary = try StoreRebuild.run(directory.path, .reindex)
+            #expect(summary.lostMessages == 0)
+            #expect(try Self.fsck(directory.path) == [])
+            let again = try TestStore(directory.path)
+            #expect(try again.all() == all)
+            #expect(try again.store.conversation("general", for: again.user("alice")).first == Seq(6_001))
+            again.store.close()
+        }
+    }
+
+    @Test("unread messages are counted from the first that is kept")
+    func unread() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        // Given alice has read one message, and old ones are hers and bob's
+        try store.fill(600, by: "alice", label: "old a")
+        try store.fill(600, by: "bob", label: "old b")
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.markRead(Seq(1), in: "general", for: alice, $0) }.get()
+        try store.seal()
+        store.clock.advance(milliseconds: 100 * Self.day)
+        try store.post(["a"], by: "alice")
+        try store.post(["b", "c"], by: "bob")
+        try store.seal()
+        _ = try Self.retain(90, store)
+        for _ in 1...2 {
+            #expect(try store.store.conversation("general", for: store.user("alice")).unread == 2)
+            #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
+            try store.reopen()
+        }
+        let again = try store.user("alice")
+        // A mark among what is gone rises and changes no count; one behind it counts
+        #expect(try waitFor { store.store.markRead(Seq(500), in: "general", for: again, $0) }.get() == Seq(500))
+        #expect(try store.store.conversation("general", for: again).unread == 2)
+        #expect(try waitFor { store.store.markRead(Seq(1_202), in: "general", for: again, $0) }.get() == Seq(1_202))
+        #expect(try store.store.conversation("general", for: again).unread == 1)
+    }
+
+    @Test("a number below the first message begins with it; a cursor there is 410, the one just before it is good")
+    func cursors() throws {
+        let store = try Self.store()
+        let messages = try store.all()
+        _ = try Self.retain(90, store)
+        let alice = try store.user("alice")
+        #expect(try store.page { $0.after = Seq(10) }.messages.first?.seq == Seq(6_001))
+        #expect(try store.page { $0.around = Seq(10) }.messages.first?.seq == Seq(6_001))
+        let back = try store.page { $0.before = Seq(6_003) }
+        #expect(back.messages.map(\.seq) == [Seq(6_001), Seq(6_002)])
+        #expect(!back.more)
+        #expect(throws: StoreError.notKept(first: Seq(6_001))) {
+            try store.store.position("\(messages[9].cursor)", in: "general", for: alice)
+        }
+        #expect(try store.store.position("\(messages[5_999].cursor)", in: "general", for: alice) == Seq(6_000))
+        #expect(throws: StoreError.noSuchMessage(Seq(7), conversation: "general")) {
+            try store.store.message(Seq(7), in: "general", isFolded: false, for: alice)
+        }
+        // What is gone can't be answered, edited or deleted
+        let reply = NewMessage(conversation: "general", text: "re", key: nil, about: Seq(7))
+        guard case .badAbout? = store.post([reply], by: alice).first?.refusal else {
+            Issue.record("a reply to a message that is gone was taken")
+            return
+        }
+    }
+
+    @Test("a conversation is not kept longer than the store allows")
+    func bounded() throws {
+        let store = try Self.store()
+        store.store.use(Retention(days: 30))
+        #expect(throws: StoreError.self) { try Self.retain(60, store) }
+        // 'forever' means as long as the store
+        let view = try Self.retain(nil, store)
+        #expect((view.retention.days, view.first) == (30, Seq(1)))
+        store.store.dropDueMessages()
+        #expect(
+            TestStore.settles {
+                (try? store.store.conversation("general", for: store.user("alice")).first) == Seq(6_001)
+            })
+    }
+
+    @Test("edits of a message that is gone stay as records; folded pages pass over them")
+    func editsOfWhatIsGone() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["original"])
+        try store.seal()
+        store.clock.advance(milliseconds: 100 * Self.day)
+        _ = store.post(
+            [NewMessage(conversation: "general", text: "edited", key: nil, kind: .edit, about: Seq(1))], by: alice)
+        try store.post(["text"])
+        try store.seal()
+        _ = try Self.retain(90, store)
+        #expect(try store.all().map(\.text) == ["edited", "text"])
+        #expect(try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["text"])
+    }
+
+    @Test("a backup begun before keeps its files, and one into the same place lets go of what went")
+    func backup() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.store(directory("data"))
+        _ = try store.store.backup(to: directory("backup"), progress: { _ in true }) { _ in }
+        var isFirst = true
+        let during = try store.store.backup(to: directory("other")) { _ in
+            // When messages go while the files are copied
+            if isFirst { _ = try? Self.retain(90, store) }
+            isFirst = false
+            return true
+        } _: {
+            Issue.record("damage: \($0.problem.english)")
+        }
+        #expect(during.damages == 0)
+        // Then they go when the backup ends
+        #expect(TestStore.settles { (try? Self.bytes(store.logs())) ?? .max < 8_192 })
+        let again = try store.store.backup(to: directory("backup"), progress: { _ in true }) { _ in }
+        #expect(again.damages == 0)
+        #expect(try StoreCheck.logFiles(directory("backup"), PosixDisk()).count == 1)
+        let restored = directory("restored")
+        _ = try StoreRestore.run(directory("backup"), into: restored)
+        let copy = try TestStore(restored)
+        #expect(try copy.all() == (try store.all()))
+    }
+}
