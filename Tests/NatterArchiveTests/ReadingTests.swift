@@ -17,7 +17,7 @@ private struct Visited {
         try walk { piece in
             switch piece {
             case .messages(let run): visited.messages += run.messages()
-            case .missing(_, let seqs, .notStored): visited.absent.append(seqs)
+            case .missing(_, let seqs, .notStored), .missing(_, let seqs, .notKept): visited.absent.append(seqs)
             case .missing(_, let seqs, .damaged): visited.damaged.append(seqs)
             }
             return true
