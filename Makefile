@@ -58,10 +58,6 @@ compiler:
 	    echo "make: 'swift' is not on PATH; install the Swift toolchain, 6.2 or newer (swift.org/install)" >&2; \
 	    exit 1; }
 
-# Loads the static client at a random address, which costs it 0.7 ms at the start. Only lld can link it so, and only without an
-# rpath, with which it would crash.
-static_pie = -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie -Xlinker --pack-dyn-relocs=relr --disable-local-rpath
-
 # The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
 # one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
 build: packages compiler
@@ -70,7 +66,7 @@ ifdef SHARED
 	swift build -c release --product natter --static-swift-stdlib
 else
 	@echo "make: the linker will warn that a static program can't load modules for names or anything else; natter needs none"
-	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable $(static_pie)
+	swift build -c release --scratch-path .build/static --product natter -Xswiftc -static-executable
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
 	@scripts/build/compile-catalogues $(programs)/../share/locale
