@@ -221,7 +221,7 @@ struct LogCursorTests {
             #expect(outcome.errors.contains(file))
             #expect(Files.text(file) == before)
         }
-        #expect(alice("log", "--cursor-file", alice.directory.path).code == 65)
+        #expect(alice("log", "--cursor-file", alice.directory.path).code == 66)
         #expect(alice("log", "--cursor-file", "/no/such/directory/file").code == 73)
     }
 

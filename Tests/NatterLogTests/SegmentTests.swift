@@ -72,7 +72,9 @@ struct SegmentTests {
         let outOfRange = damaged("a field of the file's header is out of range")
         #expect(error(changed { $0.replaceSubrange(56..<64, with: [UInt8](repeating: 0, count: 8)) }) == outOfRange)
         #expect(error(changed { $0[120] = 3 }) == outOfRange)
-        for place in 121..<128 { #expect(error(changed { $0[place] = 1 }) == outOfRange) }
+        // It says whether the log begins here.
+        #expect(error(changed { $0[121] = 2 }) == outOfRange)
+        for place in 122..<128 { #expect(error(changed { $0[place] = 1 }) == outOfRange) }
         let malformed = damaged("a name in the file's header is malformed")
         #expect(error(changed { $0[129] = 0xFF }) == malformed)
         #expect(error(changed { $0[128] = 200 }) == malformed)

@@ -19,7 +19,7 @@ struct RetentionTests {
         let store = try TestStore(directory)
         try store.fill(old, label: "old")
         try store.seal()
-        store.clock.advance(milliseconds: 100 * day)
+        store.clock.advance(milliseconds: 80 * day)
         try store.fill(new, label: "new")
         try store.seal()
         return store
@@ -46,7 +46,7 @@ struct RetentionTests {
         let before = try store.store.conversation("general", for: alice)
         let (all, files) = (try store.all(), try store.logs())
         // When 'general' is kept for 90 days
-        let view = try Self.retain(90, store)
+        let view = try Self.retain(70, store)
         // Then only the new messages are there, under their numbers
         #expect(view.first == Seq(6_001))
         #expect(try store.all() == Array(all.suffix(50)))
@@ -74,11 +74,11 @@ struct RetentionTests {
         let store = try TestStore()
         try store.fill(4_000, label: "oldsecret")
         try store.seal()
-        store.clock.advance(milliseconds: 100 * Self.day)
+        store.clock.advance(milliseconds: 80 * Self.day)
         // More than a dictionary's worth of new text, in segments that were made with a dictionary of the old one
         try store.fill(4_000, label: "new")
         try store.seal()
-        _ = try Self.retain(90, store)
+        _ = try Self.retain(70, store)
         store.store.close()
         for path in try StoreCheck.logFiles(store.directory, PosixDisk()) where path.hasSuffix(".log") {
             let segment = try Segment.open(at: path, on: PosixDisk())
@@ -100,8 +100,8 @@ struct RetentionTests {
         let store = try TestStore(directory.path)
         try store.post((1...20).map { "old \($0)" })
         let hash = try store.store.conversation("general", for: store.user("alice")).hash
-        store.clock.advance(milliseconds: 100 * Self.day)
-        #expect(try Self.retain(90, store).first == Seq(21))
+        store.clock.advance(milliseconds: 80 * Self.day)
+        #expect(try Self.retain(70, store).first == Seq(21))
         let empty = try store.store.conversation("general", for: store.user("alice"))
         #expect((empty.first, empty.head, empty.hash, empty.unread) == (Seq(21), Seq(20), hash, 0))
         #expect(empty.last == nil)
@@ -121,7 +121,7 @@ struct RetentionTests {
     func reindex() throws {
         let directory = try TemporaryDirectory()
         let store = try Self.store(directory.path)
-        _ = try Self.retain(90, store)
+        _ = try Self.retain(70, store)
         let all = try store.all()
         store.store.close()
         for withDatabase in [true, false] {
@@ -145,11 +145,11 @@ struct RetentionTests {
         let alice = try store.user("alice")
         _ = try waitFor { store.store.markRead(Seq(1), in: "general", for: alice, $0) }.get()
         try store.seal()
-        store.clock.advance(milliseconds: 100 * Self.day)
+        store.clock.advance(milliseconds: 80 * Self.day)
         try store.post(["a"], by: "alice")
         try store.post(["b", "c"], by: "bob")
         try store.seal()
-        _ = try Self.retain(90, store)
+        _ = try Self.retain(70, store)
         for _ in 1...2 {
             #expect(try store.store.conversation("general", for: store.user("alice")).unread == 2)
             #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
@@ -167,7 +167,7 @@ struct RetentionTests {
     func cursors() throws {
         let store = try Self.store()
         let messages = try store.all()
-        _ = try Self.retain(90, store)
+        _ = try Self.retain(70, store)
         let alice = try store.user("alice")
         #expect(try store.page { $0.after = Seq(10) }.messages.first?.seq == Seq(6_001))
         #expect(try store.page { $0.around = Seq(10) }.messages.first?.seq == Seq(6_001))
@@ -210,12 +210,12 @@ struct RetentionTests {
         let alice = try store.user("alice")
         try store.post(["original"])
         try store.seal()
-        store.clock.advance(milliseconds: 100 * Self.day)
+        store.clock.advance(milliseconds: 80 * Self.day)
         _ = store.post(
             [NewMessage(conversation: "general", text: "edited", key: nil, kind: .edit, about: Seq(1))], by: alice)
         try store.post(["text"])
         try store.seal()
-        _ = try Self.retain(90, store)
+        _ = try Self.retain(70, store)
         #expect(try store.all().map(\.text) == ["edited", "text"])
         #expect(try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["text"])
     }
@@ -228,7 +228,7 @@ struct RetentionTests {
         var isFirst = true
         let during = try store.store.backup(to: directory("other")) { _ in
             // When messages go while the files are copied
-            if isFirst { _ = try? Self.retain(90, store) }
+            if isFirst { _ = try? Self.retain(70, store) }
             isFirst = false
             return true
         } _: {

@@ -76,6 +76,7 @@ struct ChatTests {
         try chat.output(until: "[offline] general> ")
         chat.type("later\n")
         try chat.output(until: "queued as message 1 of the outbox")
+        try chat.output(until: "[offline] general> ")
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
         #expect(try world.bob("sync").code == 0)

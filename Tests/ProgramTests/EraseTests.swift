@@ -7,7 +7,8 @@ struct EraseTests {
     private static let secret = "Xylophonkonzert-7731"
 
     private func holding(_ directory: String) throws -> [String] {
-        try Files.contents(directory).filter { $0.value.firstRange(of: Array(Self.secret.utf8)) != nil }.map(\.key)
+        // A server's socket can't be read.
+        Files.below(directory).filter { Files.bytes($0)?.firstRange(of: Array(Self.secret.utf8)) != nil }
     }
 
     @Test(

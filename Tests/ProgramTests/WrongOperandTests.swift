@@ -117,7 +117,7 @@ struct WrongOperandTests {
             [directory, missing, binary, unreadable, ""])
         {
             let outcome = try world.alice.run(words)
-            let code: Int32 = wrong == binary ? (words.first == "--token-file" ? 77 : 65) : 66
+            let code: Int32 = wrong == binary ? (words.first == "--token-file" ? 78 : 65) : 66
             #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words) \(outcome)")
             // The kernel answers EIO.
             #expect(outcome.code == (wrong == unreadable ? 74 : code), "\(words) \(outcome)")

@@ -25,10 +25,10 @@ extension ReplicaSession {
             seqs.insert(seq)
         }
         guard !seqs.isEmpty else { return true }
-        if conversation.hasTail {
-            try sealTail(conversation)
-            try commit {}
-        }
+        // A crash may have left blocks in the last file that are not recorded yet.
+        try prepare(conversation)
+        try sealTail(conversation)
+        try commit {}
         let identity = conversation.identity(for: location.user)
         let rewriter = SegmentRewriter(directory: location.directory, disk: disk, reader: replica.archive)
         let plan = try rewriter.plan(erasing: seqs, of: identity)

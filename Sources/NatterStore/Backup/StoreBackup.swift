@@ -160,7 +160,7 @@ public final class StoreBackup {
         let known = Dictionary(
             (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         let rows = try segments()
-        progress.totalBytes = rows.reduce(0) { $0 + $1.size } + (try disk.information(stagedDatabase)?.size ?? 0)
+        progress.totalBytes += rows.reduce(0) { $0 + $1.size } + (try disk.information(stagedDatabase)?.size ?? 0)
         for (path, size) in rows {
             guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
             manifest.files.append(try copyLog(path, size: size, former: known[path]))
@@ -242,6 +242,7 @@ public final class StoreBackup {
             if path == RememberedErasures.name { continue }
             let found = try disk.information("\(source)/\(path)")
             guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
+            progress.totalBytes += found.size
             files.append(try copyWhole("\(source)/\(path)", "\(target)/\(path)", path, size: found.size))
         }
         return files

@@ -206,13 +206,13 @@ struct ReplicaErasingTests {
         try server.sync("alice", location(late))
         try server.fill(3_000, label: "old")
         try server.seal()
-        server.clock.advance(milliseconds: 100 * 86_400_000)
+        server.clock.advance(milliseconds: 80 * 86_400_000)
         try server.mustPost(["new"], to: "general", by: "alice")
         try server.seal()
         let all = try server.all()
         for path in [kept, following] { try server.sync("alice", location(path)) }
         // When the old ones go and the devices sync
-        _ = try waitFor { server.store.setRetention(Retention(days: 90), of: "general", by: "test", $0) }.get()
+        _ = try waitFor { server.store.setRetention(Retention(days: 70), of: "general", by: "test", $0) }.get()
         for path in [kept, following, late] { try server.sync("alice", location(path)) }
         try ReplicaWriter(location(following)).dropWhatServerDropped()
         #expect(try contents(location(kept))["general"] == all)
