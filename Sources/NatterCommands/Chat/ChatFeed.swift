@@ -85,7 +85,8 @@ final class ChatFeed {
 
     func stop() {
         guard process > 0 else { return }
-        kill(process, SIGTERM)
+        // A replica is whole whenever a sync is killed, and nothing may delay the end of the chat.
+        kill(process, SIGKILL)
         _ = reap()
     }
 
