@@ -34,7 +34,7 @@ help:
 	@echo "make check-counts  of the tests, instructions and system calls of commands and requests against the expected ones"
 	@echo "make check-page   of the tests, the web page in chromium"
 	@echo "make pictures make the pictures of the web page in docs/ anew"
-	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=60 each, 0 only repeats the kept inputs; as"
+	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=30 each, 0 only repeats the kept inputs; as"
 	@echo "              many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
@@ -90,8 +90,8 @@ test: lint build $(corpus)
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
 
-# A minute for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
-FUZZ_SECONDS ?= 60
+# Half a minute for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
+FUZZ_SECONDS ?= 30
 fuzz: packages compiler
 	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)
 
