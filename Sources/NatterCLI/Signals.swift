@@ -96,7 +96,7 @@ public enum Signals {
 }
 
 /// Turns off a terminal's echo while a password is typed, and lets a signal handler restore it.
-enum HiddenTerminal {
+public enum HiddenTerminal {
     private struct State {
         var descriptor: Int32 = -1
         var settings = termios()
@@ -115,14 +115,25 @@ enum HiddenTerminal {
     /// Allocates the memory before a handler needs it.
     static func prepare() { _ = state }
 
-    /// Runs `body` with the echo of a terminal off.
+    /// Runs `body`, which changes a terminal. A signal that ends the process leaves the terminal as it was before.
+    public static func restoring<Result>(_ descriptor: Int32, _ body: () throws -> Result) throws -> Result? {
+        try hiding(descriptor, 0, TCSADRAIN) { Swift.Result(catching: body) }?.get()
+    }
+
+    /// Runs `body` with the echo of a terminal off. What was typed before is forgotten.
     ///
     /// - Returns: nil if its settings can't be changed.
     static func hiding<Result>(_ descriptor: Int32, _ body: () -> Result) -> Result? {
+        hiding(descriptor, ECHO | ECHONL, TCSAFLUSH, body)
+    }
+
+    private static func hiding<Result>(
+        _ descriptor: Int32, _ modes: Int32, _ change: Int32, _ body: () -> Result
+    ) -> Result? {
         var settings = termios()
         guard tcgetattr(descriptor, &settings) == 0 else { return nil }
         let visible = settings
-        settings.c_lflag &= ~tcflag_t(ECHO | ECHONL)
+        settings.c_lflag &= ~tcflag_t(modes)
         var former: [(Int32, sigaction)] = []
         blockingSignals {
             state.pointee = State(descriptor: descriptor, settings: visible)
@@ -148,7 +159,7 @@ enum HiddenTerminal {
                 }
             }
         }
-        guard tcsetattr(descriptor, TCSAFLUSH, &settings) == 0 else { return nil }
+        guard tcsetattr(descriptor, change, &settings) == 0 else { return nil }
         return body()
     }
 

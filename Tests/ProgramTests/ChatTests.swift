@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 internal import Testing
 internal import TestSupport
 
@@ -94,6 +95,21 @@ struct ChatTests {
         // Ctrl-U clears the line
         crew.type("\u{15}" + ChatTests.end)
         #expect(crew.finish().code == 0)
+    }
+
+    @Test("keys that are typed while a message is on its way are for the next line")
+    func typedAhead() throws {
+        let world = try World()
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        world.daemon?.process.signal(SIGSTOP)
+        chat.type("one\n")
+        // The terminal shows that the line was taken.
+        try chat.output(until: "one\r\n")
+        chat.type("mistake\u{15}two\n" + ChatTests.end)
+        world.daemon?.process.signal(SIGCONT)
+        #expect(chat.finish().code == 0)
+        #expect(try world.alice.texts("log") == ["one", "two"])
     }
 
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
@@ -60,20 +61,27 @@ final class Chat: LineEditorOwner {
         try context.console.output.flush()
         walk.mode = .news
         try countUnread()
-        guard let editor = LineEditor(self) else {
+        guard try HiddenTerminal.restoring(STDIN_FILENO, converse) == true else {
             throw CommandFailure(.inputOutput, code: "no_terminal", "this terminal can't be used for editing a line")
         }
+        markRead()
+        try context.console.output.writeLine("")
+        try context.console.output.flush()
+        return .success
+    }
+
+    /// - Returns: false if there can be no editor.
+    private func converse() throws -> Bool {
+        guard let editor = LineEditor(self) else { return false }
         self.editor = editor
+        defer { self.editor = nil }
         if !context.isOffline { try feed.start() }
         defer { feed.stop() }
         while failure == nil, let line = editor.next() {
             if failure == nil { take(line, editor) }
         }
         if let failure { throw failure }
-        markRead()
-        try context.console.output.writeLine("")
-        try context.console.output.flush()
-        return .success
+        return true
     }
 
     // MARK: The line
