@@ -222,7 +222,11 @@ public struct ArgumentParser {
         }
         if rows.indices.contains(where: { $0 >= operands.count && !rows[$0].isOptional }) {
             let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
-            throw UsageError("'\(path.text)' needs \(missing.joined(separator: ", "))", remedy: remedy)
+            let words = missing.joined(separator: ", ")
+            let example = path.command.examples.first?.line
+            throw UsageError(
+                example.map { "'\(path.text)' needs \(words), as in \"\($0)\"" } ?? "'\(path.text)' needs \(words)",
+                remedy: remedy)
         }
         if dashWords != .operands, rows.last?.isRepeating != true, operands.count > rows.count {
             let names = rows.map(\.placeholder).joined(separator: " ")

@@ -17,10 +17,11 @@ struct Draft {
             throw context.arguments.error("-e opens an editor, which needs a terminal")
         }
         let directory = environment["TMPDIR"] ?? "/tmp"
-        var template = Array("\(directory)/natter-XXXXXX".utf8CString)
-        let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { throw CommandFailure(DiskError(operation: "create", path: directory)) }
-        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        var descriptor: Int32 = -1
+        path = try Path.temporary("natter", in: directory) {
+            descriptor = mkstemp($0)
+            return descriptor >= 0
+        }
         let output = Output(descriptor: descriptor, name: "'\(path)'")
         do {
             try output.write(beginning)
@@ -52,7 +53,7 @@ struct Draft {
             let file = open(path, O_RDONLY | O_CLOEXEC)
             guard file >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
             defer { close(file) }
-            text = try StandardInput.message(descriptor: file)
+            text = try StandardInput.message(descriptor: file, name: "'\(path)'")
         }
         if text.isEmpty {
             unlink(path)

@@ -68,7 +68,10 @@ enum EditCommand {
     }
 
     private static func number(_ text: String, _ arguments: Arguments) throws -> Seq {
-        Seq(UInt64(try arguments.integer(text, of: "SEQ", in: 1...Int64.max)))
+        if text.hasPrefix("@") || text.first?.isLetter == true, arguments.value("conversation") == nil {
+            throw arguments.error("SEQ takes a whole number, not '\(text)'; did you mean '-c \(text)'?")
+        }
+        return Seq(UInt64(try arguments.integer(text, of: "SEQ", in: 1...Int64.max)))
     }
 
     private struct Sender {

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterCLI
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
@@ -7,8 +8,11 @@ internal import NatterSystem
 enum StandardInput {
     /// Reads to the end, but at most one byte more than the limit for messages. A final newline is dropped.
     ///
+    /// - Parameter name: how errors call it.
     /// - Throws: 65 if it is not UTF-8; 66 if it cannot be read. `TextError.check` checks the text itself.
-    static func message(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
+    static func message(
+        descriptor: Int32 = STDIN_FILENO, name: Phrase = "standard input"
+    ) throws(CommandFailure) -> String {
         // Room for the newline, and for one byte that shows that the message is too long.
         let limit = Limits.textBytes.upperBound + 2
         var bytes = [UInt8](repeating: 0, count: limit)
@@ -22,7 +26,7 @@ enum StandardInput {
                 count += got
             } else if errno != EINTR {
                 let code = Errno.current
-                throw CommandFailure(unreadable: code, "cannot read standard input: \(code.phrase)")
+                throw CommandFailure(unreadable: code, "cannot read \(name): \(code.phrase)")
             }
         }
         let hasNewline = count > 0 && bytes[count - 1] == UInt8(ascii: "\n")
@@ -30,13 +34,12 @@ enum StandardInput {
         if text.count > Limits.textBytes.upperBound {
             throw CommandFailure(
                 .invalidData, code: "bad_text",
-                "standard input is longer than the limit for a message, \(Limits.textBytes.upperBound) bytes; nothing "
-                    + "was sent"
+                "\(name) is longer than the limit for a message, \(Limits.textBytes.upperBound) bytes; nothing was sent"
             )
         }
         guard let text = String(validating: text, as: UTF8.self) else {
             throw CommandFailure(
-                .invalidData, code: "bad_text", "standard input is not UTF-8; convert it with iconv. Nothing was sent")
+                .invalidData, code: "bad_text", "\(name) is not UTF-8; convert it with iconv. Nothing was sent")
         }
         return text
     }

@@ -27,14 +27,22 @@ extension Store {
         }
     }
 
+    /// The number of the newest message; nil if the conversation is gone.
+    public func hookHead(of id: ConversationID) -> Seq? { hookConversation(id) { $0.head } }
+
+    private func hookConversation<Value: Sendable>(
+        _ id: ConversationID, _ value: @Sendable (ConversationState) -> Value
+    ) -> Value? {
+        state.withLock { state in
+            state.conversations.values.first { $0.identity.id == id && !$0.isDeleted }.map(value)
+        }
+    }
+
     /// The messages after a seq; nil if the conversation is gone.
     ///
     /// - Throws: `damaged` if the next message can't be read.
     public func hookMessages(of id: ConversationID, named name: String, after: Seq) throws(StoreError) -> HookPage? {
-        let found = state.withLock { state -> (ConversationIdentity, Tail)? in
-            let conversation = state.conversations.values.first { $0.identity.id == id && !$0.isDeleted }
-            return conversation.map { ($0.identity, Tail($0)) }
-        }
+        let found = hookConversation(id) { ($0.identity, Tail($0)) }
         guard let (identity, tail) = found else { return nil }
         guard tail.head > after else { return HookPage(messages: [], last: after) }
         do {

@@ -60,4 +60,15 @@ extension Path {
         defer { free(current) }
         return String(cString: current) + "/" + path
     }
+
+    /// Creates something with a new name, `prefix-XXXXXX`, in a directory.
+    ///
+    /// - Parameter make: `mkstemp` or `mkdtemp`; false if it fails.
+    public static func temporary(
+        _ prefix: String, in directory: String, make: (UnsafeMutablePointer<CChar>) -> Bool
+    ) throws(DiskError) -> String {
+        var template = Array("\(directory)/\(prefix)-XXXXXX".utf8CString)
+        guard make(&template) else { throw DiskError(operation: "create", path: directory) }
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
 }

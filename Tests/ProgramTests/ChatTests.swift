@@ -29,9 +29,14 @@ struct ChatTests {
         try chat.output(until: "edit 2")
         chat.type(ChatTests.down + "another\n")
         try chat.output(until: "bob\u{1B}[m: another")
+        // A text that the line can't show is not passed over
+        try world.bob.sends("two\nlines")
+        try chat.output(until: "lines")
+        chat.type(ChatTests.up)
+        try chat.output(until: "'natter edit -c general 6'")
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
-        #expect(try world.alice.texts("log").last == "another")
+        #expect(try world.alice.texts("log").suffix(2) == ["another", "two\nlines"])
         #expect(try world.bob("ls", "--json").objects().allSatisfy { $0[int: "unread"] == 0 })
     }
 

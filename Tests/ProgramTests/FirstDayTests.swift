@@ -80,7 +80,8 @@ struct FirstDayTests {
             (["log", "bob"], 67, "did you mean '@bob'?"),
             (["log", "general/12"], 67, "'natter log general --around 12 -n 1'"),
             (["log", "genral"], 67, "'general'"), (["send", "-c", "bob", "x"], 67, "'@NAME'"),
-            (["group", "list", "x"], 64, "one too many"),
+            (["group", "list", "x"], 64, "one too many"), (["show", "12"], 64, "as in \"natter show ops 17\""),
+            (["edit", "ops", "17", "new"], 64, "'-c ops'"),
         ]
         for (words, code, hint) in hints {
             let outcome = try world.alice.run(words)
@@ -236,7 +237,9 @@ struct FirstDayTests {
         #expect(failed.code == 74 && failed.text.contains(temporary))
         let refused = try write(["send", "-e", "-c", "nosuch"], ["EDITOR": "echo x >"])
         #expect(refused.code == 67 && refused.text.contains("is kept in"))
-        #expect(try drafts().count == 2)
+        let binary = try write(["send", "-e"], ["EDITOR": "printf '\\377' >"])
+        #expect(binary.code == 65 && binary.text.contains("'\(temporary)/natter-") && binary.text.contains("not UTF-8"))
+        #expect(try drafts().count == 3)
         #expect(try world.alice("send", "-e").code == 64)
         #expect(try world.alice("send", "-e", "--lines").code == 64)
     }

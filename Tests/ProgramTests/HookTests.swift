@@ -198,6 +198,29 @@ struct HookTests {
         #expect(Files.mode("\(restored)/hooks/\(id).json") == 0o600)
     }
 
+    @Test(
+        "a hook that has delivered more than the log has, as after a copy of old files, says so and goes on from the end"
+    )
+    func rewound() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        try world.alice.sends("one")
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let id = try #require(added.objects().first?[string: "id"])
+        world.stopServing()
+        let path = "\(world.data)/hooks/\(id).json"
+        let text = try #require(Files.text(path))
+        let ahead = text.replacing(/"seq":1,"url/, with: "\"seq\":9,\"url")
+        #expect(ahead != text)
+        try FileManager.default.removeItem(atPath: path)
+        try world.directory.write("data/hooks/\(id).json", ahead)
+        try world.serve()
+        try world.alice.sends("two")
+        #expect(try JSON(parsing: try receiver.next(answer: "200 OK").body)[string: "text"] == "two")
+        let log = try world.natterd("hook", "log", id, "--json").objects()
+        #expect(log.first?[int: "seq"] == 9 && log.first?[string: "error"]?.contains("the log ends at 1") == true)
+    }
+
     @Test("ntfy's form is the text")
     func ntfy() throws {
         let world = try World()

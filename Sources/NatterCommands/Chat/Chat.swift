@@ -112,8 +112,14 @@ final class Chat: LineEditorOwner {
                 message.sender == synced.location.user,
                 message.kind == .text, !message.isDeleted, !message.isErased, !message.isImported
             {
-                // The line can't show several lines.
-                guard !message.text.contains(where: \.isNewline) else { return nil }
+                guard !message.text.contains(where: \.isNewline) else {
+                    editor?.above {
+                        context.console.note(
+                            "your last message has several lines, which do not fit here; 'natter edit -c \(conversation) "
+                                + "\(seq)' replaces its text")
+                    }
+                    return nil
+                }
                 edited = (seq, message.text)
                 return message.text
             }

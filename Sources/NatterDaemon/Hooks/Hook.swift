@@ -90,6 +90,12 @@ struct Hook: Codable, Sendable, Equatable {
         return min(pause, Hook.longestPause)
     }
 
+    /// Notes that the log ends before what was delivered, and goes on from its end.
+    mutating func rewound(to head: UInt64, _ reason: String, at now: Timestamp) {
+        note(Attempt(time: now.rfc3339, seq: seq, error: reason))
+        (seq, failingSince, failures) = (head, nil, 0)
+    }
+
     private mutating func note(_ attempt: Attempt) {
         log.append(attempt)
         if log.count > Hook.logLimit { log.removeFirst(log.count - Hook.logLimit) }

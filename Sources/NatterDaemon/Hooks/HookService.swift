@@ -37,6 +37,7 @@ final class HookService: Sendable {
     /// Starts a thread for each hook that has none. Call it at the start, and after a hook was added or changed.
     func start() throws {
         for hook in registry.all where hook.parked == nil {
+            try rewind(hook)
             let isNew = state.withLock { !$0.isStopping && $0.running.insert(hook.id).inserted }
             guard isNew else { continue }
             do {
@@ -53,6 +54,17 @@ final class HookService: Sendable {
         }
         state.withLock { $0.kicks &+= 1 }
         wake()
+    }
+
+    /// If somebody has put an older log in place by hand, a hook may have delivered more than the log has now. Without
+    /// this, the next messages with these numbers would never be sent.
+    private func rewind(_ hook: Hook) throws {
+        guard let id = ConversationID(hex: hook.conversationID), let head = store.hookHead(of: id),
+            head.rawValue < hook.seq
+        else { return }
+        let reason = "messages up to \(hook.seq) were delivered, but the log ends at \(head); it goes on from there"
+        try registry.update(hook.id) { $0.rewound(to: head.rawValue, reason, at: clock.now()) }
+        events(Event(.warning, "hook_rewound", [("hook", hook.id), ("reason", reason)]))
     }
 
     private func restart() {

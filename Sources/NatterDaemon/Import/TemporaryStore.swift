@@ -8,9 +8,7 @@ enum TemporaryStore {
     /// Calls `body` with an empty store, and removes it.
     static func with<Result>(_ console: Console, _ body: (Store) throws -> Result) throws -> Result {
         let parent = console.environment["TMPDIR"] ?? "/var/tmp"
-        var template = Array("\(parent)/natterd-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw CommandFailure(DiskError(operation: "create", path: parent)) }
-        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let directory = try Path.temporary("natterd", in: parent) { mkdtemp($0) != nil }
         defer { remove(directory) }
         let store = try Store.open(directory + "/store", clock: console.clock)
         defer { store.close() }
