@@ -23,4 +23,18 @@ public enum Question {
             throw CommandFailure(.nothingFound, code: "not_confirmed", "nothing was done")
         }
     }
+
+    /// The question before messages are erased.
+    public static func confirmErasing(
+        of conversation: String, _ arguments: Arguments, _ console: Console
+    ) throws(CommandFailure) {
+        try confirm("erase these messages of '\(conversation)' for good?", arguments, console)
+    }
+
+    /// What is said when they are.
+    public static func erased(_ count: Int, of conversation: String) -> Phrase {
+        .plural(
+            UInt64(max(0, count)), "erased \(count) message of '\(conversation)'",
+            "erased \(count) messages of '\(conversation)'")
+    }
 }

@@ -1,13 +1,12 @@
 internal import NatterCLI
 internal import NatterModel
-internal import NatterServer
 
 extension CommandSpec {
     static let erase = CommandSpec(
         "erase", "remove the texts and senders of messages for good", group: "Conversations",
         options: [.flag("json", "print the result as a JSON object")],
         operands: [
-            .required("CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other"),
+            .conversation,
             .required("SEQ", isRepeating: true, "the number of a message, or a range of numbers, as in '17-20'"),
         ],
         description: [
@@ -33,17 +32,12 @@ enum EraseCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let name = Normalization.formC(arguments.operand("CONV") ?? "")
+        let name = arguments.conversation
         let ranges = try arguments.operands("SEQ").map { try range($0, arguments) }
-        try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
+        try Question.confirmErasing(of: name, arguments, console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .erased(let report) = reply else { return }
-            let (count, name) = (report.erased, report.conversation)
-            try console.report(
-                report, arguments,
-                .plural(
-                    UInt64(max(0, count)), "erased \(count) message of '\(name)'",
-                    "erased \(count) messages of '\(name)'"))
+            try console.report(report, arguments, Question.erased(report.erased, of: report.conversation))
         }
         return try client.perform(.erase(conversation: name, ranges: ranges))
     }

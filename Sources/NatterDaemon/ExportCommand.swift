@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
 internal import NatterWire
 
@@ -11,7 +10,7 @@ extension CommandSpec {
             HistoryFormat.option,
             .flag("raw", "print every record as it was sent, edits and deletions too, for 'import'"),
         ],
-        operands: [.required("CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other")],
+        operands: [.conversation],
         description: [
             "Prints 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; also 'kind' "
                 + "if it is not plain text, 'about', 'via' and 'written' where a message has them. An edited message has its newest "
@@ -26,14 +25,14 @@ extension CommandSpec {
 
 enum ExportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let name = Normalization.formC(arguments.operand("CONV") ?? "")
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
         }
         let format = HistoryFormat(arguments)
         if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
-        return try client.perform(.export(conversation: name, format: format, isRaw: arguments.flag("raw")))
+        return try client.perform(
+            .export(conversation: arguments.conversation, format: format, isRaw: arguments.flag("raw")))
     }
 
     /// Sends the conversation as data, and replies with each range that can't be read.

@@ -81,7 +81,7 @@ enum ImportCommand {
             throw arguments.error("--map and --map-user go with --from")
         }
         guard let path = arguments.operand("FILE") else { throw arguments.error("missing operand 'FILE'") }
-        let name = Normalization.formC(arguments.operand("CONV") ?? "")
+        let name = arguments.conversation
         let file = try InputFile(path)
         let options = Options(
             takesOld: arguments.flag("old"), again: arguments.flag("again"), isTrial: arguments.flag("dry-run"))

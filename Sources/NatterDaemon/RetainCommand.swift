@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
 internal import NatterWire
 
@@ -9,7 +8,7 @@ extension CommandSpec {
         "retain", "set how long the messages of a conversation are kept", group: "Administration",
         options: [.flag("json", "print the result as a JSON object")],
         operands: [
-            .required("CONV", "'general', a group, or '@alice,@bob'"),
+            .conversation,
             .required("TIME", "days, such as '90d', or 'forever'"),
         ],
         description: [
@@ -26,7 +25,6 @@ extension CommandSpec {
 /// `retain CONV 90d|forever`.
 enum RetainCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let name = Normalization.formC(arguments.operand("CONV") ?? "")
         let text = arguments.operand("TIME") ?? ""
         guard let retention = Retention(text) else {
             throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
@@ -39,7 +37,7 @@ enum RetainCommand {
                     ? "'\(object.conversation)' keeps messages: \(object.retain); the first is \(object.first)"
                     : "'\(object.conversation)' keeps messages: \(object.retain)")
         }
-        return try client.perform(.retain(conversation: name, retain: retention.description))
+        return try client.perform(.retain(conversation: arguments.conversation, retain: retention.description))
     }
 }
 

@@ -101,13 +101,10 @@ enum AdminCommand {
             let seqs = try arguments.operands("SEQ").map {
                 UInt64(try arguments.integer($0, of: "SEQ", in: 1...Int64.max))
             }
-            try Question.confirm("erase these messages of '\(name)' for good?", arguments, console)
+            try Question.confirmErasing(of: name, arguments, console)
             let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
             try context.writeJSON(done)
-            context.confirm(
-                .plural(
-                    UInt64(max(0, done.erased)), "erased \(done.erased) message of '\(name)'",
-                    "erased \(done.erased) messages of '\(name)'"))
+            context.confirm(Question.erased(done.erased, of: name))
             return .success
         })
 

@@ -63,7 +63,7 @@ enum HookCommand {
                     .flag("allow-private", "allow addresses that only this machine or its network can reach"), json,
                 ],
                 operands: [
-                    .required("CONV", "'general', a group, or '@alice,@bob'"),
+                    .conversation,
                     .required("URL", "an address that begins with http:// or https://"),
                 ], run: add),
             CommandSpec("ls", "list the hooks, with what is wrong", options: [json], run: list),
@@ -83,7 +83,7 @@ enum HookCommand {
         let url = arguments.operand("URL") ?? ""
         _ = try HookAddress(url)
         let operation = Operation.addHook(
-            conversation: Normalization.formC(arguments.operand("CONV") ?? ""), url: url,
+            conversation: arguments.conversation, url: url,
             format: arguments.value("format").flatMap(Hook.Format.init) ?? .json, events: arguments.flag("events"),
             allowPrivate: arguments.flag("allow-private"))
         return try perform(operation, arguments, console)

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterModel
+internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -144,4 +145,15 @@ struct OperatorClient {
             try client.input?.read(into: buffer) ?? 0
         }
     }
+}
+
+extension OperandSpec {
+    /// A conversation, as the commands of natterd name it.
+    static let conversation = required(
+        "CONV", "'general', a group, or '@alice,@bob' for what two users wrote to each other")
+}
+
+extension Arguments {
+    /// The operand CONV.
+    var conversation: String { Normalization.formC(operand("CONV") ?? "") }
 }
