@@ -98,10 +98,12 @@ public final class ArchiveWriter {
         return Target(segment: segment, row: row, isNew: true)
     }
 
-    /// The row of a segment that does not exist yet, with the first free generation.
-    func freeRow(of conversation: ConversationIdentity, firstSeq: Seq) throws(ArchiveError) -> SegmentRow {
+    /// The row of a segment that does not exist yet, with the first free generation above another one.
+    func freeRow(
+        of conversation: ConversationIdentity, firstSeq: Seq, above former: Int = -1
+    ) throws(ArchiveError) -> SegmentRow {
         do throws(DiskError) {
-            for generation in 0..<0xFFFF {
+            for generation in (0..<0xFFFF).dropFirst(former + 1) {
                 let row = SegmentRow(
                     conversation: conversation.number, firstSeq: firstSeq, generation: generation, size: 0,
                     dictionary: .none, isClosed: false)

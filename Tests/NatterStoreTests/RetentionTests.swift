@@ -69,6 +69,26 @@ struct RetentionTests {
         #expect(try Self.fsck(store.directory) == [])
     }
 
+    @Test(
+        "a file with bytes behind its last recorded block stays as it is, whether all of it is due or a part",
+        arguments: [true, false])
+    func unrecordedBytes(isWhollyDue: Bool) throws {
+        let store = try Self.store()
+        let logs = try store.logs().sorted()
+        let path = try #require(isWhollyDue ? logs.first : logs.last)
+        // Given bytes that may be messages, which nothing has recorded
+        let file = try PosixDisk().open(path, .readWrite)
+        try file.write(Array("perhaps a message".utf8), at: try file.size())
+        let (before, all) = (try Files.contents(store.directory + "/logs"), try store.all())
+        // When older messages are due
+        let view = try Self.retain(70, store)
+        // Then nothing goes, and the report names the file
+        #expect(view.first == Seq(1))
+        #expect(try Files.contents(store.directory + "/logs") == before)
+        #expect(try store.all() == all)
+        #expect(store.reports.contains("\(path)"), "\(store.reports.lines)")
+    }
+
     @Test("nothing of what went is left in any file")
     func leavesNothing() throws {
         let store = try TestStore()

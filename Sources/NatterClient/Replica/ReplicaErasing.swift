@@ -29,14 +29,8 @@ extension ReplicaSession {
         try prepare(conversation)
         try sealTail(conversation)
         try commit {}
-        let identity = conversation.identity(for: location.user)
-        let rewriter = SegmentRewriter(directory: location.directory, disk: disk, reader: replica.archive)
-        let plan = try rewriter.plan(erasing: seqs, of: identity)
-        let targets = try rewriter.targets(of: plan)
-        try rewrite(conversation, to: targets.map { $0.name(of: conversation.id) }) {
-        } write: {
-            try zip(plan.segments, targets).map { try rewriter.rewrite($0, to: $1, plan) }
-        }
+        let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
+        try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter)
         return true
     }
 }

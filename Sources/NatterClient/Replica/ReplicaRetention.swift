@@ -38,9 +38,9 @@ extension ReplicaSession {
         let cut = try cut(of: conversation)
         guard cut > conversation.first else { return }
         conversation.first = cut
-        let trimmer = LogTrimmer(conversation.identity(for: location.user), replica.archive, logs)
-        let plan = try trimmer.plan(droppingBelow: cut)
-        try rewrite(conversation, to: plan.paths) {
+        let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
+        let plan = try rewriter.plan(droppingBelow: cut, hashAtEnd: conversation.sealedHash ?? .zero)
+        try rewrite(conversation, plan, rewriter) {
             for sql: StaticString in [
                 "DELETE FROM gap WHERE conversation=? AND to_seq<?",
                 "DELETE FROM relation WHERE conversation=? AND about<?",
@@ -48,8 +48,6 @@ extension ReplicaSession {
                 try connection.statement(sql).run(conversation.number, cut.rawValue)
             }
             try ConversationChange.countGaps(of: conversation.number, on: connection)
-        } write: {
-            try trimmer.write(plan, hashAtEnd: conversation.sealedHash ?? .zero)
         }
     }
 

@@ -137,15 +137,13 @@ final class ReplicaSession {
 
     /// Writes segments of a conversation again, records that together with what `also` writes, and removes the old files. The
     /// search index, which has words of what goes, is made again.
-    ///
-    /// - Parameter paths: the new files.
     func rewrite(
-        _ conversation: ConversationChange, to paths: [String], _ also: () throws -> Void,
-        write: () throws -> [WrittenBlocks]
+        _ conversation: ConversationChange, _ plan: RewritePlan, _ rewriter: SegmentRewriter,
+        _ also: () throws -> Void = {}
     ) throws {
         let index = [location.searchPath, location.searchPath + "-wal"].map { Path.name(of: $0) }
-        try commit { for path in paths + index { try RetiredFiles.insert(path, on: connection) } }
-        conversation.written += try write()
+        try commit { for path in plan.paths + index { try RetiredFiles.insert(path, on: connection) } }
+        conversation.written += try rewriter.write(plan)
         try commit(also)
         conversation.lastSegment = try ArchiveRows.lastSegment(of: conversation.number, on: connection)
         replica.archive.forget(conversation.number)

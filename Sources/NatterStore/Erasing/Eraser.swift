@@ -56,22 +56,16 @@ struct Eraser {
         if let failure = failure ?? store.sealer.seal([number], whole: true, store, writer) { throw failure }
     }
 
-    /// Keeps an import from writing the conversation's files.
-    private func lock() throws(StoreError) {
-        try store.state.withLock { state throws(StoreError) in
-            guard let conversation = state.conversations[identity.number], !conversation.isBeingSealed else {
-                throw .busy
-            }
-            conversation.isBeingSealed = true
-        }
+    private func eraseSealed(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
+        let count = try store.holdingFiles(of: identity.number) { try erase(seqs, audit) }
+        guard let count else { throw StoreError.busy }
+        return count
     }
 
-    private func eraseSealed(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
-        try lock()
-        defer { store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false } }
-        return try store.withReader { reader in
-            let rewriter = SegmentRewriter(directory: store.directory, disk: store.disk, reader: reader)
-            let plan = try rewriter.plan(erasing: seqs, of: identity)
+    private func erase(_ seqs: Set<Seq>, _ audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
+        try store.withReader { reader in
+            let rewriter = SegmentRewriter(identity, reader, writer)
+            let plan = try rewriter.plan(erasing: seqs)
             let messages =
                 try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
             guard !messages.isEmpty else { return 0 }
@@ -80,7 +74,10 @@ struct Eraser {
                 messages.map {
                     RememberedErasures.Entry(conversation: identity.id, seq: $0.seq, digest: $0.digest)
                 })
-            do { try record(messages, try write(plan, rewriter), audit) } catch {
+            do {
+                try store.noteRetired(plan.paths)
+                try record(messages, try rewriter.write(plan), audit)
+            } catch {
                 store.stopIfDiskFailed(error)
                 throw error
             }
@@ -117,18 +114,6 @@ struct Eraser {
         guard isClear() else { throw .busy }
     }
 
-    /// Writes the segments again. The table names the new files first, so that a start removes them if they are never recorded,
-    /// and the search index, which a start makes again.
-    private func write(_ plan: ErasurePlan, _ rewriter: SegmentRewriter) throws -> [WrittenBlocks] {
-        let targets = try rewriter.targets(of: plan)
-        let id = identity.id
-        try change { connection in
-            for target in targets { try RetiredFiles.insert(target.name(of: id), on: connection) }
-            for path in StoreSearch.files { try RetiredFiles.insert(path, on: connection) }
-        }
-        return try zip(plan.segments, targets).map { try rewriter.rewrite($0, to: $1, plan) }
-    }
-
     private func record(
         _ messages: [Change.ErasedMessage], _ blocks: [WrittenBlocks],
         _ audit: (@Sendable (BatchBuilder) -> Change)?
@@ -142,14 +127,32 @@ struct Eraser {
         }
         if let failure { throw failure }
     }
-
-    private func change(_ body: @escaping @Sendable (Connection) throws -> Void) throws {
-        let failure = store.upkeep { try $0.changeFiles(body) }
-        if let failure { throw failure }
-    }
 }
 
 extension Store {
+    /// Runs `body` while neither an import nor a sealing writes files of the conversation.
+    ///
+    /// - Returns: nil if one does.
+    func holdingFiles<Result>(of number: Int64, _ body: () throws -> Result) rethrows -> Result? {
+        let isHeld = state.withLock { state in
+            guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return false }
+            conversation.isBeingSealed = true
+            return true
+        }
+        guard isHeld else { return nil }
+        defer { state.withLock { $0.conversations[number]?.isBeingSealed = false } }
+        return try body()
+    }
+
+    /// Names new log files before they are written, so that a start removes them if they are never recorded. It also names the
+    /// search index, which has words of what goes and is made again.
+    func noteRetired(_ paths: [String]) throws {
+        let failure = upkeep { core in
+            try core.changeFiles { for path in paths + StoreSearch.files { try RetiredFiles.insert(path, on: $0) } }
+        }
+        if let failure { throw failure }
+    }
+
     /// Removes what erasures of these conversations have left in files. After a failure, the next erasure or the next start does
     /// it. Call on the sealer's thread.
     func finishErasing(_ conversations: [ConversationID]) {

@@ -34,9 +34,7 @@ struct RetentionRun {
         while let target = target(number) {
             let (due, isAll) = try due(target)
             if !due.isEmpty {
-                guard take(number) else { break }
-                defer { store.state.withLock { $0.conversations[number]?.isBeingSealed = false } }
-                try drop(due, target)
+                guard try store.holdingFiles(of: number, { try drop(due, target) }) != nil else { break }
                 hasDropped = true
             } else if isAll, target.hasDueTail {
                 if let failure = sealer.seal(number, until: target.cutoff, store, writer) { throw failure }
@@ -59,14 +57,6 @@ struct RetentionRun {
                 identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
                 sealedHash: conversation.sealedHash, cutoff: cutoff,
                 hasDueTail: !tail.blocks(until: cutoff).isEmpty)
-        }
-    }
-
-    private func take(_ number: Int64) -> Bool {
-        store.state.withLock { state in
-            guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return false }
-            conversation.isBeingSealed = true
-            return true
         }
     }
 
@@ -100,17 +90,11 @@ struct RetentionRun {
                 on: reader.connection
             ).first
             let cut = next?.firstSeq ?? target.sealedSeq.next
-            return (cut, counts.sent, try LogTrimmer(target.identity, reader, writer).plan(droppingBelow: cut))
+            let rewriter = SegmentRewriter(target.identity, reader, writer)
+            return (cut, counts.sent, try rewriter.plan(droppingBelow: cut, hashAtEnd: target.sealedHash))
         }
-        let noted = store.upkeep { core in
-            try core.changeFiles {
-                for path in plan.paths + StoreSearch.files { try RetiredFiles.insert(path, on: $0) }
-            }
-        }
-        if let noted { throw noted }
-        let written = try store.withReader { reader in
-            try LogTrimmer(target.identity, reader, writer).write(plan, hashAtEnd: target.sealedHash)
-        }
+        try store.noteRetired(plan.paths)
+        let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
         let failure = store.record { _ in
             var decision = Decision(
                 .messagesDropped(

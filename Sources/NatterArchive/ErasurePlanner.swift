@@ -1,49 +1,35 @@
-public import NatterCrypto
-public import NatterLog
-public import NatterModel
+internal import NatterLog
+internal import NatterModel
 internal import NatterSQLite
-
-/// What an erasure does to the log files of one conversation.
-public struct ErasurePlan: Sendable {
-    public let conversation: ConversationIdentity
-    /// The messages that are erased now, lowest first, and the H of each.
-    public internal(set) var messages: [(seq: Seq, digest: Digest)] = []
-    /// The commit of the newest of them.
-    public internal(set) var lastCommit = Commit.zero
-    /// The seeds that are withdrawn.
-    public internal(set) var seeds: Set<SaltSeed> = []
-    /// The segments to write again, lowest first.
-    public internal(set) var segments: [SegmentRow] = []
-    /// The first seqs of the blocks that lose messages or seeds.
-    var blocks: Set<Seq> = []
-    /// The dictionaries that hold something of an erased text.
-    var dictionaries: Set<DictionaryID> = []
-
-    public var seqs: Set<Seq> { Set(messages.map(\.seq)) }
-}
 
 /// Finds what an erasure must change in the log files of one conversation.
 struct ErasurePlanner {
     private let reader: ArchiveReader
-    private var plan: ErasurePlan
+    private(set) var plan: RewritePlan
     private var texts: [Seq: ArraySlice<UInt8>] = [:]
-
-    init(_ reader: ArchiveReader, _ conversation: ConversationIdentity) {
-        (self.reader, plan) = (reader, ErasurePlan(conversation: conversation))
-    }
+    /// The dictionaries that hold something of an erased text.
+    private var dictionaries: Set<DictionaryID> = []
 
     /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read.
-    static func plan(
-        _ seqs: Set<Seq>, of conversation: ConversationIdentity, _ reader: ArchiveReader
-    ) throws -> ErasurePlan {
-        var planner = ErasurePlanner(reader, conversation)
-        try planner.findMessages(seqs)
-        guard !planner.plan.messages.isEmpty else { return planner.plan }
-        try planner.findRuns()
-        let segments = try ArchiveRows.segments(of: conversation.number, on: reader.connection)
-        try planner.findDictionaries(segments)
-        try planner.chooseSegments(segments)
-        return planner.plan
+    init(_ seqs: Set<Seq>, of conversation: ConversationIdentity, _ reader: ArchiveReader) throws {
+        (self.reader, plan) = (reader, RewritePlan(conversation: conversation))
+        try findMessages(seqs)
+    }
+
+    /// The segments to write again, lowest first, and whether each needs a new dictionary.
+    mutating func segments() throws -> [(row: SegmentRow, takesDictionary: Bool)] {
+        guard !plan.messages.isEmpty else { return [] }
+        try findRuns()
+        let segments = try ArchiveRows.segments(of: plan.conversation.number, on: reader.connection)
+        try findDictionaries(segments)
+        let generations = try plan.blocks.reduce(into: [Seq: Int]()) { found, start in
+            if let row = try row(start) { found[row.segmentSeq] = row.generation }
+        }
+        return segments.compactMap { segment in
+            let takesDictionary = dictionaries.contains(segment.dictionary)
+            guard takesDictionary || generations[segment.firstSeq] == segment.generation else { return nil }
+            return (segment, takesDictionary)
+        }
     }
 
     private func row(_ seq: Seq) throws -> BlockRow? {
@@ -99,10 +85,10 @@ struct ErasurePlanner {
         guard !wanted.isEmpty else { return }
         let near = try segmentsBehindTexts()
         var suspects: [(id: DictionaryID, parts: TextParts)] = []
-        for row in segments where row.dictionary != .none && !plan.dictionaries.contains(row.dictionary) {
+        for row in segments where row.dictionary != .none && !dictionaries.contains(row.dictionary) {
             guard let dictionary = try ArchiveRows.dictionary(row.dictionary, on: reader.connection) else {
                 // Nobody can tell what is in it.
-                plan.dictionaries.insert(row.dictionary)
+                dictionaries.insert(row.dictionary)
                 continue
             }
             let parts = wanted.found(in: dictionary.bytes[...])
@@ -110,7 +96,7 @@ struct ErasurePlanner {
             // The newest texts before a segment are in its dictionary one after the other, so that even a frequent word is at a
             // place that tells which message it was.
             if near.contains(row.firstSeq), texts.values.contains(where: { dictionary.holds($0) }) {
-                plan.dictionaries.insert(row.dictionary)
+                dictionaries.insert(row.dictionary)
             } else {
                 suspects.append((row.dictionary, parts))
             }
@@ -118,7 +104,7 @@ struct ErasurePlanner {
         guard !suspects.isEmpty else { return }
         var own = wanted
         try removeRemaining(from: &own)
-        for (id, parts) in suspects where parts.sharesAny(with: own) { plan.dictionaries.insert(id) }
+        for (id, parts) in suspects where parts.sharesAny(with: own) { dictionaries.insert(id) }
     }
 
     /// Removes the parts that other texts of the same segments have, too.
@@ -149,19 +135,6 @@ struct ErasurePlanner {
             }
         }
         return found
-    }
-
-    private mutating func chooseSegments(_ segments: [SegmentRow]) throws {
-        var needed: Set<Seq> = []
-        var generations: [Seq: Int] = [:]
-        for start in plan.blocks {
-            guard let row = try row(start) else { continue }
-            needed.insert(row.segmentSeq)
-            generations[row.segmentSeq] = row.generation
-        }
-        plan.segments = segments.filter { segment in
-            generations[segment.firstSeq] == segment.generation || plan.dictionaries.contains(segment.dictionary)
-        }
     }
 }
 
