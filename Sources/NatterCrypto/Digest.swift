@@ -86,14 +86,23 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 }
 
-/// A keyed hash that others can check with the tools they have.
-public enum HMAC {
-    /// HMAC-SHA256 of RFC 2104. The key may have any length.
-    public static func sha256(_ bytes: [UInt8], key: [UInt8]) -> [UInt8] {
+/// A keyed hash that others can check with the tools they have: HMAC-SHA256 of RFC 2104.
+///
+/// It keeps what the key makes of the hash's state, because that is half of the work for a short text.
+public struct HMAC: Sendable {
+    private let keyed: crypto_auth_hmacsha256_state
+
+    /// The key may have any length.
+    public init(key: [UInt8]) {
         Sodium.start()
         var state = crypto_auth_hmacsha256_state()
-        var output = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
         crypto_auth_hmacsha256_init(&state, key, key.count)
+        keyed = state
+    }
+
+    public func sha256(_ bytes: [UInt8]) -> [UInt8] {
+        var state = keyed
+        var output = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
         crypto_auth_hmacsha256_update(&state, bytes, UInt64(bytes.count))
         crypto_auth_hmacsha256_final(&state, &output)
         return output

@@ -13,12 +13,12 @@ struct CursorSeal: Sendable {
     private static let placeBytes = 8
     private static let continuationBytes = 32
 
-    private let tagKey: [UInt8]
-    private let maskKey: [UInt8]
+    private let tagHash: HMAC
+    private let maskHash: HMAC
 
     init(_ secret: ShortHashKey) {
-        tagKey = Digest(of: secret.bytes + Array("cursor tag".utf8)).bytes
-        maskKey = Digest(of: secret.bytes + Array("cursor mask".utf8)).bytes
+        tagHash = HMAC(key: Digest(of: secret.bytes + Array("cursor tag".utf8)).bytes)
+        maskHash = HMAC(key: Digest(of: secret.bytes + Array("cursor mask".utf8)).bytes)
     }
 
     func seal(_ cursor: StoreCursor) -> SealedCursor {
@@ -61,11 +61,13 @@ struct CursorSeal: Sendable {
     private func tag(of fields: [UInt8], in epoch: Epoch) -> [UInt8] {
         var bytes = fields
         bytes.append(littleEndian: epoch.rawValue)
-        return Array(HMAC.sha256(bytes, key: tagKey).prefix(CursorSeal.tagBytes))
+        return Array(tagHash.sha256(bytes).prefix(CursorSeal.tagBytes))
     }
 
     private func masked(_ bytes: ArraySlice<UInt8>, by tag: [UInt8]) -> [UInt8] {
-        let mask = HMAC.sha256(tag + [0], key: maskKey) + HMAC.sha256(tag + [1], key: maskKey)
+        var mask = maskHash.sha256(tag + [0])
+        // Only a cursor in the middle of an answer is longer.
+        if bytes.count > mask.count { mask += maskHash.sha256(tag + [1]) }
         return zip(bytes, mask).map { $0 ^ $1 }
     }
 }

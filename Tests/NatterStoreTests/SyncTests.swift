@@ -269,4 +269,28 @@ struct SyncTests {
         }
         if case .cursorExpired = error {} else { Issue.record("\(String(describing: error))") }
     }
+
+    @Test("a cursor that an earlier version has sealed is good")
+    func sealed() throws {
+        // Given seals that Python's hmac and hashlib have made of the bytes 0 to 15 as the secret
+        let secret = try #require(ShortHashKey(bytes: Array(0..<16)))
+        let epoch = Epoch(rawValue: 42)
+        let continuation = StoreCursor.Continuation(
+            target: Commit(1_234_999), conversation: ConversationID(high: 1, low: 2), seq: Seq(77))
+        let seals: [(StoreCursor.Continuation?, String)] = [
+            (nil, "eb7be6f65db811a229e34ee706e9112e"),
+            (
+                continuation,
+                "6aac00452d8f1da030f694b7444529755d2fd499014496fd4b54f6fe5ad316cf5fa64e170c1c60afc0f031b3ec13551e"
+            ),
+        ]
+        for (continuation, hex) in seals {
+            let cursor = StoreCursor(
+                storePrefix: 7, epoch: epoch, commit: Commit(1_234_567), continuation: continuation)
+            let sealed = SealedCursor(storePrefix: 7, epoch: epoch, sealed: try #require(Hex.decode(hex)))
+            // Then they open, and sealing gives them again
+            #expect(CursorSeal(secret).open(sealed) == cursor)
+            #expect(CursorSeal(secret).seal(cursor).sealed == sealed.sealed)
+        }
+    }
 }

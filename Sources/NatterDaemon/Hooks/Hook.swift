@@ -117,7 +117,7 @@ struct Hook: Codable, Sendable, Equatable {
         headers.append(("Natter-Hook", id))
         // The same for each attempt, so that a receiver can tell that it has the message.
         headers.append(("Natter-Delivery", "\(conversationID)-\(message.seq)"))
-        headers.append(("Natter-Signature", "sha256=" + Hex.encode(HMAC.sha256(body, key: Array(secret.utf8)))))
+        headers.append(("Natter-Signature", "sha256=" + Hex.encode(HMAC(key: Array(secret.utf8)).sha256(body))))
         return HTTPRequest(.post, address.target, headers: headers, body: body)
     }
 }
