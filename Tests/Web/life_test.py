@@ -1,4 +1,5 @@
 """What happens around the page: sleep, lost answers, another account, notifications, groups."""
+import json
 import signal
 
 from selenium.webdriver.common.by import By
@@ -118,6 +119,54 @@ class LifeTests(PageTest):
         # Read on another device, it is no news any more.
         self.server.ask("PUT", "/v1/conversations/@bob/read", {"seq": last}, self.server.login("alice"))
         self.wait(lambda: shown() == ["bob · general"])
+
+    def test_what_is_erased_or_kept_no_longer(self):
+        lines = [json.dumps({"ts": 1_500_000_000_000 + at, "sender": "old", "text": f"old {at}"}) for at in range(3)]
+        self.server.operate("import", "general", "-", input="\n".join(lines) + "\n")
+        self.server.operate("retain", "general", "365d")
+        first = self.post("bob", "general", "secret")["seq"]
+        second = self.post("bob", "general", "typo")["seq"]
+        edit = self.post("bob", "general", "a password", kind="edit", about=second)["seq"]
+        self.log_in("alice")
+        self.wait(lambda: self.texts() == ["secret", "a password"])
+        self.assertEqual(self.one(".start").text, "Older messages are not kept")
+        self.driver.execute_script(f"document.querySelector('#m{first}').focus()")
+        self.click(f"#m{first} [aria-label=Erase]")
+        self.click("dialog[open] .danger")
+        self.wait(lambda: self.texts() == ["(erased)", "a password"])
+        self.assertEqual(self.texts(f"#m{first} .sender"), [""])
+        # Without an edit, the original has its former text; the list has the newest record.
+        self.server.ask("POST", "/v1/admin/erase", {"conversation": "general", "seqs": [edit]}, self.server.login("alice"))
+        self.wait(lambda: self.texts() == ["(erased)", "typo"])
+        self.wait(lambda: "(erased)" in self.one(".conversation").text)
+        # Only an admin can.
+        self.driver.execute_script(f"document.querySelector('#m{second}').focus()")
+        self.one(f"#m{second} [aria-label=Erase]")
+        self.driver.delete_all_cookies()
+        self.log_in("bob")
+        self.wait_for("typo")
+        self.driver.execute_script(f"document.querySelector('#m{second}').focus()")
+        self.one(f"#m{second} [aria-label=Delete]")
+        self.assertEqual(self.all("[aria-label=Erase]"), [])
+
+    def test_contacts_are_the_same_in_all_tabs(self):
+        self.log_in("alice", address="#/@bob")
+        self.click("#details-button")
+        button = lambda text: self.wait(lambda: self.driver.find_element(By.XPATH, f"//button[.='{text}']"), text)
+        button("Add to contacts")
+        first = self.driver.current_window_handle
+        self.new_tab()
+        self.open("#/@bob")
+        self.wait(lambda: self.all(".status.live"), "connected")
+        self.click("#details-button")
+        button("Add to contacts").click()
+        button("Remove from contacts")
+        self.driver.switch_to.window(first)
+        button("Remove from contacts").click()
+        button("Add to contacts")
+        # Who writes becomes one.
+        self.post("bob", "@alice", "hello")
+        button("Remove from contacts")
 
     def test_groups_in_full(self):
         alice, bob = self.server.login("alice"), self.server.login("bob")

@@ -44,11 +44,11 @@ class ShellTests(PageTest):
         token = server.login("alice")
         get = lambda path: server.ask("GET", path, token=token)
         names = sorted(one["name"] for one in get("/v1/conversations")["conversations"])
-        fields = lambda message: [message.get(name) for name in ("sender", "text", "kind", "about", "deleted")]
+        fields = lambda message: [message.get(name) for name in ("sender", "text", "kind", "about", "deleted", "erased")]
         return {
             "messages": {name: [fields(one) for one in get(f"/v1/conversations/{name}/messages")["messages"]] for name in names},
             "members": {name: sorted((one["name"], one["admin"]) for one in get(f"/v1/groups/{name}/members")["users"]) for name in names if name[0] != "@" and name != "general"},
-            "open": sorted((one["name"], one["open"]) for one in get("/v1/groups")["groups"]),
+            "open": sorted((one["name"], one["open"], one.get("retain")) for one in get("/v1/groups")["groups"]),
             "contacts": get("/v1/contacts")["users"] and [one["name"] for one in get("/v1/contacts")["users"]],
             "blocked": [one["name"] for one in get("/v1/blocks")["users"]],
             "accounts": sorted((one["name"], one["admin"], one["disabled"]) for one in get("/v1/admin/users")["users"]),
@@ -85,6 +85,10 @@ class ShellTests(PageTest):
         self.click("#m2 [aria-label=Delete]")
         self.click("dialog .danger")
         done("natter delete")
+        self.driver.execute_script("document.querySelector('#m3').focus()")
+        self.click("#m3 [aria-label=Erase]")
+        self.click("dialog[open] .danger")
+        done("natter admin erase")
         self.click("#start")
         self.wait(lambda: self.driver.find_element(By.XPATH, "//dialog//button[contains(., 'open$house')]").click() or True)
         done("natter group join")
@@ -109,6 +113,11 @@ class ShellTests(PageTest):
         self.one("dialog input").send_keys("park")
         self.click("dialog .primary")
         done("natter group rename")
+        self.press_button("Change the group…")
+        self.one("dialog[open] [type=number]").send_keys("90")
+        self.click("dialog[open] .primary")
+        done("natter group retain")
+        self.wait(lambda: "Messages are kept for 90 days" in self.one(".details").text)
         self.driver.execute_script("location.hash = '#/@bob'")
         self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
         self.press_button("Add to contacts")

@@ -88,6 +88,7 @@ class RowActions {
       isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
       isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
       isThere && (isOwn || me.admin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
+      isText && !message.erased && me.admin && iconButton('eraser', t('Erase'), () => this.#erase(message)),
       iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
     row.append(this.#bar);
   }
@@ -100,6 +101,17 @@ class RowActions {
       shell.did(shell.remove(this.conversation, message.seq));
     } catch (error) {
       if (error instanceof Refusal) announceFailure(this.layout, t('Not deleted: {reason}', { reason: errorText(error) }));
+    }
+  }
+
+  async #erase(message) {
+    const isSure = await confirm(t('Erase this message?'), t('Its text, its sender and its edits go for good, from the server and from what everyone has synced.'), t('Erase'));
+    if (!isSure) return;
+    try {
+      await this.layout.state.change('POST', ['admin', 'erase'], { conversation: this.conversation.name, seqs: [message.seq] });
+      shell.did(shell.erase(this.conversation, message.seq));
+    } catch (error) {
+      if (error instanceof Refusal) announceFailure(this.layout, t('Not erased: {reason}', { reason: errorText(error) }));
     }
   }
 

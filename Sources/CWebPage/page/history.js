@@ -40,6 +40,8 @@ export class History extends Rows {
     this.list = h('ol', { class: 'rows', role: 'list' });
     this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) }, this.list);
     this.latest = iconButton('down', t('To the latest message'), () => this.toLatest(), { class: 'icon-button latest', hidden: true });
+    this.start = h('p', { class: 'start', hidden: true }, t('Older messages are not kept'));
+    this.scroller.prepend(this.start);
     this.element = h('div', { class: 'history' }, this.scroller, this.latest);
     this.actions = actions;
     const go = (seq) => onTarget(seq);
@@ -95,7 +97,7 @@ export class History extends Rows {
     this.add(page.messages, 'newer');
     const last = page.messages.at(-1)?.seq ?? 0;
     this.isAtEnd = !around || last >= page.head;
-    this.isAtTop = page.messages.length === 0 || page.messages[0].seq <= this.conversation.first;
+    this.showStart(page.messages);
     this.end = page.head;
     this.showPending();
     if (seq) this.show(seq);
@@ -207,6 +209,12 @@ export class History extends Rows {
     this.fillSoon();
   }
 
+  /** Says at the top of the history, if it is there, that it was longer. `messages` are all that the window has. */
+  showStart(messages) {
+    if (messages) this.isAtTop = (messages[0]?.seq ?? 0) <= this.conversation.first;
+    this.start.hidden = !this.isAtTop || this.conversation.first <= 1;
+  }
+
   /** Notes that the window has come to an end of the history. */
   finish(side) {
     const end = this.ends[side];
@@ -239,7 +247,7 @@ export class History extends Rows {
       this.clear();
       this.add(page.messages, 'newer');
       this.isAtEnd = true;
-      this.isAtTop = page.messages.length === 0 || page.messages[0].seq <= this.conversation.first;
+      this.showStart(page.messages);
       this.end = page.head;
       this.showPending();
     }
@@ -382,6 +390,8 @@ export class History extends Rows {
         this.maker.update(row);
       }
     });
+    // It may be an edit, whose original now has an older text.
+    if (seqs.some((seq) => !this.rowOf(seq))) this.refresh();
   }
 
   /** Forgets messages that have changed and have no row. */

@@ -1,6 +1,6 @@
 // The side: of a group its members and what its admins can do, and all users.
 import { h, fill, iconButton, debounce } from './dom.js';
-import { t, ago, exact } from './i18n.js';
+import { t, n, ago, exact } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
 import { errorText } from './errors.js';
@@ -60,12 +60,22 @@ function usersPart(layout, signal) {
     ask();
   } });
   state.on('users', put, signal);
-  state.get(['contacts'], { limit: 1000 }).then((answer) => {
+  const load = () => state.get(['contacts'], { limit: 1000 }).then((answer) => {
     contacts = new Set(answer.users.map((user) => user.name));
     put();
   }, () => {});
+  whenContactsChange(state, load, signal);
+  state.on('contacts', load, signal);
+  load();
   put();
   return h('section', { class: 'stack' }, h('h2', null, t('People')), input, note, list);
+}
+
+/** Another tab has changed them, somebody has written for the first time, or this was away. */
+function whenContactsChange(state, work, signal) {
+  state.on('tab-contacts', work, signal);
+  state.on('reload', work, signal);
+  state.on('conversation', (object) => object.kind === 'personal' && work(), signal);
 }
 
 // One person
@@ -82,6 +92,8 @@ function personPart(layout, name, signal) {
       try {
         await state.change(method, [what, name]);
         shell.did(command);
+        state.emit('contacts');
+        layout.live.tell({ kind: 'contacts' });
         await load();
         section.querySelector('button')?.focus();
       } catch (error) {
@@ -95,7 +107,9 @@ function personPart(layout, name, signal) {
       isBlocked ? h('button', { type: 'button', click: act('DELETE', 'blocks', shell.command('unblock', name)) }, t('Take messages again'))
         : h('button', { type: 'button', class: 'danger', click: act('PUT', 'blocks', shell.command('block', name)) }, t('Block: take no messages')));
   };
-  load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  safely();
+  whenContactsChange(state, safely, signal);
   return section;
 }
 
@@ -106,7 +120,7 @@ function groupPart(layout, conversation, signal) {
   const section = h('section', { class: 'stack' });
   const failure = h('p', { class: 'error', role: 'alert' });
   const load = async () => {
-    const { users } = await state.get(['groups', conversation.name, 'members'], { limit: 1000 });
+    const [{ users }, known] = await Promise.all([state.get(['groups', conversation.name, 'members'], { limit: 1000 }), groupOf(state, conversation)]);
     if (signal.aborted) return;
     const mine = users.find((user) => user.name === state.me.name);
     const isAdmin = mine?.admin === true;
@@ -137,6 +151,7 @@ function groupPart(layout, conversation, signal) {
         const wanted = newMember.input.value.trim();
         if (wanted) act(() => state.change('PUT', ['groups', name, 'members', wanted], {}), shell.command('group', 'add', name, wanted));
       } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
+      known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
       h('h3', null, t('Members')), h('ul', { 'aria-label': t('Members') }, users.map(member)),
       h('div', { class: 'buttons' },
         isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
@@ -157,12 +172,21 @@ function groupPart(layout, conversation, signal) {
   return section;
 }
 
-/** Name and openness of a group. */
+/** What the list of groups says about one. */
+async function groupOf(state, conversation) {
+  const { groups } = await state.get(['groups'], { limit: 1000 });
+  return groups.find((group) => group.id === conversation.id) ?? {};
+}
+
+/** For how many days its messages are kept, 0 for ever. */
+const daysOf = (group) => Number.parseInt(group.retain ?? '0', 10);
+
+/** Name, openness and retention of a group. */
 async function change(layout, conversation, done) {
   const { state } = layout;
-  const groups = await state.get(['groups'], { limit: 1000 }).catch(() => ({ groups: [] }));
-  const known = (groups.groups ?? []).find((group) => group.id === conversation.id || group.name === conversation.name) ?? {};
+  const known = await groupOf(state, conversation).catch(() => ({}));
   const name = field(t('Name of the group'), { value: conversation.name, maxlength: 64, required: true, autocomplete: 'off' });
+  const days = field(t('Days that messages are kept'), { type: 'number', min: 1, max: 36500, value: daysOf(known) || '', autocomplete: 'off' }, t('Empty: for ever. Older messages go for good'));
   const isOpen = h('input', { type: 'checkbox', id: 'group-open', checked: known.open === true });
   const failure = h('p', { class: 'error', role: 'alert' });
   const element = dialog(t('Change the group'), h('form', { submit: async (event) => {
@@ -171,9 +195,11 @@ async function change(layout, conversation, done) {
     const body = {};
     if (name.input.value !== before) body.name = name.input.value;
     if (isOpen.checked !== (known.open === true)) body.open = isOpen.checked;
+    if (Number(days.input.value) !== daysOf(known)) body.retain = days.input.value ? `${days.input.value}d` : 'forever';
     try {
       const changed = await state.change('PATCH', ['groups', before], body);
       if (body.name) shell.did(shell.command('group', 'rename', before, body.name));
+      if (body.retain) shell.did(shell.command('group', 'retain', changed.name, body.retain));
       element.close();
       state.adopt(changed);
       state.emit('conversation', changed);
@@ -182,7 +208,7 @@ async function change(layout, conversation, done) {
     } catch (error) {
       if (error instanceof Refusal) failure.textContent = errorText(error);
     }
-  } }, name.element, h('div', { class: 'check' }, isOpen, h('label', { for: 'group-open' }, t('Open: everyone can find and join it'))), failure,
+  } }, name.element, days.element, h('div', { class: 'check' }, isOpen, h('label', { for: 'group-open' }, t('Open: everyone can find and join it'))), failure,
   h('div', { class: 'buttons' }, h('button', { type: 'submit', class: 'primary' }, t('Save')))));
   name.input.focus();
 }

@@ -1,5 +1,6 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
-// A subclass has `list`, `scroller`, `maker`, `latest`, and `reset`, which forgets what was fetched for one end.
+// A subclass has `list`, `scroller`, `maker`, `latest`, `reset`, which forgets what was fetched for one end, and
+// `showStart`, which says what is at the top.
 
 /** Each change of a row costs time for all of them. Rows of one line fill twice the margin and a high screen. */
 export const maximumRows = 300;
@@ -132,6 +133,7 @@ export class Rows {
     this.settle();
     this.mark();
     work();
+    this.showStart();
     this.restore();
     this.mark();
   }

@@ -34,6 +34,7 @@ function withText(command, text) {
 export const send = (conversation, text, about) => withText(words('natter', 'send', '-c', conversation.name, ...(about ? ['--re', about] : [])), text);
 export const edit = (conversation, seq, text) => withText(words('natter', 'edit', '-c', conversation.name, seq), text);
 export const remove = (conversation, seq) => words('natter', 'delete', '-c', conversation.name, seq);
+export const erase = (conversation, seq) => words('natter', 'admin', 'erase', conversation.name, seq);
 export const log = (conversation, seq) => words('natter', 'log', conversation.name, ...(seq ? ['--around', seq] : ['-n', 50]));
 export const search = ({ query, conversation, from, since, until }) => words(
   'natter', 'search', ...(conversation ? ['-c', conversation] : []), ...(from ? ['--from', from] : []),

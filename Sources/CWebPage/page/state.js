@@ -123,7 +123,12 @@ export class State {
         if (known) this.setRead(known, line.read, false);
         break;
       }
-      case 'erased':
+      case 'erased': {
+        const known = this.conversations.get(line.conversation_id);
+        if (known) this.recount(known);
+        this.emit('erased', line);
+        break;
+      }
       case 'damaged':
         this.emit(line.type, line);
         break;
