@@ -225,7 +225,7 @@ final class Sealer: Sendable {
         if failure == nil { queue.withLock { $0.trouble = nil } }
         // Counted here, so that the writer's thread does not visit each message.
         let contents = finished.map(\.piece.content)
-        let recorded = store.record { builder in
+        let recorded = store.record(freesRoom: true) { builder in
             var decision = Decision()
             for ((piece, blocks), content) in zip(finished, contents) {
                 // Another store of a shared log may have sealed it first.

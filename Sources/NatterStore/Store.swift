@@ -145,35 +145,41 @@ public final class Store: Sendable {
     /// Makes changes that depend on the state. `decide` runs on the writer's thread with the state lock held.
     /// Everything after it sees its changes.
     func change(
+        freesRoom: Bool = false,
         _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> Decision,
         _ completion: @escaping @Sendable (StoreError?) -> Void
     ) {
         let operation = StoreWriter.Operation(
             decide: { [self] builder in try state.withLock { try decide($0, builder) } }, completion: completion,
-            endsBatch: true)
+            endsBatch: true, freesRoom: freesRoom)
         if !writer.submit(.operation(operation)) { completion(.busy) }
     }
 
     /// Makes changes that nothing after them depends on, so that many of them share a batch.
     func record(
-        _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision,
+        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision,
         _ completion: @escaping @Sendable (StoreError?) -> Void
     ) {
-        let operation = StoreWriter.Operation(decide: decide, completion: completion)
+        let operation = StoreWriter.Operation(decide: decide, completion: completion, freesRoom: freesRoom)
         if !writer.submit(.operation(operation)) { completion(.busy) }
     }
 
     /// Does the same and waits. Must not be called on the writer's thread.
-    func record(_ decide: @escaping @Sendable (BatchBuilder) throws -> Decision) -> StoreError? {
-        waiting { record(decide, $0) }
+    func record(
+        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
+    ) -> StoreError? {
+        waiting { record(freesRoom: freesRoom, decide, $0) }
     }
 
     /// Makes changes in a batch of their own, after everything earlier, and waits. Must not be called on the writer's
     /// thread.
-    func recordAlone(_ decide: @escaping @Sendable (BatchBuilder) throws -> Decision) -> StoreError? {
+    func recordAlone(
+        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
+    ) -> StoreError? {
         waiting { completion in
             let operation = StoreWriter.Operation(
-                decide: decide, completion: completion, endsBatch: true, beginsBatch: true)
+                decide: decide, completion: completion, endsBatch: true, beginsBatch: true,
+                freesRoom: freesRoom)
             if !writer.submit(.operation(operation)) { completion(.busy) }
         }
     }

@@ -37,6 +37,8 @@ final class StoreWriter: Sendable {
         var endsBatch = false
         /// Whether it must see all earlier items as part of the state, including the heads of conversations.
         var beginsBatch = false
+        /// Whether it records work that makes files smaller, for which the room is kept that a full disk has left.
+        var freesRoom = false
     }
 
     enum Item: Sendable {
@@ -65,7 +67,7 @@ final class StoreWriter: Sendable {
     /// The most messages of bulk in one commit, and the bytes from which on it takes no more of them. A few milliseconds
     /// of work.
     static let turn = (messages: 1_024, bytes: 256 << 10)
-    /// A commit is refused if less disk space is free, so that sealing and deleting can still finish.
+    /// If less disk space is free, a commit is refused, except of sealing, erasing and dropping, so that these can finish.
     static let reservedBytes: UInt64 = 1 << 20
 
     private let queue = Monitor(Queue())
@@ -187,6 +189,15 @@ extension StoreWriter.Item {
         switch self {
         case .posting: false
         case .operation(let operation): operation.endsBatch
+        case .upkeep, .follow: true
+        }
+    }
+
+    /// Whether it may use the kept room of a full disk.
+    var freesRoom: Bool {
+        switch self {
+        case .posting: false
+        case .operation(let operation): operation.freesRoom
         case .upkeep, .follow: true
         }
     }

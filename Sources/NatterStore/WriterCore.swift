@@ -43,8 +43,13 @@ final class WriterCore: @unchecked Sendable {
             follow(completion)
             return tidyUp()
         }
+        var items = items
         do {
-            guard try store.reserve.isRoom() else { return refuse(items, .diskFull) }
+            if try !store.reserve.isRoom() {
+                refuse(items.filter { !$0.freesRoom }, .diskFull)
+                items.removeAll { !$0.freesRoom }
+                if items.isEmpty { return }
+            }
         } catch {
             return refuse(items, .failed(error.phrase))
         }

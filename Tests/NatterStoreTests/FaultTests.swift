@@ -28,6 +28,30 @@ struct FaultTests {
         #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
     }
 
+    @Test("the room that is kept of a full disk is for sealing, erasing and dropping old messages")
+    func keptRoom() throws {
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk)
+        try store.fill(300, label: "old")
+        disk.set(freeBytes: StoreWriter.reservedBytes)
+        // When what is there is sealed on a full disk, then it leaves the journal
+        try store.seal()
+        #expect(store.store.state.withLock { $0.journalBytes } == 0)
+        // and a message can be erased
+        let erased = try waitFor { store.store.erase([Seq(200)...Seq(200)], in: "general", by: "alice", $0) }
+        #expect(try erased.get() == 1)
+        // and old messages dropped, while new ones are refused
+        store.clock.advance(milliseconds: 80 * 86_400_000)
+        let retained = try waitFor { store.store.setRetention(Retention(days: 70), of: "general", by: "alice", $0) }
+        #expect(try retained.get().first == Seq(301))
+        #expect(try store.post(["more"]).first?.refusal == .diskFull)
+        disk.set(freeBytes: nil)
+        #expect(try store.post(["more"]).first?.message?.seq == Seq(301))
+        #expect(try store.all().map(\.text) == ["more"])
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
     @Test("what keeps a store from working is told while it lasts: a full disk, a failing sealer")
     func troubles() throws {
         let disk = FaultyDisk()

@@ -119,7 +119,7 @@ struct Eraser {
         _ audit: (@Sendable (BatchBuilder) -> Change)?
     ) throws {
         let number = identity.number
-        let failure = store.recordAlone { builder in
+        let failure = store.recordAlone(freesRoom: true) { builder in
             var decision = Decision(.erased(messages, in: number))
             if let audit { decision.append(audit(builder)) }
             decision.blocks = blocks

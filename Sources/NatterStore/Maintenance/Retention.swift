@@ -95,7 +95,7 @@ struct RetentionRun {
         }
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
-        let failure = store.record { _ in
+        let failure = store.record(freesRoom: true) { _ in
             var decision = Decision(
                 .messagesDropped(
                     Change.DroppedMessages(conversation: target.identity.number, first: cut, sent: sent)))
@@ -157,7 +157,8 @@ extension Store {
         _ completion: @escaping Completion<RetentionView>
     ) {
         let found = Monitor<Int64?>(nil)
-        change { [self] state, builder throws(StoreError) in
+        // Who shortens it wants room.
+        change(freesRoom: true) { [self] state, builder throws(StoreError) in
             guard let conversation = try StoreExporter.find(name, in: state) else {
                 throw .noSuchConversation(name)
             }
