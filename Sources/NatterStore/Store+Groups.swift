@@ -202,27 +202,24 @@ extension Store {
     /// The groups that the user is in, and open ones, by name.
     public func groups(of principal: Principal, after: String?, limit: Int) -> GroupPage {
         let start = after.map { NameRule.caseKey($0) }
-        var keys = state.withLock { state in
-            state.groups.filter { key, number in
-                if let start, !start.utf8.lexicographicallyPrecedes(key.utf8) { return false }
-                return state.conversations[number].map { Authority.lists(principal.account, $0) } ?? false
-            }.map(\.key)
-        }
-        keys.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        let page = keys.prefix(limit)
-        let groups = state.withLock { state in
-            page.compactMap { key -> GroupView? in
-                guard let group = state.groups[key].flatMap({ state.conversations[$0] }),
-                    Authority.lists(principal.account, group)
-                else { return nil }
-                let membership = group.members[principal.account.rawValue]
-                return GroupView(
-                    name: group.name, id: group.identity.id, isOpen: group.isOpen, isMember: membership != nil,
-                    isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count,
-                    retention: state.retention(of: group))
+        let listings = state.withLock { $0.groupListings(of: principal.account) }
+        var entries = ConversationListing(listings.flatMap { $0.behind(start).prefix(limit + 1) }).entries
+        // An open group that the user is in is in both.
+        var seen: Set<Int64> = []
+        entries.removeAll { !seen.insert($0.number).inserted }
+        let page = entries.prefix(limit)
+        let groups = lookUp(page) { state, entry -> GroupView? in
+            guard let group = state.conversations[entry.number], Authority.lists(principal.account, group) else {
+                return nil
             }
+            let membership = group.members[principal.account.rawValue]
+            return GroupView(
+                name: group.name, id: group.identity.id, isOpen: group.isOpen, isMember: membership != nil,
+                isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count,
+                retention: state.retention(of: group))
         }
-        return GroupPage(groups: groups, more: keys.count > page.count, next: groups.last?.name ?? page.last ?? after)
+        return GroupPage(
+            groups: groups, more: entries.count > page.count, next: groups.last?.name ?? page.last?.name ?? after)
     }
 
     /// The members of a group, by name.

@@ -25,6 +25,8 @@ struct AccountState {
     var conversations: Set<Int64> = [] { didSet { noteNames() } }
     /// Their order by name; nil if it must be made.
     private(set) var listing: ConversationListing?
+    /// The groups among them in the order of their keys; nil if it must be made.
+    var groupListing: ConversationListing?
     /// Counts the changes of their names.
     private(set) var namesVersion = 0
     /// The account's sessions and robots' tokens.
@@ -34,7 +36,7 @@ struct AccountState {
 
     /// Notes that the account has other conversations, or one has another name.
     mutating func noteNames() {
-        listing = nil
+        (listing, groupListing) = (nil, nil)
         namesVersion &+= 1
     }
 
@@ -100,7 +102,9 @@ struct StoreState {
     /// nil until `orderConversations`.
     private(set) var commitOrder: CommitOrder?
     var general: Int64 = 0
-    var groups: [String: Int64] = [:]
+    var groups: [String: Int64] = [:] { didSet { openGroups = nil } }
+    /// The open ones in the order of their keys; nil if it must be made.
+    private var openGroups: ConversationListing?
     var personal: [AccountPair: Int64] = [:]
     var accounts: [AccountID: AccountState] = [:]
     var accountKeys: [String: AccountID] = [:]
@@ -207,6 +211,27 @@ struct StoreState {
             accounts[AccountID(rawValue: first)]?.conversations.insert(number)
             accounts[AccountID(rawValue: second)]?.conversations.insert(number)
         }
+    }
+
+    /// The groups that an account is in, and the open ones, by their keys. Both are kept until a name or a membership changes.
+    mutating func groupListings(of account: AccountID) -> [ConversationListing] {
+        func listing(_ numbers: some Sequence<Int64>, where isWanted: (ConversationState) -> Bool)
+            -> ConversationListing
+        {
+            ConversationListing(
+                numbers.compactMap { number in
+                    conversations[number].flatMap { group in
+                        isWanted(group) ? .init(name: NameRule.caseKey(group.name), number: number) : nil
+                    }
+                })
+        }
+        let open = openGroups ?? listing(groups.values) { $0.isOpen }
+        openGroups = open
+        guard let known = accounts[account] else { return [open] }
+        let own =
+            known.groupListing ?? listing(known.conversations) { $0.identity.kind == .group && !$0.isDeleted }
+        accounts[account]?.groupListing = own
+        return [open, own]
     }
 
     /// The meaning of an account's name for a conversation.

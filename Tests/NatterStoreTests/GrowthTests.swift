@@ -108,6 +108,47 @@ struct GrowthTests {
                 == Array(sorted[(try #require(sorted.firstIndex(of: "a-crew")) + 1)...].prefix(2)))
     }
 
+    @Test("pages of groups have open ones and those that one is in, by name, and follow every change")
+    func groups() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        func names(_ principal: Principal, limit: Int = 2) -> [String] {
+            var names: [String] = []
+            while true {
+                let page = store.store.groups(of: principal, after: names.last, limit: limit)
+                names += page.groups.map(\.name)
+                if !page.more { return names }
+            }
+        }
+        func change(_ name: String, newName: String? = nil, isOpen: Bool? = nil) throws {
+            _ = try waitFor { store.store.changeGroup(name, newName: newName, isOpen: isOpen, by: alice, $0) }.get()
+        }
+        for number in 0..<6 {
+            _ = try waitFor {
+                store.store.createGroup("Team-\(number)", isOpen: number.isMultiple(of: 2), by: alice, $0)
+            }.get()
+        }
+        #expect(names(alice) == (0..<6).map { "Team-\($0)" })
+        #expect(names(bob) == ["Team-0", "Team-2", "Team-4"])
+        // Of these, bob is in an open and in a private one
+        for name in ["Team-2", "Team-3"] {
+            _ = try waitFor {
+                store.store.putMember("bob", in: name, isAdmin: nil, mayAdd: true, by: alice, $0)
+            }.get()
+        }
+        #expect(names(bob) == ["Team-0", "Team-2", "Team-3", "Team-4"])
+        try change("Team-0", isOpen: false)
+        try change("Team-1", newName: "another", isOpen: true)
+        try change("Team-3", newName: "Zoo")
+        #expect(names(bob) == ["another", "Team-2", "Team-4", "Zoo"])
+        _ = try waitFor { store.store.deleteGroup("Team-4", by: alice, $0) }.get()
+        _ = try waitFor { store.store.removeMember("bob", from: "Zoo", by: bob, $0) }.get()
+        for limit in [1, 2, 100] {
+            #expect(names(bob, limit: limit) == ["another", "Team-2"])
+            #expect(names(alice, limit: limit) == ["another", "Team-0", "Team-2", "Team-5", "Zoo"])
+        }
+    }
+
     @Test("the last message of a sealed conversation is listed without its block")
     func newest() throws {
         let store = try TestStore()
