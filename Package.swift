@@ -162,8 +162,8 @@ let testTargets = [
     tests(
         "NatterStoreTests",
         of: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterStore", "TestSupport",
-            "SystemSupport", "StoreSupport",
+            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterPostgres", "NatterArchive",
+            "NatterStore", "TestSupport", "SystemSupport", "StoreSupport",
         ]),
     tests("NatterPatternTests", of: ["NatterPattern"]),
     tests("NatterWireTests", of: ["NatterLanguage", "NatterModel", "NatterWire", "TestSupport"]),

@@ -49,7 +49,9 @@ public struct PostgresTarget: Sendable, Equatable {
         let isService = given["service"] != nil || environment("PGSERVICE") != nil
         if !isService {
             set("target_session_attrs", "read-write", unless: "PGTARGETSESSIONATTRS")
-            let hosts = given["host"] ?? given["hostaddr"] ?? environment("PGHOST") ?? ""
+            // An address decides where the connection goes, whatever the host's name.
+            let hosts =
+                given["hostaddr"] ?? environment("PGHOSTADDR") ?? given["host"] ?? environment("PGHOST") ?? ""
             if !hosts.split(separator: ",").allSatisfy({ PostgresTarget.isLocal(String($0)) }) {
                 set("sslmode", "verify-full", unless: "PGSSLMODE")
             }

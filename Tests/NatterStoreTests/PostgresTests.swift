@@ -7,6 +7,7 @@ import SystemSupport
 import TestSupport
 import Testing
 
+@testable import NatterPostgres
 @testable import NatterStore
 
 /// Several servers of one store in a real PostgreSQL.
@@ -223,5 +224,17 @@ struct PostgresTests {
         let failure = #expect(throws: StoreOpenError.self) { _ = try SharedStore(text) }
         guard case .malformed = failure else { throw Failure("refused for another reason") }
         #expect(!"\(failure, default: "")".contains("secret"))
+    }
+
+    @Test(
+        "the certificate of another machine is verified, however the URI names that machine",
+        arguments: [
+            ("db.example.org/natter", true), ("localhost/natter?hostaddr=192.0.2.1", true),
+            ("localhost,db/natter", true), ("db/natter?sslmode=require", false), ("localhost/natter", false),
+            ("/natter", false),
+        ])
+    func verified(place: String, isVerified: Bool) throws {
+        let target = try PostgresTarget("postgresql://" + place)
+        #expect((target.settings["sslmode"] == "verify-full") == isVerified)
     }
 }
