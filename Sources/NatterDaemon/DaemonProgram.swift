@@ -29,7 +29,7 @@ public enum DaemonProgram {
         commands: [
             .serve, .selfSigned, .status, .clients, .user, .retain, .importing, .export, .erase, .hook, .fsck, .backup,
             .restore,
-            .reindex,
+            .reindex, .copy,
             .completion(program: "natterd", isHidden: true),
         ])
 

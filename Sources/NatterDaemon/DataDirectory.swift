@@ -15,7 +15,7 @@ enum DataDirectory {
 
     /// As root, becomes the owner of another user's data directory before anything there is touched. Files of root would
     /// keep that user's server from its own store.
-    private static func becomeOwner(of directory: String) throws(CommandFailure) {
+    static func becomeOwner(of directory: String) throws(CommandFailure) {
         var found = stat()
         guard geteuid() == 0, stat(directory, &found) == 0, found.st_uid != 0 else { return }
         let group = getpwuid(found.st_uid).map(\.pointee.pw_gid) ?? found.st_gid

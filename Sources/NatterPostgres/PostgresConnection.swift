@@ -36,6 +36,12 @@ public final class PostgresConnection {
 
     deinit { PQfinish(handle) }
 
+    /// The library with its version.
+    public static var library: String {
+        let version = PQlibVersion()
+        return "libpq \(version / 10_000).\(version % 10_000)"
+    }
+
     /// The server's process for this connection. It also names the sender of a notification.
     public var processID: Int32 { PQbackendPID(handle) }
 

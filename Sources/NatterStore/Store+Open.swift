@@ -1,6 +1,7 @@
 public import NatterLanguage
 internal import NatterLog
 internal import NatterModel
+internal import NatterPostgres
 internal import NatterSQLite
 public import NatterSystem
 
@@ -62,11 +63,11 @@ extension Store {
     }
 
     /// Whether a directory holds a store, or something that 'reindex', 'restore' or a start makes one of: logs without a database, a
-    /// database that 'reindex' has not moved into place yet, a restore that was not finished. Changes nothing.
+    /// database that 'reindex' has not moved into place yet, a restore or a copy that was not finished. Changes nothing.
     public static func exists(in directory: String, disk: any Disk = PosixDisk()) throws(DiskError) -> Bool {
         let database = databasePath(directory)
-        for path in [database, database + ".rebuilt", directory + "/" + StoreRestore.unfinishedName]
-        where try disk.information(path) != nil { return true }
+        let marks = [StoreRestore.unfinishedName, StoreCopy.unfinishedName].map { directory + "/" + $0 }
+        for path in [database, database + ".rebuilt"] + marks where try disk.information(path) != nil { return true }
         return try hasLogs(directory, disk)
     }
 
@@ -101,5 +102,5 @@ extension Store {
 
 extension Store {
     /// The libraries with their versions, for `--version`.
-    public static var libraries: [String] { [Connection.library, Block.library] }
+    public static var libraries: [String] { [Connection.library, Block.library, PostgresConnection.library] }
 }

@@ -81,6 +81,94 @@ struct SharedServeTests {
         }
     }
 
+    private func copy(_ from: String, _ to: String) throws -> Outcome {
+        try Daemon.run(["copy", "--from", from, "--to", to], home: directory.path)
+    }
+
+    @Test("a store moves into a database and out again: the same log files, sessions, cursors, replicas and ids")
+    func copy() throws {
+        let world = try World()
+        let cursor = directory("cursor")
+        try world.alice.sends("one", "two")
+        try world.bob.sends("for alice", to: "@alice")
+        _ = try world.alice.run(["send", "--quiet", "--id", "k", "three"])
+        let lines = (1...1_500).map { JSON.line(ts: 1_600_000_000_000 + $0, sender: "old", text: "message \($0)") }
+        try world.importGeneral(lines.joined())
+        _ = try world.alice.run(["send", "--quiet", "--id", "k2", "four"])
+        #expect(try world.bob.texts("log", "--cursor-file", cursor).count == 1_504)
+        let busy = try copy(world.data, uri)
+        #expect(busy.code == 75, "\(busy.errors)")
+        world.stopServing()
+
+        for (from, to, options) in [(world.data, uri, ["--store", uri]), (uri, directory("back"), [])] {
+            let copied = try copy(from, to)
+            #expect(copied.code == 0, "\(copied.errors)")
+            let again = try copy(from, to)
+            #expect(again.code == (options.isEmpty ? 73 : 78), "\(again.errors)")
+            let server = try Daemon(data: directory(options.isEmpty ? "back" : "cache"), options: options)
+            if !options.isEmpty { #expect(try copy(uri, directory("served")).code == 78) }
+            let alice = Person(name: "alice", home: world.alice.home, server: server.url)
+            let bob = Person(name: "bob", home: world.bob.home, server: server.url)
+            for id in ["k", "k2"] {
+                let sent = try alice.run(["send", "--id", id, id == "k" ? "three" : "four"])
+                #expect(sent.code == 0, "\(sent.errors)")
+            }
+            #expect(try bob.texts("log", "--cursor-file", cursor) == [])
+            try alice.sends("at \(to)")
+            let news = try bob.run(["log", "--cursor-file", cursor, "--format", "%m"])
+            #expect(news.lines == ["at \(to)"] && news.errors.isEmpty, "\(news.errors)")
+            #expect(try alice.texts("log", "--from", "bob", "@bob") == ["for alice"])
+            #expect(server.stop().code == 0)
+            let fsck = try Daemon.run(
+                ["fsck", "--data", directory(options.isEmpty ? "back" : "cache")] + options, home: directory.path)
+            #expect(fsck.code == 0, "\(fsck.output)\(fsck.errors)")
+        }
+        let difference = try ChildProcess(
+            "/usr/bin/diff", ["-r", "-x", "epoch", world.data + "/logs", directory("back") + "/logs"], environment: [:]
+        ).finish()
+        #expect(difference.code == 0, "\(difference.output)\(difference.errors)")
+        let compared = try FileManager.default.subpathsOfDirectory(atPath: directory("back") + "/logs")
+        #expect(compared.contains { $0.hasSuffix(".log") })
+    }
+
+    @Test("a copy that ended in the middle is not served, and can be repeated", arguments: [true, false])
+    func unfinished(isToDatabase: Bool) throws {
+        let world = try World()
+        let lines = (1...1_500).map { JSON.line(ts: 1_600_000_000_000 + $0, sender: "old", text: "message \($0)") }
+        try world.importGeneral(lines.joined())
+        world.stopServing()
+        #expect(try world.natterd("erase", "general", "7").code == 0)
+        if !isToDatabase { #expect(try copy(world.data, uri).code == 0) }
+        // The log files come last, and one of them is hidden.
+        let logs = try FileManager.default.subpathsOfDirectory(atPath: world.data + "/logs")
+        let log = world.data + "/logs/" + (try #require(logs.first { $0.hasSuffix(".log") }))
+        func hide(_ isHidden: Bool) throws {
+            if isToDatabase {
+                try FileManager.default.moveItem(
+                    atPath: isHidden ? log : log + "x", toPath: isHidden ? log + "x" : log)
+            } else {
+                let path = isHidden ? "path||'x'" : "rtrim(path,'x')"
+                try PostgresCluster.shared().query("UPDATE log_file SET path=\(path)", in: uri)
+            }
+        }
+        let (from, to) = isToDatabase ? (world.data, uri) : (uri, directory("back"))
+        let place = isToDatabase ? ["--data", directory("cache"), "--store", uri] : ["--data", to]
+
+        try hide(true)
+        #expect(try copy(from, to).code == 74)
+        for command in [["serve", "--listen", "127.0.0.1:0"], ["user", "list"]] {
+            let refused = try Daemon.run(command + place, home: directory.path)
+            #expect(refused.code == 74 && refused.errors.contains("'natterd copy'"), "\(refused.errors)")
+        }
+        try hide(false)
+        let copied = try copy(from, to)
+        #expect(copied.code == 0, "\(copied.errors)")
+        let fsck = try Daemon.run(["fsck"] + place, home: directory.path)
+        #expect(fsck.code == 0, "\(fsck.output)\(fsck.errors)")
+        let export = try Daemon.run(["export", "general"] + place, home: directory.path)
+        #expect(export.lines.count == 1_500 && !export.output.contains("\"message 7\""), "\(export.errors)")
+    }
+
     @Test("a database that can't be reached ends with 69, a password in the URI with 64")
     func refused() throws {
         for (uri, code) in [

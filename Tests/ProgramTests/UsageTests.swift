@@ -80,7 +80,7 @@ struct UsageTests {
             program == "natter"
             ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL"
             : """
-            SQLite LZ4 libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive
+            SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive
             """
         #expect(
             lines.dropFirst().map { String($0.prefix { $0 != " " }) } == names.split(separator: " ").map(String.init))

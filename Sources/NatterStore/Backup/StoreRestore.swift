@@ -39,12 +39,12 @@ public enum StoreRestore {
         if (source + "/").hasPrefix(directory + "/") || (directory + "/").hasPrefix(source + "/") {
             throw BackupError.nested(source)
         }
-        try checkEmpty(directory, disk)
+        try checkEmpty(directory, disk, mark: unfinishedName)
         var summary = Summary(taken: manifest.taken, commit: manifest.commit)
         do {
             let lock = try Store.takeLock(directory, disk: disk)
             try withExtendedLifetime(lock) {
-                try checkEmpty(directory, disk)
+                try checkEmpty(directory, disk, mark: unfinishedName)
                 try copy(manifest, source, directory, disk, progress)
                 let found = try StoreCheck.check(directory, disk: disk, visit)
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
@@ -58,10 +58,12 @@ public enum StoreRestore {
         return summary
     }
 
-    /// Throws if the directory contains anything except what a killed restore left, or the list of what was erased.
-    private static func checkEmpty(_ directory: String, _ disk: any Disk) throws {
+    /// Throws if the directory contains anything except what a killed try left, or the list of what was erased.
+    ///
+    /// - Parameter mark: the file that such a try has left.
+    static func checkEmpty(_ directory: String, _ disk: any Disk, mark: String) throws {
         guard try disk.information(directory) != nil else { return }
-        if try disk.information(directory + "/" + unfinishedName) != nil { return }
+        if try disk.information(directory + "/" + mark) != nil { return }
         // What was erased after the backup is erased again.
         let allowed = ["store.lock", RememberedErasures.name]
         guard try disk.list(directory).allSatisfy(allowed.contains) else { throw BackupError.notEmpty(directory) }
@@ -72,7 +74,7 @@ public enum StoreRestore {
         _ report: @escaping (StoreBackup.Progress) -> Bool
     ) throws {
         if try disk.information(directory + "/" + unfinishedName) != nil {
-            try clear(directory, keeping: Set(manifest.files.map(\.path)), disk)
+            try clear(directory, keeping: Set(manifest.files.map(\.path) + [unfinishedName]), disk)
         }
         try disk.replaceContents(of: directory + "/" + unfinishedName, with: Array("\(manifest.store)\n".utf8))
         var progress = StoreBackup.Progress(bytes: 0, totalBytes: manifest.files.reduce(0) { $0 + $1.size })
@@ -109,12 +111,12 @@ public enum StoreRestore {
         for directory in directories { try disk.syncDirectory(directory) }
     }
 
-    /// Removes what a killed restore of another backup left.
-    private static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
+    /// Removes what a killed try left.
+    static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
         func walk(_ path: String) throws {
             for name in try disk.list(directory + "/" + path) {
                 let inner = path.isEmpty ? name : path + "/" + name
-                guard inner != unfinishedName, inner != "store.lock", inner != RememberedErasures.name,
+                guard inner != "store.lock", inner != RememberedErasures.name,
                     !names.contains(inner)
                 else { continue }
                 if try disk.information(directory + "/" + inner)?.isDirectory == true {

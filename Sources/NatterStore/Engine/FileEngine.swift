@@ -222,6 +222,10 @@ final class FileEngine: StoreEngine {
             throw StoreOpenError.incomplete(
                 "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
         }
+        if try disk.information(directory + "/" + StoreCopy.unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a copy that was not finished; run 'natterd copy' again")
+        }
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
             try Store.hasLogs(directory, disk)
         else { return }
@@ -265,7 +269,7 @@ final class FileEngine: StoreEngine {
     }
 
     /// The store's id and the secret of its short hashes. A new store gets both.
-    private static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
+    static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
         let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
         func value(_ key: String) throws -> [UInt8]? {
             statement.reset()

@@ -114,16 +114,25 @@ final class PostgresEngine: StoreEngine {
         try connection.run(
             "INSERT INTO store (id,key_secret) VALUES ($1,$2) ON CONFLICT (one) DO NOTHING", .bytes(fresh.bytes),
             .bytes(ShortHashKey.random().bytes))
-        let rows = try connection.run("SELECT id,key_secret FROM store")
-        guard rows.count == 1, let id = StoreID(bytes: rows.blob(0, 0)),
-            let secret = ShortHashKey(bytes: rows.blob(0, 1))
-        else { throw StoreOpenError.damaged("the store in PostgreSQL has lost its id") }
-        if id == fresh {
-            try connection.run(
-                "INSERT INTO log (number,commit_number,node,attempt,chain,data) VALUES (0,0,0,0,$1,'')",
-                .bytes(Digest(of: id.bytes).bytes))
+        guard let known = try knownIdentity(connection) else {
+            throw StoreOpenError.damaged("the store in PostgreSQL has lost its id")
         }
+        if known.0 == fresh { _ = try PostgresLog.begin(fresh, connection) }
         try connection.execute("COMMIT")
+        return known
+    }
+
+    /// - Returns: nil if the database holds no store.
+    static func knownIdentity(_ connection: PostgresConnection) throws -> (StoreID, ShortHashKey)? {
+        let rows = try connection.run("SELECT id,key_secret,unfinished FROM store")
+        guard rows.count == 1 else { return nil }
+        guard rows.integer(0, 2) == 0 else {
+            throw StoreOpenError.incomplete(
+                "the database holds a copy that was not finished; run 'natterd copy' again")
+        }
+        guard let id = StoreID(bytes: rows.blob(0, 0)), let secret = ShortHashKey(bytes: rows.blob(0, 1)) else {
+            throw StoreOpenError.damaged("the store in PostgreSQL has lost its id")
+        }
         return (id, secret)
     }
 
@@ -252,18 +261,18 @@ final class PostgresEngine: StoreEngine {
     }
 
     /// The servers of this store, and how far each has read.
-    func nodes() throws -> [StoreNode] {
-        try pool.use { connection in
-            let rows = try connection.run(
-                """
-                SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,read,(SELECT max(number) FROM log)-read FROM node
-                WHERE seen>clock_timestamp()-interval '1 minute' ORDER BY name,id
-                """)
-            return (0..<rows.count).map { row in
-                StoreNode(
-                    name: rows.text(row, 1), isThis: rows.integer(row, 0) == node,
-                    seen: Timestamp(milliseconds: rows.integer(row, 2)), entriesBehind: max(0, rows.integer(row, 4)))
-            }
+    func nodes() throws -> [StoreNode] { try pool.use { try PostgresEngine.nodes($0, this: node) } }
+
+    static func nodes(_ connection: PostgresConnection, this node: Int64) throws(PostgresError) -> [StoreNode] {
+        let rows = try connection.run(
+            """
+            SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,(SELECT max(number) FROM log)-read FROM node
+            WHERE seen>clock_timestamp()-interval '1 minute' ORDER BY name,id
+            """)
+        return (0..<rows.count).map { row in
+            StoreNode(
+                name: rows.text(row, 1), isThis: rows.integer(row, 0) == node,
+                seen: Timestamp(milliseconds: rows.integer(row, 2)), entriesBehind: max(0, rows.integer(row, 3)))
         }
     }
 }

@@ -57,6 +57,21 @@ struct PostgresLog {
         return entry
     }
 
+    /// Inserts row 0, which comes with the store.
+    static func begin(_ store: StoreID, _ connection: PostgresConnection) throws(PostgresError) -> LogPlace {
+        let place = LogPlace(number: 0, chain: Digest(of: store.bytes))
+        try connection.run(
+            "INSERT INTO log (number,commit_number,node,attempt,chain,data) VALUES (0,0,0,0,$1,'')",
+            .bytes(place.chain.bytes))
+        return place
+    }
+
+    /// Keeps all servers from appending for as long as the connection lives.
+    /// - Returns: false if one of them is about to append.
+    static func hold(_ connection: PostgresConnection) throws(PostgresError) -> Bool {
+        try connection.run("SELECT pg_try_advisory_lock(\(lock))").integer(0, 0) != 0
+    }
+
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
@@ -154,13 +169,7 @@ struct PostgresLog {
     private mutating func propose(
         _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
     ) throws -> Appended {
-        let data = entry.encode()
-        let reached = entry.before.after(data)
-        let values: [PostgresValue] = [
-            .integer(Int64(bitPattern: reached.number)), .integer(Int64(bitPattern: entry.commit.rawValue)),
-            .integer(Int64(bitPattern: entry.author.node)), .integer(Int64(bitPattern: entry.author.attempt)),
-            .bytes(reached.chain.bytes), .bytes(data), .bytes(entry.before.chain.bytes),
-        ]
+        let (reached, values) = PostgresLog.row(of: entry)
         let rows = try PostgresLog.rows(of: entry, blocks)
         if queued == 0, !holdsLock {
             if rows.isEmpty {
@@ -188,6 +197,26 @@ struct PostgresLog {
         holdsLock = false
         queued = max(0, queued - 1)
         return .done(reached)
+    }
+
+    private static func row(of entry: LogEntry) -> (reached: LogPlace, values: [PostgresValue]) {
+        let data = entry.encode()
+        let reached = entry.before.after(data)
+        return (
+            reached,
+            [
+                .integer(Int64(bitPattern: reached.number)), .integer(Int64(bitPattern: entry.commit.rawValue)),
+                .integer(Int64(bitPattern: entry.author.node)), .integer(Int64(bitPattern: entry.author.attempt)),
+                .bytes(reached.chain.bytes), .bytes(data), .bytes(entry.before.chain.bytes),
+            ]
+        )
+    }
+
+    /// Inserts an entry that has messages only, in a transaction of the caller.
+    static func insert(_ entry: LogEntry, _ connection: PostgresConnection) throws(PostgresError) -> LogPlace {
+        let (reached, values) = row(of: entry)
+        _ = try connection.run(insert, all: values)
+        return reached
     }
 
     private static let insert = inserting("")

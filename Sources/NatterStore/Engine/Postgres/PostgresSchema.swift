@@ -96,6 +96,8 @@ enum PostgresSchema {
             ADD retain_days bigint;
         ALTER TABLE sent ADD dropped bigint NOT NULL DEFAULT 0;
         """,
+        // A copy that is not finished yet.
+        "ALTER TABLE store ADD unfinished bool NOT NULL DEFAULT false;",
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.

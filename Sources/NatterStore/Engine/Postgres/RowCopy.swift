@@ -48,7 +48,7 @@ struct RowCopy {
         for (key, value) in [("store_id", id.bytes), ("key_secret", secret.bytes)] {
             try connection.statement("INSERT INTO meta VALUES (?,?)").run(key, value)
         }
-        for table in try names("SELECT name FROM sqlite_schema WHERE type='table' AND name<>'batch'") {
+        for table in try RowCopy.tables(of: connection) {
             try copy(table, from: database)
         }
         try RowCopy.visit(
@@ -87,7 +87,20 @@ struct RowCopy {
         return place
     }
 
-    private func names(_ sql: String) throws -> [String] {
+    /// The tables of rows, which PostgreSQL has under the same names.
+    static func tables(of connection: Connection) throws -> [String] {
+        try names(
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name<>'batch' AND name NOT GLOB 'keys_*'", connection
+        )
+    }
+
+    /// The columns of a table, as a list for SQL.
+    static func columns(of table: String, _ connection: Connection) throws -> String {
+        try names("SELECT name FROM pragma_table_info('\(table)')", connection).map { "\"\($0)\"" }
+            .joined(separator: ",")
+    }
+
+    static func names(_ sql: String, _ connection: Connection) throws -> [String] {
         let statement = try connection.statement(sql)
         var names: [String] = []
         while try statement.step() { names.append(statement.text(0)) }
@@ -95,12 +108,12 @@ struct RowCopy {
     }
 
     private func copy(_ table: String, from database: PostgresConnection) throws {
-        let columns = try names("SELECT name FROM pragma_table_info('\(table)')")
-        let list = columns.map { "\"\($0)\"" }.joined(separator: ",")
-        let places = columns.map { _ in "?" }.joined(separator: ",")
-        try RowCopy.visit(database, "SELECT \(list) FROM \(table)") { rows, row in
-            let insert = try connection.statement("INSERT INTO \(table) (\(list)) VALUES (\(places))")
-            try insert.bind(all: columns.indices.map { SQLDatum(rows.value(row, $0)) })
+        let columns = try RowCopy.columns(of: table, connection)
+        let count = columns.split(separator: ",").count
+        let places = repeatElement("?", count: count).joined(separator: ",")
+        try RowCopy.visit(database, "SELECT \(columns) FROM \(table)") { rows, row in
+            let insert = try connection.statement("INSERT INTO \(table) (\(columns)) VALUES (\(places))")
+            try insert.bind(all: (0..<count).map { SQLDatum(rows.value(row, $0)) })
             while try insert.step() {}
         }
     }
