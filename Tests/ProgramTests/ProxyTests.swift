@@ -13,7 +13,7 @@ struct ProxyTests {
         let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
         #expect(made.code == 0)
         try world.serve(["--behind-proxy", "127.0.0.1"])
-        let nginx = try Nginx(to: world)
+        let nginx = try Nginx("nginx.conf", to: world, [("127.0.0.1:7117", world.url)])
         let trusting = ["--ca-file", world.certificate]
         func person(_ name: String) -> Person {
             Person(name: name, home: world.directory(name), server: nginx.url)
@@ -58,9 +58,36 @@ struct ProxyTests {
         #expect(try JSON(parsing: refused.output)[object: "error"]?[string: "code"] == "too_large", "\(refused)")
         #expect(try curl("\(nginx.url)/metrics").output.contains("\"forbidden\""))
     }
+
+    @Test("two servers that share a store stand behind it: one is killed, and the users notice nothing")
+    func severalServers() throws {
+        let world = try World(isServing: false)
+        let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
+        #expect(made.code == 0)
+        let uri = try PostgresCluster.shared().makeDatabase()
+        let moved = try Daemon.run(["copy", "--from", world.data, "--to", uri], home: world.directory.path)
+        #expect(moved.code == 0, "\(moved.errors)")
+        let servers = try ["one", "two"].map {
+            try Daemon(data: world.directory($0), options: ["--store", uri, "--behind-proxy", "127.0.0.1"])
+        }
+        let nginx = try Nginx(
+            "postgresql/nginx.conf", to: world,
+            [("127.0.0.1:7117", servers[0].url), ("127.0.0.1:7118", servers[1].url)])
+        let trusting = ["--ca-file", world.certificate]
+        let people = ["alice", "bob"].map { Person(name: $0, home: world.directory($0), server: nginx.url) }
+        let (alice, bob) = (people[0], people[1])
+        for number in 1...6 {
+            if number == 4 { _ = servers[0].stop(SIGKILL) }
+            let sent = try alice.run(["send", "message \(number)"] + trusting)
+            #expect(sent.code == 0, "\(sent.errors)")
+            #expect(try bob.run(["log", "--format", "%m"] + trusting).lines.last == "message \(number)")
+        }
+        #expect(try bob.run(["log", "--format", "%m"] + trusting).lines == (1...6).map { "message \($0)" })
+        #expect(servers[1].stop().code == 0)
+    }
 }
 
-/// nginx with the file of `examples/`, in which only address, name and certificate are changed.
+/// nginx with a file of `examples/`, in which only addresses, name and certificate are changed.
 private final class Nginx {
     private static let path = "/usr/sbin/nginx"
     static var isInstalled: Bool { access(path, X_OK) == 0 }
@@ -68,16 +95,16 @@ private final class Nginx {
     let url: String
     private let process: ChildProcess
 
-    init(to world: World) throws {
-        guard let site = Files.text("\(Programs.packageRoot)/examples/nginx.conf") else { throw Failure("no example") }
-        let upstream = String(world.url.dropFirst("http://".count))
+    /// - Parameter servers: the addresses in the file, and the servers in their place.
+    init(_ example: String, to world: World, _ servers: [(address: String, url: String)]) throws {
+        guard let site = Files.text("\(Programs.packageRoot)/examples/\(example)") else { throw Failure("no example") }
         var failure: (any Error)?
         // The port is free when it is looked for; should another take it before nginx does, the next is tried.
         for _ in 0..<5 {
             let port = try Nginx.freePort()
             var text = site
-            for (old, new) in [
-                ("127.0.0.1:7117", upstream), ("listen 443 ssl", "listen 127.0.0.1:\(port) ssl"),
+            for (old, new) in servers.map({ ($0.address, String($0.url.dropFirst("http://".count))) }) + [
+                ("listen 443 ssl", "listen 127.0.0.1:\(port) ssl"),
                 ("server_name chat.example.org", "server_name localhost"),
                 ("/etc/letsencrypt/live/chat.example.org/fullchain.pem", world.certificate),
                 ("/etc/letsencrypt/live/chat.example.org/privkey.pem", world.key),
