@@ -169,7 +169,7 @@ struct SharedServeTests {
         #expect(export.lines.count == 1_500 && !export.output.contains("\"message 7\""), "\(export.errors)")
     }
 
-    @Test("a database that can't be reached ends with 69, a password in the URI with 64")
+    @Test("a database that can't be reached ends with 69, a password in the URI with 64, --retain with 78")
     func refused() throws {
         for (uri, code) in [
             ("postgresql:///natter?host=\(directory.path)", Int32(69)), ("postgresql://natterd:secret@db/natter", 64),
@@ -178,5 +178,9 @@ struct SharedServeTests {
                 ["serve", "--data", directory("none"), "--store", uri, "--listen", "127.0.0.1:0"], home: directory.path)
             #expect(end.code == code && !end.errors.contains("secret"), "\(end.errors)")
         }
+        let retaining = try Daemon.run(
+            ["serve", "--data", directory("none"), "--store", uri, "--retain", "30d", "--listen", "127.0.0.1:0"],
+            home: directory.path)
+        #expect(retaining.code == 78, "\(retaining.errors)")
     }
 }
