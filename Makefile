@@ -31,7 +31,8 @@ help:
 	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
-	@echo "make check-counts  of the tests, instructions and system calls of commands and requests against the expected ones"
+	@echo "make check-counts  of the tests, instructions and system calls of commands and requests against the expected ones,"
+	@echo "              and whether requests cost more in a large store"
 	@echo "make check-page   of the tests, the web page in chromium"
 	@echo "make pictures make the pictures of the web page in docs/ anew"
 	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=30 each, 0 only repeats the kept inputs; as"
@@ -113,9 +114,10 @@ check-page: build
 pictures: build
 	@scripts/build/pictures $(programs)
 
-# Instructions and system calls of commands and requests, against those that are expected.
+# Instructions and system calls of commands and requests, against those that are expected, also in a large store.
 check-counts: build
 	bench/counts
+	bench/counts --growth
 
 ifneq ($(corpus),$(NATTER_CORPUS))
 $(corpus): $(NATTER_CORPUS) | packages
@@ -139,6 +141,7 @@ bench: build $(corpus)
 ifneq ($(wildcard bench/run),)
 	bench/run
 	bench/page
+	bench/counts --growth --full
 endif
 
 # Builds only if nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
