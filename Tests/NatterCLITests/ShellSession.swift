@@ -24,15 +24,17 @@ struct ShellSession {
             """
             #!/bin/sh
             if [ "$1" = __complete ]; then
-                printf '%s\\0' "$@" >\(directory)/request
-                cat \(directory)/answer
+                answer=\(directory)/answer.$$
+                mkfifo "$answer"
+                { printf '%s\\0' "$answer" "$@"; echo; } >\(directory)/request
+                cat "$answer"
             else
                 printf '%s\\n' "$*" >>\(directory)/calls
             fi
 
             """, to: directory + "/natter")
         try #require(
-            system("cd \(directory); chmod +x natter; mkdir here; : >calls; mkfifo request answer") == 0)
+            system("cd \(directory); chmod +x natter; mkdir here; : >calls; mkfifo request") == 0)
         for file in files {
             try #require(system("cd \(directory)/here; \(file.hasSuffix("/") ? "mkdir" : "touch") '\(file)'") == 0)
         }
@@ -43,11 +45,14 @@ struct ShellSession {
             cd \(directory)/here && env -i PATH=\(directory):/usr/bin:/bin HOME=\(directory)/here TERM=dumb LC_ALL=C.UTF-8 \
             timeout 100 script -qec '\(start.command)' /dev/null <\(directory)/keys >\(directory)/screen 2>&1
             """
-        let server = Thread { [self] in answerRequests(in: directory) }
+        // Open for both, it never blocks and loses nothing, whatever process has inherited an end of it.
+        let requests = open(directory + "/request", O_RDWR | O_CLOEXEC)
+        try #require(requests >= 0)
+        let server = Thread { [self] in answer(requests, in: directory) }
         server.start()
         let status = system(command)
         // An empty request ends the thread.
-        try write("", to: directory + "/request")
+        try write("\n", to: directory + "/request")
         let screen = try text(of: directory + "/screen")
         #expect(status == 0, "the shell did not end by itself: \(screen)")
         let calls = try text(of: directory + "/calls").split(separator: "\n").map(String.init)
@@ -55,18 +60,32 @@ struct ShellSession {
         return (calls, try text(of: directory + "/left").split(separator: "\n").map(String.init))
     }
 
-    private func answerRequests(in directory: String) {
+    private func answer(_ requests: Int32, in directory: String) {
+        defer { close(requests) }
         let environment = ["PATH": "\(directory):/usr/bin:/bin", "HOME": "\(directory)/here"]
         var program = Fixture.program
         program.names = { [names] kind, _, arguments, _ in names(kind.rawValue, arguments.value("home")) }
         while true {
-            let request = (try? text(of: directory + "/request")) ?? ""
-            let words = request.split(separator: "\0", omittingEmptySubsequences: false).dropLast().map(String.init)
-            if words.isEmpty { return }
+            var words = request(from: requests).split(separator: "\0", omittingEmptySubsequences: false).map(
+                String.init)
+            if words.count < 2 { return }
+            let answer = words.removeFirst()
+            words.removeLast()
             let console = Fixture.console(environment: environment)
             _ = Program.run(program, words: words, console: console) { _ in CommandFailure(.usage, code: "", "") }
-            try? write(console.output.text, to: directory + "/answer")
+            try? write(console.output.text, to: answer)
         }
+    }
+
+    /// A request without its newline.
+    private func request(from descriptor: Int32) -> String {
+        var (bytes, chunk): ([UInt8], [UInt8]) = ([], Array(repeating: 0, count: 4_096))
+        while bytes.last != UInt8(ascii: "\n") {
+            let count = read(descriptor, &chunk, chunk.count)
+            guard count > 0 || errno == EINTR else { return "" }
+            bytes += chunk.prefix(max(0, count))
+        }
+        return String(decoding: bytes.dropLast(), as: UTF8.self)
     }
 
     private var start: (command: String, source: String) {
@@ -83,7 +102,7 @@ struct ShellSession {
     }
 
     private func write(_ text: String, to path: String) throws {
-        let file = try #require(fopen(path, "w"))
+        let file = try #require(fopen(path, "we"))
         defer { fclose(file) }
         try #require(fputs(text, file) >= 0)
     }
