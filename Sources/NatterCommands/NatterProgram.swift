@@ -79,6 +79,7 @@ public enum NatterProgram {
         case "sessions": "natter session"
         case "profiles": "natter profile"
         case "settings": "natter config"
+        case let name where name.hasPrefix("@") && name.utf8.count > 1: "natter pm \(name.dropFirst())"
         default: nil
         }
     }

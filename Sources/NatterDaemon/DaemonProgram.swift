@@ -19,6 +19,7 @@ public enum DaemonProgram {
         libraries: {
             Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
         },
+        instead: instead(of:),
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
             .option(
@@ -32,6 +33,23 @@ public enum DaemonProgram {
             .reindex, .copy,
             .completion(program: "natterd", isHidden: true),
         ])
+
+    /// Words that users of other programs try first.
+    @Sendable private static func instead(of word: String) -> String? {
+        switch word {
+        case "version": "natterd --version"
+        case "start", "run", "init", "daemon": "natterd serve"
+        case "users", "list": "natterd user list"
+        case "useradd", "adduser": "natterd user add"
+        case "passwd": "natterd user passwd"
+        case "sessions": "natterd clients"
+        case "check", "verify", "repair": "natterd fsck"
+        case "dump": "natterd backup"
+        case "delete": "natterd erase"
+        case "webhook", "hooks": "natterd hook"
+        default: nil
+        }
+    }
 
     public static func main() -> Never {
         // All files are private to their owner, including those that SQLite creates.

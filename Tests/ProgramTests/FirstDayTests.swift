@@ -81,12 +81,14 @@ struct FirstDayTests {
             (["log", "general/12"], 67, "'natter log general --around 12 -n 1'"),
             (["log", "genral"], 67, "'general'"), (["send", "-c", "bob", "x"], 67, "'@NAME'"),
             (["group", "list", "x"], 64, "one too many"), (["show", "12"], 64, "as in \"natter show ops 17\""),
-            (["edit", "ops", "17", "new"], 64, "'-c ops'"),
+            (["edit", "ops", "17", "new"], 64, "'-c ops'"), (["@bob", "hi"], 64, "'natter pm bob'"),
+            (["profile", "set", "default"], 64, "KEY=VALUE"),
         ]
         for (words, code, hint) in hints {
             let outcome = try world.alice.run(words)
             #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.errors.contains(hint), "\(outcome)")
         }
+        #expect(try world.natterd("users").errors.contains("use 'natterd user list'"))
         let page = try world.alice("send", "--help").bytes
         #expect(try world.alice("send", "-h").bytes == page && !page.isEmpty)
         #expect(try world.alice("-h").bytes == world.alice("--help").bytes)
@@ -162,6 +164,7 @@ struct FirstDayTests {
         try world.alice.sends("one")
         let cat = ["NATTER_PAGER": "cat"]
         #expect(try Screen.show(world.alice, ["log", "--from", "bob"], environment: cat).text == "no messages match\n")
+        #expect(try Screen.show(world.alice, ["log", "--unread"], environment: cat).text == "nothing new\n")
     }
 
     @Test("with --json an error is one object and nothing beside it")

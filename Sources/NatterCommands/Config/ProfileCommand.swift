@@ -1,6 +1,7 @@
 internal import NatterCLI
 internal import NatterClient
 internal import NatterHTTP
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
@@ -23,8 +24,7 @@ enum ProfileCommand {
         ])
 
     private static let nameOperand = OperandSpec.required("NAME", "the profile")
-    private static let pairsOperand = OperandSpec.optional(
-        "KEY=VALUE", isRepeating: true, "server, ca-file, lang or color; an empty value removes it")
+    private static let pairsHelp: Phrase = "server, ca-file, lang or color; an empty value removes it"
 
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list the profiles",
@@ -35,7 +35,7 @@ enum ProfileCommand {
         run: { arguments, console in try list(Context(arguments, console)) })
 
     private static let add = CommandSpec(
-        "add", "make a profile", operands: [nameOperand, pairsOperand],
+        "add", "make a profile", operands: [nameOperand, .optional("KEY=VALUE", isRepeating: true, pairsHelp)],
         run: { arguments, console in
             let context = Context(arguments, console)
             try change(context) { account in
@@ -50,7 +50,8 @@ enum ProfileCommand {
         })
 
     private static let set = CommandSpec(
-        "set", "change a profile's settings", operands: [nameOperand, pairsOperand],
+        "set", "change a profile's settings",
+        operands: [nameOperand, .required("KEY=VALUE", isRepeating: true, pairsHelp)],
         description: [
             "Change settings. After a new server, the session goes on if the server there has the same store; otherwise the "
                 + "status is 77 and nothing changes, because a token is never sent to another server."

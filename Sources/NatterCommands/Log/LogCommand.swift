@@ -134,7 +134,9 @@ private struct Log {
                 context.wantsJSON ? damage : "some messages could not be read; the rest was printed")
         }
         if walk.printed == 0, !request.follows {
-            context.confirm(request.isEverything ? "there are no messages" : "no messages match")
+            context.confirm(
+                request.isEverything
+                    ? "there are no messages" : request.isAllNews ? "nothing new" : "no messages match")
         }
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
     }

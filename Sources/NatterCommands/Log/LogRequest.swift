@@ -131,14 +131,16 @@ struct LogRequest {
 
     /// True if nothing was left out, so that no output means that nothing is there.
     var isEverything: Bool {
-        if case .conversation = scope, filter.isPlain, filter.after == .zero, filter.before == nil, !isUnread,
-            !mentions, pattern == nil,
-            thread == nil
-        {
+        if case .conversation = scope, isUnfiltered, filter.after == .zero, filter.before == nil, !isUnread {
             return cursorFile == nil
         }
         return false
     }
+
+    /// True if no output means that nothing is new.
+    var isAllNews: Bool { isUnfiltered && (isUnread || cursorFile != nil) }
+
+    private var isUnfiltered: Bool { filter.isPlain && !mentions && pattern == nil && thread == nil }
 
     /// Whether the messages are printed as new, so that edits and deletions of earlier ones have lines.
     var isNews: Bool { cursorFile != nil || isUnread }
