@@ -20,7 +20,7 @@ extension Store {
         _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
-            guard !engine.isShared else { throw .failed("messages of a store on PostgreSQL can't be erased") }
+            guard !engine.isShared else { throw .forbidden("messages of a store on PostgreSQL can't be erased") }
             let (identity, seqs) = try erasable(ranges, in: name)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             erase(

@@ -12,7 +12,7 @@ internal import ServerSupport
 internal import Testing
 internal import TestSupport
 
-@Suite("damaged blocks")
+@Suite("damaged blocks", .enabled(if: !PostgresCluster.servesTests))
 struct DamageTests {
     /// A store with long conversations `general` and `@bob`, the second block of `general` damaged.
     private struct Damaged {

@@ -238,7 +238,9 @@ struct LifeTests {
         #expect(try alice.page().messages.map(\.written) == [now - 60_001, nil, nil])
     }
 
-    @Test("kinds, labels and what a message is about survive sealing and a rebuilt index")
+    @Test(
+        "kinds, labels and what a message is about survive sealing and a rebuilt index",
+        .enabled(if: !PostgresCluster.servesTests))
     func rebuilt() throws {
         let server = try TestServer()
         let alice = try server.account("alice")

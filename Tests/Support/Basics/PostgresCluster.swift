@@ -59,15 +59,32 @@ package final class PostgresCluster: @unchecked Sendable {
         server = nil
     }
 
-    /// A new, empty database.
+    /// A new database, empty or a copy of one that nobody uses.
     /// - Returns: its URI.
-    package func makeDatabase() throws -> String {
+    package func makeDatabase(copying original: String? = nil) throws -> String {
         PostgresCluster.all.lock()
         PostgresCluster.databases += 1
         let name = "store\(PostgresCluster.databases)"
         PostgresCluster.all.unlock()
-        try run("createdb", ["-h", directory.path, "-U", "natter", "-T", "template0", name])
+        // The name in the URI stands between '///' and '?'.
+        let template = original?.split(separator: "/").dropFirst().first?.split(separator: "?").first.map(String.init)
+        try run("createdb", ["-h", directory.path, "-U", "natter", "-T", template ?? "template0", name])
         return uri(name)
+    }
+
+    /// Whether the servers of tests keep their stores in PostgreSQL this time.
+    package static let servesTests = ProcessInfo.processInfo.environment["NATTER_TEST_STORE"] == "postgresql"
+
+    /// The database of a data directory, or nil if tests use files this time. The first call makes it, and notes it in
+    /// the directory. A copy of a directory gets a copy of its database.
+    package static func database(of directory: String) throws -> String? {
+        guard servesTests else { return nil }
+        let note = directory + "/database"
+        let known = ((try? String(contentsOfFile: note, encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
+        if known.first == directory, let uri = known.last { return uri }
+        let made = try shared().makeDatabase(copying: known.last)
+        try "\(directory)\n\(made)\n".write(toFile: note, atomically: true, encoding: .utf8)
+        return made
     }
 
     package func uri(_ name: String) -> String { "postgresql:///\(name)?host=\(directory.path)&user=natter" }

@@ -48,7 +48,10 @@ package final class TestServer: Sendable {
         _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ options: ChatServer.Options,
         _ events: Monitor<[Event]>
     ) throws -> Running {
-        let store = try Store.open(directory.path, clock: clock)
+        let store =
+            try PostgresCluster.database(of: directory.path).map {
+                try Store.open(SharedStore($0), cache: directory.path, clock: clock)
+            } ?? Store.open(directory.path, clock: clock)
         var options = options
         options.spools.directory = directory.path
         let chat = try ChatServer(store: store, address: "127.0.0.1", port: port, options: options) { event in
