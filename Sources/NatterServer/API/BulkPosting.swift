@@ -78,7 +78,7 @@ final class BulkPosting: BodySink {
             return takeLines(&state)
         }
         guard let batch else { return true }
-        server.workers.submitAlways { [self] in
+        server.workers.submitAlways(for: principal.account) { [self] in
             work(batch) { exchange.resume() }
         }
         return false
@@ -89,7 +89,7 @@ final class BulkPosting: BodySink {
             defer { state.pending = [] }
             return state.pending
         }
-        server.workers.submitAlways { [self] in
+        server.workers.submitAlways(for: principal.account) { [self] in
             work(rest) { [self] in
                 let (isBroken, accepted, spool) = state.withLock { ($0.isBroken, $0.accepted, $0.spool) }
                 if !accepted.isEmpty { exchange.addFact("accepted", accepted.text) }
@@ -135,7 +135,7 @@ final class BulkPosting: BodySink {
             return completion()
         }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            server.workers.submitAlways { [self] in
+            server.workers.submitAlways(for: principal.account) { [self] in
                 answer(lines, outcomes, tried: tried)
                 completion()
             }

@@ -106,7 +106,7 @@ struct Call: Sendable {
     ) {
         let list = WholeList(items, field, isLines: wantsLines, objects, place)
         var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
-        reply.body = PieceProducer(server.workers) { list.next() }.body()
+        reply.body = PieceProducer(server.workers, account) { list.next() }.body()
         respond(reply)
     }
 
@@ -140,7 +140,7 @@ struct Call: Sendable {
         if !isAway { store.noteWaiting(principal.account, 1) }
         server.waiters.wait(principal.account, seen: seen, deadline: deadline) { wake in
             if !isAway { store.noteWaiting(principal.account, -1) }
-            server.workers.submitAlways {
+            server.workers.submitAlways(for: principal.account) {
                 do throws(APIError) {
                     let principal = try self.principal(need)
                     if wake == .stopping { orElse() } else { again(principal) }

@@ -61,7 +61,7 @@ enum LogRoutes {
         server.waiters.wait(ServiceLog.reader, seen: Commit(rawValue: .max), deadline: deadline) { wake in
             server.recent.endFollowing()
             call.store.noteWaiting(principal.account, -1)
-            server.workers.submitAlways {
+            server.workers.submitAlways(for: principal.account) {
                 do throws(APIError) {
                     answer(query, call, try call.admin(), deadline: wake == .news ? deadline : 0)
                 } catch {

@@ -1,3 +1,4 @@
+internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
@@ -14,6 +15,7 @@ struct Piece: Sendable {
 /// for a disk or encodes much, and a slow reader costs little memory.
 final class PieceProducer: BodyProducer {
     private let workers: WorkerPool
+    private let account: AccountID?
     /// Makes the next piece; nil if that is impossible. One worker at a time calls it, because the next piece is made only
     /// after the last one was taken.
     private let make: @Sendable () -> Piece?
@@ -28,8 +30,9 @@ final class PieceProducer: BodyProducer {
         var hasFailed = false
     }
 
-    init(_ workers: WorkerPool, _ make: @escaping @Sendable () -> Piece?) {
-        (self.workers, self.make) = (workers, make)
+    /// - Parameter account: whose turns the pieces take.
+    init(_ workers: WorkerPool, _ account: AccountID?, _ make: @escaping @Sendable () -> Piece?) {
+        (self.workers, self.account, self.make) = (workers, account, make)
     }
 
     /// The piece that the listener sends, and the next one.
@@ -54,7 +57,7 @@ final class PieceProducer: BodyProducer {
             state.waiting = exchange
             return (.wait, false)
         }
-        if hasMore { workers.submitAlways { [self] in makeNext() } }
+        if hasMore { workers.submitAlways(for: account) { [self] in makeNext() } }
         return step
     }
 

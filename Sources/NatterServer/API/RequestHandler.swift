@@ -72,7 +72,7 @@ struct RequestHandler: HTTPHandler {
         switch match.route.place {
         case .loop where !mustCatchUp: answer(match.route, complete)
         case .loop, .worker:
-            let isQueued = server.workers.submit { answer(match.route, complete) }
+            let isQueued = server.workers.submit(for: principal?.account) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:
             guard let principal else { return answer(match.route, complete) }

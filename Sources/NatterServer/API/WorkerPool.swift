@@ -2,36 +2,60 @@ internal import NatterStore
 internal import NatterSystem
 
 /// A few threads for work that may block or take long, with a bounded queue.
+///
+/// Accounts take turns, so that a job waits for at most one job of each other account, however many jobs they have.
 final class WorkerPool: Sendable {
     typealias Job = @Sendable () -> Void
 
-    private struct Queue {
-        /// A job that was taken is nil, because its request and its answer must not outlive it here.
-        private var jobs: [Job?] = []
+    /// First in, first out.
+    private struct Line<Element> {
+        /// A place that was taken is nil, because a request and its answer must not outlive their job here.
+        private var places: [Element?] = []
         private var next = 0
-        var isStopping = false
 
-        var count: Int { jobs.count - next }
+        var isEmpty: Bool { next == places.count }
 
-        mutating func append(_ job: @escaping Job) { jobs.append(job) }
+        mutating func append(_ element: Element) { places.append(element) }
 
-        mutating func take() -> Job? {
-            guard next < jobs.count else { return nil }
-            let job = jobs[next]
-            jobs[next] = nil
+        mutating func take() -> Element? {
+            guard next < places.count else { return nil }
+            let element = places[next]
+            places[next] = nil
             next += 1
-            if next == jobs.count {
-                jobs.removeAll(keepingCapacity: next <= Queue.keptPlaces)
+            if next == places.count {
+                places.removeAll(keepingCapacity: next <= Self.keptPlaces)
                 next = 0
-            } else if next >= Queue.keptPlaces, next > jobs.count / 2 {
-                jobs.removeFirst(next)
+            } else if next >= Self.keptPlaces, next > places.count / 2 {
+                places.removeFirst(next)
                 next = 0
             }
-            return job
+            return element
         }
 
         /// So many empty places may stay, so that a short queue allocates nothing.
-        private static let keptPlaces = 1_024
+        private static var keptPlaces: Int { 1_024 }
+    }
+
+    private struct Queue {
+        /// The jobs that wait. All without an account share one line.
+        private var lines: [AccountID?: Line<Job>] = [:]
+        /// Each account that has a line, in the order of their turns.
+        private var turns = Line<AccountID?>()
+        private(set) var count = 0
+        var isStopping = false
+
+        mutating func append(_ job: @escaping Job, for account: AccountID?) {
+            if lines[account] == nil { turns.append(account) }
+            lines[account, default: Line()].append(job)
+            count += 1
+        }
+
+        mutating func take() -> Job? {
+            guard let account = turns.take(), let job = lines[account]?.take() else { return nil }
+            count -= 1
+            if lines[account]?.isEmpty == true { lines[account] = nil } else { turns.append(account) }
+            return job
+        }
     }
 
     private let queue = Monitor(Queue())
@@ -57,17 +81,20 @@ final class WorkerPool: Sendable {
         self.threads.signal { $0 = threads }
     }
 
+    /// - Parameter account: whose turn the job takes.
     /// - Returns: false if too many jobs wait. Then the job is not done.
-    func submit(_ job: @escaping Job) -> Bool {
+    func submit(for account: AccountID? = nil, _ job: @escaping Job) -> Bool {
         queue.signal { queue in
             guard queue.count < limit, !queue.isStopping else { return false }
-            queue.append(job)
+            queue.append(job, for: account)
             return true
         }
     }
 
     /// Queues the next step of a request that is already being answered. The queue's limit does not apply.
-    func submitAlways(_ job: @escaping Job) { queue.signal { $0.append(job) } }
+    func submitAlways(for account: AccountID?, _ job: @escaping Job) {
+        queue.signal { $0.append(job, for: account) }
+    }
 
     /// Finishes the queued jobs and ends the threads.
     func stop() {
@@ -108,7 +135,7 @@ final class SearchQueue: Sendable {
     }
 
     private func start(_ account: AccountID, _ job: @escaping WorkerPool.Job) {
-        pool.submitAlways { [self] in
+        pool.submitAlways(for: account) { [self] in
             job()
             let next = waiting.withLock { waiting -> WorkerPool.Job? in
                 guard waiting[account]?.isEmpty == false else {

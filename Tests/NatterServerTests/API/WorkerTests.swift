@@ -42,6 +42,25 @@ struct WorkerTests {
         #expect(kept == nil)
     }
 
+    @Test("accounts take turns, however many jobs one of them has")
+    func turns() throws {
+        let pool = try WorkerPool(name: "test", threads: 1, limit: 10)
+        defer { pool.stop() }
+        let door = Door()
+        defer { door.open() }
+        let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
+        let log = Monitor<[String]>([])
+        #expect(pool.submit { door.wait() })
+        for (account, name) in [(alice, "alice"), (alice, "alice"), (alice, "alice"), (bob, "bob"), (bob, "bob")] {
+            #expect(pool.submit(for: account) { log.signal { $0.append(name) } })
+        }
+        #expect(pool.submit { log.signal { $0.append("nobody") } })
+        door.open()
+        #expect(log.wait(timeoutMilliseconds: 60_000) { $0.count == 6 ? true : nil } == true)
+        #expect(log.withLock { $0.filter { $0 != "nobody" } } == ["alice", "bob", "alice", "bob", "alice"])
+        #expect(log.withLock { $0.last } != "nobody")
+    }
+
     @Test("an account has one search at a time, others do not wait for its queue, and the queue has an end")
     func searches() throws {
         let queue = try SearchQueue(threads: 2)
