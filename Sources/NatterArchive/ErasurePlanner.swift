@@ -11,8 +11,11 @@ struct ErasurePlanner {
     private var dictionaries: Set<DictionaryID> = []
 
     /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read.
-    init(_ seqs: Set<Seq>, of conversation: ConversationIdentity, _ reader: ArchiveReader) throws {
+    init(
+        _ seqs: Set<Seq>, of conversation: ConversationIdentity, account: ErasedAccount?, _ reader: ArchiveReader
+    ) throws {
         (self.reader, plan) = (reader, RewritePlan(conversation: conversation))
+        plan.account = account
         try findMessages(seqs)
     }
 
@@ -46,13 +49,17 @@ struct ErasurePlanner {
             let here = rest.prefix { $0 <= row.lastSeq }
             rest = rest.dropFirst(here.count)
             let records = try reader.open(row, of: plan.conversation).records
-            let fresh = here.filter { seq in records.index(of: seq).map { !records.isErased(at: $0) } ?? false }
+            let fresh = here.filter { seq in
+                guard let record = records[seq] else { return false }
+                // An erased event may still name somebody.
+                return !record.isErased || plan.account?.isIn(record) ?? !(record.text.isEmpty && record.sender.isEmpty)
+            }
             guard !fresh.isEmpty else { continue }
             plan.blocks.insert(row.firstSeq)
             plan.seeds.formUnion(records.seeds(of: Set(fresh)))
             for seq in fresh {
                 guard let digest = records.digest(of: seq), let record = records[seq] else { continue }
-                plan.messages.append((seq, digest))
+                plan.messages.append((seq, digest, record.kind == .event))
                 plan.lastCommit = max(plan.lastCommit, record.commit)
                 texts[seq] = record.text
             }

@@ -1,6 +1,6 @@
 public import NatterCrypto
 internal import NatterLanguage
-internal import NatterLog
+public import NatterLog
 public import NatterModel
 internal import NatterSQLite
 internal import NatterSystem
@@ -35,10 +35,12 @@ public struct RewritePlan: Sendable {
     }
 
     public let conversation: ConversationIdentity
-    /// The messages that are erased now, lowest first, and the H of each.
-    public internal(set) var messages: [(seq: Seq, digest: Digest)] = []
+    /// The messages that are erased now, lowest first, the H of each, and whether it is an event.
+    public internal(set) var messages: [(seq: Seq, digest: Digest, isEvent: Bool)] = []
     /// The commit of the newest of them.
     public internal(set) var lastCommit = Commit.zero
+    /// The account that is erased, if its messages are.
+    var account: ErasedAccount?
     /// The seeds that are withdrawn.
     var seeds: Set<SaltSeed> = []
     /// The first seqs of the blocks that lose messages or seeds.
@@ -86,11 +88,12 @@ public struct SegmentRewriter {
 
     /// Plans to erase these messages. Those that are erased already, or in no block, are left out.
     ///
+    /// - Parameter account: the account that is erased with them.
     /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read; `LogError.damaged` if a file has
     ///   bytes behind its last recorded block.
-    public func plan(erasing seqs: Set<Seq>) throws(ArchiveError) -> RewritePlan {
+    public func plan(erasing seqs: Set<Seq>, of account: ErasedAccount? = nil) throws(ArchiveError) -> RewritePlan {
         do {
-            var planner = try ErasurePlanner(seqs, of: conversation, reader)
+            var planner = try ErasurePlanner(seqs, of: conversation, account: account, reader)
             let segments = try planner.segments()
             var plan = planner.plan
             for (row, takesDictionary) in segments {
@@ -196,7 +199,7 @@ public struct SegmentRewriter {
                 guard let source else { continue }
                 var block = try source.block(at: old.offset, length: old.length, firstSeq: old.firstSeq)
                 if output.takesDictionary || plan.blocks.contains(old.firstSeq) {
-                    block = try rewritten(block, old, source, dictionary, seqs, plan.seeds)
+                    block = try rewritten(block, old, source, dictionary, seqs, plan)
                 }
                 rows.append(BlockRow(block.header, at: end, in: row))
                 end += UInt64(block.header.totalLength)
@@ -216,10 +219,11 @@ public struct SegmentRewriter {
     /// The block with the next revision, without what is erased. Its hashes stay.
     private func rewritten(
         _ former: Block, _ row: BlockRow, _ source: Segment, _ dictionary: LogDictionary, _ seqs: Set<Seq>,
-        _ seeds: Set<SaltSeed>
+        _ plan: RewritePlan
     ) throws(LogError) -> Block {
         do throws(FormatViolation) {
-            let records = try former.verify(with: source.dictionary).erasing(seqs, withdrawing: seeds)
+            let records = try former.verify(with: source.dictionary)
+                .erasing(seqs, withdrawing: plan.seeds, of: plan.account)
             let block = Block(
                 sealing: records, of: conversation.id, hashBefore: former.header.hashBefore, dictionary: dictionary,
                 revision: former.header.revision &+ 1)

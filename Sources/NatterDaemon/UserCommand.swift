@@ -62,6 +62,16 @@ enum UserCommand {
             change("demote", "make an account an ordinary user again") {
                 (.setAdmin(name: $0, false), "'\($0)' is no longer an admin of the server")
             },
+            CommandSpec(
+                "erase", "erase an account and all its messages for good",
+                options: [.flag("json", "print the result as a JSON object")], operands: [name],
+                description: [
+                    "Removes sessions, tokens, contacts, memberships and password of the account, and text and sender of each "
+                        + "of its messages, as 'natterd erase' does. The name stays taken. Events of groups have the account's "
+                        + "number in place of the name, and personal conversations keep their names.",
+                    "If it is interrupted, run it again: it finishes what is left.",
+                ],
+                examples: [Example("natterd user erase alice", "erase all that alice wrote")], run: erase),
         ]
     }
 
@@ -82,6 +92,28 @@ enum UserCommand {
         let password = try password(arguments, of: name)
         let operation = Operation.addUser(name: name, password: password, isAdmin: arguments.flag("admin"))
         return try perform(operation, arguments, console) { "added '\($0.name)'" }
+    }
+
+    /// The result of an account's erasure.
+    struct Erasure: Codable, Sendable {
+        var name: String
+        /// How many messages were erased that were not before.
+        var erased: Int
+    }
+
+    private static let erase: CommandBody = { arguments, console in
+        let name = name(arguments)
+        try Question.confirm("erase '\(name)' and all messages of this user for good?", arguments, console)
+        let client = OperatorClient(arguments: arguments, console: console) { reply in
+            guard case .userErased(let report) = reply else { return }
+            let (count, name) = (report.erased, report.name)
+            try console.report(
+                report, arguments,
+                .plural(
+                    UInt64(max(0, count)), "erased '\(name)' and \(count) message",
+                    "erased '\(name)' and \(count) messages"))
+        }
+        return try client.perform(.eraseUser(name: name))
     }
 
     private static let passwd: CommandBody = { arguments, console in

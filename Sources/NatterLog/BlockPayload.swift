@@ -231,7 +231,8 @@ enum BlockPayload {
             for index in rows.indices {
                 rows[index].flags = flags[index]
                 // The hash chain says nothing about this flag, so it must not hide a text.
-                guard flags[index] & Records.Flags.erased == 0 || lengthOfText(index, rows) == 0 else {
+                guard flags[index] & Records.Flags.erased == 0 || lengthOfText(index, rows) == 0 || rows[index].isEvent
+                else {
                     throw FormatViolation("an erased message has a text")
                 }
             }
@@ -323,9 +324,10 @@ enum BlockPayload {
         return delays
     }
 
-    /// An erased message has no sender. One of which only the hash is stored is erased.
+    /// An erased message has no sender, except an event, which names others than the erased account. One of which only the hash
+    /// is stored is erased.
     private static func checkErased(_ records: Records) throws(FormatViolation) {
-        for row in records.rows where row.flags & Records.Flags.erased != 0 {
+        for row in records.rows where row.flags & Records.Flags.erased != 0 && !row.isEvent {
             guard records.senders[Int(row.sender)].isEmpty else {
                 throw FormatViolation("an erased message has a sender")
             }

@@ -52,6 +52,8 @@ public struct Records: Sendable {
         var label: UInt32 = 0
         var kind: UInt8
         var flags: UInt8
+
+        var isEvent: Bool { kind == MessageKind.event.rawValue }
     }
 
     enum Flags {

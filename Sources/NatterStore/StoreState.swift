@@ -34,6 +34,9 @@ struct AccountState {
     /// How many groups that still exist the account has created.
     var groupsMade = 0
 
+    /// Whether the account was erased. Its name stays taken.
+    var isErased: Bool { isDisabled && passwordHash.isEmpty }
+
     /// Notes that the account has other conversations, or one has another name.
     mutating func noteNames() {
         (listing, groupListing) = (nil, nil)

@@ -40,6 +40,27 @@ struct EraseTests {
         #expect(try holding(world.data) == [])
     }
 
+    @Test(
+        "natterd user erase, with a server and without one, leaves nothing of what a user wrote",
+        arguments: [true, false])
+    func account(isServing: Bool) throws {
+        let world = try World()
+        try world.alice.sends(Self.secret)
+        try world.bob.sends("of bob")
+        if !isServing { world.stopServing() }
+        for count in [1, 0] {
+            let done = try world.natterd("user", "erase", "alice", "--json")
+            #expect(done.code == 0, "\(done)")
+            #expect(try done.objects().first?[int: "erased"] == count)
+        }
+        #expect(try world.natterd("user", "erase", "nix").code == 67)
+        #expect(try holding(world.data) == [])
+        #expect(try world.natterd("fsck").code == 0)
+        if !isServing { try world.serve() }
+        #expect(try world.alice("send", "more").code == 77)
+        #expect(try world.bob("log", "--json").objects().map { $0[string: "sender"] } == ["", "bob"])
+    }
+
     @Test("an admin erases from afar, other users do not, and the audit trail says who did it")
     func admin() throws {
         let world = try World()

@@ -12,6 +12,7 @@ enum Operation: Codable, Sendable, Equatable {
     case setPassword(name: String, password: String)
     case setDisabled(name: String, Bool)
     case setAdmin(name: String, Bool)
+    case eraseUser(name: String)
     case status
     /// - Parameter retain: `90d` or `forever`.
     case retain(conversation: String, retain: String)
@@ -35,7 +36,8 @@ enum Operation: Codable, Sendable, Equatable {
     var makesStore: Bool {
         switch self {
         case .addUser, .importing, .merging: true
-        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .status, .retain, .export, .backup,
+        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .eraseUser, .status, .retain, .export,
+            .backup,
             .check,
             .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             false
@@ -51,6 +53,7 @@ enum Operation: Codable, Sendable, Equatable {
         case .setPassword: "user_passwd"
         case .setDisabled(_, let isDisabled): isDisabled ? "user_disable" : "user_enable"
         case .setAdmin(_, let isAdmin): isAdmin ? "user_promote" : "user_demote"
+        case .eraseUser: "user_erase"
         case .status: "status"
         case .retain: "retain"
         case .export: "export"
@@ -77,6 +80,7 @@ enum OperationReply: Codable, Sendable {
     case imported(ImportCommand.Report)
     case merged(ForeignImport.Report)
     case erased(EraseCommand.Report)
+    case userErased(UserCommand.Erasure)
     case hook(HookObject)
     case hookAttempt(Hook.Attempt)
     /// How many bytes of the total are copied.

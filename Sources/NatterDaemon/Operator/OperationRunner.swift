@@ -38,6 +38,9 @@ struct OperationRunner {
         case .setDisabled(let name, let isDisabled):
             try change(name, AccountChange(isDisabled: isDisabled), channel)
         case .setAdmin(let name, let isAdmin): try change(name, AccountChange(isAdmin: isAdmin), channel)
+        case .eraseUser(let name):
+            let count = try answer { store.eraseAccount(name, by: actor, $0) }
+            try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count)))
         case .status:
             let status = try ServiceStatus(of: store, server: service())
             try channel.reply(.status(status))

@@ -15,6 +15,8 @@ struct Eraser {
     let store: Store
     let writer: ArchiveWriter
     let identity: ConversationIdentity
+    /// The account that is erased, if its messages are.
+    var account: ErasedAccount?
 
     /// The most messages of one commit.
     static let stepMessages = 16_384
@@ -65,13 +67,15 @@ struct Eraser {
     private func erase(_ seqs: Set<Seq>, _ audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
         try store.withReader { reader in
             let rewriter = SegmentRewriter(identity, reader, writer)
-            let plan = try rewriter.plan(erasing: seqs)
+            let plan = try rewriter.plan(erasing: seqs, of: account)
             let messages =
                 try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
             guard !messages.isEmpty else { return 0 }
             try clearJournal(upTo: plan.lastCommit)
+            // A start that repeats an erasure knows no account, so it would take all words of an event.
+            let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))
             try RememberedErasures(store.directory, store.disk).add(
-                messages.map {
+                messages.filter { !events.contains($0.seq) }.map {
                     RememberedErasures.Entry(conversation: identity.id, seq: $0.seq, digest: $0.digest)
                 })
             do {
@@ -174,6 +178,7 @@ extension Store {
             if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
             if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }
         }
+        report("a reader keeps the write-ahead log; an erased text may stay in it until the next checkpoint")
     }
 
     /// Removes what recovery and repair have set aside of a conversation.

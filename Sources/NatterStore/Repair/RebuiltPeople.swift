@@ -76,7 +76,8 @@ final class RebuiltPeople {
     private func addMembers(_ history: GroupHistory, to group: Int64) throws(SQLiteError) {
         guard !history.isDeleted else { return }
         let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
-        for (name, member) in history.members.sorted(by: { $0.key < $1.key }) {
+        for (name, member) in history.members.sorted(by: { $0.key < $1.key })
+        where name.utf8.first != ErasedAccount.mark {
             try insert.run(group, try account(name), member.isAdmin, member.since.rawValue)
         }
     }
