@@ -69,8 +69,10 @@ struct RequestHandler: HTTPHandler {
         // The token may have ended while the body arrived, or at another server.
         if exchange.hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
+        // A large body can hold 100,000 fields, so the loop does not decode it.
+        let isSmall = body.count <= Limits.smallBodyBytes
         switch match.route.place {
-        case .loop where !mustCatchUp: answer(match.route, complete)
+        case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
         case .loop, .worker:
             let isQueued = server.workers.submit(for: principal?.account) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }

@@ -14,7 +14,7 @@ extension Store {
     /// - Parameter completion: gets how many messages were erased that were not before.
     public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
         guard !engine.isShared else {
-            return completion(.failure(.failed("messages of a store on PostgreSQL can't be erased")))
+            return completion(.failure(.forbidden("messages of a store on PostgreSQL can't be erased")))
         }
         let found = Box<ErasedAccount>()
         change { state, builder throws(StoreError) in
