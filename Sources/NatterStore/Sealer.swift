@@ -238,12 +238,16 @@ final class Sealer: Sendable {
         }
         if let recorded {
             if recorded != .outcomeUnknown {
-                for (piece, blocks) in finished { withdraw(blocks, of: piece, store, writer) }
+                for (piece, blocks) in finished {
+                    withdraw(blocks, of: piece, store, writer)
+                    note(
+                        failed: piece.identity.number, isRace: recorded == .busy, "\(recorded)", store,
+                        "cannot seal conversation \(piece.identity.id): \(recorded)")
+                }
             }
             store.state.withLock { state in
                 for (piece, _) in finished { state.conversations[piece.identity.number]?.isBeingSealed = false }
             }
-            if recorded == .busy { queue.withLock { $0.failed.formUnion(finished.map(\.piece.identity.number)) } }
             return recorded
         }
         store.search.request(finished.map(\.piece.identity.number))
