@@ -88,7 +88,7 @@ test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
-	$(if $(FILTER),,NATTER_TEST_STORE=postgresql scripts/check/run-tests --filter NatterServerTests)
+	$(if $(FILTER),,NATTER_TEST_STORE=postgresql scripts/check/run-tests --filter NatterServerTests --skip MatrixTests)
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
 
