@@ -109,6 +109,11 @@ class MessageTests(PageTest):
         self.say("through a storm")
         self.wait(lambda: "not sent yet" in self.one(".row.pending").text)
         self.wait(lambda: self.all(".status.offline"))
+        # It tries again, and not at once.
+        def tries():
+            return self.driver.execute_script("return performance.getEntriesByName(location.origin + '/v1/messages').map((e) => e.startTime)")
+        self.wait(lambda: len(tries()) > 1, "another try")
+        self.assertGreater(tries()[1] - tries()[0], 250)
         self.server.start()
         self.click(".status")
         self.wait_sent()

@@ -2,7 +2,7 @@
 
 /** A refusal of the server, or no answer at all (status 0). */
 export class Refusal extends Error {
-  constructor(status, code, message, retryAfter) {
+  constructor(status, code, message, retryAfter = 0) {
     super(message);
     this.status = status;
     this.code = code;
