@@ -35,7 +35,7 @@ help:
 	@echo "              and whether requests cost more in a large store"
 	@echo "make check-page   of the tests, the web page in chromium"
 	@echo "make pictures make the pictures of the web page in docs/ anew"
-	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=30 each, 0 only repeats the kept inputs; as"
+	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=20 each, 0 only repeats the kept inputs; as"
 	@echo "              many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"

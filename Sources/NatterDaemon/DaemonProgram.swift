@@ -136,6 +136,7 @@ enum DaemonFailure {
             case .noSuchMessage: (.notFound, "no_such_message")
             case .nameTaken: (.invalidData, "name_taken")
             case .badName: (.invalidData, "bad_name")
+            case .forbidden: (.refused, "forbidden")
             case .diskFull: (.temporary, "disk_full")
             case .busy, .databaseAway: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")

@@ -222,7 +222,6 @@ final class Sealer: Sendable {
         }
         guard !written.isEmpty else { return failure }
         let finished = written
-        if failure == nil { queue.withLock { $0.trouble = nil } }
         // Counted here, so that the writer's thread does not visit each message.
         let contents = finished.map(\.piece.content)
         let recorded = store.record(freesRoom: true) { builder in
@@ -250,6 +249,7 @@ final class Sealer: Sendable {
             }
             return recorded
         }
+        if failure == nil { queue.withLock { $0.trouble = nil } }
         store.search.request(finished.map(\.piece.identity.number))
         return trim(store) ?? failure
     }

@@ -77,7 +77,7 @@ extension Store {
         let found = Box<AccountID>()
         self.change { state, builder throws(StoreError) in
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
-            guard !account.isErased else { throw .failed("the account of this name was erased for good") }
+            guard !account.isErased else { throw .forbidden("the account of this name was erased for good") }
             found.value = account.id
             var decision = Decision(
                 .accountChanged(

@@ -70,6 +70,21 @@ struct FaultTests {
         #expect(store.store.troubles() == [])
     }
 
+    @Test("blocks that can't be recorded are told of once, however often it is tried, and recorded when there is room")
+    func unrecorded() throws {
+        let engine = SharedEngine(try SimulatedLog(), sealsTails: true)
+        let store = try TestStore(engine)
+        try store.fill(300)
+        engine.setFull(true)
+        for _ in 0..<2 { #expect(throws: StoreError.diskFull) { try store.seal() } }
+        #expect(store.store.troubles().map(\.name) == ["sealer"])
+        #expect(store.reports.lines.filter { $0.hasPrefix("cannot seal") }.count == 1, "\(store.reports.lines)")
+        engine.setFull(false)
+        try store.seal()
+        #expect(store.store.troubles() == [])
+        #expect(try store.all().count == 300)
+    }
+
     @Test(
         "a start on a full disk has the room that was kept for it, serves reading, and takes messages when there is room"
     )

@@ -170,6 +170,7 @@ final class SharedEngine: StoreEngine {
     let isShared = true
     private let hears: Bool
     private let isCut = Monitor(false)
+    private let isFull = Monitor(false)
 
     /// - Parameter hears: whether hints of new entries reach it.
     init(_ log: SimulatedLog, sealsTails: Bool, hears: Bool = false) {
@@ -182,6 +183,9 @@ final class SharedEngine: StoreEngine {
     /// Nothing reaches the log any more, as if the process had ended.
     func cut() { isCut.withLock { $0 = true } }
 
+    /// Whether there is no room for blocks, only for messages.
+    func setFull(_ isNow: Bool) { isFull.withLock { $0 = isNow } }
+
     private func checkReach() throws(StoreError) {
         if isCut.withLock({ $0 }) { throw .outcomeUnknown }
     }
@@ -190,6 +194,7 @@ final class SharedEngine: StoreEngine {
 
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         try checkReach()
+        if !blocks.isEmpty, isFull.withLock({ $0 }) { throw StoreError.diskFull }
         return try log.append(entry, with: blocks)
     }
 

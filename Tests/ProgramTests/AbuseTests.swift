@@ -133,6 +133,33 @@ struct AbuseTests {
         return user + system
     }
 
+    /// Nanoseconds of processor that the threads of a name have had.
+    private func processorTime(_ daemon: Daemon?, threads name: String) throws -> Int {
+        let tasks = "/proc/\(daemon?.process.id ?? 0)/task"
+        return try FileManager.default.contentsOfDirectory(atPath: tasks).reduce(0) { sum, thread in
+            guard Files.text("\(tasks)/\(thread)/comm") == name + "\n" else { return sum }
+            let fields = Files.text("\(tasks)/\(thread)/schedstat")?.split(separator: " ")
+            return sum + (fields?.first.flatMap { Int($0) } ?? 0)
+        }
+    }
+
+    @Test("a large body is decoded by a worker, and not by the thread that listens")
+    func manyFields() throws {
+        let world = try World()
+        let token = try world.alice.token()
+        var fields = ["conversation": "general", "text": "hello"]
+        for number in 0..<50_000 { fields["f\(number)"] = "" }
+        let body = HostileText.object(fields)
+        func spent(_ name: String) throws -> Int { try processorTime(world.daemon, threads: name) }
+        let before = try (worker: spent("natter-worker"), listener: spent("natter-http"))
+        for _ in 0..<5 {
+            let answer = try RawRequest.send("POST", "/v1/messages", to: world.url, token: token, body: body)
+            #expect(answer.status == 201)
+        }
+        let after = try (worker: spent("natter-worker"), listener: spent("natter-http"))
+        #expect(after.worker - before.worker > after.listener - before.listener, "\(before), \(after)")
+    }
+
     @Test("a wrong password takes as long for an unknown name and for an impossible one")
     func unknownNames() throws {
         let world = try World()

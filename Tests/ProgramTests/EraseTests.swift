@@ -54,6 +54,8 @@ struct EraseTests {
             #expect(try done.objects().first?[int: "erased"] == count)
         }
         #expect(try world.natterd("user", "erase", "nix").code == 67)
+        let enabled = try world.natterd("user", "enable", "alice")
+        #expect(enabled.code == 77 && isOneLine(enabled.errors), "\(enabled)")
         #expect(try holding(world.data) == [])
         #expect(try world.natterd("fsck").code == 0)
         if !isServing { try world.serve() }

@@ -74,6 +74,48 @@ struct FileTests {
         #expect(Files.text(token) == "nonsense\n")
     }
 
+    /// Runs what follows, a home and a program, in a mount namespace where that home is read-only; nil where nobody may mount.
+    private static let withReadOnly: [String]? = {
+        let script = #"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#
+        let words = (getuid() == 0 ? ["-m"] : ["-rm"]) + ["/bin/sh", "-c", script]
+        let environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
+        let tried = try? ChildProcess("/usr/bin/unshare", words + ["/tmp", "true"], environment: environment).finish()
+        return tried?.code == 0 ? words : nil
+    }()
+
+    @Test(
+        "a home on a read-only disk can be read without --offline, and messages can be sent from it",
+        .enabled(if: FileTests.withReadOnly != nil, "nobody may mount anything here"))
+    func readOnlyHome() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.alice("sync"))
+        try world.bob.sends("two")
+        let before = Files.below(world.alice.home)
+        let mounted = try #require(FileTests.withReadOnly) + [world.alice.home, try Programs.path("natter")]
+        func run(_ words: [String]) throws -> Outcome {
+            try ChildProcess(
+                "/usr/bin/unshare", mounted + words,
+                environment: [
+                    "HOME": world.alice.home, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NATTER_SERVER": world.url,
+                ]
+            ).finish()
+        }
+        for command in [["log"], ["ls"], ["search", "one"], ["show", "general", "1"]] {
+            let outcome = try run(command)
+            #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
+        }
+        // There is something new that the replica can't take
+        let noted = try run(["log"])
+        #expect(isOneLine(noted.errors) && noted.errors.contains("read-only"), "\(noted)")
+        #expect(try run(["send", "three"]).code == 0)
+        #expect(try run(["show", "general", "1"]).output.contains("one"))
+        let refused = try run(["sync"])
+        #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
+        #expect(Files.below(world.alice.home) == before)
+        #expect(try world.alice.texts("log") == ["one", "two", "three"])
+    }
+
     @Test("a named file that is missing or a directory is 66 and named, whichever option names it")
     func unreadable() throws {
         let world = try World()

@@ -37,9 +37,7 @@ enum Operation: Codable, Sendable, Equatable {
         switch self {
         case .addUser, .importing, .merging: true
         case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .eraseUser, .status, .retain, .export,
-            .backup,
-            .check,
-            .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
+            .backup, .check, .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             false
         }
     }
