@@ -24,7 +24,7 @@ extension Store {
     public func setContact(
         _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, completion) { peer throws(StoreError) in
+        changePeer(user, of: principal, completion) { peer throws(StoreError) in
             .contactSet(principal.account, peer: peer, isContact: isContact)
         }
     }
@@ -33,14 +33,14 @@ extension Store {
     public func setBlocked(
         _ user: String, _ isBlocked: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, completion) { peer throws(StoreError) in
+        changePeer(user, of: principal, completion) { peer throws(StoreError) in
             if isBlocked, principal.account == peer { throw .forbidden("you cannot block yourself") }
             return .blockSet(principal.account, peer: peer, isBlocked: isBlocked)
         }
     }
 
     private func changePeer(
-        _ user: String, _ completion: @escaping Completion<UserView>,
+        _ user: String, of principal: Principal, _ completion: @escaping Completion<UserView>,
         _ decide: @escaping @Sendable (AccountID) throws(StoreError) -> Change
     ) {
         let now = clock.now()
@@ -51,7 +51,8 @@ extension Store {
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
         change { _, _ throws(StoreError) in
-            Decision(try decide(peer))
+            // So the account's other devices hear of it.
+            Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil))
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(view))
         }

@@ -10,6 +10,8 @@ enum ChangeKind: Int {
     case gone = 2
     /// The name or the members of a conversation.
     case conversation = 3
+    /// The account's contacts or the users whom it blocks. The row's conversation is 0.
+    case contacts = 4
 }
 
 extension Store {

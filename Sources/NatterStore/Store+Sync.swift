@@ -89,6 +89,7 @@ extension Store {
         }
         return state.withLock { state in
             rows.compactMap { row in
+                if row.kind == .contacts { return principal.scope == .all ? .contacts : nil }
                 guard let conversation = state.conversations[row.conversation] else { return nil }
                 // A token for one conversation must not learn anything about others, not even that they are gone.
                 if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }

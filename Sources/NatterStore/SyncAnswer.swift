@@ -30,6 +30,8 @@ public final class SyncAnswer: @unchecked Sendable {
         case read(conversation: String, id: ConversationID, seq: Seq)
         /// A conversation that the reader no longer sees: `removed`, `left` or `deleted`.
         case gone(conversation: String, id: ConversationID, reason: String)
+        /// The reader's contacts, or the users whom they block, changed.
+        case contacts
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
         /// Messages that the reader has and that were erased since. In blocks, the blocks that were written again say so.
         case erased(id: ConversationID, [Seq])
@@ -44,6 +46,7 @@ public final class SyncAnswer: @unchecked Sendable {
         case erased([Seq])
         case read(name: String, id: ConversationID, Seq)
         case gone(name: String, id: ConversationID, reason: String)
+        case contacts
     }
 
     /// The cursor after the whole answer.
@@ -77,6 +80,7 @@ public final class SyncAnswer: @unchecked Sendable {
         case .erased(let seqs): return current.map { [.erased(id: $0.identity.id, seqs)] } ?? []
         case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
+        case .contacts: return [.contacts]
         case .records(let block, let range):
             if form == .blocks { return blocks(block, range) }
             do { return try store.withReader { reader in try messages(block, range, reader) } } catch {

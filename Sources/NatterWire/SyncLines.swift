@@ -60,6 +60,12 @@ public struct SyncGone: Codable, Sendable, Equatable {
     }
 }
 
+/// A line of sync: the user's contacts, or the users whom they block, changed. Both lists have requests of their own.
+public struct SyncContacts: Codable, Sendable, Equatable {
+    public var type = "contacts"
+    public init() {}
+}
+
 /// A line of sync: messages that were erased after the reader got them.
 public struct SyncErased: Codable, Sendable, Equatable {
     public var type = "erased"

@@ -41,6 +41,7 @@ extension SyncFrame {
         case .gone(let name, let id, let reason):
             return SyncFrame(
                 .line, WireJSON.encode(SyncGone(conversation: name, conversationID: id.description, reason: reason)))
+        case .contacts: return SyncFrame(.line, WireJSON.encode(SyncContacts()))
         case .damaged(let name, let id, let from, let to):
             return SyncFrame(
                 .line,

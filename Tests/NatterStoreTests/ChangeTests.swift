@@ -40,7 +40,7 @@ struct ChangeTests {
             .memberRemoved(one, from: 5), .contactSet(one, peer: other, isContact: false),
             .blockSet(one, peer: other, isBlocked: true),
             .readMarked(one, in: 5, ReadMark(seq: Seq(1 << 40), ownBefore: 3)),
-            .noted(one, conversation: 5, .gone, data: "left crew"),
+            .noted(one, conversation: 5, .gone, data: "left crew"), .noted(one, conversation: 0, .contacts, data: nil),
             .audited(8, AuditEntry(time: time, actor: "alice", action: "user_added", subject: "bob")),
             .tailSealed(
                 Change.SealedTail(

@@ -46,6 +46,14 @@ struct PostgresTests {
         _ = try waitFor { one.store.markRead(Seq(7), in: "general", for: alice, $0) }.get()
         try two.store.catchUp()
         #expect(try two.store.conversation("general", for: try two.user("alice")).read == Seq(7))
+        // Sync tells of a changed contact at every server.
+        _ = try two.user("bob")
+        let before = try two.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1_000).cursor
+        _ = try waitFor { one.store.setContact("bob", true, for: alice, $0) }.get()
+        try two.store.catchUp()
+        let news = try two.store.changes(since: .cursor(before), for: alice, form: .messages, limitBytes: 1_000)
+        guard case .contacts? = try news.next()?.first else { throw Failure("no line about contacts") }
+        #expect(two.store.contacts(of: alice).map(\.name) == ["bob"])
         // A revoked token is good nowhere.
         let token = try one.token("alice")
         #expect(two.store.principal(of: token, address: "127.0.0.1") != nil)

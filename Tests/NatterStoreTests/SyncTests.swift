@@ -73,7 +73,7 @@ struct SyncModel {
                                 isImported: record.isImported))
                     }
                 case .damaged(_, _, let from, let to): damaged.append(from...to)
-                case .read, .gone: break
+                case .read, .gone, .contacts: break
                 }
             }
         }

@@ -5,6 +5,7 @@ import signal
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from shell_test import Shell
 from world import PASSWORD, PageTest
 
 NOTIFICATIONS = """
@@ -167,6 +168,40 @@ class LifeTests(PageTest):
         # Who writes becomes one.
         self.post("bob", "@alice", "hello")
         button("Remove from contacts")
+
+    def test_contacts_that_another_device_changes_show_in_the_open_page(self):
+        self.log_in("alice", address="#/@bob")
+        self.click("#details-button")
+        button = lambda text: self.wait(lambda: self.driver.find_element(By.XPATH, f"//button[.='{text}']"), text)
+        button("Add to contacts")
+        shell = Shell(self.server, "alice")
+        for command, shown in [
+            ("natter contact add bob", "Remove from contacts"), ("natter block bob", "Take messages again"),
+            ("natter contact remove bob", "Add to contacts"), ("natter unblock bob", "Block: take no messages"),
+        ]:
+            shell.run(command)
+            button(shown)
+        # The control that was used keeps the keyboard's focus.
+        button("Add to contacts").send_keys(Keys.ENTER)
+        button("Remove from contacts")
+        shell.run("natter block bob")
+        button("Take messages again")
+        self.wait(lambda: self.driver.switch_to.active_element.text == "Remove from contacts")
+
+    def test_a_tab_that_nobody_sees_does_not_look_present(self):
+        self.log_in("alice")
+        self.wait(lambda: self.server.waiting() == 1)
+        self.driver.execute_script("""
+            const real = window.fetch;
+            window.waits = [];
+            window.fetch = (...values) => {
+                if (String(values[0]).includes('wait=')) waits.push(values[1].headers['Natter-Presence'] ?? 'here');
+                return real(...values);
+            };""")
+        for state, presence in [("hidden", "away"), ("visible", "here")]:
+            self.driver.execute_script(f"Object.defineProperty(document, 'visibilityState', {{configurable: true, get: () => '{state}'}})")
+            self.post("bob", "general", f"seen or not: {state}")
+            self.wait(lambda: self.driver.execute_script("return waits.at(-1)") == presence)
 
     def test_groups_in_full(self):
         alice, bob = self.server.login("alice"), self.server.login("bob")

@@ -77,7 +77,7 @@ export class API {
 
   /** The objects of an NDJSON answer. */
   async lines(path, options) {
-    const response = await this.send('GET', path, { ...options, headers: { Accept: 'application/x-ndjson' } });
+    const response = await this.send('GET', path, { ...options, headers: { ...options?.headers, Accept: 'application/x-ndjson' } });
     let text;
     try {
       text = await response.text();

@@ -65,15 +65,14 @@ function usersPart(layout, signal) {
     put();
   }, () => {});
   whenContactsChange(state, load, signal);
-  state.on('contacts', load, signal);
   load();
   put();
   return h('section', { class: 'stack' }, h('h2', null, t('People')), input, note, list);
 }
 
-/** Another tab has changed them, somebody has written for the first time, or this was away. */
+/** They were changed here or on another device, somebody has written for the first time, or this was away. */
 function whenContactsChange(state, work, signal) {
-  state.on('tab-contacts', work, signal);
+  state.on('contacts', work, signal);
   state.on('reload', work, signal);
   state.on('conversation', (object) => object.kind === 'personal' && work(), signal);
 }
@@ -84,28 +83,30 @@ function personPart(layout, name, signal) {
   const { state } = layout;
   const section = h('section', { class: 'stack' });
   const failure = h('p', { class: 'error', role: 'alert' });
+  let loads = 0;
   const load = async () => {
+    const mine = loads += 1;
     const [contacts, blocked] = await Promise.all([state.get(['contacts']), state.get(['blocks'])]);
+    // Answers may overtake each other.
+    if (signal.aborted || mine !== loads) return;
     const isContact = contacts.users.some((user) => user.name === name);
     const isBlocked = blocked.users.some((user) => user.name === name);
     const act = (method, what, command) => async () => {
       try {
         await state.change(method, [what, name]);
         shell.did(command);
-        state.emit('contacts');
-        layout.live.tell({ kind: 'contacts' });
         await load();
-        section.querySelector('button')?.focus();
       } catch (error) {
         if (error instanceof Refusal) failure.textContent = errorText(error);
       }
     };
-    if (signal.aborted) return;
+    const focused = [...section.querySelectorAll('button')].indexOf(document.activeElement);
     fill(section, h('h2', null, line(name)), failure,
       isContact ? h('button', { type: 'button', click: act('DELETE', 'contacts', shell.command('contact', 'remove', name)) }, t('Remove from contacts'))
         : h('button', { type: 'button', click: act('PUT', 'contacts', shell.command('contact', 'add', name)) }, t('Add to contacts')),
       isBlocked ? h('button', { type: 'button', click: act('DELETE', 'blocks', shell.command('unblock', name)) }, t('Take messages again'))
         : h('button', { type: 'button', class: 'danger', click: act('PUT', 'blocks', shell.command('block', name)) }, t('Block: take no messages')));
+    section.querySelectorAll('button')[focused]?.focus();
   };
   const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
   safely();

@@ -137,6 +137,9 @@ export class State {
         this.emit('gone', line);
         this.emit('conversations');
         break;
+      case 'contacts':
+        this.emit('contacts');
+        break;
       default: // A later server may say more.
     }
   }

@@ -52,6 +52,7 @@ final class SyncProducer: Sendable {
         case .gone(let name, let id, let reason):
             let line = SyncGone(conversation: name, conversationID: id.description, reason: reason)
             append(line: WireJSON.encode(line), to: &bytes)
+        case .contacts: append(line: WireJSON.encode(SyncContacts()), to: &bytes)
         case .erased(let id, let seqs):
             let line = SyncErased(conversationID: id.description, seqs: seqs.map(\.rawValue))
             append(line: WireJSON.encode(line), to: &bytes)

@@ -108,6 +108,29 @@ struct WaitTests {
         #expect(try personal.answer().decode(MessageList.self).messages.map(\.text) == ["psst"])
     }
 
+    @Test("sync tells the user, and nobody else, that contacts or blocked users changed")
+    func contacts() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        _ = try alice.say("one")
+        let created = try alice.post("/v1/tokens", ["label": "reader", "scope": "read:general"]).json
+        let scoped = Client(server, token: created["token"]?.text)
+        for (method, path) in [
+            (HTTPMethod.put, "/v1/contacts/bob"), (.delete, "/v1/contacts/bob"), (.put, "/v1/blocks/bob"),
+            (.delete, "/v1/blocks/bob"),
+        ] {
+            let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+            let waiting = try Asking(server, token: alice.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+            try server.untilWaiting(1)
+            #expect(try alice.send(method, path).status == 200)
+            #expect(try waiting.answer().lines.map { $0["type"] } == ["contacts", "end"])
+            for other in [bob, scoped] {
+                #expect(try other.get("/v1/sync", ["cursor": cursor]).lines.map { $0["type"] } == ["end"])
+            }
+        }
+    }
+
     @Test("personal messages of others wake nobody; their own news does")
     func othersNews() throws {
         let server = try TestServer()
