@@ -175,8 +175,11 @@ function groupPart(layout, conversation, signal) {
 
 /** What the list of groups says about one. */
 async function groupOf(state, conversation) {
-  const { groups } = await state.get(['groups'], { limit: 1000 });
-  return groups.find((group) => group.id === conversation.id) ?? {};
+  for await (const groups of state.groupPages()) {
+    const found = groups.find((group) => group.id === conversation.id);
+    if (found) return found;
+  }
+  return {};
 }
 
 /** For how many days its messages are kept, 0 for ever. */

@@ -2,7 +2,7 @@
 import { h, fill, announce } from './dom.js';
 import { t, n } from './i18n.js';
 import { line } from './text.js';
-import { Refusal, path } from './api.js';
+import { Refusal } from './api.js';
 import { errorText } from './errors.js';
 import { avatar } from './row.js';
 import { dialog } from './dialog.js';
@@ -43,8 +43,8 @@ export function open(layout) {
   };
   const load = async () => {
     try {
-      const answer = await state.api.get(path(['groups'], { limit: 1000 }), { signal: state.signal });
-      const list = (answer.groups ?? answer.conversations ?? []).filter((group) => group.open && !group.member);
+      const list = [];
+      for await (const page of state.groupPages()) list.push(...page.filter((group) => group.open && !group.member));
       fill(groups, list.length > 0 ? list.map((group) => h('li', null, h('button', { type: 'button', click: () => join(group) },
         avatar(group.name), h('span', null, line(group.name)), h('small', null, n('{n} member', '{n} members', group.members ?? 0), ' · ', t('Join'))))) : h('li', { class: 'hint' }, t('There is no open group that you are not in.')));
     } catch (error) {

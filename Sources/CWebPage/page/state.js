@@ -210,6 +210,16 @@ export class State {
     return page;
   }
 
+  /** The groups that the account is in, and open ones, a page at a time. */
+  async* groupPages() {
+    let after;
+    do {
+      const page = await this.get(['groups'], { limit: 1000, after });
+      yield page.groups;
+      after = page.more ? page.next : null;
+    } while (after);
+  }
+
   // Connection
 
   setConnection(phase, fields = {}) {
