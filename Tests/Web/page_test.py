@@ -32,25 +32,33 @@ class EntranceTests(PageTest):
         self.assertEqual(self.one("[name=username]").get_property("value"), "alice")
 
     def test_two_people_fit_into_two_tabs(self):
-        self.log_in("alice")
-        first = self.driver.current_window_handle
-        self.new_tab()
         self.open()
-        # The cookie is alice's, so this tab is hers until she leaves it.
-        self.one(".composer textarea")
-        self.driver.execute_script("sessionStorage.setItem('natter-tab-user', 'bob')")
-        self.driver.refresh()
-        self.log_in("bob", stays=False)
-        second = self.driver.current_window_handle
-        self.say("from bob")
+        self.press_button("Create an account")
+        self.enter("dora")
+        first = self.driver.current_window_handle
+        second = self.new_tab()
+        # The cookie is dora's, so this tab is hers until she gives it away.
+        self.open("#/,settings")
+        self.press_button("Another account in this tab")
+        self.assertFalse(self.one("[name=stay]").is_selected())
+        self.press_button("Create an account")
+        self.enter("emil", stays=False)
+        self.open("#/general")
+        self.say("from emil")
         self.wait_sent()
         self.driver.switch_to.window(first)
-        self.wait_for("from bob")
-        self.assertEqual(self.one(".me b").text, "alice")
-        # Loaded again, bob's tab asks for bob, and is not alice's.
-        self.driver.switch_to.window(second)
+        self.wait_for("from emil")
+        self.say("from dora")
+        self.wait_sent()
         self.driver.refresh()
-        self.assertEqual(self.one("[name=username]").get_property("value"), "bob")
+        self.assertEqual(self.one(".me b").text, "dora")
+        self.driver.switch_to.window(second)
+        self.wait_for("from dora")
+        self.assertEqual(self.one(".me b").text, "emil")
+        # Loaded again, emil's tab asks for emil, and is not dora's.
+        self.driver.refresh()
+        self.assertEqual(self.one("[name=username]").get_property("value"), "emil")
+        self.assertFalse(self.one("[name=stay]").is_selected())
         self.assertEqual(self.all(".row"), [])
 
     def test_logout_empties_all_tabs_of_the_account(self):
@@ -250,6 +258,39 @@ class HistoryTests(PageTest):
         self.one("dialog input").send_keys("777" + Keys.ENTER)
         self.wait(lambda: self.driver.switch_to.active_element.get_attribute("id") == "m777")
         self.assertTrue(self.driver.current_url.endswith("#/general/777"))
+        # The first message of a day, of the reader's own clock.
+        self.press(Keys.CONTROL, "g")
+        self.one("dialog [type=date]")
+        first, day = self.driver.execute_script("""
+            const one = new Date(1_600_000_000_000 + 2000 * 600_000);
+            const midnight = new Date(one.getFullYear(), one.getMonth(), one.getDate());
+            const field = document.querySelector('dialog [type=date]');
+            field.value = [one.getFullYear(), one.getMonth() + 1, one.getDate()].map((part) => String(part).padStart(2, '0')).join('-');
+            field.form.requestSubmit();
+            return [Math.ceil((midnight - 1_600_000_000_000) / 600_000), field.value];""")
+        self.wait(lambda: self.driver.switch_to.active_element.get_attribute("id") == f"m{first}", day)
+
+    def test_only_what_is_seen_is_marked_as_read(self):
+        bob, token = self.server.login("bob"), self.server.login("alice")
+        for number in range(60):
+            self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": f"{number}: " + "new words " * 60}, bob)
+        unread = lambda: self.server.ask("GET", "/v1/conversations/general", token=token)["unread"]
+        self.log_in("alice")
+        # It opens at the line, and the rest is not seen yet.
+        self.one(".unread-line")
+        self.wait(lambda: unread() < 60)
+        self.assertGreater(unread(), 20)
+        self.assertGreater(int(self.one(".badge").text.split()[0]), 20)
+        see = lambda state: self.driver.execute_script(f"Object.defineProperty(document, 'visibilityState', {{configurable: true, get: () => '{state}'}}); document.dispatchEvent(new Event('visibilitychange'))")
+        see("hidden")
+        self.click(".latest")
+        self.wait(lambda: self.driver.switch_to.active_element.get_attribute("id") == f"m{self.COUNT + 60}")
+        # Time enough for the page to mark it, if it would.
+        self.driver.execute_async_script("setTimeout(arguments[0], 500)")
+        self.assertGreater(unread(), 20)
+        see("visible")
+        self.wait(lambda: unread() == 0)
+        self.wait(lambda: not self.all(".badge"))
 
     def test_search_leads_to_the_place_of_a_hit(self):
         self.log_in("alice", address="#/,search?q=1234")

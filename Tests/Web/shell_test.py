@@ -36,9 +36,6 @@ class ShellTests(PageTest):
             const address = document.querySelector('script[src]').getAttribute('src').replace('app.js', 'shell.js');
             import(address).then((shell) => done(shell.lastCommand()))""")
 
-    def press_button(self, text):
-        self.wait(lambda: self.driver.find_element(By.XPATH, f"//button[.='{text}']").click() or True, text)
-
     def state(self, server):
         """What a server knows that must be the same on both."""
         token = server.login("alice")

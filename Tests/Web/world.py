@@ -122,12 +122,19 @@ class PageTest(unittest.TestCase):
 
     def log_in(self, name="alice", stays=True, address=""):
         self.open(address)
+        self.enter(name, stays)
+
+    def enter(self, name, stays=True):
+        """Fills in the form that is there."""
         self.one("[name=username]").clear()
         self.one("[name=username]").send_keys(name)
-        if not stays:
+        if self.one("[name=stay]").is_selected() != stays:
             self.one("[name=stay]").click()
         self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
         self.wait(lambda: self.all(".status.live"), "connected")
+
+    def press_button(self, text):
+        self.wait(lambda: self.driver.find_element(By.XPATH, f"//button[.='{text}']").click() or True, text)
 
     def new_tab(self):
         self.driver.switch_to.new_window("tab")

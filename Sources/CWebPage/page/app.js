@@ -35,6 +35,7 @@ async function use(api, me) {
     api.onExpired = () => resolve(isLeaving ? 'logout' : 'expired');
     current.on('logout', () => resolve('logout'));
     current.on('leave', () => resolve('leave'));
+    current.on('switch', () => resolve('switch'));
     everyone.onmessage = ({ data }) => {
       // Another account has taken the browser's cookie.
       if (data.kind === 'cookie' && !api.isTabOnly && data.name !== me.name) resolve('replaced');
@@ -102,7 +103,8 @@ async function use(api, me) {
 async function resume() {
   const api = new API();
   const known = sessionStorage.getItem(tabUser);
-  if (known) return { known };
+  // The browser's cookie is somebody else's, and stays so.
+  if (known) return { known, stays: false };
   for (;;) {
     try {
       return { api, me: await api.get('/v1/whoami') };
@@ -122,7 +124,7 @@ async function main() {
   for (;;) {
     if (!found.me) {
       const { showLogin } = await import('./login.js');
-      const { api } = await showLogin(root, { known: found.known, notice });
+      const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
       found = { api, me: await api.get('/v1/whoami') };
     }
     const { name } = found.me;
@@ -131,7 +133,7 @@ async function main() {
     if (reason === 'replaced' || reason === 'leave') {
       found = await resume();
     } else {
-      found = { known: reason === 'expired' ? name : '' };
+      found = { known: reason === 'expired' ? name : '', stays: reason !== 'switch' && !found.api.isTabOnly };
       if (reason === 'logout') history.replaceState(null, '', location.pathname);
     }
   }

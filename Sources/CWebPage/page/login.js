@@ -33,12 +33,13 @@ export function languageSwitch(changed) {
 /**
  * Shows the way in. Resolves to an API with a session when it is found.
  *
- * `known` is the name of the account that was here before; `notice` says why one has to log in.
+ * `known` is the name of the account that was here before; `notice` says why one has to log in; `stays` is whether
+ * *Keep me logged in* is ticked at first.
  */
-export function showLogin(root, { known = '', notice = '' } = {}) {
+export function showLogin(root, { known = '', notice = '', stays = true } = {}) {
   return new Promise((resolve) => {
     let isRegistering = false;
-    const kept = { name: known, password: '', stay: true, invite: '' };
+    const kept = { name: known, password: '', stay: stays, invite: '' };
     const render = () => {
       document.title = 'natter';
       fill(root, h('main', { class: 'entrance' }, form()));

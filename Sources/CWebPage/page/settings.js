@@ -37,6 +37,10 @@ function looks(layout) {
   return h('section', { class: 'panel' }, h('h2', null, t('This page')),
     h('div', { class: 'line' }, h('div', { class: 'field' }, h('label', { for: 'theme' }, t('Colours')), select), languageSwitch(() => layout.rebuild())),
     h('div', { class: 'line' }, notifications, note),
+    // A session that only this tab has is left by logging out.
+    !layout.state.api.isTabOnly && h('div', { class: 'line' },
+      h('button', { type: 'button', click: () => layout.state.emit('switch') }, t('Another account in this tab')),
+      h('p', { class: 'hint' }, t('Two people can use this browser at once, each in a tab. The other tabs stay as they are.'))),
     h('p', null, h('button', { type: 'button', class: 'link', click: () => layout.open('help') }, t('Keys'))));
 }
 
