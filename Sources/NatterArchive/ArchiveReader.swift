@@ -42,9 +42,9 @@ public final class ArchiveCache: Sendable {
         return segment
     }
 
-    func open(_ key: BlockKey, open: () throws -> OpenBlock) rethrows -> OpenBlock {
+    func open(_ key: BlockKey, open: () throws -> OpenBlock?) rethrows -> OpenBlock? {
         if let known = blocks.withLock({ $0[key] }) { return known }
-        let block = try open()
+        guard let block = try open() else { return nil }
         blocks.withLock { $0[key] = block }
         return block
     }
@@ -127,12 +127,24 @@ public final class ArchiveReader {
 
     /// The messages of a block.
     public func open(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> OpenBlock {
-        try current(row) { row throws(ArchiveError) in try openBlock(row, of: conversation) }
+        try current(row) { row throws(ArchiveError) in
+            guard let block = try openBlock(row, of: conversation, BlockWish()) else {
+                throw .short(row.firstSeq...row.lastSeq)
+            }
+            return block
+        }
+    }
+
+    /// The messages of a block; nil if nothing in it is wanted.
+    func open(
+        _ row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish
+    ) throws(ArchiveError) -> OpenBlock? {
+        try current(row) { row throws(ArchiveError) in try openBlock(row, of: conversation, wish) }
     }
 
     private func openBlock(
-        _ row: BlockRow, of conversation: ConversationIdentity
-    ) throws(ArchiveError) -> OpenBlock {
+        _ row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish
+    ) throws(ArchiveError) -> OpenBlock? {
         let key = ArchiveCache.BlockKey(
             conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         do {
@@ -140,8 +152,8 @@ public final class ArchiveReader {
                 let segment = try self.segment(of: row, conversation)
                 let block = try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
                 do {
-                    return OpenBlock(
-                        records: try block.open(with: segment.dictionary), hashBefore: block.header.hashBefore)
+                    return try block.open(with: segment.dictionary, wish: wish)
+                        .map { OpenBlock(records: $0, hashBefore: block.header.hashBefore) }
                 } catch let violation as FormatViolation {
                     throw LogError.damaged(path: segment.path, offset: row.offset, reason: violation.reason)
                 }

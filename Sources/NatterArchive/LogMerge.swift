@@ -249,7 +249,7 @@ private final class MergeStream {
     /// - Returns: false if no message of the run matches.
     private func load(_ run: RunExtent) throws -> Bool {
         if loaded == nil {
-            let block = try block(of: run)
+            guard let block = try block(of: run) else { return false }
             let records = block.records
             let first = max(run.seqs.lowerBound, filter.after.next)
             let last = min(run.seqs.upperBound, filter.last(reader.log.head))
@@ -280,11 +280,17 @@ private final class MergeStream {
 
     /// The messages of a run. Meanwhile they may have moved from the tail to a log file, so they may now be in
     /// another block or in several.
-    private func block(of run: RunExtent) throws -> OpenBlock {
+    ///
+    /// - Returns: nil if the filter wants none of them.
+    private func block(of run: RunExtent) throws -> OpenBlock? {
         var joined: OpenBlock?
         var seq = run.seqs.lowerBound
         while seq <= run.seqs.upperBound {
-            guard let block = try reader.block(containing: seq) else {
+            let place = try reader.place(of: seq)
+            if joined == nil, case .block(let row) = place, row.lastSeq >= run.seqs.upperBound {
+                return try reader.open(place, matcher.wish)
+            }
+            guard let block = try reader.open(place) else {
                 throw ArchiveError.damaged(from: seq, to: run.seqs.upperBound, detail: "they are no longer there")
             }
             if block.records.lastSeq >= run.seqs.upperBound, joined == nil { return block }

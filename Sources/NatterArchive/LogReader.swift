@@ -1,6 +1,6 @@
 public import NatterCrypto
 internal import NatterLanguage
-internal import NatterLog
+public import NatterLog
 public import NatterModel
 internal import NatterSQLite
 
@@ -76,10 +76,11 @@ public struct LogReader {
 
     /// Opens the messages at a place; nil for missing messages.
     ///
+    /// - Parameter wish: nil also for a block without it.
     /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
-    public func open(_ place: MessagePlace) throws(ArchiveError) -> OpenBlock? {
+    public func open(_ place: MessagePlace, _ wish: BlockWish = BlockWish()) throws(ArchiveError) -> OpenBlock? {
         switch place {
-        case .block(let row): try archive.open(row, of: log.identity)
+        case .block(let row): try archive.open(row, of: log.identity, wish)
         case .tail(let part): try part.open(of: log.id)
         case .missing: nil
         }
@@ -174,7 +175,7 @@ public struct LogReader {
         var (left, budget) = (limit, budget)
         var seq = isNewestFirst ? last : first
         walk: while first <= seq, seq <= last, left > 0, !budget.isSpent {
-            let run = try read(at: seq, filter, &budget)
+            let run = try read(at: seq, matcher, &budget)
             let part =
                 isNewestFirst ? max(run.seqs.lowerBound, first)...seq : seq...min(run.seqs.upperBound, last)
             switch run.content {
@@ -227,7 +228,7 @@ public struct LogReader {
     private struct RunRead {
         enum Content {
             case messages(OpenBlock)
-            /// The filter excludes the whole run by its times.
+            /// The filter excludes the whole run.
             case passedOver
             case missing(MissingReason)
         }
@@ -237,7 +238,7 @@ public struct LogReader {
     }
 
     private func read(
-        at seq: Seq, _ filter: MessageFilter, _ budget: inout ReadBudget
+        at seq: Seq, _ matcher: MessageMatcher, _ budget: inout ReadBudget
     ) throws(ArchiveError) -> RunRead {
         let place = try place(of: seq)
         let seqs: ClosedRange<Seq>
@@ -246,10 +247,10 @@ public struct LogReader {
         case .missing(let seqs): return RunRead(seqs: seqs, content: .missing(log.reason(ofMissing: seqs)))
         case .block(let row):
             seqs = row.firstSeq...row.lastSeq
-            mayMatch = filter.mayMatch(low: row.lowTime, high: row.highTime)
+            mayMatch = matcher.filter.mayMatch(low: row.lowTime, high: row.highTime)
         case .tail(let part):
             seqs = part.firstSeq...part.lastSeq
-            mayMatch = filter.mayMatch(low: part.lowTime, high: part.highTime)
+            mayMatch = matcher.filter.mayMatch(low: part.lowTime, high: part.highTime)
         }
         guard mayMatch else {
             budget.passedOver -= 1
@@ -257,8 +258,8 @@ public struct LogReader {
         }
         budget.blocks -= 1
         do throws(ArchiveError) {
-            guard let block = try open(place), block.records.firstSeq <= seqs.lowerBound,
-                block.records.lastSeq >= seqs.upperBound
+            guard let block = try open(place, matcher.wish) else { return RunRead(seqs: seqs, content: .passedOver) }
+            guard block.records.firstSeq <= seqs.lowerBound, block.records.lastSeq >= seqs.upperBound
             else { throw .short(seqs) }
             return RunRead(seqs: seqs, content: .messages(block))
         } catch .damaged(let from, let to, let detail) {
@@ -310,7 +311,7 @@ extension RunExtent {
 
 extension ArchiveError {
     /// A block with fewer messages than its row says.
-    fileprivate static func short(_ seqs: ClosedRange<Seq>) -> ArchiveError {
+    static func short(_ seqs: ClosedRange<Seq>) -> ArchiveError {
         .damaged(from: seqs.lowerBound, to: seqs.upperBound, detail: "a block does not hold its messages")
     }
 

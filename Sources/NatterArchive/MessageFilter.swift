@@ -22,6 +22,8 @@ public struct MessageFilter: Sendable {
     public var changesUpTo: [ConversationID: Seq] = [:]
     /// A condition for the text that people see now, as UTF-8. Only a reader of a log checks it.
     public var text: (@Sendable (UnsafeRawBufferPointer) throws -> Bool)?
+    /// A condition for the texts of a block as they were sent, joined: no message of a block that does not meet it is wanted.
+    public var textsOfBlock: (@Sendable (UnsafeRawBufferPointer) -> Bool)?
 
     public init(after: Seq = .zero, before: Seq? = nil) { (self.after, self.before) = (after, before) }
 
@@ -44,7 +46,9 @@ public struct MessageFilter: Sendable {
 
 /// A filter prepared for checking many messages. It ignores the filter's seqs.
 public struct MessageMatcher {
-    private let filter: MessageFilter
+    let filter: MessageFilter
+    /// What a block must have.
+    let wish: BlockWish
     private let sender: CaselessSenderMatch?
     private let excluded: SenderMatch?
     private let current: CurrentText?
@@ -62,7 +66,9 @@ public struct MessageMatcher {
         } else {
             changed = nil
         }
-        sender = filter.sender.map { CaselessSenderMatch($0) }
+        let sender = filter.sender.map { CaselessSenderMatch($0) }
+        self.sender = sender
+        wish = BlockWish(sender: sender.map { sender in { sender.matches($0) } }, text: filter.textsOfBlock)
         excluded = filter.excludedSender.map { SenderMatch($0) }
     }
 

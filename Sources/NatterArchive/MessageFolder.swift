@@ -101,6 +101,13 @@ public struct MessageFolder {
         }
     }
 
+    /// Whether none of the messages is edited or deleted.
+    public func areUnchanged(_ records: Records) throws -> Bool {
+        try RelationRows.changes(
+            records.firstSeq...records.lastSeq, of: reader.log.number, on: reader.archive.connection
+        ).isEmpty
+    }
+
     /// Whether a search may find this record: it has the text that people see now.
     public func isCurrent(_ record: Record) throws -> Bool {
         guard !record.isErased else { return false }

@@ -180,6 +180,9 @@ private struct SearchHits {
             startPager = nil
             if let (pager, printer) = start() { (self.pager, self.printer) = (pager, printer) }
         }
+        if around == 0, !printer.isDetailed, run.positions.allSatisfy({ run.records.kind(at: $0) != .edit }) {
+            return try write(run, of: nil)
+        }
         for position in run.positions {
             let record = run.records[position]
             // The newest text of a message is in its last edit.

@@ -86,29 +86,30 @@ public struct Block: Sendable {
     ///
     /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
+        try decode(unpack(with: dictionary))
+    }
+
+    /// The columns, or their beginning.
+    func unpack(with dictionary: LogDictionary, upTo limit: Int = .max) throws(FormatViolation) -> [UInt8] {
         try checkStored()
         guard header.dictionary == .none || header.dictionary == dictionary.id else {
             throw FormatViolation("a block's dictionary is missing")
         }
-        let raw: [UInt8]
         switch header.codec {
-        case .raw: raw = stored
+        case .raw: return limit < stored.count ? Array(stored[..<limit]) : stored
         case .lz4:
             let bytes = header.dictionary == .none ? [] : dictionary.bytes
             guard
                 let unpacked = stored.withUnsafeBytes({
-                    LZ4.decompress($0, rawLength: header.rawLength, dictionary: bytes)
+                    LZ4.decompress($0, rawLength: header.rawLength, dictionary: bytes, upTo: limit)
                 })
             else { throw FormatViolation("a block does not unpack") }
-            raw = unpacked
+            return unpacked
         }
-        let known = header
-        let result: Result<Records, FormatViolation> = raw.withUnsafeBytes { raw in
-            do throws(FormatViolation) { return .success(try BlockPayload.decode(raw, header: known)) } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
+    }
+
+    func decode(_ raw: [UInt8]) throws(FormatViolation) -> Records {
+        try raw.withUnsafeBytesTyped { raw throws(FormatViolation) in try BlockPayload.decode(raw, header: header) }
     }
 
     /// Decompresses the block and checks everything, including the hash chain.

@@ -344,7 +344,9 @@ enum BlockPayload {
     /// Each text must be UTF-8 by itself: the whole column is UTF-8, and no text begins inside a character.
     private static func checkUTF8(_ text: UnsafeRawBufferPointer, _ rows: [Records.Row]) throws(FormatViolation) {
         guard text.count > 0 else { return }
-        guard String(validating: text, as: UTF8.self) != nil else { throw FormatViolation("the text is not UTF-8") }
+        do { _ = try UTF8Span(validating: text.bindMemory(to: UInt8.self).span) } catch {
+            throw FormatViolation("the text is not UTF-8")
+        }
         for row in rows where Int(row.textEnd) < text.count && text[Int(row.textEnd)] & 0xC0 == 0x80 {
             throw FormatViolation("a text begins inside a character")
         }

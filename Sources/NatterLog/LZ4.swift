@@ -36,22 +36,33 @@ enum LZ4 {
 
     /// Decompresses to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked
     /// first, because LZ4 1.9 does not refuse a negative length.
-    static func decompress(_ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8]) -> [UInt8]? {
+    ///
+    /// - Parameter limit: decompresses no more than so many bytes of the beginning.
+    static func decompress(
+        _ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8], upTo limit: Int = .max
+    ) -> [UInt8]? {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength
         else { return nil }
+        let isPart = limit < rawLength
+        let wanted = max(1, min(limit, rawLength))
         var length: Int32 = -1
-        let unpacked = [UInt8](unsafeUninitializedCapacity: rawLength) { output, filled in
+        let unpacked = [UInt8](unsafeUninitializedCapacity: wanted) { output, filled in
             output.withMemoryRebound(to: CChar.self) { output in
                 dictionary.withUnsafeBytes { dictionary in
-                    length = LZ4_decompress_safe_usingDict(
-                        bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
-                        Int32(rawLength), dictionary.bindMemory(to: CChar.self).baseAddress, Int32(dictionary.count))
+                    let source = bytes.bindMemory(to: CChar.self).baseAddress
+                    let start = dictionary.bindMemory(to: CChar.self).baseAddress
+                    let (count, room, known) = (Int32(bytes.count), Int32(wanted), Int32(dictionary.count))
+                    length =
+                        isPart
+                        ? LZ4_decompress_safe_partial_usingDict(
+                            source, output.baseAddress, count, room, room, start, known)
+                        : LZ4_decompress_safe_usingDict(source, output.baseAddress, count, room, start, known)
                 }
             }
             filled = Int(max(0, length))
         }
-        return Int(length) == rawLength ? unpacked : nil
+        return Int(length) == wanted ? unpacked : nil
     }
 }
 

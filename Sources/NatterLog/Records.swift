@@ -206,6 +206,24 @@ public struct Records: Sendable {
         return try text.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
+    /// The positions of the texts in which a search finds something, ascending.
+    ///
+    /// - Parameter search: gets all texts, joined, and reports offsets in them, each with a function that returns the offset to
+    ///   go on from; nil to end.
+    public func positions(_ search: (UnsafeRawBufferPointer, (Int) -> Int?) -> Void) -> [Int] {
+        var found: [Int] = []
+        var index = 0
+        text.withUnsafeBytes { text in
+            search(text) { offset in
+                while index < rows.count, Int(rows[index].textEnd) <= offset { index += 1 }
+                guard index < rows.count else { return nil }
+                found.append(index)
+                return Int(rows[index].textEnd)
+            }
+        }
+        return found
+    }
+
     /// About how many bytes a message takes in an answer of the API. A control character takes six in JSON.
     public func answerBytes(at index: Int) -> Int { withText(at: index) { Records.answerBytes(of: $0) } }
 

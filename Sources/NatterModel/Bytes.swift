@@ -48,21 +48,29 @@ public enum LEB128 {
 /// Reads fields from the beginning of a buffer. Each call returns nil instead of reading past the end.
 public struct ByteReader {
     @usableFromInline let bytes: UnsafeRawBufferPointer
-    public private(set) var offset = 0
+    @usableFromInline var place = 0
 
     /// - Parameter bytes: must outlive the reader.
     public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
+    public var offset: Int { place }
     public var isAtEnd: Bool { offset == bytes.count }
     public var remaining: Int { bytes.count - offset }
 
     /// Reads a number of at most ten bytes. Returns nil if it is overlong or exceeds 64 bits.
-    public mutating func leb128() -> UInt64? {
+    @inlinable public mutating func leb128() -> UInt64? {
+        // Nearly all numbers of a log have one byte.
+        guard place < bytes.count, bytes[place] < 0x80 else { return longLEB128() }
+        defer { place += 1 }
+        return UInt64(bytes[place])
+    }
+
+    @usableFromInline mutating func longLEB128() -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
-        while offset < bytes.count, shift < 70 {
-            let byte = bytes[offset]
-            offset += 1
+        while place < bytes.count, shift < 70 {
+            let byte = bytes[place]
+            place += 1
             // The tenth byte has room for one bit, and a last byte of zero adds nothing. Accepting either would allow
             // two forms of one number.
             if shift == 63, byte > 1 { return nil }
@@ -74,16 +82,16 @@ public struct ByteReader {
     }
 
     public mutating func byte() -> UInt8? {
-        guard offset < bytes.count else { return nil }
-        defer { offset += 1 }
-        return bytes[offset]
+        guard place < bytes.count else { return nil }
+        defer { place += 1 }
+        return bytes[place]
     }
 
     /// The next `count` bytes, without a copy.
     public mutating func slice(_ count: Int) -> UnsafeRawBufferPointer? {
         guard count >= 0, count <= remaining else { return nil }
-        defer { offset += count }
-        return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
+        defer { place += count }
+        return UnsafeRawBufferPointer(rebasing: bytes[place..<place + count])
     }
 
     /// A little-endian integer of fixed width.

@@ -25,18 +25,20 @@ public final class Pattern {
     private let data: OpaquePointer
     /// nil: the library's own stack, which is small.
     private let jitStack: OpaquePointer?
+    /// Finds the ASCII text that each match contains, without regard to case; nil if none is known.
+    private let required: OpaquePointer?
 
     /// - Throws: `PatternError.invalid`, `.tooLong`, or `.failed` if there is no memory.
     public convenience init(regex: String) throws(PatternError) {
-        try self.init(regex, source: regex)
+        try self.init(regex, source: regex, required: RequiredText.find(in: regex))
     }
 
     /// Searches for a string anywhere in a text, also within words. Accents of Latin letters are ignored, and ё equals е.
     public convenience init(substring: String) throws(PatternError) {
-        try self.init(LetterFolding.pattern(for: substring), source: substring)
+        try self.init(LetterFolding.pattern(for: substring), source: substring, required: nil)
     }
 
-    private init(_ pattern: String, source: String) throws(PatternError) {
+    private init(_ pattern: String, source: String, required: String?) throws(PatternError) {
         let noMemory = PatternError.failed(pattern: source, reason: "there is no memory")
         let code = try Pattern.compile(pattern, source: source)
         guard let context = pcre2_match_context_create_8(nil) else {
@@ -62,6 +64,7 @@ public final class Pattern {
             jitStack = nil
         }
         (self.source, self.code, self.context, self.data) = (source, code, context, data)
+        self.required = required.flatMap { Pattern.compileRequired($0) }
     }
 
     deinit {
@@ -69,14 +72,37 @@ public final class Pattern {
         pcre2_match_context_free_8(context)
         pcre2_jit_stack_free_8(jitStack)
         pcre2_code_free_8(code)
+        pcre2_code_free_8(required)
+    }
+
+    /// Whether `possiblePlaces` can exclude texts.
+    public var hasRequiredText: Bool { required != nil }
+
+    /// Finds where a match may be, without the cost of a match: no text has a match unless one of these offsets is in it.
+    ///
+    /// - Parameters:
+    ///   - bytes: texts, joined. They need not be UTF-8.
+    ///   - visit: gets an offset, and returns the one to go on from; nil to end.
+    public func possiblePlaces(in bytes: UnsafeRawBufferPointer, visit: (Int) -> Int?) {
+        guard let required else { return }
+        var next: Int? = 0
+        while let start = next, start < bytes.count,
+            pcre2_match_8(
+                required, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start, 0, data, context) > 0,
+            let place = pcre2_get_ovector_pointer_8(data)
+        {
+            next = visit(Int(clamping: place[0]))
+        }
     }
 
     /// Whether the text contains a match.
     ///
-    /// - Parameter text: UTF-8.
+    /// - Parameters:
+    ///   - text: UTF-8.
+    ///   - isChecked: whether it is known to be UTF-8.
     /// - Throws: `PatternError.runaway`; `.failed` if the text is not UTF-8.
-    public func matches(_ text: UnsafeRawBufferPointer) throws(PatternError) -> Bool {
-        try find(in: text, from: 0, options: 0) != nil
+    public func matches(_ text: UnsafeRawBufferPointer, isChecked: Bool = false) throws(PatternError) -> Bool {
+        try find(in: text, from: 0, options: isChecked ? PCRE2_NO_UTF_CHECK : 0) != nil
     }
 
     /// Finds the matches in a text, to highlight them.
@@ -132,6 +158,21 @@ public final class Pattern {
         if let compiled { return compiled }
         let characters = String(decoding: pattern.utf8.prefix(offset), as: UTF8.self).unicodeScalars.count
         throw .invalid(pattern: source, offset: characters, reason: message(code))
+    }
+
+    /// Bytes are compared, so that also what is not UTF-8 can be searched.
+    private static func compileRequired(_ text: String) -> OpaquePointer? {
+        var text = text
+        var (error, offset): (Int32, Int) = (0, 0)
+        let code = text.withUTF8 {
+            pcre2_compile_8($0.baseAddress, $0.count, PCRE2_CASELESS | PCRE2_LITERAL, &error, &offset, nil)
+        }
+        // Only generated code is faster than the pattern itself.
+        guard let code, pcre2_jit_compile_8(code, PCRE2_JIT_COMPLETE) == 0 else {
+            pcre2_code_free_8(code)
+            return nil
+        }
+        return code
     }
 
     private static func message(_ code: Int32) -> String {

@@ -37,6 +37,7 @@ struct ReadingTests {
         if random.once(in: 3) { filter.until = log.messages.randomElement(using: &random)?.time }
         if random.once(in: 3) { filter.sender = "bob" }
         if random.once(in: 3) { filter.excludedSender = "alice" }
+        if random.once(in: 8) { filter.sender = "carol" }
         return filter
     }
 
@@ -126,6 +127,15 @@ struct ReadingTests {
         #expect(forward.absent.count == logs.reduce(0) { $0 + $1.absent.count })
         #expect(forward.damaged.count == logs.reduce(0) { $0 + $1.damaged.count })
         #expect(try Visited { try merge.walk(isNewestFirst: true, visit: $0) }.messages == expected.reversed())
+        var filter = MessageFilter()
+        filter.sender = "BOB"
+        for isNewestFirst in [false, true] {
+            let found = expected.filter { $0.sender == "bob" }
+            let ofBob = LogMerge(logs.map(\.reader), filter)
+            #expect(
+                try Visited { try ofBob.walk(isNewestFirst: isNewestFirst, visit: $0) }.messages
+                    == (isNewestFirst ? found.reversed() : found))
+        }
         for limit in [0, 1, 20, 333] {
             #expect(
                 try Visited { try merge.walk(isNewestFirst: true, limit: limit, visit: $0) }.messages

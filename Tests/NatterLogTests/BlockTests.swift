@@ -37,6 +37,39 @@ struct BlockTests {
         #expect(header.dictionary == (header.codec == .raw ? .none : dictionary.id))
     }
 
+    @Test("is opened only if it has what its reader wants", arguments: UInt64(1)...40)
+    func wishes(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        var records = Records(firstSeq: Seq(1))
+        // So many names that they may be longer than what is looked at first.
+        let senders = (0..<generator.int(1...120)).map { Array("\($0)".utf8) + Fixture.text(50, using: &generator) }
+        for sender in senders {
+            records.append(
+                time: .zero, sender: sender, text: Fixture.text(generator.int(0...300), using: &generator),
+                commit: .zero)
+        }
+        let dictionary = Fixture.dictionary(using: &generator)
+        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        for sender in senders {
+            let found = try block.open(with: dictionary, wish: BlockWish(sender: { $0 == sender }))
+            #expect(found?.all == records.all)
+        }
+        // Where the names take more than is looked at, it is opened all the same.
+        if senders.reduce(0, { $0 + $1.count + 1 }) < 4_000 {
+            #expect(try block.open(with: dictionary, wish: BlockWish(sender: { $0 == [1] })) == nil)
+        }
+        var texts: [UInt8] = []
+        #expect(
+            try block.open(
+                with: dictionary,
+                wish: BlockWish(text: {
+                    texts = Array($0)
+                    return false
+                })) == nil)
+        #expect(texts == records.all.flatMap(\.text))
+        #expect(try block.open(with: dictionary, wish: BlockWish(text: { _ in true }))?.all == records.all)
+    }
+
     @Test("is packed if that makes it shorter")
     func codecs() throws {
         var generator = SeededGenerator(seed: 1)

@@ -75,6 +75,45 @@ struct PatternTests {
         #expect(try [UInt8]().withUnsafeBytes { try Pattern(regex: "^$").matches($0) })
     }
 
+    @Test(
+        "the text that each match must contain is known where it is certain",
+        arguments: [
+            ("xorg", "xorg"), ("fgl[a-z]+x.*driver", "driver"), ("^(?:hi|hello) ubuntu$", " ubuntu"),
+            ("a{2}abcd?ef", "abc"), ("deskto+p", "to"), ("(abc)?defg", "defg"), ("foo\\bbarr", "barr"),
+            ("a]bc", "a]bc"),
+            ("abc|def", nil), ("(?i)abcd", nil), ("(?x)a b c d", nil), ("(*UTF)abcd", nil), ("\\Qabcd\\E", nil),
+            ("[]abc]wxyz", nil), ("[[:alpha:]]wxyz", nil), ("ab", nil), ("abcd{0}", "abc"), ("abcd{0", nil),
+            ("ёлка", nil),
+            ("kernel", "ernel"), ("ss", nil), ("\\x{61}bcd", nil), ("", nil),
+        ] as [(String, String?)])
+    func required(regex: String, text: String?) throws {
+        let pattern = try Pattern(regex: regex)
+        func isPossible(_ text: String) -> Bool {
+            var (text, isPossible) = (text, false)
+            text.withUTF8 { bytes in
+                pattern.possiblePlaces(in: UnsafeRawBufferPointer(bytes)) { _ in
+                    isPossible = true
+                    return nil
+                }
+            }
+            return isPossible
+        }
+        guard let text, text.count > 2 else { return #expect(!pattern.hasRequiredText) }
+        #expect(isPossible("ё" + text.uppercased() + "!"))
+        #expect(!isPossible("ё" + text.dropLast() + "!"))
+    }
+
+    @Test("no letter but k and s is one that is not ASCII in another case")
+    func letters() throws {
+        var others = ""
+        for value in UInt32(0x80)..<0x20000 {
+            if let scalar = Unicode.Scalar(value) { others.unicodeScalars.append(scalar) }
+        }
+        for letter in "abcdefghijklmnopqrstuvwxyz" {
+            #expect(try matches(Pattern(regex: String(letter)), others) == "ks".contains(letter))
+        }
+    }
+
     @Test("the ranges of its matches, in bytes, none empty")
     func ranges() throws {
         #expect(try Pattern(regex: "л+").ranges(in: "Ёлл, Л") == [2..<6, 8..<10])

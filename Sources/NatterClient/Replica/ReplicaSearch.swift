@@ -300,8 +300,18 @@ public struct ReplicaPatternSearch: Sendable {
     ) throws -> ReplicaPatternSearch {
         var search = ReplicaPatternSearch()
         guard limit > 0 else { return search }
-        func folder(_ run: MessageRun) -> MessageFolder {
-            MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
+        var filter = filter
+        if pattern.hasRequiredText {
+            // Only this thread reads, and the filter goes with the search.
+            nonisolated(unsafe) let pattern = pattern
+            filter.textsOfBlock = { texts in
+                var isPossible = false
+                pattern.possiblePlaces(in: texts) { _ in
+                    isPossible = true
+                    return nil
+                }
+                return isPossible
+            }
         }
         func look(_ piece: LogPiece) throws -> Bool {
             switch piece {
@@ -309,10 +319,17 @@ public struct ReplicaPatternSearch: Sendable {
                 search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
             case .messages(let run):
                 let records = run.records
+                let possible =
+                    pattern.hasRequiredText
+                    ? Set(records.positions { pattern.possiblePlaces(in: $0, visit: $1) }) : nil
+                let folder = MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
+                lazy var areUnchanged = Result { try folder.areUnchanged(records) }
                 var positions: [Int] = []
                 for position in run.positions where SearchFeed.isSearchable(records.kind(at: position)) {
-                    guard try records.withText(at: position, { try pattern.matches($0) }),
-                        try folder(run).isCurrent(records[position])
+                    guard possible?.contains(position) ?? true,
+                        try records.withText(at: position, { try pattern.matches($0, isChecked: true) }),
+                        try records.kind(at: position) == .text && !records.isErased(at: position)
+                            && areUnchanged.get() || folder.isCurrent(records[position])
                     else { continue }
                     positions.append(position)
                     search.foundCount += 1

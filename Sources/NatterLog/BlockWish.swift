@@ -1,0 +1,64 @@
+internal import NatterLanguage
+internal import NatterModel
+
+/// What a reader wants of a block, as far as columns tell it without the others. A block without it is not decoded.
+public struct BlockWish {
+    /// Accepts the name of a sender.
+    public var sender: (([UInt8]) -> Bool)?
+    /// Accepts the texts of all messages, joined. They are not checked yet, so they may not be UTF-8.
+    public var text: ((UnsafeRawBufferPointer) -> Bool)?
+
+    public init(sender: (([UInt8]) -> Bool)? = nil, text: ((UnsafeRawBufferPointer) -> Bool)? = nil) {
+        (self.sender, self.text) = (sender, text)
+    }
+}
+
+extension Block {
+    /// The names of a block's senders are nearly always within its first bytes.
+    private static let bytesOfSenders = 4 << 10
+
+    /// Decompresses the block and checks everything except the hash chain; nil if nothing in it is wanted.
+    ///
+    /// - Parameter dictionary: the dictionary that the header names.
+    public func open(with dictionary: LogDictionary, wish: BlockWish) throws(FormatViolation) -> Records? {
+        if let isWanted = wish.sender {
+            let beginning = try unpack(with: dictionary, upTo: Block.bytesOfSenders)
+            if let senders = BlockPayload.senders(atStartOf: beginning), !senders.contains(where: isWanted) {
+                return nil
+            }
+        }
+        let raw = try unpack(with: dictionary)
+        if let isWanted = wish.text, raw.withUnsafeBytes({ BlockPayload.text(of: $0).map(isWanted) }) == false {
+            return nil
+        }
+        return try decode(raw)
+    }
+}
+
+extension BlockPayload {
+    /// The senders of columns of which only the beginning is known; nil if they do not end there, or are malformed.
+    fileprivate static func senders(atStartOf payload: [UInt8]) -> [[UInt8]]? {
+        payload.withUnsafeBytes { payload in
+            var reader = ByteReader(payload)
+            guard reader.byte() == Column.senders, let length = reader.leb128(),
+                let column = reader.slice(Int(clamping: length))
+            else { return nil }
+            var names = ByteReader(column)
+            var senders: [[UInt8]] = []
+            while !names.isAtEnd {
+                guard let length = names.leb128(), let name = names.slice(Int(clamping: length)) else { return nil }
+                senders.append(Array(name))
+            }
+            return senders
+        }
+    }
+
+    /// The column of texts; nil if the columns are malformed.
+    fileprivate static func text(of payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        var reader = ByteReader(payload)
+        while let id = reader.byte(), let length = reader.leb128(), let column = reader.slice(Int(clamping: length)) {
+            if id == Column.text { return column }
+        }
+        return nil
+    }
+}
