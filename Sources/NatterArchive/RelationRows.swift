@@ -93,6 +93,14 @@ public enum RelationRows {
         return try statement.step()
     }
 
+    /// The conversations that have edits or deletions.
+    public static func changedConversations(on connection: Connection) throws(SQLiteError) -> [Int64] {
+        let statement = try connection.statement("SELECT DISTINCT conversation FROM relation WHERE kind >= 2")
+        var numbers: [Int64] = []
+        while try statement.step() { numbers.append(statement.int64(0)) }
+        return numbers
+    }
+
     /// The deleted messages after a seq, lowest first.
     public static func deleted(
         after seq: Seq, in conversation: Int64, on connection: Connection

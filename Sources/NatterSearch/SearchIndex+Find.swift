@@ -15,17 +15,16 @@ extension SearchIndex {
     /// - Throws: as the other; `SearchIndexError.database`, with `isOverBudget`, when the budget is used up. All hits
     ///   newer than `reached` said last have been visited then.
     public func search(
-        _ query: SearchQuery, among conversations: [ConversationID], since: Timestamp? = nil,
+        _ query: SearchQuery, among conversations: some Collection<Entry>, since: Timestamp? = nil,
         until: Timestamp? = nil, budget: WorkBudget, reached: (Timestamp) -> Void,
         visit: (SearchHit) throws -> SearchStep
     ) throws {
         if let since, let until, since > until { return }
         try SearchIndexError.translate {
             try onOneState {
-                let numbers = try conversations.compactMap { try entry(of: $0)?.number }
-                guard !numbers.isEmpty else { return }
+                guard !conversations.isEmpty else { return }
                 let search = Search(
-                    index: self, query: query, among: Set(numbers), since: since?.rawValue ?? .min,
+                    index: self, query: query, among: Set(conversations.map(\.number)), since: since?.rawValue ?? .min,
                     until: until?.rawValue ?? .max, budget: budget)
                 do {
                     if try search.visitIfRare(visit) { return }
@@ -82,8 +81,6 @@ private final class Search {
     private static let firstGroupRows: Int64 = 512
     /// A group that consists of more pieces than this is queried as one piece, and hits between the pieces are skipped.
     private static let pieceLimit = 64
-    /// The ranges of so many conversations are looked up one by one.
-    private static let fewConversations = 256
 
     private let index: SearchIndex
     private let query: SearchQuery
@@ -186,7 +183,7 @@ private final class Search {
             try statement.bind(since, until, conversation)
             return statement
         }
-        if let among, among.count <= Search.fewConversations {
+        if let among, among.count <= SearchIndex.fewConversations {
             // Otherwise a user of few conversations would pay for all those of others.
             let statement = try index.connection.statement(
                 """

@@ -158,12 +158,39 @@ extension SearchIndex {
         return SearchIndex(connection)
     }
 
-    /// A conversation's number in this index, and its highest indexed seq.
-    func entry(of conversation: ConversationID) throws(SQLiteError) -> (number: Int64, head: Seq)? {
+    func entry(of conversation: ConversationID) throws(SQLiteError) -> Entry? {
         let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
         try statement.bind(conversation.bytes)
-        return try statement.step() ? (statement.int64(0), Seq(statement.uint64(1))) : nil
+        return try statement.step() ? Entry(number: statement.int64(0), head: Seq(statement.uint64(1))) : nil
     }
+
+    /// A conversation's number in this index, and its highest indexed seq.
+    public struct Entry: Sendable {
+        let number: Int64
+        public let head: Seq
+    }
+
+    /// The entries of those of these conversations that have one. Many are found by one walk through the table.
+    public func entries(of conversations: some Collection<ConversationID>) throws -> [ConversationID: Entry] {
+        try SearchIndexError.translate {
+            var entries: [ConversationID: Entry] = [:]
+            if conversations.count <= SearchIndex.fewConversations {
+                for id in conversations { entries[id] = try entry(of: id) }
+                return entries
+            }
+            let wanted = Set(conversations)
+            entries.reserveCapacity(wanted.count)
+            let statement = try connection.statement("SELECT name, id, head FROM conversation")
+            while try statement.step() {
+                guard let id = ConversationID(bytes: statement.blob(0)), wanted.contains(id) else { continue }
+                entries[id] = Entry(number: statement.int64(1), head: Seq(statement.uint64(2)))
+            }
+            return entries
+        }
+    }
+
+    /// So many conversations are looked up one by one.
+    static let fewConversations = 256
 
     private func readCoverage() throws -> [ConversationID: Coverage] {
         var coverage: [ConversationID: Coverage] = [:]

@@ -111,14 +111,6 @@ extension Store {
             state.accounts[id].map { (key: $0.name.caseKey, view: $0.view(at: now)) }
         }.sorted { AccountNames.precedes($0.key, $1.key) }.map(\.view)
     }
-
-    /// How many accounts are online.
-    func onlineCount() -> Int {
-        let now = clock.now()
-        let names = state.withLock { $0.names }
-        return lookUp(names.entries) { state, entry in state.accounts[entry.id]?.isOnline(at: now) == true ? 1 : nil }
-            .count
-    }
 }
 
 extension AccountState {

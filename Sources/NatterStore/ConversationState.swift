@@ -24,6 +24,8 @@ final class ConversationState {
 
     /// The lowest seq that is kept. In a conversation that keeps none, the seq after the head.
     var first = Seq(1)
+    /// The newest time of the block that began at `first` when it was looked up; nil if it is not known.
+    var oldest: (first: Seq, highTime: Timestamp)?
     /// The commit that set `first` last.
     var firstCommit = Commit.zero
     /// How long messages are kept, if the store does not keep them for a shorter time.

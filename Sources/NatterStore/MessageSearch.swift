@@ -83,7 +83,8 @@ final class MessageSearch {
     // MARK: Looking
 
     private func look(_ index: SearchIndex?) throws {
-        let runs = try unindexed(index)
+        let entries = try index?.entries(of: readers.keys) ?? [:]
+        let runs = try unindexed(entries)
         var next = 0
         /// Reads the messages without index that may be newer than a time, newest first.
         func readRuns(newerThan bound: Timestamp) throws {
@@ -97,7 +98,7 @@ final class MessageSearch {
             var reached: Timestamp?
             do {
                 try index.search(
-                    query, among: Array(readers.keys), since: since, until: until, budget: work,
+                    query, among: entries.values, since: since, until: until, budget: work,
                     reached: { reached = $0 }
                 ) { hit in
                     try readRuns(newerThan: hit.noNewerThan.advanced(milliseconds: -1))
@@ -194,11 +195,11 @@ final class MessageSearch {
     }
 
     /// The runs that the index lacks, newest first.
-    private func unindexed(_ index: SearchIndex?) throws -> [Unindexed] {
+    private func unindexed(_ entries: [ConversationID: SearchIndex.Entry]) throws -> [Unindexed] {
         var runs: [Unindexed] = []
         for reader in readers.values {
             let log = reader.log
-            let indexed = min(try index?.indexedUpTo(log.id) ?? .zero, log.sealedSeq)
+            let indexed = min(entries[log.id]?.head ?? .zero, log.sealedSeq)
             guard indexed < log.head else { continue }
             // Looking up all blocks of a conversation would cost too much for each search.
             let extents =

@@ -174,11 +174,7 @@ extension Store {
     /// Notes that a request of an account began (+1) or stopped (-1) waiting. A user is online while a request waits.
     public func noteWaiting(_ account: AccountID, _ change: Int) {
         let now = clock.now()
-        state.withLock { state in
-            state.accounts[account]?.waiting += change
-            state.accounts[account]?.lastSeen = now
-            state.dirtyAccounts.insert(account)
-        }
+        state.withLock { $0.noteWaiting(of: account, change, at: now) }
     }
 
     /// Records when users were last seen and forgets expired tokens. Called once a minute and at the end.

@@ -33,12 +33,12 @@ extension Store {
     }
 
     public func statistics() -> StoreStatistics {
-        let online = onlineCount()
+        let now = clock.now()
         return state.withLock { state in
             var counts = StoreStatistics()
             counts.accounts = state.accounts.count
             counts.sessions = state.tokens.count
-            counts.online = online
+            counts.online = state.onlineCount(at: now)
             for conversation in state.conversations.values where !conversation.isDeleted {
                 counts.conversations += 1
                 counts.messages += conversation.head.rawValue

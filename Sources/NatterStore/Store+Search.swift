@@ -19,13 +19,15 @@ extension Store {
         if let name = request.conversation {
             snapshots = [try snapshot(name, for: principal)]
         } else {
-            snapshots = state.withLock { state in
-                state.visible(to: principal).map { conversation in
-                    Snapshot(
-                        identity: conversation.identity,
-                        name: state.displayName(of: conversation, for: principal.account),
-                        tail: Tail(conversation), commit: state.commit)
-                }
+            let numbers = state.withLock { $0.visible(to: principal).map(\.identity.number) }
+            snapshots = lookUp(numbers) { state, number in
+                guard let conversation = state.conversations[number], conversation.head > .zero,
+                    Authority.sees(principal, conversation)
+                else { return nil }
+                return Snapshot(
+                    identity: conversation.identity,
+                    name: state.displayName(of: conversation, for: principal.account),
+                    tail: Tail(conversation), commit: state.commit)
             }
         }
         do {

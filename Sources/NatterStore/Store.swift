@@ -64,7 +64,7 @@ public final class Store: Sendable {
         self.reserve = reserve
         (self.engine, self.clock) = (engine, clock)
         var state = loaded.state
-        state.orderConversations()
+        state.prepare()
         (id, keySecret, self.state) = (loaded.id, loaded.keySecret, Monitor(state))
         cursorSeal = CursorSeal(loaded.keySecret)
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)

@@ -102,7 +102,7 @@ struct StoreState {
     /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
     var conversations: [Int64: ConversationState] = [:]
-    /// nil until `orderConversations`.
+    /// nil until `prepare`.
     private(set) var commitOrder: CommitOrder?
     var general: Int64 = 0
     var groups: [String: Int64] = [:] { didSet { openGroups = nil } }
@@ -114,6 +114,11 @@ struct StoreState {
     var names = AccountNames()
     /// Change it by `add` and `removeToken` only: each account knows its own.
     private(set) var tokens: [Digest: TokenState] = [:]
+    /// The accounts that may be online: those seen since the last count, and those that were online then.
+    private var active: Set<AccountID> = []
+    /// When the oldest edit or deletion was made of which a text may still have to be erased, by conversation; nil if the store
+    /// must be looked through.
+    var pendingErasures: [Int64: Timestamp]?
     /// Accounts and tokens whose last use is newer than in the database.
     var dirtyAccounts: Set<AccountID> = []
     var dirtyTokens: Set<Digest> = []
@@ -166,6 +171,30 @@ struct StoreState {
         accounts[account]?.lastSeen = now
         accounts[account]?.lastAddress = address
         dirtyAccounts.insert(account)
+        active.insert(account)
+    }
+
+    /// Notes that a request of an account began (+1) or stopped (-1) waiting.
+    mutating func noteWaiting(of account: AccountID, _ change: Int, at now: Timestamp) {
+        accounts[account]?.waiting += change
+        accounts[account]?.lastSeen = now
+        dirtyAccounts.insert(account)
+        active.insert(account)
+    }
+
+    /// Notes that another server saw an account, or that it is new.
+    mutating func noteActive(_ account: AccountID) { active.insert(account) }
+
+    /// How many accounts are online. The cost does not depend on how many there are.
+    mutating func onlineCount(at now: Timestamp) -> Int {
+        active = active.filter { accounts[$0]?.isOnline(at: now) == true }
+        return active.count
+    }
+
+    /// Notes a change from which an erasure may follow.
+    mutating func notePendingErasure(in conversation: Int64, since time: Timestamp) {
+        guard let known = pendingErasures else { return }
+        pendingErasures?[conversation] = known[conversation].map { min($0, time) } ?? time
     }
 
     /// Notes that a token was used.
@@ -176,7 +205,12 @@ struct StoreState {
     }
 
     /// Call it once after loading.
-    mutating func orderConversations() { commitOrder = CommitOrder(conversations.values) }
+    mutating func prepare() {
+        commitOrder = CommitOrder(conversations.values)
+        let newest = accounts.values.lazy.compactMap(\.lastSeen).max() ?? .zero
+        // Whoever was seen long before the last visitor of the former run is not online.
+        for account in accounts.values where account.isOnline(at: newest) { active.insert(account.id) }
+    }
 
     /// Notes that a conversation has a new commit.
     mutating func noteCommit(_ commit: Commit, in conversation: Int64) {

@@ -210,7 +210,7 @@ final class WriterCore: @unchecked Sendable {
         let epoch = store.state.withLock { state in
             var next = loaded.state
             next.failure = state.failure
-            next.orderConversations()
+            next.prepare()
             for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
             state = next
             return Epoch.next(after: state.epoch)

@@ -32,6 +32,16 @@ struct IndexTests {
         try index.integrityCheck()
     }
 
+    @Test("a few conversations and many are looked up alike", arguments: [0, 1, 300])
+    func entries(others: UInt64) throws {
+        try index.add(["one", "two"], to: general)
+        try index.add(["three"], to: random)
+        let absent = (0..<others).map { ConversationID(high: 77, low: $0) }
+        #expect(try index.entries(of: absent + [general]).mapValues(\.head) == [general: Seq(2)])
+        #expect(
+            try index.entries(of: absent + [random, general]).mapValues(\.head) == [general: Seq(2), random: Seq(1)])
+    }
+
     @Test("a hole or an overlap is refused, and nothing changed", arguments: [UInt64(1), 2, 4, 100, .max, 0])
     func contiguous(first: UInt64) throws {
         try index.add(["one", "two"], to: general)

@@ -231,6 +231,17 @@ struct StoreErasingTests {
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 8, 10])
         let folded = try store.page { $0.isFolded = true }.messages
         #expect(folded.map(\.text) == ["stays", "", "newer", "newest", ""])
+        // What changes later is found, too, by the same server and by the next.
+        change(.edit, 3, "newest")  // 12
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 7, 8, 10])
+        change(.delete, 1)  // 13
+        try store.reopen()
+        store.store.eraseDeleted(after: 0)
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [1, 2, 3, 4, 5, 7, 8, 10])
         #expect(store.reports.lines == [])
         store.store.close()
         #expect(try store.damages() == [])

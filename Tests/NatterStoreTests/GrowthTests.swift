@@ -13,6 +13,28 @@ import TestSupport
 /// What the store keeps so that nothing costs more in a large store, against the plain thing that it stands for.
 @Suite("what does not grow")
 struct GrowthTests {
+    @Test("those who are online are counted among those seen lately, by the next server too")
+    func online() throws {
+        let store = try TestStore(users: ["alice", "bob", "carol"])
+        func isRight(_ count: Int) -> Bool {
+            store.store.statistics().online == count && store.store.accountViews().count(where: \.isOnline) == count
+        }
+        #expect(isRight(3))
+        let (alice, bob) = (try store.user("alice").account, try store.user("bob").account)
+        store.store.noteWaiting(alice, 1)
+        store.clock.advance(milliseconds: 100_000)
+        #expect(isRight(1))
+        store.store.noteWaiting(bob, 1)
+        store.store.noteWaiting(bob, -1)
+        #expect(isRight(2))
+        store.store.noteWaiting(alice, -1)
+        store.clock.advance(milliseconds: 100_000)
+        #expect(isRight(0))
+        store.store.noteWaiting(bob, 1)
+        try store.reopen()
+        #expect(isRight(1))
+    }
+
     @Test(
         "a tail in parts is the same as one in a piece, whoever keeps copies", arguments: 1...8 as ClosedRange<UInt64>)
     func parts(seed: UInt64) throws {

@@ -204,6 +204,7 @@ enum Change: Sendable {
                 id: new.id, name: new.name, passwordHash: new.password, isAdmin: new.isAdmin, isDisabled: false,
                 created: new.created, lastSeen: new.lastSeen, lastAddress: nil)
             state.accountKeys[new.name.caseKey] = new.id
+            state.noteActive(new.id)
             state.names.add(new.name.caseKey, new.id)
             state.counters.account = max(state.counters.account, new.id.rawValue)
         case .accountChanged(let account, let isDisabled, let isAdmin, let password):
@@ -219,6 +220,7 @@ enum Change: Sendable {
                 guard (state.accounts[account]?.lastSeen ?? .zero) < visit.time else { continue }
                 state.accounts[account]?.lastSeen = visit.time
                 state.accounts[account]?.lastAddress = visit.address
+                state.noteActive(account)
             }
         case .tokenAdded(let digest, let token):
             state.add(token, digest)
@@ -275,11 +277,14 @@ enum Change: Sendable {
             conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
             conversation?.isBeingSealed = false
             state.noteCommit(commit, in: settled.conversation)
+            // It may have brought edits and deletions of any time.
+            state.notePendingErasure(in: settled.conversation, since: .zero)
         case .retentionSet(let number, let retention): state.conversations[number]?.retention = retention
         case .messagesDropped(let dropped):
             state.conversations[dropped.conversation]?.drop(below: dropped.first, counts: dropped.sent, at: commit)
             state.noteCommit(commit, in: dropped.conversation)
         case .related(let relation, let number, let author):
+            if relation.kind.isChange { state.notePendingErasure(in: number, since: relation.time) }
             guard relation.kind == .delete else { return }
             state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)
         case .erased(_, let number):

@@ -8,13 +8,13 @@ internal import NatterSystem
 struct ErasureSchedule: Sendable {
     /// nil for never.
     var delayMilliseconds: Int64?
-    /// When the store is looked through again, in milliseconds of the monotonic clock.
+    /// When there is another look for what is due, in milliseconds of the monotonic clock.
     var next: Int64 = 0
     var isRunning = false
 }
 
 extension Store {
-    /// How often the store is looked through. The search index is made again afterwards, so not for each message.
+    /// How often there is a look for what is due. The search index is made again afterwards, so not for each message.
     private static let dueMilliseconds: Int64 = 3_600_000
     /// The most messages that one step erases in a conversation. Sealing goes on between two steps.
     private static let dueMessages = 1_000
@@ -37,8 +37,33 @@ extension Store {
             return clock.now().advanced(milliseconds: -delay)
         }
         guard let cutoff, !isFailed else { return }
-        let numbers = state.withLock { $0.conversations.keys.sorted() }
-        eraseDue(before: cutoff, in: numbers[...], erased: [])
+        let isTaken = sealer.submit { [self] _ in
+            do {
+                let numbers = try conversationsDue(at: cutoff)
+                eraseDue(before: cutoff, in: numbers[...], erased: [])
+            } catch {
+                report("can't look for deleted messages that are to be erased: \(StoreError(error))")
+                stopIfDiskFailed(error)
+                schedule.signal { $0.isRunning = false }
+            }
+        }
+        if !isTaken { schedule.signal { $0.isRunning = false } }
+    }
+
+    /// The conversations in which something may be due. The first time these are all with an edit or a deletion. Afterwards
+    /// each of them is known with the time of what is next in it.
+    private func conversationsDue(at cutoff: Timestamp) throws -> [Int64] {
+        let known = state.withLock { state -> [Int64: Timestamp]? in
+            defer { if state.pendingErasures == nil { state.pendingErasures = [:] } }
+            return state.pendingErasures
+        }
+        if let known { return known.filter { $0.value <= cutoff }.keys.sorted() }
+        do {
+            return try withReader { try RelationRows.changedConversations(on: $0.connection) }
+        } catch {
+            state.withLock { $0.pendingErasures = nil }
+            throw error
+        }
     }
 
     /// Erases what is due in the first of these conversations, then in the others, each as an errand of its own.
@@ -48,8 +73,11 @@ extension Store {
             while let number = rest.first {
                 rest = rest.dropFirst()
                 guard let identity = state.withLock({ $0.conversations[number]?.identity }) else { continue }
+                // What changes from now on is noted again.
+                state.withLock { _ = $0.pendingErasures?.removeValue(forKey: number) }
                 do {
-                    let due = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }
+                    let (due, next) = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }
+                    if let next { state.withLock { $0.notePendingErasure(in: number, since: next) } }
                     if due.isEmpty { continue }
                     let eraser = Eraser(store: self, writer: writer, identity: identity)
                     _ = try eraser.erase(due)
@@ -57,6 +85,7 @@ extension Store {
                     return eraseDue(before: cutoff, in: due.count < Store.dueMessages ? rest : numbers, erased: erased)
                 } catch {
                     erased.append(identity.id)
+                    state.withLock { $0.notePendingErasure(in: number, since: cutoff) }
                     report("deleted messages of conversation \(identity.id) can't be erased: \(StoreError(error))")
                     stopIfDiskFailed(error)
                 }
@@ -67,26 +96,31 @@ extension Store {
         if !isTaken { schedule.signal { $0.isRunning = false } }
     }
 
-    /// Messages that were deleted, their edits, and texts that an edit has replaced, if that was before a time. The newest text of
-    /// a message that is not deleted is never due.
+    /// Messages that were deleted, their edits, and texts that an edit has replaced, if that was before a time, the first ones
+    /// first; and when the next of them was deleted or replaced. The newest text of a message that is not deleted is never due.
     private static func due(
         before cutoff: Timestamp, in conversation: Int64, on connection: Connection
-    ) throws -> Set<Seq> {
+    ) throws -> (seqs: Set<Seq>, next: Timestamp?) {
         let rows = try connection.statement(
             """
             WITH change AS (
                 SELECT about, kind, seq, time FROM relation WHERE conversation=?1 AND kind >= 2 AND kind <= 3
-            ), due AS (
-                SELECT about AS seq FROM change WHERE time<=?2
-                UNION SELECT edit.seq FROM change AS edit JOIN change AS later ON later.about=edit.about
-                WHERE edit.kind=2 AND later.time<=?2 AND (later.kind=3 OR later.seq>edit.seq)
+            ), gone AS (
+                SELECT about AS seq, time FROM change
+                UNION ALL SELECT edit.seq, later.time FROM change AS edit JOIN change AS later ON later.about=edit.about
+                WHERE edit.kind=2 AND (later.kind=3 OR later.seq>edit.seq)
             )
-            SELECT seq FROM due WHERE seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1) ORDER BY seq LIMIT ?3
+            SELECT seq, min(time) AS since FROM gone WHERE seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1)
+            GROUP BY seq ORDER BY since LIMIT ?2
             """)
-        try rows.bind(conversation, cutoff.milliseconds, dueMessages)
+        try rows.bind(conversation, dueMessages + 1)
         var seqs: Set<Seq> = []
-        while try rows.step() { seqs.insert(Seq(rows.uint64(0))) }
-        return seqs
+        while try rows.step() {
+            let since = Timestamp(milliseconds: rows.int64(1))
+            guard since <= cutoff, seqs.count < dueMessages else { return (seqs, since) }
+            seqs.insert(Seq(rows.uint64(0)))
+        }
+        return (seqs, nil)
     }
 
     /// Waits until nothing is being erased in the background.

@@ -52,6 +52,10 @@ struct RetentionRun {
             guard let conversation = state.conversations[number], !conversation.isBeingSealed,
                 let cutoff = state.retention(of: conversation).cutoff(at: now), state.failure == nil
             else { return nil }
+            // A conversation is asked for its oldest block only when that may be due.
+            if let oldest = conversation.oldest, oldest.first == conversation.first, oldest.highTime > cutoff {
+                return nil
+            }
             let tail = conversation.tail
             return Target(
                 identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
@@ -69,6 +73,11 @@ struct RetentionRun {
                 on: reader.connection)
         }
         let due = rows.prefix { $0.highTime <= target.cutoff }
+        if due.isEmpty, let oldest = rows.first {
+            store.state.withLock { state in
+                state.conversations[target.identity.number]?.oldest = (target.first, oldest.highTime)
+            }
+        }
         guard due.count == Self.stepBlocks, let last = due.last else {
             return (Array(due), due.count == rows.count && due.last?.lastSeq == target.sealedSeq || rows.isEmpty)
         }
