@@ -40,7 +40,7 @@ help:
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
 	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
-	@echo "make bench    build, then measure"
+	@echo "make bench    build, then measure; ROWS=... for some rows of BENCHMARKS.md"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
 	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests hostile fuzz firefox' for some"
 	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
@@ -142,9 +142,9 @@ endif
 bench: export NATTER_CORPUS := $(corpus)
 bench: build $(corpus)
 ifneq ($(wildcard bench/run),)
-	bench/run
-	bench/page
-	bench/counts --growth --full
+	bench/run $(ROWS)
+	$(if $(ROWS),,bench/page)
+	$(if $(ROWS),,bench/counts --growth --full)
 endif
 
 # Builds only if nothing was built, so that 'sudo make install' needs no compiler on root's PATH.

@@ -1,0 +1,36 @@
+"""Puts rows into a store's database, with its checksums of pages: the server would hash 100,000 passwords for them.
+
+    fill.py STORE.DB ACCOUNTS TOKENS TEAMS CREWS    accounts, sessions of some, groups of alice's, groups of others
+"""
+import hashlib, os, sqlite3, struct, sys
+path, (accounts, tokens, teams, crews) = sys.argv[1], map(int, sys.argv[2:])
+db = sqlite3.connect(path)
+(alice,) = db.execute("SELECT number FROM account WHERE name='alice'").fetchone()
+db.executemany("INSERT INTO account (number,name,name_key,password,created,last_seen) VALUES (?,?,?,'$none',1600000000000,1600000000000)",
+    ((1000 + n, f"user{n:06}", f"user{n:06}") for n in range(accounts)))
+db.executemany("INSERT INTO token (number,digest,account,scope,created,last_used) VALUES (?,?,?,'all',1700000000000,1790000000000)",
+    ((1000 + n, os.urandom(32), 1000 + n) for n in range(tokens)))
+def group(n, owner, name):
+    id = hashlib.blake2b(b"%d" % n, digest_size=16).digest()
+    db.execute("INSERT INTO conversation (number,id,kind,name,name_key,sealed_hash) VALUES (?,?,1,?,?,?)",
+        (1000 + n, id, name, name, hashlib.blake2b(id, digest_size=32).digest()))
+    for member in {owner, *range(1000, 1000 + min(accounts, 2))}:
+        db.execute("INSERT OR IGNORE INTO membership VALUES (?,?,1,1)", (1000 + n, member))
+for n in range(teams): group(2 * n, alice, f"team{n:06}")
+for n in range(crews): group(2 * n + 1, 1002, f"crew{n:06}")
+db.commit()
+db.close()
+table = []
+for value in range(256):
+    for _ in range(8): value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    table.append(value)
+with open(path, "r+b") as file:
+    data = bytearray(file.read())
+    size = int.from_bytes(data[16:18], "big")
+    for page in range(len(data) // size):
+        crc = 0xffffffff
+        for byte in bytes(data[page * size:page * size + size - 4]) + struct.pack("<Q", page):
+            crc = table[(crc ^ byte) & 255] ^ crc >> 8
+        data[page * size + size - 4:page * size + size] = struct.pack("<I", crc ^ 0xffffffff)
+    file.seek(0)
+    file.write(data)
