@@ -6,7 +6,9 @@ internal import NatterModel
 /// The library is lax: it accepts bare line feeds, folded lines, names with spaces, and text after a NUL. But it keeps
 /// the head in one piece, and only puts NULs where it recognised syntax: one after the method, the target and each
 /// header's name, and two for each CR LF. A head that does not look exactly like that was not sent as RFC 9112
-/// requires. (A NUL just before a bare LF looks like CR LF, but no reader interprets that as two requests.)
+/// requires. Two things leave no trace. A NUL just before a bare LF looks like CR LF, but no reader interprets that as two
+/// requests. A line that is a lone colon ends the head if it, or the line before it, ends in a bare LF; a proxy that
+/// normalizes what it passes on never sends either.
 struct HeadParser {
     private(set) var headers: [(name: String, value: String)] = []
     private(set) var contentLength: Int?

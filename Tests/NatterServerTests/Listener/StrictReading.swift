@@ -37,12 +37,14 @@ struct StrictReading {
     /// The next line that ends in CR LF, without it; nil if there is none, or if it holds half of such an end.
     ///
     /// One thing is left in doubt, as it is by the listener: it cannot tell a NUL and a bare LF from CR LF, nor a bare LF and
-    /// a NUL before an empty line, because the library beneath it has made two NULs of either by then.
-    private mutating func line() -> ArraySlice<UInt8>? {
+    /// a NUL before an empty line, because the library beneath it has made two NULs of either by then. Behind a header, a lone
+    /// colon is as good as that NUL.
+    private mutating func line(ofHeader: Bool) -> ArraySlice<UInt8>? {
         var end = place
         while end < bytes.count, bytes[end] != 0x0D, bytes[end] != 0x0A { end += 1 }
         if end > place, end < bytes.count, bytes[end] == 0x0A, bytes[end - 1] == 0 { end -= 1 }
-        if end > place, bytes[end...].starts(with: "\n\0\r\n".utf8) {
+        let rest = bytes[end...]
+        if end > place, rest.starts(with: "\n\0\r\n".utf8) || ofHeader && rest.starts(with: "\n:\r\n".utf8) {
             defer { place = end + 2 }
             return bytes[place..<end]
         }
@@ -65,7 +67,7 @@ struct StrictReading {
 
     private mutating func next() -> Request? {
         skipEmptyLines()
-        guard let first = line() else { return nil }
+        guard let first = line(ofHeader: false) else { return nil }
         let words = first.split(separator: 0x20, omittingEmptySubsequences: false)
         guard words.count == 3, Self.isToken(words[0]), words[1].first == 0x2F,
             words[1].allSatisfy({ $0 > 0x20 && $0 != 0x7F })
@@ -80,7 +82,7 @@ struct StrictReading {
                 place += 2
                 break
             }
-            guard let line = line() else { return nil }
+            guard let line = line(ofHeader: true) else { return nil }
             if line.isEmpty { break }
             isBehindHeader = true
             guard let colon = line.firstIndex(of: 0x3A), Self.isToken(line[..<colon]) else { return nil }
