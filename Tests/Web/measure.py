@@ -46,6 +46,20 @@ JUMP = """
     const look = () => document.activeElement?.id === 'm' + seq ? done(performance.now() - begin) : setTimeout(look, 1);
     look();
 """
+JUMP_TO_DAY = """
+    const [day, done] = arguments;
+    location.hash = '#/general';
+    document.dispatchEvent(new KeyboardEvent('keydown', {code: 'KeyG', key: 'g', ctrlKey: true, bubbles: true}));
+    let begin = 0;
+    const look = () => {
+        const field = document.querySelector('dialog [type=date]');
+        if (field && !begin) { field.value = day; begin = performance.now(); field.form.requestSubmit(); }
+        const seq = location.hash.split('/')[2];
+        if (begin && seq && document.activeElement?.id === 'm' + seq) done(performance.now() - begin);
+        else setTimeout(look, 1);
+    };
+    look();
+"""
 ECHO = """
     const done = arguments[0];
     const field = document.querySelector('.composer textarea');
@@ -163,6 +177,9 @@ def main():
         driver.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": 1})
         chance = random.Random(7)
         row("jump to a number, p95", f"{percentile([driver.execute_async_script(JUMP, chance.randrange(1, head)) for _ in range(20)], .95):.0f} ms", "", "300 ms", "100 ms")
+        ends = [server.ask("GET", f"/v1/conversations/general/messages?around={seq}&limit=1", token=alice)["messages"][0]["ts"] / 1000 for seq in (1, head)]
+        days = [time.strftime("%Y-%m-%d", time.gmtime(chance.uniform(*ends))) for _ in range(20)]
+        row("jump to a day, p95", f"{percentile([driver.execute_async_script(JUMP_TO_DAY, day) for day in days], .95):.0f} ms", "", "300 ms", "100 ms")
         for _ in range(9):
             test.new_tab()
             test.open()

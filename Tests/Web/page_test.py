@@ -1,5 +1,6 @@
 """What people do with the page, in a real browser."""
 import unittest
+import urllib.error
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -87,6 +88,40 @@ class EntranceTests(PageTest):
         self.wait(lambda: self.field().get_property("value") == "half a thought")
 
 
+    def test_the_password_sessions_and_tokens_are_changed_in_the_settings(self):
+        fresh = "another good password"
+        other = self.server.login("alice")
+        lists = lambda kind: self.server.ask("GET", f"/v1/{kind}", token=other)[kind]
+        self.log_in("alice", address="#/,settings")
+        # A token for a program is shown once, works, and is revoked.
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//label[.='What for']/following::input").send_keys("backup") or True)
+        self.press_button("Make a token")
+        token = self.one("code.command").text
+        self.assertEqual(self.server.ask("GET", "/v1/whoami", token=token)["name"], "alice")
+        self.press_button("Revoke")
+        self.wait(lambda: lists("tokens") == [], "revoked")
+        # Another session is ended; this one stays.
+        spare = self.server.login("alice")
+        self.driver.refresh()
+        self.wait(lambda: len([one for one in self.all("button") if one.text == "End"]) == 2)
+        self.press_button("End")
+        self.wait(lambda: len([one for one in self.all("button") if one.text == "End"]) == 1)
+        old, new = self.all("form.panel [type=password]")
+        old.send_keys("wrong password")
+        new.send_keys(fresh + Keys.ENTER)
+        self.wait(lambda: self.driver.switch_to.active_element.get_attribute("autocomplete") == "current-password")
+        old.clear()
+        old.send_keys(PASSWORD)
+        self.press_button("Change password")
+        self.wait(lambda: "The password is changed" in self.one("form.panel [role=status]").text)
+        for ended in (other, spare):
+            with self.assertRaises(urllib.error.HTTPError):
+                self.server.ask("GET", "/v1/whoami", token=ended)
+        self.assertEqual(self.server.ask("POST", "/v1/login", {"name": "alice", "password": fresh})["name"], "alice")
+        self.driver.refresh()
+        self.assertEqual(self.one(".me b").text, "alice")
+
+
 class MessageTests(PageTest):
     def test_writes_replies_edits_and_deletes(self):
         self.log_in("alice")
@@ -108,6 +143,7 @@ class MessageTests(PageTest):
         self.click("#m1 [aria-label=Delete]")
         self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, "dialog .danger").click() or True)
         self.wait(lambda: "(deleted)" in self.one("#m1").text)
+        self.wait(lambda: "(deleted)" in self.one(".conversation").text)
         self.driver.refresh()
         self.wait(lambda: self.texts() == ["(deleted)", "two", "three"], "as before")
 

@@ -130,7 +130,7 @@ export class Layout {
     const { last } = one;
     const person = one.kind === 'personal' ? one.name.slice(1) : null;
     const isOnline = person !== null && this.#state.users.get(person)?.online;
-    const text = last ? (last.deleted ? t('(deleted)') : last.erased ? t('(erased)') : excerpt(last.text, 80)) : t('No messages yet');
+    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : excerpt(last.text, 80)) : t('No messages yet');
     const who = last && !person ? `${last.sender === this.#state.me.name ? t('You') : line(last.sender)}: ` : '';
     const badge = one.unread > 0 && h('span', { class: `badge${one.isMentioned ? ' mentioned' : ''}` },
       one.isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${one.isMentioned ? `, ${t('you are mentioned')}` : ''}`));
