@@ -131,6 +131,8 @@ class MessageTests(PageTest):
         self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "two", "about": 1}, token)
         self.wait_for("two")
         self.assertIn("one", self.one("#m2 .quote").text)
+        self.click("#m2 .quote")
+        self.wait(lambda: self.driver.switch_to.active_element.get_attribute("id") == "m1")
         self.say("tre")
         self.wait_sent()
         self.field().send_keys(Keys.ARROW_UP)
@@ -215,6 +217,22 @@ class MessageTests(PageTest):
         self.assertEqual(self.all(".row"), [])
         self.say("")
         self.wait_for("日本")
+
+
+    def test_enter_sends_and_on_a_touch_screen_begins_a_line(self):
+        # A narrow window shows the list or the conversation that the address names.
+        self.log_in("alice", address="#/general")
+        self.field().send_keys("one" + Keys.SHIFT + Keys.ENTER + Keys.NULL + "two")
+        self.assertEqual(self.field().get_property("value"), "one\ntwo")
+        self.press(Keys.ENTER)
+        self.wait_for("one\ntwo")
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 412, "height": 900, "deviceScaleFactor": 1, "mobile": True})
+        self.wait(lambda: self.driver.execute_script("return matchMedia('(pointer: coarse) and (hover: none)').matches"))
+        self.say("three")
+        self.assertEqual(self.field().get_property("value"), "three\n")
+        self.click(".send")
+        self.wait_for("three")
 
 
 class HistoryTests(PageTest):
@@ -380,6 +398,11 @@ class PeopleTests(PageTest):
         self.server.ask("POST", "/v1/messages", {"conversation": "@alice", "text": "hello alice"}, self.server.login("bob"))
         self.wait(lambda: any("hello alice" in text for text in self.texts(".conversation")))
         self.assertEqual(self.texts(".badge")[0].split()[0], "1")
+        # So does a message that names the reader, in another conversation than the open one.
+        self.open("#/@bob")
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "Alice, look"}, self.server.login("bob"))
+        self.wait(lambda: "you are mentioned" in self.one(".badge.mentioned").get_attribute("textContent"))
 
     def test_the_switcher_finds_by_keyboard_on_a_cyrillic_layout(self):
         self.log_in("alice")
