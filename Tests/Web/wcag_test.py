@@ -66,6 +66,38 @@ class PointTests(PageTest):
         self.wait(lambda: not self.all("dialog"))
         self.assertEqual(self.active(), self.field())
 
+    def test_2_1_3_a_visit_needs_no_pointer(self):
+        self.log_in("alice", address="#/general")
+        self.press(Keys.CONTROL, "k")
+        self.one("dialog input").send_keys("bob")
+        self.wait(lambda: "bob" in self.one("[role=option]").text)
+        self.press(Keys.ENTER)
+        self.wait(lambda: self.active().get_attribute("aria-label") == "Message to @bob")
+        self.press("x")
+        self.press(Keys.ENTER)
+        self.wait_sent()
+        self.press(Keys.ALT, "p")
+        self.wait(lambda: self.active().get_attribute("aria-label") == "Find people")
+        for _ in range(10):
+            if self.active().text == "Add to contacts":
+                break
+            self.press(Keys.SHIFT, Keys.TAB)
+        self.press(Keys.ENTER)
+        self.wait(lambda: self.active().text == "Remove from contacts")
+        self.press(Keys.ESCAPE)
+        self.wait(lambda: self.active().get_attribute("id") == "details-button")
+        self.press(Keys.CONTROL, Keys.SHIFT, "f")
+        self.wait(lambda: self.active().get_attribute("type") == "search")
+        self.press("x")
+        self.press(Keys.ENTER)
+        self.wait(lambda: self.all(".results a"))
+        for _ in range(20):
+            if self.active().get_attribute("href"):
+                break
+            self.press(Keys.TAB)
+        self.press(Keys.ENTER)
+        self.wait(lambda: self.active().get_attribute("id") == "m1")
+
     def test_2_1_4_no_bare_letter_is_a_command(self):
         self.log_in("alice")
         self.driver.execute_script("document.querySelector('.scroller').focus()")
