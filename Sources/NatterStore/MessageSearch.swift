@@ -64,6 +64,8 @@ final class MessageSearch {
     }
 
     private static let blockCost = 16
+    /// How many texts of tails are scanned together, about.
+    private static let textsOfScan = 256
 
     func run(_ index: SearchIndex?) throws -> SearchPage {
         if let index {
@@ -90,8 +92,7 @@ final class MessageSearch {
         func readRuns(newerThan bound: Timestamp) throws {
             while end == nil, next < runs.count, runs[next].highTime > bound, !isComplete(before: runs[next].highTime) {
                 if mustEnd(at: runs[next].highTime) { return }
-                try read(runs[next])
-                next += 1
+                next = try read(runs, from: next, newerThan: bound)
             }
         }
         if let index {
@@ -117,8 +118,7 @@ final class MessageSearch {
                 end = max(end ?? reached, reached)
                 // What the index lacks and is newer belongs to this page, too.
                 while next < runs.count, runs[next].highTime > reached, !isComplete(before: runs[next].highTime) {
-                    try read(runs[next])
-                    next += 1
+                    next = try read(runs, from: next, newerThan: reached)
                 }
                 return
             }
@@ -173,16 +173,45 @@ final class MessageSearch {
         return block
     }
 
-    /// Reads messages that the index lacks.
+    /// Reads messages that the index lacks: a block, or the tails of several conversations together, because each scan costs
+    /// more than a few messages do.
+    ///
+    /// - Returns: the index of the next run.
+    private func read(_ runs: [Unindexed], from start: Int, newerThan bound: Timestamp) throws -> Int {
+        var texts: [(reader: LogReader, records: Records, position: Int)] = []
+        var next = start
+        while next < runs.count, runs[next].highTime > bound, texts.count < MessageSearch.textsOfScan,
+            next == start || spent < blockBudget
+        {
+            let (reader, seqs) = (runs[next].reader, runs[next].seqs)
+            guard seqs.lowerBound > reader.log.sealedSeq,
+                let part = try reader.log.tail.part(containing: seqs.lowerBound, on: reader.archive.connection)
+            else { break }
+            let records = try part.open(of: reader.log.id).records
+            guard let first = records.index(of: seqs.lowerBound), let last = records.index(of: seqs.upperBound) else {
+                break
+            }
+            for position in first...last where SearchFeed.isSearchable(records.kind(at: position)) {
+                texts.append((reader, records, position))
+            }
+            spent += MessageSearch.blockCost / 4 + (last - first) / 4
+            next += 1
+        }
+        guard next > start else {
+            try read(runs[start])
+            return start + 1
+        }
+        let found = try scanner().matches(count: texts.count) { index, body in
+            try texts[index].records.withText(at: texts[index].position, body)
+        }
+        for index in found { try offer(texts[index].records, texts[index].position, texts[index].reader) }
+        return next
+    }
+
     private func read(_ run: Unindexed) throws {
-        let scan = try scanner()
         // Breaking texts into words costs several times as much as opening a block.
-        let isSealed = run.seqs.upperBound <= run.reader.log.sealedSeq
-        spent +=
-            isSealed
-            ? 8 * MessageSearch.blockCost
-            : MessageSearch.blockCost / 4 + run.seqs.upperBound.distance(after: run.seqs.lowerBound) / 4
-        try scan.scan(run.reader, run.seqs) { matches in
+        spent += 8 * MessageSearch.blockCost
+        try scanner().scan(run.reader, run.seqs) { matches in
             for position in matches.positions { try offer(matches.records, position, run.reader) }
             return true
         }

@@ -37,7 +37,7 @@ struct BlockTests {
         #expect(header.dictionary == (header.codec == .raw ? .none : dictionary.id))
     }
 
-    @Test("is opened only if it has what its reader wants", arguments: UInt64(1)...40)
+    @Test("is opened only if it has what its reader wants", arguments: UInt64(1)...12)
     func wishes(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         var records = Records(firstSeq: Seq(1))
@@ -50,7 +50,7 @@ struct BlockTests {
         }
         let dictionary = Fixture.dictionary(using: &generator)
         let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
-        for sender in senders {
+        for sender in [senders[0], senders[senders.count / 2], senders[senders.count - 1]] {
             let found = try block.open(with: dictionary, wish: BlockWish(sender: { $0 == sender }))
             #expect(found?.all == records.all)
         }
