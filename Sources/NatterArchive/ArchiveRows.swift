@@ -266,6 +266,11 @@ public enum ArchiveRows {
         ).run(row.dictionary.bytes)
     }
 
+    /// Deletes the rows of all segments of a conversation.
+    public static func deleteAll(of conversation: Int64, on connection: Connection) throws(SQLiteError) {
+        for row in try segments(of: conversation, on: connection) { try delete(row, on: connection) }
+    }
+
     public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
         guard dictionary.id != .none else { return }
         let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")

@@ -169,6 +169,8 @@ public final class ArchiveWriter {
 
     /// - Parameter size: the file's former length; nil if it did not exist.
     private func takeBack(_ path: String, to size: UInt64?) throws(DiskError) {
+        // Another server may have removed the file.
+        guard try disk.information(path) != nil else { return }
         if let size {
             let file = try disk.open(path, .readWrite)
             try file.truncate(to: size)

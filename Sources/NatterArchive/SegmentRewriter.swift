@@ -79,9 +79,14 @@ public struct SegmentRewriter {
     private let conversation: ConversationIdentity
     private let reader: ArchiveReader
     private let writer: ArchiveWriter
+    private let isShared: Bool
 
-    public init(_ conversation: ConversationIdentity, _ reader: ArchiveReader, _ writer: ArchiveWriter) {
-        (self.conversation, self.reader, self.writer) = (conversation, reader, writer)
+    /// - Parameter isShared: whether several servers write the files. Each keeps the messages in a log until their blocks are
+    ///   recorded, so bytes that are not recorded are never the only copy.
+    public init(
+        _ conversation: ConversationIdentity, _ reader: ArchiveReader, _ writer: ArchiveWriter, isShared: Bool = false
+    ) {
+        (self.conversation, self.reader, self.writer, self.isShared) = (conversation, reader, writer, isShared)
     }
 
     // MARK: Planning
@@ -156,7 +161,7 @@ public struct SegmentRewriter {
     /// Refuses a file with bytes that belong to no block. They may be messages, and only a repair can tell.
     private func checkEnd(of row: SegmentRow) throws {
         let path = writer.directory + "/" + row.name(of: conversation.id)
-        if let found = try writer.disk.information(path), found.size > row.size {
+        if !isShared, let found = try writer.disk.information(path), found.size > row.size {
             throw LogError.damaged(path: path, offset: row.size, reason: "bytes lie behind the last recorded block")
         }
     }

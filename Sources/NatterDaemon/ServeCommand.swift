@@ -79,11 +79,6 @@ enum ServeCommand {
         let clock = SteadyClock(console.clock, onJump: { jump in report(jump, log) })
         let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
         let shared = try DataDirectory.sharedStore(arguments, console)
-        guard shared == nil || settings.retention.days == nil else {
-            throw CommandFailure(
-                .configuration, code: "bad_configuration",
-                "a store in PostgreSQL keeps all messages; leave --retain out")
-        }
         let store = try open(directory, shared, settings, log, clock)
         // The store must be closed in order even if the server can't start.
         defer { store.close() }

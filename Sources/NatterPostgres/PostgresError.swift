@@ -17,6 +17,7 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     }
     public var isFull: Bool { state == "53100" }
     public var isUniqueViolation: Bool { state == "23505" }
+    public var isForeignKeyViolation: Bool { state == "23503" }
 
     public var phrase: Phrase { "PostgreSQL: \(message)" }
 }

@@ -53,6 +53,8 @@ final class ConversationState {
     private(set) var erasedCommit = Commit.zero
     /// The last seq of the tail that was written to the journal's end again, and the commit that did it.
     var journaledAgain: (upTo: Seq, at: Commit)?
+    /// The newest commit that wrote tails of this conversation to the journal's end again, so that its texts may stand there.
+    var lastMove = Commit.zero
     /// Whether the sealer, or an import, is sealing the tail.
     var isBeingSealed = false
 
@@ -69,6 +71,18 @@ final class ConversationState {
         self.sealedCommit = sealedCommit
         self.lastServerTime = lastServerTime
         tail = TailParts(firstSeq: sealedSeq.next, hashBefore: sealedHash)
+    }
+
+    /// What the log files look like. Who writes some on a server that shares its store compares it before they are recorded,
+    /// because another server may have been faster.
+    struct FilesMark: Equatable, Sendable {
+        let sealedSeq: Seq
+        let erasedCommit: Commit
+        let firstCommit: Commit
+    }
+
+    var filesMark: FilesMark {
+        FilesMark(sealedSeq: sealedSeq, erasedCommit: erasedCommit, firstCommit: firstCommit)
     }
 
     var head: Seq { tail.lastSeq }

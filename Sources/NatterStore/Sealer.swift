@@ -32,6 +32,8 @@ final class Sealer: Sendable {
         var isUntidy = false
         /// Whether another server has shortened tails of the shared log.
         var isTrimDue = false
+        /// Whether messages were erased or dropped on another server, or may still wait to be removed.
+        var isSweepDue = false
         /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
@@ -44,7 +46,8 @@ final class Sealer: Sendable {
     private static let retryMilliseconds = 10_000
 
     /// How often a tail is tried again after another server was faster.
-    private static let races = 8
+    static let races = 8
+    private static let raceMilliseconds = 20
 
     private let queue = Monitor(Queue())
     private let journalBytes: Int
@@ -82,6 +85,9 @@ final class Sealer: Sendable {
     /// Asks for the journal to be trimmed, because another server has sealed tails.
     func requestTrim() { queue.signal { $0.isTrimDue = true } }
 
+    /// Asks for what erased and dropped messages have left in a shared store to be removed.
+    func requestSweep() { queue.signal { $0.isSweepDue = true } }
+
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// Why the last round failed; nil if it did not.
@@ -93,6 +99,7 @@ final class Sealer: Sendable {
         case errand(@Sendable (ArchiveWriter) -> Void)
         case tidying
         case trimming
+        case sweeping
     }
 
     private func next() -> Work? {
@@ -114,6 +121,10 @@ final class Sealer: Sendable {
                 if queue.whole.isEmpty {
                     if !queue.errands.isEmpty { return .some(.errand(queue.errands.removeFirst())) }
                     if queue.isUntidy { return .tidying }
+                    if queue.isSweepDue {
+                        (queue.isSweepDue, queue.isTrimDue) = (false, false)
+                        return .sweeping
+                    }
                     guard queue.isTrimDue else { return nil }
                     queue.isTrimDue = false
                     return .trimming
@@ -142,20 +153,31 @@ final class Sealer: Sendable {
                 if seal(conversations, .fullBlocks, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
             case .whole(let conversation, let completion):
-                var failure = seal([conversation], .all, store, writer)
-                // Another server was first, perhaps with a part of the tail.
-                for _ in 0..<Sealer.races where failure == .busy && store.isShared {
-                    failure = seal([conversation], .all, store, writer)
-                }
+                let failure = sealWhole(conversation, store, writer)
                 tidy(store, writer)
                 completion(failure)
             case .errand(let errand): errand(writer)
             case .tidying: tidy(store, writer)
             case .trimming:
                 if let failure = trim(store) { store.report("cannot trim the journal: \(failure)") }
+            case .sweeping: store.finishErasing([])
             }
         }
     }
+
+    /// Seals a tail up to its last message. Call on the sealer's thread.
+    func sealWhole(_ conversation: Int64, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        var failure = seal([conversation], .all, store, writer)
+        // Another server was first, perhaps with a part of the tail.
+        for _ in 0..<Sealer.races where failure == .busy && store.isShared {
+            pause()
+            failure = seal([conversation], .all, store, writer)
+        }
+        return failure
+    }
+
+    /// Waits for a server that is just writing the same files.
+    func pause() { _ = queue.wait(timeoutMilliseconds: Sealer.raceMilliseconds) { $0.isStopping ? true : nil } }
 
     /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.
     private func requestRest(of conversations: [Int64], _ store: Store) {
@@ -173,6 +195,8 @@ final class Sealer: Sendable {
         let identity: ConversationIdentity
         /// Parts of the tail; at least one.
         let parts: [OpenBlock]
+        /// The log files that the blocks continue.
+        let mark: ConversationState.FilesMark
         let isBacklogged: Bool
 
         var content: SealedContent {
@@ -196,10 +220,6 @@ final class Sealer: Sendable {
     }
 
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
-    func seal(_ conversations: [Int64], whole: Bool, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
-        seal(conversations, whole ? .all : .fullBlocks, store, writer)
-    }
-
     private func seal(
         _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter
     ) -> StoreError? {
@@ -227,9 +247,9 @@ final class Sealer: Sendable {
         let recorded = store.record(freesRoom: true) { builder in
             var decision = Decision()
             for ((piece, blocks), content) in zip(finished, contents) {
-                // Another store of a shared log may have sealed it first.
-                let sealedSeq = store.state.withLock { $0.conversations[piece.identity.number]?.sealedSeq }
-                guard sealedSeq?.next == piece.parts.first?.records.firstSeq else { throw StoreError.busy }
+                // Another server may have sealed it first, or erased texts that these files or their dictionary hold.
+                let mark = store.state.withLock { $0.conversations[piece.identity.number]?.filesMark }
+                guard mark == piece.mark else { throw StoreError.busy }
                 decision.append(.tailSealed(Change.SealedTail(blocks, content)))
                 decision.blocks.append(blocks)
             }
@@ -267,9 +287,10 @@ final class Sealer: Sendable {
         if isNew { store.report(report) }
     }
 
-    private static func isRace(_ error: any Error) -> Bool {
+    /// Whether another server writes the same file, or has just replaced it.
+    static func isRace(_ error: any Error) -> Bool {
         switch ArchiveError(error) {
-        case .disk(let error), .log(.disk(let error)): error.code == .fileExists
+        case .disk(let error), .log(.disk(let error)): error.code == .fileExists || error.isMissing
         default: false
         }
     }
@@ -297,7 +318,7 @@ final class Sealer: Sendable {
             guard !parts.isEmpty else { return nil }
             conversation.isBeingSealed = true
             return Piece(
-                identity: conversation.identity, parts: parts,
+                identity: conversation.identity, parts: parts, mark: conversation.filesMark,
                 isBacklogged: state.journalBytes > 2 * journalBytes)
         }
     }
@@ -312,7 +333,7 @@ final class Sealer: Sendable {
     }
 
     /// Trims the part of the journal that no tail needs, in steps.
-    private func trim(_ store: Store) -> StoreError? {
+    func trim(_ store: Store) -> StoreError? {
         while true {
             let floor = store.state.withLock { state in
                 state.conversations.values.reduce(state.commit.next) { floor, conversation in

@@ -127,12 +127,7 @@ final class StoreSearch: Sendable {
     ///
     /// - Throws: if the index could not be emptied. A start removes it then.
     func purge(_ store: Store) throws {
-        let ask = queue.signal { queue -> Int? in
-            guard queue.isRunning else { return nil }
-            queue.purgesAsked += 1
-            return queue.purgesAsked
-        }
-        guard let ask else {
+        guard let ask = askPurge() else {
             let path = StoreSearch.path(store.directory)
             guard try store.disk.information(path) != nil else { return }
             return try SearchIndex.openForWriting(path: path, disk: store.disk).empty()
@@ -142,6 +137,18 @@ final class StoreSearch: Sendable {
             return queue.isRunning && queue.trouble == nil ? nil : false
         }
         if isDone != true { throw StoreError.failed("the search index can't be emptied now") }
+    }
+
+    /// Asks the thread to empty the index, before it adds anything more.
+    ///
+    /// - Returns: the number of the request; nil if the thread does not run.
+    @discardableResult
+    func askPurge() -> Int? {
+        queue.signal { queue in
+            guard queue.isRunning else { return nil }
+            queue.purgesAsked += 1
+            return queue.purgesAsked
+        }
     }
 
     /// Why the index is not kept up; nil while it is.
@@ -185,6 +192,7 @@ final class StoreSearch: Sendable {
     private func feed(_ store: Store) throws {
         let index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
         try check(index, store)
+        if try isOlderThanErasure(index, store) { try index.empty() }
         queue.signal { $0.isChecked = true }
         queue.signal { queue in
             queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
@@ -223,6 +231,17 @@ final class StoreSearch: Sendable {
         guard !foreign.isEmpty else { return }
         store.report("the search index is of another history; \(foreign.count) conversations are indexed again")
         try index.write { writer in for id in foreign { try writer.forget(id) } }
+    }
+
+    /// Whether text may have been erased in a shared store since the index was written. Files name the index in `retired`.
+    private func isOlderThanErasure(_ index: SearchIndex, _ store: Store) throws -> Bool {
+        guard store.isShared else { return false }
+        let epoch = try index.epoch()
+        return store.state.withLock { state in
+            let newest = state.conversations.values.map { max($0.erasedCommit, $0.firstCommit) }.max() ?? .zero
+            let begin = state.epochs.first { $0.epoch == epoch }?.firstCommit ?? .zero
+            return newest > .zero && newest >= begin
+        }
     }
 
     private func takeIn(_ number: Int64, _ store: Store, _ index: SearchIndex) throws {

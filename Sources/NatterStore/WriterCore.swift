@@ -149,6 +149,7 @@ final class WriterCore: @unchecked Sendable {
             return (builder.publish(to: &state), state.journalBytes)
         }
         remember(builder.newKeys)
+        forgetContent(builder.changes)
         builder.answer()
         announce(published, journalBytes)
     }
@@ -185,6 +186,9 @@ final class WriterCore: @unchecked Sendable {
     private func takeOver(_ others: [LogEntry]) throws {
         for entry in others {
             let reached = entry.reached ?? entry.before.after(entry.encode())
+            let isRewriting = entry.changes.contains { $0.rewritten != nil }
+            // Before the index can take the entry's epoch for that of its words.
+            if isRewriting { store.search.askPurge() }
             let (published, keys, journalBytes) = try store.state.withLock { state in
                 let (published, keys) = try state.follow(entry)
                 state.place = reached
@@ -192,8 +196,23 @@ final class WriterCore: @unchecked Sendable {
             }
             place = reached
             remember(keys)
+            forgetContent(entry.changes)
             announce(published, journalBytes)
             if entry.changes.contains(where: \.shortensTails) { store.sealer.requestTrim() }
+            if isRewriting { store.sealer.requestSweep() }
+        }
+    }
+
+    /// Forgets what the ids of erased messages stood for.
+    private func forgetContent(_ changes: [Change]) {
+        for case .erased(let messages, let number) in changes where !recentOrder.isEmpty {
+            let seqs = Set(messages.map(\.seq))
+            for index in recentOrder.indices {
+                let found = recentOrder[index].found
+                guard found.conversation == number, seqs.contains(found.seq) else { continue }
+                recentOrder[index].found = found.withoutContent
+                recentKeys[recentOrder[index].key] = found.withoutContent
+            }
         }
     }
 
@@ -207,9 +226,11 @@ final class WriterCore: @unchecked Sendable {
         store.dropReaders()
         (recentKeys, recentOrder) = ([:], [])
         remember(loaded.keys)
+        // It may have words of what was erased meanwhile, or of the lost history.
+        store.search.askPurge()
         let epoch = store.state.withLock { state in
             var next = loaded.state
-            next.failure = state.failure
+            (next.failure, next.retention) = (state.failure, state.retention)
             next.prepare()
             for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
             state = next
@@ -253,6 +274,8 @@ final class WriterCore: @unchecked Sendable {
     }
 
     func changeFiles(_ body: (Connection) throws -> Void) throws { try engine.changeFiles(body) }
+
+    func noteNew(_ paths: [String]) throws { try engine.noteNew(paths) }
 
     func emptyWriteAheadLog() throws { try engine.emptyWriteAheadLog() }
 

@@ -30,6 +30,29 @@ struct StoreErasingTests {
         try Files.contents(directory).filter { $0.value.firstRange(of: Array(text.utf8)) != nil }.map(\.key)
     }
 
+    @Test(
+        "a tail that was written to the journal's end again leaves no row behind, though another tail pins the journal")
+    func movedTail() throws {
+        let store = try TestStore(users: ["alice", "bob", "carol"])
+        try store.post([Self.secret], to: "@bob")
+        let first = store.store.state.withLock { $0.commit }
+        try store.post(["pins the journal"], to: "@carol")
+        // Given the text a second time, behind the other tail
+        let isDone = Monitor(false)
+        _ = store.store.sealer.submit { writer in
+            store.store.sealer.clearJournal(upTo: first, store.store, writer)
+            isDone.signal { $0 = true }
+        }
+        _ = isDone.wait { $0 ? true : nil }
+        for isReopened in [false, true] {
+            if isReopened { try store.reopen() }
+            #expect(try Self.files(store.directory, holding: Self.secret) != [])
+        }
+        #expect(try Self.erase([1], in: "@alice,@bob", store) == 1)
+        #expect(try Self.files(store.directory, holding: Self.secret) == [])
+        #expect(try store.all("@carol").map(\.text) == ["pins the journal"])
+    }
+
     @Test("removes text and sender from the tail, and leaves number, time, hash and everything else")
     func tail() throws {
         let store = try TestStore(users: ["alice", "bob"])

@@ -131,6 +131,91 @@ struct SharedServeTests {
         #expect(compared.contains { $0.hasSuffix(".log") })
     }
 
+    @Test("what is erased, or not kept any more after a reload, goes at every server and in replicas")
+    func erasing() throws {
+        let (one, two) = (try serve("one"), try serve("two"))
+        let alice = try register("alice", at: one)
+        let bob = try register("bob", at: two)
+        let old = JSON.line(ts: 1_600_000_000_000, sender: "old", text: "long ago")
+        try old.write(toFile: directory("old.ndjson"), atomically: true, encoding: .utf8)
+        let imported = try command(["import", "--old", "general", directory("old.ndjson")], beside: "one")
+        #expect(imported.code == 0, "\(imported.errors)")
+        try alice.sends("first", "Xylophonkonzert", "third")
+        #expect(try bob.texts("log") == ["long ago", "first", "Xylophonkonzert", "third"])
+        let erased = try command(["erase", "general", "3", "--json"], beside: "one")
+        #expect(try erased.objects().first?[int: "erased"] == 1, "\(erased.errors)")
+        let log = try bob.run(["log", "--raw", "--json"]).objects()
+        #expect(log.map { $0[string: "text"] } == ["long ago", "first", "", "third"])
+        #expect(try bob.run(["verify"]).code == 0)
+        // Only one of them is told to keep less.
+        try "retain = 365d\n".write(toFile: directory("one/natterd.conf"), atomically: true, encoding: .utf8)
+        one.process.signal(SIGHUP)
+        try eventually("old messages are gone at the other server") {
+            let list = try bob.run(["ls", "--json"]).objects()
+            return list.first { $0[string: "name"] == "general" }?[int: "first"] == 2
+        }
+        for server in [one, two] { #expect(server.stop().code == 0) }
+        // Without a server, too
+        let user = try command(["user", "erase", "alice", "--json"], beside: "two")
+        #expect(try user.objects().first?[int: "erased"] == 2, "\(user.errors)")
+        let fsck = try command(["fsck"], beside: "one")
+        #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck.output)\(fsck.errors)")
+    }
+
+    @Test(
+        "a copy that is killed in the middle is not served, and the next one into the same place is whole",
+        arguments: [true, false])
+    func killed(isToDatabase: Bool) throws {
+        let cluster = try PostgresCluster.shared()
+        let world = try World()
+        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "old", text: "in a log file"))
+        try world.alice.sends("one", "two")
+        world.stopServing()
+        if isToDatabase {
+            // Given the tables of a store, but no store
+            let made = try Daemon.run(
+                ["user", "list", "--data", directory("none"), "--store", uri], home: directory.path)
+            #expect(made.code == 0, "\(made.errors)")
+            let tables = try cluster.query(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema='public' "
+                    + "AND table_name<>'schema_step'", in: uri)
+            try cluster.query("TRUNCATE \(tables.joined(separator: ","))", in: uri)
+        } else {
+            #expect(try copy(world.data, uri).code == 0)
+        }
+        let (from, to) = isToDatabase ? (world.data, uri) : (uri, directory("back"))
+        let place = isToDatabase ? ["--data", directory("cache"), "--store", uri] : ["--data", to]
+        for table in ["account", "log_piece"] {
+            // When it waits for a table, it is killed
+            let holder = try cluster.hold(table, in: uri)
+            let copying = try ChildProcess(
+                Programs.path("natterd"), ["copy", "--from", from, "--to", to],
+                environment: ["HOME": directory.path, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"])
+            try eventually("the copy waits for '\(table)'") {
+                try cluster.query(
+                    "SELECT 1 FROM pg_stat_activity WHERE datname=current_database() AND wait_event_type='Lock'",
+                    in: uri) == ["1"]
+            }
+            copying.signal(SIGKILL)
+            _ = copying.finish()
+            holder.signal(SIGKILL)
+            _ = holder.finish()
+            try cluster.query(
+                "SELECT count(pg_terminate_backend(pid,30000)) FROM pg_stat_activity "
+                    + "WHERE datname=current_database() AND pid<>pg_backend_pid()", in: uri)
+            // Then no server takes what is there
+            for command in [["serve", "--listen", "127.0.0.1:0"], ["user", "list"]] {
+                let refused = try Daemon.run(command + place, home: directory.path)
+                #expect(refused.code == 74 && refused.errors.contains("'natterd copy'"), "\(refused.errors)")
+            }
+        }
+        let copied = try copy(from, to)
+        #expect(copied.code == 0, "\(copied.errors)")
+        let export = try Daemon.run(["export", "general"] + place, home: directory.path)
+        #expect(export.lines.count == 3, "\(export.errors)")
+        #expect(try Daemon.run(["fsck"] + place, home: directory.path).code == 0)
+    }
+
     @Test("a copy that ended in the middle is not served, and can be repeated", arguments: [true, false])
     func unfinished(isToDatabase: Bool) throws {
         let world = try World()
@@ -169,7 +254,7 @@ struct SharedServeTests {
         #expect(export.lines.count == 1_500 && !export.output.contains("\"message 7\""), "\(export.errors)")
     }
 
-    @Test("a database that can't be reached ends with 69, a password in the URI with 64, --retain with 78")
+    @Test("a database that can't be reached ends with 69, a password in the URI with 64")
     func refused() throws {
         for (uri, code) in [
             ("postgresql:///natter?host=\(directory.path)", Int32(69)), ("postgresql://natterd:secret@db/natter", 64),
@@ -178,9 +263,5 @@ struct SharedServeTests {
                 ["serve", "--data", directory("none"), "--store", uri, "--listen", "127.0.0.1:0"], home: directory.path)
             #expect(end.code == code && !end.errors.contains("secret"), "\(end.errors)")
         }
-        let retaining = try Daemon.run(
-            ["serve", "--data", directory("none"), "--store", uri, "--retain", "30d", "--listen", "127.0.0.1:0"],
-            home: directory.path)
-        #expect(retaining.code == 78, "\(retaining.errors)")
     }
 }

@@ -27,7 +27,9 @@ final class World: @unchecked Sendable {
 
     private static let template = Result { () throws -> TemporaryDirectory in
         let directory = try TemporaryDirectory()
-        let daemon = try Daemon(data: directory("data"))
+        let data = directory("data")
+        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+        let daemon = try Daemon(data: data, environment: try World.store(of: data))
         for name in ["alice", "bob", "carol"] {
             let outcome = try Person(name: name, home: directory(name), server: daemon.url).run(
                 ["register", name, "--password-stdin"], input: .bytes(Array("\(password)\n".utf8)))
@@ -36,6 +38,11 @@ final class World: @unchecked Sendable {
         let end = daemon.stop()
         guard end.code == 0 else { throw Failure("natterd: \(end.errors)") }
         return directory
+    }
+
+    /// Names the database of a data directory, if tests keep their stores in PostgreSQL this time.
+    private static func store(of data: String) throws -> [String: String] {
+        try PostgresCluster.database(of: data).map { ["NATTERD_STORE": $0] } ?? [:]
     }
 
     var data: String { directory("data") }
@@ -49,7 +56,7 @@ final class World: @unchecked Sendable {
     func person(_ name: String) -> Person { Person(name: name, home: directory(name), server: url) }
 
     func serve(_ options: [String] = []) throws {
-        daemon = try Daemon(data: data, options: options)
+        daemon = try Daemon(data: data, options: options, environment: try World.store(of: data))
         lastURL = url
     }
 
@@ -71,7 +78,8 @@ final class World: @unchecked Sendable {
     }
 
     func natterd(_ words: [String], input: ChildProcess.Stream = .nothing) throws -> Outcome {
-        try Daemon.run(["--data", data] + words, home: directory.path, input: input)
+        try Daemon.run(
+            ["--data", data] + words, home: directory.path, environment: try World.store(of: data), input: input)
     }
 
     /// Imports into `general` and restarts the server.

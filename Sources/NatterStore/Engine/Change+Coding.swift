@@ -165,6 +165,9 @@ extension Change {
             output.put(dropped.conversation)
             output.put(dropped.first.rawValue)
             output.counts(dropped.sent)
+        case .runEnded(let conversation):
+            output.kind(38)
+            output.put(conversation)
         case .related(let relation, let conversation, let author):
             output.kind(23)
             output.put(conversation)
@@ -290,6 +293,7 @@ extension Change {
             return .messagesDropped(
                 DroppedMessages(
                     conversation: try input.signed(), first: Seq(try input.unsigned()), sent: try input.counts()))
+        case 38: return .runEnded(try input.signed())
         default: throw FormatViolation("a change has an unknown kind")
         }
     }

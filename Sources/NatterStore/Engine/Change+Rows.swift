@@ -106,6 +106,7 @@ extension Change {
                 """, FoundKey.erasedContent, conversation, commit.rawValue)
             // Who knows the rest of an imported file could test a guess by its hash.
             try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
+        case .runEnded: break
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
             .retentionSet, .messagesDropped:
             try writeConversations(rows, commit)

@@ -50,6 +50,8 @@ enum Change: Sendable {
     case related(Relation, in: Int64, author: String?)
     /// Messages were erased. Their H stays in the log.
     case erased([ErasedMessage], in: Int64)
+    /// The next message of a conversation begins a new run of salts.
+    case runEnded(Int64)
 
     struct NewAccount: Sendable {
         var id: AccountID
@@ -173,6 +175,15 @@ enum Change: Sendable {
         }
     }
 
+    /// The conversation whose blocks it replaces; nil for a change that only adds some, or none.
+    var rewritten: Int64? {
+        switch self {
+        case .erased(_, let number): number
+        case .messagesDropped(let dropped): dropped.conversation
+        default: nil
+        }
+    }
+
     /// Applies the change to memory. Call with the state lock held, after the change is durable.
     func apply(to state: inout StoreState, at commit: Commit) {
         if takesCommit { state.commit = max(state.commit, commit) }
@@ -192,7 +203,7 @@ enum Change: Sendable {
             state.epochs.append((epoch, first))
         case .importRemembered: break
         case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .tailsMoved, .related, .erased, .retentionSet, .messagesDropped:
+            .tailsMoved, .related, .erased, .runEnded, .retentionSet, .messagesDropped:
             applyToConversations(&state, commit)
         }
     }
@@ -290,9 +301,11 @@ enum Change: Sendable {
         case .erased(_, let number):
             state.conversations[number]?.noteErasure(at: commit)
             state.noteCommit(commit, in: number)
+        case .runEnded(let number): state.conversations[number]?.nextSalt = nil
         case .tailsMoved(let tails):
             for tail in tails {
                 state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
+                state.conversations[tail.conversation]?.lastMove = commit
             }
         default: break
         }

@@ -142,6 +142,11 @@ final class FileEngine: StoreEngine {
         }
     }
 
+    /// Also names the search index, which has words of what goes and is made again.
+    func noteNew(_ paths: [String]) throws {
+        try changeFiles { for path in paths + StoreSearch.files { try RetiredFiles.insert(path, on: $0) } }
+    }
+
     func emptyWriteAheadLog() throws {
         try withDatabase { database in
             try database.connection.checkpoint(.truncating)

@@ -181,6 +181,7 @@ struct StateLoader {
         let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
         while try rows.step() {
             let commit = Commit(rows.uint64(0) / 2)
+            let isMoved = rows.uint64(0) == Batch.rowNumber(of: commit, isMoved: true)
             state.commit = max(state.commit, commit)
             do {
                 try rows.withBlob(1) { bytes in
@@ -192,6 +193,7 @@ struct StateLoader {
                             keys.append(MovedKey(key: key.recent, found: used, commit: entry.record.commit))
                         }
                         found[entry.conversation, default: []].append(entry.record)
+                        if isMoved { state.conversations[entry.conversation]?.lastMove = commit }
                     }
                 }
             } catch {

@@ -50,8 +50,20 @@ protocol StoreEngine: AnyObject, Sendable {
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader
 
-    /// Changes rows that belong to the files of this engine, on the writer's thread and in one transaction.
+    /// Changes rows that belong to the files of this engine, on the writer's thread and in one transaction. Does nothing if the
+    /// engine has no files of its own.
     func changeFiles(_ body: (Connection) throws -> Void) throws
+
+    /// Names new log files before they are written, so that they go unless an entry records them.
+    func noteNew(_ paths: [String]) throws
+
+    /// Forgets what the ids of these messages stood for in a table that several servers share.
+    func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws
+
+    /// Removes log files that no server reads any more. Call on the sealer's thread.
+    ///
+    /// - Parameter conversations: those whose unrecorded bytes may hold what was erased.
+    func sweep(_ conversations: [ConversationID]) throws
 
     /// Moves all of the write-ahead log into the database, unless a reader is in the way.
     func emptyWriteAheadLog() throws
@@ -64,9 +76,10 @@ protocol StoreEngine: AnyObject, Sendable {
 }
 
 extension StoreEngine {
-    func changeFiles(_ body: (Connection) throws -> Void) throws {
-        throw StoreError.failed("messages of a store on PostgreSQL can't be erased")
-    }
+    func changeFiles(_ body: (Connection) throws -> Void) throws {}
+    func noteNew(_ paths: [String]) throws {}
+    func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {}
+    func sweep(_ conversations: [ConversationID]) throws {}
 
     func emptyWriteAheadLog() throws {}
 }
@@ -111,11 +124,15 @@ struct FoundKey: Equatable, Sendable {
 
     /// Stands for the hash of an erased message's content.
     static let erasedContent: UInt64 = 0
+
+    var withoutContent: FoundKey {
+        FoundKey(conversation: conversation, seq: seq, content: FoundKey.erasedContent)
+    }
 }
 
 /// A key, its message, and the commit of that message.
 struct MovedKey: Sendable {
     let key: RecentKey
-    let found: FoundKey
+    var found: FoundKey
     let commit: Commit
 }

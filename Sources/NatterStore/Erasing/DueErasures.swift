@@ -24,9 +24,9 @@ extension Store {
         schedule.withLock { $0.delayMilliseconds = days.map { Int64($0) * 86_400_000 } }
     }
 
-    /// Erases what is due, in the background. Call it about once a minute.
+    /// Erases what is due, in the background, and removes what erasures on other servers have left. Call it about once a minute.
     public func eraseDue() {
-        guard !engine.isShared else { return }
+        if isShared { sealer.requestSweep() }
         let cutoff = schedule.withLock { schedule -> Timestamp? in
             let now = MonotonicClock.now()
             guard let delay = schedule.delayMilliseconds, !schedule.isRunning, now >= schedule.next || delay == 0 else {

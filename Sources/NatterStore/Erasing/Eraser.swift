@@ -49,29 +49,36 @@ struct Eraser {
         }
     }
 
-    /// Ends the run of salts, so that later messages do not need the seed of what is erased, and seals the tail.
+    /// Ends the run of salts on all servers, so that later messages do not need the seed of what is erased, and seals the tail.
     private func prepareTail() throws {
         let number = identity.number
-        let failure = store.upkeep { [store] _ in
-            store.state.withLock { $0.conversations[number]?.nextSalt = nil }
-        }
-        if let failure = failure ?? store.sealer.seal([number], whole: true, store, writer) { throw failure }
+        let failure = store.recordAlone(freesRoom: true) { _ in Decision(.runEnded(number)) }
+        if let failure = failure ?? store.sealer.sealWhole(number, store, writer) { throw failure }
     }
 
     private func eraseSealed(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
-        let count = try store.holdingFiles(of: identity.number) { try erase(seqs, audit) }
-        guard let count else { throw StoreError.busy }
-        return count
+        try store.tryingAgain {
+            guard let count = try store.holdingFiles(of: identity.number, { try erase(seqs, audit) }) else {
+                throw StoreError.busy
+            }
+            return count
+        }
     }
 
     private func erase(_ seqs: Set<Seq>, _ audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
-        try store.withReader { reader in
-            let rewriter = SegmentRewriter(identity, reader, writer)
+        let (mark, lastMove) = store.state.withLock { state in
+            let conversation = state.conversations[identity.number]
+            return (conversation?.filesMark, conversation?.lastMove ?? .zero)
+        }
+        return try store.withReader { reader in
+            let rewriter = SegmentRewriter(identity, reader, writer, isShared: store.isShared)
             let plan = try rewriter.plan(erasing: seqs, of: account)
             let messages =
                 try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
             guard !messages.isEmpty else { return 0 }
-            try clearJournal(upTo: plan.lastCommit)
+            // Rows of tails that were moved up may hold the texts, too.
+            try clearJournal(upTo: max(plan.lastCommit, lastMove))
+            try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
             // A start that repeats an erasure knows no account, so it would take all words of an event.
             let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))
             try RememberedErasures(store.directory, store.disk).add(
@@ -80,7 +87,7 @@ struct Eraser {
                 })
             do {
                 try store.noteRetired(plan.paths)
-                try record(messages, try rewriter.write(plan), audit)
+                try record(messages, try rewriter.write(plan), mark, audit)
             } catch {
                 store.stopIfDiskFailed(error)
                 throw error
@@ -119,11 +126,12 @@ struct Eraser {
     }
 
     private func record(
-        _ messages: [Change.ErasedMessage], _ blocks: [WrittenBlocks],
+        _ messages: [Change.ErasedMessage], _ blocks: [WrittenBlocks], _ mark: ConversationState.FilesMark?,
         _ audit: (@Sendable (BatchBuilder) -> Change)?
     ) throws {
         let number = identity.number
-        let failure = store.recordAlone(freesRoom: true) { builder in
+        let failure = store.recordAlone(freesRoom: true) { [store] builder in
+            try store.checkFiles(of: number, are: mark)
             var decision = Decision(.erased(messages, in: number))
             if let audit { decision.append(audit(builder)) }
             decision.blocks = blocks
@@ -148,13 +156,24 @@ extension Store {
         return try body()
     }
 
-    /// Names new log files before they are written, so that a start removes them if they are never recorded. It also names the
-    /// search index, which has words of what goes and is made again.
-    func noteRetired(_ paths: [String]) throws {
-        let failure = upkeep { core in
-            try core.changeFiles { for path in paths + StoreSearch.files { try RetiredFiles.insert(path, on: $0) } }
+    /// Runs `body` again after another server was faster. What `body` wrote then goes with the next sweep.
+    func tryingAgain<Result>(_ body: () throws -> Result) throws -> Result {
+        for _ in 0..<Sealer.races where isShared {
+            do { return try body() } catch let error where error as? StoreError == .busy || Sealer.isRace(error) {
+                sealer.pause()
+            }
         }
-        if let failure { throw failure }
+        return try body()
+    }
+
+    /// Throws if another server has written log files of a conversation since they were looked at.
+    func checkFiles(of number: Int64, are mark: ConversationState.FilesMark?) throws(StoreError) {
+        guard state.withLock({ $0.conversations[number]?.filesMark }) == mark else { throw .busy }
+    }
+
+    /// Names new log files before they are written, so that they are removed if they are never recorded.
+    func noteRetired(_ paths: [String]) throws {
+        if let failure = upkeep({ try $0.noteNew(paths) }) { throw failure }
     }
 
     /// Removes what erasures of these conversations have left in files. After a failure, the next erasure or the next start does
@@ -162,6 +181,7 @@ extension Store {
     func finishErasing(_ conversations: [ConversationID]) {
         guard !isFailed else { return }
         do {
+            if isShared { return try sweep(conversations) }
             try emptyWriteAheadLog()
             try wipeRetired()
             for id in conversations { try wipeQuarantine(of: id) }
@@ -193,10 +213,19 @@ extension Store {
         }
     }
 
+    /// Removes what erased and dropped messages have left where several servers share the store. What one of them still reads
+    /// goes later: each sweeps after it has read of an erasure, and regularly.
+    private func sweep(_ conversations: [ConversationID]) throws {
+        if let failure = sealer.trim(self) { throw failure }
+        try engine.sweep(conversations)
+        if !conversations.isEmpty { try search.purge(self) }
+        if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
+    }
+
     /// Overwrites and removes the files that erasures have replaced, unless a backup or a check reads them. Call on the sealer's
     /// thread.
     func wipeRetired() throws {
-        guard copies.withLock({ $0 == 0 }) else { return }
+        guard !isShared, copies.withLock({ $0 == 0 }) else { return }
         let paths = try withReader { try RetiredFiles.all(on: $0.connection) }
         if paths.contains(StoreSearch.files[0]) { try search.purge(self) }
         for path in paths where !StoreSearch.files.contains(path) {

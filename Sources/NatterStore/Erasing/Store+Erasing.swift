@@ -20,7 +20,6 @@ extension Store {
         _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
-            guard !engine.isShared else { throw .forbidden("messages of a store on PostgreSQL can't be erased") }
             let (identity, seqs) = try erasable(ranges, in: name)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             erase(
@@ -78,11 +77,10 @@ extension Store {
 
     /// Does the erasures again that the file `erased` remembers and the database does not know, and waits for them.
     func repeatErasures() throws {
-        guard !engine.isShared else { return }
         let remembered = RememberedErasures(directory, disk)
-        guard try remembered.stamp() != (try withReader { try Store.rememberedStamp(on: $0.connection) }) else {
-            return
-        }
+        // There is none after a copy, or in the rows that a server of a shared store copies at its start.
+        let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
+        guard try stamp == nil || remembered.stamp() != stamp else { return }
         try writeRemembered(remembered)
         var missing: [ConversationID: Set<Seq>] = [:]
         for entry in try remembered.entries() where try isMissing(entry) {

@@ -13,9 +13,6 @@ extension Store {
     ///
     /// - Parameter completion: gets how many messages were erased that were not before.
     public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
-        guard !engine.isShared else {
-            return completion(.failure(.forbidden("messages of a store on PostgreSQL can't be erased")))
-        }
         let found = Box<ErasedAccount>()
         change { state, builder throws(StoreError) in
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }

@@ -26,6 +26,7 @@ struct RetentionRun {
         let sealedHash: Digest
         let cutoff: Timestamp
         let hasDueTail: Bool
+        let mark: ConversationState.FilesMark
     }
 
     /// - Returns: whether anything was dropped.
@@ -60,7 +61,7 @@ struct RetentionRun {
             return Target(
                 identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
                 sealedHash: conversation.sealedHash, cutoff: cutoff,
-                hasDueTail: !tail.blocks(until: cutoff).isEmpty)
+                hasDueTail: !tail.blocks(until: cutoff).isEmpty, mark: conversation.filesMark)
         }
     }
 
@@ -99,12 +100,13 @@ struct RetentionRun {
                 on: reader.connection
             ).first
             let cut = next?.firstSeq ?? target.sealedSeq.next
-            let rewriter = SegmentRewriter(target.identity, reader, writer)
+            let rewriter = SegmentRewriter(target.identity, reader, writer, isShared: store.isShared)
             return (cut, counts.sent, try rewriter.plan(droppingBelow: cut, hashAtEnd: target.sealedHash))
         }
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
-        let failure = store.record(freesRoom: true) { _ in
+        let failure = store.record(freesRoom: true) { [store] _ in
+            try store.checkFiles(of: target.identity.number, are: target.mark)
             var decision = Decision(
                 .messagesDropped(
                     Change.DroppedMessages(conversation: target.identity.number, first: cut, sent: sent)))
@@ -142,18 +144,21 @@ extension Store {
     }
 
     func dropDueMessages(of numbers: [Int64], _ completion: @escaping @Sendable () -> Void = {}) {
-        guard engine.sealsTails, !engine.isShared, !numbers.isEmpty else { return completion() }
+        guard engine.sealsTails, !numbers.isEmpty else { return completion() }
         let isTaken = sealer.submit { [self] writer in
             defer { completion() }
-            var hasDropped = false
+            var dropped: [ConversationID] = []
             for number in numbers where !isFailed {
-                do { if try RetentionRun(self, writer).run(number) { hasDropped = true } } catch {
+                do {
+                    guard try tryingAgain({ try RetentionRun(self, writer).run(number) }) else { continue }
+                    dropped += state.withLock { [$0.conversations[number]?.identity.id].compactMap { $0 } }
+                } catch {
                     report("cannot drop old messages of conversation \(number): \(error)")
                     stopIfDiskFailed(error)
                 }
             }
             // The search index holds words of what is gone, and the write-ahead log its blocks' texts.
-            if hasDropped { finishErasing([]) }
+            if !dropped.isEmpty { finishErasing(isShared ? dropped : []) }
         }
         if !isTaken { completion() }
     }
@@ -197,9 +202,6 @@ extension Store {
     ) throws(StoreError) -> Decision? {
         if retention.days != nil, Retention.shorter(retention, state.retention) != retention {
             throw .forbidden("this server keeps messages for \(state.retention.days ?? 0) days at most")
-        }
-        guard retention.days == nil || !engine.isShared else {
-            throw .forbidden("a store in PostgreSQL keeps all messages")
         }
         guard retention != conversation.retention else { return nil }
         return Decision(.retentionSet(conversation.identity.number, retention))

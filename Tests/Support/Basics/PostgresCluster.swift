@@ -97,6 +97,14 @@ package final class PostgresCluster: @unchecked Sendable {
         return try run("psql", words).lines
     }
 
+    /// Locks a table until the process is killed and its session ended.
+    package func hold(_ table: String, in uri: String) throws -> ChildProcess {
+        let script = "BEGIN;\nLOCK TABLE \(table);\n\\echo held\nSELECT pg_sleep(600);\n"
+        let holder = try process("psql", ["-XAtq", "-d", uri], input: .bytes(Array(script.utf8)))
+        guard try holder.line() == "held" else { throw Failure("'\(table)' can't be locked") }
+        return holder
+    }
+
     @discardableResult
     private func run(_ program: String, _ words: [String]) throws -> Outcome {
         let end = try process(program, words).finish()
@@ -105,15 +113,16 @@ package final class PostgresCluster: @unchecked Sendable {
     }
 
     private func process(
-        _ program: String, _ words: [String], errors: ChildProcess.Stream = .pipe
+        _ program: String, _ words: [String], input: ChildProcess.Stream = .nothing,
+        errors: ChildProcess.Stream = .pipe
     ) throws -> ChildProcess {
         let environment = ["PATH": "\(programs):/usr/bin:/bin", "LC_ALL": "C", "HOME": directory.path]
         let path = "\(programs)/\(program)"
         guard geteuid() == 0 else {
-            return try ChildProcess(path, words, environment: environment, errors: errors)
+            return try ChildProcess(path, words, environment: environment, input: input, errors: errors)
         }
         return try ChildProcess(
             "/usr/bin/setpriv", ["--reuid=nobody", "--regid=nogroup", "--clear-groups", path] + words,
-            environment: environment, errors: errors)
+            environment: environment, input: input, errors: errors)
     }
 }

@@ -17,6 +17,9 @@ struct PostgresDisk: Disk {
         (self.pool, self.node, prefix) = (pool, node, directory + "/logs/")
     }
 
+    /// The name in the table `log_file` of a file below the data directory.
+    static func logName(_ name: String) -> String { String(name.dropFirst("logs/".utf8.count)) }
+
     /// The path below `logs`; nil for a file of this machine.
     private func logPath(_ path: String) -> String? {
         path.hasPrefix(prefix) ? String(path.dropFirst(prefix.utf8.count)) : nil
@@ -39,6 +42,8 @@ struct PostgresDisk: Disk {
         switch error as? PostgresError {
         case let error? where error.isFull: code = .noSpace
         case let error? where error.isUniqueViolation: code = .fileExists
+        // Another server has removed the file.
+        case let error? where error.isForeignKeyViolation: code = .noSuchFileOrDirectory
         case let error? where error.isLost: code = .connectionRefused
         default: code = .invalidArgument
         }

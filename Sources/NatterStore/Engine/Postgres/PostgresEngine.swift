@@ -42,12 +42,13 @@ final class PostgresEngine: StoreEngine {
         }
 
         /// Copies the rows of entries of other servers, before the store makes them visible.
-        mutating func follow(_ others: [LogEntry]) throws {
+        mutating func follow(_ others: [LogEntry], _ cache: ArchiveCache?) throws {
             // The last load has failed, so there is nothing to go on from.
             guard var copy else { throw HistoryWentBack() }
             defer { self.copy = copy }
             for entry in others where entry.before.number >= copy.number {
-                try copy.follow(entry) { try log.blocks(of: $0, $1) }
+                try copy.follow(entry, &log)
+                for number in entry.changes.compactMap(\.rewritten) { cache?.forget(number) }
                 note(entry)
             }
         }
@@ -155,6 +156,9 @@ final class PostgresEngine: StoreEngine {
             try loader.loadJournal(&state)
             try loader.fillTails(&state)
             try loader.loadDeletions(state)
+            // A message of another server may have ended the run of salts since.
+            for conversation in state.conversations.values { conversation.nextSalt = nil }
+            let keys = try copy.withoutErased(loader.keys)
             state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
             engine.copy = copy
             // Before anything is written, so that nobody trims what this server has not read.
@@ -181,7 +185,7 @@ final class PostgresEngine: StoreEngine {
             }
             for change in changes { change.apply(to: &state, at: first) }
             state.place = reached
-            return LoadedState(id: id, keySecret: secret, state: state, place: reached, keys: loader.keys)
+            return LoadedState(id: id, keySecret: secret, state: state, place: reached, keys: keys)
         }
     }
 
@@ -196,11 +200,10 @@ final class PostgresEngine: StoreEngine {
         switch answer {
         case .done:
             engine.note(entry)
-            try engine.copy?.follow(entry) { conversation, _ in
-                blocks.filter { $0.segment.conversation == conversation }
-            }
+            try engine.copy?.follow(entry, with: blocks)
+            for number in entry.changes.compactMap(\.rewritten) { cache.withLock { $0 }?.forget(number) }
         case .behind(let others):
-            do { try engine.follow(others) } catch StoreError.databaseAway {
+            do { try engine.follow(others, cache.withLock { $0 }) } catch StoreError.databaseAway {
                 // The entry itself may be there, from an attempt whose answer was lost.
                 throw others.contains { $0.author == entry.author } ? StoreError.outcomeUnknown : .databaseAway
             }
@@ -213,7 +216,7 @@ final class PostgresEngine: StoreEngine {
     func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
         try state.withLock { engine in
             let others = try engine.log.entries(after: place, limit: limit)
-            try engine.follow(others)
+            try engine.follow(others, cache.withLock { $0 })
             watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
             return others
         }
@@ -238,7 +241,7 @@ final class PostgresEngine: StoreEngine {
         try state.withLock { engine in
             guard var copy = engine.copy else { return 0 }
             try engine.log.trim(below: floor, moving: keys, now: now, read: copy.number, node: node)
-            let expired = try copy.move(keys, now: now)
+            let expired = try copy.trim(below: floor, moving: keys, now: now)
             engine.copy = copy
             if let expired { try engine.log.forgetKeys(before: expired) }
             let kept = engine.journal.firstIndex { $0.commit >= floor } ?? engine.journal.count
@@ -257,6 +260,24 @@ final class PostgresEngine: StoreEngine {
         try state.withLock { engine in
             engine.log.release()
             try engine.copy?.checkpointIfDue()
+        }
+    }
+
+    func emptyWriteAheadLog() throws { try state.withLock { try $0.copy?.emptyWriteAheadLog() } }
+
+    // MARK: Removing
+
+    func noteNew(_ paths: [String]) throws { try sweeper { try $0.note(paths) } }
+
+    func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {
+        try sweeper { try $0.forgetContent(of: seqs, in: conversation) }
+    }
+
+    func sweep(_ conversations: [ConversationID]) throws { try sweeper { try $0.sweep(conversations) } }
+
+    private func sweeper(_ body: (PostgresSweeper) throws -> Void) throws {
+        do { try pool.use { try body(PostgresSweeper(connection: $0, node: node)) } } catch let error as PostgresError {
+            throw StoreError(error)
         }
     }
 

@@ -26,8 +26,10 @@ struct PostgresLog {
     /// How many entries are read at a time.
     private static let readLimit = 256
     static let columns = "number,node,attempt,chain,data"
+    private static let blockColumns =
+        "first_seq,count,segment_seq,generation,\"offset\",length,revision,low_time,high_time,last_commit"
     /// Two numbers that name the lock of this log in its database.
-    private static let lock = "7117, 'log'::regclass::oid::int"
+    static let lock = "7117, 'log'::regclass::oid::int"
     /// The channel that says that there is news.
     static let channel = "'natter_' || 'log'::regclass::oid"
 
@@ -101,8 +103,8 @@ struct PostgresLog {
             let connection = try log.connected()
             let rows = try connection.run(
                 """
-                SELECT first_seq,count,segment_seq,generation,"offset",length,revision,low_time,high_time,last_commit
-                FROM block WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
+                SELECT \(PostgresLog.blockColumns) FROM block
+                WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
                 """, .integer(conversation), .integer(Int64(bitPattern: seqs.lowerBound.rawValue)),
                 .integer(Int64(bitPattern: seqs.upperBound.rawValue)))
             var written: [WrittenBlocks] = []
@@ -114,34 +116,68 @@ struct PostgresLog {
                     written[written.count - 1].blocks.append(block)
                     continue
                 }
-                written.append(
-                    WrittenBlocks(
-                        segment: try PostgresLog.segment(of: block, connection),
-                        newDictionary: nil, blocks: [block], hashAfter: .zero))
-                let id = written[written.count - 1].segment.dictionary
-                let record = try connection.run("SELECT record FROM dictionary WHERE id=$1", .bytes(id.bytes))
-                if record.count == 1 {
-                    written[written.count - 1].newDictionary = try record.blob(0, 0).withUnsafeBytes {
-                        try LogDictionary(decoding: $0)
-                    }
+                let found = try connection.run(
+                    """
+                    SELECT first_seq,generation,size,dictionary,closed FROM segment
+                    WHERE conversation=$1 AND first_seq=$2 AND generation=$3
+                    """, .integer(conversation), .integer(Int64(bitPattern: block.segmentSeq.rawValue)),
+                    .integer(Int64(block.generation)))
+                guard found.count == 1 else {
+                    throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
                 }
+                let segment = PostgresLog.segment(of: conversation, found, 0, from: 0)
+                let dictionary = try PostgresLog.dictionary(segment.dictionary, connection)
+                written.append(
+                    WrittenBlocks(segment: segment, newDictionary: dictionary, blocks: [block], hashAfter: .zero))
             }
             return written
         }
     }
 
-    private static func segment(of block: BlockRow, _ connection: PostgresConnection) throws -> SegmentRow {
-        let rows = try connection.run(
-            "SELECT size,dictionary,closed FROM segment WHERE conversation=$1 AND first_seq=$2 AND generation=$3",
-            .integer(block.conversation), .integer(Int64(bitPattern: block.segmentSeq.rawValue)),
-            .integer(Int64(block.generation)))
-        guard rows.count == 1 else {
-            throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
+    /// All segments of a conversation, with the blocks up to a seq.
+    mutating func segments(of conversation: Int64, upTo last: Seq) throws -> [WrittenBlocks] {
+        try translating { log in
+            let connection = try log.connected()
+            // One statement sees one state, although another server may write segments again.
+            let rows = try connection.run(
+                """
+                SELECT \(PostgresLog.blockColumns.split(separator: ",").map { "b.\($0)" }.joined(separator: ",")),
+                s.first_seq,s.generation,s.size,s.dictionary,s.closed FROM segment s
+                LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
+                AND b.generation=s.generation AND b.first_seq<=$2
+                WHERE s.conversation=$1 AND s.first_seq<=$2+1 ORDER BY s.first_seq,s.generation,b.first_seq
+                """, .integer(conversation), .integer(Int64(bitPattern: last.rawValue)))
+            var written: [WrittenBlocks] = []
+            for row in 0..<rows.count {
+                let segment = PostgresLog.segment(of: conversation, rows, row, from: 10)
+                if written.last?.segment != segment {
+                    let dictionary = try PostgresLog.dictionary(segment.dictionary, connection)
+                    written.append(
+                        WrittenBlocks(segment: segment, newDictionary: dictionary, blocks: [], hashAfter: .zero))
+                }
+                if rows.isNull(row, 0) { continue }
+                written[written.count - 1].blocks.append(BlockRow(conversation: conversation) { rows.integer(row, $0) })
+            }
+            return written
         }
-        return SegmentRow(
-            conversation: block.conversation, firstSeq: block.segmentSeq, generation: block.generation,
-            size: UInt64(clamping: rows.integer(0, 0)), dictionary: DictionaryID(bytes: rows.blob(0, 1)) ?? .none,
-            isClosed: rows.integer(0, 2) != 0)
+    }
+
+    /// - Parameter column: the first of `first_seq,generation,size,dictionary,closed`.
+    private static func segment(
+        of conversation: Int64, _ rows: PostgresRows, _ row: Int, from column: Int
+    ) -> SegmentRow {
+        SegmentRow(
+            conversation: conversation, firstSeq: Seq(UInt64(bitPattern: rows.integer(row, column))),
+            generation: Int(clamping: rows.integer(row, column + 1)),
+            size: UInt64(clamping: rows.integer(row, column + 2)),
+            dictionary: DictionaryID(bytes: rows.blob(row, column + 3)) ?? .none,
+            isClosed: rows.integer(row, column + 4) != 0)
+    }
+
+    private static func dictionary(_ id: DictionaryID, _ connection: PostgresConnection) throws -> LogDictionary? {
+        let rows = try connection.run("SELECT record FROM dictionary WHERE id=$1", .bytes(id.bytes))
+        guard rows.count == 1 else { return nil }
+        return try rows.blob(0, 0).withUnsafeBytes { try LogDictionary(decoding: $0) }
     }
 
     // MARK: Appending
@@ -239,14 +275,15 @@ struct PostgresLog {
     ) throws {
         try connection.run(all: rows)
         for written in blocks {
-            // Another server could have removed what it took for its own. So the index never names missing bytes.
+            // Another server could have removed what it took for its own, or for what a dead server has left. So the index
+            // never names missing bytes.
             let segment = written.segment
             let found = try connection.run(
                 """
                 SELECT 1 FROM conversation c
                 JOIN log_file f ON f.path=substr(encode(c.id,'hex'),1,2)||'/'||encode(c.id,'hex')||'/'
                     ||lpad(to_hex($2::bigint),16,'0')||'-'||lpad(to_hex($3::bigint),4,'0')||'.log'
-                JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start+length(p.data)>=$4 LIMIT 1
+                JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start<$4 HAVING sum(length(p.data))>=$4
                 """, .integer(segment.conversation), .integer(Int64(bitPattern: segment.firstSeq.rawValue)),
                 .integer(Int64(segment.generation)), .integer(Int64(bitPattern: segment.size)))
             guard found.count == 1 else {
@@ -259,7 +296,7 @@ struct PostgresLog {
 
     private static func rows(of entry: LogEntry, _ blocks: [WrittenBlocks]) throws -> [PostgresConnection.Statement] {
         guard !entry.changes.isEmpty || !blocks.isEmpty else { return [] }
-        let collector = RowCollector()
+        let collector = RowCollector(number: entry.before.number &+ 1)
         for change in entry.changes { try change.write(to: collector, at: entry.commit) }
         for written in blocks { try collector.record(written) }
         return collector.statements
@@ -344,6 +381,10 @@ struct PostgresLog {
 /// Collects the statements of changes.
 private final class RowCollector: RowWriter {
     private(set) var statements: [PostgresConnection.Statement] = []
+    /// The number of the entry.
+    private let number: UInt64
+
+    init(number: UInt64) { self.number = number }
 
     func run(_ sql: StaticString, _ values: any SQLValue...) throws {
         statements.append(.init(sql.description, values.map { PostgresValue($0.datum) }))
@@ -351,6 +392,26 @@ private final class RowCollector: RowWriter {
 
     /// The rows of blocks. `ArchiveRows` has the same for SQLite.
     func record(_ written: WrittenBlocks) throws {
+        let replaced = [written.replaced].compactMap { $0 } + written.dropped
+        for old in replaced {
+            let row = old.row
+            try run(
+                "DELETE FROM block WHERE conversation=$1 AND segment_seq=$2 AND generation=$3", row.conversation,
+                row.firstSeq.rawValue, row.generation)
+            try run(
+                "DELETE FROM segment WHERE conversation=$1 AND first_seq=$2 AND generation=$3", row.conversation,
+                row.firstSeq.rawValue, row.generation)
+            try run(
+                "DELETE FROM dictionary WHERE id=$1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=$1)",
+                row.dictionary.bytes)
+            try run(
+                """
+                INSERT INTO retired (path,node,number) VALUES ($1,0,$2)
+                ON CONFLICT (path) DO UPDATE SET number=excluded.number
+                """, PostgresDisk.logName(row.name(of: old.conversation)), number)
+            try run(
+                "DELETE FROM retired WHERE path=$1", PostgresDisk.logName(written.segment.name(of: old.conversation)))
+        }
         if let dictionary = written.newDictionary, dictionary.id != .none {
             try run(
                 "INSERT INTO dictionary (id,record) VALUES ($1,$2) ON CONFLICT (id) DO NOTHING", dictionary.id.bytes,

@@ -98,6 +98,12 @@ enum PostgresSchema {
         """,
         // A copy that is not finished yet.
         "ALTER TABLE store ADD unfinished bool NOT NULL DEFAULT false;",
+        // Log files that go: those that a server writes until they are recorded (it is 'node'), and those that were replaced, as
+        // soon as all servers have read entry 'number'.
+        """
+        DROP TABLE retired;
+        CREATE TABLE retired (path text COLLATE "C" PRIMARY KEY, node bigint NOT NULL, number bigint);
+        """,
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.

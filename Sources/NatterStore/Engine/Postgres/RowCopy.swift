@@ -15,6 +15,8 @@ struct RowCopy {
     /// The number of the last entry whose rows are here.
     private(set) var number: UInt64 = 0
     private var changesSinceCheckpoint = 0
+    /// Whether text was removed that a checkpoint removes from the files.
+    private var hasRemovedText = false
 
     /// Changes that a checkpoint waits for.
     private static let checkpointChanges = 20_000
@@ -87,11 +89,13 @@ struct RowCopy {
         return place
     }
 
-    /// The tables of rows, which PostgreSQL has under the same names.
+    /// The tables of rows, which PostgreSQL has under the same names. Files that go are another matter there.
     static func tables(of connection: Connection) throws -> [String] {
         try names(
-            "SELECT name FROM sqlite_schema WHERE type='table' AND name<>'batch' AND name NOT GLOB 'keys_*'", connection
-        )
+            """
+            SELECT name FROM sqlite_schema
+            WHERE type='table' AND name NOT IN ('batch','retired') AND name NOT GLOB 'keys_*'
+            """, connection)
     }
 
     /// The columns of a table, as a list for SQL.
@@ -133,47 +137,98 @@ struct RowCopy {
 
     // MARK: Following
 
-    /// Writes the rows of the next entry. Does nothing for an entry that is here already.
-    ///
-    /// - Parameter blocks: finds the blocks that the entry's changes sealed.
-    mutating func follow(_ entry: LogEntry, blocks: (_ conversation: Int64, ClosedRange<Seq>) throws -> [WrittenBlocks])
-        throws
-    {
-        let next = entry.before.number &+ 1
-        guard next > number else { return }
+    /// Writes the rows of the next entry of this server. Does nothing for an entry that is here already.
+    mutating func follow(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws {
+        guard entry.before.number &+ 1 > number else { return }
+        try write(entry, blocks)
+    }
+
+    /// Does the same for an entry of another server, whose blocks are in PostgreSQL.
+    mutating func follow(_ entry: LogEntry, _ log: inout PostgresLog) throws {
+        guard entry.before.number &+ 1 > number else { return }
+        let rewritten = Set(entry.changes.compactMap(\.rewritten))
+        var ends: [Int64: Seq] = [:]
+        for change in entry.changes {
+            switch change {
+            case .tailSealed(let sealed):
+                ends[sealed.conversation] = max(ends[sealed.conversation] ?? .zero, sealed.lastSeq)
+            case .importSettled(let settled):
+                ends[settled.conversation] = max(ends[settled.conversation] ?? .zero, settled.lastSeq)
+            default: break
+            }
+        }
+        var blocks: [WrittenBlocks] = []
+        for (number, last) in ends where !rewritten.contains(number) {
+            let first = try sealedSeq(of: number).next
+            if first <= last { blocks += try log.blocks(of: number, first...last) }
+        }
+        for number in rewritten {
+            blocks += try log.segments(of: number, upTo: max(sealedSeq(of: number), ends[number] ?? .zero))
+        }
+        try write(entry, blocks, inPlaceOf: rewritten)
+    }
+
+    /// - Parameter replaced: conversations whose blocks are all among `blocks`.
+    private mutating func write(
+        _ entry: LogEntry, _ blocks: [WrittenBlocks], inPlaceOf replaced: Set<Int64> = []
+    ) throws {
         if !entry.changes.isEmpty {
-            let found = try entry.changes.flatMap { try sealedRange(of: $0).map { try blocks($0.0, $0.1) } ?? [] }
             try connection.transaction {
-                for change in entry.changes { try change.write(to: connection, at: entry.commit) }
-                for written in found { try written.record(on: connection) }
+                for change in entry.changes {
+                    try change.write(to: connection, at: entry.commit)
+                    if case .erased(_, let number) = change {
+                        try keys.forgetContent(of: number, erasedAt: entry.commit)
+                    }
+                }
+                for number in replaced { try ArchiveRows.deleteAll(of: number, on: connection) }
+                for written in blocks { try written.record(on: connection) }
             }
             changesSinceCheckpoint += entry.changes.count
+            if entry.changes.contains(where: { $0.rewritten != nil }) { hasRemovedText = true }
         }
-        number = next
+        number = entry.before.number &+ 1
     }
 
-    /// The seqs that leave a tail by a change.
-    private func sealedRange(of change: Change) throws -> (Int64, ClosedRange<Seq>)? {
-        let (number, last): (Int64, Seq)
-        switch change {
-        case .tailSealed(let sealed): (number, last) = (sealed.conversation, sealed.lastSeq)
-        case .importSettled(let settled): (number, last) = (settled.conversation, settled.lastSeq)
-        default: return nil
-        }
+    private func sealedSeq(of conversation: Int64) throws -> Seq {
         let row = try connection.statement("SELECT sealed_seq FROM conversation WHERE number=?")
-        try row.bind(number)
-        let first = try row.step() ? Seq(row.uint64(0)).next : Seq(1)
-        return first <= last ? (number, first...last) : nil
+        try row.bind(conversation)
+        return try row.step() ? Seq(row.uint64(0)) : .zero
     }
 
-    /// Stores keys that leave the log.
+    /// Takes away the content of those keys whose messages are erased.
+    func withoutErased(_ loaded: [MovedKey]) throws -> [MovedKey] {
+        let row = try connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
+        return try loaded.map { key in
+            row.reset()
+            try row.bind(key.found.conversation, key.found.seq.rawValue)
+            guard try row.step() else { return key }
+            return MovedKey(key: key.key, found: key.found.withoutContent, commit: key.commit)
+        }
+    }
+
+    /// Stores keys that leave the log, and removes what the log was loaded with below a commit.
     /// - Returns: the time before which stored keys were dropped; nil if none were.
-    mutating func move(_ moved: [MovedKey], now: Timestamp) throws -> Timestamp? {
+    mutating func trim(below floor: Commit, moving moved: [MovedKey], now: Timestamp) throws -> Timestamp? {
         try connection.execute("BEGIN IMMEDIATE")
         for key in moved { try keys.insert(key, now: now) }
         let dropped = try keys.dropExpired(now: now)
+        let end = Batch.rowNumber(of: floor, isMoved: true)
+        let row = try connection.statement("SELECT 1 FROM batch WHERE number<? LIMIT 1")
+        try row.bind(end)
+        if try row.step() {
+            row.reset()
+            try connection.statement("DELETE FROM batch WHERE number<?").run(end)
+            hasRemovedText = true
+        }
         try connection.execute("COMMIT")
         return dropped
+    }
+
+    /// Removes from the files what was removed from the tables.
+    mutating func emptyWriteAheadLog() throws {
+        guard hasRemovedText else { return }
+        try connection.checkpoint(.truncating)
+        hasRemovedText = false
     }
 
     mutating func checkpointIfDue() throws {

@@ -41,7 +41,11 @@ extension Store {
     public static func open(
         _ shared: SharedStore, cache: String, clock: any WallClock = SystemClock(), options: Options = Options()
     ) throws -> Store {
-        try open(PostgresEngine(shared.target, cache: cache, options: options), clock: clock, options: options)
+        let store = try open(
+            PostgresEngine(shared.target, cache: cache, options: options), clock: clock, options: options)
+        // What a server that was killed has left.
+        store.sealer.requestSweep()
+        return store
     }
 
     /// The servers that share the store; empty for a store of files.

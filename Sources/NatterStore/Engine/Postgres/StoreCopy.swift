@@ -137,7 +137,7 @@ public enum StoreCopy {
             guard let found = try disk.information(path), found.isRegular, found.size >= size else { throw cut(path) }
             let file = try disk.open(path, .read)
             let made = try database.run(
-                "INSERT INTO log_file (path) VALUES ($1) RETURNING id", .text(String(name.dropFirst("logs/".count))))
+                "INSERT INTO log_file (path) VALUES ($1) RETURNING id", .text(PostgresDisk.logName(name)))
             var offset: UInt64 = 0
             while offset < size {
                 let piece = try file.read(

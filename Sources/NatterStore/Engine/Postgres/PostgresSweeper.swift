@@ -1,0 +1,96 @@
+internal import NatterLog
+internal import NatterModel
+internal import NatterPostgres
+
+/// Removes from PostgreSQL what messages that were erased or dropped have left.
+///
+/// A log file that was replaced stays until all servers that are alive have read of it. What a dead server wrote and never
+/// recorded goes, too: the messages are in the log until their blocks are recorded, so it is never the only copy.
+struct PostgresSweeper {
+    let connection: PostgresConnection
+    /// This server.
+    let node: Int64
+
+    /// A server that says nothing for so long counts as dead. If it wakes, it finds out when it records its blocks.
+    private static let alive = "SELECT id FROM node WHERE seen>clock_timestamp()-interval '1 minute'"
+    /// The files that go.
+    private static let gone = """
+        SELECT path FROM retired WHERE CASE
+        WHEN number IS NULL THEN node=$1 OR node NOT IN (\(alive))
+        ELSE number<=(SELECT min(read) FROM node WHERE id IN (\(alive))) END
+        """
+    /// Pieces of dead servers that are behind the recorded end of their file, or in a file that is not recorded.
+    private static let strays = """
+        SELECT p.file, p.start FROM log_file f JOIN log_piece p ON p.file=f.id
+        LEFT JOIN (conversation c JOIN segment s ON s.conversation=c.number)
+        ON c.id=decode(split_part(f.path,'/',2),'hex')
+        AND split_part(f.path,'/',3)=lpad(to_hex(s.first_seq),16,'0')||'-'||lpad(to_hex(s.generation),4,'0')||'.log'
+        WHERE f.path>=$1 AND f.path<$2 AND p.node<>0 AND p.node NOT IN (\(alive)) AND p.start>=coalesce(s.size,0)
+        AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.path=f.path)
+        """
+
+    private func list(_ texts: some Sequence<String>) -> PostgresValue {
+        .text("{" + texts.joined(separator: ",") + "}")
+    }
+
+    /// Names files that this server is about to write.
+    func note(_ paths: [String]) throws {
+        try connection.run(
+            """
+            INSERT INTO retired (path,node) SELECT path,$2 FROM unnest($1::text::text[]) AS path
+            ON CONFLICT (path) DO UPDATE SET node=excluded.node, number=NULL
+            """, list(paths.map { PostgresDisk.logName($0) }), .integer(node))
+    }
+
+    /// Takes away the hash of content of those ids that have left the log.
+    func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {
+        try connection.run(
+            "UPDATE sent_key SET content=$1 WHERE conversation=$2 AND content<>$1 AND seq=ANY($3::text::bigint[])",
+            .integer(Int64(bitPattern: FoundKey.erasedContent)), .integer(conversation),
+            list(seqs.map { "\($0.rawValue)" }))
+    }
+
+    /// - Parameter conversations: those whose strays go now. Those of all others go when a server is found dead.
+    func sweep(_ conversations: [ConversationID]) throws {
+        let due = try connection.run(
+            """
+            SELECT EXISTS (SELECT 1 FROM retired), EXISTS (SELECT 1 FROM node WHERE id NOT IN (\(Self.alive)))
+            """)
+        let (hasRetired, hasDead) = (due.integer(0, 0) != 0, due.integer(0, 1) != 0)
+        guard hasRetired || hasDead || !conversations.isEmpty else { return }
+        // With the lock of the log, so that nobody records meanwhile what is removed here.
+        try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
+        do {
+            try connection.run("DELETE FROM log_file WHERE path IN (\(Self.gone))", .integer(node))
+            try connection.run(
+                "DELETE FROM retired WHERE path IN (\(Self.gone)) AND path NOT IN (SELECT path FROM log_file)",
+                .integer(node))
+            if hasDead {
+                try removeStrays("", "g")
+                try connection.run("DELETE FROM node WHERE id NOT IN (\(Self.alive))")
+            } else {
+                for id in conversations {
+                    let directory = PostgresDisk.logName(Segment.directory(of: id))
+                    try removeStrays(directory + "/", directory + "0")
+                }
+            }
+            try connection.execute("COMMIT")
+        } catch {
+            try? connection.execute("ROLLBACK")
+            throw error
+        }
+    }
+
+    /// Removes the strays of files whose names are between two others.
+    private func removeStrays(_ first: String, _ end: String) throws {
+        try connection.run(
+            """
+            WITH stray AS (\(Self.strays)),
+            removed AS (
+                DELETE FROM log_piece p USING stray WHERE p.file=stray.file AND p.start=stray.start RETURNING p.file)
+            DELETE FROM log_file f WHERE f.id IN (SELECT file FROM removed)
+            AND NOT EXISTS (
+                SELECT 1 FROM log_piece p WHERE p.file=f.id AND (p.file,p.start) NOT IN (SELECT file,start FROM stray))
+            """, .text(first), .text(end))
+    }
+}
