@@ -144,6 +144,7 @@ bench: build $(corpus)
 ifneq ($(wildcard bench/run),)
 	bench/run $(ROWS)
 	$(if $(ROWS),,bench/page)
+	$(if $(ROWS),,bench/erase)
 	$(if $(ROWS),,bench/counts --growth --full)
 endif
 
