@@ -1,3 +1,5 @@
+internal import NatterLog
+public import NatterModel
 public import NatterSystem
 
 /// `DIR/quarantine/`: bytes that were moved aside instead of deleted. natter never uses them again.
@@ -7,7 +9,7 @@ public struct Quarantine {
 
     public init(root: String, disk: any Disk) { (self.root, self.disk) = (root, disk) }
 
-    private var directory: String { root + "/quarantine" }
+    public var directory: String { root + "/quarantine" }
 
     private func freePath(_ name: String) throws(DiskError) -> String {
         try disk.makeDirectories(directory)
@@ -55,6 +57,22 @@ public struct Quarantine {
         }
         try copy.sync()
         try disk.syncDirectory(directory)
+    }
+
+    /// Overwrites and removes what was set aside of a conversation, because it may hold an erased text.
+    /// - Returns: the paths of the files, below the root.
+    public func wipe(_ conversation: ConversationID) throws(DiskError) -> [String] {
+        guard try disk.information(directory) != nil else { return [] }
+        var paths: [String] = []
+        for name in try disk.list(directory) {
+            let segment = try? Segment.open(at: directory + "/" + name, on: disk)
+            guard name.contains(conversation.description) || segment?.header.conversation == conversation else {
+                continue
+            }
+            paths.append("quarantine/" + name)
+            try RetiredFiles(directory: root, disk: disk).wipe(paths[paths.count - 1])
+        }
+        return paths
     }
 
     /// Writes bytes to a new file in quarantine.

@@ -8,7 +8,10 @@ package struct Campaign: Sendable {
     /// The first state that breaks a promise, with everything needed to reproduce it.
     package private(set) var failure: String?
 
-    package init() {}
+    /// Whether an erased text may be in no file.
+    private let looksIntoFiles: Bool
+
+    package init(looksIntoFiles: Bool = false) { self.looksIntoFiles = looksIntoFiles }
 
     /// Judges the server's disk at every operation.
     ///
@@ -24,7 +27,8 @@ package struct Campaign: Sendable {
         PowerLoss(run.disk).forEachState(seed: run.seed, randomStates: randomStates) { state in
             let isTwice = Int.random(in: 0..<again, using: &generator) == 0
             let disk = SimulatedDisk(state.image, clock: run.clock, records: isTwice)
-            let judge = StoreJudge(promises.upTo(state.operations), seed: run.seed)
+            let judge = StoreJudge(
+                promises.upTo(state.operations), seed: run.seed, looksIntoFiles: looksIntoFiles)
             attempt("server", run.seed, state) {
                 if isTwice {
                     try StoreDriver(disk, clock: run.clock).close()
@@ -51,7 +55,7 @@ package struct Campaign: Sendable {
 
     /// Judges the client's disk at every operation.
     package mutating func loseClient(of run: StoreRun, randomStates: Int = 2, until deadline: Int64 = .max) throws {
-        let judge = try ClientJudge(run)
+        let judge = try ClientJudge(run, looksIntoFiles: looksIntoFiles)
         PowerLoss(run.client.disk).forEachState(seed: run.seed, randomStates: randomStates) { state in
             attempt("client", run.seed, state) { try judge.judge(state) }
             return failure == nil && MonotonicClock.now() < deadline

@@ -14,8 +14,8 @@ package final class ClientRun {
     package let disk: SimulatedDisk
     package let location: ReplicaLocation
     private let clock: TestClock
-    /// The message counts after each sync, by the number of disk operations so far.
-    package private(set) var heads: [Promises.Dated<[String: Int]>] = []
+    /// The last seqs after each sync, by the number of disk operations so far.
+    package private(set) var heads: [Promises.Dated<[String: Seq]>] = []
 
     package init(store: StoreID, clock: TestClock) {
         self.clock = clock
@@ -23,10 +23,16 @@ package final class ClientRun {
         location = ReplicaLocation(home: "/home", store: store, user: ClientRun.user)
     }
 
-    package func sync(from driver: StoreDriver, as token: Token) throws {
-        _ = try ClientRun.sync(location, disk: disk, clock: clock, from: driver, as: token)
-        let counts = try ClientRun.contents(location, disk: disk).mapValues(\.count)
-        heads.append(.init(operations: disk.operationCount, value: counts))
+    /// - Parameters:
+    ///   - limitBytes: how long an answer is at most, about.
+    ///   - between: called after the first answer.
+    package func sync(
+        from driver: StoreDriver, as token: Token, limitBytes: Int = 16 << 20, between: () throws -> Void = {}
+    ) throws {
+        _ = try ClientRun.sync(
+            location, disk: disk, clock: clock, from: driver, as: token, limitBytes: limitBytes, between: between)
+        let seqs = try ClientRun.contents(location, disk: disk).compactMapValues(\.last?.seq)
+        heads.append(.init(operations: disk.operationCount, value: seqs))
     }
 
     package func index() throws -> Bool { try ReplicaIndexing.run(at: location, disk: disk) }
@@ -34,11 +40,14 @@ package final class ClientRun {
     /// Syncs until the replica has everything.
     package static func sync(
         _ location: ReplicaLocation, disk: SimulatedDisk, clock: TestClock, from driver: StoreDriver,
-        as token: Token
+        as token: Token, limitBytes: Int = 16 << 20, between: () throws -> Void = {}
     ) throws -> SyncReport {
         let writer = ReplicaWriter(location, disk: disk, clock: clock, portionBytes: 2_000)
         var isWhole = false
+        var isFirst = true
         while true {
+            defer { isFirst = false }
+            if !isFirst { try between() }
             let start = try writer.start()
             writer.begin(from: start, isWhole: isWhole)
             let cursor = isWhole ? nil : start.cursor
@@ -48,7 +57,7 @@ package final class ClientRun {
                     return .cursor(cursor)
                 }
                 let answer = try driver.store.changes(
-                    since: position ?? .start, for: driver.principal(token), form: .blocks, limitBytes: 16 << 20)
+                    since: position ?? .start, for: driver.principal(token), form: .blocks, limitBytes: limitBytes)
                 for frame in try answer.frames() { try writer.apply(frame) }
             } catch let error as StoreError {
                 guard case .cursorExpired = error, !isWhole else { throw error }
@@ -68,7 +77,8 @@ package final class ClientRun {
             var messages: [Message] = []
             try replica.forward(conversation, MessageFilter()) { piece in
                 switch piece {
-                case .messages(let run): messages += run.messages()
+                case .messages(let run): messages += try replica.changed(run, folds: false) ?? run.messages()
+                case .missing(_, _, .notKept): break
                 case .missing(_, let range, let reason):
                     throw Violation("\(range) of '\(conversation.name)' is missing: \(reason)")
                 }
@@ -88,11 +98,16 @@ package struct ClientJudge {
     private let clock: TestClock
     /// The server's messages at the end.
     private let history: [String: [Message]]
+    private let promises: Promises
+    private let looksIntoFiles: Bool
 
-    package init(_ run: StoreRun) throws {
+    /// - Parameter looksIntoFiles: whether an erased text may be in no file after the next sync.
+    package init(_ run: StoreRun, looksIntoFiles: Bool = false) throws {
+        self.looksIntoFiles = looksIntoFiles
         (client, driver, clock) = (run.client, run.driver, run.clock)
         token = try run.token(ClientRun.user)
-        history = try driver.export(as: token)
+        history = try driver.export(as: token).filter { !$0.value.isEmpty }
+        promises = run.promises.withLock { $0 }
     }
 
     /// - Throws: `Violation` if a message is lost, shown twice or invented; any error that stops the replica.
@@ -101,21 +116,42 @@ package struct ClientJudge {
         // The replica contains a prefix of the server's history, and everything that finished syncs fetched.
         let before = try ClientRun.contents(client.location, disk: disk)
         for (name, messages) in before {
-            try demand(
-                (history[name] ?? []).starts(with: messages), "'\(name)' is no beginning of the server's history")
+            let known = Dictionary(uniqueKeysWithValues: (history[name] ?? []).map { ($0.seq, $0) })
+            for (index, message) in messages.enumerated() {
+                try demand(message.seq == messages[0].seq.advanced(by: index), "'\(name)' has a hole")
+                // The server may have dropped it.
+                guard let server = known[message.seq] else {
+                    try demand(promises.may(.retention, message), "'\(name)' has what the server has not")
+                    continue
+                }
+                // The server may have erased it, or told of its deletion or an edit later.
+                let hasText = !server.isErased && !server.isDeleted
+                try demand(
+                    (message.cursor, message.time, message.kind) == (server.cursor, server.time, server.kind)
+                        && (!hasText || (message.sender, message.text) == (server.sender, server.text)),
+                    "'\(name)' is no beginning of the server's history")
+            }
         }
         let promised = client.heads.last { $0.operations <= state.operations }?.value ?? [:]
-        for (name, count) in promised {
-            try demand(before[name]?.count ?? 0 >= count, "'\(name)' has lost messages that a sync had brought")
+        for (name, seq) in promised {
+            try demand(before[name]?.last?.seq ?? .zero >= seq, "'\(name)' has lost messages that a sync had brought")
         }
         // The next sync completes the replica, and no message is new twice.
         let report = try ClientRun.sync(client.location, disk: disk, clock: clock, from: driver, as: token)
-        try demand(
-            try ClientRun.contents(client.location, disk: disk) == history, "a sync does not bring all that there is")
-        let count = { (all: [String: [Message]]) in all.values.reduce(0) { $0 + $1.count } }
-        try demand(
-            report.messageCount == count(history) - count(before),
-            "\(report.messageCount) messages were new, of \(count(before)) there to \(count(history))")
+        let after = try ClientRun.contents(client.location, disk: disk)
+        for (name, messages) in history {
+            // It keeps what the server has dropped.
+            let found = after[name]?.filter { $0.seq >= messages[0].seq } ?? []
+            let differing = zip(found, messages).first { $0 != $1 }
+            try demand(
+                found == messages,
+                "a sync brings \(found.count) of \(messages.count) of '\(name)'; \(differing.map { "\($0)" } ?? "")")
+        }
+        let new = history.reduce(0) { count, pair in
+            count + pair.value.count { $0.seq > before[pair.key]?.last?.seq ?? .zero }
+        }
+        try demand(report.messageCount == new, "\(report.messageCount) messages were new, and not \(new)")
         try demand(report.diverged.isEmpty, "the replica was taken for one of another history")
+        if looksIntoFiles { try disk.mustNotHold(promises.erasedTexts(), below: client.location.directory) }
     }
 }

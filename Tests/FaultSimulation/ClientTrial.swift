@@ -7,9 +7,11 @@ package struct ClientTrial: Sendable {
     package let seed: UInt64
     /// The calls at which the process may end.
     private let calls: Set<DiskFault.Call>
+    /// Whether messages are also edited, deleted, erased and dropped.
+    private let removes: Bool
 
-    package init(seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes) {
-        (self.seed, self.calls) = (seed, calls)
+    package init(seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes, removes: Bool = false) {
+        (self.seed, self.calls, self.removes) = (seed, calls, removes)
     }
 
     // MARK: The replica
@@ -25,7 +27,7 @@ package struct ClientTrial: Sendable {
 
     /// How many calls on a client's disk could end the process.
     package func replicaCalls() throws -> Int {
-        let run = try StoreRun(seed: seed)
+        let run = try StoreRun(seed: seed, removes: removes)
         run.client.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
         try use(run)
         run.driver.close()
@@ -38,7 +40,7 @@ package struct ClientTrial: Sendable {
     /// - Throws: `Violation`.
     package func replica(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
-            let run = try StoreRun(seed: seed)
+            let run = try StoreRun(seed: seed, removes: removes)
             defer { run.driver.close() }
             let disk = run.client.disk
             disk.set(fault: end.fault(calls, at: number))

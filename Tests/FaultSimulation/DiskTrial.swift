@@ -6,8 +6,12 @@ package import SystemSupport
 package struct DiskTrial: Sendable {
     package let seed: UInt64
     package let steps: Int
+    /// Whether messages are also edited, deleted, erased and dropped.
+    private let removes: Bool
 
-    package init(seed: UInt64, steps: Int) { (self.seed, self.steps) = (seed, steps) }
+    package init(seed: UInt64, steps: Int, removes: Bool = false) {
+        (self.seed, self.steps, self.removes) = (seed, steps, removes)
+    }
 
     /// The error codes of an I/O error, of a full disk, and of too many open files.
     package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
@@ -20,7 +24,7 @@ package struct DiskTrial: Sendable {
     }
 
     private func begin(_ fault: DiskFault) throws -> StoreRun {
-        let run = try StoreRun(seed: seed, hasClient: false)
+        let run = try StoreRun(seed: seed, hasClient: false, removes: removes)
         run.goesOnRefused = true
         run.disk.set(fault: fault)
         try run.run(steps: steps)
@@ -64,7 +68,8 @@ package struct DiskTrial: Sendable {
         try named("no room from change \(number) on") {
             let run = try begin(
                 DiskFault([.write, .create, .makeDirectory], number: number, code: DiskTrial.noSpace, lasts: true))
-            try demand(!run.driver.store.isFailed, "a full disk was taken for a failed one")
+            let reports = run.driver.reports.withLock { $0.suffix(1).joined() }
+            try demand(!run.driver.store.isFailed, "a full disk was taken for a failed one: \(reports)")
             for refusal in run.refusals {
                 try demand(refusal == .diskFull, "'\(refusal)' was answered, and not that the disk is full")
             }

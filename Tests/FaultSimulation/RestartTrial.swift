@@ -22,11 +22,17 @@ package struct RestartTrial: Sendable {
 
     package let seed: UInt64
     package let steps: Int
+    /// Whether messages are also edited, deleted, erased and dropped.
+    private let removes: Bool
 
-    package init(seed: UInt64, steps: Int) { (self.seed, self.steps) = (seed, steps) }
+    package init(seed: UInt64, steps: Int, removes: Bool = false) {
+        (self.seed, self.steps, self.removes) = (seed, steps, removes)
+    }
 
     /// How many calls in the steps could end the process.
-    package func callCount() throws -> Int { try DiskTrial(seed: seed, steps: steps).callCount(DiskFault.changes) }
+    package func callCount() throws -> Int {
+        try DiskTrial(seed: seed, steps: steps, removes: removes).callCount(DiskFault.changes)
+    }
 
     /// Ends the process, restarts it and runs it for a while. Then the power is lost at any operation since the
     /// restart.
@@ -35,7 +41,7 @@ package struct RestartTrial: Sendable {
     /// - Throws: `Violation`.
     package func run(_ end: End, at number: Int) throws -> Int {
         do {
-            let run = try StoreRun(seed: seed, hasClient: false)
+            let run = try StoreRun(seed: seed, hasClient: false, removes: removes)
             run.goesOnRefused = true
             run.disk.set(fault: end.fault(DiskFault.changes, at: number))
             try run.run(steps: steps)

@@ -76,7 +76,7 @@ package final class StoreDriver {
         }
     }
 
-    /// Every visible conversation that has messages.
+    /// Every visible conversation that has had messages.
     package func export(as token: Token) throws -> [String: [Message]] {
         var all: [String: [Message]] = [:]
         for view in try store.conversations(of: principal(token), after: nil, limit: 1_000).conversations

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCrypto
 internal import NatterModel
 internal import NatterStore
@@ -10,11 +11,15 @@ internal import TestSupport
 package struct StoreJudge {
     private let promises: Promises
     private let seed: UInt64
+    private let looksIntoFiles: Bool
 
     /// - Parameters:
     ///   - promises: the promises and attempts before the fault.
     ///   - seed: chooses which ids are sent again.
-    package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
+    ///   - looksIntoFiles: whether an erased text may be in no file, too.
+    package init(_ promises: Promises, seed: UInt64, looksIntoFiles: Bool = false) {
+        (self.promises, self.seed, self.looksIntoFiles) = (promises, seed, looksIntoFiles)
+    }
 
     /// - Throws: `Violation`; any error while opening or reading.
     package func judge(_ disk: SimulatedDisk, clock: TestClock) throws {
@@ -33,6 +38,7 @@ package struct StoreJudge {
         var damages: [String] = []
         _ = try StoreCheck.run(StoreDriver.directory, disk: disk) { damages.append("\($0)") }
         try demand(damages.isEmpty, "fsck finds: \(damages.joined(separator: "; "))")
+        if looksIntoFiles { try disk.mustNotHold(promises.erasedTexts(), below: StoreDriver.directory) }
     }
 
     /// Checks members and former members of a group against the last promise.
@@ -58,9 +64,11 @@ package struct StoreJudge {
         let sent = Dictionary(promises.sendings.map { ($0.value.text, $0.value) }, uniquingKeysWith: { $1 })
         var found: [String: Message] = [:]
         var histories: [ConversationID: [Message]] = [:]
+        var places: [String: Message] = [:]
         for (name, token) in tokens {
             for (conversation, messages) in try driver.export(as: token) {
-                let id = messages[0].conversationID
+                let view = try driver.store.conversation(conversation, for: driver.principal(token))
+                let id = view.id
                 if let other = histories[id] {
                     try demand(
                         other.map(\.text) == messages.map(\.text), "'\(conversation)' is another one for \(name)")
@@ -68,9 +76,12 @@ package struct StoreJudge {
                 }
                 histories[id] = messages
                 try demand(
-                    messages.map(\.seq.rawValue) == Array(1...UInt64(messages.count)),
+                    messages.map(\.seq) == messages.indices.map { view.first.advanced(by: $0) }
+                        && view.head.next == view.first.advanced(by: messages.count),
                     "the numbers of '\(conversation)' are not dense")
-                for message in messages where message.kind == .text {
+                for message in messages where message.kind != .event {
+                    places["\(id) \(message.seq)"] = message
+                    if message.text.isEmpty { continue }
                     try demand(
                         sent[message.text]?.sender == message.sender,
                         "'\(conversation)' \(message.seq) is nothing that \(message.sender) sent")
@@ -82,16 +93,36 @@ package struct StoreJudge {
         }
         for promise in promises.messages {
             let wanted = promise.value
-            guard let message = found[wanted.text] else {
-                throw Violation(
-                    "the acknowledged \(wanted.seq) of '\(wanted.conversation)' by \(wanted.sender) is lost")
+            let name = "the acknowledged \(wanted.seq) of '\(wanted.conversation)' by \(wanted.sender)"
+            guard let message = places["\(wanted.conversationID) \(wanted.seq)"] else {
+                try demand(promises.may(.retention, wanted), "\(name) is lost")
+                continue
             }
+            try demand(!promises.must(.retention, promise), "\(name) is there again")
             try demand(
-                message.seq == wanted.seq && message.time == wanted.time && message.sender == wanted.sender
-                    && message.conversationID == wanted.conversationID && message.cursor == wanted.cursor,
-                "the acknowledged \(wanted.seq) of '\(wanted.conversation)' is another message now")
+                message.cursor == wanted.cursor && message.time == wanted.time && message.kind == wanted.kind,
+                "\(name) is another message now")
+            try judge(message, promise, name)
+            found[wanted.text] = message
         }
         return found
+    }
+
+    /// Judges text and sender of an acknowledged message.
+    private func judge(_ message: Message, _ promise: Promises.Dated<Message>, _ name: String) throws {
+        let wanted = promise.value
+        if message.isErased {
+            try demand(promises.may(.erasure, wanted), "\(name) is erased")
+            return try demand(message.text.isEmpty && message.sender.isEmpty, "\(name) is erased in part")
+        }
+        try demand(!promises.must(.erasure, promise), "\(name) is not erased any more")
+        try demand(message.sender == wanted.sender, "\(name) is by \(message.sender) now")
+        if message.isDeleted {
+            try demand(promises.may(.deletion, wanted), "\(name) is deleted")
+            return try demand(message.text.isEmpty, "\(name) is deleted, but its text is there")
+        }
+        try demand(!promises.must(.deletion, promise), "\(name) is not deleted any more")
+        try demand(message.text == wanted.text, "\(name) has another text now")
     }
 
     private func judgeReads(_ driver: StoreDriver, _ tokens: [String: Token]) throws {
@@ -107,7 +138,8 @@ package struct StoreJudge {
         var generator = SeededGenerator(seed: seed)
         let acknowledged = Set(promises.messages.map(\.value.text))
         let open = promises.sendings.filter { !acknowledged.contains($0.value.text) }.suffix(6)
-        let known = promises.sendings.filter { acknowledged.contains($0.value.text) }
+        // An id of a message that is not kept any more answers nothing.
+        let known = promises.sendings.filter { found[$0.value.text] != nil && acknowledged.contains($0.value.text) }
         for sending in known.suffix(1) + [known.randomElement(using: &generator)].compactMap(\.self) + open {
             guard let token = tokens[sending.value.sender] else { continue }
             let outcome = try driver.post([sending.value.message], by: token).first
@@ -117,9 +149,38 @@ package struct StoreJudge {
                 try demand(
                     outcome?.isRepeated == true && outcome?.message?.seq == former.seq,
                     "sending '\(sending.value.key)' again gave \(outcome.map { "\($0)" } ?? "nothing")")
-            } else if outcome?.isRepeated != false {
+            } else if outcome?.isRepeated != false, outcome?.message?.text != "" {
                 throw Violation("'\(sending.value.key)' is known, but its message is not there")
             }
+        }
+    }
+}
+
+extension SimulatedDisk {
+    /// Demands that the last word of each of these texts is in no file of a directory.
+    func mustNotHold(_ texts: [String], below directory: String) throws {
+        guard !texts.isEmpty else { return }
+        let words = texts.compactMap { $0.split(separator: " ").last.map { Array($0.utf8) } }
+        for (path, bytes) in image.files() where path.hasPrefix(directory + "/") {
+            for word in words where bytes.holds(word) {
+                throw Violation("the erased '\(String(decoding: word, as: UTF8.self))' is in \(path)")
+            }
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Quick in a debug build, too.
+    fileprivate func holds(_ word: [UInt8]) -> Bool {
+        withUnsafeBytes { bytes in
+            guard var place = bytes.baseAddress, let first = word.first else { return false }
+            let end = place + bytes.count
+            while end - place >= word.count, let found = memchr(place, Int32(first), end - place) {
+                place = UnsafeRawPointer(found)
+                if end - place >= word.count, memcmp(place, word, word.count) == 0 { return true }
+                place += 1
+            }
+            return false
         }
     }
 }

@@ -18,21 +18,25 @@ package final class StoreRun {
     package private(set) var driver: StoreDriver
     package let promises = Monitor(Promises())
     package let client: ClientRun
-    private var generator: SeededGenerator
+    var generator: SeededGenerator
     private let keepsSearchIndex: Bool
     private var names: [String] = []
     private var tokens: [String: Token] = [:]
     private var groups: [(name: String, members: Set<String>)] = []
     private var sendingCount = 0
+    var retentionCount = 0
     private var registrationCount = 0
     /// The refusals of the store because of a full disk or a disk error.
-    package private(set) var refusals: [StoreError] = []
+    package internal(set) var refusals: [StoreError] = []
     /// Whether to skip refused steps. Then the store is not restarted between steps.
     package var goesOnRefused = false
     private let hasClient: Bool
+    /// Whether messages are also edited, deleted, erased and dropped.
+    package let removes: Bool
 
-    package init(seed: UInt64, keepsSearchIndex: Bool = false, hasClient: Bool = true) throws {
+    package init(seed: UInt64, keepsSearchIndex: Bool = false, hasClient: Bool = true, removes: Bool = false) throws {
         (self.seed, self.keepsSearchIndex, self.hasClient) = (seed, keepsSearchIndex, hasClient)
+        self.removes = removes
         generator = SeededGenerator(seed: seed)
         clock = TestClock(stepMilliseconds: 1)
         disk = SimulatedDisk(clock: clock)
@@ -46,7 +50,7 @@ package final class StoreRun {
         return token
     }
 
-    private func promise(_ change: @Sendable (inout Promises, Int) -> Void) {
+    func promise(_ change: @Sendable (inout Promises, Int) -> Void) {
         let count = disk.operationCount
         promises.withLock { change(&$0, count) }
     }
@@ -67,6 +71,7 @@ package final class StoreRun {
     }
 
     private func choose() throws {
+        if removes, Int.random(in: 0..<5, using: &generator) == 0 { return try remove() }
         switch Int.random(in: 0..<100, using: &generator) {
         case 0..<45: try post(count: 1)
         case 45..<58: try post(count: Int.random(in: 2...6, using: &generator))
@@ -91,13 +96,23 @@ package final class StoreRun {
         promise { $0.sessions.append(.init(operations: $1, value: (name, token))) }
     }
 
-    private func newSending(by sender: String, _ text: String = "") -> Sending {
+    /// - Parameter edited: the message that it edits.
+    func newSending(by sender: String, _ text: String = "", edited: Message? = nil) -> Sending {
         var conversations = ["general", "general", "@alice", "@bob"]
         conversations += groups.filter { $0.members.contains(sender) }.map(\.name)
         sendingCount += 1
         return Sending(
-            sender: sender, conversation: conversations.randomElement(using: &generator) ?? "general",
-            text: "message \(sendingCount) of \(sender) \(text)", key: "key-\(seed)-\(sendingCount)")
+            sender: sender,
+            conversation: edited?.conversation ?? conversations.randomElement(using: &generator) ?? "general",
+            text: "message \(sendingCount) of \(sender) \(text)\(ownWord)", key: "key-\(seed)-\(sendingCount)",
+            edited: edited?.seq)
+    }
+
+    /// A word that only the newest text has. It is searched for in all files once the text is erased.
+    private var ownWord: String {
+        guard removes else { return "" }
+        var words = SeededGenerator(seed: seed &* 1_000_003 &+ UInt64(sendingCount))
+        return " " + String(words.next(), radix: 36)
     }
 
     private func post(count: Int) throws {
@@ -113,7 +128,7 @@ package final class StoreRun {
         try send([newSending(by: "alice", words.joined(separator: " "))])
     }
 
-    private func send(_ sendings: [Sending]) throws {
+    func send(_ sendings: [Sending]) throws {
         guard let sender = sendings.first?.sender else { return }
         promise { promises, count in
             promises.sendings += sendings.map { .init(operations: count, value: $0) }
@@ -130,7 +145,7 @@ package final class StoreRun {
                 done(outcomes)
             }
         }
-        refusals += outcomes.compactMap(\.refusal)
+        refusals += outcomes.compactMap(\.refusal).filter { !($0.isAboutTheMessage && removes) }
     }
 
     /// Imports messages of a sender without an account.
@@ -138,7 +153,7 @@ package final class StoreRun {
         let importer = try StoreImporter(into: "general", of: driver.store)
         let texts = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
             sendingCount += 1
-            return "message \(sendingCount), imported"
+            return "message \(sendingCount), imported\(ownWord)"
         }
         promise { promises, count in
             promises.sendings += texts.map {
@@ -170,7 +185,9 @@ package final class StoreRun {
         guard let outcome = try driver.post([earlier.message], by: token).first, let message = outcome.message else {
             return
         }
-        promise { $0.messages.append(.init(operations: $1, value: message)) }
+        if message.text == earlier.text {
+            promise { $0.messages.append(.init(operations: $1, value: message)) }
+        }
         guard let known else { return }
         try demand(
             outcome.isRepeated && outcome.message?.seq == known.seq, "'\(earlier.key)' was taken for a new message")
@@ -222,7 +239,11 @@ package final class StoreRun {
     }
 
     package func sync() throws {
-        try client.sync(from: driver, as: try token("alice"))
+        guard removes, Bool.random(using: &generator) else {
+            return try client.sync(from: driver, as: try token("alice"))
+        }
+        // An erasure in the middle of a sync
+        try client.sync(from: driver, as: try token("alice"), limitBytes: 500) { try erase() }
     }
 
     /// Restarts after the process has ended, and repeats unanswered requests as their senders would.
@@ -237,7 +258,8 @@ package final class StoreRun {
         }
         for sending in open {
             guard let token = tokens[sending.sender],
-                let message = try driver.post([sending.message], by: token).first?.message
+                let message = try driver.post([sending.message], by: token).first?.message,
+                message.text == sending.text
             else { continue }
             promise { $0.messages.append(.init(operations: $1, value: message)) }
         }

@@ -240,6 +240,38 @@ struct RetentionTests {
         #expect(try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["text"])
     }
 
+    @Test("an edit of a deleted message stays hidden when the message is gone, also after a restart")
+    func deletedOriginalIsGone() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let alice = try store.user("alice")
+        try store.post(["original"])
+        try store.seal()
+        store.clock.advance(milliseconds: 80 * Self.day)
+        for (kind, text) in [(MessageKind.edit, "secret"), (.delete, "")] {
+            _ = store.post(
+                [NewMessage(conversation: "general", text: text, key: nil, kind: kind, about: Seq(1))], by: alice)
+        }
+        try store.post(["text"])
+        try store.seal()
+        _ = try Self.retain(70, store)
+        for _ in 1...2 {
+            #expect(try store.all().map(\.text) == ["", "", "text"])
+            #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
+            try store.reopen()
+        }
+        // What is due to be erased is the edit, and then nothing
+        store.store.eraseDeleted(after: 0)
+        for _ in 1...2 {
+            store.store.eraseDue()
+            store.store.waitForErasures()
+        }
+        #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(2)])
+        let logs = try store.logs()
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.logs() == logs)
+    }
+
     @Test("a backup begun before keeps its files, and one into the same place lets go of what went")
     func backup() throws {
         let directory = try TemporaryDirectory()

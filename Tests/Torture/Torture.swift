@@ -57,7 +57,8 @@ final class Torture: Sendable {
     private func torment(_ seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         do {
-            let run = try StoreRun(seed: seed, keepsSearchIndex: seed % 4 == 0)
+            let removes = seed % 2 == 1
+            let run = try StoreRun(seed: seed, keepsSearchIndex: seed % 4 < 2, removes: removes)
             try run.run(steps: Int.random(in: 20...90, using: &generator))
             var campaign = Campaign()
             try campaign.loseClient(of: run, randomStates: 4, until: deadline)
@@ -66,7 +67,7 @@ final class Torture: Sendable {
             let done = campaign
             totals.withLock { $0.states += done.states }
             if let failure = campaign.failure { throw Violation(failure) }
-            let trial = DiskTrial(seed: seed, steps: Int.random(in: 10...40, using: &generator))
+            let trial = DiskTrial(seed: seed, steps: Int.random(in: 10...40, using: &generator), removes: removes)
             let changes = try trial.callCount(DiskFault.changes)
             for number in (1...max(1, changes)).shuffled(using: &generator).prefix(20)
             where MonotonicClock.now() < deadline {
@@ -79,9 +80,9 @@ final class Torture: Sendable {
                 try trial.full(at: number)
                 totals.withLock { $0.full += 1 }
             }
-            let restart = RestartTrial(seed: seed, steps: trial.steps)
+            let restart = RestartTrial(seed: seed, steps: trial.steps, removes: removes)
             try startAgain(4, of: changes, &generator) { try restart.run($0, at: $1) }
-            let client = ClientTrial(seed: seed)
+            let client = ClientTrial(seed: seed, removes: removes)
             try startAgain(3, of: client.replicaCalls(), &generator) { try client.replica($0, at: $1) }
             try startAgain(3, of: client.outboxCalls(), &generator) { try client.outbox($0, at: $1) }
         } catch {

@@ -166,8 +166,11 @@ struct PortionWriter {
             throw FormatViolation("a block's seqs are out of range")
         }
         guard let conversation = try open(id) else { return }
-        if header.revision > 0, header.firstSeq <= conversation.head {
-            guard try erase(block, conversation) else { return }
+        if header.revision > 0 {
+            try session.wipeQuarantine(of: id, for: block)
+            if header.firstSeq <= conversation.head {
+                guard try erase(block, conversation) else { return }
+            }
         }
         guard header.lastSeq > conversation.head else { return }
         guard header.firstSeq <= conversation.head.next else { return try miss(header.firstSeq, conversation) }

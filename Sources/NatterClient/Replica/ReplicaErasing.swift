@@ -35,6 +35,17 @@ extension ReplicaSession {
     }
 }
 
+extension ReplicaSession {
+    /// Removes what recovery has set aside of a conversation, if the block has erased messages. A torn write may hold their texts,
+    /// also of messages that the replica has never recorded.
+    func wipeQuarantine(of id: ConversationID, for block: Block) throws {
+        let quarantine = Quarantine(root: location.directory, disk: disk)
+        guard try disk.information(quarantine.directory) != nil else { return }
+        let records = try open(block)
+        if (0..<records.count).contains(where: records.isErased(at:)) { _ = try quarantine.wipe(id) }
+    }
+}
+
 extension Record {
     /// Whether another copy of an erased event has a name that this one does not have any more.
     fileprivate func differs(from copy: Record) -> Bool {

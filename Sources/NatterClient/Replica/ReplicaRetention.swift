@@ -43,7 +43,7 @@ extension ReplicaSession {
         try rewrite(conversation, plan, rewriter) {
             for sql: StaticString in [
                 "DELETE FROM gap WHERE conversation=? AND to_seq<?",
-                "DELETE FROM relation WHERE conversation=? AND about<?",
+                "DELETE FROM relation WHERE conversation=? AND seq<?",
             ] {
                 try connection.statement(sql).run(conversation.number, cut.rawValue)
             }

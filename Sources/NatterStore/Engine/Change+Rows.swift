@@ -218,8 +218,10 @@ extension Change {
                     "UPDATE sent SET dropped=dropped+$1 WHERE conversation=$2 AND sender=$3", count,
                     dropped.conversation, sender)
             }
+            // An edit that is kept still needs the deletion of its original.
             try rows.run(
-                "DELETE FROM relation WHERE conversation=$1 AND about<$2", dropped.conversation, dropped.first.rawValue)
+                "DELETE FROM relation WHERE conversation=$1 AND about<$2 AND seq<$3", dropped.conversation,
+                dropped.first.rawValue, dropped.first.rawValue)
         default: break
         }
     }

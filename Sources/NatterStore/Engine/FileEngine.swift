@@ -149,7 +149,10 @@ final class FileEngine: StoreEngine {
 
     func emptyWriteAheadLog() throws {
         try withDatabase { database in
-            try database.connection.checkpoint(.truncating)
+            // A checkpoint that finds no room leaves the write-ahead log as it is.
+            do { try database.connection.checkpoint(.truncating) } catch let error as SQLiteError
+                where error.reason == .full
+            { throw StoreError(error) }
         }
     }
 

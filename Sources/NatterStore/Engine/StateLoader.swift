@@ -236,7 +236,8 @@ struct StateLoader {
     /// - Parameter cache: for looking up authors that are missing, as in an index that was rebuilt. Found ones are stored.
     func loadDeletions(_ state: StoreState, cache: ArchiveCache? = nil) throws {
         for (number, seq, known) in try RelationRows.deletions(on: connection) {
-            guard let conversation = state.conversations[number] else { continue }
+            // A deletion of what is not kept any more counts for nobody.
+            guard let conversation = state.conversations[number], seq >= conversation.first else { continue }
             var author = known
             if author == nil, let cache {
                 let log = Tail(conversation).log(of: conversation.identity, named: conversation.name)

@@ -111,6 +111,7 @@ extension Store {
                 WHERE edit.kind=2 AND (later.kind=3 OR later.seq>edit.seq)
             )
             SELECT seq, min(time) AS since FROM gone WHERE seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1)
+            AND seq >= (SELECT first_seq FROM conversation WHERE number=?1)
             GROUP BY seq ORDER BY since LIMIT ?2
             """)
         try rows.bind(conversation, dueMessages + 1)
