@@ -12,11 +12,12 @@ struct ErasurePlanner {
 
     /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read.
     init(
-        _ seqs: Set<Seq>, of conversation: ConversationIdentity, account: ErasedAccount?, _ reader: ArchiveReader
+        _ seqs: Set<Seq>, of conversation: ConversationIdentity, account: ErasedAccount?, isAgain: Bool,
+        _ reader: ArchiveReader
     ) throws {
         (self.reader, plan) = (reader, RewritePlan(conversation: conversation))
         plan.account = account
-        try findMessages(seqs)
+        try findMessages(seqs, isAgain: isAgain)
     }
 
     /// The segments to write again, lowest first, and whether each needs a new dictionary.
@@ -39,7 +40,7 @@ struct ErasurePlanner {
         try ArchiveRows.block(containing: seq, of: plan.conversation.number, on: reader.connection)
     }
 
-    private mutating func findMessages(_ seqs: Set<Seq>) throws {
+    private mutating func findMessages(_ seqs: Set<Seq>, isAgain: Bool) throws {
         var rest = seqs.sorted()[...]
         while let first = rest.first {
             guard let row = try row(first) else {
@@ -51,8 +52,9 @@ struct ErasurePlanner {
             let records = try reader.open(row, of: plan.conversation).records
             let fresh = here.filter { seq in
                 guard let record = records[seq] else { return false }
+                if !record.isErased || isAgain { return !record.isErased }
                 // An erased event may still name somebody.
-                return !record.isErased || plan.account?.isIn(record) ?? !(record.text.isEmpty && record.sender.isEmpty)
+                return plan.account?.isIn(record) ?? !(record.text.isEmpty && record.sender.isEmpty)
             }
             guard !fresh.isEmpty else { continue }
             plan.blocks.insert(row.firstSeq)

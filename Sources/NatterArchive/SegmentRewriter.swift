@@ -93,12 +93,16 @@ public struct SegmentRewriter {
 
     /// Plans to erase these messages. Those that are erased already, or in no block, are left out.
     ///
-    /// - Parameter account: the account that is erased with them.
+    /// - Parameters:
+    ///   - account: the account that is erased with them.
+    ///   - isAgain: whether an erased event keeps the words that it has.
     /// - Throws: `ArchiveError.damaged` if a block that must be written again can't be read; `LogError.damaged` if a file has
     ///   bytes behind its last recorded block.
-    public func plan(erasing seqs: Set<Seq>, of account: ErasedAccount? = nil) throws(ArchiveError) -> RewritePlan {
+    public func plan(
+        erasing seqs: Set<Seq>, of account: ErasedAccount? = nil, isAgain: Bool = false
+    ) throws(ArchiveError) -> RewritePlan {
         do {
-            var planner = try ErasurePlanner(seqs, of: conversation, account: account, reader)
+            var planner = try ErasurePlanner(seqs, of: conversation, account: account, isAgain: isAgain, reader)
             let segments = try planner.segments()
             var plan = planner.plan
             for (row, takesDictionary) in segments {

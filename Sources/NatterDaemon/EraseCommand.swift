@@ -1,4 +1,5 @@
 internal import NatterCLI
+internal import NatterLanguage
 internal import NatterModel
 
 extension CommandSpec {
@@ -29,6 +30,8 @@ enum EraseCommand {
         var conversation: String
         /// How many messages were erased that were not before.
         var erased: Int
+        /// Where a text may still be, and for how long.
+        var remains: String?
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
@@ -38,6 +41,7 @@ enum EraseCommand {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .erased(let report) = reply else { return }
             try console.report(report, arguments, Question.erased(report.erased, of: report.conversation))
+            console.noteRemains(report.remains, arguments)
         }
         return try client.perform(.erase(conversation: name, ranges: ranges))
     }
@@ -51,5 +55,12 @@ enum EraseCommand {
             throw arguments.error("SEQ takes a range from low to high, not '\(text)'")
         }
         return first...last
+    }
+}
+
+extension Console {
+    /// Says that an erased text may still be in a file.
+    func noteRemains(_ remains: String?, _ arguments: Arguments) {
+        if let remains, !arguments.flag("json") { note(Phrase(key: remains)) }
     }
 }

@@ -99,6 +99,8 @@ enum UserCommand {
         var name: String
         /// How many messages were erased that were not before.
         var erased: Int
+        /// Where a text may still be, and for how long.
+        var remains: String?
     }
 
     private static let erase: CommandBody = { arguments, console in
@@ -112,6 +114,7 @@ enum UserCommand {
                 .plural(
                     UInt64(max(0, count)), "erased '\(name)' and \(count) message",
                     "erased '\(name)' and \(count) messages"))
+            console.noteRemains(report.remains, arguments)
         }
         return try client.perform(.eraseUser(name: name))
     }

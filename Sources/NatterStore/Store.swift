@@ -32,6 +32,8 @@ public final class Store: Sendable {
     private let failed: @Sendable (String) -> Void
     private let keepsSearchIndex: Bool
     let schedule = Monitor(ErasureSchedule())
+    /// Where the newest erasure may have left a text; nil if nowhere.
+    let erasureRemains = Monitor<Phrase?>(nil)
     /// How many backups and checks are reading log files.
     let copies = Monitor(0)
     /// Whether an import is running. Only one can, because there is only one staging directory.

@@ -1,6 +1,7 @@
 import Glibc
 import NatterArchive
 import NatterCrypto
+import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSQLite
@@ -133,6 +134,22 @@ struct StoreErasingTests {
         let folded = try store.page { $0.isFolded = true }.messages
         #expect(folded.map(\.text) == ["", "two"] && folded.map(\.isErased) == [true, false])
         #expect(try store.all().map(\.isErased) == [true, false, true, true, true])
+    }
+
+    @Test("says so while a reader keeps the write-ahead log, in which the text may stay")
+    func reader() throws {
+        let store = try TestStore()
+        try store.post([Self.secret, "two"])
+        #expect(store.store.remainsOfErasure == nil)
+        let reading = try Connection(path: Store.databasePath(store.directory), role: .reader)
+        let rows = try reading.statement("SELECT key FROM meta")
+        #expect(try rows.step())
+        try Self.erase([1], store)
+        #expect(store.store.remainsOfErasure?.english.contains("write-ahead log") == true)
+        rows.reset()
+        try Self.erase([2], store)
+        #expect(store.store.remainsOfErasure == nil)
+        #expect(try Self.files(store.directory, holding: Self.secret) == [])
     }
 
     @Test("does not change a block that it can't read, and says where it is")
@@ -363,8 +380,63 @@ struct StoreErasingTests {
         try ReindexTests.removeDatabase(directory.path)
         #expect(try StoreRebuild.run(directory.path, .reindex).lostMessages == 0)
         let rebuilt = try TestStore(directory.path)
-        #expect(rebuilt.store.accountViews().map(\.name).sorted() == ["alice", "bob"])
+        let views = rebuilt.store.accountViews()
+        #expect(
+            Dictionary(uniqueKeysWithValues: views.map { ($0.name, $0.isDisabled) }) == ["alice": true, "bob": false])
+        #expect(rebuilt.store.credentials(of: "alice") == nil)
+        // What is remembered takes no words of an event that is erased already
+        #expect(
+            try rebuilt.all("team", as: "bob").prefix(4).map { $0.sender + ":" + $0.text }
+                == ["#1:created", "#1:added bob", "#1:promoted bob", "bob:demoted #1"])
+        #expect(throws: StoreError.self) {
+            _ = try waitFor {
+                rebuilt.store.change("alice", AccountChange(isDisabled: false), by: "operator", $0)
+            }.get()
+        }
         #expect(try rebuilt.store.members(of: "team", for: rebuilt.user("bob")).map(\.user.name) == ["bob"])
+    }
+
+    @Test(
+        "an account is erased again, with its events, if an older database is put in place", arguments: [false, true])
+    func olderDatabaseOfAccount(isBeforeRegistration: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let store: TestStore
+        let older = try TemporaryDirectory()
+        if isBeforeRegistration {
+            store = try TestStore(directory.path, users: ["bob"])
+            try store.post(["of bob"], by: "bob")
+            store.store.close()
+            try Files.copy(directory.path, to: older("old"))
+            try store.reopen()
+            try store.post([Self.secret], by: "alice")
+        } else {
+            store = try Self.storeOfTwo(directory.path)
+            store.store.close()
+            try Files.copy(directory.path, to: older("old"))
+            try store.reopen()
+        }
+        _ = try Self.eraseAlice(store)
+        store.store.close()
+        let remembered = try #require(Files.bytes(directory.path + "/erased"))
+        // When everything of before comes back, except what remembers the erasure
+        let copy = older("old")
+        try Files.write(remembered, to: copy + "/erased")
+        let again = try TestStore(copy)
+        // Then the account is erased, and its name is taken
+        let alice = try #require(again.store.accountViews().first { $0.name == "alice" })
+        #expect(alice.isDisabled && again.store.credentials(of: "alice") == nil)
+        #expect(try Self.files(copy, holding: Self.secret) == [])
+        if !isBeforeRegistration {
+            #expect(
+                try again.all("team", as: "bob").map { $0.sender + ":" + $0.text }
+                    == ["#1:created", "#1:added bob", "#1:promoted bob", "bob:demoted #1", ":", ":", "bob:of bob"])
+            #expect(try again.store.members(of: "team", for: again.user("bob")).map(\.user.name) == ["bob"])
+        }
+        let lines = again.reports.lines
+        try again.reopen()
+        #expect(again.reports.lines == lines)
+        again.store.close()
+        #expect(try again.damages() == [])
     }
 
     @Test("an event that names two erased accounts names none")

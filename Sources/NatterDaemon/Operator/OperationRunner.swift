@@ -40,7 +40,8 @@ struct OperationRunner {
         case .setAdmin(let name, let isAdmin): try change(name, AccountChange(isAdmin: isAdmin), channel)
         case .eraseUser(let name):
             let count = try answer { store.eraseAccount(name, by: actor, $0) }
-            try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count)))
+            let remains = store.remainsOfErasure?.english
+            try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count, remains: remains)))
         case .status:
             let status = try ServiceStatus(of: store, server: service())
             try channel.reply(.status(status))
@@ -61,7 +62,9 @@ struct OperationRunner {
         case .erase(let conversation, let ranges):
             let ranges = ranges.map { Seq($0.lowerBound)...Seq($0.upperBound) }
             let count = try answer { store.erase(ranges, in: conversation, by: actor, $0) }
-            try channel.reply(.erased(EraseCommand.Report(conversation: conversation, erased: count)))
+            let remains = store.remainsOfErasure?.english
+            try channel.reply(
+                .erased(EraseCommand.Report(conversation: conversation, erased: count, remains: remains)))
         case .merging(let conversation):
             try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:

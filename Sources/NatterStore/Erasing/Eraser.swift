@@ -17,6 +17,8 @@ struct Eraser {
     let identity: ConversationIdentity
     /// The account that is erased, if its messages are.
     var account: ErasedAccount?
+    /// Whether what was erased before is erased again. An erased event keeps the words that it has.
+    var isAgain = false
 
     /// The most messages of one commit.
     static let stepMessages = 16_384
@@ -72,18 +74,18 @@ struct Eraser {
         }
         return try store.withReader { reader in
             let rewriter = SegmentRewriter(identity, reader, writer, isShared: store.isShared)
-            let plan = try rewriter.plan(erasing: seqs, of: account)
+            let plan = try rewriter.plan(erasing: seqs, of: account, isAgain: isAgain)
             let messages =
                 try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
             guard !messages.isEmpty else { return 0 }
             // Rows of tails that were moved up may hold the texts, too.
             try clearJournal(upTo: max(plan.lastCommit, lastMove))
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
-            // A start that repeats an erasure knows no account, so it would take all words of an event.
+            // A start that repeats the erasure of a message would take all words of an event. It erases the account again instead.
             let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))
             try RememberedErasures(store.directory, store.disk).add(
                 messages.filter { !events.contains($0.seq) }.map {
-                    RememberedErasures.Entry(conversation: identity.id, seq: $0.seq, digest: $0.digest)
+                    .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
                 })
             do {
                 try store.noteRetired(plan.paths)
@@ -180,6 +182,7 @@ extension Store {
     /// it. Call on the sealer's thread.
     func finishErasing(_ conversations: [ConversationID]) {
         guard !isFailed else { return }
+        erasureRemains.signal { $0 = nil }
         do {
             if isShared { return try sweep(conversations) }
             try emptyWriteAheadLog()
@@ -187,7 +190,8 @@ extension Store {
             for id in conversations { try wipeQuarantine(of: id) }
             try emptyWriteAheadLog()
         } catch {
-            report("an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
+            reportRemains(
+                "an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
             stopIfDiskFailed(error)
         }
     }
@@ -198,18 +202,18 @@ extension Store {
             if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
             if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }
         }
-        report("a reader keeps the write-ahead log; an erased text may stay in it until the next checkpoint")
+        reportRemains("a reader keeps the write-ahead log; an erased text may stay in it until the next checkpoint")
+    }
+
+    private func reportRemains(_ remains: Phrase) {
+        erasureRemains.signal { $0 = remains }
+        report(remains)
     }
 
     /// Removes what recovery and repair have set aside of a conversation.
     private func wipeQuarantine(of id: ConversationID) throws {
-        let quarantine = directory + "/quarantine"
-        guard try disk.information(quarantine) != nil else { return }
-        for name in try disk.list(quarantine) {
-            let segment = try? Segment.open(at: quarantine + "/" + name, on: disk)
-            guard name.contains(id.description) || segment?.header.conversation == id else { continue }
-            try RetiredFiles(directory: directory, disk: disk).wipe("quarantine/" + name)
-            report("removed 'quarantine/\(name)', which may hold an erased text")
+        for path in try Quarantine(root: directory, disk: disk).wipe(id) {
+            report("removed '\(path)', which may hold an erased text")
         }
     }
 

@@ -2,38 +2,65 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 
-/// `DIR/erased`: what was erased, by conversation, number and hash, outside the database. If an older database is put in place,
-/// the next start finds the erasures here and does them again.
+/// `DIR/erased`: what was erased, outside the database: messages by conversation, number and hash, accounts by number, time of
+/// creation and name. If an older database is put in place, or a new one is made from the logs, the next start finds the
+/// erasures here and does them again.
 ///
-/// It is text, and grows at its end: a line `CONVERSATION SEQ HASH CRC` for each message. A line is written before the erasure
-/// is recorded.
+/// It is text, and grows at its end: a line `CONVERSATION SEQ HASH CRC` for each message, `account NUMBER CREATED NAME CRC` for
+/// each account. A line is written before the erasure is recorded.
 struct RememberedErasures {
     static let name = "erased"
     private static let maximumBytes: UInt64 = 1 << 30
 
-    struct Entry: Hashable {
+    struct Message: Hashable {
         let conversation: ConversationID
         let seq: Seq
         let digest: Digest
+    }
+
+    /// Its name stays taken.
+    struct Account: Hashable {
+        let id: AccountID
+        let created: Timestamp
+        let name: UserName
+    }
+
+    enum Entry: Hashable {
+        case message(Message)
+        case account(Account)
+
+        private static let accountMark = "account"
 
         fileprivate var line: [UInt8] {
-            let fields = "\(conversation) \(seq) \(digest)"
+            let fields =
+                switch self {
+                case .message(let message): "\(message.conversation) \(message.seq) \(message.digest)"
+                case .account(let account):
+                    "\(Entry.accountMark) \(account.id.rawValue) \(account.created.milliseconds) \(account.name.text)"
+                }
             return Array("\(fields) \(Hex.encode(UInt64(Checksum.crc32c(Array(fields.utf8)))).suffix(8))\n".utf8)
         }
 
         /// - Returns: nil for anything else than a whole line.
         fileprivate init?(_ line: Substring) {
             let fields = line.split(separator: " ", omittingEmptySubsequences: false)
-            guard fields.count == 4, let conversation = ConversationID(hex: fields[0]), let seq = UInt64(fields[1]),
-                let digest = Digest(hex: fields[2]),
-                let checksum = UInt32(fields[3], radix: 16),
-                Checksum.crc32c(Array(line.dropLast(fields[3].utf8.count + 1).utf8)) == checksum
+            guard let last = fields.last, let checksum = UInt32(last, radix: 16),
+                Checksum.crc32c(Array(line.dropLast(last.utf8.count + 1).utf8)) == checksum
             else { return nil }
-            self.init(conversation: conversation, seq: Seq(seq), digest: digest)
-        }
-
-        init(conversation: ConversationID, seq: Seq, digest: Digest) {
-            (self.conversation, self.seq, self.digest) = (conversation, seq, digest)
+            if fields.count == 5, fields[0] == Entry.accountMark, let number = Int64(fields[1]),
+                let created = Int64(fields[2])
+            {
+                self = .account(
+                    Account(
+                        id: AccountID(rawValue: number), created: Timestamp(milliseconds: created),
+                        name: UserName(trusted: String(fields[3]))))
+            } else if fields.count == 4, let conversation = ConversationID(hex: fields[0]),
+                let seq = UInt64(fields[1]), let digest = Digest(hex: fields[2])
+            {
+                self = .message(Message(conversation: conversation, seq: Seq(seq), digest: digest))
+            } else {
+                return nil
+            }
         }
     }
 
@@ -57,6 +84,10 @@ struct RememberedErasures {
     /// A line that a crash cut short says nothing.
     func entries() throws(DiskError) -> [Entry] {
         String(decoding: try bytes() ?? [], as: UTF8.self).split(separator: "\n").compactMap { Entry($0) }
+    }
+
+    func accounts() throws(DiskError) -> [Account] {
+        try entries().compactMap { if case .account(let account) = $0 { account } else { nil } }
     }
 
     /// Adds entries durably. Those that are there already are not added again.

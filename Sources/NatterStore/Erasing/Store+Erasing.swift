@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterLanguage
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 internal import NatterSQLite
@@ -59,19 +59,22 @@ extension Store {
         return (identity, seqs)
     }
 
-    /// - Parameter withEdits: whether the edits of the messages are erased, too.
+    /// - Parameter withEdits: whether the edits of the messages are erased, too. If not, the messages are erased again.
     private func erase(
         _ seqs: Set<Seq>, of identity: ConversationIdentity, withEdits: Bool,
         audit: (@Sendable (BatchBuilder) -> Change)? = nil, _ completion: @escaping Completion<Int>
     ) {
         let isTaken = sealer.submit { [self] writer in
-            let eraser = Eraser(store: self, writer: writer, identity: identity)
+            let eraser = Eraser(store: self, writer: writer, identity: identity, isAgain: !withEdits)
             let result = Result { try eraser.erase(withEdits ? try eraser.withEdits(seqs) : seqs, audit: audit) }
             finishErasing([identity.id])
             completion(result.mapError { StoreError($0) })
         }
         if !isTaken { completion(.failure(.busy)) }
     }
+
+    /// Where the newest erasure may have left a text, and for how long; nil if nowhere.
+    public var remainsOfErasure: Phrase? { erasureRemains.withLock { $0 } }
 
     // MARK: Again
 
@@ -82,23 +85,24 @@ extension Store {
         let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
         guard try stamp == nil || remembered.stamp() != stamp else { return }
         try writeRemembered(remembered)
+        try repeatErasures(of: remembered.accounts())
         var missing: [ConversationID: Set<Seq>] = [:]
-        for entry in try remembered.entries() where try isMissing(entry) {
-            missing[entry.conversation, default: []].insert(entry.seq)
+        for case .message(let message) in try remembered.entries() where try isMissing(message) {
+            missing[message.conversation, default: []].insert(message.seq)
         }
         for (id, seqs) in missing {
             let found = state.withLock { $0.conversations.values.first { $0.identity.id == id }?.identity }
             guard let found else { continue }
             let done = Monitor<Result<Int, StoreError>?>(nil)
             erase(seqs, of: found, withEdits: false) { result in done.signal { $0 = result } }
-            guard let count = try done.wait(until: { $0 })?.get() else { continue }
+            guard let count = try done.wait(until: { $0 })?.get(), count > 0 else { continue }
             report("erased \(count) messages again that were erased before this database was written")
         }
         try noteStamp(of: remembered)
     }
 
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.
-    private func isMissing(_ entry: RememberedErasures.Entry) throws -> Bool {
+    private func isMissing(_ entry: RememberedErasures.Message) throws -> Bool {
         let found = state.withLock { state in
             state.conversations.values.first { $0.identity.id == entry.conversation }.map { ($0.identity, Tail($0)) }
         }
@@ -120,7 +124,7 @@ extension Store {
             var entries: [RememberedErasures.Entry] = []
             while try rows.step() {
                 guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)) else { continue }
-                entries.append(RememberedErasures.Entry(conversation: id, seq: Seq(rows.uint64(1)), digest: digest))
+                entries.append(.message(.init(conversation: id, seq: Seq(rows.uint64(1)), digest: digest)))
             }
             return entries
         }

@@ -8,26 +8,75 @@ extension Store {
     /// Erases an account: sessions, tokens, contacts, memberships, invitations, password, and text and sender of each of its
     /// messages. Its name stays taken, and events have its number in place of the name.
     ///
-    /// The account is closed first, so that it can't write any more, and then each conversation is gone through. After a crash,
-    /// the same call finishes the work.
+    /// `DIR/erased` remembers it first. Then the account is closed, so that it can't write any more, and then each conversation is
+    /// gone through. After a crash, the same call finishes the work.
     ///
     /// - Parameter completion: gets how many messages were erased that were not before.
     public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
-        let found = Box<ErasedAccount>()
-        change { state, builder throws(StoreError) in
-            guard let account = state.account(named: name) else { throw .noSuchUser(name) }
-            found.value = ErasedAccount(name: account.name.text, number: account.id.rawValue)
-            return account.isErased ? .nothing : state.closing(account, by: actor, builder)
-        } _: { [self] error in
-            if let error { return completion(.failure(error)) }
-            guard let account = found.value else { return completion(.failure(.noSuchUser(name))) }
-            let isTaken = sealer.submit { [self] writer in completion(eraseMessages(of: account, writer)) }
-            if !isTaken { completion(.failure(.busy)) }
+        let isTaken = sealer.submit { [self] writer in
+            let result = Result {
+                guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
+                    throw StoreError.noSuchUser(name)
+                }
+                try RememberedErasures(directory, disk).add([.account(account)])
+                try close(account, by: actor)
+                return try eraseMessages(of: account, writer).get()
+            }
+            completion(result.mapError { StoreError($0) })
+        }
+        if !isTaken { completion(.failure(.busy)) }
+    }
+
+    /// Closes an account, unless it is.
+    private func close(_ account: RememberedErasures.Account, by actor: String) throws(StoreError) {
+        let failure = recordAlone(freesRoom: true) { [self] builder in
+            state.withLock { state in
+                guard let found = state.account(named: account.name.text), !found.isErased else { return .nothing }
+                return state.closing(found, by: actor, builder)
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Erases again the accounts that an older database has as they were, and takes the names of those that it does not have.
+    /// Messages first, because a closed account says that all of this is done. Nobody writes yet.
+    func repeatErasures(of accounts: [RememberedErasures.Account]) throws {
+        for account in accounts {
+            let found = state.withLock { $0.account(named: account.name.text).map { ($0.remembered, $0.isErased) } }
+            guard let (known, isErased) = found else {
+                try takeName(of: account)
+                continue
+            }
+            guard known == account, !isErased else { continue }
+            let done = Monitor<Result<Int, StoreError>?>(nil)
+            let isTaken = sealer.submit { [self] writer in
+                let result = eraseMessages(of: account, writer)
+                done.signal { $0 = result }
+            }
+            guard isTaken else { throw StoreError.busy }
+            _ = try done.wait(until: { $0 })?.get()
+            try close(account, by: "natterd")
+            report("erased an account again that was erased before this database was written")
         }
     }
 
+    private func takeName(of account: RememberedErasures.Account) throws(StoreError) {
+        let failure = recordAlone { [self] builder in
+            let isFree = state.withLock { $0.accounts[account.id] == nil && account.id.rawValue > $0.counters.account }
+            let new = Change.NewAccount(
+                id: isFree ? account.id : builder.newAccountNumber(), name: account.name, password: "",
+                created: account.created)
+            return Decision(
+                .accountAdded(new), .accountChanged(new.id, isDisabled: true, isAdmin: nil, password: nil))
+        }
+        if let failure { throw failure }
+    }
+
     /// Erases what an account wrote, in all conversations. One with damage does not keep the others from being erased.
-    private func eraseMessages(of account: ErasedAccount, _ writer: ArchiveWriter) -> Result<Int, StoreError> {
+    private func eraseMessages(
+        of remembered: RememberedErasures.Account, _ writer: ArchiveWriter
+    ) -> Result<Int, StoreError> {
+        let account = ErasedAccount(name: remembered.name.text, number: remembered.id.rawValue)
         let identities = state.withLock { $0.conversations.values.map(\.identity) }
         var (count, erased, failure): (Int, [ConversationID], StoreError?) = (0, [], nil)
         for identity in identities.sorted(by: { $0.number < $1.number }) {
@@ -63,6 +112,12 @@ extension Store {
             }
         }
         return seqs
+    }
+}
+
+extension AccountState {
+    fileprivate var remembered: RememberedErasures.Account {
+        RememberedErasures.Account(id: id, created: created, name: name)
     }
 }
 

@@ -16,12 +16,25 @@ final class RebuiltPeople {
     /// The names of accounts that were created.
     private(set) var made: [String] = []
 
-    init(_ connection: Connection, store: StoreID, now: Timestamp) throws(SQLiteError) {
+    /// - Parameter erased: accounts that stay erased, with their numbers, which events in the logs name.
+    init(
+        _ connection: Connection, store: StoreID, now: Timestamp, erased: [RememberedErasures.Account]
+    ) throws(SQLiteError) {
         (self.connection, self.store, self.now) = (connection, store, now)
         let rows = try connection.statement("SELECT name_key,number FROM account")
         while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
         let names = try connection.statement("SELECT name_key FROM conversation WHERE kind=1 AND is_deleted=0")
         while try names.step() { groups.insert(names.text(0)) }
+        let insert = try connection.statement(
+            """
+            INSERT INTO account (number,name,name_key,password,disabled,created)
+            SELECT CASE WHEN EXISTS (SELECT 1 FROM account WHERE number=?1) THEN NULL ELSE ?1 END,?2,?3,'',1,?4
+            """)
+        for account in erased where accounts[account.name.caseKey] == nil {
+            try insert.run(
+                account.id.rawValue, account.name.text, account.name.caseKey, account.created.milliseconds)
+            accounts[account.name.caseKey] = connection.lastInsertedRow
+        }
     }
 
     /// Finds the account of a name, or creates it. A name that has written once is never given to another account.

@@ -113,7 +113,8 @@ public final class StoreRebuild {
                 known.map { ($0.identity.number, $0.sealedSeq) }, uniquingKeysWith: { first, _ in first }))
         let former = try database.lastCommit(journal)
         return try connection.transaction {
-            let people = try RebuiltPeople(connection, store: store, now: clock.now())
+            let people = try RebuiltPeople(
+                connection, store: store, now: clock.now(), erased: RememberedErasures(root, disk).accounts())
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
                 let identity = try withUsers(conversation.identity, survey, people, connection)
