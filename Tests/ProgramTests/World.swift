@@ -28,7 +28,8 @@ final class World: @unchecked Sendable {
     private static let template = Result { () throws -> TemporaryDirectory in
         let directory = try TemporaryDirectory()
         let data = directory("data")
-        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            atPath: data, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let daemon = try Daemon(data: data, environment: try World.store(of: data))
         for name in ["alice", "bob", "carol"] {
             let outcome = try Person(name: name, home: directory(name), server: daemon.url).run(
