@@ -42,7 +42,7 @@ help:
 	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
 	@echo "make bench    build, then measure; ROWS=... for some rows of BENCHMARKS.md"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, changed requests and"
-	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits requests hostile fuzz firefox' for some"
+	@echo "              libFuzzer in proportion, two hours in all; PARTS='disks kills bits ...' for some"
 	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove them"

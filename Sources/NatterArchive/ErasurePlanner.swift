@@ -52,9 +52,9 @@ struct ErasurePlanner {
             let records = try reader.open(row, of: plan.conversation).records
             let fresh = here.filter { seq in
                 guard let record = records[seq] else { return false }
-                if !record.isErased || isAgain { return !record.isErased }
+                guard record.isErased else { return true }
                 // An erased event may still name somebody.
-                return plan.account?.isIn(record) ?? !(record.text.isEmpty && record.sender.isEmpty)
+                return !isAgain && plan.account?.isIn(record) ?? !(record.text.isEmpty && record.sender.isEmpty)
             }
             guard !fresh.isEmpty else { continue }
             plan.blocks.insert(row.firstSeq)

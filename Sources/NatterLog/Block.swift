@@ -86,12 +86,12 @@ public struct Block: Sendable {
     ///
     /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary) throws(FormatViolation) -> Records {
-        try decode(unpack(with: dictionary))
+        try checkStored()
+        return try decode(unpack(with: dictionary))
     }
 
-    /// The columns, or their beginning.
+    /// The columns, or their beginning. Call `checkStored` first.
     func unpack(with dictionary: LogDictionary, upTo limit: Int = .max) throws(FormatViolation) -> [UInt8] {
-        try checkStored()
         guard header.dictionary == .none || header.dictionary == dictionary.id else {
             throw FormatViolation("a block's dictionary is missing")
         }

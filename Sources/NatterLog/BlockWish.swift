@@ -21,6 +21,7 @@ extension Block {
     ///
     /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary, wish: BlockWish) throws(FormatViolation) -> Records? {
+        try checkStored()
         if let isWanted = wish.sender {
             let beginning = try unpack(with: dictionary, upTo: Block.bytesOfSenders)
             if let senders = BlockPayload.senders(atStartOf: beginning), !senders.contains(where: isWanted) {

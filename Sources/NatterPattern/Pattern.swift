@@ -86,12 +86,13 @@ public final class Pattern {
     public func possiblePlaces(in bytes: UnsafeRawBufferPointer, visit: (Int) -> Int?) {
         guard let required else { return }
         var next: Int? = 0
-        while let start = next, start < bytes.count,
-            pcre2_match_8(
-                required, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start, 0, data, context) > 0,
-            let place = pcre2_get_ovector_pointer_8(data)
-        {
-            next = visit(Int(clamping: place[0]))
+        while let start = next, start < bytes.count {
+            let found = pcre2_match_8(
+                required, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start, 0, data, context)
+            if found == PCRE2_ERROR_NOMATCH { return }
+            // After an error nothing is excluded: the pattern itself decides.
+            let place = found > 0 ? pcre2_get_ovector_pointer_8(data) : nil
+            next = visit(place.map { Int(clamping: $0[0]) } ?? start)
         }
     }
 

@@ -33,9 +33,7 @@ extension ReplicaSession {
         try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter)
         return true
     }
-}
 
-extension ReplicaSession {
     /// Removes what recovery has set aside of a conversation, if the block has erased messages. A torn write may hold their texts,
     /// also of messages that the replica has never recorded.
     func wipeQuarantine(of id: ConversationID, for block: Block) throws {

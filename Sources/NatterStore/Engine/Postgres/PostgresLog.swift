@@ -26,8 +26,10 @@ struct PostgresLog {
     /// How many entries are read at a time.
     private static let readLimit = 256
     static let columns = "number,node,attempt,chain,data"
-    private static let blockColumns =
-        "first_seq,count,segment_seq,generation,\"offset\",length,revision,low_time,high_time,last_commit"
+    /// The columns of a block `b`.
+    private static let blockColumns = """
+        b.first_seq,b.count,b.segment_seq,b.generation,b."offset",b.length,b.revision,b.low_time,b.high_time,b.last_commit
+        """
     /// Two numbers that name the lock of this log in its database.
     static let lock = "7117, 'log'::regclass::oid::int"
     /// The channel that says that there is news.
@@ -103,7 +105,7 @@ struct PostgresLog {
             let connection = try log.connected()
             let rows = try connection.run(
                 """
-                SELECT \(PostgresLog.blockColumns) FROM block
+                SELECT \(PostgresLog.blockColumns) FROM block b
                 WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
                 """, .integer(conversation), .integer(Int64(bitPattern: seqs.lowerBound.rawValue)),
                 .integer(Int64(bitPattern: seqs.upperBound.rawValue)))
@@ -141,7 +143,7 @@ struct PostgresLog {
             // One statement sees one state, although another server may write segments again.
             let rows = try connection.run(
                 """
-                SELECT \(PostgresLog.blockColumns.split(separator: ",").map { "b.\($0)" }.joined(separator: ",")),
+                SELECT \(PostgresLog.blockColumns),
                 s.first_seq,s.generation,s.size,s.dictionary,s.closed FROM segment s
                 LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
                 AND b.generation=s.generation AND b.first_seq<=$2
