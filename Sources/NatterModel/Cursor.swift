@@ -34,11 +34,11 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var fields: [UInt8] = []
+        var fields = CursorText.begin(CursorText.message)
         fields.append(littleEndian: conversationPrefix)
         LEB128.append(seq.rawValue, to: &fields)
         fields.append(littleEndian: hashPrefix)
-        return CursorText.encode(fields, version: CursorText.message)
+        return CursorText.encode(fields)
     }
 
     public func isOf(_ conversation: ConversationID) -> Bool { conversationPrefix == conversation.high }
@@ -106,7 +106,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var fields: [UInt8] = []
+        var fields = CursorText.begin(CursorText.store)
         fields.append(littleEndian: storePrefix)
         fields.append(littleEndian: epoch.rawValue)
         LEB128.append(commit.rawValue, to: &fields)
@@ -115,7 +115,7 @@ public struct StoreCursor: Hashable, Sendable, CustomStringConvertible {
             fields += continuation.conversation.bytes
             LEB128.append(continuation.seq.rawValue, to: &fields)
         }
-        return CursorText.encode(fields, version: CursorText.store)
+        return CursorText.encode(fields)
     }
 
     public func isOf(_ store: StoreID) -> Bool { storePrefix == store.high }
@@ -152,10 +152,10 @@ public struct SealedCursor: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var fields: [UInt8] = []
+        var fields = CursorText.begin(CursorText.sealed)
         fields.append(littleEndian: storePrefix)
         fields.append(littleEndian: epoch.rawValue)
-        return CursorText.encode(fields + sealed, version: CursorText.sealed)
+        return CursorText.encode(fields + sealed)
     }
 }
 
@@ -168,8 +168,17 @@ private enum CursorText {
     private static let checkBytes = 4
     private static let longestText = 128
 
-    static func encode(_ fields: [UInt8], version: UInt8) -> String {
-        var bytes = [version] + fields
+    /// The bytes to which the fields are appended, with room for those of most cursors.
+    static func begin(_ version: UInt8) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(64)
+        bytes.append(version)
+        return bytes
+    }
+
+    /// - Parameter fields: behind their version.
+    static func encode(_ fields: [UInt8]) -> String {
+        var bytes = fields
         bytes.append(littleEndian: check(bytes))
         return Base64URL.encode(bytes)
     }

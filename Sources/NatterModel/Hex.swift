@@ -2,13 +2,17 @@
 public enum Hex {
     private static let digits = Array("0123456789abcdef".utf8)
 
-    public static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
+    public static func encode(_ bytes: some Collection<UInt8>) -> String {
+        // Written in place, because each message of an answer has such a text.
+        String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
+            var length = 0
+            for byte in bytes {
+                text[length] = digits[Int(byte >> 4)]
+                text[length + 1] = digits[Int(byte & 15)]
+                length += 2
+            }
+            return length
         }
-        return String(decoding: text, as: UTF8.self)
     }
 
     /// All 16 digits of a number, so that these texts sort like the numbers.
@@ -43,21 +47,27 @@ public enum Base64URL {
     }()
 
     public static func encode(_ bytes: [UInt8]) -> String {
-        var text: [UInt8] = []
-        text.reserveCapacity((bytes.count * 4 + 2) / 3)
-        var bits: UInt32 = 0
-        var count: UInt32 = 0
-        for byte in bytes {
-            bits = bits << 8 | UInt32(byte)
-            count += 8
-            while count >= 6 {
-                count -= 6
-                text.append(alphabet[Int(bits >> count & 63)])
+        // Written in place, because each message of an answer has such a text.
+        String(unsafeUninitializedCapacity: (bytes.count * 4 + 2) / 3) { text in
+            var length = 0
+            func append(_ value: UInt32) {
+                text[length] = alphabet[Int(value & 63)]
+                length += 1
             }
-            bits &= (1 << count) - 1
+            var bits: UInt32 = 0
+            var count: UInt32 = 0
+            for byte in bytes {
+                bits = bits << 8 | UInt32(byte)
+                count += 8
+                while count >= 6 {
+                    count -= 6
+                    append(bits >> count)
+                }
+                bits &= (1 << count) - 1
+            }
+            if count > 0 { append(bits << (6 - count)) }
+            return length
         }
-        if count > 0 { text.append(alphabet[Int(bits << (6 - count) & 63)]) }
-        return String(decoding: text, as: UTF8.self)
     }
 
     /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. So

@@ -57,7 +57,7 @@ final class BatchBuilder {
     private var newContacts: [AccountID: Set<AccountID>] = [:]
     /// The messages that this batch deletes, by conversation.
     private var newDeletions: [Int64: Set<Seq>] = [:]
-    private var postings: [(posting: StoreWriter.Posting, outcomes: [Outcome])] = []
+    private var postings: [Posted] = []
     private var operations: [(completion: @Sendable (StoreError?) -> Void, refusal: StoreError?)] = []
 
     /// The new messages of one conversation. A class, so that appending needs no copy.
@@ -76,10 +76,48 @@ final class BatchBuilder {
         }
     }
 
-    private enum Outcome: Sendable {
+    /// A posting and what became of its messages.
+    private struct Posted: Sendable {
+        let posting: StoreWriter.Posting
+        /// A message with a repeated id is refused here until it is found.
+        var outcomes: [PostOutcome] = []
+        var repeated: [Repeated] = []
+        var hasRefusal = false
+
+        mutating func refuse(_ reason: StoreError) {
+            outcomes.append(.refused(reason))
+            hasRefusal = true
+        }
+    }
+
+    /// A message whose id was used before.
+    private struct Repeated: Sendable {
+        let place: Int
+        let conversation: ConversationIdentity
+        let name: String
+        let seq: Seq
+    }
+
+    /// What the messages of one posting share.
+    private struct Poster {
+        let principal: Principal
+        let name: [UInt8]
+        let label: String?
+        let via: [UInt8]?
+        /// The conversation of the message before, which the principal may write to. Most postings of many messages have one.
+        var last: (given: String, conversation: ConversationState, name: String)?
+
+        init(_ principal: Principal, _ state: StoreState) {
+            self.principal = principal
+            name = Array(principal.name.text.utf8)
+            label = state.tokens[principal.token]?.label
+            via = label.map { Array($0.utf8) }
+        }
+    }
+
+    private enum Outcome {
         case posted(Message)
-        case repeated(conversation: ConversationIdentity, name: String, seq: Seq)
-        case refused(StoreError)
+        case repeated(ConversationIdentity, name: String, seq: Seq)
     }
 
     /// - Parameter findKey: finds the use of a key before this batch.
@@ -95,7 +133,7 @@ final class BatchBuilder {
     /// Whether anything is refused, so that nothing in the log would prove that the state was the newest.
     var hasRefusal: Bool {
         operations.contains { $0.refusal != nil }
-            || postings.contains { $0.outcomes.contains { if case .refused = $0 { true } else { false } } }
+            || postings.contains { $0.hasRefusal }
     }
 
     func newAccountNumber() -> AccountID {
@@ -159,24 +197,32 @@ final class BatchBuilder {
     // MARK: Messages
 
     func add(_ posting: StoreWriter.Posting) {
-        var outcomes: [Outcome] = []
-        outcomes.reserveCapacity(posting.messages.count)
+        var posted = Posted(posting: posting)
+        posted.outcomes.reserveCapacity(posting.messages.count)
         var isStopped = false
         store.state.withLock { state in
             // Checked again, because the token may have been revoked or the account disabled since the request began.
             guard state.isGood(posting.principal, at: now) else {
-                outcomes = posting.messages.map { _ in .refused(.unauthorized) }
+                for _ in posting.messages { posted.refuse(.unauthorized) }
                 return
             }
+            var poster = Poster(posting.principal, state)
             for message in posting.messages {
                 guard !isStopped else {
-                    outcomes.append(.refused(.notTried))
+                    posted.refuse(.notTried)
                     continue
                 }
                 do {
-                    outcomes.append(try number(message, by: posting.principal, state))
+                    switch try number(message, by: &poster, state) {
+                    case .posted(let message): posted.outcomes.append(.posted(message))
+                    case .repeated(let conversation, let name, let seq):
+                        let place = posted.outcomes.count
+                        posted.repeated.append(
+                            Repeated(place: place, conversation: conversation, name: name, seq: seq))
+                        posted.outcomes.append(.refused(.notTried))
+                    }
                 } catch let error as StoreError {
-                    outcomes.append(.refused(error))
+                    posted.refuse(error)
                     isStopped = posting.stopAtRefusal
                 } catch {
                     failure = error
@@ -184,11 +230,17 @@ final class BatchBuilder {
                 }
             }
         }
-        postings.append((posting, outcomes))
+        postings.append(posted)
     }
 
-    private func number(_ message: NewMessage, by principal: Principal, _ state: StoreState) throws -> Outcome {
-        try check(message)
+    /// Finds the conversation of a message and checks that the principal may write to it.
+    ///
+    /// - Returns: also its name for the principal, and whether the message was counted.
+    private func target(
+        of message: NewMessage, by poster: inout Poster, _ state: StoreState
+    ) throws(StoreError) -> (conversation: ConversationState, name: String, isCounted: Bool) {
+        if let last = poster.last, last.given == message.conversation { return (last.conversation, last.name, false) }
+        let principal = poster.principal
         let conversation: ConversationState
         var isCounted = false
         switch try state.resolve(message.conversation, for: principal.account) {
@@ -210,10 +262,18 @@ final class BatchBuilder {
             conversation = begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
-        let label = state.tokens[principal.token]?.label
         try Authority.checkScope(.write, of: principal, on: conversation.identity.id)
         try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
+        poster.last = (message.conversation, conversation, name)
+        return (conversation, name, isCounted)
+    }
 
+    private func number(
+        _ message: NewMessage, by poster: inout Poster, _ state: StoreState
+    ) throws -> Outcome {
+        try check(message)
+        let (conversation, name, isCounted) = try target(of: message, by: &poster, state)
+        let principal = poster.principal
         var text = message.text
         let bytes = text.withUTF8 { Array($0) }
         let number = conversation.identity.number
@@ -228,7 +288,7 @@ final class BatchBuilder {
                 guard isSame, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
-                return .repeated(conversation: conversation.identity, name: name, seq: found.seq)
+                return .repeated(conversation.identity, name: name, seq: found.seq)
             }
             key = made
         }
@@ -249,8 +309,8 @@ final class BatchBuilder {
             addContact(principal.account, to: peer, state)
         }
         let (record, hash) = stage(
-            in: conversation, sender: Array(principal.name.text.utf8), text: bytes, kind: message.kind,
-            about: message.about, via: label.map { Array($0.utf8) }, written: message.written)
+            in: conversation, sender: poster.name, text: bytes, kind: message.kind, about: message.about,
+            via: poster.via, written: message.written)
         if let original, let relation = Relation(record) { add(relation, about: original, in: number) }
         let seq = record.seq
         messages.append(conversation: number, record, key: key)
@@ -264,7 +324,7 @@ final class BatchBuilder {
                 conversation: name, conversationID: conversation.identity.id, seq: seq,
                 cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
                 time: record.time, sender: principal.name.text, text: text, kind: record.kind, about: record.about,
-                via: label, written: record.written))
+                via: poster.label, written: record.written))
     }
 
     /// Checks what can be checked without the conversation.
@@ -395,106 +455,23 @@ final class BatchBuilder {
     /// Sends the answers. Call without the lock. Another thread looks up the messages of repeated ids, so that the
     /// writer's thread does not wait.
     func answer() {
-        for (posting, outcomes) in postings {
-            let isRepeating = outcomes.contains { if case .repeated = $0 { true } else { false } }
-            if isRepeating {
-                store.earlierMessages.submit { [store] in BatchBuilder.answer(posting, outcomes, store) }
+        for posted in postings {
+            if posted.repeated.isEmpty {
+                posted.posting.completion(posted.outcomes)
             } else {
-                BatchBuilder.answer(posting, outcomes, store)
+                store.earlierMessages.submit { [store] in BatchBuilder.answer(posted, store) }
             }
         }
         for (completion, refusal) in operations { completion(refusal) }
     }
 
-    private static func answer(_ posting: StoreWriter.Posting, _ outcomes: [Outcome], _ store: Store) {
+    private static func answer(_ posted: Posted, _ store: Store) {
         var earlier = EarlierMessageReader(store)
-        posting.completion(
-            outcomes.map { outcome in
-                switch outcome {
-                case .posted(let message): .posted(message)
-                case .refused(let error): .refused(error)
-                case .repeated(let conversation, let name, let seq):
-                    earlier.message(seq, of: conversation, named: name)
-                }
-            })
-    }
-}
-
-extension StoreState {
-    /// The consequences of an entry that became visible.
-    struct Published {
-        var news: News?
-        /// Conversations whose tail is long enough to be sealed.
-        var ripe: [Int64] = []
-    }
-
-    /// Makes an entry visible. Changes are applied first, because the messages may be in conversations that the
-    /// changes add. Call with the state lock held, after the entry is durable.
-    mutating func publish(
-        _ changes: [Change], at commit: Commit, journalBytes bytes: Int,
-        _ tails: [(conversation: Int64, records: [(record: Record, hash: Digest)])]
-    ) -> Published {
-        var published = Published()
-        var isForAll = false
-        var accounts: Set<AccountID> = []
-        for change in changes {
-            accounts.formUnion(change.affected(self))
-            if case .importSettled(let settled) = change, settled.conversation == general { isForAll = true }
-            if case .erased(_, let number) = change, number == general { isForAll = true }
-            change.apply(to: &self, at: commit)
+        var outcomes = posted.outcomes
+        for repeated in posted.repeated {
+            outcomes[repeated.place] = earlier.message(
+                repeated.seq, of: repeated.conversation, named: repeated.name)
         }
-        journalBytes += bytes
-        if !tails.isEmpty { self.commit = max(self.commit, commit) }
-        for tail in tails {
-            guard let conversation = conversations[tail.conversation] else { continue }
-            for (record, hash) in tail.records { conversation.append(record, hash: hash) }
-            noteCommit(conversation.lastCommit, in: tail.conversation)
-            if conversation.tail.estimatedBytes >= Sealer.ripeBytes, !conversation.isBeingSealed {
-                published.ripe.append(tail.conversation)
-            }
-            if let (first, second) = conversation.accounts {
-                accounts.insert(AccountID(rawValue: first))
-                accounts.insert(AccountID(rawValue: second))
-            } else if conversation.identity.kind == .general {
-                isForAll = true
-            } else {
-                for member in conversation.members.keys { accounts.insert(AccountID(rawValue: member)) }
-            }
-        }
-        if isForAll || !accounts.isEmpty {
-            published.news = News(commit: self.commit, isForAll: isForAll, accounts: accounts)
-        }
-        return published
-    }
-
-    /// Makes an entry visible that another store has appended to the log.
-    /// - Returns: also the keys that its messages used.
-    mutating func follow(_ entry: LogEntry) throws -> (published: Published, keys: [MovedKey]) {
-        var tails: [Int64: (hash: Digest, records: [(record: Record, hash: Digest)])] = [:]
-        var keys: [MovedKey] = []
-        var added: [Int64: Digest] = [:]
-        for case .conversationAdded(let new) in entry.changes { added[new.number] = HashChain.start(of: new.id) }
-        if !entry.messages.isEmpty {
-            try entry.messages.entries { message in
-                let number = message.conversation
-                guard let hash = tails[number]?.hash ?? conversations[number]?.headHash ?? added[number] else {
-                    throw FormatViolation("an entry of the log has a message of an unknown conversation")
-                }
-                let next = HashChain.advance(hash, over: message.record)
-                tails[number, default: (hash, [])].records.append((message.record, next))
-                tails[number]?.hash = next
-                if let key = message.key {
-                    keys.append(
-                        MovedKey(
-                            key: key.recent,
-                            found: FoundKey(conversation: number, seq: message.record.seq, content: key.content),
-                            commit: entry.commit))
-                }
-            }
-        }
-        let published = publish(
-            entry.changes, at: entry.commit, journalBytes: entry.journalBytes,
-            tails.map { (conversation: $0.key, records: $0.value.records) })
-        return (published, keys)
+        posted.posting.completion(outcomes)
     }
 }

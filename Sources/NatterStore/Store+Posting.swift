@@ -19,7 +19,7 @@ extension Store {
         }
         submit(
             StoreWriter.Posting(
-                messages: messages, principal: principal, stopAtRefusal: stopAtRefusal, completion: completion))
+                messages: messages[...], principal: principal, stopAtRefusal: stopAtRefusal, completion: completion))
     }
 
     /// Reads the message that a new one is about.

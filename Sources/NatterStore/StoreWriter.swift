@@ -11,7 +11,7 @@ internal import NatterSystem
 final class StoreWriter: Sendable {
     /// The messages of one request.
     struct Posting: Sendable {
-        let messages: [NewMessage]
+        let messages: ArraySlice<NewMessage>
         let principal: Principal
         let stopAtRefusal: Bool
         let completion: @Sendable ([PostOutcome]) -> Void
@@ -136,7 +136,7 @@ final class StoreWriter: Sendable {
             }
             queue.cost -= min(bytes - former, queue.cost)
             let part = Posting(
-                messages: Array(bulk.posting.messages[start..<end]), principal: bulk.posting.principal,
+                messages: bulk.posting.messages[start..<end], principal: bulk.posting.principal,
                 stopAtRefusal: bulk.posting.stopAtRefusal
             ) { [self] in finishTurn(of: bulk, $0) }
             items.append(.posting(part))
@@ -159,7 +159,7 @@ final class StoreWriter: Sendable {
             if !isDone { queue.bulks.append(bulk) }
             if isStopped { queue.cost -= min(rest.reduce(0) { $0 + $1.cost }, queue.cost) }
         }
-        if isDone { posting.completion(all + rest.map { _ in .refused(.notTried) }) }
+        if isDone { posting.completion(rest.isEmpty ? all : all + rest.map { _ in .refused(.notTried) }) }
     }
 
     func run(_ core: WriterCore) {

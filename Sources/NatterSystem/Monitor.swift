@@ -84,7 +84,11 @@ public final class SystemThread: Sendable {
 
     /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
     /// shows `name`, which has at most 15 bytes.
-    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
+    ///
+    /// - Parameter isBackground: whether the thread leaves the processor to those for which somebody waits.
+    public init(
+        name: String, isBackground: Bool = false, _ body: @escaping @Sendable () -> Void
+    ) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()
         sigfillset(&all)
@@ -94,6 +98,7 @@ public final class SystemThread: Sendable {
         let box = Unmanaged.passRetained(
             Body {
                 natter_name_thread(name)
+                if isBackground { natter_lower_priority() }
                 body()
             })
         let code = pthread_create(

@@ -131,7 +131,8 @@ extension [UInt8] {
         if last != UInt8(ascii: "{") { append(UInt8(ascii: ",")) }
         append(UInt8(ascii: "\""))
         name.withUTF8Buffer { append(contentsOf: $0) }
-        self += [UInt8(ascii: "\""), UInt8(ascii: ":")]
+        append(UInt8(ascii: "\""))
+        append(UInt8(ascii: ":"))
     }
 
     fileprivate mutating func appendField(_ name: StaticString, _ value: String) {

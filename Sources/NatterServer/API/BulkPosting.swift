@@ -7,9 +7,9 @@ internal import NatterWire
 /// A stream of messages in one request. Body and answer are NDJSON, and each line of the body gets one line of the
 /// answer.
 ///
-/// It processes the lines in batches. It reads nothing more while a batch is parsed, made durable and answered, so a
-/// body of any length needs the memory of one batch only. The reply can't begin before the whole request is read, so
-/// the answers wait in a spool until then.
+/// It processes the lines in batches. It reads nothing more while a batch is parsed and made durable, and the answers to a
+/// batch are written while the next one comes. So a body of any length needs the memory of two batches only. The reply
+/// can't begin before the whole request is read, so the answers wait in a spool until then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes.
     private static let batchBytes = 256 << 10
@@ -39,8 +39,25 @@ final class BulkPosting: BodySink {
         /// The spool could not be written.
         var isBroken = false
         var accepted = MessageTally()
+        /// Batches whose answers are not in the spool yet. Those of the first are being written.
+        var unanswered: [SettledBatch] = []
         /// The answers so far.
         var spool: Spool
+    }
+
+    /// What became of a batch.
+    private struct SettledBatch {
+        let answers: [Answer]
+        let exchange: Exchange
+        let isLast: Bool
+
+        /// Lets the next batch come.
+        func resume() { if !isLast { exchange.resume() } }
+    }
+
+    private enum Answer {
+        case message(Message)
+        case refused(APIError, line: Int)
     }
 
     /// One parsed line of the request.
@@ -79,7 +96,7 @@ final class BulkPosting: BodySink {
         }
         guard let batch else { return true }
         server.workers.submitAlways(for: principal.account) { [self] in
-            work(batch) { exchange.resume() }
+            work(batch, exchange, isLast: false)
         }
         return false
     }
@@ -90,16 +107,18 @@ final class BulkPosting: BodySink {
             return state.pending
         }
         server.workers.submitAlways(for: principal.account) { [self] in
-            work(rest) { [self] in
-                let (isBroken, accepted, spool) = state.withLock { ($0.isBroken, $0.accepted, $0.spool) }
-                if !accepted.isEmpty { exchange.addFact("accepted", accepted.text) }
-                if isBroken { return exchange.respond(APIError(StoreError.diskFull).reply) }
-                exchange.respond(
-                    Reply(
-                        status: 200, headers: [("Content-Type", MediaType.ndjson)],
-                        body: .producer(SpoolProducer(spool), length: spool.count), note: principal.name.text))
-            }
+            work(rest, exchange, isLast: true)
         }
+    }
+
+    private func respond(_ exchange: Exchange) {
+        let (isBroken, accepted, spool) = state.withLock { ($0.isBroken, $0.accepted, $0.spool) }
+        if !accepted.isEmpty { exchange.addFact("accepted", accepted.text) }
+        if isBroken { return exchange.respond(APIError(StoreError.diskFull).reply) }
+        exchange.respond(
+            Reply(
+                status: 200, headers: [("Content-Type", MediaType.ndjson)],
+                body: .producer(SpoolProducer(spool), length: spool.count), note: principal.name.text))
     }
 
     func abandoned() {}
@@ -120,7 +139,7 @@ final class BulkPosting: BodySink {
     }
 
     /// Parses the lines of a batch, has their messages stored, and spools the answers.
-    private func work(_ batch: [UInt8], _ completion: @escaping @Sendable () -> Void) {
+    private func work(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
         let (lines, tried) = state.withLock { state in
             var lines = parse(batch, &state)
             let tried = countTried(lines, state)
@@ -131,13 +150,11 @@ final class BulkPosting: BodySink {
             if case .message(let message, _) = line { message } else { nil }
         }
         guard !messages.isEmpty else {
-            answer(lines, [], tried: tried)
-            return completion()
+            return settle(lines, [], tried: tried, exchange, isLast: isLast)
         }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
             server.workers.submitAlways(for: principal.account) { [self] in
-                answer(lines, outcomes, tried: tried)
-                completion()
+                settle(lines, outcomes, tried: tried, exchange, isLast: isLast)
             }
         }
     }
@@ -152,7 +169,7 @@ final class BulkPosting: BodySink {
     /// their answers have no room. That line is answered with `not_tried`, and the lines after it are dropped.
     private func cut(_ lines: inout [Line], tried: Int, _ state: inout State) {
         var inRow = state.refusedInRow
-        let hasRoom = state.spool.hasRoomForBatch
+        let hasRoom = state.spool.hasRoom(forBatches: state.unanswered.count + 1)
         for (index, line) in lines.enumerated() {
             if !hasRoom || inRow >= BulkPosting.refusalLimit {
                 let reason: Phrase =
@@ -204,42 +221,76 @@ final class BulkPosting: BodySink {
         }
     }
 
-    /// Spools one answer for each line.
-    private func answer(_ lines: [Line], _ outcomes: [PostOutcome], tried: Int) {
-        var bytes: [UInt8] = []
+    // MARK: Answers
+
+    private func settle(
+        _ lines: [Line], _ outcomes: [PostOutcome], tried: Int, _ exchange: Exchange, isLast: Bool
+    ) {
+        let first = state.withLock { state in
+            let answers = answers(to: lines, outcomes, tried: tried, &state)
+            state.unanswered.append(SettledBatch(answers: answers, exchange: exchange, isLast: isLast))
+            return state.unanswered.count == 1 ? state.unanswered.first : nil
+        }
+        // Otherwise the answers to the batch before are still being written.
+        if let first { write(first) }
+    }
+
+    /// Decides on one answer for each line, and notes what the next batch depends on.
+    private func answers(
+        to lines: [Line], _ outcomes: [PostOutcome], tried: Int, _ state: inout State
+    ) -> [Answer] {
         var next = outcomes[...]
-        var (hasStopped, accepted, inRow) = state.withLock { ($0.hasStopped, $0.accepted, $0.refusedInRow) }
+        var answers: [Answer] = []
+        answers.reserveCapacity(lines.count)
         for (index, line) in lines.enumerated() {
-            var refusal: APIError?
+            var answer: Answer
             switch line {
-            case .refused(let error, _): refusal = error
-            case .message where index >= tried: break
+            case .refused(let error, _): answer = .refused(error, line: line.number)
+            case .message where index >= tried: answer = .refused(APIError(StoreError.notTried), line: line.number)
             case .message:
                 switch next.popFirst() {
                 case .posted(let message):
-                    accepted.add(message.conversation, message.seq.rawValue, message.seq.rawValue)
-                    bytes += WireJSON.encode(MessageObject(message))
-                case .repeated(let message): bytes += WireJSON.encode(MessageObject(message))
-                case .refused(let error): refusal = APIError(error)
-                case nil: refusal = APIError(StoreError.notTried)
+                    state.accepted.add(message.conversation, message.seq.rawValue, message.seq.rawValue)
+                    answer = .message(message)
+                case .repeated(let message): answer = .message(message)
+                case .refused(let error): answer = .refused(APIError(error), line: line.number)
+                case nil: answer = .refused(APIError(StoreError.notTried), line: line.number)
                 }
             }
-            if hasStopped || (refusal == nil && index >= tried) { refusal = APIError(StoreError.notTried) }
-            inRow = refusal == nil ? 0 : inRow + 1
-            if let refusal {
-                hasStopped = hasStopped || stopAtRefusal
-                var body = refusal.body
-                body.line = line.number
+            if state.hasStopped { answer = .refused(APIError(StoreError.notTried), line: line.number) }
+            if case .refused = answer {
+                state.refusedInRow += 1
+                state.hasStopped = state.hasStopped || stopAtRefusal
+            } else {
+                state.refusedInRow = 0
+            }
+            answers.append(answer)
+        }
+        return answers
+    }
+
+    /// Spools the answers to a batch, while the next one comes.
+    private func write(_ batch: SettledBatch) {
+        batch.resume()
+        var bytes: [UInt8] = []
+        for answer in batch.answers {
+            switch answer {
+            case .message(let message): MessageObject(message).write(to: &bytes)
+            case .refused(let error, let line):
+                var body = error.body
+                body.line = line
                 bytes += WireJSON.encode(body)
             }
             bytes.append(UInt8(ascii: "\n"))
         }
-        state.withLock { state in
-            state.hasStopped = hasStopped
-            state.accepted = accepted
-            state.refusedInRow = inRow
-            guard (try? state.spool.append(bytes)) != true else { return }
-            (state.isBroken, state.isOver, state.pending) = (true, true, [])
+        let next = state.withLock { state in
+            state.unanswered.removeFirst()
+            if (try? state.spool.append(bytes)) != true {
+                (state.isBroken, state.isOver, state.pending) = (true, true, [])
+            }
+            return state.unanswered.first
         }
+        if batch.isLast { return respond(batch.exchange) }
+        if let next { server.workers.submitAlways(for: principal.account) { [self] in write(next) } }
     }
 }

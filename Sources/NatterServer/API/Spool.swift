@@ -37,8 +37,10 @@ final class SpoolRoom: Sendable {
 
         var directory: String { room.limits.directory }
 
-        /// Whether the answers to a further batch will have room.
-        var hasRoomForBatch: Bool { hasShare(of: SpoolRoom.batchBytes) && isDiskFree(for: SpoolRoom.batchBytes) }
+        fileprivate func hasRoom(forBatches count: Int) -> Bool {
+            let bytes = count * SpoolRoom.batchBytes
+            return hasShare(of: bytes) && isDiskFree(for: bytes)
+        }
 
         private func hasShare(of bytes: Int) -> Bool {
             taken.withLock { $0 } <= room.limits.requestBytes - bytes
@@ -75,8 +77,8 @@ struct Spool {
 
     var count: Int { Int(clamping: fileBytes) + memory.count }
 
-    /// Whether the answers to a further batch will have room.
-    var hasRoomForBatch: Bool { share.hasRoomForBatch }
+    /// Whether the answers to so many further batches will have room.
+    func hasRoom(forBatches count: Int) -> Bool { share.hasRoom(forBatches: count) }
 
     /// - Returns: whether there was room.
     mutating func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
