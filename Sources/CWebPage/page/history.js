@@ -4,14 +4,14 @@ import { h, iconButton, announce, debounce } from './dom.js';
 import { t, n } from './i18n.js';
 import { path, Refusal } from './api.js';
 import { RowMaker } from './row.js';
-import { Rows, stickiness } from './rows.js';
+import { Rows, margin, stickiness } from './rows.js';
 import { line } from './text.js';
 
 const pageRows = 50;
-/** So close to an end of the window, in pixels, rows are added. */
-const margin = 3000;
-/** Rows that are added in one frame. More would hold it up, and fewer could not follow 18,000 pixels a second. */
-const rowsAtOnce = 8;
+/** Rows that are added in one frame: fewer if frames are held up. Fewer than the least could not follow 18,000 pixels a second. */
+const rowsAtOnce = { least: 4, most: 12 };
+/** A frame that takes longer, in milliseconds, is held up. */
+const slowFrame = 20;
 /** Messages that are fetched at once while the window is scrolled. */
 const fetchedRows = 100;
 
@@ -27,6 +27,8 @@ export class History extends Rows {
   arrived = 0;
   isOpening = false;
   frame = 0;
+  /** When the last rows were added, and how many come next. */
+  added = { at: 0, next: 8 };
 
   constructor(state, conversation, outbox, signal, { actions, onTarget }) {
     super();
@@ -38,10 +40,10 @@ export class History extends Rows {
     this.signal = signal;
     this.onTarget = onTarget;
     this.list = h('ol', { class: 'rows', role: 'list' });
-    this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) }, this.list);
-    this.latest = iconButton('down', t('To the latest message'), () => this.toLatest(), { class: 'icon-button latest', hidden: true });
     this.start = h('p', { class: 'start', hidden: true }, t('Older messages are not kept'));
-    this.scroller.prepend(this.start);
+    this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) },
+      this.start, this.list);
+    this.latest = iconButton('down', t('To the latest message'), () => this.toLatest(), { class: 'icon-button latest', hidden: true });
     this.element = h('div', { class: 'history' }, this.scroller, this.latest);
     this.actions = actions;
     const go = (seq) => onTarget(seq);
@@ -149,36 +151,38 @@ export class History extends Rows {
   /** Looks once in a frame at where the window is, however much has happened. */
   fillSoon() {
     if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
+    this.frame = requestAnimationFrame((now) => {
       this.frame = 0;
       if (this.signal.aborted) return;
       this.settle();
       this.mark();
-      this.fill();
+      this.fill(now);
       this.readSoon();
     });
   }
 
-  fill() {
+  fill(now) {
     const { scroller } = this;
-    const above = scroller.scrollTop;
-    const below = scroller.scrollHeight - scroller.clientHeight - above;
-    if (!this.isAtTop && above < margin) this.extend('older');
-    if (!this.isAtEnd && below < margin) this.extend('newer');
+    if (!this.isAtTop && scroller.scrollTop < margin) this.extend('older', now);
+    if (!this.isAtEnd && this.below < margin) this.extend('newer', now);
   }
 
   /** Adds a few rows at one end, and fetches more before there are none. */
-  extend(side) {
+  extend(side, now) {
     const { waiting, isFetching, head } = this.ends[side];
     if (waiting.length < fetchedRows / 2 && !isFetching && head === null) this.fetchMore(side);
     if (waiting.length === 0) return;
-    const some = side === 'older' ? waiting.splice(-rowsAtOnce) : waiting.splice(0, rowsAtOnce);
+    this.fillSoon();
+    const { at, next } = this.added;
+    const count = now - at > slowFrame ? Math.max(next - 1, rowsAtOnce.least) : Math.min(next + 1, rowsAtOnce.most);
+    this.added = { at: now, next: count };
+    const some = side === 'older' ? waiting.splice(-count) : waiting.splice(0, count);
     this.keeping(() => {
       if (side === 'newer') this.isFollowing = false;
+      this.trim(side === 'older' ? 'newer' : 'older');
       this.add(some, side);
       this.finish(side);
     });
-    this.fillSoon();
   }
 
   /** The message before or after which nothing was fetched. */
@@ -356,6 +360,7 @@ export class History extends Rows {
     if (!isForeign && kind === 'text') this.outbox.cover(message);
     this.keeping(() => {
       if (isForeign && this.lineAfter === -1 && !this.isSeen) this.lineAfter = message.seq - 1;
+      this.trim('older');
       this.add([message], 'newer');
       this.showPending();
     });
@@ -461,7 +466,7 @@ export class History extends Rows {
     const { scroller } = this;
     const bottom = scroller.scrollTop + scroller.clientHeight;
     let seq = 0;
-    if (this.isAtEnd && scroller.scrollHeight - bottom <= stickiness) {
+    if (this.isAtEnd && this.below <= stickiness) {
       seq = this.end;
       this.arrived = 0;
     } else {

@@ -2,8 +2,10 @@
 // A subclass has `list`, `scroller`, `maker`, `latest`, `reset`, which forgets what was fetched for one end, and
 // `showStart`, which says what is at the top.
 
-/** Each change of a row costs time for all of them. Rows of one line fill twice the margin and a high screen. */
-export const maximumRows = 300;
+/** So close to an end of the window, in pixels, rows are added. Twice as far from the screen, they are given up. */
+export const margin = 1000;
+/** So few rows are kept wherever they are, and so many at most: each change costs time for all of them. */
+const keptRows = { least: 50, most: 450 };
 /** So close to the end, a new message is followed. */
 export const stickiness = 24;
 
@@ -34,7 +36,7 @@ export class Rows {
     return row;
   }
 
-  /** Adds a page at one end, and takes away what is too far from the other. */
+  /** Adds a page at one end. */
   add(messages, side) {
     const fragment = document.createDocumentFragment();
     let previous = side === 'newer' ? this.lastRow()?.message : undefined;
@@ -54,25 +56,27 @@ export class Rows {
       this.list.prepend(fragment);
       if (first && previous) this.maker.decorate(first, previous, first.hasLine);
     }
-    let surplus = this.rows.length - maximumRows;
+  }
+
+  /** Gives up the rows at one end that are far from the screen. They are fetched again when they are wanted. */
+  trim(side) {
+    const { scroller, rows, list } = this;
+    const isOlder = side === 'older';
+    const far = isOlder ? this.indexAt(scroller.scrollTop - 2 * margin)
+      : rows.length - 1 - this.indexAt(scroller.scrollTop + scroller.clientHeight + 2 * margin);
+    let surplus = Math.max(Math.min(far, rows.length - keptRows.least), rows.length - keptRows.most);
     if (surplus <= 0) return;
-    if (side === 'newer') {
-      while (surplus > 0 && this.firstRow()) {
-        this.firstRow().remove();
-        surplus -= 1;
-      }
+    const hadFocus = list.contains(document.activeElement);
+    for (; surplus > 0; surplus -= 1) (isOlder ? list.firstElementChild : list.lastElementChild).remove();
+    // The keys still work if the focus was on a row that is gone.
+    if (hadFocus && !list.contains(document.activeElement)) scroller.focus({ preventScroll: true });
+    this.reset(side);
+    if (isOlder) {
       this.isAtTop = false;
-      this.reset('older');
-    } else {
-      for (const row of this.list.querySelectorAll('.pending')) row.remove();
-      surplus = this.rows.length - maximumRows;
-      while (surplus > 0) {
-        this.list.lastElementChild.remove();
-        surplus -= 1;
-      }
-      this.isAtEnd = false;
-      this.reset('newer');
+      return;
     }
+    this.isAtEnd = false;
+    for (const row of list.querySelectorAll('.pending')) row.remove();
   }
 
   row(message, previous) {
@@ -89,16 +93,25 @@ export class Rows {
 
   mark() {
     const { scroller } = this;
-    const bottom = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
-    this.isFollowing = this.isAtEnd && bottom <= stickiness;
+    this.isFollowing = this.isAtEnd && this.below <= stickiness;
     const row = this.rowAt(scroller.scrollTop);
     this.anchor = row && { row, offset: row.offsetTop - scroller.scrollTop };
     this.size = this.measure();
-    this.latest.hidden = this.isFollowing || (this.isAtEnd && bottom < scroller.clientHeight / 2);
+    this.latest.hidden = this.isFollowing || (this.isAtEnd && this.below < scroller.clientHeight / 2);
   }
 
-  /** The first row that ends below a place, by halving: there may be 500. */
+  /** How far the end of the window is, in pixels. */
+  get below() {
+    return this.scroller.scrollHeight - this.scroller.clientHeight - this.scroller.scrollTop;
+  }
+
+  /** The first row that ends below a place. */
   rowAt(top) {
+    return this.rows[this.indexAt(top)] ?? null;
+  }
+
+  /** Its index, by halving: there may be hundreds. */
+  indexAt(top) {
     const { rows } = this;
     let low = 0;
     let high = rows.length - 1;
@@ -107,7 +120,7 @@ export class Rows {
       if (rows[middle].offsetTop + rows[middle].offsetHeight <= top + 1) low = middle + 1;
       else high = middle;
     }
-    return rows[low] ?? null;
+    return low;
   }
 
   restore() {
