@@ -56,6 +56,16 @@ struct AbuseTests {
         for _ in 0..<512 where !endless.send(piece) { break }
         endless.send("0\r\n\r\n")
         #expect(try endless.status() == 200)
+        // A refusal takes far more memory than a short line.
+        let lines = String(repeating: "x\n", count: 150_000)
+        let refused = try (0..<4).map { _ in
+            let connection = try RawClient(world.url, timeoutSeconds: 10)
+            connection.send(
+                "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
+                    + "Content-Type: application/x-ndjson\r\nContent-Length: 300000\r\n\r\n" + lines)
+            return connection
+        }
+        for connection in refused { #expect(try connection.status() == 200) }
         #expect(try peakMemory(world.daemon) - before < 32 << 20)
         #expect(try world.bob.texts("log") == ["before"])
     }

@@ -185,10 +185,13 @@ final class BulkPosting: BodySink {
         }
     }
 
+    /// Stops after the line at which `cut` ends the request: a refusal takes a hundred times the memory of a short line.
     private func parse(_ batch: [UInt8], _ state: inout State) -> [Line] {
         var lines: [Line] = []
         var rest = batch[...]
-        while !rest.isEmpty {
+        // At least one line, which says why no more are tried.
+        var inRow = min(state.refusedInRow, BulkPosting.refusalLimit)
+        while !rest.isEmpty, inRow <= BulkPosting.refusalLimit {
             let end = rest.firstIndex(of: UInt8(ascii: "\n"))
             var bytes = rest[..<(end ?? rest.endIndex)]
             rest = end.map { rest[($0 + 1)...] } ?? []
@@ -203,10 +206,13 @@ final class BulkPosting: BodySink {
                 state.isSkipping = end == nil
                 lines.append(
                     .refused(APIError(.tooLarge, "a line has at most \(Limits.bodyBytes) bytes"), number: number))
+                inRow += 1
                 continue
             }
             if bytes.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { continue }
-            lines.append(line(bytes, number))
+            let line = line(bytes, number)
+            inRow = line.isRefused ? inRow + 1 : 0
+            lines.append(line)
         }
         return lines
     }

@@ -5,7 +5,7 @@ internal import NatterWire
 /// A piece of an answer that is made while it is sent.
 struct Piece: Sendable {
     /// About how many bytes a piece has.
-    static let bytes = 128 << 10
+    static let bytes = 64 << 10
 
     var bytes: [UInt8] = []
     var isLast = false

@@ -1,79 +1,48 @@
+internal import Glibc
 internal import NatterStore
 internal import NatterSystem
 
 /// A few threads for work that may block or take long, with a bounded queue.
 ///
-/// Accounts take turns, so that a job waits for at most one job of each other account, however many jobs they have.
+/// Accounts share the threads by time: who wants little need not wait for those who want much.
 final class WorkerPool: Sendable {
     typealias Job = @Sendable () -> Void
 
-    /// First in, first out.
-    private struct Line<Element> {
-        /// A place that was taken is nil, because a request and its answer must not outlive their job here.
-        private var places: [Element?] = []
-        private var next = 0
-
-        var isEmpty: Bool { next == places.count }
-
-        mutating func append(_ element: Element) { places.append(element) }
-
-        mutating func take() -> Element? {
-            guard next < places.count else { return nil }
-            let element = places[next]
-            places[next] = nil
-            next += 1
-            if next == places.count {
-                places.removeAll(keepingCapacity: next <= Self.keptPlaces)
-                next = 0
-            } else if next >= Self.keptPlaces, next > places.count / 2 {
-                places.removeFirst(next)
-                next = 0
-            }
-            return element
-        }
-
-        /// So many empty places may stay, so that a short queue allocates nothing.
-        private static var keptPlaces: Int { 1_024 }
-    }
-
     private struct Queue {
-        /// The jobs that wait. All without an account share one line.
-        private var lines: [AccountID?: Line<Job>] = [:]
-        /// Each account that has a line, in the order of their turns.
-        private var turns = Line<AccountID?>()
-        private(set) var count = 0
+        var jobs = FairQueue<Job>()
         var isStopping = false
-
-        mutating func append(_ job: @escaping Job, for account: AccountID?) {
-            if lines[account] == nil { turns.append(account) }
-            lines[account, default: Line()].append(job)
-            count += 1
-        }
-
-        mutating func take() -> Job? {
-            guard let account = turns.take(), let job = lines[account]?.take() else { return nil }
-            count -= 1
-            if lines[account]?.isEmpty == true { lines[account] = nil } else { turns.append(account) }
-            return job
-        }
     }
+
+    /// The listener and the writer need little time and everybody waits for them, so they go before the workers, and the
+    /// workers before searches and password hashes.
+    static let (workerNiceness, backgroundNiceness): (Int32, Int32) = (5, 10)
 
     private let queue = Monitor(Queue())
     private let limit: Int
     private let threads: Monitor<[SystemThread]> = Monitor([])
 
-    /// - Parameter limit: how many jobs may wait.
-    init(name: String, threads count: Int, limit: Int) throws {
+    /// - Parameters:
+    ///   - limit: how many jobs may wait.
+    ///   - niceness: how far the threads stand back for others of this process if processors are scarce.
+    ///   - now: nanoseconds since some fixed moment, to count the time of a job.
+    init(
+        name: String, threads count: Int, limit: Int, niceness: Int32 = 0,
+        now: @escaping @Sendable () -> Int64 = MonotonicClock.nanoseconds
+    ) throws {
         self.limit = limit
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
                 try SystemThread(name: name) { [queue] in
-                    while let job = queue.wait(until: { queue -> Job?? in
-                        if let job = queue.take() { return .some(job) }
+                    // On Linux this is about the calling thread only.
+                    setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
+                    while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
+                        if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
                     }) ?? nil {
-                        job()
+                        let began = now()
+                        next.job()
+                        queue.withLock { $0.jobs.charge(now() - began, to: next.account) }
                     }
                 })
         }
@@ -81,19 +50,19 @@ final class WorkerPool: Sendable {
         self.threads.signal { $0 = threads }
     }
 
-    /// - Parameter account: whose turn the job takes.
+    /// - Parameter account: whose time the job takes.
     /// - Returns: false if too many jobs wait. Then the job is not done.
     func submit(for account: AccountID? = nil, _ job: @escaping Job) -> Bool {
         queue.signal { queue in
-            guard queue.count < limit, !queue.isStopping else { return false }
-            queue.append(job, for: account)
+            guard queue.jobs.count < limit, !queue.isStopping else { return false }
+            queue.jobs.append(job, for: account)
             return true
         }
     }
 
     /// Queues the next step of a request that is already being answered. The queue's limit does not apply.
     func submitAlways(for account: AccountID?, _ job: @escaping Job) {
-        queue.signal { $0.append(job, for: account) }
+        queue.signal { $0.jobs.append(job, for: account) }
     }
 
     /// Finishes the queued jobs and ends the threads.
@@ -116,7 +85,10 @@ final class SearchQueue: Sendable {
     /// The searches that wait, by account. An account is here while one of its searches runs.
     private let waiting = Monitor<[AccountID: [WorkerPool.Job]]>([:])
 
-    init(threads: Int) throws { pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000) }
+    init(threads: Int) throws {
+        pool = try WorkerPool(
+            name: "natter-searcher", threads: threads, limit: 10_000, niceness: WorkerPool.backgroundNiceness)
+    }
 
     /// - Returns: false if the account has too many searches. Then this one is not done.
     func submit(_ account: AccountID, _ job: @escaping WorkerPool.Job) -> Bool {

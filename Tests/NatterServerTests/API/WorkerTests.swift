@@ -42,23 +42,48 @@ struct WorkerTests {
         #expect(kept == nil)
     }
 
-    @Test("accounts take turns, however many jobs one of them has")
+    @Test("accounts have the same time, however long their jobs are and however many they have")
     func turns() throws {
-        let pool = try WorkerPool(name: "test", threads: 1, limit: 10)
+        let time = Monitor<Int64>(0)
+        let pool = try WorkerPool(name: "test", threads: 1, limit: 20) { time.withLock { $0 } }
         defer { pool.stop() }
         let door = Door()
         defer { door.open() }
-        let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
         let log = Monitor<[String]>([])
         #expect(pool.submit { door.wait() })
-        for (account, name) in [(alice, "alice"), (alice, "alice"), (alice, "alice"), (bob, "bob"), (bob, "bob")] {
-            #expect(pool.submit(for: account) { log.signal { $0.append(name) } })
+        func submit(_ name: String, _ account: Int64?, _ milliseconds: Int64) {
+            let job: WorkerPool.Job = {
+                time.withLock { $0 += milliseconds * 1_000_000 }
+                log.signal { $0.append(name) }
+            }
+            #expect(pool.submit(for: account.map { AccountID(rawValue: $0) }, job))
         }
-        #expect(pool.submit { log.signal { $0.append("nobody") } })
+        for _ in 0..<3 { submit("alice", 1, 10) }
+        for _ in 0..<8 { submit("bob", 2, 3) }
+        submit("nobody", nil, 1)
         door.open()
-        #expect(log.wait(timeoutMilliseconds: 60_000) { $0.count == 6 ? true : nil } == true)
-        #expect(log.withLock { $0.filter { $0 != "nobody" } } == ["alice", "bob", "alice", "bob", "alice"])
-        #expect(log.withLock { $0.last } != "nobody")
+        #expect(log.wait(timeoutMilliseconds: 60_000) { $0.count == 12 ? true : nil } == true)
+        let expected = "alice bob nobody bob bob bob alice bob bob bob alice bob"
+        #expect(log.withLock { $0.joined(separator: " ") } == expected)
+    }
+
+    @Test("who has waited long saves nothing up, and a very long job is forgiven")
+    func savings() {
+        var queue = FairQueue<String>()
+        let (alice, bob, carol) = (AccountID(rawValue: 1), AccountID(rawValue: 2), AccountID(rawValue: 3))
+        for _ in 0..<3 { queue.append("alice", for: alice) }
+        #expect(queue.take()?.job == "alice")
+        queue.charge(3_600_000_000_000, to: alice)
+        for _ in 0..<3 { queue.append("bob", for: bob) }
+        for _ in 0..<2 {
+            #expect(queue.take()?.job == "bob")
+            queue.charge(500_000_000, to: bob)
+        }
+        #expect(queue.take()?.job == "alice")
+        queue.append("carol", for: carol)
+        #expect((0..<3).compactMap { _ in queue.take()?.job } == ["bob", "alice", "carol"])
+        #expect(queue.take() == nil)
+        #expect(queue.count == 0)
     }
 
     @Test("an account has one search at a time, others do not wait for its queue, and the queue has an end")

@@ -1,0 +1,117 @@
+internal import NatterStore
+
+/// Jobs that wait. The next one is always of the account that has had the least time, so accounts that want much share
+/// what is left by those that want little, however many jobs they have and however long these take.
+struct FairQueue<Job> {
+    /// First in, first out.
+    private struct Line {
+        /// A place that was taken is nil, because a request and its answer must not outlive their job here.
+        private var places: [Job?] = []
+        private var next = 0
+
+        var isEmpty: Bool { next == places.count }
+
+        mutating func append(_ job: Job) { places.append(job) }
+
+        mutating func take() -> Job? {
+            guard next < places.count else { return nil }
+            let job = places[next]
+            places[next] = nil
+            next += 1
+            if next == places.count {
+                places.removeAll(keepingCapacity: next <= Self.keptPlaces)
+                next = 0
+            } else if next >= Self.keptPlaces, next > places.count / 2 {
+                places.removeFirst(next)
+                next = 0
+            }
+            return job
+        }
+
+        /// So many empty places may stay, so that a short line allocates nothing.
+        private static var keptPlaces: Int { 1_024 }
+    }
+
+    /// An account that has a line. Among equals the first to come is next.
+    private struct Turn {
+        let used: Int64
+        let number: UInt64
+        let account: AccountID?
+
+        func isBefore(_ other: Turn) -> Bool { (used, number) < (other.used, other.number) }
+    }
+
+    /// More time than this counts against nobody, in nanoseconds.
+    private static var longestDebt: Int64 { 1_000_000_000 }
+
+    /// The jobs that wait. All without an account share one line.
+    private var lines: [AccountID?: Line] = [:]
+    /// A binary heap: no turn is before that at half its place.
+    private var turns: [Turn] = []
+    private var turnNumber: UInt64 = 0
+    /// The time that accounts have had, in nanoseconds. Who is not here has had no more than `reached`.
+    private var used: [AccountID?: Int64] = [:]
+    private var usedLimit = 1_024
+    /// The time of the account whose turn was last. Nobody begins with less, so that waiting for a while saves nothing up.
+    private var reached: Int64 = 0
+    private(set) var count = 0
+
+    mutating func append(_ job: Job, for account: AccountID?) {
+        if lines[account] == nil { push(account) }
+        lines[account, default: Line()].append(job)
+        count += 1
+    }
+
+    mutating func take() -> (job: Job, account: AccountID?)? {
+        while let turn = popFirst() {
+            let account = turn.account
+            // A job of the account has ended since this turn was noted.
+            guard turn.used >= used[account] ?? 0 else {
+                push(account)
+                continue
+            }
+            reached = max(reached, turn.used)
+            guard let job = lines[account]?.take() else { continue }
+            count -= 1
+            if lines[account]?.isEmpty == true { lines[account] = nil } else { push(account) }
+            return (job, account)
+        }
+        return nil
+    }
+
+    /// Counts the time of a job that has ended.
+    mutating func charge(_ nanoseconds: Int64, to account: AccountID?) {
+        let before = max(used[account] ?? 0, reached)
+        used[account] = min(before + max(0, nanoseconds), reached + Self.longestDebt)
+        guard used.count > usedLimit else { return }
+        used = used.filter { [reached] in $0.value > reached }
+        usedLimit = max(1_024, used.count * 2)
+    }
+
+    private mutating func push(_ account: AccountID?) {
+        turnNumber += 1
+        turns.append(Turn(used: max(used[account] ?? 0, reached), number: turnNumber, account: account))
+        var place = turns.count - 1
+        while place > 0, turns[place].isBefore(turns[(place - 1) / 2]) {
+            turns.swapAt(place, (place - 1) / 2)
+            place = (place - 1) / 2
+        }
+    }
+
+    private mutating func popFirst() -> Turn? {
+        guard let first = turns.first, let last = turns.popLast() else { return nil }
+        guard !turns.isEmpty else { return first }
+        turns[0] = last
+        var place = 0
+        while true {
+            var least = place
+            for child in [2 * place + 1, 2 * place + 2] where child < turns.count && turns[child].isBefore(turns[least])
+            {
+                least = child
+            }
+            guard least != place else { return first }
+            turns.swapAt(place, least)
+            place = least
+        }
+    }
+}
