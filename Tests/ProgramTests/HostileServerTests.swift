@@ -3,7 +3,7 @@ internal import Testing
 internal import TestSupport
 
 /// A server that answers anything at all. `NATTER_HOSTILE_RUNS` makes the run longer, `NATTER_HOSTILE_SEED` is its first
-/// seed.
+/// seed. Commands mostly wait for answers that never come, so a longer run tries many seeds at once.
 @Suite("a hostile server")
 struct HostileServerTests {
     /// Every command that asks a server.
@@ -27,6 +27,22 @@ struct HostileServerTests {
     /// The codes that natter(1) documents.
     private static let codes: Set<Int32> = [0, 1, 64, 65, 66, 67, 69, 73, 74, 75, 76, 77, 78]
 
+    /// What several threads found.
+    private final class Findings: @unchecked Sendable {
+        // Unchecked: everything is behind the lock.
+        private let lock = NSLock()
+        private var found: [String] = []
+        private var count = 0
+
+        func report(_ finding: String) { lock.withLock { found.append(finding) } }
+        func add(answers: Int) { lock.withLock { count += answers } }
+        var all: [String] { lock.withLock { found } }
+        var answers: Int { lock.withLock { count } }
+    }
+
+    /// How many seeds are tried at once.
+    private static let lanes: UInt64 = 32
+
     private static func number(_ name: String, _ standard: UInt64) -> UInt64 {
         ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } ?? standard
     }
@@ -41,45 +57,67 @@ struct HostileServerTests {
         try expect(world.alice("group", "create", "team"))
         try expect(world.natterd("user", "promote", "alice"), hasNotes: true)
         try expect(world.alice("sync"))
-        let hostile = try HostileServer(for: world.url)
-        defer { hostile.stop() }
-        let template = world.directory("alice")
         let honest = try world.alice.run(["log", "--json"]).output
 
         let first = HostileServerTests.number("NATTER_HOSTILE_SEED", 1)
         let count = HostileServerTests.number("NATTER_HOSTILE_RUNS", 40)
-        for seed in first..<first + count {
-            let home = world.directory("home")
-            try? FileManager.default.removeItem(atPath: home)
-            try FileManager.default.copyItem(atPath: template, toPath: home)
-            var generator = SeededGenerator(seed: seed &+ 1_000_000)
-            if generator.once(in: 4) {
-                try? FileManager.default.removeItem(atPath: home + "/.local/share/natter/replicas")
-            }
-            hostile.use(seed: seed)
-            // When it spoils the answers to some commands
-            for _ in 0..<4 {
-                var words = HostileServerTests.commands.randomElement(using: &generator) ?? []
-                if let index = words.firstIndex(of: "F") { words[index] = home + "/cursor" }
-                let outcome = try run(words, home, hostile.url)
-                #expect(
-                    HostileServerTests.codes.contains(outcome.code),
-                    "seed \(seed): natter \(words.joined(separator: " ")), answers \(hostile.spoiled): \(outcome.code) \(outcome.errors.prefix(400))"
-                )
-            }
-            // Then no later command dies of what they left
-            hostile.use(seed: nil)
-            for words in [["sync"], ["log", "--offline"], ["log", "--json"]] {
-                let outcome = try run(words, home, hostile.url)
-                #expect(
-                    HostileServerTests.codes.contains(outcome.code),
-                    "seed \(seed), later: natter \(words.joined(separator: " ")): \(outcome.code) \(outcome.errors.prefix(400))"
-                )
+        let findings = Findings()
+        let lanes = min(HostileServerTests.lanes, max(1, count / 40))
+        let group = DispatchGroup()
+        for lane in 0..<lanes {
+            group.enter()
+            Thread.detachNewThread {
+                defer { group.leave() }
+                do {
+                    let hostile = try HostileServer(for: world.url)
+                    defer { hostile.stop() }
+                    for seed in stride(from: first + lane, to: first + count, by: Int(lanes)) {
+                        try tryOut(seed, hostile, world, lane, findings)
+                    }
+                    findings.add(answers: hostile.answers)
+                } catch {
+                    findings.report("the test itself: \(error)")
+                }
             }
         }
-        print("hostile: \(hostile.answers) answers, seeds \(first)..<\(first + count)")
+        group.wait()
+        #expect(findings.all.isEmpty, "\(findings.all.joined(separator: "\n"))")
+        print("hostile: \(findings.answers) answers, seeds \(first)..<\(first + count)")
         // And the server itself has noticed nothing
         #expect(try world.alice.run(["log", "--json"]).output.hasPrefix(honest))
+    }
+
+    /// Runs some commands in a copy of alice's home.
+    private func tryOut(
+        _ seed: UInt64, _ hostile: HostileServer, _ world: World, _ lane: UInt64, _ findings: Findings
+    ) throws {
+        let home = world.directory("home-\(lane)")
+        try? FileManager.default.removeItem(atPath: home)
+        try FileManager.default.copyItem(atPath: world.directory("alice"), toPath: home)
+        var generator = SeededGenerator(seed: seed &+ 1_000_000)
+        if generator.once(in: 4) {
+            try? FileManager.default.removeItem(atPath: home + "/.local/share/natter/replicas")
+        }
+        hostile.use(seed: seed)
+        // When it spoils the answers to some commands
+        for _ in 0..<4 {
+            var words = HostileServerTests.commands.randomElement(using: &generator) ?? []
+            if let index = words.firstIndex(of: "F") { words[index] = home + "/cursor" }
+            let outcome = try run(words, home, hostile.url)
+            guard !HostileServerTests.codes.contains(outcome.code) else { continue }
+            findings.report(
+                "seed \(seed): natter \(words.joined(separator: " ")), answers \(hostile.spoiled): \(outcome.code) \(outcome.errors.prefix(400))"
+            )
+        }
+        // Then no later command dies of what they left
+        hostile.use(seed: nil)
+        for words in [["sync"], ["log", "--offline"], ["log", "--json"]] {
+            let outcome = try run(words, home, hostile.url)
+            guard !HostileServerTests.codes.contains(outcome.code) else { continue }
+            findings.report(
+                "seed \(seed), later: natter \(words.joined(separator: " ")): \(outcome.code) \(outcome.errors.prefix(400))"
+            )
+        }
     }
 
     private func run(_ words: [String], _ home: String, _ url: String) throws -> Outcome {
