@@ -80,7 +80,7 @@ final class StoreSearch: Sendable {
 
     private struct Queue {
         var conversations: Set<Int64> = []
-        /// Whether `request` was called since the last failure.
+        /// Whether `request` was called since the last try began, so that no request during a failure is lost.
         var isAsked = false
         var isStopping = false
         var trouble: String?
@@ -158,6 +158,7 @@ final class StoreSearch: Sendable {
     func run(_ store: Store) {
         defer { queue.signal { $0.isRunning = false } }
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
+            queue.withLock { $0.isAsked = false }
             do {
                 try feed(store)
             } catch SearchIndexError.corrupt {
@@ -184,7 +185,6 @@ final class StoreSearch: Sendable {
         } else {
             store.stopIfDiskFailed(error)
         }
-        queue.withLock { $0.isAsked = false }
         guard !store.isFailed else { return }
         _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) { $0.isAsked || $0.isStopping ? true : nil }
     }
