@@ -11,12 +11,11 @@ extension Identifier128 {
     /// Exactly 16 bytes, most significant first. Returns nil for any other count.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        var high: UInt64 = 0
-        var low: UInt64 = 0
-        for (index, byte) in bytes.enumerated() {
-            if index < 8 { high = high << 8 | UInt64(byte) } else { low = low << 8 | UInt64(byte) }
+        // An array, because a walk through any collection costs a call for each byte, and each conversation has an id.
+        let (high, low) = Array(bytes).withUnsafeBytes { bytes in
+            (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         }
-        self.init(high: high, low: low)
+        self.init(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low))
     }
 
     /// Exactly 32 lower-case hexadecimal digits. Returns nil for anything else, so that an id has one form only.

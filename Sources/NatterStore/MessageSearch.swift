@@ -14,6 +14,24 @@ struct SearchBudget: Sendable {
     var blocks = 512
 }
 
+/// A conversation of a search, as it was when the search began.
+///
+/// A user may see thousands, of which a page needs few. So each one's log is opened when it is needed.
+struct SearchedLog: Sendable {
+    let id: ConversationID
+    let number: Int64
+    let head: Seq
+    let sealedSeq: Seq
+    /// The tail; nil without one, or if it has several parts.
+    let tail: RunExtent?
+
+    init(_ conversation: ConversationState) {
+        (id, number) = (conversation.identity.id, conversation.identity.number)
+        (head, sealedSeq) = (conversation.head, conversation.sealedSeq)
+        tail = conversation.tail.onlyExtent
+    }
+}
+
 /// One search in all conversations that a user sees. It asks the index once, newest first, and merges what is not
 /// indexed yet: tails, and blocks that the index lacks.
 ///
@@ -23,7 +41,10 @@ final class MessageSearch {
     private let request: SearchRequest
     private let query: SearchQuery
     private let matcher: MessageMatcher
-    private let readers: [ConversationID: LogReader]
+    private let logs: [ConversationID: SearchedLog]
+    private let open: (SearchedLog) -> LogReader?
+    /// The logs that were opened; nil if the user does not see it any more.
+    private var readers: [ConversationID: LogReader?] = [:]
     private let since: Timestamp?
     private let until: Timestamp?
     private let work: WorkBudget
@@ -46,14 +67,18 @@ final class MessageSearch {
 
     /// Messages that the index lacks.
     private struct Unindexed {
-        let reader: LogReader
+        let log: SearchedLog
         let seqs: ClosedRange<Seq>
         let highTime: Timestamp
     }
 
-    init(_ request: SearchRequest, _ query: SearchQuery, _ readers: [LogReader], _ budget: SearchBudget) {
-        (self.request, self.query) = (request, query)
-        self.readers = Dictionary(readers.map { ($0.log.id, $0) }) { $1 }
+    /// - Parameter open: opens a log; nil if the user does not see it any more.
+    init(
+        _ request: SearchRequest, _ query: SearchQuery, _ logs: [SearchedLog], _ budget: SearchBudget,
+        open: @escaping (SearchedLog) -> LogReader?
+    ) {
+        (self.request, self.query, self.open) = (request, query, open)
+        self.logs = Dictionary(logs.map { ($0.id, $0) }) { $1 }
         var filter = MessageFilter()
         (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
         matcher = MessageMatcher(filter)
@@ -85,7 +110,7 @@ final class MessageSearch {
     // MARK: Looking
 
     private func look(_ index: SearchIndex?) throws {
-        let entries = try index?.entries(of: readers.keys) ?? [:]
+        let entries = try index?.entries(of: logs.keys) ?? [:]
         let runs = try unindexed(entries)
         var next = 0
         /// Reads the messages without index that may be newer than a time, newest first.
@@ -145,7 +170,7 @@ final class MessageSearch {
 
     /// Looks up a message that the index found.
     private func take(_ hit: SearchHit) throws -> SearchStep {
-        guard let reader = readers[hit.conversation], hit.seq <= reader.log.sealedSeq,
+        guard let log = logs[hit.conversation], hit.seq <= log.sealedSeq, let reader = reader(of: log),
             let block = try block(of: hit.seq, reader), let position = block.records.index(of: hit.seq),
             // An index of an older version also contains the texts of events.
             SearchFeed.isSearchable(block.records.kind(at: position))
@@ -183,8 +208,8 @@ final class MessageSearch {
         while next < runs.count, runs[next].highTime > bound, texts.count < MessageSearch.textsOfScan,
             next == start || spent < blockBudget
         {
-            let (reader, seqs) = (runs[next].reader, runs[next].seqs)
-            guard seqs.lowerBound > reader.log.sealedSeq,
+            let seqs = runs[next].seqs
+            guard let reader = reader(of: runs[next].log), seqs.lowerBound > reader.log.sealedSeq,
                 let part = try reader.log.tail.part(containing: seqs.lowerBound, on: reader.archive.connection)
             else { break }
             let records = try part.open(of: reader.log.id).records
@@ -211,10 +236,18 @@ final class MessageSearch {
     private func read(_ run: Unindexed) throws {
         // Breaking texts into words costs several times as much as opening a block.
         spent += 8 * MessageSearch.blockCost
-        try scanner().scan(run.reader, run.seqs) { matches in
-            for position in matches.positions { try offer(matches.records, position, run.reader) }
+        guard let reader = reader(of: run.log) else { return }
+        try scanner().scan(reader, run.seqs) { matches in
+            for position in matches.positions { try offer(matches.records, position, reader) }
             return true
         }
+    }
+
+    private func reader(of log: SearchedLog) -> LogReader? {
+        if let known = readers[log.id] { return known }
+        let reader = open(log)
+        readers[log.id] = .some(reader)
+        return reader
     }
 
     private func scanner() throws -> SearchScan {
@@ -226,19 +259,26 @@ final class MessageSearch {
     /// The runs that the index lacks, newest first.
     private func unindexed(_ entries: [ConversationID: SearchIndex.Entry]) throws -> [Unindexed] {
         var runs: [Unindexed] = []
-        for reader in readers.values {
-            let log = reader.log
+        for log in logs.values {
             let indexed = min(entries[log.id]?.head ?? .zero, log.sealedSeq)
             guard indexed < log.head else { continue }
-            // Looking up all blocks of a conversation would cost too much for each search.
-            let extents =
-                indexed == log.sealedSeq ? try log.tail.extents(on: reader.archive.connection) : try reader.extents()
+            let extents: [RunExtent]
+            if indexed == log.sealedSeq, let tail = log.tail {
+                extents = [tail]
+            } else if let reader = reader(of: log) {
+                // Looking up all blocks of a conversation would cost too much for each search.
+                extents =
+                    indexed == reader.log.sealedSeq
+                    ? try reader.log.tail.extents(on: reader.archive.connection) : try reader.extents()
+            } else {
+                continue
+            }
             for extent in extents where !extent.isMissing && extent.seqs.upperBound > indexed {
                 if let since, extent.highTime < since { continue }
                 if let until, extent.lowTime >= until { continue }
                 let first = max(extent.seqs.lowerBound, indexed.next)
                 runs.append(
-                    Unindexed(reader: reader, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
+                    Unindexed(log: log, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
             }
         }
         return runs.sorted { $0.highTime > $1.highTime }
@@ -301,7 +341,7 @@ final class MessageSearch {
     private func messages(at places: [SearchPlace]) throws -> [Message] {
         var messages: [SearchPlace: Message] = [:]
         for (conversation, wanted) in Dictionary(grouping: places, by: \.conversation) {
-            guard let reader = readers[conversation] else { continue }
+            guard let reader = logs[conversation].flatMap({ reader(of: $0) }) else { continue }
             var rest = wanted.map(\.seq).sorted()[...]
             while let first = rest.first {
                 guard let block = try reader.block(containing: first) else {

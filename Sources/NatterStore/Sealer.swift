@@ -21,6 +21,8 @@ final class Sealer: Sendable {
     /// How many parts of one tail a round seals, so that a backlog of one conversation holds up neither the others nor
     /// the trimming of the journal.
     static let roundParts = 64
+    /// From so many parts on, a tail grows faster than it can be packed as well as possible.
+    static let burstParts = 8
 
     private struct Queue {
         var ripe: Set<Int64> = []
@@ -319,7 +321,7 @@ final class Sealer: Sendable {
             conversation.isBeingSealed = true
             return Piece(
                 identity: conversation.identity, parts: parts, mark: conversation.filesMark,
-                isBacklogged: state.journalBytes > 2 * journalBytes)
+                isBacklogged: parts.count >= Sealer.burstParts || state.journalBytes > 2 * journalBytes)
         }
     }
 

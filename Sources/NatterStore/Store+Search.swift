@@ -15,30 +15,40 @@ extension Store {
         let query: SearchQuery
         do { query = try SearchQuery(request.query) } catch { throw .badQuery("\(error)") }
         try checkCost(of: query)
-        let snapshots: [Snapshot]
+        let numbers: [Int64]
         if let name = request.conversation {
-            snapshots = [try snapshot(name, for: principal)]
+            numbers = [try snapshot(name, for: principal).identity.number]
         } else {
-            let numbers = state.withLock { $0.visible(to: principal).map(\.identity.number) }
-            snapshots = lookUp(numbers) { state, number in
-                guard let conversation = state.conversations[number], conversation.head > .zero,
-                    Authority.sees(principal, conversation)
-                else { return nil }
-                return Snapshot(
-                    identity: conversation.identity,
-                    name: state.displayName(of: conversation, for: principal.account),
-                    tail: Tail(conversation), commit: state.commit)
-            }
+            numbers = state.withLock { $0.visible(to: principal).map(\.identity.number) }
+        }
+        let logs = lookUp(numbers) { state, number in
+            visible(number, to: principal, state).flatMap { $0.head > .zero ? SearchedLog($0) : nil }
         }
         do {
-            return try withReader { reader in
+            return try withReader { archive in
                 try search.withIndex(self) { index in
-                    let logs = snapshots.filter { $0.tail.head > .zero }.map { $0.reader(reader) }
-                    return try MessageSearch(request, query, logs, searchBudget).run(index)
+                    let search = MessageSearch(request, query, logs, searchBudget) { [self] log in
+                        reader(log, for: principal, archive)
+                    }
+                    return try search.run(index)
                 }
             }
         } catch {
             throw StoreError(error)
+        }
+    }
+
+    private func visible(_ number: Int64, to principal: Principal, _ state: StoreState) -> ConversationState? {
+        state.conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
+    }
+
+    /// - Returns: nil if the account does not see the conversation any more.
+    private func reader(_ log: SearchedLog, for principal: Principal, _ archive: ArchiveReader) -> LogReader? {
+        state.withLock { state in
+            visible(log.number, to: principal, state).map { conversation in
+                let name = state.displayName(of: conversation, for: principal.account)
+                return LogReader(Tail(conversation).log(of: conversation.identity, named: name), archive)
+            }
         }
     }
 

@@ -45,11 +45,15 @@ struct Tail: LogTail {
     }
 
     func extents(on connection: Connection) -> [RunExtent] {
-        parts.blocks.map { block in
-            let records = block.records
-            return RunExtent(
-                seqs: records.firstSeq...records.lastSeq, lowTime: records.lowestTime, highTime: records.highestTime)
-        }
+        parts.blocks.map { RunExtent($0.records) }
+    }
+}
+
+extension RunExtent {
+    /// - Parameter records: at least one.
+    init(_ records: Records) {
+        self.init(
+            seqs: records.firstSeq...records.lastSeq, lowTime: records.lowestTime, highTime: records.highestTime)
     }
 }
 

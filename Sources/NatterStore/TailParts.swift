@@ -43,6 +43,9 @@ struct TailParts: Sendable {
     /// The parts to which nothing will be appended.
     var fullBlocks: [OpenBlock] { full.map(\.block) }
 
+    /// The extent of a tail with one part; nil for any other.
+    var onlyExtent: RunExtent? { full.isEmpty && !isEmpty ? RunExtent(last.records) : nil }
+
     /// The parts with messages up to a time, and the beginning of the next.
     func blocks(until time: Timestamp) -> [OpenBlock] {
         var found: [OpenBlock] = []

@@ -202,9 +202,11 @@ struct StateLoader {
                         + "more, and a backup has it whole")
             }
         }
-        // A tail that was written again is in the journal twice, the second time behind newer messages. So the
-        // records are sorted.
-        journal = found.mapValues { $0.sorted { $0.seq < $1.seq } }
+        // A tail that was written again is in the journal twice, the second time behind newer messages.
+        for (number, records) in found where !zip(records, records.dropFirst()).allSatisfy({ $0.seq < $1.seq }) {
+            found[number] = records.sorted { $0.seq < $1.seq }
+        }
+        journal = found
     }
 
     /// Fills each tail with the journal's records behind the sealed end. Throws if there is a gap.
