@@ -214,7 +214,7 @@ public final class Connection {
         /// Also waits for readers for so long, so that the next commit begins the log anew. Readers that come and go
         /// without a pause would otherwise let it grow for ever.
         case restarting(milliseconds: Int32)
-        /// Also truncates the log.
+        /// Also truncates the log. Afterwards nothing of a deleted row is left, unless a reader was in the way.
         case truncating
     }
 
@@ -233,6 +233,8 @@ public final class Connection {
         defer { sqlite3_busy_timeout(handle, Connection.busyMilliseconds) }
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
+        // Cached pages still have what their copies in the file have not: see `PageChecksums.clearGap`.
+        if case .truncating = extent { sqlite3_db_release_memory(handle) }
     }
 
     /// Leaves the write-ahead log as it is on closing, without a checkpoint. That saves two syncs in programs that

@@ -6,7 +6,7 @@ public import NatterSystem
 /// wrong answer.
 ///
 /// It replaces the methods that read and write the database file of one connection. The write-ahead log has SQLite's
-/// own checksums.
+/// own checksums. On the way it clears the gaps of pages.
 final class PageChecksums {
     /// The length of the checksum: CRC-32C of the rest of the page and of the page's number, little-endian.
     static let byteCount = 4
@@ -83,12 +83,42 @@ final class PageChecksums {
             guard isPage(count, at: offset), let buffer else { return write(file, buffer, count, offset) }
             return withUnsafeTemporaryAllocation(byteCount: Int(count), alignment: 16) { page in
                 page.copyMemory(from: UnsafeRawBufferPointer(start: buffer, count: Int(count)))
+                clearGap(of: page, at: offset, in: file)
                 let checksum = checksum(UnsafeRawBufferPointer(page), page: offset / Int64(count))
                 page.storeBytes(
                     of: checksum.littleEndian, toByteOffset: page.count - byteCount, as: UInt32.self)
                 return write(file, page.baseAddress, count, offset)
             }
         }
+
+    /// A larger file may have pages of other kinds that begin like a b-tree page.
+    private static let mostPages: Int64 = 1 << 24
+
+    /// Overwrites the unused bytes between the cell pointers and the cells of a b-tree page with zeros.
+    ///
+    /// When SQLite moves a row to another page, the old bytes stay there, even with `secure_delete`, and may be of a text that
+    /// is erased later. SQLite never reads them. Pages of other kinds begin with the number of a page, so in a file with
+    /// fewer than 2^25 pages their first byte is 0 or 1.
+    private static func clearGap(
+        of page: UnsafeMutableRawBufferPointer, at offset: Int64, in file: UnsafeMutablePointer<sqlite3_file>?
+    ) {
+        // The first page begins with the header of the database.
+        let start = offset == 0 ? 100 : 0
+        let pointers: Int
+        switch page[start] {
+        case 2, 5: pointers = start + 12
+        case 10, 13: pointers = start + 8
+        default: return
+        }
+        func number(at place: Int) -> Int { Int(page[start + place]) << 8 | Int(page[start + place + 1]) }
+        // The value 0 means 65,536.
+        let gap = (from: pointers + 2 * number(at: 3), to: number(at: 5) == 0 ? 65_536 : number(at: 5))
+        var size: Int64 = 0
+        guard gap.from < gap.to, gap.to <= page.count - byteCount,
+            original(file)?.pointee.xFileSize(file, &size) == SQLITE_OK, size / Int64(page.count) < mostPages
+        else { return }
+        UnsafeMutableRawBufferPointer(rebasing: page[gap.from..<gap.to]).initializeMemory(as: UInt8.self, repeating: 0)
+    }
 }
 
 /// Reads the pages of a database file without SQLite, to find damaged ones.

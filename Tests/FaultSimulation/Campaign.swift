@@ -8,10 +8,10 @@ package struct Campaign: Sendable {
     /// The first state that breaks a promise, with everything needed to reproduce it.
     package private(set) var failure: String?
 
-    /// Whether an erased text may be in no file.
-    private let looksIntoFiles: Bool
+    /// One of this many states is judged.
+    private let share: Int
 
-    package init(looksIntoFiles: Bool = false) { self.looksIntoFiles = looksIntoFiles }
+    package init(share: Int = 1) { self.share = share }
 
     /// Judges the server's disk at every operation.
     ///
@@ -24,11 +24,10 @@ package struct Campaign: Sendable {
     ) {
         let promises = run.promises.withLock { $0 }
         var generator = SeededGenerator(seed: run.seed)
-        PowerLoss(run.disk).forEachState(seed: run.seed, randomStates: randomStates) { state in
+        PowerLoss(run.disk).forEachState(seed: run.seed, randomStates: randomStates, share: share) { state in
             let isTwice = Int.random(in: 0..<again, using: &generator) == 0
             let disk = SimulatedDisk(state.image, clock: run.clock, records: isTwice)
-            let judge = StoreJudge(
-                promises.upTo(state.operations), seed: run.seed, looksIntoFiles: looksIntoFiles)
+            let judge = StoreJudge(promises.upTo(state.operations), seed: run.seed)
             attempt("server", run.seed, state) {
                 if isTwice {
                     try StoreDriver(disk, clock: run.clock).close()
@@ -55,8 +54,8 @@ package struct Campaign: Sendable {
 
     /// Judges the client's disk at every operation.
     package mutating func loseClient(of run: StoreRun, randomStates: Int = 2, until deadline: Int64 = .max) throws {
-        let judge = try ClientJudge(run, looksIntoFiles: looksIntoFiles)
-        PowerLoss(run.client.disk).forEachState(seed: run.seed, randomStates: randomStates) { state in
+        let judge = try ClientJudge(run)
+        PowerLoss(run.client.disk).forEachState(seed: run.seed, randomStates: randomStates, share: share) { state in
             attempt("client", run.seed, state) { try judge.judge(state) }
             return failure == nil && MonotonicClock.now() < deadline
         }

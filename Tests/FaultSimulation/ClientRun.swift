@@ -99,11 +99,8 @@ package struct ClientJudge {
     /// The server's messages at the end.
     private let history: [String: [Message]]
     private let promises: Promises
-    private let looksIntoFiles: Bool
 
-    /// - Parameter looksIntoFiles: whether an erased text may be in no file after the next sync.
-    package init(_ run: StoreRun, looksIntoFiles: Bool = false) throws {
-        self.looksIntoFiles = looksIntoFiles
+    package init(_ run: StoreRun) throws {
         (client, driver, clock) = (run.client, run.driver, run.clock)
         token = try run.token(ClientRun.user)
         history = try driver.export(as: token).filter { !$0.value.isEmpty }
@@ -152,6 +149,6 @@ package struct ClientJudge {
         }
         try demand(report.messageCount == new, "\(report.messageCount) messages were new, and not \(new)")
         try demand(report.diverged.isEmpty, "the replica was taken for one of another history")
-        if looksIntoFiles { try disk.mustNotHold(promises.erasedTexts(), below: client.location.directory) }
+        try disk.mustNotHold(promises.erasedTexts(), below: client.location.directory)
     }
 }

@@ -9,9 +9,13 @@ package struct ClientTrial: Sendable {
     private let calls: Set<DiskFault.Call>
     /// Whether messages are also edited, deleted, erased and dropped.
     private let removes: Bool
+    /// One of this many states is judged.
+    private let share: Int
 
-    package init(seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes, removes: Bool = false) {
-        (self.seed, self.calls, self.removes) = (seed, calls, removes)
+    package init(
+        seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes, removes: Bool = false, share: Int = 1
+    ) {
+        (self.seed, self.calls, self.removes, self.share) = (seed, calls, removes, share)
     }
 
     // MARK: The replica
@@ -51,7 +55,7 @@ package struct ClientTrial: Sendable {
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
-            return try PowerLoss(disk).judgeStates(seed: seed, from: mark) { try judge.judge($0) }
+            return try PowerLoss(disk).judgeStates(seed: seed, from: mark, share: share) { try judge.judge($0) }
         } catch {
             throw Violation("seed \(seed), replica, \(end) at call \(number): \(error)")
         }

@@ -38,9 +38,11 @@ package struct PowerLoss: Sendable {
     ///   - first: the number of operations before the first state.
     ///   - singleStates: the maximum number of unsynced operations that are lost alone, at each operation.
     ///   - randomStates: how many random parts are tried at each operation.
+    ///   - share: one of this many states is visited.
     ///   - visit: called with each state. Returns false to stop.
     package func forEachState(
-        seed: UInt64, from first: Int = 0, singleStates: Int = 8, randomStates: Int = 2, _ visit: (State) throws -> Bool
+        seed: UInt64, from first: Int = 0, singleStates: Int = 8, randomStates: Int = 2, share: Int = 1,
+        _ visit: (State) throws -> Bool
     ) rethrows {
         var generator = SeededGenerator(seed: seed)
         var seen: Set<UInt64> = []
@@ -51,6 +53,7 @@ package struct PowerLoss: Sendable {
             if index < first { continue }
             var states: [(DiskImage, String)] = []
             func take(_ story: String, _ fate: (Int) -> Fate) {
+                guard share == 1 || generator.once(in: share) else { return }
                 var image = durable
                 for (place, one) in pending.enumerated() { apply(one.operation, fate(place), to: &image) }
                 if seen.insert(image.fingerprint()).inserted { states.append((image, story)) }
@@ -85,10 +88,10 @@ package struct PowerLoss: Sendable {
     /// - Returns: how many states there were.
     /// - Throws: `Violation` with the state's place and history if `judge` throws.
     package func judgeStates(
-        seed: UInt64, from first: Int, singleStates: Int = 2, _ judge: (State) throws -> Void
+        seed: UInt64, from first: Int, singleStates: Int = 2, share: Int = 1, _ judge: (State) throws -> Void
     ) throws -> Int {
         var states = 0
-        try forEachState(seed: seed, from: first, singleStates: singleStates, randomStates: 1) { state in
+        try forEachState(seed: seed, from: first, singleStates: singleStates, randomStates: 1, share: share) { state in
             states += 1
             do { try judge(state) } catch {
                 throw Violation(

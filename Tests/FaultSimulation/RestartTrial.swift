@@ -24,9 +24,11 @@ package struct RestartTrial: Sendable {
     package let steps: Int
     /// Whether messages are also edited, deleted, erased and dropped.
     private let removes: Bool
+    /// One of this many states is judged.
+    private let share: Int
 
-    package init(seed: UInt64, steps: Int, removes: Bool = false) {
-        (self.seed, self.steps, self.removes) = (seed, steps, removes)
+    package init(seed: UInt64, steps: Int, removes: Bool = false, share: Int = 1) {
+        (self.seed, self.steps, self.removes, self.share) = (seed, steps, removes, share)
     }
 
     /// How many calls in the steps could end the process.
@@ -52,7 +54,7 @@ package struct RestartTrial: Sendable {
                 run.refusals.isEmpty, "after the start a step was refused: \(run.refusals.map { "\($0)" }.first ?? "")")
             run.driver.close()
             let promises = run.promises.withLock { $0 }
-            return try PowerLoss(run.disk).judgeStates(seed: seed, from: mark) { state in
+            return try PowerLoss(run.disk).judgeStates(seed: seed, from: mark, share: share) { state in
                 try StoreJudge(promises.upTo(state.operations), seed: seed)
                     .judge(SimulatedDisk(state.image, clock: run.clock, records: false), clock: run.clock)
             }

@@ -7,19 +7,16 @@ package import SystemSupport
 internal import TestSupport
 
 /// Judges a server's disk after a fault. Every promised message must exist once, with its seq, and there must be no
-/// other message. Ids must still be known, the store must accept messages, and fsck must find no damage.
+/// other message. Ids must still be known, the store must accept messages, fsck must find no damage, and no file may hold an
+/// erased text.
 package struct StoreJudge {
     private let promises: Promises
     private let seed: UInt64
-    private let looksIntoFiles: Bool
 
     /// - Parameters:
     ///   - promises: the promises and attempts before the fault.
     ///   - seed: chooses which ids are sent again.
-    ///   - looksIntoFiles: whether an erased text may be in no file, too.
-    package init(_ promises: Promises, seed: UInt64, looksIntoFiles: Bool = false) {
-        (self.promises, self.seed, self.looksIntoFiles) = (promises, seed, looksIntoFiles)
-    }
+    package init(_ promises: Promises, seed: UInt64) { (self.promises, self.seed) = (promises, seed) }
 
     /// - Throws: `Violation`; any error while opening or reading.
     package func judge(_ disk: SimulatedDisk, clock: TestClock) throws {
@@ -38,7 +35,7 @@ package struct StoreJudge {
         var damages: [String] = []
         _ = try StoreCheck.run(StoreDriver.directory, disk: disk) { damages.append("\($0)") }
         try demand(damages.isEmpty, "fsck finds: \(damages.joined(separator: "; "))")
-        if looksIntoFiles { try disk.mustNotHold(promises.erasedTexts(), below: StoreDriver.directory) }
+        try disk.mustNotHold(promises.erasedTexts(), below: StoreDriver.directory)
     }
 
     /// Checks members and former members of a group against the last promise.

@@ -10,6 +10,8 @@ struct RemovalTests {
     private static let steps = 8
     /// About how many of the calls of a run are tried.
     private static let trials = 4
+    /// One of this many states after a power loss is judged. `make torture` judges them all.
+    private static let share = 5
 
     @Test(
         "whenever the power goes, what is acknowledged as erased stays erased, and nothing else is lost",
@@ -20,7 +22,7 @@ struct RemovalTests {
         try run.run(steps: 14)
         try run.sync()
         // When the power goes at any operation of either disk
-        var campaign = Campaign(looksIntoFiles: true)
+        var campaign = Campaign(share: Self.share)
         try campaign.loseClient(of: run, randomStates: 1)
         run.driver.close()
         campaign.loseServer(of: run, randomStates: 1)
@@ -30,17 +32,19 @@ struct RemovalTests {
 
     @Test("a process that ends while it erases goes on after a restart", arguments: seeds(53...53))
     func restart(seed: UInt64) throws {
-        let trial = RestartTrial(seed: seed, steps: Self.steps, removes: true)
+        let trial = RestartTrial(seed: seed, steps: Self.steps, removes: true, share: Self.share)
         let count = try trial.callCount()
+        var states = 0
         for (index, number) in stride(from: 1, through: count, by: max(1, count / Self.trials)).enumerated() {
             let ends = RestartTrial.End.allCases
-            _ = try trial.run(ends[index % ends.count], at: number)
+            states += try trial.run(ends[index % ends.count], at: number)
         }
-        let client = ClientTrial(seed: seed, removes: true)
+        let client = ClientTrial(seed: seed, removes: true, share: Self.share)
         let calls = try client.replicaCalls()
         for number in stride(from: 1, through: calls, by: max(1, calls / 2)) {
-            _ = try client.replica(.kill, at: number)
+            states += try client.replica(.kill, at: number)
         }
+        print("started again, erasing: seed \(seed), \(states) states")
     }
 
     @Test("a full disk or an error refuses an erasure, or it is done; with room it is done", arguments: seeds(54...54))
@@ -71,6 +75,6 @@ struct RemovalTests {
         }
         _ = try StoreRestore.run("/backup", into: StoreDriver.directory, disk: disk, clock: run.clock)
         let promises = run.promises.withLock { former.restored(with: $0) }
-        try StoreJudge(promises, seed: seed, looksIntoFiles: true).judge(disk, clock: run.clock)
+        try StoreJudge(promises, seed: seed).judge(disk, clock: run.clock)
     }
 }

@@ -31,6 +31,8 @@ final class ConversationChange {
 
     /// Whether the end of the log files was compared with the database.
     var isRecovered = false
+    /// Whether what killed processes have left was removed, because it may hold erased texts.
+    var isWiped = false
     /// Whether nothing more is added, because it diverged or must be fetched again.
     var isClosed = false
     var lastSegment: SegmentRow?

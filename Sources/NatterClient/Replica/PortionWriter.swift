@@ -167,7 +167,7 @@ struct PortionWriter {
         }
         guard let conversation = try open(id) else { return }
         if header.revision > 0 {
-            try session.wipeQuarantine(of: id, for: block)
+            try session.wipeRemains(of: conversation, for: block)
             if header.firstSeq <= conversation.head {
                 guard try erase(block, conversation) else { return }
             }

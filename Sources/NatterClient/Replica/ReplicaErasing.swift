@@ -1,6 +1,7 @@
 internal import NatterArchive
 internal import NatterLog
 internal import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
 extension ReplicaSession {
@@ -34,13 +35,26 @@ extension ReplicaSession {
         return true
     }
 
-    /// Removes what recovery has set aside of a conversation, if the block has erased messages. A torn write may hold their texts,
-    /// also of messages that the replica has never recorded.
-    func wipeQuarantine(of id: ConversationID, for block: Block) throws {
-        let quarantine = Quarantine(root: location.directory, disk: disk)
-        guard try disk.information(quarantine.directory) != nil else { return }
+    /// Removes what a killed process may have left of a conversation, once in each session, if the block has erased messages:
+    /// what recovery has set aside, log files that the index does not name, and the write-ahead log. Any of them may hold texts
+    /// that the replica has never recorded, and learns only now as erased.
+    func wipeRemains(of conversation: ConversationChange, for block: Block) throws {
+        guard !conversation.isWiped else { return }
         let records = try open(block)
-        if (0..<records.count).contains(where: records.isErased(at:)) { _ = try quarantine.wipe(id) }
+        guard (0..<records.count).contains(where: records.isErased(at:)) else { return }
+        conversation.isWiped = true
+        let id = conversation.id
+        _ = try Quarantine(root: location.directory, disk: disk).wipe(id)
+        let segments =
+            try ArchiveRows.segments(of: conversation.number, on: connection) + conversation.written.map(\.segment)
+        let named = Set(segments.map { $0.name(of: id) })
+        let logs = Segment.directory(of: id)
+        if try disk.information(location.directory + "/" + logs) != nil {
+            for name in try disk.list(location.directory + "/" + logs) where !named.contains(logs + "/" + name) {
+                try RetiredFiles(directory: location.directory, disk: disk).wipe(logs + "/" + name)
+            }
+        }
+        try? connection.checkpoint(.truncating)
     }
 }
 
