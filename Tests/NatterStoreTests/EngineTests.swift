@@ -34,7 +34,7 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
             let log = try SimulatedLog(seed: 11, troubles: .all)
             return try TestStore(SharedEngine(log, sealsTails: true), journalBytes: journalBytes)
         case .postgres:
-            return try TestStore(database: PostgresCluster.shared().makeDatabase(), journalBytes: journalBytes)
+            return try TestStore(database: PostgresCluster.makeSchema(), journalBytes: journalBytes)
         }
     }
 }

@@ -43,7 +43,7 @@ final class World: @unchecked Sendable {
 
     /// Names the database of a data directory, if tests keep their stores in PostgreSQL this time.
     private static func store(of data: String) throws -> [String: String] {
-        try PostgresCluster.database(of: data).map { ["NATTERD_STORE": $0] } ?? [:]
+        try PostgresCluster.store(of: data, isDatabase: true).map { ["NATTERD_STORE": $0] } ?? [:]
     }
 
     var data: String { directory("data") }

@@ -11,6 +11,8 @@ package final class PostgresCluster: @unchecked Sendable {
     private static let all = NSLock()
     nonisolated(unsafe) private static var common: PostgresCluster?
     nonisolated(unsafe) private static var databases = 0
+    /// The schemas of the shared cluster that no test has taken yet.
+    nonisolated(unsafe) private static var schemas: [String] = []
 
     /// The cluster that the tests of this process share.
     package static func shared() throws -> PostgresCluster {
@@ -22,8 +24,29 @@ package final class PostgresCluster: @unchecked Sendable {
         return made
     }
 
-    package init() throws {
-        directory = try TemporaryDirectory()
+    package convenience init() throws {
+        try self.init { cluster in
+            let words = [
+                "-D", cluster.directory("data"), "-U", "natter", "-A", "trust", "-E", "UTF8", "--locale=C", "-N",
+            ]
+            try cluster.run("initdb", words)
+        }
+    }
+
+    /// A standby of another cluster, which follows it.
+    package convenience init(standbyOf primary: PostgresCluster) throws {
+        try self.init { cluster in
+            try cluster.run(
+                "pg_basebackup",
+                [
+                    "-D", cluster.directory("data"), "-h", primary.socket, "-U", "natter", "-R", "-X", "stream",
+                    "--checkpoint=fast", "--no-sync",
+                ])
+        }
+    }
+
+    private init(_ make: (PostgresCluster) throws -> Void) throws {
+        directory = try TemporaryDirectory(in: PostgresCluster.parent)
         let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
         guard let newest = versions.compactMap(Int.init).max() else {
             throw Failure("there is no PostgreSQL in /usr/lib/postgresql; run 'make packages'")
@@ -32,8 +55,16 @@ package final class PostgresCluster: @unchecked Sendable {
         if geteuid() == 0, let nobody = getpwnam("nobody") {
             chown(directory.path, nobody.pointee.pw_uid, nobody.pointee.pw_gid)
         }
-        try run("initdb", ["-D", directory("data"), "-U", "natter", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
+        try make(self)
         try start()
+    }
+
+    /// In memory if there is room: hundreds of stores have tens of thousands of files, and every checkpoint would sync them.
+    /// What a killed server has written stays there.
+    private static var parent: String {
+        var room = statvfs()
+        let isRoomy = statvfs("/dev/shm", &room) == 0 && room.f_bavail >= (2 << 30) / room.f_frsize
+        return isRoomy ? "/dev/shm" : "/tmp"
     }
 
     package func start() throws {
@@ -41,7 +72,7 @@ package final class PostgresCluster: @unchecked Sendable {
             "postgres",
             [
                 "-D", directory("data"), "-k", directory.path, "-c", "listen_addresses=", "-c", "shared_buffers=16MB",
-                "-c", "max_connections=200", "-c", "autovacuum=off",
+                "-c", "max_connections=200", "-c", "autovacuum=off", "-c", "max_wal_size=256MB",
             ], errors: .end("/dev/null"))
         try waitUntilReady()
     }
@@ -51,6 +82,20 @@ package final class PostgresCluster: @unchecked Sendable {
             try process("pg_isready", ["-q", "-h", directory.path]).finish().code == 0
         }
     }
+
+    /// Where its socket is; in a URI, the host.
+    package var socket: String { directory.path }
+
+    /// Waits until a standby has all that its primary has.
+    package func catchUp(with primary: PostgresCluster) throws {
+        let end = try primary.query("SELECT pg_current_wal_lsn()", in: primary.uri("postgres")).joined()
+        try eventually("the standby has everything") {
+            try query("SELECT pg_last_wal_replay_lsn()>='\(end)'", in: uri("postgres")) == ["t"]
+        }
+    }
+
+    /// Makes a standby the primary.
+    package func promote() throws { try query("SELECT pg_promote()", in: uri("postgres")) }
 
     /// Ends the server: SIGINT as an operator does, SIGQUIT as a crash would.
     package func stop(_ signal: Int32) {
@@ -72,17 +117,33 @@ package final class PostgresCluster: @unchecked Sendable {
         return uri(name)
     }
 
+    /// An empty schema of the shared cluster. It holds a store as a database does, and costs a hundredth of one.
+    /// - Returns: a URI whose search path is the schema.
+    package static func makeSchema() throws -> String {
+        let cluster = try shared()
+        all.lock()
+        defer { all.unlock() }
+        if schemas.isEmpty {
+            // Many at once, because the start of psql costs more than a schema.
+            let first = databases + 1
+            databases += 200
+            schemas = (first...databases).map { "store\($0)" }
+            try cluster.query(schemas.map { "CREATE SCHEMA \($0)" }.joined(separator: ";"), in: cluster.uri("postgres"))
+        }
+        return cluster.uri("postgres") + "&options=-csearch_path%3D\(schemas.removeLast())"
+    }
+
     /// Whether the servers of tests keep their stores in PostgreSQL this time.
     package static let servesTests = ProcessInfo.processInfo.environment["NATTER_TEST_STORE"] == "postgresql"
 
-    /// The database of a data directory, or nil if tests use files this time. The first call makes it, and notes it in
-    /// the directory. A copy of a directory gets a copy of its database.
-    package static func database(of directory: String) throws -> String? {
+    /// The store of a data directory, or nil if tests use files this time. The first call makes it, and notes it in the
+    /// directory. If it is a whole database, a copy of the directory gets a copy of it.
+    package static func store(of directory: String, isDatabase: Bool = false) throws -> String? {
         guard servesTests else { return nil }
         let note = directory + "/database"
         let known = ((try? String(contentsOfFile: note, encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
         if known.first == directory, let uri = known.last { return uri }
-        let made = try shared().makeDatabase(copying: known.last)
+        let made = isDatabase ? try shared().makeDatabase(copying: known.last) : try makeSchema()
         try "\(directory)\n\(made)\n".write(toFile: note, atomically: true, encoding: .utf8)
         return made
     }

@@ -49,7 +49,7 @@ package final class TestServer: Sendable {
         _ events: Monitor<[Event]>
     ) throws -> Running {
         let store =
-            try PostgresCluster.database(of: directory.path).map {
+            try PostgresCluster.store(of: directory.path).map {
                 try Store.open(SharedStore($0), cache: directory.path, clock: clock)
             } ?? Store.open(directory.path, clock: clock)
         var options = options
