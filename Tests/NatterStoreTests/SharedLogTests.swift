@@ -1,4 +1,5 @@
 import NatterCrypto
+import NatterLog
 import NatterModel
 import NatterSystem
 import StoreSupport
@@ -213,6 +214,75 @@ struct SharedLogTests {
         // A server does it before each read.
         try one.store.catchUp()
         #expect(one.store.principal(of: token, address: "127.0.0.1") == nil)
+    }
+
+    @Test(
+        "an import goes behind what another store writes meanwhile, however often that one is first", arguments: 1...6)
+    func imports(seed: Int) throws {
+        let log = try SimulatedLog(seed: UInt64(seed), troubles: .all)
+        let engine = SharedEngine(log, sealsTails: true)
+        let (one, two) = (try TestStore(engine), try TestStore(SharedEngine(log, sealsTails: false)))
+        let bob = try two.user("bob")
+        let next = Monitor(0)
+        @Sendable func write() {
+            let number = next.withLock { next in
+                defer { next += 1 }
+                return next
+            }
+            let key = IdempotencyKey("new \(number)")
+            _ = two.post([NewMessage(conversation: "general", text: "new \(number)", key: key)], by: bob)
+        }
+        write()
+        let input = (1...40).map { PlainMessage(time: 1_700_000_000_000 + $0, sender: "dora", text: "old \($0)") }
+        for name in ["general", "general", "team"] {
+            engine.overtake(times: 3, write)
+            #expect(try one.importing(input, into: name).count == 40)
+        }
+        // One that is never first ends, and leaves nothing.
+        try one.seal()
+        engine.overtake(times: 1_000, write)
+        #expect(throws: ImportError.self) { try one.importing(input) }
+        engine.overtake(times: 0, write)
+        try one.post(["last"])
+        log.set(.none)
+        for store in [one, two] {
+            try store.store.catchUp()
+            let messages = try store.all()
+            #expect(messages.map(\.seq.rawValue) == (0..<messages.count).map { UInt64($0) + 1 })
+            let texts = messages.map(\.text).filter { $0.hasPrefix("old") }
+            #expect(texts == input.map(\.text) + input.map(\.text))
+            #expect(Set(messages.map(\.text)).count == messages.count - 40 && messages.last?.text == "last")
+            #expect(try store.exporting("team").messages == input)
+        }
+    }
+
+    @Test(
+        "an erasure that another store overtakes sets nothing free again, and no later message has the seed of its run")
+    func erasures() throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: true)
+        let (one, two) = (try TestStore(engine), try TestStore(SharedEngine(log, sealsTails: true)))
+        @Sendable func erase(_ seq: UInt64, at store: TestStore) -> Result<Int, StoreError>? {
+            try? waitFor { store.store.erase([Seq(seq)...Seq(seq)], in: "general", by: "operator", $0) }
+        }
+        func seed() throws -> SaltSeed {
+            let next = two.store.state.withLock { $0.conversations[$0.general]?.nextSalt }
+            guard case .seed(let seed, _) = next else { throw Failure("there is no run") }
+            return seed
+        }
+        try two.post(["one", "two", "three"])
+        let former = try seed()
+        try one.store.catchUp()
+        try one.seal()
+        try two.store.catchUp()
+        engine.overtake(times: 1) { #expect(erase(1, at: two) == .success(1)) }
+        #expect(erase(2, at: one) == .success(1))
+        try two.post(["four"])
+        for store in [one, two] {
+            try store.store.catchUp()
+            #expect(try store.all().map(\.text) == ["", "", "three", "four"])
+        }
+        #expect(try seed() != former)
     }
 
     @Test("a log that went back gives no cursor of the lost history another's meaning")

@@ -171,6 +171,8 @@ final class SharedEngine: StoreEngine {
     private let hears: Bool
     private let isCut = Monitor(false)
     private let isFull = Monitor(false)
+    /// How often something else still happens before blocks are proposed.
+    private let overtaking = Monitor<(left: Int, body: @Sendable () -> Void)>((0, {}))
 
     /// - Parameter hears: whether hints of new entries reach it.
     init(_ log: SimulatedLog, sealsTails: Bool, hears: Bool = false) {
@@ -186,6 +188,9 @@ final class SharedEngine: StoreEngine {
     /// Whether there is no room for blocks, only for messages.
     func setFull(_ isNow: Bool) { isFull.withLock { $0 = isNow } }
 
+    /// Lets others be first in the log, the next times that blocks are proposed.
+    func overtake(times: Int, _ body: @escaping @Sendable () -> Void) { overtaking.withLock { $0 = (times, body) } }
+
     private func checkReach() throws(StoreError) {
         if isCut.withLock({ $0 }) { throw .outcomeUnknown }
     }
@@ -195,6 +200,12 @@ final class SharedEngine: StoreEngine {
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         try checkReach()
         if !blocks.isEmpty, isFull.withLock({ $0 }) { throw StoreError.diskFull }
+        let overtaker = overtaking.withLock { overtaking -> (@Sendable () -> Void)? in
+            guard !blocks.isEmpty, overtaking.left > 0 else { return nil }
+            overtaking.left -= 1
+            return overtaking.body
+        }
+        overtaker?()
         return try log.append(entry, with: blocks)
     }
 

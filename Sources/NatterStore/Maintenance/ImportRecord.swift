@@ -8,7 +8,7 @@ internal import NatterSystem
 /// The end of an import: one commit numbers its messages behind everything that was written meanwhile. Other commits
 /// wait only while the headers of the files are corrected, not while their content is written.
 final class ImportRecord: Sendable {
-    /// The sealer was working on the conversation, so nothing was done.
+    /// The sealer was working on the conversation.
     private struct IsBeingSealed: Error {}
 
     private let store: Store
@@ -21,6 +21,9 @@ final class ImportRecord: Sendable {
     private let seq: Seq?
     private let progress = Monitor(Progress())
 
+    /// How often other stores may be first in a shared log. Each time the files are written there again.
+    private static let tries = 16
+
     /// The steps to undo if the commit fails.
     private struct Progress {
         var published: [(name: String, target: String)] = []
@@ -28,6 +31,7 @@ final class ImportRecord: Sendable {
         var sealed: WrittenBlocks?
         var hasClaim = false
         var mustRetry = false
+        var tries = 0
         var first = Seq.zero
         var number: Int64 = 0
     }
@@ -47,7 +51,9 @@ final class ImportRecord: Sendable {
             // Seals the conversation first, to leave less work for the commit.
             if !isNew { try seal() }
             let failure = store.recordAlone { [self] builder in
-                do { return try settle(builder) } catch is IsBeingSealed {
+                do { return try settle(builder) } catch let error
+                    where error is IsBeingSealed || store.isShared && Sealer.isRace(error)
+                {
                     progress.withLock { $0.mustRetry = true }
                     return .nothing
                 }
@@ -61,6 +67,7 @@ final class ImportRecord: Sendable {
                 return !progress.mustRetry
             }
             if hasBegun { break }
+            if store.isShared { store.sealer.pause() }
         }
         store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
         if files.count > 0 { store.search.request([number]) }
@@ -85,6 +92,13 @@ final class ImportRecord: Sendable {
     // MARK: On the writer's thread
 
     private func settle(_ builder: BatchBuilder) throws -> Decision {
+        // If another store was first in the log, all that was done stands at the wrong place.
+        let tries = progress.withLock { progress in
+            if progress.hasClaim || !progress.published.isEmpty { progress.tries += 1 }
+            return progress.tries
+        }
+        guard tries < ImportRecord.tries else { throw StoreError.busy }
+        try takeBack()
         var decision = Decision()
         let group = isNew ? try newConversation(builder) : nil
         if let group { decision.append(.conversationAdded(group)) }
@@ -181,11 +195,12 @@ final class ImportRecord: Sendable {
             clock: store.clock)
     }
 
-    // MARK: Afterwards
-
     /// Removes files that were not recorded. Only then may the sealer continue.
     private func takeBack() throws {
-        let done = progress.withLock { $0 }
+        let done = progress.withLock { progress in
+            defer { (progress.published, progress.sealed, progress.hasClaim) = ([], nil, false) }
+            return progress
+        }
         defer {
             if done.hasClaim {
                 store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false }

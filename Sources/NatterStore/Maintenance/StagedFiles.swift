@@ -173,31 +173,34 @@ final class StagedFiles {
         let isElsewhere = place.hashBefore != start.hashBefore
         var settled: [Settled] = []
         for file in files {
-            var header = file.segment.header
+            // A file that a shared store has taken and given back is a copy.
+            let segment = try Segment.open(
+                at: staging.path(of: file.name), on: staging.disk, mode: .readWrite, spare: file.segment.dictionary)
+            var header = segment.header
             (header.firstSeq, header.hashBefore) = (seq, hash)
-            try file.segment.replaceHeader(header)
+            try segment.replaceHeader(header)
             let (target, generation) = try freeName(at: seq)
             var row = SegmentRow(
                 conversation: number, firstSeq: seq, generation: generation, size: file.size,
-                dictionary: file.segment.dictionary.id, isClosed: file.size >= Segment.maximumBytes)
+                dictionary: segment.dictionary.id, isClosed: file.size >= Segment.maximumBytes)
             var rows: [BlockRow] = []
             row.conversation = number
             for (packed, offset) in file.blocks {
                 var header = packed
                 (header.firstSeq, header.hashBefore, header.lastCommit) = (seq, hash, place.commit)
                 if isElsewhere { header.hashAfter = try chain(hash, over: done..<done + header.count) }
-                try file.segment.replaceHeader(header, at: offset)
+                try segment.replaceHeader(header, at: offset)
                 rows.append(BlockRow(header, at: offset, in: row))
                 seq = header.lastSeq.next
                 hash = header.hashAfter
                 done += header.count
             }
-            try file.segment.sync()
+            try segment.sync()
             settled.append(
                 Settled(
                     name: file.name, target: target,
                     written: WrittenBlocks(
-                        segment: row, newDictionary: file.segment.dictionary, blocks: rows, hashAfter: hash)))
+                        segment: row, newDictionary: segment.dictionary, blocks: rows, hashAfter: hash)))
         }
         return settled
     }
