@@ -54,11 +54,9 @@ extension Store {
         reserve.restore()
         let store = Store(engine, loaded, reserve: reserve, clock: clock, options: options)
         try store.start(WriterCore(store, engine, loaded))
-        // A block that can't be read must not keep the rest from being served.
-        do { try store.repeatErasures() } catch {
-            store.report("what was erased before could not be erased again: \(StoreError(error))")
-            store.stopIfDiskFailed(error)
-        }
+        let isDone = Monitor(false)
+        store.repeatErasures { isDone.signal { $0 = true } }
+        _ = isDone.wait { $0 ? true : nil }
         return store
     }
 

@@ -251,6 +251,7 @@ final class WriterCore: @unchecked Sendable {
         // The next proposal finds out.
         case .unknown: break
         }
+        store.repeatErasures()
     }
 
     // MARK: Upkeep

@@ -190,10 +190,46 @@ struct PostgresTests {
         cluster.stop(SIGINT)
     }
 
-    @Test("a database that was restored to an earlier state begins a new epoch, and readers go on")
+    @Test("imports at two servers that both write meanwhile come in whole, one behind the other")
+    func imports() throws {
+        let servers = try servers(2)
+        try servers[0].post(["first"])
+        let input = (1...300).map { PlainMessage(time: 1_700_000_000_000 + $0, sender: "dora", text: "old \($0)") }
+        let failures = Monitor<[any Error]>([])
+        let threads = try servers.map { server in
+            try SystemThread(name: "importer") {
+                for round in 0..<4 {
+                    do {
+                        try server.post(["new"])
+                        let into = round == 3 ? "general" : "group-\(round)"
+                        do { try server.importing(input, into: into) } catch ImportError.store(.nameTaken) {
+                            try server.importing(input, into: into)
+                        }
+                    } catch { failures.withLock { $0.append(error) } }
+                }
+            }
+        }
+        for thread in threads { thread.join() }
+        #expect(failures.withLock { $0 }.isEmpty, "\(failures.withLock { $0 })")
+        for server in servers {
+            try server.store.catchUp()
+            let general = try server.all()
+            #expect(general.map(\.seq.rawValue) == Array(1...609))
+            #expect(general.map(\.text).filter { $0.hasPrefix("old") } == input.map(\.text) + input.map(\.text))
+            for round in 0..<3 {
+                #expect(try server.exporting("group-\(round)").messages == input + input)
+            }
+        }
+        let directory = try TemporaryDirectory()
+        var damages: [StoreDamage] = []
+        _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+        #expect(damages.isEmpty, "\(damages)")
+    }
+
+    @Test("a database that was restored to an earlier state begins a new epoch, and what was erased is erased again")
     func historyWentBack() throws {
         let server = try servers(1)[0]
-        try server.post(["kept"])
+        try server.post(["kept", "secret"])
         let epoch = server.store.statistics().epoch
         func exclusively(_ statements: String) throws {
             let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
@@ -209,12 +245,50 @@ struct PostgresTests {
         }
         try exclusively("CREATE DATABASE $DB_copy TEMPLATE $DB")
         try server.post(["lost"])
+        #expect(try waitFor { server.store.erase([Seq(2)...Seq(2)], in: "general", by: "alice", $0) }.get() == 1)
         try exclusively("DROP DATABASE $DB;ALTER DATABASE $DB_copy RENAME TO $DB")
         try server.store.catchUp()
-        #expect(try server.all().map(\.text) == ["kept"])
+        // The erasure was asked for before this is.
+        let isDone = Monitor(false)
+        #expect(server.store.sealer.submit { _ in isDone.signal { $0 = true } })
+        _ = isDone.wait { $0 ? true : nil }
+        #expect(try server.all().map(\.text) == ["kept", ""])
         #expect(server.store.statistics().epoch != epoch)
-        #expect(try server.post(["new"]).first?.message?.seq == Seq(2))
+        #expect(try server.post(["new"]).first?.message?.seq == Seq(3))
         #expect(server.reports.contains("went back"))
+    }
+
+    @Test(
+        "a standby takes over: servers go on where they were, or where it is if it lacks something",
+        arguments: [true, false])
+    func standby(hasAll: Bool) throws {
+        let primary = try PostgresCluster()
+        let database = try primary.makeDatabase()
+        let standby = try PostgresCluster(standbyOf: primary)
+        let uri = database.replacing("&user", with: ",\(standby.socket)&user")
+        let servers = try (0..<2).map { _ in try TestStore(database: uri) }
+        try servers[0].post(["kept"])
+        try servers[1].store.catchUp()
+        let epoch = servers[1].store.statistics().epoch
+        try standby.catchUp(with: primary)
+        if !hasAll { standby.stop(SIGINT) }
+        try servers[0].post(["late"], key: "late")
+        if hasAll { try standby.catchUp(with: primary) }
+        primary.stop(SIGQUIT)
+        if !hasAll { try standby.start() }
+        try standby.promote()
+        let known = hasAll ? ["kept", "late"] : ["kept"]
+        for server in servers {
+            try server.store.catchUp()
+            #expect(try server.all().map(\.text) == known)
+            #expect((server.store.statistics().epoch == epoch) == hasAll)
+        }
+        // What a client repeats under its id is there once, whether it was lost or not.
+        #expect(try servers[1].post(["late"], key: "late").first?.message?.seq == Seq(2))
+        try servers[0].store.catchUp()
+        #expect(try servers[0].all().map(\.text) == ["kept", "late"])
+        for server in servers { server.store.close() }
+        standby.stop(SIGINT)
     }
 
     @Test("a database that may forget what it acknowledged is refused")

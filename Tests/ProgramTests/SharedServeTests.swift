@@ -81,6 +81,63 @@ struct SharedServeTests {
         }
     }
 
+    /// The tables that hold a text, also as hexadecimal digits of bytes.
+    private func holders(of text: String) throws -> [String] {
+        let hex = text.utf8.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        let cluster = try PostgresCluster.shared()
+        let tables = try cluster.query(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema='public'", in: uri)
+        let counts = tables.map { "SELECT '\($0)' FROM \"\($0)\" r WHERE r::text ~ '\(hex)|\(text)'" }
+        return try cluster.query(counts.joined(separator: " UNION "), in: uri)
+    }
+
+    @Test("a server or a command may be killed while it erases: the next erasure leaves nothing, and all else stays")
+    func killedErasures() throws {
+        let secret = "Xylophonkonzert-9914"
+        let lines = (1...900).map { number in
+            JSON.line(
+                ts: 1_600_000_000_000 + number, sender: "old",
+                text: number.isMultiple(of: 150) ? "\(secret) \(number)" : "message \(number)")
+        }
+        let imported = try Daemon.run(
+            ["import", "--old", "general", "-", "--data", directory("one")], home: directory.path,
+            environment: ["NATTERD_STORE": uri], input: .bytes(Array(lines.joined().utf8)))
+        #expect(imported.code == 0, "\(imported.errors)")
+        func export() throws -> [String] { try command(["export", "general"], beside: "two").lines }
+        let before = try export()
+        #expect(try before.count == 900 && !holders(of: secret).isEmpty)
+        for number in stride(from: 150, through: 900, by: 150) {
+            // The command asks the server, or is a node of its own.
+            let server = number.isMultiple(of: 300) ? try serve("one") : nil
+            let eraser = try ChildProcess(
+                Programs.path("natterd"),
+                ["erase", "general", "\(number)", "--data", directory("one"), "--store", uri],
+                environment: ["HOME": directory.path, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"],
+                input: .nothing)
+            usleep(.random(in: 20_000...600_000))
+            if let server { _ = server.stop(SIGKILL) } else { eraser.signal(SIGKILL) }
+            _ = eraser.finish()
+            let after = try export()
+            #expect(after.count == 900)
+            for (line, former) in zip(after, before) where line != former { #expect(former.contains(secret)) }
+        }
+        // The other servers wait a minute for one that is dead.
+        try PostgresCluster.shared().query("UPDATE node SET seen=seen-interval '2 minutes'", in: uri)
+        let numbers = stride(from: 150, through: 900, by: 150).map { "\($0)" }
+        let erased = try command(["erase", "general"] + numbers, beside: "one")
+        #expect(erased.code == 0, "\(erased.errors)")
+        let after = try export()
+        for (line, former) in zip(after, before) { #expect((line == former) == !former.contains(secret)) }
+        #expect(after.count == 900 && !after.joined().contains(secret))
+        try eventually("no row holds the text") {
+            if try holders(of: secret).isEmpty { return true }
+            _ = try command(["erase", "general", "150"], beside: "one")
+            return false
+        }
+        let fsck = try command(["fsck"], beside: "one")
+        #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck.output)\(fsck.errors)")
+    }
+
     private func copy(_ from: String, _ to: String) throws -> Outcome {
         try Daemon.run(["copy", "--from", from, "--to", to], home: directory.path)
     }

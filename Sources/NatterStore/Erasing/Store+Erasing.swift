@@ -22,10 +22,15 @@ extension Store {
         do throws(StoreError) {
             let (identity, seqs) = try erasable(ranges, in: name)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
-            erase(
-                seqs, of: identity, withEdits: true,
-                audit: { $0.audited(actor, "messages_erased", String(subject.prefix(200))) },
-                completion)
+            let isTaken = sealer.submit { [self] writer in
+                let result = Result {
+                    try erase(seqs, of: identity, writer) {
+                        $0.audited(actor, "messages_erased", String(subject.prefix(200)))
+                    }
+                }
+                completion(result.mapError { StoreError($0) })
+            }
+            if !isTaken { completion(.failure(.busy)) }
         } catch {
             completion(.failure(error))
         }
@@ -59,18 +64,14 @@ extension Store {
         return (identity, seqs)
     }
 
-    /// - Parameter withEdits: whether the edits of the messages are erased, too. If not, the messages are erased again.
+    /// Erases messages and their edits.
     private func erase(
-        _ seqs: Set<Seq>, of identity: ConversationIdentity, withEdits: Bool,
-        audit: (@Sendable (BatchBuilder) -> Change)? = nil, _ completion: @escaping Completion<Int>
-    ) {
-        let isTaken = sealer.submit { [self] writer in
-            let eraser = Eraser(store: self, writer: writer, identity: identity, isAgain: !withEdits)
-            let result = Result { try eraser.erase(withEdits ? try eraser.withEdits(seqs) : seqs, audit: audit) }
-            finishErasing([identity.id])
-            completion(result.mapError { StoreError($0) })
-        }
-        if !isTaken { completion(.failure(.busy)) }
+        _ seqs: Set<Seq>, of identity: ConversationIdentity, _ writer: ArchiveWriter,
+        audit: @escaping @Sendable (BatchBuilder) -> Change
+    ) throws -> Int {
+        defer { finishErasing([identity.id]) }
+        let eraser = Eraser(store: self, writer: writer, identity: identity)
+        return try eraser.erase(try eraser.withEdits(seqs), audit: audit)
     }
 
     /// Where the newest erasure may have left a text, and for how long; nil if nowhere.
@@ -78,14 +79,26 @@ extension Store {
 
     // MARK: Again
 
-    /// Does the erasures again that the file `erased` remembers and the database does not know, and waits for them.
-    func repeatErasures() throws {
+    /// Does the erasures again that the file `erased` remembers and the database does not know.
+    func repeatErasures(_ completion: @escaping @Sendable () -> Void = {}) {
+        let isTaken = sealer.submit { [self] writer in
+            // A block that can't be read must not keep the rest from being served.
+            do { try repeatErasures(writer) } catch {
+                report("what was erased before could not be erased again: \(StoreError(error))")
+                stopIfDiskFailed(error)
+            }
+            completion()
+        }
+        if !isTaken { completion() }
+    }
+
+    private func repeatErasures(_ writer: ArchiveWriter) throws {
         let remembered = RememberedErasures(directory, disk)
         // There is none after a copy, or in the rows that a server of a shared store copies at its start.
         let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
         guard try stamp == nil || remembered.stamp() != stamp else { return }
         try writeRemembered(remembered)
-        try repeatErasures(of: remembered.accounts())
+        try repeatErasures(of: remembered.accounts(), writer)
         var missing: [ConversationID: Set<Seq>] = [:]
         for case .message(let message) in try remembered.entries() where try isMissing(message) {
             missing[message.conversation, default: []].insert(message.seq)
@@ -93,9 +106,9 @@ extension Store {
         for (id, seqs) in missing {
             let found = state.withLock { $0.conversations.values.first { $0.identity.id == id }?.identity }
             guard let found else { continue }
-            let done = Monitor<Result<Int, StoreError>?>(nil)
-            erase(seqs, of: found, withEdits: false) { result in done.signal { $0 = result } }
-            guard let count = try done.wait(until: { $0 })?.get(), count > 0 else { continue }
+            defer { finishErasing([id]) }
+            let count = try Eraser(store: self, writer: writer, identity: found, isAgain: true).erase(seqs)
+            guard count > 0 else { continue }
             report("erased \(count) messages again that were erased before this database was written")
         }
         try noteStamp(of: remembered)

@@ -39,8 +39,8 @@ extension Store {
     }
 
     /// Erases again the accounts that an older database has as they were, and takes the names of those that it does not have.
-    /// Messages first, because a closed account says that all of this is done. Nobody writes yet.
-    func repeatErasures(of accounts: [RememberedErasures.Account]) throws {
+    /// Messages first, because a closed account says that all of this is done.
+    func repeatErasures(of accounts: [RememberedErasures.Account], _ writer: ArchiveWriter) throws {
         for account in accounts {
             let found = state.withLock { $0.account(named: account.name.text).map { ($0.remembered, $0.isErased) } }
             guard let (known, isErased) = found else {
@@ -48,13 +48,7 @@ extension Store {
                 continue
             }
             guard known == account, !isErased else { continue }
-            let done = Monitor<Result<Int, StoreError>?>(nil)
-            let isTaken = sealer.submit { [self] writer in
-                let result = eraseMessages(of: account, writer)
-                done.signal { $0 = result }
-            }
-            guard isTaken else { throw StoreError.busy }
-            _ = try done.wait(until: { $0 })?.get()
+            _ = try eraseMessages(of: account, writer).get()
             try close(account, by: "natterd")
             report("erased an account again that was erased before this database was written")
         }
@@ -62,7 +56,13 @@ extension Store {
 
     private func takeName(of account: RememberedErasures.Account) throws(StoreError) {
         let failure = recordAlone { [self] builder in
-            let isFree = state.withLock { $0.accounts[account.id] == nil && account.id.rawValue > $0.counters.account }
+            let (isThere, isFree) = state.withLock {
+                (
+                    $0.account(named: account.name.text) != nil,
+                    $0.accounts[account.id] == nil && account.id.rawValue > $0.counters.account
+                )
+            }
+            if isThere { return .nothing }
             let new = Change.NewAccount(
                 id: isFree ? account.id : builder.newAccountNumber(), name: account.name, password: "",
                 created: account.created)
