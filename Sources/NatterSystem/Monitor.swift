@@ -85,9 +85,9 @@ public final class SystemThread: Sendable {
     /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
     /// shows `name`, which has at most 15 bytes.
     ///
-    /// - Parameter isBackground: whether the thread leaves the processor to those for which somebody waits.
+    /// - Parameter niceness: how far it stands back for other threads if processors are scarce.
     public init(
-        name: String, isBackground: Bool = false, _ body: @escaping @Sendable () -> Void
+        name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void
     ) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()
@@ -98,7 +98,8 @@ public final class SystemThread: Sendable {
         let box = Unmanaged.passRetained(
             Body {
                 natter_name_thread(name)
-                if isBackground { natter_lower_priority() }
+                // On Linux this is about the calling thread only.
+                if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
                 body()
             })
         let code = pthread_create(

@@ -8,8 +8,5 @@ extern const int natter_o_tmpfile;
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
 
-/// Lets the other threads of the process have the processor first. On Linux each thread has a priority of its own.
-void natter_lower_priority(void);
-
 /// The C library's English description of an error number in any locale; NULL for an unknown number.
 const char *natter_error_text(int number);

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterStore
 internal import NatterSystem
 
@@ -33,9 +32,7 @@ final class WorkerPool: Sendable {
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
-                try SystemThread(name: name) { [queue] in
-                    // On Linux this is about the calling thread only.
-                    setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
+                try SystemThread(name: name, niceness: niceness) { [queue] in
                     while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
                         if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
