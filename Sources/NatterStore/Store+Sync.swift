@@ -222,31 +222,33 @@ extension Store {
         /// - Returns: the last seq that fits, if not all do.
         private mutating func takeErasures(after start: Seq, upTo known: Seq) throws -> Seq? {
             var next = start
-            while true {
-                let seqs = try erased(after: next, upTo: known)
-                guard let last = seqs.last else { return nil }
+            while next < known {
+                // What is not kept any more is in no block.
+                let isDropped = next.next < snapshot.tail.first
+                let end = isDropped ? min(known, snapshot.tail.first.previous) : known
+                // Of a block only its first one. The block comes whole, with all others in it.
+                let limit = form == .blocks && !isDropped ? 1 : Walk.erasedSeqs
+                let seqs = try erased(after: next, upTo: end, limit: limit)
+                guard let last = seqs.last else {
+                    next = end
+                    continue
+                }
                 if room <= 0 { return next }
-                if steps.isEmpty { steps.append(.conversation(snapshot, first: Seq(1))) }
-                switch form {
-                case .messages:
-                    steps.append(.erased(seqs))
-                    room -= Store.objectBytes + seqs.count * 8
-                    next = last
-                case .blocks:
-                    // The first block alone, whole. Other erasures of it come with it.
-                    let place = try reader.place(of: seqs[0])
-                    guard case .block(let row) = place else {
-                        next = seqs[0]
-                        continue
-                    }
+                if steps.isEmpty { steps.append(.conversation(snapshot, first: snapshot.tail.first)) }
+                if form == .blocks, !isDropped, case .block(let row) = try reader.place(of: last) {
                     steps.append(.sealed(row))
                     room -= row.length
                     next = min(row.lastSeq, known)
+                } else {
+                    steps.append(.erased(seqs))
+                    room -= Store.objectBytes + seqs.count * 8
+                    next = last
                 }
             }
+            return nil
         }
 
-        private func erased(after start: Seq, upTo last: Seq) throws -> [Seq] {
+        private func erased(after start: Seq, upTo last: Seq, limit: Int) throws -> [Seq] {
             let rows = try reader.archive.connection.statement(
                 """
                 SELECT seq FROM erasure
@@ -254,8 +256,7 @@ extension Store {
                 ORDER BY seq LIMIT ?
                 """)
             try rows.bind(
-                snapshot.identity.number, from.rawValue, target.rawValue, start.rawValue, last.rawValue,
-                form == .blocks ? 1 : Walk.erasedSeqs)
+                snapshot.identity.number, from.rawValue, target.rawValue, start.rawValue, last.rawValue, limit)
             var seqs: [Seq] = []
             while try rows.step() { seqs.append(Seq(rows.uint64(0))) }
             return seqs

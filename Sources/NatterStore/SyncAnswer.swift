@@ -33,7 +33,8 @@ public final class SyncAnswer: @unchecked Sendable {
         /// The reader's contacts, or the users whom they block, changed.
         case contacts
         case damaged(conversation: String, id: ConversationID, from: Seq, to: Seq)
-        /// Messages that the reader has and that were erased since. In blocks, the blocks that were written again say so.
+        /// Messages that the reader has and that were erased since. In blocks, the blocks that were written again say so, except
+        /// of messages that are not kept any more.
         case erased(id: ConversationID, [Seq])
     }
 

@@ -29,8 +29,11 @@ extension SyncFrame {
                 head: view.head.rawValue, hash: view.hash.description, read: view.read.rawValue, unread: view.unread,
                 last: nil, type: "conversation")
             return SyncFrame(.line, WireJSON.encode(object))
-        // An answer in blocks has neither.
-        case .messages, .erased: return SyncFrame(.line, [])
+        // An answer in blocks has none.
+        case .messages: return SyncFrame(.line, [])
+        case .erased(let id, let seqs):
+            return SyncFrame(
+                .line, WireJSON.encode(SyncErased(conversationID: id.description, seqs: seqs.map(\.rawValue))))
         case .dictionary(let record): return SyncFrame(.dictionary, record)
         case .block(let block): return SyncFrame(.block, block)
         case .provisional(let block): return SyncFrame(.provisional, block)

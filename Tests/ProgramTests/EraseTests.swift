@@ -6,10 +6,7 @@ internal import TestSupport
 struct EraseTests {
     private static let secret = "Xylophonkonzert-7731"
 
-    private func holding(_ directory: String) throws -> [String] {
-        // A server's socket can't be read.
-        Files.below(directory).filter { Files.bytes($0)?.firstRange(of: Array(Self.secret.utf8)) != nil }
-    }
+    private func holding(_ directory: String) -> [String] { Files.holding(piecesOf: Self.secret, below: directory) }
 
     @Test(
         "natterd erase, with a server and without one, leaves no trace of a text in the data directory, and the log whole",
@@ -22,7 +19,7 @@ struct EraseTests {
         let done = try world.natterd("erase", "general", "2", "2-3", "--json")
         #expect(done.code == 0, "\(done)")
         #expect(try done.objects().first?[int: "erased"] == 2)
-        #expect(try holding(world.data) == [])
+        #expect(holding(world.data) == [])
         let again = try world.natterd("erase", "general", "2")
         #expect(again.code == 0 && again.errors.contains("erased 0 messages"))
         #expect(try world.natterd("fsck").code == 0)
@@ -37,7 +34,7 @@ struct EraseTests {
         }
         #expect(try world.natterd("erase", "general", "1").code == 0)
         if !isServing { try world.serve() }
-        #expect(try holding(world.data) == [])
+        #expect(holding(world.data) == [])
     }
 
     @Test(
@@ -56,7 +53,7 @@ struct EraseTests {
         #expect(try world.natterd("user", "erase", "nix").code == 67)
         let enabled = try world.natterd("user", "enable", "alice")
         #expect(enabled.code == 77 && isOneLine(enabled.errors), "\(enabled)")
-        #expect(try holding(world.data) == [])
+        #expect(holding(world.data) == [])
         #expect(try world.natterd("fsck").code == 0)
         if !isServing { try world.serve() }
         #expect(try world.alice("send", "more").code == 77)
@@ -68,12 +65,18 @@ struct EraseTests {
         let world = try World()
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         for text in ["one", Self.secret] { try world.bob.sends(text) }
+        // Bob has it in his replica and its search index.
+        #expect(try world.bob("sync").code == 0 && world.bob("search", "xylophonkonzert").code == 0)
+        #expect(holding(world.bob.home) != [])
         #expect(try world.bob("admin", "erase", "general", "2").code == 77)
         let done = try world.alice("admin", "erase", "general", "2", "--json")
         #expect(done.code == 0, "\(done)")
         #expect(try done.objects().first?[int: "erased"] == 1)
         #expect(try world.alice("admin", "erase", "general", "3").code == 67)
-        #expect(try holding(world.data) == [])
+        #expect(holding(world.data) == [])
+        // Nothing of it is left on the client either, once it has synced.
+        #expect(try world.bob("sync").code == 0)
+        #expect(holding(world.bob.home) == [])
         let audit = try world.alice("admin", "log", "--audit", "--json").objects()
         #expect(audit.filter { $0[string: "action"] == "messages_erased" }.map { $0[string: "actor"] } == ["alice"])
         // A client that never had it gets it as it is.

@@ -32,6 +32,7 @@ struct PortionWriter {
             case .damaged(let id, let name, let range): try take(range, of: id, named: name)
             case .gone(let id, let reason): try take(gone: id, reason: reason)
             case .read(let id, let seq): try take(read: seq, of: id)
+            case .erased(let id, let seqs): try take(erased: seqs, of: id)
             case .end(let line): state.end = line
             case .unknown: break
             }
@@ -167,7 +168,7 @@ struct PortionWriter {
         }
         guard let conversation = try open(id) else { return }
         if header.revision > 0 {
-            try session.wipeRemains(of: conversation, for: block)
+            if !conversation.isWiped, try session.open(block).hasErased { try session.wipeRemains(of: conversation) }
             if header.firstSeq <= conversation.head {
                 guard try erase(block, conversation) else { return }
             }
@@ -211,6 +212,17 @@ struct PortionWriter {
             rewind(conversation)
         }
         return false
+    }
+
+    private mutating func take(erased seqs: [Seq], of id: ConversationID) throws {
+        guard let conversation = try open(id) else { return }
+        noteNew()
+        do {
+            try session.wipeRemains(of: conversation)
+            try session.erase(seqs, of: conversation)
+        } catch is TailDamage {
+            rewind(conversation)
+        }
     }
 
     private func addToLog(_ block: Block, _ conversation: ConversationChange) throws {

@@ -25,23 +25,38 @@ extension ReplicaSession {
             guard own.digest(of: seq) == records.digest(of: seq) else { return false }
             seqs.insert(seq)
         }
-        guard !seqs.isEmpty else { return true }
+        try erase(seqs, of: conversation)
+        return true
+    }
+
+    /// Erases messages that the server has erased and does not keep any more.
+    func erase(_ seqs: [Seq], of conversation: ConversationChange) throws {
+        guard let stored = try replica.conversation(conversation.id) else { return }
+        let reader = replica.reader(of: stored)
+        let own = seqs.filter { seq in
+            guard seq >= stored.first, seq <= stored.head, let block = try? reader.block(containing: seq) else {
+                return false
+            }
+            return block.records[seq]?.isErased == false
+        }
+        try erase(Set(own), of: conversation)
+    }
+
+    private func erase(_ seqs: Set<Seq>, of conversation: ConversationChange) throws {
+        guard !seqs.isEmpty else { return }
         // A crash may have left blocks in the last file that are not recorded yet.
         try prepare(conversation)
         try sealTail(conversation)
         try commit {}
         let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
         try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter)
-        return true
     }
 
-    /// Removes what a killed process may have left of a conversation, once in each session, if the block has erased messages:
+    /// Removes what a killed process may have left of a conversation, once in each session, before a message of it is erased:
     /// what recovery has set aside, log files that the index does not name, and the write-ahead log. Any of them may hold texts
     /// that the replica has never recorded, and learns only now as erased.
-    func wipeRemains(of conversation: ConversationChange, for block: Block) throws {
+    func wipeRemains(of conversation: ConversationChange) throws {
         guard !conversation.isWiped else { return }
-        let records = try open(block)
-        guard (0..<records.count).contains(where: records.isErased(at:)) else { return }
         conversation.isWiped = true
         let id = conversation.id
         _ = try Quarantine(root: location.directory, disk: disk).wipe(id)
@@ -63,4 +78,9 @@ extension Record {
     fileprivate func differs(from copy: Record) -> Bool {
         !(copy.text.isEmpty && copy.sender.isEmpty) && (text, sender) != (copy.text, copy.sender)
     }
+}
+
+extension Records {
+    /// Whether any message is erased.
+    var hasErased: Bool { (0..<count).contains { isErased(at: $0) } }
 }

@@ -11,6 +11,8 @@ enum SyncItem {
     case damaged(ConversationID, name: String, ClosedRange<Seq>)
     case gone(ConversationID, reason: String)
     case read(ConversationID, Seq)
+    /// Messages that were erased and are not kept any more.
+    case erased(ConversationID, [Seq])
     case end(SyncEnd)
     /// A line of a newer server, which this client ignores.
     case unknown
@@ -35,6 +37,11 @@ enum SyncItem {
                 throw FormatViolation("a read mark is out of range")
             }
             self = .read(try SyncItem.id(read.conversationID), Seq(read.read))
+        case .erased(let erased):
+            guard erased.seqs.allSatisfy({ $0 > 0 && $0 < UInt64(Int64.max) }) else {
+                throw FormatViolation("a number of an erased message is out of range")
+            }
+            self = .erased(try SyncItem.id(erased.conversationID), erased.seqs.map { Seq($0) })
         case .damaged(let damage):
             guard damage.from > 0, damage.from <= damage.to, damage.to < UInt64(Int64.max) else {
                 throw FormatViolation("a range of damaged messages is out of range")
@@ -97,6 +104,7 @@ private enum DecodedLine: Decodable {
     case conversation(ConversationObject)
     case gone(SyncGone)
     case read(SyncRead)
+    case erased(SyncErased)
     case damaged(SyncDamage)
     case end(SyncEnd)
     case unknown
@@ -109,6 +117,7 @@ private enum DecodedLine: Decodable {
         case "conversation": self = .conversation(try ConversationObject(from: decoder))
         case "gone": self = .gone(try SyncGone(from: decoder))
         case "read": self = .read(try SyncRead(from: decoder))
+        case "erased": self = .erased(try SyncErased(from: decoder))
         case "damaged": self = .damaged(try SyncDamage(from: decoder))
         case "end": self = .end(try SyncEnd(from: decoder))
         default: self = .unknown

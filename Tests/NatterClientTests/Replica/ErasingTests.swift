@@ -14,14 +14,16 @@ import TestSupport
 struct ReplicaErasingTests {
     private static let secret = "Xylophonkonzert-7731"
 
-    private static func erase(_ seqs: ClosedRange<UInt64>, _ server: TestStore) throws {
+    private static func erase(
+        _ seqs: ClosedRange<UInt64>, in conversation: String = "general", _ server: TestStore
+    ) throws {
         _ = try waitFor {
-            server.store.erase([Seq(seqs.lowerBound)...Seq(seqs.upperBound)], in: "general", by: "alice", $0)
+            server.store.erase([Seq(seqs.lowerBound)...Seq(seqs.upperBound)], in: conversation, by: "alice", $0)
         }.get()
     }
 
-    private static func files(_ directory: String, holding text: String) throws -> [String] {
-        try Files.contents(directory).filter { $0.value.firstRange(of: Array(text.utf8)) != nil }.map(\.key)
+    private static func files(_ directory: String, holding text: String) -> [String] {
+        Files.holding(piecesOf: text, below: directory)
     }
 
     private static func paths(below directory: String, _ disk: any Disk) throws -> [String] {
@@ -62,15 +64,15 @@ struct ReplicaErasingTests {
         let location = server.location(home, "alice")
         try server.sync("alice", location)
         while try !ReplicaIndexing.run(at: location) {}
-        #expect(try Self.files(home.path, holding: Self.secret) != [])
+        #expect(Self.files(home.path, holding: Self.secret) != [])
         // When all of them are erased and the replica syncs
         for seq in Self.secrets { try Self.erase(seq...seq, server) }
         try server.mustPost(["new"], to: "general", by: "alice")
         let report = try server.sync("alice", location)
         #expect(report.messageCount == 1 && report.diverged.isEmpty)
         // Then nothing of the texts is left, and everything else is as on the server
-        #expect(try Self.files(home.path, holding: Self.secret) == [])
-        #expect(try Self.files(home.path, holding: "Xylophon") == [])
+        #expect(Self.files(home.path, holding: Self.secret) == [])
+        #expect(Self.files(server.directory, holding: Self.secret) == [])
         let all = try contents(location)
         #expect(try all == server.export(for: "alice"))
         #expect(all["general"]?.filter(\.isErased).map(\.seq.rawValue) == Self.secrets)
@@ -94,7 +96,7 @@ struct ReplicaErasingTests {
         try server.sync("alice", location, limit: 30_000)
         try server.sync("alice", location)
         #expect(try contents(location) == server.export(for: "alice"))
-        #expect(try Self.files(home.path, holding: Self.secret) == [])
+        #expect(Self.files(home.path, holding: Self.secret) == [])
         try Self.verify(location, server)
     }
 
@@ -136,8 +138,19 @@ struct ReplicaErasingTests {
     @Test("an erased text of four letters can't be found by trying all, with everything that is left on both disks")
     func guesses() throws {
         let server = try TestStore(users: ["alice", "bob"])
-        let text = "quiz"
-        try server.mustPost(["one", text, "three"], to: "general", by: "bob")
+        let text = "cash"
+        _ = try ["one", text, "three"].map { try server.post([$0], by: "bob", key: "the id of \($0)") }
+        try server.seal()
+        // The server keeps a hash of what was sent with an id. Its key is on the same disk.
+        let general = try server.store.conversation("general", for: server.user("alice")).id
+        let content = (general.bytes + Array(text.utf8)).withUnsafeBytes { server.store.keySecret.hash($0) }
+        let contentForms = [content.bigEndian, content.littleEndian].map { withUnsafeBytes(of: $0) { Array($0) } }
+        func holdsContent() throws -> Bool {
+            try Files.contents(server.directory).values.contains { bytes in
+                contentForms.contains { bytes.firstRange(of: $0) != nil }
+            }
+        }
+        #expect(try holdsContent())
         let home = try TemporaryDirectory()
         let location = server.location(home, "alice")
         try server.sync("alice", location)
@@ -145,8 +158,9 @@ struct ReplicaErasingTests {
         try Self.erase(2...2, server)
         try server.sync("alice", location)
         server.store.close()
+        #expect(try !holdsContent())
         // Given each 16 bytes of each file as a salt or the seed of a run, and each 32 as the hash of the message
-        let left = try Files.contents(server.directory).merging(Files.contents(home.path)) { $1 }.values
+        let left = try [server.directory, home.path].flatMap { try Array(Files.contents($0).values) }
         let hash = try #require(try Self.digest(of: Seq(2), in: location))
         let letters = Array("abcdefghijklmnopqrstuvwxyz".utf8)
         func digest(_ guess: [UInt8], _ salt: SaltSource) -> Digest {
@@ -164,7 +178,7 @@ struct ReplicaErasingTests {
                 }
             }
         }
-        // And 100,000 guesses with the salts of the messages beside it
+        // And 100,000 guesses, the text among them, with the salts of the messages beside it
         let known = try #require(try Replica.open(at: location)?.conversation(named: "general"))
         let replica = try #require(try Replica.open(at: location))
         let records = try #require(try replica.reader(of: known).block(containing: Seq(1))).records
@@ -190,6 +204,85 @@ struct ReplicaErasingTests {
         let replica = try #require(try Replica.open(at: location))
         let general = try #require(try replica.conversation(named: "general"))
         return try replica.reader(of: general).block(containing: seq)?.records.digest(of: seq)
+    }
+
+    // MARK: Two devices
+
+    /// What people read of each conversation.
+    private static func read(_ location: ReplicaLocation) throws -> [String: [Message]] {
+        let replica = try #require(try Replica.open(at: location))
+        var filter = MessageFilter()
+        filter.isFolded = true
+        var all: [String: [Message]] = [:]
+        for conversation in try replica.conversations() {
+            try replica.forward(conversation, filter) { piece in
+                guard case .messages(let run) = piece else { throw Failure("missing: \(piece)") }
+                all[conversation.name, default: []] += try replica.changed(run, folds: true) ?? run.messages()
+                return true
+            }
+        }
+        return all
+    }
+
+    @Test(
+        "a device that is far behind ends as one that synced all the time, and keeps nothing of what was erased",
+        arguments: [20_000, 16 << 20])
+    func farBehind(limit: Int) throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let devices = ["near", "far"].map { ReplicaLocation(home: home($0), store: server.store.id, user: "alice") }
+        func change(_ kind: MessageKind, _ about: UInt64, _ text: String = "") throws {
+            _ = server.post(
+                [NewMessage(conversation: "@alice", text: text, key: nil, kind: kind, about: Seq(about))],
+                by: try server.user("bob"))
+        }
+        // Given two devices that have texts in sealed messages and in tails
+        try server.fill(900, by: "bob", label: "early")
+        try server.mustPost(["\(Self.secret), erased and then not kept any more"], to: "general", by: "bob")
+        try server.fill(900, by: "bob", label: "early")
+        try server.seal()
+        for fate in ["edited", "deleted", "erased", "kept"] {
+            try server.mustPost([fate == "kept" ? fate : "\(Self.secret), \(fate)"], to: "@alice", by: "bob")
+        }
+        for device in devices { try server.sync("alice", device) }
+        // When twelve weeks pass, and only the first of them syncs each week
+        for week in 1...12 {
+            server.clock.advance(milliseconds: 7 * 86_400_000)
+            try server.fill(150, by: "bob", label: "week \(week)")
+            try server.mustPost(["week \(week)"], to: "@alice", by: "bob")
+            switch week {
+            case 1:
+                try change(.edit, 1, "newer")
+                try change(.delete, 2)
+                try server.seal()
+            case 2:
+                server.store.eraseDeleted(after: 0)
+                server.store.eraseDue()
+                server.store.waitForErasures()
+            case 3: try Self.erase(901...901, server)
+            case 4: try Self.erase(3...3, in: "@alice,@bob", server)
+            case 6:
+                let days = Retention(days: 23)
+                _ = try waitFor { server.store.setRetention(days, of: "general", by: "test", $0) }.get()
+            case 8: try Self.erase(2_710...2_711, server)
+            default: if week % 3 == 0 { try server.seal() }
+            }
+            try server.sync("alice", devices[0])
+        }
+        try server.sync("alice", devices[1], limit: limit, portionBytes: limit)
+        // Then neither device has a piece of what was erased, even of messages that only the devices keep
+        #expect(Self.files(server.directory, holding: Self.secret) == [])
+        #expect(Self.files(home.path, holding: Self.secret) == [])
+        // And both show the same of what the server keeps
+        for device in devices { try ReplicaWriter(device).dropWhatServerDropped() }
+        let first = try server.store.conversation("general", for: server.user("alice")).first
+        #expect(first > Seq(901))
+        let (near, far) = (try Self.read(devices[0]), try Self.read(devices[1]))
+        #expect(near["general"]?.filter { $0.seq >= first } == far["general"])
+        #expect(near["@bob"] == far["@bob"])
+        #expect(far["@bob"]?.prefix(5).map(\.text) == ["newer", "", "", "kept", "week 1"])
+        for device in devices { try Self.verify(device, server) }
+        #expect(try server.sync("alice", devices[1]).messageCount == 0)
     }
 
     // MARK: Retention
@@ -231,7 +324,7 @@ struct ReplicaErasingTests {
         #expect(missing == [Seq(2)...Seq(3_001)])
         #expect(try replica.gaps(of: general) == [])
         // The files of the one that follows are small
-        #expect(try Self.files(following, holding: "old 1:") == [])
+        #expect(Self.files(following, holding: "old 1:") == [])
         try server.mustPost(["newer"], to: "general", by: "alice")
         try server.sync("alice", location(following))
         #expect(try contents(location(following))["general"]?.map(\.text) == ["new", "newer"])

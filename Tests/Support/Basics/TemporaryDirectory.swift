@@ -71,6 +71,25 @@ package enum Files {
         return [directory] + names.map { "\(directory)/\($0)" }
     }
 
+    /// The files below a directory that hold any six bytes in a row of a text, in its own or in small letters, plain or in
+    /// hexadecimal digits. So `grep -r` for the text, or for a piece that is left in a page of a database, finds nothing else.
+    package static func holding(piecesOf text: String, below directory: String) -> [String] {
+        let pieceBytes = 6
+        var pieces: Set<[UInt8]> = []
+        for form in [text, text.lowercased()].map({ Array($0.utf8) }) {
+            for start in 0...max(0, form.count - pieceBytes) {
+                let piece = Array(form[start..<min(form.count, start + pieceBytes)])
+                pieces.insert(piece)
+                pieces.insert(Array(piece.map { String(format: "%02x", $0) }.joined().utf8))
+            }
+        }
+        // A server's socket can't be read.
+        return below(directory).filter { path in
+            guard !isDirectory(path), let data = FileManager.default.contents(atPath: path) else { return false }
+            return pieces.contains { data.range(of: Data($0)) != nil }
+        }
+    }
+
     /// The content of every file below a directory, by its relative path.
     package static func contents(_ directory: String) throws -> [String: [UInt8]] {
         var found: [String: [UInt8]] = [:]
