@@ -84,11 +84,7 @@ public final class SystemThread: Sendable {
 
     /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
     /// shows `name`, which has at most 15 bytes.
-    ///
-    /// - Parameter niceness: how far it stands back for other threads if processors are scarce.
-    public init(
-        name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void
-    ) throws(DiskError) {
+    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()
         sigfillset(&all)
@@ -98,8 +94,6 @@ public final class SystemThread: Sendable {
         let box = Unmanaged.passRetained(
             Body {
                 natter_name_thread(name)
-                // On Linux this is about the calling thread only.
-                if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
                 body()
             })
         let code = pthread_create(

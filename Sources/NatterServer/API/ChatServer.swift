@@ -70,10 +70,8 @@ public final class ChatServer: Sendable {
         events: @escaping EventSink
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)
-        workers = try WorkerPool(
-            name: "natter-worker", threads: 2, limit: 20_000, niceness: WorkerPool.workerNiceness)
-        hashers = try WorkerPool(
-            name: "natter-hasher", threads: Host.processorCount, limit: 32, niceness: WorkerPool.backgroundNiceness)
+        workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
+        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
         searches = try SearchQueue(threads: max(1, Host.processorCount / 2))
         waiters = try Waiters()
         spools = SpoolRoom(options.spools)

@@ -12,27 +12,22 @@ final class WorkerPool: Sendable {
         var isStopping = false
     }
 
-    /// The listener and the writer need little time and everybody waits for them, so they go before the workers, and the
-    /// workers before searches and password hashes.
-    static let (workerNiceness, backgroundNiceness): (Int32, Int32) = (5, 10)
-
     private let queue = Monitor(Queue())
     private let limit: Int
     private let threads: Monitor<[SystemThread]> = Monitor([])
 
     /// - Parameters:
     ///   - limit: how many jobs may wait.
-    ///   - niceness: how far the threads stand back for others of this process if processors are scarce.
     ///   - now: nanoseconds since some fixed moment, to count the time of a job.
     init(
-        name: String, threads count: Int, limit: Int, niceness: Int32 = 0,
+        name: String, threads count: Int, limit: Int,
         now: @escaping @Sendable () -> Int64 = MonotonicClock.nanoseconds
     ) throws {
         self.limit = limit
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
-                try SystemThread(name: name, niceness: niceness) { [queue] in
+                try SystemThread(name: name) { [queue] in
                     while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
                         if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
@@ -83,8 +78,7 @@ final class SearchQueue: Sendable {
     private let waiting = Monitor<[AccountID: [WorkerPool.Job]]>([:])
 
     init(threads: Int) throws {
-        pool = try WorkerPool(
-            name: "natter-searcher", threads: threads, limit: 10_000, niceness: WorkerPool.backgroundNiceness)
+        pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000)
     }
 
     /// - Returns: false if the account has too many searches. Then this one is not done.
