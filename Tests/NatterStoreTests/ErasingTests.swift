@@ -26,11 +26,6 @@ struct StoreErasingTests {
         try waitFor { store.store.erase(seqs.map { Seq($0)...Seq($0) }, in: conversation, by: "alice", $0) }.get()
     }
 
-    /// The files below a directory that hold a piece of a text.
-    private static func files(_ directory: String, holding text: String) -> [String] {
-        Files.holding(piecesOf: text, below: directory)
-    }
-
     @Test(
         "a tail that was written to the journal's end again leaves no row behind, though another tail pins the journal")
     func movedTail() throws {
@@ -47,10 +42,10 @@ struct StoreErasingTests {
         _ = isDone.wait { $0 ? true : nil }
         for isReopened in [false, true] {
             if isReopened { try store.reopen() }
-            #expect(Self.files(store.directory, holding: Self.secret) != [])
+            #expect(Files.holding(piecesOf: Self.secret, below: store.directory) != [])
         }
         #expect(try Self.erase([1], in: "@alice,@bob", store) == 1)
-        #expect(Self.files(store.directory, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
         #expect(try store.all("@carol").map(\.text) == ["pins the journal"])
     }
 
@@ -68,7 +63,7 @@ struct StoreErasingTests {
         #expect(after.map(\.text) == ["first", "", "third"] && after.map(\.sender) == ["alice", "", "alice"])
         #expect(after.map(\.isErased) == [false, true, false])
         #expect(after.map(\.cursor) == before.map(\.cursor) && after.map(\.time) == before.map(\.time))
-        #expect(Self.files(store.directory, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
         // The same id answers the erased message, whatever it says now.
         for text in [Self.secret, "something else"] {
             let again = try store.post([text], by: "bob", key: "b").first
@@ -82,7 +77,7 @@ struct StoreErasingTests {
         #expect(try store.all() == all && all.count == 4)
         store.store.close()
         #expect(try store.damages() == [])
-        #expect(Self.files(store.directory, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
     @Test("rewrites the segments whose blocks or dictionaries hold the text, and no hash changes")
@@ -149,7 +144,7 @@ struct StoreErasingTests {
         rows.reset()
         try Self.erase([2], store)
         #expect(store.store.remainsOfErasure == nil)
-        #expect(Self.files(store.directory, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
     @Test("does not change a block that it can't read, and says where it is")
@@ -233,7 +228,7 @@ struct StoreErasingTests {
         }
         #expect(try store.all().last?.isErased == true)
         #expect(store.reports.contains("erased 1 messages again"))
-        #expect(Self.files(store.directory, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
         let count = store.reports.lines.count
         try store.reopen()
         #expect(store.reports.lines.count == count)
@@ -300,7 +295,7 @@ struct StoreErasingTests {
         try Files.copy(copy, to: older)
         try Self.erase([301], store)
         #expect(try store.store.backup(to: copy).damages == 0)
-        #expect(Self.files(copy, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: copy) == [])
         // An older backup, restored beside the list of what was erased
         try PosixDisk().makeDirectories(restored)
         try Files.write(try #require(Files.bytes(store.directory + "/erased")), to: restored + "/erased")
@@ -362,7 +357,7 @@ struct StoreErasingTests {
                 try store.all("team", as: "bob").map { $0.sender + ":" + $0.text }
                     == ["#1:created", "#1:added bob", "#1:promoted bob", "bob:demoted #1", ":", ":", "bob:of bob"])
             #expect(try store.store.members(of: "team", for: store.user("bob")).map(\.user.name) == ["bob"])
-            #expect(Self.files(directory.path, holding: Self.secret) == [])
+            #expect(Files.holding(piecesOf: Self.secret, below: directory.path) == [])
             let entries = try store.store.audit(limit: 100).filter { $0.action == "user_erased" }
             #expect(entries.map(\.subject) == [""])
         }
@@ -425,7 +420,7 @@ struct StoreErasingTests {
         // Then the account is erased, and its name is taken
         let alice = try #require(again.store.accountViews().first { $0.name == "alice" })
         #expect(alice.isDisabled && again.store.credentials(of: "alice") == nil)
-        #expect(Self.files(copy, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: copy) == [])
         if !isBeforeRegistration {
             #expect(
                 try again.all("team", as: "bob").map { $0.sender + ":" + $0.text }
@@ -472,7 +467,7 @@ struct StoreErasingTests {
         #expect(try next.all(as: "bob").map { $0.sender + ":" + $0.text } == [":", ":", "bob:of bob", ":"])
         #expect(try next.all("team", as: "bob").map(\.sender) == ["#1", "#1", "#1", "bob", "", "", "bob"])
         #expect(try next.store.audit(limit: 100).filter { $0.action == "user_erased" }.count == 1)
-        #expect(Self.files(crashed.path, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: crashed.path) == [])
         next.store.close()
         #expect(try next.damages() == [])
     }
@@ -500,7 +495,7 @@ struct StoreErasingTests {
         #expect(found.filter { $0.seq != Seq(901) } == before.filter { $0.seq != Seq(901) })
         try Self.erase([901], next)
         #expect(try next.all()[900].isErased)
-        #expect(Self.files(crashed.path, holding: Self.secret) == [])
+        #expect(Files.holding(piecesOf: Self.secret, below: crashed.path) == [])
         next.store.close()
         #expect(try next.damages() == [])
     }
