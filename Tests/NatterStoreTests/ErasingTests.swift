@@ -20,9 +20,7 @@ struct StoreErasingTests {
 
     /// Erases messages of a conversation.
     @discardableResult
-    private static func erase(
-        _ seqs: [UInt64], in conversation: String = "general", _ store: TestStore
-    ) throws -> Int {
+    private static func erase(_ seqs: [UInt64], in conversation: String = "general", _ store: TestStore) throws -> Int {
         try waitFor { store.store.erase(seqs.map { Seq($0)...Seq($0) }, in: conversation, by: "alice", $0) }.get()
     }
 
