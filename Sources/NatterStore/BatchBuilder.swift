@@ -88,6 +88,11 @@ final class BatchBuilder {
             outcomes.append(.refused(reason))
             hasRefusal = true
         }
+
+        mutating func noteRepeated(_ seq: Seq, of conversation: ConversationIdentity, named name: String) {
+            repeated.append(Repeated(place: outcomes.count, conversation: conversation, name: name, seq: seq))
+            outcomes.append(.refused(.notTried))
+        }
     }
 
     /// A message whose id was used before.
@@ -113,11 +118,6 @@ final class BatchBuilder {
             label = state.tokens[principal.token]?.label
             via = label.map { Array($0.utf8) }
         }
-    }
-
-    private enum Outcome {
-        case posted(Message)
-        case repeated(ConversationIdentity, name: String, seq: Seq)
     }
 
     /// - Parameter findKey: finds the use of a key before this batch.
@@ -213,14 +213,7 @@ final class BatchBuilder {
                     continue
                 }
                 do {
-                    switch try number(message, by: &poster, state) {
-                    case .posted(let message): posted.outcomes.append(.posted(message))
-                    case .repeated(let conversation, let name, let seq):
-                        let place = posted.outcomes.count
-                        posted.repeated.append(
-                            Repeated(place: place, conversation: conversation, name: name, seq: seq))
-                        posted.outcomes.append(.refused(.notTried))
-                    }
+                    try number(message, by: &poster, &posted, state)
                 } catch let error as StoreError {
                     posted.refuse(error)
                     isStopped = posting.stopAtRefusal
@@ -268,9 +261,10 @@ final class BatchBuilder {
         return (conversation, name, isCounted)
     }
 
+    /// Numbers a message and adds what became of it, unless it throws.
     private func number(
-        _ message: NewMessage, by poster: inout Poster, _ state: StoreState
-    ) throws -> Outcome {
+        _ message: NewMessage, by poster: inout Poster, _ posted: inout Posted, _ state: StoreState
+    ) throws {
         try check(message)
         let (conversation, name, isCounted) = try target(of: message, by: &poster, state)
         let principal = poster.principal
@@ -288,7 +282,7 @@ final class BatchBuilder {
                 guard isSame, found.conversation == number else {
                     throw StoreError.idReused(given.text)
                 }
-                return .repeated(conversation.identity, name: name, seq: found.seq)
+                return posted.noteRepeated(found.seq, of: conversation.identity, named: name)
             }
             key = made
         }
@@ -319,12 +313,13 @@ final class BatchBuilder {
             stagedKeys[key.recent] = found
             newKeys.append(MovedKey(key: key.recent, found: found, commit: commit))
         }
-        return .posted(
-            Message(
-                conversation: name, conversationID: conversation.identity.id, seq: seq,
-                cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
-                time: record.time, sender: principal.name.text, text: text, kind: record.kind, about: record.about,
-                via: poster.label, written: record.written))
+        posted.outcomes.append(
+            .posted(
+                Message(
+                    conversation: name, conversationID: conversation.identity.id, seq: seq,
+                    cursor: MessageCursor(conversation: conversation.identity.id, seq: seq, hashPrefix: hash.prefix),
+                    time: record.time, sender: principal.name.text, text: text, kind: record.kind, about: record.about,
+                    via: poster.label, written: record.written)))
     }
 
     /// Checks what can be checked without the conversation.

@@ -85,8 +85,7 @@ public final class Store: Sendable {
         var running = [sealing, writing, repeating]
         if keepsSearchIndex {
             search.begin()
-            let indexing = try SystemThread(name: "natter-search") { [self] in search.run(self) }
-            running.insert(indexing, at: 0)
+            running.insert(try SystemThread(name: "natter-search") { [self] in search.run(self) }, at: 0)
         }
         let all = running
         threads.signal { $0 = all }

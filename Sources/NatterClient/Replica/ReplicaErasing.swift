@@ -18,9 +18,8 @@ extension ReplicaSession {
         var seqs: Set<Seq> = []
         for index in 0..<records.count where records.isErased(at: index) {
             let seq = records.firstSeq.advanced(by: index)
-            // What can't be read stays as it is, and 'verify' reports it.
-            guard seq >= stored.first, seq <= stored.head, let own = try? reader.block(containing: seq)?.records,
-                let record = own[seq], !record.isErased || records[index].differs(from: record)
+            guard let own = readable(seq, of: stored, reader), let record = own[seq],
+                !record.isErased || records[index].differs(from: record)
             else { continue }
             guard own.digest(of: seq) == records.digest(of: seq) else { return false }
             seqs.insert(seq)
@@ -33,13 +32,14 @@ extension ReplicaSession {
     func erase(_ seqs: [Seq], of conversation: ConversationChange) throws {
         guard let stored = try replica.conversation(conversation.id) else { return }
         let reader = replica.reader(of: stored)
-        let own = seqs.filter { seq in
-            guard seq >= stored.first, seq <= stored.head, let block = try? reader.block(containing: seq) else {
-                return false
-            }
-            return block.records[seq]?.isErased == false
-        }
+        let own = seqs.filter { readable($0, of: stored, reader)?[$0]?.isErased == false }
         try erase(Set(own), of: conversation)
+    }
+
+    /// The messages stored together with one that the replica has. What can't be read stays as it is, and 'verify' reports it.
+    private func readable(_ seq: Seq, of stored: ReplicaConversation, _ reader: LogReader) -> Records? {
+        guard seq >= stored.first, seq <= stored.head else { return nil }
+        return try? reader.block(containing: seq)?.records
     }
 
     private func erase(_ seqs: Set<Seq>, of conversation: ConversationChange) throws {
