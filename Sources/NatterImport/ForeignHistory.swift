@@ -44,6 +44,12 @@ public struct ForeignChannel: Sendable {
     public let name: String
     /// The names of the two who talk in it alone, or of the one whose notebook it is; nil for all other channels.
     public let people: [String]?
+
+    /// - Parameter people: those who talk in it. An export can name none or many, and then it is no chat of two.
+    init(name: String, people: [String]?) {
+        self.name = name
+        self.people = people.flatMap { (1...2).contains($0.count) ? $0 : nil }
+    }
 }
 
 /// What a reader of a history finds. Call only from one thread.

@@ -124,7 +124,7 @@ final class SlackExport {
     private static func time(_ ts: String) -> Timestamp? {
         let parts = ts.split(separator: ".", maxSplits: 1)
         guard ts.utf8.count <= 32, let first = parts.first, let seconds = Int64(first),
-            abs(seconds) < 1 << 40, parts.allSatisfy({ $0.utf8.areASCIIDigits })
+            seconds.magnitude < 1 << 40, parts.allSatisfy({ $0.utf8.areASCIIDigits })
         else { return nil }
         let fraction = parts.count > 1 ? (parts[1] + "000").prefix(3) : "0"
         return Timestamp(milliseconds: seconds * 1_000 + (Int64(fraction) ?? 0))

@@ -143,7 +143,7 @@ final class TelegramExport {
     /// Older exports have only the local time of the machine that made them.
     private func time(of message: JSON, _ field: String) -> Timestamp? {
         let unix = field == "date" ? message["date_unixtime"] : message["edited_unixtime"]
-        if let seconds = unix?.integer, abs(seconds) < 1 << 40 { return Timestamp(milliseconds: seconds * 1_000) }
+        if let seconds = unix?.integer, seconds.magnitude < 1 << 40 { return Timestamp(milliseconds: seconds * 1_000) }
         let text = field == "date" ? message["date"] : message["edited"]
         return text?.string.flatMap { ClockReading(iso: $0) }?.moment
     }

@@ -110,6 +110,18 @@ struct ForeignImportTests {
         #expect(edits.map { $0[int: "ts"] } == [1_700_000_100_000])
     }
 
+    @Test("telegram: a chat that names nobody is settled, and a time beyond all clocks is counted")
+    func strangeTelegram() throws {
+        let world = try World(isServing: false)
+        let export = """
+            {"type": "personal_chat", "id": 7, "messages": [{"id": 1, "type": "service"},
+            {"id": 2, "type": "message", "text": "when?", "date_unixtime": "\(Int64.min)"}]}
+            """
+        let outcome = try take("telegram", "-", in: world, input: .bytes(Array(export.utf8)))
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(try skipped(outcome) == ["service": 1, "without_time": 1])
+    }
+
     @Test("mbox: names, subjects, character sets, parts, answers; and our own mail comes back as it was")
     func mail() throws {
         let world = try World(isServing: false)
