@@ -84,13 +84,10 @@ demo: build
 serve: build
 	$(programs)/natterd serve $(ARGS)
 
-# Tests of the listener, which has no store, and one that makes hundreds of stores: torture has it.
-storeless = (Deadline|ForwardedFor|Fuzz|LoginLimiter|Matrix|Plain|Smuggling|Stop|Stream|Suspension|TLS|Worker)Tests
 test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
-	$(if $(FILTER),,NATTER_TEST_STORE=postgresql scripts/check/run-tests --filter NatterServerTests --skip '$(storeless)')
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
 
