@@ -29,7 +29,7 @@ final class Sealer: Sendable {
         /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
         /// Other work on log files.
-        var errands: [@Sendable (ArchiveWriter) -> Void] = []
+        var errands: [Errand] = []
         /// Whether the journal has exceeded its bound.
         var isUntidy = false
         /// Whether another server has shortened tails of the shared log.
@@ -39,13 +39,20 @@ final class Sealer: Sendable {
         /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
-        /// Conversations whose tails could not be sealed, and why.
+        /// Conversations whose tails could not be sealed, when they are tried again, and why.
         var failed: Set<Int64> = []
+        var retry = Int64.max
         var trouble: String?
     }
 
+    private struct Errand {
+        /// When it may begin, in milliseconds of the monotonic clock.
+        let begin: Int64
+        let run: @Sendable (ArchiveWriter) -> Void
+    }
+
     /// How long to wait before tails that could not be sealed are tried again. Nobody may post meanwhile.
-    private static let retryMilliseconds = 10_000
+    private static let retryMilliseconds: Int64 = 10_000
 
     /// How often a tail is tried again after another server was faster.
     static let races = 8
@@ -68,10 +75,14 @@ final class Sealer: Sendable {
 
     /// Runs `errand` on the sealer's thread, so that nothing else writes log files meanwhile, except an import.
     ///
+    /// - Parameter milliseconds: for how long it waits at least, while the thread does other work. Only an errand may submit one
+    ///   that waits.
     /// - Returns: false if the thread is ending.
-    func submit(_ errand: @escaping @Sendable (ArchiveWriter) -> Void) -> Bool {
+    func submit(after milliseconds: Int64 = 0, _ errand: @escaping @Sendable (ArchiveWriter) -> Void) -> Bool {
         queue.signal { queue in
-            if !queue.isStopping { queue.errands.append(errand) }
+            if !queue.isStopping {
+                queue.errands.append(Errand(begin: MonotonicClock.now() + milliseconds, run: errand))
+            }
             return !queue.isStopping
         }
     }
@@ -106,12 +117,16 @@ final class Sealer: Sendable {
 
     private func next() -> Work? {
         while true {
-            let waiting = queue.withLock { $0.failed.isEmpty ? nil : Sealer.retryMilliseconds }
-            if let work = next(timeoutMilliseconds: waiting) { return work }
-            queue.withLock { queue in
-                queue.ripe.formUnion(queue.failed)
-                queue.failed = []
+            let now = MonotonicClock.now()
+            let wake = queue.withLock { queue in
+                if queue.retry <= now {
+                    queue.ripe.formUnion(queue.failed)
+                    (queue.failed, queue.retry) = ([], .max)
+                }
+                return queue.errands.reduce(queue.retry) { min($0, $1.begin) }
             }
+            let waiting = wake < .max ? Int(clamping: max(0, wake - now)) : nil
+            if let work = next(timeoutMilliseconds: waiting) { return work }
         }
     }
 
@@ -121,7 +136,10 @@ final class Sealer: Sendable {
             if queue.isStopping { return .some(nil) }
             guard !queue.ripe.isEmpty else {
                 if queue.whole.isEmpty {
-                    if !queue.errands.isEmpty { return .some(.errand(queue.errands.removeFirst())) }
+                    let now = MonotonicClock.now()
+                    if let index = queue.errands.firstIndex(where: { $0.begin <= now }) {
+                        return .some(.errand(queue.errands.remove(at: index).run))
+                    }
                     if queue.isUntidy { return .tidying }
                     if queue.isSweepDue {
                         (queue.isSweepDue, queue.isTrimDue) = (false, false)
@@ -282,6 +300,7 @@ final class Sealer: Sendable {
     private func note(failed number: Int64, isRace: Bool, _ reason: String, _ store: Store, _ report: Phrase) {
         let isNew = queue.withLock { queue in
             queue.failed.insert(number)
+            queue.retry = MonotonicClock.now() + Sealer.retryMilliseconds
             guard !isRace, queue.trouble != reason else { return false }
             queue.trouble = reason
             return true

@@ -16,8 +16,10 @@ struct ErasureSchedule: Sendable {
 extension Store {
     /// How often there is a look for what is due. The search index is made again afterwards, so not for each message.
     private static let dueMilliseconds: Int64 = 3_600_000
-    /// The most messages that one step erases in a conversation. Sealing goes on between two steps.
+    /// The most messages that one step erases, all in one segment, which it writes again. Sealing goes on between two steps.
     private static let dueMessages = 1_000
+    /// For how many times its own time a step rests, so that acknowledgements wait for neither processor nor disk.
+    private static let restFactor: Int64 = 4
 
     /// - Parameter days: how many days after a deletion, or an edit, the text is erased; 0 for as soon as possible, nil for never.
     public func eraseDeleted(after days: Int?) {
@@ -66,9 +68,12 @@ extension Store {
         }
     }
 
-    /// Erases what is due in the first of these conversations, then in the others, each as an errand of its own.
-    private func eraseDue(before cutoff: Timestamp, in numbers: ArraySlice<Int64>, erased: [ConversationID]) {
-        let isTaken = sealer.submit { [self] writer in
+    /// Erases what is due in the first of these conversations, then in the others, each as an errand of its own after a rest.
+    private func eraseDue(
+        before cutoff: Timestamp, in numbers: ArraySlice<Int64>, erased: [ConversationID], rest milliseconds: Int64 = 0
+    ) {
+        let isTaken = sealer.submit(after: milliseconds) { [self] writer in
+            let began = MonotonicClock.now()
             var (rest, erased) = (numbers, erased)
             while let number = rest.first {
                 rest = rest.dropFirst()
@@ -79,10 +84,14 @@ extension Store {
                     let (due, next) = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }
                     if let next { state.withLock { $0.notePendingErasure(in: number, since: next) } }
                     if due.isEmpty { continue }
-                    let eraser = Eraser(store: self, writer: writer, identity: identity)
-                    _ = try eraser.erase(due)
+                    let step = try withReader { try Store.inOneSegment(due, of: number, on: $0.connection) }
+                    let count = try Eraser(store: self, writer: writer, identity: identity).erase(step)
                     erased.append(identity.id)
-                    return eraseDue(before: cutoff, in: due.count < Store.dueMessages ? rest : numbers, erased: erased)
+                    let isWhole = step.count == due.count && due.count < Store.dueMessages
+                    if !isWhole { state.withLock { $0.notePendingErasure(in: number, since: cutoff) } }
+                    return eraseDue(
+                        before: cutoff, in: isWhole || count == 0 ? rest : numbers, erased: erased,
+                        rest: (MonotonicClock.now() - began) * Store.restFactor)
                 } catch {
                     erased.append(identity.id)
                     state.withLock { $0.notePendingErasure(in: number, since: cutoff) }
@@ -122,6 +131,16 @@ extension Store {
             seqs.insert(Seq(rows.uint64(0)))
         }
         return (seqs, nil)
+    }
+
+    /// Those of `seqs` that lie in the same segment as the lowest.
+    private static func inOneSegment(
+        _ seqs: Set<Seq>, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> Set<Seq> {
+        guard let lowest = seqs.min(),
+            let next = try ArchiveRows.segments(of: conversation, on: connection).first(where: { $0.firstSeq > lowest })
+        else { return seqs }
+        return seqs.filter { $0 < next.firstSeq }
     }
 
     /// Waits until nothing is being erased in the background.
