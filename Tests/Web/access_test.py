@@ -39,11 +39,13 @@ class AccessTests(PageTest):
         self.wait(lambda: self.all(".view .row, .page-body, .entrance, .view .composer"))
         self.wait(lambda: not self.all(".waiting"))
 
-    def violations(self):
+    def axe(self):
         if not self.driver.execute_script("return typeof axe !== 'undefined'"):
             self.driver.execute_script(AXE)
-        found = self.driver.execute_async_script("axe.run(document, {runOnly: arguments[0]}).then(arguments[1], (error) => arguments[1]({violations: [{id: String(error), nodes: []}]}))", TAGS)
-        return [f"{one['id']}: {one['nodes'][0]['html'][:160] if one['nodes'] else ''} ({len(one['nodes'])})" for one in found["violations"]]
+        return self.driver.execute_async_script("axe.run(document, {runOnly: arguments[0]}).then(arguments[1], (error) => arguments[1]({violations: [{id: String(error), nodes: []}]}))", TAGS)["violations"]
+
+    def violations(self):
+        return [f"{one['id']}: {one['nodes'][0]['html'][:160] if one['nodes'] else ''} ({len(one['nodes'])})" for one in self.axe()]
 
     def each_look(self):
         for width in (1280, 320):

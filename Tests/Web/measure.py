@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import time
 
-from world import PageTest, Server, browser
+from access_test import AXE, VIEWS, AccessTests
+from world import Server, browser
 
 COUNT = 207_739
 WATCH = """
@@ -74,6 +75,11 @@ ECHO = """
 
 def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def nodes(violations):
+    # A failure of axe-core itself names no element.
+    return sum(max(len(one["nodes"]), 1) for one in violations)
 
 
 def corpus():
@@ -146,13 +152,14 @@ def main():
         print(f"{head} messages in general\n")
         row("what", "measured", "fossil", "must", "aim")
         row("---", "---", "---", "---", "---")
-        test = PageTest()
+        test = AccessTests()
         test.driver, test.server = driver, server
         test.log_in("alice")
         test.wait(lambda: len(test.all(".row")) >= 50)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
         driver.execute_cdp_cmd("Network.enable", {})
         its_size, its_first = opened(test, fossil.url)
+        its_violations = nodes(test.axe()) if AXE else ""
         size, first = opened(test, f"{server.url}/#/general")
         row("bytes on the wire until 50 messages stand", f"{size / 1000:.1f} KB", f"{its_size / 1000:.1f} KB", "60 KB", "46 KB")
         assets = os.path.join(os.path.dirname(__file__), "../../Sources/CWebPage/page/*")
@@ -186,6 +193,13 @@ def main():
             test.one(".composer textarea")
         time.sleep(3)
         row("waiting requests of ten tabs", server.waiting(), "", "1", "")
+        if AXE:
+            server.ask("POST", "/v1/groups", {"name": "garden"}, alice)
+            found = 0
+            for view in VIEWS:
+                test.show(view)
+                found += nodes(test.axe())
+            row(f"elements in which axe-core finds a violation, {len(VIEWS)} views", found, its_violations, "0", "0")
     finally:
         driver.quit()
         server.close()
