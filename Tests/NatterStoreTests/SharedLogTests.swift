@@ -257,6 +257,26 @@ struct SharedLogTests {
     }
 
     @Test(
+        "an import whose outcome is unknown does not keep its conversation from being sealed", arguments: [true, false])
+    func unknownImport(isWritten: Bool) throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: true)
+        let one = try TestStore(engine)
+        try one.post(["first"])
+        try one.seal()
+        let troubles = SimulatedLog.Troubles(lostProposals: isWritten ? 0 : 100, lateCommits: 100)
+        engine.overtake(times: 1) { log.set(troubles) }
+        let input = [PlainMessage(time: 1_700_000_000_000, sender: "dora", text: "old")]
+        #expect(throws: ImportError.store(.outcomeUnknown)) { try one.importing(input, into: "general") }
+        log.set(.none)
+        try one.post(["last"])
+        try one.seal()
+        let tail = one.store.state.withLock { $0.conversations[$0.general]?.tail.isEmpty }
+        #expect(tail == true)
+        #expect(try one.all().map(\.text) == ["first"] + (isWritten ? ["old"] : []) + ["last"])
+    }
+
+    @Test(
         "an erasure that another store overtakes sets nothing free again, and no later message has the seed of its run")
     func erasures() throws {
         let log = try SimulatedLog()

@@ -47,6 +47,8 @@ final class ImportRecord: Sendable {
 
     /// - Throws: `StoreError`; errors of the disk. Nothing is published then, unless the outcome is unknown.
     func run() throws -> StoreImporter.Summary {
+        // Also if the outcome is unknown, or the conversation would not be sealed before the next start.
+        defer { release() }
         while true {
             // Seals the conversation first, to leave less work for the commit.
             if !isNew { try seal() }
@@ -69,7 +71,7 @@ final class ImportRecord: Sendable {
             if hasBegun { break }
             if store.isShared { store.sealer.pause() }
         }
-        store.state.withLock { $0.conversations[number]?.isBeingSealed = false }
+        let number = progress.withLock { $0.number }
         if files.count > 0 { store.search.request([number]) }
         let first = progress.withLock { $0.first }
         let count = files.count
@@ -78,8 +80,6 @@ final class ImportRecord: Sendable {
             count: UInt64(count), first: count > 0 ? first : .zero,
             last: count > 0 ? first.advanced(by: count - 1) : .zero)
     }
-
-    private var number: Int64 { progress.withLock { $0.number } }
 
     private func seal() throws(StoreError) {
         let result = Monitor<Result<Void, StoreError>?>(nil)
@@ -178,6 +178,15 @@ final class ImportRecord: Sendable {
         }
     }
 
+    /// Lets the sealer continue, if it was kept away.
+    private func release() {
+        let hadClaim = progress.withLock { progress in
+            defer { progress.hasClaim = false }
+            return progress.hasClaim
+        }
+        if hadClaim { store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false } }
+    }
+
     private func seal(_ parts: [OpenBlock]) throws -> WrittenBlocks {
         let written = try store.withReader { reader in
             let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
@@ -198,14 +207,10 @@ final class ImportRecord: Sendable {
     /// Removes files that were not recorded. Only then may the sealer continue.
     private func takeBack() throws {
         let done = progress.withLock { progress in
-            defer { (progress.published, progress.sealed, progress.hasClaim) = ([], nil, false) }
+            defer { (progress.published, progress.sealed) = ([], nil) }
             return progress
         }
-        defer {
-            if done.hasClaim {
-                store.state.withLock { $0.conversations[identity.number]?.isBeingSealed = false }
-            }
-        }
+        defer { release() }
         try staging.withdraw(done.published)
         if let sealed = done.sealed { try writer.withdraw(sealed, of: identity.id) }
     }
