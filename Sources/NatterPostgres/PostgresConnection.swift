@@ -70,19 +70,23 @@ public final class PostgresConnection {
         PostgresRows(try checked(PQexecParams(handle, sql, 0, nil, nil, nil, nil, 1)))
     }
 
-    /// Runs statements in order without waiting for each answer. Their rows are dropped.
+    /// Runs statements in order without waiting for each answer.
     ///
-    /// - Throws: the first error. Call in a transaction, because earlier statements have run.
-    public func run(all statements: [Statement]) throws(PostgresError) {
+    /// - Returns: their rows.
+    /// - Throws: the first error. Later statements have not run then. Call in a transaction, because earlier ones have.
+    @discardableResult
+    public func run(all statements: [Statement]) throws(PostgresError) -> [PostgresRows] {
+        var answers: [PostgresRows] = []
         var rest = statements[...]
         while !rest.isEmpty {
             let part = rest.prefix(PostgresConnection.pipelineLength)
             rest = rest.dropFirst(part.count)
-            try pipeline(part)
+            answers += try pipeline(part)
         }
+        return answers
     }
 
-    private func pipeline(_ statements: ArraySlice<Statement>) throws(PostgresError) {
+    private func pipeline(_ statements: ArraySlice<Statement>) throws(PostgresError) -> [PostgresRows] {
         var names: [String] = []
         for statement in statements { names.append(try prepare(statement.sql)) }
         guard PQenterPipelineMode(handle) == 1 else { throw error(nil) }
@@ -93,21 +97,28 @@ public final class PostgresConnection {
             guard isSent == 1 else { throw error(nil) }
         }
         guard PQpipelineSync(handle) == 1 else { throw error(nil) }
+        var answers: [PostgresRows] = []
         var failure: PostgresError?
+        var isBetween = false
         while true {
-            // Nil separates the answers of two statements.
+            // Nil separates the answers of two statements. Twice nil says that the connection is lost, even where its
+            // status does not.
             guard let result = PQgetResult(handle) else {
-                if PQstatus(handle) != CONNECTION_OK { throw failure ?? error(nil) }
+                if isBetween || PQstatus(handle) != CONNECTION_OK { throw error(nil) }
+                isBetween = true
                 continue
             }
+            isBetween = false
+            let answer = PostgresRows(result)
             let status = PQresultStatus(result)
             if failure == nil, status == PGRES_FATAL_ERROR { failure = error(result) }
-            PQclear(result)
             if status == PGRES_PIPELINE_SYNC { break }
+            answers.append(answer)
             if PQstatus(handle) != CONNECTION_OK { throw failure ?? error(nil) }
         }
         guard PQexitPipelineMode(handle) == 1 else { throw error(nil) }
         if let failure { throw failure }
+        return answers
     }
 
     private func prepare(_ sql: String) throws(PostgresError) -> String {

@@ -163,7 +163,20 @@ final class StoreWriter: Sendable {
     }
 
     func run(_ core: WriterCore) {
-        while let items = next() { core.commit(items) }
+        while true {
+            if core.isShared, waitForProposal() { core.lineUp() }
+            guard let items = next() else { return }
+            core.commit(items)
+        }
+    }
+
+    /// Waits for items.
+    /// - Returns: whether the next ones will be proposed to the log.
+    private func waitForProposal() -> Bool {
+        queue.wait { queue in
+            if let first = queue.items.first { return first.isProposal }
+            return !queue.bulks.isEmpty ? true : queue.isStopping && queue.busyBulks == 0 ? false : nil
+        } ?? false
     }
 }
 
@@ -182,6 +195,13 @@ extension StoreWriter.Item {
         case .posting: false
         case .operation(let operation): operation.beginsBatch
         case .upkeep, .follow: true
+        }
+    }
+
+    var isProposal: Bool {
+        switch self {
+        case .posting, .operation: true
+        case .upkeep, .follow: false
         }
     }
 

@@ -36,6 +36,17 @@ final class WriterCore: @unchecked Sendable {
         recentOrder += keys
     }
 
+    /// Whether other stores append to the same log.
+    var isShared: Bool { engine.isShared }
+
+    /// Takes its turn before the next items are taken. So those that come while it waits share the entry, and nothing is
+    /// numbered twice.
+    func lineUp() {
+        guard !store.isFailed else { return }
+        // What is wrong is found again by the proposal, which can refuse the items.
+        do { try takeOver(try engine.lineUp(behind: place)) } catch {}
+    }
+
     /// Makes all of the items durable or none, and answers each.
     func commit(_ items: [StoreWriter.Item]) {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
@@ -48,10 +59,15 @@ final class WriterCore: @unchecked Sendable {
             if try !store.reserve.isRoom() {
                 refuse(items.filter { !$0.freesRoom }, .diskFull)
                 items.removeAll { !$0.freesRoom }
-                if items.isEmpty { return }
             }
         } catch {
-            return refuse(items, .failed(error.phrase))
+            refuse(items, .failed(error.phrase))
+            items = []
+        }
+        guard !items.isEmpty else {
+            // Others wait for the place in the queue that this store has taken.
+            if engine.isShared { tidyUp() }
+            return
         }
         do {
             if case .upkeep(let body, let completion)? = items.first {

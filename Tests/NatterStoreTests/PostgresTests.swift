@@ -49,6 +49,7 @@ struct PostgresTests {
         // Sync tells of a changed contact at every server.
         _ = try two.user("bob")
         let before = try two.store.changes(since: .now, for: alice, form: .messages, limitBytes: 1_000).cursor
+        try one.store.catchUp()
         _ = try waitFor { one.store.setContact("bob", true, for: alice, $0) }.get()
         try two.store.catchUp()
         let news = try two.store.changes(since: .cursor(before), for: alice, form: .messages, limitBytes: 1_000)

@@ -8,8 +8,8 @@ internal import NatterSystem
 /// The storage below a `Store`: an ordered log of entries, the rows that they write, and blocks.
 ///
 /// An engine decides nothing. The store above it does numbering, authority, idempotency, the hash chain, sync,
-/// reading and sealing. Only the writer's thread calls `append`, `entries`, `trim` and `checkpointIfDue`. The other
-/// functions are thread-safe.
+/// reading and sealing. Only the writer's thread calls `append`, `lineUp`, `entries`, `trim` and `checkpointIfDue`. The
+/// other functions are thread-safe.
 protocol StoreEngine: AnyObject, Sendable {
     /// A directory of this process, for files that can be made again and for staged files.
     var directory: String { get }
@@ -28,6 +28,12 @@ protocol StoreEngine: AnyObject, Sendable {
     /// - Throws: `StoreError` only if it is certain that nothing was written. After any other error, the content of
     ///   the disk is unknown.
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended
+
+    /// Waits for this store's turn if stores propose entries at the same time, until the next `append` or
+    /// `checkpointIfDue`.
+    /// - Returns: entries after a place. There may be more.
+    /// - Throws: `HistoryWentBack` if the log does not lead through that place.
+    func lineUp(behind place: LogPlace) throws -> [LogEntry]
 
     /// All entries after a place, in order.
     /// - Throws: `HistoryWentBack` if the log does not lead through that place.
@@ -76,6 +82,7 @@ protocol StoreEngine: AnyObject, Sendable {
 }
 
 extension StoreEngine {
+    func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
     func changeFiles(_ body: (Connection) throws -> Void) throws {}
     func noteNew(_ paths: [String]) throws {}
     func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {}

@@ -213,9 +213,15 @@ final class PostgresEngine: StoreEngine {
         return answer
     }
 
+    func lineUp(behind place: LogPlace) throws -> [LogEntry] { try read { try $0.lineUp(behind: place) } }
+
     func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
+        try read { try $0.entries(after: place, limit: limit) }
+    }
+
+    private func read(_ body: (inout PostgresLog) throws -> [LogEntry]) throws -> [LogEntry] {
         try state.withLock { engine in
-            let others = try engine.log.entries(after: place, limit: limit)
+            let others = try body(&engine.log)
             try engine.follow(others, cache.withLock { $0 })
             watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
             return others

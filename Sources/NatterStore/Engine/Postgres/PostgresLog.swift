@@ -85,9 +85,17 @@ struct PostgresLog {
     private static func entries(
         _ connection: PostgresConnection, after place: LogPlace, limit: Int
     ) throws -> [LogEntry] {
-        let rows = try connection.run(
+        let reading = reading(after: place, limit: limit)
+        return try entries(connection.run(reading.sql, all: reading.values), after: place)
+    }
+
+    private static func reading(after place: LogPlace, limit: Int) -> PostgresConnection.Statement {
+        .init(
             "SELECT \(columns) FROM log WHERE number>=$1 ORDER BY number LIMIT $2",
-            .integer(Int64(bitPattern: place.number)), .integer(Int64(clamping: limit) + 1))
+            [.integer(Int64(bitPattern: place.number)), .integer(Int64(clamping: limit) + 1)])
+    }
+
+    private static func entries(_ rows: PostgresRows, after place: LogPlace) throws -> [LogEntry] {
         // The row is gone if this server slept so long that others did not wait for it.
         guard rows.count > 0, PostgresLog.place(rows, 0) == place else { throw HistoryWentBack() }
         var entries: [LogEntry] = []
@@ -199,7 +207,7 @@ struct PostgresLog {
             }
         } catch let error as PostgresError {
             if error.isLost { throw uncertain == entry.author ? StoreError.outcomeUnknown : StoreError.databaseAway }
-            release()
+            release(always: true)
             throw StoreError(error)
         }
     }
@@ -210,31 +218,74 @@ struct PostgresLog {
         let (reached, values) = PostgresLog.row(of: entry)
         let rows = try PostgresLog.rows(of: entry, blocks)
         if queued == 0, !holdsLock {
-            if rows.isEmpty {
-                if try connection.run(PostgresLog.insertIfFree, all: values).count == 1 { return .done(reached) }
-            } else {
-                try connection.execute("BEGIN")
-                if try connection.run(PostgresLog.insertIfFree, all: values).count == 1 {
-                    try PostgresLog.finish(rows, blocks, connection)
-                    return .done(reached)
-                }
-                try connection.execute("ROLLBACK")
-            }
+            if try append(PostgresLog.insertIfFree, values, rows, blocks, connection) { return .done(reached) }
             queued = PostgresLog.queueLength
         }
-        if !holdsLock {
-            try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
-            holdsLock = true
+        // Whoever holds the lock since the last proposal has read everything.
+        for _ in 0..<2 {
+            if !holdsLock {
+                let others = try takeLock(connection, behind: entry.before)
+                if !others.isEmpty { return .behind(others) }
+            }
+            if try append(PostgresLog.insert, values, rows, blocks, connection) {
+                queued = max(0, queued - 1)
+                return .done(reached)
+            }
         }
-        let others = try PostgresLog.entries(connection, after: entry.before, limit: PostgresLog.readLimit)
-        if !others.isEmpty { return .behind(others) }
-        guard try connection.run(PostgresLog.insert, all: values).count == 1 else {
-            throw StoreError.failed("PostgreSQL's log takes no entry although it ends where it should")
+        throw StoreError.failed("PostgreSQL's log takes no entry although it ends where it should")
+    }
+
+    /// See `StoreEngine.lineUp`.
+    mutating func lineUp(behind place: LogPlace) throws -> [LogEntry] {
+        guard queued > 0, !holdsLock else { return [] }
+        return try translating { log in try log.takeLock(log.connected(), behind: place) }
+    }
+
+    /// Begins a transaction that holds the lock of the queue.
+    /// - Returns: what others have appended meanwhile.
+    private mutating func takeLock(
+        _ connection: PostgresConnection, behind place: LogPlace
+    ) throws -> [LogEntry] {
+        let answers = try connection.run(all: [
+            PostgresLog.begin, .init("SELECT pg_advisory_xact_lock(\(PostgresLog.lock))", []),
+            PostgresLog.reading(after: place, limit: PostgresLog.readLimit),
+        ])
+        holdsLock = true
+        return try answers.last.map { try PostgresLog.entries($0, after: place) } ?? []
+    }
+
+    /// Inserts an entry with its rows and commits, in the transaction that holds the lock or else in one of its own.
+    ///
+    /// - Returns: false if the log does not end where the author saw the end. No transaction is open then.
+    private mutating func append(
+        _ insert: String, _ values: [PostgresValue], _ rows: [PostgresConnection.Statement], _ blocks: [WrittenBlocks],
+        _ connection: PostgresConnection
+    ) throws -> Bool {
+        let begin = holdsLock ? [] : [PostgresLog.begin]
+        let insert = PostgresConnection.Statement(insert, values)
+        if rows.isEmpty {
+            // Without rows, nothing depends on whether the log takes the entry.
+            let answers =
+                holdsLock
+                ? try connection.run(all: [insert, PostgresLog.commit])
+                : [try connection.run(insert.sql, all: values)]
+            holdsLock = false
+            return answers.first?.count == 1
         }
-        try PostgresLog.finish(rows, blocks, connection)
+        guard try connection.run(all: begin + [insert]).last?.count == 1 else {
+            holdsLock = false
+            try connection.execute("ROLLBACK")
+            return false
+        }
+        if blocks.isEmpty {
+            try connection.run(all: rows + [PostgresLog.commit])
+        } else {
+            try connection.run(all: rows)
+            try PostgresLog.check(blocks, connection)
+            try connection.execute("COMMIT")
+        }
         holdsLock = false
-        queued = max(0, queued - 1)
-        return .done(reached)
+        return true
     }
 
     private static func row(of entry: LogEntry) -> (reached: LogPlace, values: [PostgresValue]) {
@@ -271,15 +322,13 @@ struct PostgresLog {
         """
     }
 
-    /// Writes the rows of an inserted entry and commits.
-    private static func finish(
-        _ rows: [PostgresConnection.Statement], _ blocks: [WrittenBlocks], _ connection: PostgresConnection
-    ) throws {
-        try connection.run(all: rows)
-        for written in blocks {
-            // Another server could have removed what it took for its own, or for what a dead server has left. So the index
-            // never names missing bytes.
-            let segment = written.segment
+    private static let begin = PostgresConnection.Statement("BEGIN", [])
+    private static let commit = PostgresConnection.Statement("COMMIT", [])
+
+    /// Another server could have removed what it took for its own, or for what a dead server has left. So the index
+    /// never names missing bytes.
+    private static func check(_ blocks: [WrittenBlocks], _ connection: PostgresConnection) throws {
+        for segment in blocks.map(\.segment) {
             let found = try connection.run(
                 """
                 SELECT 1 FROM conversation c
@@ -293,7 +342,6 @@ struct PostgresLog {
                 throw StoreError.failed("the blocks to record are not in PostgreSQL")
             }
         }
-        try connection.execute("COMMIT")
     }
 
     private static func rows(of entry: LogEntry, _ blocks: [WrittenBlocks]) throws -> [PostgresConnection.Statement] {
@@ -344,7 +392,8 @@ struct PostgresLog {
     /// Forgets keys that were stored before a time.
     mutating func forgetKeys(before time: Timestamp) throws {
         try translating { log in
-            _ = try log.connected().run("DELETE FROM sent_key WHERE moved<$1", .integer(time.milliseconds))
+            // Not prepared, because the best plan depends on the time.
+            _ = try log.connected().runOnce("DELETE FROM sent_key WHERE moved<\(time.milliseconds)")
         }
     }
 
@@ -353,6 +402,8 @@ struct PostgresLog {
     private mutating func connected() throws(PostgresError) -> PostgresConnection {
         if let connection { return connection }
         let made = try pool.connect()
+        // Otherwise PostgreSQL plans some of the statements, such as that of `reading`, anew each time.
+        try made.execute("SET plan_cache_mode = force_generic_plan")
         connection = made
         return made
     }

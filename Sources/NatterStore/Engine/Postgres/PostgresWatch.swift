@@ -19,6 +19,8 @@ final class PostgresWatch: Sendable {
 
     /// Hints may get lost, so it looks this often as well.
     private static let pollMilliseconds: Int32 = 250
+    /// While entries come one after the other, one look serves those of this time.
+    private static let burstMilliseconds: Int32 = 5
     private static let aliveMilliseconds: Int64 = 5_000
 
     init(_ pool: PostgresPool, node: Int64) { (self.pool, self.node) = (pool, node) }
@@ -49,14 +51,14 @@ final class PostgresWatch: Sendable {
         let made = try SystemThread(name: "natter-watch") { [self] in
             while !state.withLock({ $0.isStopping }) {
                 // After a loss it connects again. Others report what is wrong.
-                do { try watch(try pool.open()) } catch { pause() }
+                do { try watch(try pool.open()) } catch { pause(PostgresWatch.pollMilliseconds) }
             }
         }
         thread.withLock { $0 = made }
     }
 
-    private func pause() {
-        _ = state.wait(timeoutMilliseconds: Int(PostgresWatch.pollMilliseconds)) { $0.isStopping ? true : nil }
+    private func pause(_ milliseconds: Int32) {
+        _ = state.wait(timeoutMilliseconds: Int(milliseconds)) { $0.isStopping ? true : nil }
     }
 
     private func watch(_ connection: PostgresConnection) throws(PostgresError) {
@@ -73,8 +75,9 @@ final class PostgresWatch: Sendable {
             if senders.isEmpty {
                 let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)
                 if UInt64(bitPattern: last) != read { hint?() }
-            } else if senders.contains(where: { $0 != writer }) {
-                hint?()
+            } else {
+                if senders.contains(where: { $0 != writer }) { hint?() }
+                pause(PostgresWatch.burstMilliseconds)
             }
         }
         try connection.run("DELETE FROM node WHERE id=$1", .integer(node))
