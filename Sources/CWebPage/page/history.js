@@ -8,8 +8,8 @@ import { Rows, margin, stickiness } from './rows.js';
 import { line } from './text.js';
 
 const pageRows = 50;
-/** Rows that are added in one frame: fewer if frames are held up. Fewer than the least could not follow 18,000 pixels a second. */
-const rowsAtOnce = { least: 4, most: 12 };
+/** Rows that are added in one frame: fewer if frames are held up. Each makes the frame longer; fewer than the least could not follow 18,000 pixels a second. */
+const rowsAtOnce = { least: 4, most: 6 };
 /** A frame that takes longer, in milliseconds, is held up. */
 const slowFrame = 20;
 /** Messages that are fetched at once while the window is scrolled. */
@@ -28,7 +28,7 @@ export class History extends Rows {
   isOpening = false;
   frame = 0;
   /** When the last rows were added, and how many come next. */
-  added = { at: 0, next: 8 };
+  added = { at: 0, next: 6 };
 
   constructor(state, conversation, outbox, signal, { actions, onTarget }) {
     super();
@@ -59,6 +59,8 @@ export class History extends Rows {
     const { signal } = this;
     this.scroller.addEventListener('scroll', () => this.fillSoon(), { passive: true, signal });
     const resized = new ResizeObserver(() => {
+      // Mostly it was this page itself that added rows.
+      if (this.measure() === this.size) return;
       this.restore();
       this.mark();
       this.readSoon();

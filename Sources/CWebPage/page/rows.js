@@ -9,6 +9,8 @@ const keptRows = { least: 50, most: 450 };
 /** So close to the end, a new message is followed. */
 export const stickiness = 24;
 
+const endOf = (row) => row.offsetTop + row.offsetHeight;
+
 export class Rows {
   /** The row that is being read, and where it is. */
   anchor = null;
@@ -62,8 +64,10 @@ export class Rows {
   trim(side) {
     const { scroller, rows, list } = this;
     const isOlder = side === 'older';
-    const far = isOlder ? this.indexAt(scroller.scrollTop - 2 * margin)
-      : rows.length - 1 - this.indexAt(scroller.scrollTop + scroller.clientHeight + 2 * margin);
+    const end = scroller.scrollTop + (isOlder ? -2 * margin : scroller.clientHeight + 2 * margin);
+    let far = 0;
+    if (isOlder) while (far < rows.length && endOf(rows[far]) <= end) far += 1;
+    else while (far < rows.length && rows[rows.length - 1 - far].offsetTop >= end) far += 1;
     let surplus = Math.max(Math.min(far, rows.length - keptRows.least), rows.length - keptRows.most);
     if (surplus <= 0) return;
     const hadFocus = list.contains(document.activeElement);
@@ -94,8 +98,12 @@ export class Rows {
   mark() {
     const { scroller } = this;
     this.isFollowing = this.isAtEnd && this.below <= stickiness;
-    const row = this.rowAt(scroller.scrollTop);
-    this.anchor = row && { row, offset: row.offsetTop - scroller.scrollTop };
+    const top = scroller.scrollTop;
+    // Mostly it is the row of before, and each question where a row is takes time.
+    let row = this.anchor?.row;
+    const before = row?.previousElementSibling;
+    if (!row?.isConnected || endOf(row) <= top + 1 || (before && endOf(before) > top + 1)) row = this.rowAt(top);
+    this.anchor = row && { row, offset: row.offsetTop - top };
     this.size = this.measure();
     this.latest.hidden = this.isFollowing || (this.isAtEnd && this.below < scroller.clientHeight / 2);
   }
@@ -117,7 +125,7 @@ export class Rows {
     let high = rows.length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (rows[middle].offsetTop + rows[middle].offsetHeight <= top + 1) low = middle + 1;
+      if (endOf(rows[middle]) <= top + 1) low = middle + 1;
       else high = middle;
     }
     return low;
