@@ -238,6 +238,15 @@ public enum ArchiveRows {
         return rows
     }
 
+    /// The segments of each conversation, lowest first.
+    public static func segments(on connection: Connection) throws(SQLiteError) -> [Int64: [SegmentRow]] {
+        let statement = try connection.statement(
+            "SELECT \(segmentColumns) FROM segment ORDER BY conversation, first_seq, generation")
+        var rows: [Int64: [SegmentRow]] = [:]
+        while try statement.step() { rows[statement.int64(0), default: []].append(segment(statement)) }
+        return rows
+    }
+
     /// Inserts or updates the row of a segment.
     public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
         let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")

@@ -44,8 +44,9 @@ public final class Connection {
         path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
     ) throws(SQLiteError) {
         // No memory mapping, because a stray write or an I/O error must not become SIGBUS. Deleted rows are overwritten, so
-        // that an erased text does not stay in free pages.
-        let writing = "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON"
+        // that an erased text does not stay in free pages. Keys and words change pages here and there, and with less than 16 MB
+        // most of them would be read again each time.
+        let writing = "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON; PRAGMA cache_size=-16384"
         let settings =
             switch (role, durability) {
             case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing

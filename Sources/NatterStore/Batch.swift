@@ -167,6 +167,7 @@ struct Batch {
     /// What an entry takes from those before it.
     private struct Context {
         var time: Int64 = 0
+        var sender: [UInt8] = []
         var nextSalts: [Int64: SaltSource] = [:]
 
         mutating func salt(_ form: UInt8, of conversation: Int64, _ reader: inout ByteReader) -> SaltSource? {
@@ -192,6 +193,8 @@ struct Batch {
             let flags = reader.byte(), flags & ~(Flags.known | SaltFlags.mask) == 0, let about = reader.leb128()
         else { return nil }
         context.time = context.time &+ LEB128.unzigzag(difference)
+        // Most entries share the array of the one before.
+        if !context.sender.elementsEqual(sender) { context.sender = Array(sender) }
         var label: [UInt8]?
         if flags & Flags.label != 0 {
             guard let count = reader.leb128(), let bytes = reader.slice(Int(clamping: count)) else { return nil }
@@ -217,8 +220,8 @@ struct Batch {
                 recent: RecentKey(account: Int64(bitPattern: account), time: time, hash: hash), content: content)
         }
         let record = Record(
-            seq: Seq(seq), time: Timestamp(milliseconds: context.time), sender: Array(sender), text: Array(text)[...],
-            kind: MessageKind(rawValue: kind), isImported: flags & Flags.imported != 0,
+            seq: Seq(seq), time: Timestamp(milliseconds: context.time), sender: context.sender,
+            text: Array(text)[...], kind: MessageKind(rawValue: kind), isImported: flags & Flags.imported != 0,
             about: about == 0 ? nil : Seq(about), via: label, written: written,
             isErased: flags & Flags.erased != 0, commit: Commit(commit), salt: salt)
         return Entry(conversation: Int64(bitPattern: conversation), record: record, key: key)

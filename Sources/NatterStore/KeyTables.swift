@@ -5,12 +5,39 @@ internal import NatterModel
 /// Idempotency keys that have left the journal. There is one table for each third of the retention. So forgetting old
 /// keys is dropping a table, and a look-up reads four tables at most.
 ///
+/// A key is a hash, so each one would change another page of its table. So they are first appended to a table without
+/// order, `keys_PERIOD_new`, and known in memory. When they are many, they move to their table in its order, a slice with
+/// each call, and many of them share a page.
+///
 /// Only the writer's thread uses it.
 struct KeyTables {
     private let connection: Connection
     /// A third of the retention, in milliseconds.
     private let periodLength: Int64
     private var periods: [Int64] = []
+    private var new: NewKeys?
+
+    /// The keys of the table without order.
+    private struct NewKeys {
+        let period: Int64
+        var found: [RecentKey: FoundKey] = [:]
+        /// Those that are moving, in the order of their table.
+        var moving: ArraySlice<RecentKey> = []
+        /// The last row of the table, and the last of those that are moving or have moved.
+        var lastRow: Int64 = 0
+        var lastMoved: Int64 = 0
+        /// The first row of the table.
+        var firstRow: Int64 = 1
+
+        var table: String { "keys_\(period)\(KeyTables.newSuffix)" }
+    }
+
+    /// How many keys are gathered before they move. They take 6 MB of memory, and a start reads them.
+    private static let gathered = 1 << 16
+    /// How many move at once, so that nobody waits long.
+    private static let slice = 1 << 11
+    private static let newSuffix = "_new"
+    private static let columns = "account,time,hash,conversation,seq,content"
 
     init(connection: Connection, retentionDays: Int) throws {
         self.connection = connection
@@ -18,36 +45,67 @@ struct KeyTables {
         try reload()
     }
 
-    /// Reads which tables exist.
+    /// The period of a table of keys; nil for another table.
+    static func period(ofTable name: String) -> Int64? {
+        guard name.hasPrefix("keys_") else { return nil }
+        return Int64(name.dropFirst(5).dropLast(name.hasSuffix(newSuffix) ? newSuffix.utf8.count : 0))
+    }
+
+    /// Reads which tables exist, and the keys without order.
     mutating func reload() throws(SQLiteError) {
-        periods = []
+        (periods, new) = ([], nil)
         let statement = try connection.statement(
             "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'")
         while try statement.step() {
-            if let period = Int64(statement.text(0).dropFirst(5)) { periods.append(period) }
+            let name = statement.text(0)
+            guard let period = KeyTables.period(ofTable: name) else { continue }
+            if name.hasSuffix(KeyTables.newSuffix) { new = try loadNew(period) } else { periods.append(period) }
         }
         periods.sort()
     }
 
+    private func loadNew(_ period: Int64) throws(SQLiteError) -> NewKeys {
+        var new = NewKeys(period: period)
+        let rows = try connection.statement("SELECT \(KeyTables.columns),number FROM \(new.table) ORDER BY number")
+        while try rows.step() {
+            let key = RecentKey(account: rows.int64(0), time: rows.uint64(1), hash: rows.uint64(2))
+            new.found[key] = FoundKey(
+                conversation: rows.int64(3), seq: Seq(rows.uint64(4)), content: rows.uint64(5))
+            new.lastRow = rows.int64(6)
+            if new.found.count == 1 { new.firstRow = new.lastRow }
+        }
+        new.lastMoved = new.firstRow - 1
+        return new
+    }
+
     /// The SQL that creates one of the tables.
     static func creation(of table: String) -> String {
-        """
-        CREATE TABLE IF NOT EXISTS \(table) (
+        let columns = """
             account INTEGER NOT NULL, time INTEGER NOT NULL, hash INTEGER NOT NULL,
-            conversation INTEGER NOT NULL, seq INTEGER NOT NULL, content INTEGER NOT NULL,
-            PRIMARY KEY (account, time, hash)
-        ) WITHOUT ROWID
-        """
+            conversation INTEGER NOT NULL, seq INTEGER NOT NULL, content INTEGER NOT NULL
+            """
+        return table.hasSuffix(newSuffix)
+            ? "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, \(columns))"
+            : "CREATE TABLE IF NOT EXISTS \(table) (\(columns), PRIMARY KEY (account, time, hash)) WITHOUT ROWID"
     }
 
     private func period(of time: Timestamp) -> Int64 { max(0, time.milliseconds) / periodLength }
 
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
-        guard !periods.isEmpty else { return [:] }
+        var found: [RecentKey: FoundKey] = [:]
+        var missing = keys
+        if let new {
+            missing.removeAll { key in
+                guard let known = new.found[key] else { return false }
+                found[key] = known
+                return true
+            }
+        }
+        guard !periods.isEmpty, !missing.isEmpty else { return found }
+        // Neighbours in a table share a page.
+        missing.sort()
         // Without a transaction, SQLite would lock the database and check its log anew for each key of a bulk.
         return try connection.snapshot {
-            var found: [RecentKey: FoundKey] = [:]
-            var missing = keys
             // The newest table first, because most retries come soon.
             for period in periods.reversed() where !missing.isEmpty {
                 let statement = try connection.statement(
@@ -66,28 +124,84 @@ struct KeyTables {
     }
 
     /// Call inside a transaction.
-    mutating func insert(_ moved: MovedKey, now: Timestamp) throws(SQLiteError) {
+    mutating func insert(_ moved: [MovedKey], now: Timestamp) throws(SQLiteError) {
         let period = period(of: now)
+        if new == nil, !moved.isEmpty {
+            let empty = NewKeys(period: period)
+            try connection.execute(KeyTables.creation(of: empty.table))
+            new = empty
+        }
+        if let table = new?.table, new?.period == period {
+            let statement = try connection.statement(
+                "INSERT INTO \(table) (\(KeyTables.columns),number) VALUES (?,?,?,?,?,?,?)")
+            for moved in moved where new?.found[moved.key] == nil {
+                let row = (new?.lastRow ?? 0) + 1
+                let (key, found) = (moved.key, moved.found)
+                try statement.run(
+                    key.account, key.time, key.hash, found.conversation, found.seq.rawValue, found.content, row)
+                new?.found[moved.key] = moved.found
+                new?.lastRow = row
+            }
+        } else {
+            // Those of another period are still moving.
+            try put(moved.map { ($0.key, $0.found) }, into: period)
+        }
+        try moveSlice(now)
+    }
+
+    private mutating func put(_ keys: [(RecentKey, FoundKey)], into period: Int64) throws(SQLiteError) {
+        guard !keys.isEmpty else { return }
         if !periods.contains(period) {
             try connection.execute(KeyTables.creation(of: "keys_\(period)"))
             periods.append(period)
             periods.sort()
         }
         let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?,?)")
-        let found = moved.found
-        try statement.run(
-            moved.key.account, moved.key.time, moved.key.hash, found.conversation, found.seq.rawValue, found.content)
+        for (key, found) in keys {
+            try statement.run(key.account, key.time, key.hash, found.conversation, found.seq.rawValue, found.content)
+        }
+    }
+
+    /// Moves the next keys to their table if there are many, or if their period has ended.
+    private mutating func moveSlice(_ now: Timestamp) throws(SQLiteError) {
+        guard var keys = new else { return }
+        // In place, because a second owner would make each change copy all keys.
+        new = nil
+        defer { new = keys }
+        let isOver = keys.period != period(of: now)
+        if keys.moving.isEmpty, keys.found.count >= KeyTables.gathered || isOver && !keys.found.isEmpty {
+            keys.moving = keys.found.keys.sorted()[...]
+            keys.lastMoved = keys.lastRow
+        }
+        let slice = keys.moving.prefix(KeyTables.slice)
+        if !slice.isEmpty {
+            try put(slice.compactMap { key in keys.found[key].map { (key, $0) } }, into: keys.period)
+            for key in slice { keys.found[key] = nil }
+            keys.moving = keys.moving.dropFirst(slice.count)
+        } else if keys.firstRow <= keys.lastMoved {
+            let end = min(keys.lastMoved, keys.firstRow + Int64(KeyTables.slice) - 1)
+            try connection.statement("DELETE FROM \(keys.table) WHERE number<=?").run(end)
+            keys.firstRow = end + 1
+        }
     }
 
     /// Forgets the content of messages that were erased at a commit. Their keys stay. Call inside a transaction.
-    func forgetContent(of conversation: Int64, erasedAt commit: Commit) throws(SQLiteError) {
-        for period in periods {
+    mutating func forgetContent(of conversation: Int64, erasedAt commit: Commit) throws(SQLiteError) {
+        for table in periods.map({ "keys_\($0)" }) + (new.map { [$0.table] } ?? []) {
             try connection.statement(
                 """
-                UPDATE keys_\(period) SET content=?1 WHERE conversation=?2
+                UPDATE \(table) SET content=?1 WHERE conversation=?2
                 AND seq IN (SELECT seq FROM erasure WHERE conversation=?2 AND commit_number=?3)
                 """
             ).run(FoundKey.erasedContent, conversation, commit.rawValue)
+        }
+        guard let known = new?.found, known.contains(where: { $0.value.conversation == conversation }) else { return }
+        var erased: Set<UInt64> = []
+        let rows = try connection.statement("SELECT seq FROM erasure WHERE conversation=? AND commit_number=?")
+        try rows.bind(conversation, commit.rawValue)
+        while try rows.step() { erased.insert(rows.uint64(0)) }
+        for (key, found) in known where found.conversation == conversation && erased.contains(found.seq.rawValue) {
+            new?.found[key] = found.withoutContent
         }
     }
 
@@ -99,6 +213,11 @@ struct KeyTables {
     @discardableResult
     mutating func dropExpired(now: Timestamp) throws(SQLiteError) -> Timestamp? {
         let oldest = period(of: now) - 3
+        // All of them have moved.
+        if let keys = new, keys.found.isEmpty, keys.period != period(of: now) {
+            try connection.execute("DROP TABLE \(keys.table)")
+            new = nil
+        }
         let expired = periods.dropLast(4).filter { $0 < oldest }
         for period in expired { try connection.execute("DROP TABLE keys_\(period)") }
         periods.removeFirst(expired.count)
@@ -106,7 +225,13 @@ struct KeyTables {
     }
 }
 
-extension RecentKey {
+extension RecentKey: Comparable {
+    /// The order of the tables, which have signed numbers.
+    static func < (left: RecentKey, right: RecentKey) -> Bool {
+        (left.account, Int64(bitPattern: left.time), Int64(bitPattern: left.hash))
+            < (right.account, Int64(bitPattern: right.time), Int64(bitPattern: right.hash))
+    }
+
     /// The short form of a key that is stored.
     init(_ key: IdempotencyKey, of account: AccountID, _ secret: ShortHashKey) {
         self.init(account: account.rawValue, time: RecentKey.time(in: key.text), hash: secret.hash(key.text))

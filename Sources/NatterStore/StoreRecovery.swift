@@ -14,17 +14,17 @@ struct StoreRecovery {
     let store: FileEngine
     let storeID: StoreID
     let connection: Connection
-    /// The journal's records of each conversation, by seq: everything acknowledged that is not sealed.
-    let journal: [Int64: [Record]]
+    private let journal: AcknowledgedRecords
     /// Whether the index has just been rebuilt from the logs.
     let isRebuilt: Bool
     private let adopted = AdoptedEvents()
 
     init(
-        store: FileEngine, storeID: StoreID, connection: Connection, journal: [Int64: [Record]], isRebuilt: Bool
+        store: FileEngine, storeID: StoreID, connection: Connection,
+        journal: @escaping () throws -> [Int64: [Record]], isRebuilt: Bool
     ) {
         (self.store, self.storeID, self.connection) = (store, storeID, connection)
-        (self.journal, self.isRebuilt) = (journal, isRebuilt)
+        (self.journal, self.isRebuilt) = (AcknowledgedRecords(read: journal), isRebuilt)
     }
 
     /// The logs contain conversations that the index does not know.
@@ -35,13 +35,15 @@ struct StoreRecovery {
         try ImportStaging(root: store.directory, disk: store.disk).recover(connection, report: store.report)
         let isInStep = isClean && StoreRecovery.readMark(of: store) == state.epochs.last?.epoch
         try connection.transaction {
-            for conversation in state.conversations.values {
-                if let last = try ArchiveRows.lastSegment(of: conversation.identity.number, on: connection) {
+            // Read at once, because a query for each of many conversations takes most of a start.
+            let segments = try ArchiveRows.segments(on: connection)
+            for (number, rows) in segments {
+                if let last = rows.last, let conversation = state.conversations[number] {
                     try check(last, of: conversation)
                 }
             }
             // Unrecorded files exist only after a crash, or if the index is older than the logs.
-            if !isInStep { try adoptFiles(state) }
+            if !isInStep { try adoptFiles(state, known: segments) }
             try adopted.settle(in: &state, on: connection, report: store.report)
         }
     }
@@ -78,7 +80,7 @@ struct StoreRecovery {
         _ segment: Segment, _ recorded: SegmentRow, _ conversation: ConversationState, isRecorded: Bool
     ) throws {
         var content = SealedContent()
-        let acknowledged = journal[conversation.identity.number] ?? []
+        let acknowledged = try journal.records(of: conversation.identity.number)
         let known = max(conversation.sealedSeq, acknowledged.last?.seq ?? .zero)
         let found = try recovery(conversation).adopt(
             segment, recorded, isRecorded: isRecorded, seq: conversation.sealedSeq.next, hash: conversation.sealedHash
@@ -136,7 +138,7 @@ struct StoreRecovery {
 
     // MARK: Files that are not recorded
 
-    private func adoptFiles(_ state: StoreState) throws {
+    private func adoptFiles(_ state: StoreState, known segments: [Int64: [SegmentRow]]) throws {
         let byID = Dictionary(
             state.conversations.values.map { ($0.identity.id, $0) }, uniquingKeysWith: { first, _ in first })
         let logs = store.directory + "/logs"
@@ -155,10 +157,7 @@ struct StoreRecovery {
                         "'\(directory)' holds a conversation that the index does not know; it is left as it is")
                     continue
                 }
-                let known = Set(
-                    try ArchiveRows.segments(of: conversation.identity.number, on: connection).map {
-                        Path.name(of: $0.name(of: id))
-                    })
+                let known = (segments[conversation.identity.number] ?? []).map { Path.name(of: $0.name(of: id)) }
                 for file in try store.disk.list(directory) where !known.contains(file) {
                     try adoptFile("\(directory)/\(file)", conversation)
                 }
@@ -228,5 +227,21 @@ struct StoreRecovery {
             let value = UInt64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }, radix: 16)
         else { return nil }
         return Epoch(rawValue: value)
+    }
+}
+
+/// What the journal holds of each conversation: everything acknowledged that is not sealed. Read only if a file has more
+/// than is recorded, because most starts do not need it.
+private final class AcknowledgedRecords {
+    private let read: () throws -> [Int64: [Record]]
+    private var found: [Int64: [Record]]?
+
+    init(read: @escaping () throws -> [Int64: [Record]]) { self.read = read }
+
+    /// By seq.
+    func records(of conversation: Int64) throws -> [Record] {
+        let all = try found ?? read()
+        found = all
+        return all[conversation] ?? []
     }
 }

@@ -1,5 +1,6 @@
 import NatterCrypto
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -287,6 +288,52 @@ struct KeyTests {
             if !again.isRepeated { return }
         }
         Issue.record("the key is known for ever")
+    }
+
+    @Test("many keys move to their table in its order, and each is known meanwhile and after a start")
+    func movingKeys() throws {
+        let directory = try TemporaryDirectory()
+        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        var tables = try KeyTables(connection: connection, retentionDays: 30)
+        let keys = (1...UInt64(67_000)).map { number in
+            MovedKey(
+                key: RecentKey(account: 1, time: 0, hash: number &* 0x9E37_79B9_7F4A_7C15),
+                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+        }
+        func checkAll(_ known: Int) throws {
+            let found = try tables.find(keys.map(\.key))
+            #expect(found.count == known)
+            #expect(keys[..<known].allSatisfy { found[$0.key] == $0.found })
+        }
+        func insert(_ slice: ArraySlice<MovedKey>) throws {
+            try connection.transaction { try tables.insert(Array(slice), now: Timestamp(milliseconds: 1)) }
+        }
+        // Given so many keys that the first of them have begun to move
+        for start in stride(from: 0, to: 66_000, by: 1_000) { try insert(keys[start..<start + 1_000]) }
+        try checkAll(66_000)
+        let rows = try connection.statement("SELECT (SELECT count(*) FROM keys_0), (SELECT count(*) FROM keys_0_new)")
+        func counts() throws -> [Int] {
+            defer { rows.reset() }
+            return try rows.step() ? [rows.int(0), rows.int(1)] : []
+        }
+        #expect(try counts() == [2_048, 66_000])
+        // When a start comes before the rest has moved
+        try tables.reload()
+        try checkAll(66_000)
+        try insert(keys[66_000...])
+        for _ in 0..<80 { try insert([]) }
+        // Then all are in the table, once, and nothing is left where they waited
+        #expect(try counts() == [67_000, 0])
+        try checkAll(67_000)
+        // And what comes later is kept as well
+        try tables.reload()
+        let late = MovedKey(
+            key: RecentKey(account: 2, time: 0, hash: 1), found: FoundKey(conversation: 1, seq: Seq(1), content: 1),
+            commit: Commit(1))
+        try insert([late])
+        for _ in 0..<5 { try insert([]) }
+        try tables.reload()
+        #expect(try tables.find([late.key]) == [late.key: late.found])
     }
 
     @Test("ids of one moment are told apart by 64 bits, and keys of one time are neighbours")

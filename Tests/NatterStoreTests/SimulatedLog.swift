@@ -83,7 +83,6 @@ final class SimulatedLog: Sendable {
             var loaded = state.identity
             loaded.state = try loader.loadRows(loaded.id)
             try loader.loadJournal(&loaded.state)
-            try loader.fillTails(&loaded.state)
             try loader.loadDeletions(loaded.state)
             loaded.state.commit = loaded.state.conversations.values.reduce(loaded.state.commit) {
                 max($0, $1.lastCommit)

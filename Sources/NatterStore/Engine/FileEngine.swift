@@ -79,6 +79,8 @@ final class FileEngine: StoreEngine {
     private func withDatabase<Result>(_ body: (inout Database) throws -> Result) throws -> Result {
         try database.withLock { database in
             guard var open = database else { throw StoreError.failed("the store is closed") }
+            // With a second owner, each change of the keys would copy all of them.
+            database = nil
             defer { database = open }
             return try body(&open)
         }
@@ -123,7 +125,7 @@ final class FileEngine: StoreEngine {
     func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
         try withDatabase { database in
             try FileEngine.transaction(&database, isCertain: { !ArchiveError($0).leavesUnknown }) { database in
-                for key in keys { try database.keys.insert(key, now: now) }
+                try database.keys.insert(keys, now: now)
                 try database.keys.dropExpired(now: now)
                 let first = Batch.rowNumber(of: floor, isMoved: true)
                 let sum = try database.connection.statement(
@@ -308,12 +310,12 @@ final class FileEngine: StoreEngine {
         var loader = StateLoader(connection)
         var state = try loader.loadRows(database.id)
         let isClean = try FileEngine.takeCleanMark(connection)
-        try loader.loadJournal(&state)
+        state.commit = max(state.commit, try loader.lastJournaled())
         let known = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
         let recovery = StoreRecovery(
             store: self, storeID: database.id, connection: connection, journal: loader.journal, isRebuilt: isRebuilt)
         try recovery.run(&state, isClean: isClean)
-        try loader.fillTails(&state)
+        try loader.loadJournal(&state)
         try connection.transaction {
             try loader.restoreRelations()
             try loader.loadDeletions(state, cache: cache)

@@ -8,8 +8,8 @@ internal import NatterModel
 /// Loads the state from the tables of `store.db`.
 struct StateLoader {
     let connection: Connection
-    /// The journal's records of each conversation, by seq.
-    private(set) var journal: [Int64: [Record]] = [:]
+    /// The messages of the journal that are about others.
+    private var relations: [(conversation: Int64, relation: Relation)] = []
     /// The journal's idempotency keys, in order of arrival.
     private(set) var keys: [MovedKey] = []
 
@@ -174,63 +174,62 @@ struct StateLoader {
         }
     }
 
-    /// Reads the journal. If a row can't be read, the store is not opened. The row holds acknowledged messages, and
-    /// their numbers would be assigned again.
-    mutating func loadJournal(_ state: inout StoreState) throws {
-        var found: [Int64: [Record]] = [:]
-        let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
-        while try rows.step() {
-            let commit = Commit(rows.uint64(0) / 2)
-            let isMoved = rows.uint64(0) == Batch.rowNumber(of: commit, isMoved: true)
-            state.commit = max(state.commit, commit)
-            do {
-                try rows.withBlob(1) { bytes in
-                    state.journalBytes += bytes.count
-                    try Batch.decode(bytes) { entry in
-                        if let key = entry.key {
-                            let used = FoundKey(
-                                conversation: entry.conversation, seq: entry.record.seq, content: key.content)
-                            keys.append(MovedKey(key: key.recent, found: used, commit: entry.record.commit))
-                        }
-                        found[entry.conversation, default: []].append(entry.record)
-                        if isMoved { state.conversations[entry.conversation]?.lastMove = commit }
-                    }
-                }
-            } catch {
-                throw StoreOpenError.damaged(
-                    "the journal's batch \(commit) in '\(connection.path)' is damaged: \(error); 'natterd fsck' tells "
-                        + "more, and a backup has it whole")
-            }
-        }
-        // A tail that was written again is in the journal twice, the second time behind newer messages.
-        for (number, records) in found where !zip(records, records.dropFirst()).allSatisfy({ $0.seq < $1.seq }) {
-            found[number] = records.sorted { $0.seq < $1.seq }
-        }
-        journal = found
+    /// The newest commit in the journal; zero if it is empty.
+    func lastJournaled() throws -> Commit {
+        let statement = try connection.statement("SELECT coalesce(max(number),0) FROM batch")
+        return try statement.step() ? Commit(statement.uint64(0) / 2) : .zero
     }
 
-    /// Fills each tail with the journal's records behind the sealed end. Throws if there is a gap.
-    func fillTails(_ state: inout StoreState) throws {
-        for (number, records) in journal {
-            guard let conversation = state.conversations[number] else { continue }
-            for record in records where record.seq == conversation.head.next {
-                conversation.append(record, hash: HashChain.advance(conversation.headHash, over: record))
+    /// The journal's records of each conversation, by seq. Some may be there twice.
+    func journal() throws -> [Int64: [Record]] {
+        var found: [Int64: [Record]] = [:]
+        try JournalReader.visit(connection) { row in
+            for entry in row.entries { found[entry.value.conversation, default: []].append(entry.value.record) }
+        }
+        return found.mapValues { $0.sorted { $0.seq < $1.seq } }
+    }
+
+    /// Reads the journal and fills each tail with the records behind the sealed end. Throws if there is a gap.
+    mutating func loadJournal(_ state: inout StoreState) throws {
+        // What a tail that was written again has behind newer messages.
+        var early: [Int64: [(record: Record, digest: Digest)]] = [:]
+        try JournalReader.visit(connection) { row in
+            state.commit = max(state.commit, row.commit)
+            state.journalBytes += row.byteCount
+            for entry in row.entries {
+                let (number, record) = (entry.value.conversation, entry.value.record)
+                if let key = entry.value.key {
+                    let used = FoundKey(conversation: number, seq: record.seq, content: key.content)
+                    keys.append(MovedKey(key: key.recent, found: used, commit: record.commit))
+                }
+                if let relation = Relation(record) { relations.append((number, relation)) }
+                guard let conversation = state.conversations[number] else { continue }
+                if row.isMoved { conversation.lastMove = row.commit }
+                if record.seq == conversation.head.next {
+                    conversation.append(record, hash: HashChain.advance(conversation.headHash, by: entry.digest))
+                } else if record.seq > conversation.head {
+                    early[number, default: []].append((record, entry.digest))
+                }
             }
-            if let last = records.last, last.seq > conversation.head {
-                throw StoreOpenError.damaged(
-                    "the journal in '\(connection.path)' has messages up to \(last.seq) of conversation "
-                        + "\(conversation.identity.id), but not \(conversation.head.next); 'natterd fsck' tells more")
+        }
+        for (number, records) in early {
+            guard let conversation = state.conversations[number] else { continue }
+            let sorted = records.sorted { $0.record.seq < $1.record.seq }
+            for (record, digest) in sorted where record.seq > conversation.head {
+                guard record.seq == conversation.head.next else {
+                    throw StoreOpenError.damaged(
+                        "the journal in '\(connection.path)' has messages up to \(record.seq) of conversation "
+                            + "\(conversation.identity.id), but not \(conversation.head.next); 'natterd fsck' tells more"
+                    )
+                }
+                conversation.append(record, hash: HashChain.advance(conversation.headHash, by: digest))
             }
         }
     }
 
     /// Restores rows of the journal's messages that a rebuilt index lacks.
     func restoreRelations() throws {
-        for (number, records) in journal {
-            for relation in records.compactMap({ Relation($0) }) {
-                try RelationRows.insert(relation, of: number, on: connection)
-            }
-        }
+        for (number, relation) in relations { try RelationRows.insert(relation, of: number, on: connection) }
     }
 
     /// Loads the deletions.

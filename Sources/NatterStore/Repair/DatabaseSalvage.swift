@@ -20,8 +20,7 @@ struct DatabaseSalvage {
     mutating func run() throws {
         for table in try tables(of: target) where !DatabaseSalvage.derived.contains(table) { try copy(table) }
         // Idempotency keys have a table for each period.
-        for table in (try? tables(of: source)) ?? [] where table.hasPrefix("keys_") {
-            guard Int64(table.dropFirst(5)) != nil else { continue }
+        for table in (try? tables(of: source)) ?? [] where KeyTables.period(ofTable: table) != nil {
             try target.execute(KeyTables.creation(of: table))
             try copy(table)
         }

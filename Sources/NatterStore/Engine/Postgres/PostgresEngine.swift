@@ -154,7 +154,6 @@ final class PostgresEngine: StoreEngine {
             var loader = StateLoader(copy.connection)
             var state = try loader.loadRows(id)
             try loader.loadJournal(&state)
-            try loader.fillTails(&state)
             try loader.loadDeletions(state)
             // A message of another server may have ended the run of salts since.
             for conversation in state.conversations.values { conversation.nextSalt = nil }

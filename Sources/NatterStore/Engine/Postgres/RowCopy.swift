@@ -59,12 +59,12 @@ struct RowCopy {
             let found = FoundKey(
                 conversation: rows.integer(row, 3), seq: Seq(UInt64(bitPattern: rows.integer(row, 4))),
                 content: UInt64(bitPattern: rows.integer(row, 5)))
+            let key = RecentKey(
+                account: rows.integer(row, 0), time: UInt64(bitPattern: rows.integer(row, 1)),
+                hash: UInt64(bitPattern: rows.integer(row, 2)))
             try keys.insert(
-                MovedKey(
-                    key: RecentKey(
-                        account: rows.integer(row, 0), time: UInt64(bitPattern: rows.integer(row, 1)),
-                        hash: UInt64(bitPattern: rows.integer(row, 2))),
-                    found: found, commit: .zero), now: Timestamp(milliseconds: rows.integer(row, 6)))
+                [MovedKey(key: key, found: found, commit: .zero)],
+                now: Timestamp(milliseconds: rows.integer(row, 6)))
         }
         var isFirst = true
         try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
@@ -210,7 +210,7 @@ struct RowCopy {
     /// - Returns: the time before which stored keys were dropped; nil if none were.
     mutating func trim(below floor: Commit, moving moved: [MovedKey], now: Timestamp) throws -> Timestamp? {
         try connection.execute("BEGIN IMMEDIATE")
-        for key in moved { try keys.insert(key, now: now) }
+        try keys.insert(moved, now: now)
         let dropped = try keys.dropExpired(now: now)
         let end = Batch.rowNumber(of: floor, isMoved: true)
         let row = try connection.statement("SELECT 1 FROM batch WHERE number<? LIMIT 1")
