@@ -75,8 +75,9 @@ public enum WireJSON {
     ) throws(Failure) -> Value {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
         var data = Data(bytes)
-        guard !data.contains(0), String(validating: data, as: UTF8.self) != nil,
-            let longNames = data.withUnsafeBytes({ JSONReader.longNames($0) })
+        // Not `data.contains`, which takes one byte at a time through Foundation's iterator.
+        let isText = data.withUnsafeBytes { !$0.contains(0) && String(validating: $0, as: UTF8.self) != nil }
+        guard isText, let longNames = data.withUnsafeBytes({ JSONReader.longNames($0) })
         else { throw .malformed }
         // The decoder hashes each name, which costs the square of a run of combining marks. An unknown name may be any other.
         data.withUnsafeMutableBytes { (bytes: UnsafeMutableRawBufferPointer) in
