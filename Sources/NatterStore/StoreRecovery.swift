@@ -157,7 +157,7 @@ struct StoreRecovery {
                         "'\(directory)' holds a conversation that the index does not know; it is left as it is")
                     continue
                 }
-                let known = (segments[conversation.identity.number] ?? []).map { Path.name(of: $0.name(of: id)) }
+                let known = Set((segments[conversation.identity.number] ?? []).map { Path.name(of: $0.name(of: id)) })
                 for file in try store.disk.list(directory) where !known.contains(file) {
                     try adoptFile("\(directory)/\(file)", conversation)
                 }
