@@ -1,6 +1,7 @@
 """The clients of bench/abuse: honest ones, and such as ask for what costs most.
 
-    abuse.py honest SECONDS PORT TOKENS     20 clients; prints the 99th percentile in ms, how many were refused, and of how many
+    abuse.py honest SECONDS PORT TOKENS     20 clients; prints for each request the method, the seconds and the status
+    abuse.py judge FILE                     prints the 99th percentile of that, of GET, and of POST in ms, and what was refused
     abuse.py hostile SECONDS PORT TOKENS    200 clients of three accounts and of none
     abuse.py silent SECONDS PORT TOKENS     6,050 connections that say nothing, say it byte by byte, or do not read
     abuse.py cost PROCESS PORT TOKENS       prints the server's processor time for one request of each attack, alone
@@ -8,8 +9,9 @@ TOKENS are those of an honest account, of three hostile ones, and one that may o
 """
 import asyncio, collections, json, os, sys, time
 
-mode, amount, port = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-honest, *hostile, reader = sys.argv[4].split(",")
+mode, subject = sys.argv[1:3]
+port, tokens = (int(sys.argv[3]), sys.argv[4].split(",")) if len(sys.argv) > 3 else (0, ["", "", ""])
+honest, *hostile, reader = tokens
 NDJSON = "application/x-ndjson"
 
 
@@ -74,12 +76,11 @@ async def attack(number, end):
 
 
 async def be_hostile():
-    end = time.monotonic() + amount
+    end = time.monotonic() + float(subject)
     await asyncio.gather(*(attack(number, end) for number in range(200)))
 
 
 async def be_honest():
-    times, refused = [], collections.Counter()
     message = text(conversation="general", text="hello there, how are things on the other side")
 
     async def client(end):
@@ -88,14 +89,20 @@ async def be_honest():
                 began = time.monotonic()
                 try: status = await request(*how)
                 except (OSError, ValueError): status = 0
-                times.append(time.monotonic() - began)
-                if status not in (200, 201): refused[status] += 1
+                print(how[0], f"{time.monotonic() - began:.6f}", status)
                 await asyncio.sleep(0.05)
 
-    end = time.monotonic() + amount
+    end = time.monotonic() + float(subject)
     await asyncio.gather(*(client(end) for _ in range(20)))
-    times.sort()
-    print(f"{times[len(times) * 99 // 100] * 1000:.1f} {refused.total()} {len(times)} {dict(refused) or ''}")
+
+
+def judge():
+    with open(subject) as file: lines = [line.split() for line in file]
+    for methods in (("GET", "POST"), ("GET",), ("POST",)):
+        times = sorted(float(seconds) for method, seconds, _ in lines if method in methods)
+        print(f"{times[len(times) * 99 // 100] * 1000:.1f}", end=" ")
+    refused = collections.Counter(status for _, _, status in lines if status not in ("200", "201"))
+    print(f"{refused.total()} of {len(lines)} {dict(refused) or ''}")
 
 
 async def be_silent():
@@ -131,7 +138,7 @@ async def be_silent():
 
     tasks = [asyncio.ensure_future(again(kind, act)) for kind, act, count in
         (("idle", idle, 5000), ("head", head, 500), ("body", body, 500), ("deaf", deaf, 50)) for _ in range(count)]
-    await asyncio.sleep(amount)
+    await asyncio.sleep(float(subject))
     for task in tasks: task.cancel()
 
 
@@ -147,12 +154,13 @@ async def measure_costs():
     for name, act in attacks:
         costs, statuses = [], collections.Counter()
         for _ in range(5):
-            before = spent(int(amount))
+            before = spent(subject)
             try: statuses[await act(hostile[0])] += 1
             except OSError: statuses["cut"] += 1
             await asyncio.sleep(0.05)
-            costs.append(spent(int(amount)) - before)
+            costs.append(spent(subject) - before)
         print(f"| {name} | {', '.join(map(str, statuses))} | {sorted(costs)[2] * 1000:.1f} |", flush=True)
 
 
-asyncio.run({"honest": be_honest, "hostile": be_hostile, "silent": be_silent, "cost": measure_costs}[mode]())
+if mode == "judge": judge()
+else: asyncio.run({"honest": be_honest, "hostile": be_hostile, "silent": be_silent, "cost": measure_costs}[mode]())

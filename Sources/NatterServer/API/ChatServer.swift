@@ -71,7 +71,7 @@ public final class ChatServer: Sendable {
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
-        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
+        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32, yields: true)
         searches = try SearchQueue(threads: max(1, Host.processorCount / 2))
         waiters = try Waiters()
         spools = SpoolRoom(options.spools)

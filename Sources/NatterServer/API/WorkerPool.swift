@@ -18,16 +18,17 @@ final class WorkerPool: Sendable {
 
     /// - Parameters:
     ///   - limit: how many jobs may wait.
+    ///   - yields: whether the threads let others go first when the processors are busy.
     ///   - now: nanoseconds since some fixed moment, to count the time of a job.
     init(
-        name: String, threads count: Int, limit: Int,
+        name: String, threads count: Int, limit: Int, yields: Bool = false,
         now: @escaping @Sendable () -> Int64 = MonotonicClock.nanoseconds
     ) throws {
         self.limit = limit
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
-                try SystemThread(name: name) { [queue] in
+                try SystemThread(name: name, yields: yields) { [queue] in
                     while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
                         if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
@@ -77,7 +78,9 @@ final class SearchQueue: Sendable {
     /// The searches that wait, by account. An account is here while one of its searches runs.
     private let waiting = Monitor<[AccountID: [WorkerPool.Job]]>([:])
 
-    init(threads: Int) throws { pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000) }
+    init(threads: Int) throws {
+        pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000, yields: true)
+    }
 
     /// - Returns: false if the account has too many searches. Then this one is not done.
     func submit(_ account: AccountID, _ job: @escaping WorkerPool.Job) -> Bool {
