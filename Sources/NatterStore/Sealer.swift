@@ -95,6 +95,10 @@ final class Sealer: Sendable {
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
 
+    /// Whether bulk must wait, because the journal is much longer than its bound and this thread is going to shorten it. It
+    /// would grow for as long as bulk arrives faster than files can be written, and a start reads all of it.
+    func holdsBulk(journalBytes size: Int) -> Bool { size > 2 * journalBytes && queue.withLock { $0.isUntidy } }
+
     /// Asks for the journal to be trimmed, because another server has sealed tails.
     func requestTrim() { queue.signal { $0.isTrimDue = true } }
 
@@ -169,6 +173,7 @@ final class Sealer: Sendable {
                 if case .whole(_, let completion) = work { completion(nil) }
                 if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
+                store.releaseBulk()
             case .ripe(let conversations):
                 if seal(conversations, .fullBlocks, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
@@ -370,6 +375,7 @@ final class Sealer: Sendable {
                 reached.signal { $0 = floor }
             }
             if let failure { return failure }
+            if store.state.withLock({ $0.journalBytes }) < journalBytes * 3 / 2 { store.releaseBulk() }
             if reached.withLock({ $0 }) >= floor { return nil }
         }
     }
@@ -387,6 +393,8 @@ final class Sealer: Sendable {
             queue.isUntidy = false
             queue.tidiedBytes = size
         }
+        // Even if it is still long: more is not possible now.
+        store.releaseBulk()
     }
 
     private func tidyOlderHalf(_ store: Store, _ writer: ArchiveWriter) {

@@ -89,6 +89,13 @@ public final class Store: Sendable {
         }
         let all = running
         threads.signal { $0 = all }
+        // An earlier process may have left long tails, and perhaps nobody posts a message that asks for them to be sealed.
+        let (ripe, journalBytes) = state.withLock { state in
+            let ripe = state.conversations.values.filter { $0.tail.estimatedBytes >= Sealer.ripeBytes }
+            return (ripe.map(\.identity.number), state.journalBytes)
+        }
+        if !ripe.isEmpty { sealer.request(ripe) }
+        sealer.note(journalBytes: journalBytes)
         engine.onNews { [weak self] in self?.follow { _ in } }
     }
 
@@ -143,6 +150,16 @@ public final class Store: Sendable {
     func submit(_ posting: StoreWriter.Posting) {
         if !writer.submit(.posting(posting)) { posting.completion(posting.messages.map { _ in .refused(.busy) }) }
     }
+
+    /// Makes bulk wait if the sealer has to shorten the journal first.
+    func holdBulk(journalBytes: Int) {
+        guard sealer.holdsBulk(journalBytes: journalBytes) else { return }
+        writer.holdBulk(true)
+        // The sealer may have finished in between.
+        if !sealer.holdsBulk(journalBytes: journalBytes) { writer.holdBulk(false) }
+    }
+
+    func releaseBulk() { writer.holdBulk(false) }
 
     /// Makes changes that depend on the state. `decide` runs on the writer's thread with the state lock held.
     /// Everything after it sees its changes.

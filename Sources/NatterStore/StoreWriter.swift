@@ -56,8 +56,13 @@ final class StoreWriter: Sendable {
         var bulks: [Bulk] = []
         /// How many have a part in the commit that is being made, or in look-ups of repeated ids after it.
         var busyBulks = 0
+        /// Whether bulk waits until the journal is shorter.
+        var holdsBulk = false
         var cost = 0
         var isStopping = false
+
+        var offersBulk: Bool { !bulks.isEmpty && (!holdsBulk || isStopping) }
+        var isOver: Bool { isStopping && items.isEmpty && bulks.isEmpty && busyBulks == 0 }
     }
 
     /// Bytes that may wait for a commit. Requests beyond it are refused as busy.
@@ -87,16 +92,17 @@ final class StoreWriter: Sendable {
         }
     }
 
+    /// Lets bulk wait, or go on.
+    func holdBulk(_ isHeld: Bool) { queue.signal { $0.holdsBulk = isHeld } }
+
     /// Ends the thread after everything in the queue is done.
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// The next items to commit; nil if the thread should end.
     private func next() -> [Item]? {
         queue.wait { queue -> [Item]?? in
-            if queue.items.isEmpty, queue.bulks.isEmpty {
-                return queue.isStopping && queue.busyBulks == 0 ? .some(nil) : nil
-            }
-            var items = queue.items.first?.beginsBatch == true ? [] : takeTurn(&queue)
+            guard !queue.items.isEmpty || queue.offersBulk else { return queue.isOver ? .some(nil) : nil }
+            var items = queue.offersBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
             var taken = 0
             var cost = 0
             for item in queue.items {
@@ -175,7 +181,7 @@ final class StoreWriter: Sendable {
     private func waitForProposal() -> Bool {
         queue.wait { queue in
             if let first = queue.items.first { return first.isProposal }
-            return !queue.bulks.isEmpty ? true : queue.isStopping && queue.busyBulks == 0 ? false : nil
+            return queue.offersBulk ? true : queue.isOver ? false : nil
         } ?? false
     }
 }

@@ -174,6 +174,7 @@ final class WriterCore: @unchecked Sendable {
         if let news = published.news { store.announce(news) }
         if !published.ripe.isEmpty { store.sealer.request(published.ripe) }
         store.sealer.note(journalBytes: journalBytes)
+        store.holdBulk(journalBytes: journalBytes)
     }
 
     // MARK: Entries of others

@@ -135,9 +135,55 @@ struct SealingTests {
         }
         #expect(store.reports.lines == [])
     }
+
+    @Test("bulk waits while the journal is far beyond its bound, and single messages do not")
+    func heldBulk() throws {
+        let store = try TestStore(journalBytes: SealingTests.bound)
+        let alice = try store.user("alice")
+        // Given a sealer that is busy with something else
+        let isBusy = store.keepSealerBusy()
+        // When bulk of eight times the bound arrives, and single messages beside it
+        let done = Monitor<[PostOutcome]?>(nil)
+        let text = String(repeating: "x", count: 2_000)
+        let messages = (1...4_000).map { NewMessage(conversation: "general", text: "\($0) \(text)", key: nil) }
+        store.store.post(messages, by: alice, stopAtRefusal: false) { outcomes in done.signal { $0 = outcomes } }
+        var journalBytes: Int { store.store.state.withLock { $0.journalBytes } }
+        #expect(TestStore.settles { journalBytes > 2 * SealingTests.bound })
+        for number in 1...10 { #expect(try store.post(["single \(number)"]).first?.message != nil) }
+        // Then the bulk waits, and goes on when the sealer does
+        #expect(journalBytes < 3 * SealingTests.bound)
+        #expect(done.withLock { $0 } == nil)
+        isBusy.signal { $0 = false }
+        #expect(done.wait(timeoutMilliseconds: 60_000) { $0 }?.compactMap(\.message).count == 4_000)
+        #expect(TestStore.settles { journalBytes <= SealingTests.bound })
+        #expect(try store.all().count == 4_010)
+        #expect(store.reports.lines == [])
+    }
+
+    @Test("a start seals what the last process left, although nobody posts")
+    func afterStart() throws {
+        let store = try TestStore()
+        _ = store.keepSealerBusy()
+        try store.fill(6_000)
+        #expect(store.store.state.withLock { $0.conversations[$0.general]?.sealedSeq } == .zero)
+        try store.reopen()
+        #expect(TestStore.settles { store.store.state.withLock { $0.conversations[$0.general]?.sealedSeq != .zero } })
+        #expect(try store.all().count == 6_000)
+    }
 }
 
 extension TestStore {
+    /// Keeps the sealer from its work until the value is false or the store closes.
+    fileprivate func keepSealerBusy() -> Monitor<Bool> {
+        let (isBusy, isBegun) = (Monitor(true), Monitor(false))
+        _ = store.sealer.submit { [store] _ in
+            isBegun.signal { $0 = true }
+            while isBusy.withLock({ $0 }), store.sealer.submit({ _ in }) { store.sealer.pause() }
+        }
+        _ = isBegun.wait { $0 ? true : nil }
+        return isBusy
+    }
+
     /// Whether something that another thread does comes to be, within a minute.
     static func settles(_ condition: () -> Bool) -> Bool {
         let deadline = MonotonicClock.now() + 60_000
