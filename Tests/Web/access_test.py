@@ -1,5 +1,6 @@
 """The page for everyone: WCAG 2.2 AA, both languages and themes, narrow windows, and the keyboard alone."""
 import os
+import signal
 import unittest
 
 from selenium.webdriver.common.by import By
@@ -39,10 +40,10 @@ class AccessTests(PageTest):
         self.wait(lambda: self.all(".view .row, .page-body, .entrance, .view .composer"))
         self.wait(lambda: not self.all(".waiting"))
 
-    def axe(self):
+    def axe(self, place="html"):
         if not self.driver.execute_script("return typeof axe !== 'undefined'"):
             self.driver.execute_script(AXE)
-        return self.driver.execute_async_script("axe.run(document, {runOnly: arguments[0]}).then(arguments[1], (error) => arguments[1]({violations: [{id: String(error), nodes: []}]}))", TAGS)["violations"]
+        return self.driver.execute_async_script("axe.run(arguments[1], {runOnly: arguments[0]}).then(arguments[2], (error) => arguments[2]({violations: [{id: String(error), nodes: []}]}))", TAGS, place)["violations"]
 
     def violations(self):
         return [f"{one['id']}: {one['nodes'][0]['html'][:160] if one['nodes'] else ''} ({len(one['nodes'])})" for one in self.axe()]
@@ -141,6 +142,48 @@ class AccessTests(PageTest):
         self.driver.refresh()
         self.wait(lambda: self.one(".view-title h1").text == "Настройки")
         self.assertEqual(self.driver.execute_script("return document.documentElement.lang"), "ru")
+
+    def test_events_and_reasons_are_in_the_readers_language(self):
+        alice = self.server.login("alice")
+        self.server.ask("PATCH", "/v1/groups/garden", {"name": "park", "retain": "90d"}, alice)
+        self.server.ask("PUT", "/v1/blocks/alice", token=self.server.login("bob"))
+        self.log_in("alice")
+        self.look("ru", "light", 1280)
+        self.show("#/park")
+        self.wait(lambda: any("срок хранения" in text or "переименовал(а)" in text for text in self.texts(".conversation-last")))
+        self.wait(lambda: sorted(" ".join(text.split()[:-1]) for text in self.texts(".event-text")) == [
+            "alice переименовал(а) группу из «garden» в «park»", "alice создал(а) группу", "alice срок хранения сообщений теперь 90 дней"])
+        self.show("#/@bob")
+        self.say("no")
+        self.wait(lambda: "не отправлено: этот пользователь не принимает ваших сообщений" in self.one(".row.pending").text)
+
+    def test_a_narrow_window_says_that_the_server_is_away_and_people_give_way(self):
+        self.log_in("alice")
+        self.look("en", "light", 320)
+        self.show("#/general")
+        self.wait(lambda: len(self.all(".row")) == 4)
+        below = "return [...document.querySelectorAll('.meta')].filter((one) => one.getBoundingClientRect().bottom > one.closest('.bubble').getBoundingClientRect().bottom).length"
+        self.assertEqual(self.driver.execute_script(below), 0, "times below their bubbles")
+        self.click("#details-button")
+        self.click(".details a[href='#/@Маша'], .details a[href='#/@%D0%9C%D0%B0%D1%88%D0%B0']")
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @Маша" and self.field().is_displayed())
+        self.wait(lambda: not self.one(".details").is_displayed())
+        self.assertFalse(self.one(".status").is_displayed())
+        self.server.kill()
+        self.wait(lambda: "Offline since" in self.one(".status").text)
+        self.click(".status")
+        self.server.start()
+        self.wait(lambda: not self.one(".status").is_displayed())
+
+    @unittest.skipIf(AXE is None, "axe-core is not there")
+    def test_1_4_3_a_message_that_waits_can_be_read(self):
+        self.log_in("alice")
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.say("on its way")
+        self.wait(lambda: "sending…" in self.one(".row.pending").text)
+        for theme in ("light", "dark"):
+            self.driver.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+            self.assertEqual(self.axe(".pending"), [], theme)
 
     def test_nothing_goes_wrong_in_the_console(self):
         self.log_in("alice")

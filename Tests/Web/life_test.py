@@ -99,7 +99,7 @@ class LifeTests(PageTest):
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NOTIFICATIONS})
         self.log_in("alice")
         shown = lambda: self.driver.execute_script("return shown.map((one) => one.title)")
-        see = lambda state: self.driver.execute_script("Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => arguments[0]}); document.hasFocus = () => arguments[0] === 'visible'".replace("arguments[0]", f"'{state}'"))
+        see = lambda state: self.driver.execute_script("Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => arguments[0]}); document.hasFocus = () => arguments[0] === 'visible'; document.dispatchEvent(new Event('visibilitychange'))".replace("arguments[0]", f"'{state}'"))
         see("hidden")
         self.post("bob", "@alice", "nobody asked")
         self.wait(lambda: any("nobody asked" in text for text in self.texts(".conversation")))
@@ -120,6 +120,18 @@ class LifeTests(PageTest):
         # Read on another device, it is no news any more.
         self.server.ask("PUT", "/v1/conversations/@bob/read", {"seq": last}, self.server.login("alice"))
         self.wait(lambda: shown() == ["bob · general"])
+        # Nor is what another tab shows. It holds a lock while it is seen.
+        self.driver.execute_script("shown.length = 0; location.hash = '#/@bob'")
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
+        first = self.driver.current_window_handle
+        self.new_tab()
+        self.open("#/@bob")
+        self.wait(lambda: self.driver.execute_async_script("navigator.locks.query().then(({held}) => arguments[0](held.some((one) => one.name.startsWith('natter seen'))))"))
+        self.post("bob", "@alice", "seen there")
+        self.wait_for("seen there")
+        self.driver.switch_to.window(first)
+        self.wait_for("seen there")
+        self.assertEqual(self.driver.execute_async_script("navigator.locks.query().then(() => arguments[0](shown.length))"), 0)
 
     def test_what_is_erased_or_kept_no_longer(self):
         lines = [json.dumps({"ts": 1_500_000_000_000 + at, "sender": "old", "text": f"old {at}"}) for at in range(3)]

@@ -1,4 +1,5 @@
 """What people do with the page, in a real browser."""
+import time
 import unittest
 import urllib.error
 
@@ -195,8 +196,10 @@ class MessageTests(PageTest):
         token = self.server.login("bob")
         for text in ["<img src=x onerror=alert(1)>", "a\u202eb", "javascript:alert(1)", "http://bank.example@evil.example/", "x" * 60_000]:
             self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": text}, token)
+        self.server.operate("import", "general", "-", input='{"ts":1600000000000,"sender":"<b>a\\u202eb","text":"of a hostile name"}\n')
         self.log_in("alice")
-        self.wait(lambda: len(self.all(".row")) == 5)
+        self.wait(lambda: len(self.all(".row")) == 6)
+        self.assertIn("<b>a\\u{202e}b", self.one("#m6 .sender").text)
         self.assertEqual(self.texts()[0], "<img src=x onerror=alert(1)>")
         self.assertEqual(self.one("#m2 .escape").text, "\\u{202e}")
         self.assertEqual(self.all("#m3 a"), [])
@@ -353,6 +356,22 @@ class HistoryTests(PageTest):
         self.assertEqual(self.one(".results mark").text, "1234")
         self.click(".results a")
         self.wait(lambda: self.driver.switch_to.active_element.get_attribute("id") == "m1234")
+        day = time.strftime("%Y-%m-%d", time.localtime(1_600_000_000 + 1234 * 600))
+        for filters, found in [("from=bob", "Nothing found"), (f"from=old&c=general&since={day}&until={day}", "1 message found"), (f"until={day[:4]}-01-01", "Nothing found")]:
+            self.open(f"#/,search?q=1234&{filters}")
+            self.driver.refresh()
+            self.wait(lambda: self.one(".page-body > [role=status]").text == found, filters)
+        # A page that ends early, because the server looked at too much, is not the end.
+        self.driver.execute_script("""
+            const real = window.fetch;
+            let early = 1;
+            window.fetch = (...values) => String(values[0]).includes('/v1/search?') && early-- > 0
+                ? Promise.resolve(new Response(JSON.stringify({messages: [], more: true, next: ''}))) : real(...values);
+            const field = document.querySelector('[type=search]');
+            field.value = '777';
+            document.querySelectorAll('.panel [list], .panel [type=date]').forEach((one) => { one.value = ''; });
+            field.form.requestSubmit();""")
+        self.wait(lambda: self.one(".page-body > [role=status]").text == "1 message found")
 
 
 class ManyTabsTests(PageTest):
@@ -403,7 +422,15 @@ class PeopleTests(PageTest):
         self.open("#/@bob")
         self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
         self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "Alice, look"}, self.server.login("bob"))
-        self.wait(lambda: "you are mentioned" in self.one(".badge.mentioned").get_attribute("textContent"))
+        mark = lambda: "you are mentioned" in self.one(".badge.mentioned").get_attribute("textContent")
+        self.wait(mark)
+        # It is marked after a reload, too, and not when only something later is unread.
+        self.driver.refresh()
+        self.wait(mark)
+        alice = self.server.login("alice")
+        self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": "no names"}, self.server.login("bob"))
+        self.server.ask("PUT", "/v1/conversations/general/read", {"seq": 1}, alice)
+        self.wait(lambda: self.texts(".badge:not(.mentioned)")[0].split()[0] == "1" and not self.all(".mentioned"))
 
     def test_the_switcher_finds_by_keyboard_on_a_cyrillic_layout(self):
         self.log_in("alice")

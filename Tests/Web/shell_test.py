@@ -1,6 +1,7 @@
 """The commands of "In a shell": each is run, and does the same as the page."""
 import os
 import subprocess
+from datetime import UTC, datetime
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -48,6 +49,8 @@ class ShellTests(PageTest):
             "open": sorted((one["name"], one["open"], one.get("retain")) for one in get("/v1/groups")["groups"]),
             "contacts": get("/v1/contacts")["users"] and [one["name"] for one in get("/v1/contacts")["users"]],
             "blocked": [one["name"] for one in get("/v1/blocks")["users"]],
+            "tokens": [(one["label"], one["scope"]) for one in get("/v1/tokens")["tokens"]],
+            "invitations": [(datetime.fromisoformat(one["expires"]) - datetime.now(UTC)).days for one in get("/v1/admin/invites")["invites"]],
             "accounts": sorted((one["name"], one["admin"], one["disabled"]) for one in get("/v1/admin/users")["users"]),
         }
 
@@ -121,18 +124,67 @@ class ShellTests(PageTest):
         done("natter contact add")
         self.press_button("Block: take no messages")
         done("natter block")
+        self.press_button("Take messages again")
+        done("natter unblock")
+        self.press_button("Remove from contacts")
+        done("natter contact remove")
+        self.driver.execute_script("location.hash = '#/@Маша'")
+        self.wait(lambda: self.one(".details h2").text == "Маша")
+        self.press_button("Add to contacts")
+        done("natter contact add")
+        self.press_button("Block: take no messages")
+        done("natter block")
+        self.click("#start")
+        self.one("dialog form input").send_keys("short-lived" + Keys.ENTER)
+        done("natter group create")
+        self.wait(lambda: self.one(".details h2").text == "short-lived")
+        self.press_button("Delete")
+        self.click("dialog .danger")
+        done("natter group delete")
+        self.wait(lambda: self.driver.current_url.endswith("#/general"))
+        self.driver.execute_script("location.hash = '#/open$house'")
+        self.wait(lambda: self.one(".details h2").text == "open$house")
+        self.press_button("Leave")
+        self.click("dialog .danger")
+        done("natter group leave")
+        self.wait(lambda: self.driver.current_url.endswith("#/general"))
+        self.driver.execute_script("location.hash = '#/general/3'")
+        done("natter log general --around 3")
+        self.driver.execute_script("location.hash = '#/,settings'")
+        self.wait(lambda: self.driver.find_element(By.XPATH, "//label[.='What for']/following::input").send_keys("back up") or True)
+        self.press_button("Make a token")
+        done("natter token create")
+        self.server.ask("POST", "/v1/admin/invites", {}, self.server.login("alice"))
+        self.driver.execute_script("location.hash = '#/,admin/invites'")
+        # There is no command for this, and so none is shown.
+        self.press_button("Revoke")
+        self.wait(lambda: self.last() == "")
+        days = self.one("form.panel input")
+        days.clear()
+        days.send_keys("3" + Keys.ENTER)
+        done("natter admin invite --expires 3d")
         self.driver.execute_script("location.hash = '#/,admin/users'")
         self.click("[aria-label='Make bob an admin']")
         done("natter admin user promote")
         self.click("[aria-label='Disable Маша']")
         self.click("dialog .danger")
         done("natter admin user disable")
+        name, password = self.all("form.panel input:not([type=checkbox])")
+        name.send_keys("dora")
+        password.send_keys(PASSWORD + Keys.ENTER)
+        done("natter admin user add")
+        for label, verb in [("Make dora an admin", "promote"), ("dora: admin no more", "demote"), ("Disable dora", "disable"), ("Enable dora", "enable")]:
+            self.click(f"[aria-label='{label}']")
+            if verb == "disable":
+                self.click("dialog .danger")
+            done(f"natter admin user {verb} dora")
         self.driver.execute_script("location.hash = '#/,admin/status'")
         done("natter admin stats")
         self.driver.execute_script("location.hash = '#/,search?q=answer'")
         done("natter search")
         for command in commands[:-1]:
-            shell.run(command)
+            # A password is asked for on a terminal.
+            shell.run(f"{command} --password-stdin" if "user add" in command else command, PASSWORD + "\n")
         self.assertEqual(self.state(self.other), self.state(self.server))
         # A search is in what was synced.
         shell.run("natter sync")

@@ -156,6 +156,7 @@ function invites(state, body, signal, fail) {
       h('button', { type: 'button', click: async () => {
         try {
           await state.change('DELETE', ['admin', 'invites', one.id]);
+          shell.did('');
           await load();
         } catch (error) {
           fail(error);
@@ -169,7 +170,7 @@ function invites(state, body, signal, fail) {
       event.preventDefault();
       days.say('');
       const count = Number(days.input.value);
-      if (!(count > 0)) {
+      if (!Number.isInteger(count) || count < 1) {
         days.say(t('Enter a number of days'));
         days.input.focus();
         return;
@@ -177,7 +178,7 @@ function invites(state, body, signal, fail) {
       try {
         const answer = await state.change('POST', ['admin', 'invites'], { expires: new Date(Date.now() + count * 86_400_000).toISOString() });
         fill(made, t('The code is shown only now:'), ' ', h('code', { class: 'command' }, answer.invite));
-        shell.did(shell.command('admin', 'invite'));
+        shell.did(shell.command('admin', 'invite', '--expires', `${count}d`));
         await load();
       } catch (error) {
         fail(error);

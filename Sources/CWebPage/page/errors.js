@@ -20,6 +20,7 @@ const phrases = {
   busy: 'the server is busy; try again',
   disk_full: "the server's disk is full",
   too_large: 'this is too long',
+  damaged: 'messages there are damaged; tell an admin',
 };
 
 /** The reason in the user's language; the server's own words where there is no better one. */

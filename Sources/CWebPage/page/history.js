@@ -3,6 +3,7 @@
 import { h, iconButton, announce, debounce } from './dom.js';
 import { t, n } from './i18n.js';
 import { path, Refusal } from './api.js';
+import { errorText } from './errors.js';
 import { RowMaker } from './row.js';
 import { Rows, margin, stickiness } from './rows.js';
 import { line } from './text.js';
@@ -139,7 +140,7 @@ export class History extends Rows {
     } catch (error) {
       if (!(error instanceof Refusal)) return null;
       if (!this.element.querySelector('.failed')) {
-        this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: error.message }), ' ',
+        this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
           h('button', { type: 'button', class: 'link', click: () => {
             this.element.querySelector('.failed')?.remove();
             if (this.rows.length > 0) this.fillSoon();

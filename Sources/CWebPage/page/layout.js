@@ -1,11 +1,10 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
 import { h, fill, icon, iconButton, announce } from './dom.js';
-import { t, n, number, brief, ago, clock, exact } from './i18n.js';
+import { t, n, number, brief, ago, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
-import { avatar } from './row.js';
+import { avatar, eventText } from './row.js';
 import { ConversationView } from './conversation.js';
 import { startKeys } from './keys.js';
-import { startNotifications } from './notify.js';
 import * as shell from './shell.js';
 
 /** The addresses of views begin with a comma, which no name contains. */
@@ -27,7 +26,7 @@ export class Layout {
   #view = null;
   #viewEnder = null;
   #peopleEnder = null;
-  /** The command for what was just done, while it opens a conversation. */
+  /** Gives the command for what was just done, while it opens a conversation. */
   cause = null;
 
   constructor(root, state, live, outbox, { logout }) {
@@ -53,9 +52,10 @@ export class Layout {
     state.every(15_000, () => this.#showConnection());
     addEventListener('hashchange', () => this.#route(), { signal });
     startKeys(this, signal);
-    startNotifications(this, signal);
     this.#route();
     this.#watchPeople();
+    // Its bytes are not for the first messages.
+    setTimeout(() => import('./notify.js').then((notify) => signal.aborted || notify.startNotifications(this, signal), () => {}), 300);
   }
 
   /** Builds everything anew in another language. */
@@ -130,10 +130,11 @@ export class Layout {
     const { last } = one;
     const person = one.kind === 'personal' ? one.name.slice(1) : null;
     const isOnline = person !== null && this.#state.users.get(person)?.online;
-    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : excerpt(last.text, 80)) : t('No messages yet');
+    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text, 80)) : t('No messages yet');
     const who = last && !person ? `${last.sender === this.#state.me.name ? t('You') : line(last.sender)}: ` : '';
-    const badge = one.unread > 0 && h('span', { class: `badge${one.isMentioned ? ' mentioned' : ''}` },
-      one.isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${one.isMentioned ? `, ${t('you are mentioned')}` : ''}`));
+    const isMentioned = one.mention > one.read;
+    const badge = one.unread > 0 && h('span', { class: `badge${isMentioned ? ' mentioned' : ''}` },
+      isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${isMentioned ? `, ${t('you are mentioned')}` : ''}`));
     return h('li', null, h('a', { href: addressOf(one.name), 'aria-current': isCurrent ? 'page' : null, class: 'conversation' },
       h('span', { class: 'avatar-place' }, avatar(person ?? one.name), isOnline && h('span', { class: 'dot', title: t('online') }, h('span', { class: 'unseen' }, t('online')))),
       h('span', { class: 'conversation-name' }, line(titleOf(one, this.#state.me))),
@@ -144,14 +145,14 @@ export class Layout {
   #onGone(gone) {
     if (this.#view?.conversation?.id !== gone.conversation_id) return;
     announce(t('{name} is no longer there', { name: line(gone.conversation) }));
-    this.go('general', null, shell.lastCommand());
+    this.go('general', null, shell.lastCommand);
   }
 
   #onRenamed(object) {
     const current = this.#view?.conversation;
     if (current?.id === object.id && this.routed?.name !== object.name && this.routed) {
       history.replaceState(null, '', addressOf(object.name));
-      this.cause = shell.lastCommand();
+      this.cause = shell.lastCommand;
       this.#route();
     }
   }
@@ -164,9 +165,10 @@ export class Layout {
     const host = `${this.#state.me.name} @ ${location.host}`;
     const words = {
       connecting: t('Connecting…'), live: t('Connected'), catching: t('Catching up…'),
-      offline: t('Offline since {time}', { time: clock(since) }),
+      offline: t('Offline since {time}', { time: brief(since) }),
     }[phase] ?? phase;
     this.status.className = `status ${phase}`;
+    this.side.classList.toggle('is-away', phase === 'offline' || phase === 'catching');
     const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting)].filter(Boolean).join(' · ');
     fill(this.status, h('span', { class: 'light', 'aria-hidden': 'true' }), h('span', null, text), phase === 'offline' && h('b', null, t('Retry now')), h('span', { class: 'unseen' }, host));
     this.status.title = host;
@@ -185,7 +187,10 @@ export class Layout {
     this.side.parentElement.classList.toggle('is-open', Boolean(first));
     if (this.#view?.conversation && this.routed?.name === name) {
       this.routed = { name, seq };
-      if (seq) this.#view.history.to(seq);
+      if (seq) {
+        this.#view.history.to(seq);
+        shell.did(shell.log(this.#view.conversation, seq));
+      }
       return undefined;
     }
     return this.#showConversation(name, seq);
@@ -223,8 +228,10 @@ export class Layout {
     this.#view = new ConversationView(this, conversation, signal);
     fill(this.center, this.#view.element);
     this.#showList();
-    shell.did(this.cause ?? shell.log(conversation, seq));
+    shell.did(this.cause ? this.cause() : shell.log(conversation, seq));
     this.cause = null;
+    // In a narrow window, people lie over the conversation that was chosen there.
+    if (this.areDetailsOpen && matchMedia('(max-width: 62rem)').matches) this.toggleDetails();
     await this.#view.open(seq);
     if (this.areDetailsOpen) this.#showDetails();
   }
@@ -261,7 +268,7 @@ export class Layout {
     return this.#view;
   }
 
-  /** Opens a conversation. `command` is what was done, if opening it only follows from that. */
+  /** Opens a conversation. `command` gives what was done, if opening it only follows from that. */
   go(name, seq, command) {
     this.cause = command;
     const address = addressOf(name, seq);

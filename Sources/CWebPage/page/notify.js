@@ -15,6 +15,21 @@ export async function want(isWanted) {
 
 export function startNotifications(layout, signal) {
   const { state } = layout;
+  const seen = `natter seen ${state.place}`;
+  // A tab that is seen holds a lock, so that the others know of it.
+  let release = null;
+  const hold = () => {
+    release?.();
+    release = null;
+    if (document.visibilityState !== 'visible') return;
+    const until = new Promise((resolve) => {
+      release = resolve;
+    });
+    navigator.locks?.request(seen, { mode: 'shared' }, () => until);
+  };
+  document.addEventListener('visibilitychange', hold, { signal });
+  signal.addEventListener('abort', () => release?.(), { once: true });
+  hold();
   const shown = new Map();
   const close = (id) => {
     shown.get(id)?.close();
@@ -22,11 +37,12 @@ export function startNotifications(layout, signal) {
   };
   state.on('read', ({ id }) => close(id), signal);
   signal.addEventListener('abort', () => shown.forEach((one) => one.close()), { once: true });
-  state.on('message', (message) => {
+  state.on('message', async (message) => {
     if (!areWanted() || document.visibilityState === 'visible' || !state.isForeign(message)) return;
     const conversation = state.conversations.get(message.conversation_id);
-    if (!conversation || message.seq <= conversation.read) return;
-    if (conversation.kind !== 'personal' && !mentions(message.text, state.me.name)) return;
+    if (!conversation || (conversation.kind !== 'personal' && !mentions(message.text, state.me.name))) return;
+    const { held } = await navigator.locks.query();
+    if (held.some((one) => one.name === seen) || message.seq <= conversation.read || signal.aborted) return;
     // The tag makes the notifications of several tabs one.
     const note = new Notification(conversation.kind === 'personal' ? line(message.sender) : `${line(message.sender)} · ${line(titleOf(conversation, state.me))}`, {
       body: line(message.text.slice(0, 200)), tag: `${state.place}${conversation.id}`, lang: document.documentElement.lang,

@@ -202,6 +202,7 @@ async function change(layout, conversation, done) {
     if (Number(days.input.value) !== daysOf(known)) body.retain = days.input.value ? `${days.input.value}d` : 'forever';
     try {
       const changed = await state.change('PATCH', ['groups', before], body);
+      shell.did('');
       if (body.name) shell.did(shell.command('group', 'rename', before, body.name));
       if (body.retain) shell.did(shell.command('group', 'retain', changed.name, body.retain));
       element.close();

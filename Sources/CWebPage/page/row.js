@@ -1,7 +1,8 @@
 // One message of a conversation as a row.
 import { h, fill } from './dom.js';
-import { t, clock, exact, day, dayKey } from './i18n.js';
+import { t, n, clock, exact, day, dayKey } from './i18n.js';
 import { line, nodes, fold, excerpt } from './text.js';
+import { errorText } from './errors.js';
 
 const groupMilliseconds = 5 * 60_000;
 
@@ -15,6 +16,21 @@ export function tint(name) {
 export function avatar(name) {
   const letter = Array.from(name).find((character) => /[\p{L}\p{N}]/u.test(character)) ?? '•';
   return h('span', { class: `avatar ${tint(name)}`, 'aria-hidden': 'true' }, letter.toUpperCase());
+}
+
+const events = {
+  created: 'created the group', renamed: 'renamed the group from “{a}” to “{b}”', opened: 'opened the group to everyone', closed: 'made the group private',
+  added: 'added {a}', removed: 'removed {a}', joined: 'joined', left: 'left', promoted: 'made {a} an admin', demoted: 'made {a} a plain member again',
+  deleted: 'deleted the group', retained: 'set that messages are kept for {a}',
+};
+
+/** An event as `natter log` tells it, or null if it is of a newer server. Names have no blanks. */
+export function eventText(text) {
+  if (text === 'retained forever') return t('set that messages are kept for ever');
+  const [verb, a = '', b = ''] = text.split(' ');
+  if (!Object.hasOwn(events, verb)) return null;
+  const days = verb === 'retained' && /^\d+(?=d$)/.exec(a);
+  return t(events[verb], { a: days ? n('{n} day', '{n} days', Number(days[0])) : line(a), b: line(b) });
 }
 
 /** Makes rows for a conversation. `quote` finds a message that a reply is about, `go` leads to it. */
@@ -57,6 +73,8 @@ export class RowMaker {
   #body(message) {
     if (message.erased) return [h('em', null, t('(erased)'))];
     if (message.deleted) return [h('em', null, t('(deleted)'))];
+    const event = message.kind === 'event' && eventText(message.text);
+    if (event) return [event];
     const cut = fold(message.text);
     if (cut === null) return nodes(message.text);
     const more = h('button', { type: 'button', class: 'link unfold', click: (event) => {
@@ -104,7 +122,7 @@ export class RowMaker {
 
   /** A message that waits in the outbox. */
   pending(entry) {
-    const state = entry.refusal ? t('not sent: {reason}', { reason: entry.refusal.message }) : entry.isUnsent ? t('not sent yet') : t('sending…');
+    const state = entry.refusal ? t('not sent: {reason}', { reason: errorText(entry.refusal) }) : entry.isUnsent ? t('not sent yet') : t('sending…');
     const li = h('li', { class: `row own pending continues${entry.refusal || entry.isUnsent ? ' unsent' : ''}` },
       h('div', { class: 'bubble' },
         h('span', { class: 'text', dir: 'auto' }, ...nodes(entry.text.slice(0, fold(entry.text) ?? undefined))),

@@ -60,15 +60,19 @@ export function show(layout, signal, rest, query) {
     more.disabled = true;
     status.textContent = t('Searching…');
     try {
-      const page = await state.api.get(path(['search'], {
-        q: text, conversation: where.value, from: from.input.value, since: midnight(since.input.value), until: midnight(until.input.value, 1), limit: pageSize, before: next, fold: 1,
-      }), { signal });
+      let page;
+      // A page that took the server too long may be empty, and says where to go on.
+      do {
+        page = await state.api.get(path(['search'], {
+          q: text, conversation: where.value, from: from.input.value, since: midnight(since.input.value), until: midnight(until.input.value, 1), limit: pageSize, before: next, fold: 1,
+        }), { signal });
+        next = page.next;
+      } while (page.messages.length === 0 && page.more);
       const marks = marker(text);
       results.append(...page.messages.map((message) => h('li', null, h('a', { href: addressOf(message.conversation, message.seq) },
         h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
         h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain))))));
       count += page.messages.length;
-      next = page.next;
       more.hidden = !page.more;
       status.textContent = count === 0 ? t('Nothing found') : page.more ? t('The newest {n}', { n: count }) : n('{n} message found', '{n} messages found', count);
       announce(status.textContent);

@@ -138,7 +138,7 @@ function tokens(state, signal) {
       return;
     }
     const count = Number(days.input.value);
-    if (days.input.value && !(count > 0)) {
+    if (days.input.value && (!Number.isInteger(count) || count < 1)) {
       days.say(t('Enter a number of days'));
       days.input.focus();
       return;

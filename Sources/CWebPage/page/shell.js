@@ -44,7 +44,7 @@ export const command = (...list) => words('natter', ...list);
 let last = 'natter log -f';
 const listeners = new Set();
 
-/** Remembers the command of what was just done. */
+/** Remembers the command of what was just done; an empty one where natter has none. */
 export function did(text) {
   last = text;
   for (const work of listeners) work(text);

@@ -5,6 +5,10 @@ import { dialog } from './dialog.js';
 import * as shell from './shell.js';
 
 export function open() {
+  if (!shell.lastCommand()) {
+    dialog(t('In a shell'), h('p', null, t('natter has no command for what you just did.')));
+    return;
+  }
   const copied = h('span', { class: 'hint', role: 'status' });
   const command = h('pre', { class: 'command', tabindex: '0', 'aria-label': t('Command') }, shell.lastCommand());
   dialog(t('In a shell'),

@@ -22,7 +22,7 @@ export function open(layout) {
       state.adopt({ ...made, isListed: true });
       state.emit('conversations');
       element.close();
-      layout.go(made.name, null, shell.command('group', 'create', made.name, ...(isOpen.checked ? ['--open'] : [])));
+      layout.go(made.name, null, () => shell.command('group', 'create', made.name, ...(isOpen.checked ? ['--open'] : [])));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       name.say(errorText(error));
@@ -36,7 +36,7 @@ export function open(layout) {
       state.adopt({ ...await state.get(['conversations', group.name]), isListed: true });
       state.emit('conversations');
       element.close();
-      layout.go(group.name, null, shell.command('group', 'join', group.name));
+      layout.go(group.name, null, () => shell.command('group', 'join', group.name));
     } catch (error) {
       if (error instanceof Refusal) failure.textContent = errorText(error);
     }

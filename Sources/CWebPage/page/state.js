@@ -67,7 +67,7 @@ export class State {
   }
 
   adopt(object) {
-    const known = this.conversations.get(object.id) ?? { isListed: true, isMentioned: false };
+    const known = this.conversations.get(object.id) ?? { isListed: true, mention: 0 };
     const { type, ...fields } = object;
     Object.assign(known, fields);
     if (known.head > 0) known.isListed = true;
@@ -89,6 +89,19 @@ export class State {
     for (const [id, known] of this.conversations) if (known.isListed && !ids.has(id)) this.conversations.delete(id);
     this.areListsLoaded = true;
     this.emit('conversations');
+    if ([...this.conversations.values()].some((one) => one.kind !== 'personal' && one.unread > 0)) this.#findMentions().catch(() => {});
+  }
+
+  /** What named the account before this page was opened did not come as news. */
+  async #findMentions() {
+    const page = await this.get(['search'], { q: `"${this.me.name.replaceAll('"', ' ')}"`, limit: 20, fold: 1 });
+    for (const message of page.messages) this.#noteMention(message);
+    this.emit('conversations');
+  }
+
+  #noteMention(message) {
+    const known = this.conversations.get(message.conversation_id);
+    if (known && known.kind !== 'personal' && this.isForeign(message) && message.seq > known.mention && mentions(message.text, this.me.name)) known.mention = message.seq;
   }
 
   /** Newest first; general before others without a message. */
@@ -160,7 +173,7 @@ export class State {
       else if (this.isForeign(message) && message.seq > known.read) known.unread += 1;
       this.emit('conversations');
     }
-    if (known && known.kind !== 'personal' && this.isForeign(message) && message.seq > known.read && mentions(message.text, this.me.name)) known.isMentioned = true;
+    this.#noteMention(message);
     this.emit('message', message);
   }
 
@@ -184,7 +197,6 @@ export class State {
     known.read = seq;
     if (seq >= known.head) known.unread = 0;
     else if (known.unread > 0) this.recount(known);
-    if (known.unread === 0) known.isMentioned = false;
     this.emit('conversations');
     this.emit('read', { id: known.id, seq, isOurs });
   }
