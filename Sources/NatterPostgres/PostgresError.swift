@@ -16,6 +16,7 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
             || state == "25006"
     }
     public var isFull: Bool { state == "53100" }
+    public var isForbidden: Bool { state == "42501" }
     public var isUniqueViolation: Bool { state == "23505" }
     public var isForeignKeyViolation: Bool { state == "23503" }
 

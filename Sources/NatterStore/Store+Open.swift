@@ -18,7 +18,7 @@ public enum StoreOpenError: Error, PhraseConvertible {
     case malformed(Phrase)
     /// A database that can't be reached.
     case unreachable(Phrase)
-    /// A database that does not keep what it has acknowledged, or whose clock is wrong.
+    /// A database that does not keep what it has acknowledged, whose clock is wrong, or whose role lacks a right.
     case unfit(Phrase)
 
     public var phrase: Phrase {

@@ -51,6 +51,8 @@ public final class Store: Sendable {
         package var journalBytes = Sealer.standardJournalBytes
         /// The size of the write-ahead log that causes a checkpoint.
         package var checkpointBytes = 4 << 20
+        /// How long a request waits for a database that is away.
+        package var databasePatienceMilliseconds: Int64 = 10_000
         var searchBudget = SearchBudget()
         /// Whether a thread maintains the search index. Without it, a search scans.
         public var keepsSearchIndex = false

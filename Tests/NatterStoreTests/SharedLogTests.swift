@@ -1,3 +1,4 @@
+import Glibc
 import NatterCrypto
 import NatterLog
 import NatterModel
@@ -145,10 +146,19 @@ private final class SharedRun {
 
 @Suite("several stores on one log")
 struct SharedLogTests {
-    @Test("numbers are dense and histories the same, whatever is lost or late on the way to the log", arguments: 1...6)
+    /// The first seed of the runs, and how many there are. Many, as in `make torture`, are shorter.
+    static let first = number("NATTER_INTERLEAVINGS_SEED") ?? 1
+    static let count = number("NATTER_INTERLEAVINGS") ?? 6
+
+    private static func number(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
+
+    @Test(
+        "numbers are dense and histories the same, whatever is lost or late on the way to the log",
+        arguments: first..<(first + count))
     func severalStores(seed: Int) throws {
         let run = try SharedRun(seed: UInt64(seed), stores: 3, troubles: .all)
-        for step in 0..<150 {
+        let steps = SharedLogTests.count > 100 ? Int.random(in: 5...30, using: &run.generator) : 150
+        for step in 1...steps {
             switch Int.random(in: 0..<100, using: &run.generator) {
             case 0..<55: try run.post()
             case 55..<65: try run.repeatEarlier()
@@ -156,7 +166,7 @@ struct SharedLogTests {
             case 90..<95: try run.markRead()
             default: try run.restart(Int.random(in: 0..<3, using: &run.generator))
             }
-            if step % 50 == 49 {
+            if step.isMultiple(of: steps / 3) {
                 try run.stores[0].store.catchUp()
                 try run.stores[0].seal(run.pick(SharedRun.conversations))
             }

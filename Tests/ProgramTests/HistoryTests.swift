@@ -3,62 +3,16 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// Writers and readers of one conversation while the server is killed again and again, and what they saw.
-@Suite("the history that many see while the server is killed")
+/// Writers and readers of one conversation while servers are killed again and again, and what they saw.
+@Suite("the history that many see while servers are killed")
 struct HistoryTests {
-    /// What one reader or writer may not see otherwise than another.
-    private final class Ledger: @unchecked Sendable {
-        // Unchecked: everything is behind the lock.
-        private let lock = NSLock()
-        private var texts: [Int: String] = [:]
-        private var seqs: [String: Int] = [:]
-        private var violations: [String] = []
-        private var currentURL: String
-        private var isOver = false
-        private(set) var acknowledged = 0
-
-        init(url: String) { currentURL = url }
-
-        private func locked<Result>(_ body: () -> Result) -> Result {
-            lock.lock()
-            defer { lock.unlock() }
-            return body()
-        }
-
-        var url: String {
-            get { locked { currentURL } }
-            set { locked { currentURL = newValue } }
-        }
-        var isStopping: Bool { locked { isOver } }
-        func stop() { locked { isOver = true } }
-        var found: [String] { locked { violations } }
-        func report(_ violation: String) { locked { violations.append(violation) } }
-        var history: [Int: String] { locked { texts } }
-        var count: Int { locked { acknowledged } }
-
-        /// Records a message's seq, as its writer or a reader sees it.
-        func note(_ seq: Int, _ text: String, isAcknowledgement: Bool = false) {
-            locked {
-                if isAcknowledgement { acknowledged += 1 }
-                if let other = texts.updateValue(text, forKey: seq), other != text {
-                    violations.append("\(seq) is '\(other)' and '\(text)'")
-                }
-                if let other = seqs.updateValue(seq, forKey: text), other != seq {
-                    violations.append("'\(text)' is \(other) and \(seq)")
-                }
-            }
-        }
-    }
-
-    private static let path = "/v1/conversations/general/messages"
-
     /// How often the server is killed: `NATTER_KILLS`, 25 unless given; `NATTER_KILLS_SEED` says when.
-    private static let kills = number("NATTER_KILLS") ?? 25
-    private static let seed = UInt64(number("NATTER_KILLS_SEED") ?? 1)
-
-    private static func number(_ name: String) -> Int? {
-        ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
-    }
+    private static let kills = ProcessInfo.number("NATTER_KILLS") ?? 25
+    private static let seed = UInt64(ProcessInfo.number("NATTER_KILLS_SEED") ?? 1)
+    /// How often servers of a shared store are killed, and PostgreSQL half as often: `NATTER_SHARED_KILLS`.
+    private static let sharedKills = ProcessInfo.number("NATTER_SHARED_KILLS") ?? 2
+    /// How many entries readers follow from server to server: `NATTER_SHARED_COMMITS`.
+    private static let sharedCommits = ProcessInfo.number("NATTER_SHARED_COMMITS") ?? 500
 
     @Test(
         "16 writers and 16 readers: numbers are dense, writers read their writes, no read is undone",
@@ -66,20 +20,8 @@ struct HistoryTests {
     func linearizable(seed: UInt64) throws {
         let world = try World()
         let tokens = try ["alice", "bob", "carol"].map { try world.person($0).token() }
-        let ledger = Ledger(url: world.url)
-        let group = DispatchGroup()
-        // Threads of their own: waiting for the network must not wait for a pool.
-        func start(_ body: @escaping @Sendable () -> Void) {
-            group.enter()
-            Thread.detachNewThread {
-                body()
-                group.leave()
-            }
-        }
-        for number in 0..<16 {
-            start { HistoryTests.write(number, tokens[number % 3], ledger) }
-            start { HistoryTests.read(tokens[number % 3], ledger) }
-        }
+        let history = History([world.url], tokens: tokens)
+        history.start(writers: 16, pages: 16, syncs: 0)
         // When the server is killed at random moments
         var generator = SeededGenerator(seed: seed)
         var slowest = 0.0
@@ -89,86 +31,118 @@ struct HistoryTests {
             let began = Date()
             try world.serve()
             slowest = max(slowest, Date().timeIntervalSince(began))
-            ledger.url = world.url
+            history.move(0, to: world.url)
         }
         usleep(100_000)
-        ledger.stop()
-        group.wait()
+        history.finish()
         // Then all saw one history, without a hole
-        #expect(ledger.found.isEmpty, "\(ledger.found.prefix(5))")
         world.stopServing()
         #expect(try world.natterd("fsck").code == 0)
         let exported = try world.natterd("export", "general").objects().map { $0[string: "text"] ?? "" }
-        #expect(Set(exported).count == exported.count)
-        for (seq, text) in ledger.history { #expect(seq <= exported.count && exported[seq - 1] == text) }
+        #expect(history.judge(exported).isEmpty, "\(history.judge(exported).prefix(5))")
         // A start reads the unsealed messages, not the history.
         #expect(slowest < 10)
         print(
-            "kills: seed \(seed), \(HistoryTests.kills) kills, \(ledger.count) acknowledged of \(exported.count) messages, slowest "
+            "kills: seed \(seed), \(HistoryTests.kills) kills, \(history.count) acknowledged of \(exported.count) messages, slowest "
                 + "start \(Int(slowest * 1_000)) ms")
     }
 
-    /// Sends one message after another, each until it is acknowledged, and reads it then.
-    private static func write(_ number: Int, _ token: String, _ ledger: Ledger) {
-        var count = 0
-        while !ledger.isStopping {
-            count += 1
-            let text = "\(number)-\(count)"
-            let body = Array("{\"conversation\":\"general\",\"text\":\"\(text)\",\"id\":\"\(text)\"}".utf8)
-            var seq: Int?
-            while seq == nil, !ledger.isStopping {
-                let answer = try? RawRequest.send(
-                    "POST", "/v1/messages", to: ledger.url, token: token, headers: ["Content-Type: application/json"],
-                    body: body)
-                guard let answer, let object = try? JSON(parsing: answer.text) else {
-                    usleep(2_000)
-                    continue
-                }
-                switch answer.status {
-                case 200, 201: seq = object[int: "seq"]
-                case 503: usleep(2_000)
-                default: return ledger.report("a message was answered \(answer.status) \(answer.text)")
-                }
+    /// Servers of one store in a PostgreSQL of their own.
+    private final class Cluster {
+        let directory: TemporaryDirectory
+        let postgres: PostgresCluster
+        let uri: String
+        var servers: [Daemon] = []
+
+        init(servers count: Int) throws {
+            directory = try TemporaryDirectory()
+            postgres = try PostgresCluster()
+            uri = try postgres.makeDatabase()
+            for number in 0..<count { servers.append(try serve(number)) }
+        }
+
+        deinit {
+            servers = []
+            postgres.stop(SIGINT)
+        }
+
+        private func serve(_ number: Int) throws -> Daemon {
+            try Daemon(data: directory("\(number)"), options: ["--store", uri])
+        }
+
+        func restart(_ number: Int) throws {
+            _ = servers[number].stop(SIGKILL)
+            servers[number] = try serve(number)
+        }
+
+        func history() throws -> History {
+            let tokens = try ["alice", "bob"].map { name in
+                let person = Person(name: name, home: directory(name), server: servers[0].url)
+                let outcome = try person.run(
+                    ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+                guard outcome.code == 0 else { throw Failure("register: \(outcome)") }
+                return try person.token()
             }
-            guard let seq else { return }
-            ledger.note(seq, text, isAcknowledgement: true)
-            while !ledger.isStopping {
-                guard let page = page(after: seq - 1, token, ledger) else { continue }
-                guard page.messages.first?.seq == seq, page.messages.first?.text == text else {
-                    return ledger.report("\(seq) was acknowledged, and is not read")
-                }
-                break
-            }
+            return History(servers.map(\.url), tokens: tokens)
+        }
+
+        private func natterd(_ words: String...) throws -> Outcome {
+            try Daemon.run(words + ["--data", directory("0"), "--store", uri], home: directory.path)
+        }
+
+        /// The texts of `general`, of a store that is sound.
+        func export() throws -> [String] {
+            let fsck = try natterd("fsck")
+            #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck)")
+            return try natterd("export", "general").objects().map { $0[string: "text"] ?? "" }
         }
     }
 
-    private static func read(_ token: String, _ ledger: Ledger) {
-        var (last, head) = (0, 0)
-        while !ledger.isStopping {
-            guard let page = page(after: last, token, ledger) else { continue }
-            if page.head < head { return ledger.report("the head fell from \(head) to \(page.head)") }
-            head = page.head
-            for message in page.messages {
-                guard message.seq == last + 1 else {
-                    return ledger.report("after \(last) came \(message.seq)")
-                }
-                last = message.seq
-                ledger.note(message.seq, message.text)
-            }
+    @Test("32 writers at two servers of one store: both and PostgreSQL are killed", arguments: [seed])
+    func shared(seed: UInt64) throws {
+        let cluster = try Cluster(servers: 2)
+        let history = try cluster.history()
+        history.start(writers: 32, pages: 2, syncs: 2)
+        var generator = SeededGenerator(seed: seed)
+        let began = Date()
+        for kill in 0..<HistoryTests.sharedKills {
+            try history.wait(forMore: generator.int(20...200))
+            let number = generator.int(0...1)
+            try cluster.restart(number)
+            history.move(number, to: cluster.servers[number].url)
+            guard kill.isMultiple(of: 2) else { continue }
+            try history.wait(forMore: generator.int(20...200))
+            cluster.postgres.stop(SIGQUIT)
+            try cluster.postgres.start()
         }
+        try history.wait(forMore: 100)
+        history.finish()
+        let exported = try cluster.export()
+        #expect(history.judge(exported).isEmpty, "\(history.judge(exported).prefix(5))")
+        print(
+            "kills: seed \(seed), \(HistoryTests.sharedKills) kills of natterd and \((HistoryTests.sharedKills + 1) / 2) of "
+                + "PostgreSQL, \(history.count) acknowledged of \(exported.count) messages in "
+                + "\(Int(Date().timeIntervalSince(began))) s")
     }
 
-    /// - Returns: nil if the server is down.
-    private static func page(
-        after seq: Int, _ token: String, _ ledger: Ledger
-    ) -> (messages: [(seq: Int, text: String)], head: Int)? {
-        guard
-            let answer = try? RawRequest.send("GET", "\(path)?after=\(seq)&limit=200", to: ledger.url, token: token),
-            answer.status == 200, let object = try? JSON(parsing: answer.text), let head = object[int: "head"]
-        else {
-            usleep(2_000)
-            return nil
+    @Test("readers that go from server to server of four miss nothing and get nothing twice")
+    func hops() throws {
+        let cluster = try Cluster(servers: 4)
+        let history = try cluster.history()
+        let began = Date()
+        history.start(writers: 8, pages: 2, syncs: 6)
+        var commits = 0
+        while commits < HistoryTests.sharedCommits, history.found.isEmpty {
+            try history.wait(forMore: min(1_000, HistoryTests.sharedCommits - commits))
+            commits =
+                try cluster.postgres.query("SELECT max(number) FROM log", in: cluster.uri).first.flatMap { Int($0) }
+                ?? 0
         }
-        return (object[objects: "messages"].map { ($0[int: "seq"] ?? 0, $0[string: "text"] ?? "") }, head)
+        history.finish()
+        let exported = try cluster.export()
+        #expect(history.judge(exported).isEmpty, "\(history.judge(exported).prefix(5))")
+        print(
+            "kills: none, \(commits) entries of four servers with \(exported.count) messages, and 8 readers that hop, in "
+                + "\(Int(Date().timeIntervalSince(began))) s")
     }
 }

@@ -58,7 +58,7 @@ final class PostgresEngine: StoreEngine {
     init(_ target: PostgresTarget, cache directory: String, options: Store.Options) throws {
         var random = SecureRandom()
         node = Int64(bitPattern: random.next())
-        pool = PostgresPool(target)
+        pool = PostgresPool(target, patienceMilliseconds: options.databasePatienceMilliseconds)
         watch = PostgresWatch(pool, node: node)
         // Beside it may be a store of files, which has nothing to do with this one.
         self.directory = directory + "/shared"
@@ -101,7 +101,8 @@ final class PostgresEngine: StoreEngine {
             }
             throw StoreOpenError.unreachable("other servers write so much that this one can't begin; try again")
         } catch let error as PostgresError {
-            throw hasLoaded ? StoreError(error) : StoreOpenError.unreachable(error.phrase)
+            if hasLoaded { throw StoreError(error) }
+            throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
         }
     }
 
@@ -157,13 +158,29 @@ final class PostgresEngine: StoreEngine {
             try loader.loadDeletions(state)
             // A message of another server may have ended the run of salts since.
             for conversation in state.conversations.values { conversation.nextSalt = nil }
-            let keys = try copy.withoutErased(loader.keys)
             state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+            state.place = place
             engine.copy = copy
             // Before anything is written, so that nobody trims what this server has not read.
             watch.note(read: place.number, writer: 0)
             try watch.sayAlive(connection)
+            var keys = loader.keys
+            guard try begin(&state, &keys, id, &engine) else {
+                engine.log.release()
+                return nil
+            }
+            return LoadedState(
+                id: id, keySecret: secret, state: state, place: state.place, keys: try copy.withoutErased(keys))
+        }
+    }
 
+    /// Begins an epoch, and `general` in a new store. Other servers write meanwhile, so it follows them until it has its turn.
+    ///
+    /// - Returns: false if the store must be loaded anew.
+    private func begin(
+        _ state: inout StoreState, _ keys: inout [MovedKey], _ id: StoreID, _ engine: inout State
+    ) throws -> Bool {
+        while true {
             var changes: [Change] = []
             if state.general == 0 {
                 let general = Change.NewConversation(
@@ -174,17 +191,25 @@ final class PostgresEngine: StoreEngine {
             let first = state.commit.next
             changes.append(.epochBegun(Epoch.next(after: state.epoch), first: first))
             engine.attempts &+= 1
-            let begin = LogEntry(
-                before: place,
+            let entry = LogEntry(
+                before: state.place,
                 author: LogEntry.Author(node: UInt64(bitPattern: node), attempt: engine.attempts), commit: first,
                 changes: changes)
-            guard case .done(let reached) = try append(begin, with: [], &engine) else {
-                engine.log.release()
-                return nil
+            let answer: Appended
+            // What this server has not read was trimmed before it said that it is alive.
+            do { answer = try append(entry, with: [], &engine) } catch is HistoryWentBack { return false }
+            switch answer {
+            case .done(let reached):
+                for change in changes { change.apply(to: &state, at: first) }
+                state.place = reached
+                return true
+            case .behind(let others):
+                for other in others {
+                    keys += try state.follow(other).keys
+                    state.place = other.reached ?? other.before.after(other.encode())
+                }
+            case .unknown: return false
             }
-            for change in changes { change.apply(to: &state, at: first) }
-            state.place = reached
-            return LoadedState(id: id, keySecret: secret, state: state, place: reached, keys: keys)
         }
     }
 

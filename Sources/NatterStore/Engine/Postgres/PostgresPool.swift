@@ -14,10 +14,12 @@ final class PostgresPool: Sendable {
     }
 
     /// How long a call waits for a database that is away. Later ones fail at once until it is back.
-    private static let patienceMilliseconds: Int64 = 10_000
+    private let patienceMilliseconds: Int64
     private static let pauseMilliseconds = 200
 
-    init(_ target: PostgresTarget) { self.target = target }
+    init(_ target: PostgresTarget, patienceMilliseconds: Int64 = Store.Options().databasePatienceMilliseconds) {
+        (self.target, self.patienceMilliseconds) = (target, patienceMilliseconds)
+    }
 
     /// A new connection. Waits for a database that is away.
     func connect() throws(PostgresError) -> PostgresConnection {
@@ -31,7 +33,7 @@ final class PostgresPool: Sendable {
                     state.downSince = state.downSince ?? MonotonicClock.now()
                     return state.downSince ?? 0
                 }
-                guard MonotonicClock.now() - since < PostgresPool.patienceMilliseconds else { throw error }
+                guard MonotonicClock.now() - since < patienceMilliseconds else { throw error }
                 let isClosed = state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds) {
                     $0.isClosed ? true : nil
                 }
