@@ -47,7 +47,7 @@ extension Store {
         var found: [StoreTrouble] = []
         if let failure { found.append(.writeFailed(failure)) }
         // A disk that can't say how full it is can't be written to, either.
-        if (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
+        if (try? reserve.isRoomLeft()) != true || reserve.isDatabaseFull { found.append(.diskFull) }
         if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }
         if let reason = search.trouble { found.append(.searchStopped(reason)) }
         return found
@@ -65,6 +65,10 @@ final class DiskReserve: Sendable {
     private let disk: any Disk
     private let isKept: Bool
     private let isThere = Monitor(false)
+    /// When a shared database last had no room, in milliseconds of the monotonic clock.
+    private let databaseFull = Monitor<Int64?>(nil)
+    /// How long that is believed. A server that looks ill gets no messages, and so would never find out.
+    private static let beliefMilliseconds: Int64 = 10_000
 
     /// - Parameter isKept: whether this process keeps the file. One that only looks on does not.
     init(_ directory: String, disk: any Disk, isKept: Bool) {
@@ -102,6 +106,14 @@ final class DiskReserve: Sendable {
         if !isComplete { isComplete = try disk.information(path)?.size == UInt64(DiskReserve.bytes) }
         return free > (isComplete ? StoreWriter.reservedBytes : DiskReserve.neededBytes)
     }
+
+    /// Whether a shared database had no room just now. Its server alone knows how much it has.
+    var isDatabaseFull: Bool {
+        databaseFull.withLock { $0.map { MonotonicClock.now() - $0 < DiskReserve.beliefMilliseconds } ?? false }
+    }
+
+    /// Notes whether a shared database has just had room.
+    func note(isDatabaseFull: Bool) { databaseFull.withLock { $0 = isDatabaseFull ? MonotonicClock.now() : nil } }
 
     private func fill() throws(DiskError) {
         if let found = try disk.information(path) {

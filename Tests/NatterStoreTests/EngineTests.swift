@@ -126,12 +126,15 @@ struct EngineTests {
 extension TestStore {
     /// A server of a store in PostgreSQL.
     convenience init(
-        database uri: String, clock: TestClock = TestClock(stepMilliseconds: 1), journalBytes: Int? = nil
+        database uri: String, clock: TestClock = TestClock(stepMilliseconds: 1), journalBytes: Int? = nil,
+        patienceMilliseconds: Int64? = nil
     ) throws {
         let cache = try TemporaryDirectory()
         let shared = try SharedStore(uri)
-        try self.init(cache.path, clock: clock, journalBytes: journalBytes) {
-            try Store.open(shared, cache: cache.path, clock: clock, options: $0)
+        try self.init(cache.path, clock: clock, journalBytes: journalBytes) { options in
+            var options = options
+            if let patienceMilliseconds { options.databasePatienceMilliseconds = patienceMilliseconds }
+            return try Store.open(shared, cache: cache.path, clock: clock, options: options)
         }
     }
 

@@ -113,7 +113,12 @@ enum PostgresSchema {
     static func migrate(_ connection: PostgresConnection) throws {
         try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(lock))")
         do {
-            try connection.execute("CREATE TABLE IF NOT EXISTS schema_step (number bigint PRIMARY KEY)")
+            // A role that may make no tables can use those of another.
+            let hasSteps =
+                try connection.run(
+                    "SELECT 1 FROM pg_tables WHERE schemaname=current_schema() AND tablename='schema_step'"
+                ).count == 1
+            if !hasSteps { try connection.execute("CREATE TABLE schema_step (number bigint PRIMARY KEY)") }
             let known = try connection.run("SELECT coalesce(max(number),0) FROM schema_step").integer(0, 0)
             guard known <= Int64(steps.count) else {
                 throw StoreOpenError.newer(

@@ -1,0 +1,166 @@
+import Glibc
+import NatterLanguage
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterPostgres
+@testable import NatterStore
+
+/// What servers of one store do while PostgreSQL can't do all that they need.
+@Suite("servers of one store whose PostgreSQL fails")
+struct PostgresFaultTests {
+    let cluster: PostgresCluster
+    let uri: String
+
+    init() throws {
+        cluster = try .shared()
+        uri = try cluster.makeDatabase()
+    }
+
+    /// Servers that know alice and `before`.
+    private func servers(_ uri: String, patienceMilliseconds: Int64? = nil) throws -> [TestStore] {
+        let servers = try (0..<2).map { _ in
+            try TestStore(database: uri, patienceMilliseconds: patienceMilliseconds)
+        }
+        try servers[0].post(["before"])
+        for server in servers {
+            _ = try server.user("alice")
+            try server.store.catchUp()
+        }
+        return servers
+    }
+
+    private func texts(_ servers: [TestStore]) throws -> [[String]] {
+        for server in servers { try server.store.catchUp() }
+        return try servers.map { try $0.all().map(\.text) }
+    }
+
+    /// Makes PostgreSQL refuse new rows of a table as a full disk does.
+    private func fill(_ table: String) throws {
+        try cluster.query(
+            """
+            CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN RAISE EXCEPTION USING ERRCODE=''disk_full'', MESSAGE=''no space left''; END';
+            CREATE TRIGGER no_room BEFORE INSERT ON \(table) FOR EACH ROW EXECUTE FUNCTION no_room()
+            """, in: uri)
+    }
+
+    private func empty(_ table: String) throws { try cluster.query("DROP TRIGGER no_room ON \(table)", in: uri) }
+
+    @Test("a full disk refuses messages and says why; with room again, the same id is stored once")
+    func fullDisk() throws {
+        let servers = try servers(uri)
+        try fill("log")
+        for server in servers {
+            #expect(try server.post(["full"], key: "k").first?.refusal == .diskFull)
+            #expect(server.store.troubles() == [.diskFull])
+        }
+        #expect(try texts(servers) == [["before"], ["before"]])
+        try empty("log")
+        for (number, server) in servers.enumerated() {
+            #expect(try server.post(["full"], key: "k").first?.message?.seq == Seq(2))
+            try server.post(["after \(number)"])
+            #expect(server.store.troubles().isEmpty && !server.store.isFailed)
+        }
+        let all = ["before", "full", "after 0", "after 1"]
+        #expect(try texts(servers) == [all, all])
+    }
+
+    @Test("a full disk keeps messages from being sealed, and loses none")
+    func fullWhileSealing() throws {
+        let servers = try servers(uri)
+        try servers[0].fill(300)
+        try fill("log_piece")
+        #expect(throws: StoreError.diskFull) { try servers[0].seal() }
+        #expect(servers[0].store.troubles().contains { if case .cannotSeal = $0 { true } else { false } })
+        try servers[1].post(["meanwhile"])
+        try empty("log_piece")
+        try servers[0].store.catchUp()
+        try servers[0].seal()
+        #expect(servers[0].store.troubles().isEmpty && !servers[0].store.isFailed)
+        let texts = try texts(servers)
+        #expect(texts[0].count == 302 && texts[0] == texts[1] && texts[0].last == "meanwhile")
+    }
+
+    @Test("while PostgreSQL is away, requests are refused in time; when it is back, servers go on by themselves")
+    func away() throws {
+        let cluster = try PostgresCluster()
+        let servers = try servers(cluster.makeDatabase(), patienceMilliseconds: 300)
+        cluster.stop(SIGQUIT)
+        for server in servers {
+            let first = try server.post(["away"], key: "k").first?.refusal
+            #expect(first == .outcomeUnknown || first == .databaseAway)
+            #expect(try server.post(["away"], key: "k").first?.refusal == .databaseAway)
+            #expect(throws: StoreError.databaseAway) { try server.store.catchUp() }
+            // What it knows is there; a route asks `catchUp` first.
+            #expect(try server.all().map(\.text) == ["before"])
+        }
+        try cluster.start()
+        for server in servers {
+            #expect(try server.post(["away"], key: "k").first?.message?.seq == Seq(2))
+            #expect(!server.store.isFailed)
+        }
+        #expect(try texts(servers) == [["before", "away"], ["before", "away"]])
+        for server in servers { server.store.close() }
+        cluster.stop(SIGINT)
+    }
+
+    @Test("clocks apart leave times in order, and no server starts whose clock is far from PostgreSQL's")
+    func clocks() throws {
+        let servers = try [Int64(0), -3_600_000, 3_600_000, -20].map { apart in
+            let time = Timestamp(milliseconds: 1_795_000_000_000 + apart)
+            return try TestStore(database: uri, clock: TestClock(time, stepMilliseconds: 1))
+        }
+        for round in 0..<3 {
+            for server in servers { try server.post(["round \(round)"]) }
+        }
+        try servers[0].store.catchUp()
+        let times = try servers[0].all().map(\.time)
+        #expect(times.count == 12 && times == times.sorted())
+
+        let connection = try PostgresPool(SharedStore(uri).target).open()
+        func check(_ apart: Int64) throws {
+            try PostgresSchema.check(connection) { SystemClock().now().milliseconds + apart }
+        }
+        try check(0)
+        for apart: Int64 in [-60_000, 60_000] {
+            let refusal = #expect(throws: StoreOpenError.self) { try check(apart) }
+            guard case .unfit(let phrase) = refusal else { throw Failure("refused for another reason") }
+            #expect(phrase.english.contains("clocks"))
+        }
+    }
+
+    @Test("a role with the rights that natter-postgresql(7) names runs servers, and can't make tables")
+    func leastRights() throws {
+        // Given the tables, made by their owner, and what the page says
+        try TestStore(database: uri).store.close()
+        let role = "run_" + (uri.split(separator: "/").dropFirst().first?.split(separator: "?").first ?? "")
+        let page = try #require(Files.text(Programs.packageRoot + "/man/natter-postgresql.7"))
+        let lines = page.split(separator: "\n").filter { $0.hasSuffix(";") && $0.contains("natterd_run") }
+        #expect(lines.count == 4)
+        let sql = lines.joined(separator: "\n").replacing("natterd_run", with: role).replacing(
+            "natterd", with: "natter")
+        try cluster.query(sql, in: uri)
+        // When servers run with that role
+        let theirs = uri.replacing("user=natter", with: "user=\(role)")
+        let servers = try (0..<2).map { _ in try TestStore(database: theirs, journalBytes: 64 << 10) }
+        for server in servers {
+            try server.fill(600)
+            try server.seal()
+        }
+        try servers[0].store.catchUp()
+        #expect(try waitFor { servers[0].store.erase([Seq(7)...Seq(7)], in: "general", by: "test", $0) }.get() == 1)
+        _ = try waitFor { servers[1].store.setRetention(Retention(days: 1), of: "general", by: "test", $0) }.get()
+        try servers[1].reopen()
+        #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
+        #expect(try texts(servers)[1].count == 1_200)
+        // Then all works, and another store can't be made
+        let empty = try cluster.makeDatabase().replacing("user=natter", with: "user=\(role)")
+        let refusal = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: empty) }
+        guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
+    }
+}
