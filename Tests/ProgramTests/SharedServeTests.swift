@@ -138,6 +138,41 @@ struct SharedServeTests {
         #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck.output)\(fsck.errors)")
     }
 
+    @Test("wrong passwords count at all servers together, also while they are tried at once")
+    func guesses() throws {
+        let servers = [try serve("one"), try serve("two")]
+        _ = try register("alice", at: servers[0])
+        let urls = servers.map(\.url)
+        @Sendable func login(_ password: String, _ server: Int, as name: String = "alice") throws -> Answer {
+            try RawRequest.send(
+                "POST", "/v1/login", to: urls[server], headers: ["Content-Type: application/json"],
+                body: Array("{\"name\":\"\(name)\",\"password\":\"\(password)\"}".utf8))
+        }
+        // What is right does not count.
+        for number in 0..<11 { #expect(try login(World.password, number % 2).status == 200) }
+        let answers = Answers()
+        DispatchQueue.concurrentPerform(iterations: 24) { number in
+            answers.add((try? login("wrong password", number % 2))?.status ?? 0)
+        }
+        while answers.count(401) < 10 { answers.add(try login("wrong password", answers.count(401) % 2).status) }
+        #expect(answers.count(401) == 10 && answers.count(0) == 0)
+        for number in 0..<2 {
+            let refused = try login(World.password, number)
+            let seconds = refused.header("retry-after").flatMap { Int($0) } ?? 0
+            #expect(refused.status == 429 && seconds > 60 && seconds <= 300, "\(refused)")
+            #expect(try login("wrong password", number, as: "bob").status == 401)
+        }
+    }
+
+    private final class Answers: @unchecked Sendable {
+        // Unchecked: behind the lock.
+        private let lock = NSLock()
+        private var statuses: [Int] = []
+
+        func add(_ status: Int) { lock.withLock { statuses.append(status) } }
+        func count(_ status: Int) -> Int { lock.withLock { statuses.count { $0 == status } } }
+    }
+
     private func copy(_ from: String, _ to: String) throws -> Outcome {
         try Daemon.run(["copy", "--from", from, "--to", to], home: directory.path)
     }

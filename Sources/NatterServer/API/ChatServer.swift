@@ -50,7 +50,7 @@ public final class ChatServer: Sendable {
     let searches: SearchQueue
     let waiters: Waiters
     let spools: SpoolRoom
-    let logins = LoginLimiter()
+    let logins: LoginLimiter
     let metrics = Metrics()
     let router: Router
     private let currentRegistration: Monitor<Registration>
@@ -70,6 +70,7 @@ public final class ChatServer: Sendable {
         events: @escaping EventSink
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)
+        logins = LoginLimiter(guesses: store.guesses)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
         hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32, yields: true)
         searches = try SearchQueue(threads: max(1, Host.processorCount / 2))

@@ -1,6 +1,7 @@
 internal import NatterLanguage
 internal import NatterWire
 internal import NatterModel
+internal import NatterStore
 internal import NatterSystem
 
 /// Limits wrong passwords to 10 for one account from one network, and 50 for all accounts from one network, in 5 minutes.
@@ -11,6 +12,8 @@ internal import NatterSystem
 /// Attempts that still run could all fail, so no more may run than failures are left. Otherwise many concurrent
 /// attempts would exceed the limit. Only failures lead to a long wait. If too many attempts run, the next one is told
 /// to retry soon.
+///
+/// Servers of a shared store count together.
 final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
@@ -19,6 +22,7 @@ final class LoginLimiter: Sendable {
     struct Attempt: Sendable {
         fileprivate let account: String
         fileprivate let address: String
+        fileprivate var shared: Int64?
     }
 
     /// The attempts of one account or address.
@@ -36,13 +40,17 @@ final class LoginLimiter: Sendable {
     private let maximumEntries: Int
     private let state = Monitor(State())
     private let now: @Sendable () -> Int64
+    private let guesses: SharedGuesses?
 
     /// The number of stored names and addresses.
     var count: Int { state.withLock { $0.accounts.count + $0.addresses.count } }
 
     /// - Parameter maximumEntries: how many names, and how many addresses, are stored. The oldest are removed first.
-    init(maximumEntries: Int = 100_000, now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }) {
-        (self.maximumEntries, self.now) = (maximumEntries, now)
+    init(
+        maximumEntries: Int = 100_000, guesses: SharedGuesses? = nil,
+        now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }
+    ) {
+        (self.maximumEntries, self.guesses, self.now) = (maximumEntries, guesses, now)
     }
 
     /// - Throws: `slow_down` with the seconds to wait, or `busy` if the outcome depends on attempts that still run.
@@ -50,7 +58,7 @@ final class LoginLimiter: Sendable {
         let now = now()
         let address = LoginLimiter.network(of: address)
         // No name contains a line feed.
-        let attempt = Attempt(account: "\(LoginLimiter.key(name))\n\(address)", address: address)
+        var attempt = Attempt(account: "\(LoginLimiter.key(name))\n\(address)", address: address)
         try state.withLock { state throws(APIError) in
             let ofAccount = LoginLimiter.recent(state.accounts[attempt.account], now)
             let ofAddress = LoginLimiter.recent(state.addresses[address], now)
@@ -63,7 +71,23 @@ final class LoginLimiter: Sendable {
             bound(&state.accounts, now)
             bound(&state.addresses, now)
         }
+        do throws(APIError) { attempt.shared = try beginShared(attempt) } catch {
+            cancel(attempt)
+            throw error
+        }
         return attempt
+    }
+
+    private func beginShared(_ attempt: Attempt) throws(APIError) -> Int64? {
+        guard let guesses else { return nil }
+        let limits = SharedGuesses.Limits(
+            seconds: Int(LoginLimiter.window / 1_000), account: LoginLimiter.perAccount,
+            network: LoginLimiter.perAddress)
+        switch try translate(guesses.begin(account: attempt.account, network: attempt.address, limits)) {
+        case .begun(let id): return id
+        case .refused(let seconds): throw LoginLimiter.tooMany(seconds)
+        case .busy: throw LoginLimiter.tooManyAtOnce
+        }
     }
 
     /// Ends an attempt whose password was right or was not checked.
@@ -73,6 +97,7 @@ final class LoginLimiter: Sendable {
     func fail(_ attempt: Attempt) { end(attempt, failedAt: now()) }
 
     private func end(_ attempt: Attempt, failedAt time: Int64?) {
+        if let shared = attempt.shared { guesses?.end(shared, isWrong: time != nil) }
         state.withLock { state in
             LoginLimiter.end(&state.accounts[attempt.account], failedAt: time)
             LoginLimiter.end(&state.addresses[attempt.address], failedAt: time)
@@ -89,12 +114,17 @@ final class LoginLimiter: Sendable {
     private static func check(_ record: Record, limit: Int, _ now: Int64) throws(APIError) {
         if record.failures.count >= limit {
             let seconds = Int(clamping: (record.failures[0] + window - now + 999) / 1_000)
-            throw APIError(
-                .slowDown, "too many wrong passwords; try again in \(seconds) seconds", retryAfter: max(1, seconds))
+            throw tooMany(max(1, seconds))
         }
-        if record.failures.count + record.running >= limit {
-            throw APIError(.busy, "too many logins at once; try again in a moment", retryAfter: 1)
-        }
+        if record.failures.count + record.running >= limit { throw tooManyAtOnce }
+    }
+
+    private static func tooMany(_ seconds: Int) -> APIError {
+        APIError(.slowDown, "too many wrong passwords; try again in \(seconds) seconds", retryAfter: seconds)
+    }
+
+    private static var tooManyAtOnce: APIError {
+        APIError(.busy, "too many logins at once; try again in a moment", retryAfter: 1)
     }
 
     /// Clients may try names of any length. Only the first part, as long as a real name may be, tells them apart.

@@ -311,6 +311,8 @@ final class PostgresEngine: StoreEngine {
         }
     }
 
+    var guesses: SharedGuesses { SharedGuesses(pool: pool) }
+
     /// The servers of this store, and how far each has read.
     func nodes() throws -> [StoreNode] { try pool.use { try PostgresEngine.nodes($0, this: node) } }
 

@@ -104,6 +104,14 @@ enum PostgresSchema {
         DROP TABLE retired;
         CREATE TABLE retired (path text COLLATE "C" PRIMARY KEY, node bigint NOT NULL, number bigint);
         """,
+        // Wrong passwords of the last minutes, and attempts that still run. A crash may forget them.
+        """
+        CREATE UNLOGGED TABLE guess (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account bytea NOT NULL, network bytea NOT NULL,
+            failed bool NOT NULL DEFAULT false, time timestamptz NOT NULL);
+        CREATE INDEX guess_network ON guess (network);
+        CREATE INDEX guess_time ON guess (time);
+        """,
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.
