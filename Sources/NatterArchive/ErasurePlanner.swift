@@ -1,6 +1,7 @@
 internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite
+internal import NatterSystem
 
 /// Finds what an erasure must change in the log files of one conversation.
 struct ErasurePlanner {
@@ -199,5 +200,5 @@ private struct TextParts {
 }
 
 extension LogDictionary {
-    fileprivate func holds(_ text: ArraySlice<UInt8>) -> Bool { !text.isEmpty && bytes.firstRange(of: text) != nil }
+    fileprivate func holds(_ text: ArraySlice<UInt8>) -> Bool { !text.isEmpty && bytes.offset(ofPart: text) != nil }
 }

@@ -10,38 +10,37 @@ public struct NamePattern: Sendable {
 
     /// The parsed glob, or nil if the text has no special characters.
     private let glob: [Element]?
-    private let part: [Character]
-    private let partBytes: [UInt8]
+    private let text: [Character]
+    /// UTF-8 that is in the case key of every name that matches. Without a glob, a name with it matches.
+    public let part: [UInt8]
 
     public init(_ text: String) {
-        part = NamePattern.characters(of: text)
-        partBytes = Array(NameRule.caseKey(text).utf8)
-        glob = text.utf8.contains { "*?[".utf8.contains($0) } ? NamePattern.parse(part) : nil
+        self.text = NamePattern.characters(of: text)
+        glob = text.utf8.contains { "*?[".utf8.contains($0) } ? NamePattern.parse(self.text) : nil
+        part = Array((glob.map(NamePattern.longestText) ?? String(self.text)).utf8)
     }
 
-    /// Whether the text has characters of a glob. Then matching takes longer.
+    /// Whether the text has characters of a glob. Then names with `part` need not match.
     public var isGlob: Bool { glob != nil }
 
-    /// Whether a name matches, given as its case key. The texts must be in normalization form C. This is many times
-    /// faster than `matches(_:)`.
+    public func matches(_ name: String) -> Bool { matches(key: NameRule.caseKey(name)) }
+
+    /// Whether a name matches, given as its case key.
     public func matches(key: String) -> Bool {
-        if let glob, NamePattern.matches(Array(key), glob) { return true }
-        guard let first = partBytes.first else { return true }
-        var key = key
-        return key.withUTF8 { key in
-            guard key.count >= partBytes.count else { return false }
-            for start in 0...(key.count - partBytes.count) where key[start] == first {
-                if key[start...].starts(with: partBytes) { return true }
-            }
-            return false
-        }
+        let name = Array(key)
+        if let glob, NamePattern.matches(name, glob) { return true }
+        guard text.count <= name.count else { return false }
+        return (0...(name.count - text.count)).contains { name[$0...].starts(with: text) }
     }
 
-    public func matches(_ name: String) -> Bool {
-        let name = NamePattern.characters(of: name)
-        if let glob, NamePattern.matches(name, glob) { return true }
-        guard part.count <= name.count else { return false }
-        return (0...(name.count - part.count)).contains { name[$0...].starts(with: part) }
+    /// The longest text between the special characters.
+    private static func longestText(_ glob: [Element]) -> String {
+        var (longest, current) = ("", "")
+        for element in glob {
+            if case .one(let character) = element { current.append(character) } else { current = "" }
+            if current.utf8.count > longest.utf8.count { longest = current }
+        }
+        return longest
     }
 
     private static func characters(of text: String) -> [Character] { Array(NameRule.caseKey(text)) }

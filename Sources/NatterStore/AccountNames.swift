@@ -4,31 +4,57 @@ internal import NatterSystem
 /// All accounts in the order of their names, so that a page of them costs no more on a large server than on a small
 /// one. A copy costs nothing until an account is added.
 struct AccountNames: Sendable {
-    struct Entry: Sendable {
-        /// The name's case key.
-        let key: String
-        let id: AccountID
-    }
-
-    private(set) var entries: [Entry] = []
+    /// The accounts, in the order of their names' case keys.
+    private(set) var ids: [AccountID] = []
+    /// The case keys in order, with a zero byte before and behind each, so that one search looks through all of them.
+    private var keys: [UInt8] = [0]
+    /// Where each key begins in `keys`, and where the next one would.
+    private var starts = [1]
 
     init() {}
 
     init(_ accounts: some Sequence<AccountState>) {
-        entries = accounts.map { Entry(key: $0.name.caseKey, id: $0.id) }
-        entries.sort { AccountNames.precedes($0.key, $1.key) }
+        let sorted = accounts.map { (key: $0.name.caseKey, id: $0.id) }
+            .sorted { AccountNames.precedes($0.key, $1.key) }
+        for (key, id) in sorted { insert(key, id, at: ids.count) }
     }
 
-    mutating func add(_ key: String, _ id: AccountID) {
-        entries.insert(Entry(key: key, id: id), at: index(behind: key))
+    mutating func add(_ key: String, _ id: AccountID) { insert(key, id, at: index(behind: key)) }
+
+    private mutating func insert(_ key: String, _ id: AccountID, at index: Int) {
+        let bytes = Array(key.utf8) + [0]
+        let start = starts[index]
+        keys.insert(contentsOf: bytes, at: start)
+        starts.insert(start, at: index)
+        for later in starts.indices[(index + 1)...] { starts[later] += bytes.count }
+        ids.insert(id, at: index)
     }
+
+    private func bytes(at index: Int) -> ArraySlice<UInt8> { keys[starts[index]..<starts[index + 1] - 1] }
+
+    func key(at index: Int) -> String { String(decoding: bytes(at: index), as: UTF8.self) }
 
     /// The index of the first name behind this one, which need not be a name here.
     func index(behind key: String) -> Int {
-        var (low, high) = (0, entries.count)
+        partition(0..<ids.count) { key.utf8.lexicographicallyPrecedes(bytes(at: $0)) }
+    }
+
+    /// The index of the first name in a range whose key has these bytes in it.
+    func firstIndex(in range: Range<Int>, with part: [UInt8]) -> Int? {
+        guard let first = range.first, !part.isEmpty else { return range.first }
+        guard !part.contains(0), let offset = keys[starts[first]..<starts[range.upperBound]].offset(ofPart: part) else {
+            return nil
+        }
+        let place = starts[first] + offset
+        return partition(range) { starts[$0] > place } - 1
+    }
+
+    /// The first index in a range from which on something is true; its end if it is never true.
+    private func partition(_ range: Range<Int>, _ isBehind: (Int) -> Bool) -> Int {
+        var (low, high) = (range.lowerBound, range.upperBound)
         while low < high {
             let middle = (low + high) / 2
-            if AccountNames.precedes(key, entries[middle].key) { high = middle } else { low = middle + 1 }
+            if isBehind(middle) { high = middle } else { low = middle + 1 }
         }
         return low
     }
@@ -39,9 +65,10 @@ struct AccountNames: Sendable {
 }
 
 extension Store {
-    /// How many names a page looks through, by its pattern, and how many accounts it looks up. Then it ends with `more`.
-    private static let pageNames = 100_000
-    private static let pageGlobNames = 20_000
+    /// How many names a page looks through, how many it compares with a glob, and how many accounts it looks up. Then it ends
+    /// with `more`.
+    private static let pageNames = 25_000
+    private static let pageGlobs = 2_000
     private static let pageLookups = 10_000
     /// How many accounts are looked up while the lock is held once.
     private static let lockedLookups = 256
@@ -67,18 +94,26 @@ extension Store {
         let names = state.withLock { $0.names }
         let pattern = query.pattern.flatMap { $0.isEmpty ? nil : NamePattern($0) }
         var next = query.after.map { names.index(behind: NameRule.caseKey($0)) } ?? 0
-        let end = min(names.entries.count, next + (pattern?.isGlob == true ? Store.pageGlobNames : Store.pageNames))
+        let end = min(names.ids.count, next + Store.pageNames)
         var users: [(place: Int, view: UserView)] = []
-        var lookups = 0
-        while next < end, users.count <= query.limit, lookups < Store.pageLookups {
+        var (lookups, globs) = (0, 0)
+        while next < end, users.count <= query.limit, lookups < Store.pageLookups, globs < Store.pageGlobs {
             var candidates: [Int] = []
-            while next < end, candidates.count < min(Store.lockedLookups, query.limit + 1) {
-                if pattern?.matches(key: names.entries[next].key) ?? true { candidates.append(next) }
-                next += 1
+            while next < end, candidates.count < min(Store.lockedLookups, query.limit + 1), globs < Store.pageGlobs {
+                guard let found = names.firstIndex(in: next..<end, with: pattern?.part ?? []) else {
+                    next = end
+                    break
+                }
+                next = found + 1
+                if let pattern, pattern.isGlob {
+                    globs += 1
+                    guard pattern.matches(key: names.key(at: found)) else { continue }
+                }
+                candidates.append(found)
             }
             lookups += candidates.count
             users += lookUp(candidates) { state, place in
-                guard let account = state.accounts[names.entries[place].id], !account.isDisabled,
+                guard let account = state.accounts[names.ids[place]], !account.isDisabled,
                     !query.onlineOnly || account.isOnline(at: now)
                 else { return nil }
                 return (place, account.view(at: now))
@@ -86,19 +121,19 @@ extension Store {
         }
         let page = users.prefix(query.limit)
         if let first = users.dropFirst(query.limit).first { next = first.place }
-        let hasMore = next < names.entries.count
+        let hasMore = next < names.ids.count
         // A page that its filter left short ends behind the last name that it looked at.
         let isFull = page.count == query.limit
         return UserPage(
             users: page.map(\.view), more: hasMore,
-            next: hasMore && !isFull ? names.entries[next - 1].key : page.last?.view.name ?? query.after)
+            next: hasMore && !isFull ? names.key(at: next - 1) : page.last?.view.name ?? query.after)
     }
 
     /// All accounts, the last seen first.
     public func accountViews() -> [AccountView] {
         let now = clock.now()
         let names = state.withLock { $0.names }
-        return lookUp(names.entries) { state, entry in state.accounts[entry.id]?.adminView(at: now) }
+        return lookUp(names.ids) { state, id in state.accounts[id]?.adminView(at: now) }
             .sorted { one, other in
                 (one.lastSeen ?? one.created, other.name) > (other.lastSeen ?? other.created, one.name)
             }

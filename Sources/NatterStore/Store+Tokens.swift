@@ -70,7 +70,7 @@ extension Store {
     /// - Parameter account: the owner; nil for all accounts, which only admins may see.
     public func tokens(of account: AccountID?, robots: Bool, current: Digest?) -> [TokenView] {
         let names = state.withLock { $0.names }
-        let owners = account.map { [$0] } ?? names.entries.map(\.id)
+        let owners = account.map { [$0] } ?? names.ids
         return lookUp(owners) { state, owner -> [TokenView]? in
             guard let account = state.accounts[owner], !account.tokens.isEmpty else { return nil }
             return account.tokens.compactMap { digest -> TokenView? in

@@ -94,6 +94,56 @@ struct GrowthTests {
         }
     }
 
+    @Test(
+        "names are found by what is in them, and stay in order, whichever comes next",
+        arguments: 1...4 as ClosedRange<UInt64>)
+    func names(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        var names = AccountNames()
+        var model: [(key: String, id: AccountID)] = []
+        for number in 1...150 {
+            let key = (0..<Int.random(in: 1...4, using: &random)).reduce(into: "") { key, _ in
+                key += ["a", "b", "ab", "ж", "-"].randomElement(using: &random) ?? ""
+            }
+            guard !model.contains(where: { $0.key == key }) else { continue }
+            names.add(key, AccountID(rawValue: Int64(number)))
+            model.append((key, AccountID(rawValue: Int64(number))))
+            model.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+            #expect(names.ids == model.map(\.id) && model.indices.map(names.key) == model.map(\.key))
+            let range = Int.random(in: 0...model.count, using: &random)..<model.count
+            #expect(names.index(behind: key) == model.firstIndex { $0.key == key }.map { $0 + 1 })
+            for part in ["", "a", "b", "ba", "ж", "bж", "ab-", "zz", "a\0", "\0"] {
+                let bytes = Array(part.utf8)
+                let expected = range.first { bytes.isEmpty || Array(model[$0].key.utf8).firstRange(of: bytes) != nil }
+                #expect(names.firstIndex(in: range, with: bytes) == expected, "\(part) in \(model), \(range)")
+            }
+        }
+    }
+
+    @Test(
+        "pages of users by a part of their names or a glob have each of them once, also if the filter leaves one empty")
+    func users() throws {
+        let all = ["alice", "albert", "bob", "carol", "dalia", "[al]", "Мария", "марк"]
+        let store = try TestStore(users: all)
+        for (pattern, expected) in [
+            ("AL", ["[al]", "albert", "alice", "dalia"]), ("al*", ["albert", "alice"]), ("*o?", ["bob", "carol"]),
+            ("мар", ["Мария", "марк"]),
+            ("[al]", ["[al]"]), ("*р[а-к]", ["марк"]), ("x", []), ("*", []),
+        ] {
+            var (found, after): ([String], String?) = ([], nil)
+            while true {
+                let page = store.store.users(UserQuery(pattern: pattern, onlineOnly: false, after: after, limit: 1))
+                found += page.users.map(\.name)
+                after = page.next
+                if !page.more { break }
+            }
+            let whole = pattern == "*" ? all : expected
+            #expect(
+                found == whole.sorted { NameRule.caseKey($0).utf8.lexicographicallyPrecedes(NameRule.caseKey($1).utf8) }
+            )
+        }
+    }
+
     @Test("pages of conversations follow new, renamed and left ones, by name")
     func listing() throws {
         let store = try TestStore(users: ["alice", "bob"])

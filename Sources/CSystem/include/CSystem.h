@@ -1,6 +1,7 @@
 // What Swift cannot express: a processor instruction, and what glibc hides behind _GNU_SOURCE.
 #pragma once
 #include "crc32c.h"
+#include <stddef.h>
 
 /// Open flags for a file without a name; see O_TMPFILE in open(2).
 extern const int natter_o_tmpfile;
@@ -10,3 +11,6 @@ void natter_name_thread(const char *name);
 
 /// The C library's English description of an error number in any locale; NULL for an unknown number.
 const char *natter_error_text(int number);
+
+/// Where the part is for the first time; NULL if it is nowhere. See memmem(3).
+const void *natter_find(const void *bytes, size_t count, const void *part, size_t part_count);

@@ -216,7 +216,10 @@ export class State {
   // People
 
   async loadUsers(pattern) {
-    const page = await this.get(['users'], { limit: 500, q: pattern });
+    // With very many users, a page may end before a name that fits.
+    let page = {};
+    do page = await this.get(['users'], { limit: 500, q: pattern, after: page.next });
+    while (page.more && page.users.length === 0);
     for (const user of page.users) this.users.set(user.name, user);
     this.emit('users');
     return page;
