@@ -52,10 +52,9 @@ export class Layout {
     state.every(15_000, () => this.#showConnection());
     addEventListener('hashchange', () => this.#route(), { signal });
     startKeys(this, signal);
-    this.#route();
+    // The first messages do not wait for its bytes.
+    Promise.resolve(this.#route()).then(() => import('./notify.js')).then((notify) => signal.aborted || notify.startNotifications(this, signal)).catch(() => {});
     this.#watchPeople();
-    // Its bytes are not for the first messages.
-    setTimeout(() => import('./notify.js').then((notify) => signal.aborted || notify.startNotifications(this, signal), () => {}), 300);
   }
 
   /** Builds everything anew in another language. */
