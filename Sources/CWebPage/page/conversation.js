@@ -7,7 +7,6 @@ import { errorText } from './errors.js';
 import { History } from './history.js';
 import { Composer } from './composer.js';
 import { titleOf, addressOf } from './layout.js';
-import { confirm } from './dialog.js';
 import * as shell from './shell.js';
 
 export class ConversationView {
@@ -93,8 +92,13 @@ class RowActions {
     row.append(this.#bar);
   }
 
+  /** The first messages do not wait for dialogs. */
+  async #confirm(...words) {
+    return (await this.layout.load(() => import('./dialog.js')))?.confirm(...words);
+  }
+
   async #remove(message) {
-    const isSure = await confirm(t('Delete this message?'), t('Others see that a message was here. Its text is given to nobody any more.'), t('Delete'));
+    const isSure = await this.#confirm(t('Delete this message?'), t('Others see that a message was here. Its text is given to nobody any more.'), t('Delete'));
     if (!isSure) return;
     try {
       await this.layout.state.change('POST', ['messages'], { conversation: this.conversation.name, kind: 'delete', about: message.seq, id: freshKey() });
@@ -105,7 +109,7 @@ class RowActions {
   }
 
   async #erase(message) {
-    const isSure = await confirm(t('Erase this message?'), t('Its text, its sender and its edits go for good, from the server and from what everyone has synced.'), t('Erase'));
+    const isSure = await this.#confirm(t('Erase this message?'), t('Its text, its sender and its edits go for good, from the server and from what everyone has synced.'), t('Erase'));
     if (!isSure) return;
     try {
       await this.layout.state.change('POST', ['admin', 'erase'], { conversation: this.conversation.name, seqs: [message.seq] });
