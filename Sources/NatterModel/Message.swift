@@ -54,6 +54,7 @@ public enum ConversationKind: UInt8, Sendable, CaseIterable {
     }
 
     public init?(name: String) {
+        let name = name.asWord
         guard let kind = Self.allCases.first(where: { $0.name == name }) else { return nil }
         self = kind
     }
@@ -86,6 +87,7 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
     }
 
     public init?(name: String) {
+        let name = name.asWord
         let known: [MessageKind] = [.text, .event, .edit, .delete]
         if let kind = known.first(where: { $0.name == name }) {
             self = kind

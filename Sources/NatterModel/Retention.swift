@@ -13,6 +13,7 @@ public struct Retention: Sendable, Equatable, CustomStringConvertible {
 
     /// - Returns: nil unless the text is `1d` to `36500d`, or `forever`.
     public init?(_ text: String) {
+        let text = text.asWord
         if text == "forever" {
             self = .forever
             return

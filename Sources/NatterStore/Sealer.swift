@@ -32,6 +32,8 @@ final class Sealer: Sendable {
         var errands: [Errand] = []
         /// Whether the journal has exceeded its bound.
         var isUntidy = false
+        /// Whether the journal is being brought back to its bound.
+        var isTidying = false
         /// Whether another server has shortened tails of the shared log.
         var isTrimDue = false
         /// Whether messages were erased or dropped on another server, or may still wait to be removed.
@@ -95,9 +97,19 @@ final class Sealer: Sendable {
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
 
-    /// Whether bulk must wait, because the journal is much longer than its bound and this thread is going to shorten it. It
-    /// would grow for as long as bulk arrives faster than files can be written, and a start reads all of it.
-    func holdsBulk(journalBytes size: Int) -> Bool { size > 2 * journalBytes && queue.withLock { $0.isUntidy } }
+    /// Whether bulk must wait, because the journal is much longer than its bound and this thread is shortening it. It would
+    /// grow for as long as bulk arrives faster than files can be written, and a start reads all of it.
+    func holdsBulk(journalBytes size: Int) -> Bool { size > 2 * journalBytes && queue.withLock { $0.isTidying } }
+
+    /// Asks for what an earlier process has left, because perhaps nobody posts a message that would.
+    func requestBacklog(of store: Store) {
+        let (ripe, size) = store.state.withLock { state in
+            let ripe = state.conversations.values.filter { $0.tail.estimatedBytes >= Sealer.ripeBytes }
+            return (ripe.map(\.identity.number), state.journalBytes)
+        }
+        if !ripe.isEmpty { request(ripe) }
+        note(journalBytes: size)
+    }
 
     /// Asks for the journal to be trimmed, because another server has sealed tails.
     func requestTrim() { queue.signal { $0.isTrimDue = true } }
@@ -173,7 +185,6 @@ final class Sealer: Sendable {
                 if case .whole(_, let completion) = work { completion(nil) }
                 if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
-                store.releaseBulk()
             case .ripe(let conversations):
                 if seal(conversations, .fullBlocks, store, writer) == nil { requestRest(of: conversations, store) }
                 tidy(store, writer)
@@ -383,14 +394,15 @@ final class Sealer: Sendable {
     /// If the journal exceeds its bound, seals or moves up the tails that pin it, as long as that makes it smaller.
     private func tidy(_ store: Store, _ writer: ArchiveWriter) {
         var size = store.state.withLock { $0.journalBytes }
-        while size > journalBytes {
+        queue.withLock { $0.isTidying = size > journalBytes }
+        while size > journalBytes, !queue.withLock({ $0.isStopping }) {
             let former = savedBytes.withLock { $0 }
             tidyOlderHalf(store, writer)
             size = store.state.withLock { $0.journalBytes }
             if savedBytes.withLock({ $0 }) <= former { break }
         }
         queue.signal { queue in
-            queue.isUntidy = false
+            (queue.isUntidy, queue.isTidying) = (false, false)
             queue.tidiedBytes = size
         }
         // Even if it is still long: more is not possible now.
@@ -409,7 +421,9 @@ final class Sealer: Sendable {
     func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) {
         let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
             let tails = state.conversations.values.filter { !$0.tail.isEmpty }
-            let old = tails.filter { ($0.journalFloor ?? commit) <= commit }
+            // The oldest first, so that each round lets some of the journal go.
+            let old = tails.map { (floor: $0.journalFloor ?? commit, tail: $0) }.filter { $0.floor <= commit }
+                .sorted { $0.floor < $1.floor }.map(\.tail)
             // If small tails alone fill the journal, moving them would never end, so they are sealed as well.
             let smallBytes = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
             let least = smallBytes > journalBytes / 2 ? 0 : Sealer.stragglerBytes

@@ -105,6 +105,7 @@ extension Store {
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
             if let newName, let taken, taken != number { throw .nameTaken(newName) }
             let name = newName ?? group.name
+            if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (name, .nothing) }
             var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
             if name != group.name {
                 decision.append(.renamed(from: group.name, to: name), in: number, by: principal.name)

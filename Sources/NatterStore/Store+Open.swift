@@ -57,6 +57,7 @@ extension Store {
         let isDone = Monitor(false)
         store.repeatErasures { isDone.signal { $0 = true } }
         _ = isDone.wait { $0 ? true : nil }
+        store.sealer.requestBacklog(of: store)
         return store
     }
 

@@ -91,13 +91,6 @@ public final class Store: Sendable {
         }
         let all = running
         threads.signal { $0 = all }
-        // An earlier process may have left long tails, and perhaps nobody posts a message that asks for them to be sealed.
-        let (ripe, journalBytes) = state.withLock { state in
-            let ripe = state.conversations.values.filter { $0.tail.estimatedBytes >= Sealer.ripeBytes }
-            return (ripe.map(\.identity.number), state.journalBytes)
-        }
-        if !ripe.isEmpty { sealer.request(ripe) }
-        sealer.note(journalBytes: journalBytes)
         engine.onNews { [weak self] in self?.follow { _ in } }
     }
 

@@ -47,7 +47,7 @@ public struct SearchPlace: Sendable, Hashable, Comparable, CustomStringConvertib
     }
 
     public init?(_ text: String) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        let parts = text.asWord.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let time = Int64(parts[0]), let id = ConversationID(hex: parts[1]),
             let seq = UInt64(parts[2])
         else { return nil }

@@ -61,12 +61,14 @@ final class StoreWriter: Sendable {
         var cost = 0
         var isStopping = false
 
+        /// Whether a part of bulk may go into the next commit.
         var offersBulk: Bool { !bulks.isEmpty && (!holdsBulk || isStopping) }
         var isOver: Bool { isStopping && items.isEmpty && bulks.isEmpty && busyBulks == 0 }
     }
 
-    /// Bytes that may wait for a commit. Requests beyond it are refused as busy.
+    /// Bytes that may wait for a commit. Requests beyond it are refused as busy: bulk first, and never work that frees room.
     static let queueLimit = 64 << 20
+    private static let bulkLimit = queueLimit * 3 / 4
     /// A commit takes no further items once it has this many bytes.
     static let batchBytes = 1 << 20
     /// The most messages of bulk in one commit, and the bytes from which on it takes no more of them. A few milliseconds
@@ -81,10 +83,12 @@ final class StoreWriter: Sendable {
     func submit(_ item: Item) -> Bool {
         let cost = item.cost
         return queue.signal { queue in
-            guard !queue.isStopping, queue.cost < StoreWriter.queueLimit else { return false }
+            guard !queue.isStopping else { return false }
             if case .posting(let posting) = item, posting.messages.count > 1 {
+                guard queue.cost < StoreWriter.bulkLimit else { return false }
                 queue.bulks.append(Bulk(posting))
             } else {
+                guard queue.cost < StoreWriter.queueLimit || item.freesRoom else { return false }
                 queue.items.append(item)
             }
             queue.cost += cost
@@ -99,10 +103,13 @@ final class StoreWriter: Sendable {
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// The next items to commit; nil if the thread should end.
-    private func next() -> [Item]? {
+    ///
+    /// - Parameter isLinedUp: whether other servers wait for this one, so that it must not wait itself.
+    private func next(isLinedUp: Bool) -> [Item]? {
         queue.wait { queue -> [Item]?? in
-            guard !queue.items.isEmpty || queue.offersBulk else { return queue.isOver ? .some(nil) : nil }
-            var items = queue.offersBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
+            let takesBulk = queue.offersBulk || isLinedUp && !queue.bulks.isEmpty
+            guard !queue.items.isEmpty || takesBulk else { return queue.isOver ? .some(nil) : nil }
+            var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
             var taken = 0
             var cost = 0
             for item in queue.items {
@@ -170,8 +177,9 @@ final class StoreWriter: Sendable {
 
     func run(_ core: WriterCore) {
         while true {
-            if core.isShared, waitForProposal() { core.lineUp() }
-            guard let items = next() else { return }
+            let isLinedUp = core.isShared && waitForProposal()
+            if isLinedUp { core.lineUp() }
+            guard let items = next(isLinedUp: isLinedUp) else { return }
             core.commit(items)
         }
     }

@@ -1,4 +1,5 @@
 public import NatterLanguage
+internal import NatterModel
 
 /// The error codes of the API, each with its HTTP status.
 public enum ErrorCode: String, Sendable, CaseIterable {
@@ -80,7 +81,7 @@ public struct ErrorBody: Codable, Sendable, Equatable {
 
         public init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: CodingKeys.self)
-            code = try container.decode(String.self, forKey: .code)
+            code = try container.decode(String.self, forKey: .code).asWord
             message = try container.decode(String.self, forKey: .message)
             // The message has the same content, so do not refuse the body if this version can't decode the parts.
             phrase = try? container.decodeIfPresent(PhraseParts.self, forKey: .phrase)

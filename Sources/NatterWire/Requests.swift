@@ -1,5 +1,7 @@
 // Bodies of requests, in the order of the API's routes.
 
+internal import NatterModel
+
 /// Registers an account.
 public struct RegisterRequest: Codable, Sendable {
     public var name: String
@@ -102,7 +104,7 @@ struct SendFields: Decodable {
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        kind = try container.decodeIfPresent(String.self, forKey: .kind)
+        kind = try container.decodeIfPresent(String.self, forKey: .kind)?.asWord
         text =
             kind == "delete"
             ? try container.decodeIfPresent(String.self, forKey: .text) ?? ""

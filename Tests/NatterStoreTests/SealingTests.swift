@@ -3,6 +3,7 @@ import NatterLog
 import NatterModel
 import NatterSystem
 import StoreSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -136,27 +137,34 @@ struct SealingTests {
         #expect(store.reports.lines == [])
     }
 
-    @Test("bulk waits while the journal is far beyond its bound, and single messages do not")
+    @Test("bulk waits while the sealer shortens a journal far beyond its bound, and single messages do not")
     func heldBulk() throws {
-        let store = try TestStore(journalBytes: SealingTests.bound)
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk, journalBytes: SealingTests.bound)
         let alice = try store.user("alice")
-        // Given a sealer that is busy with something else
-        let isBusy = store.keepSealerBusy()
-        // When bulk of eight times the bound arrives, and single messages beside it
+        let users = 64
+        for number in 1...users { _ = try store.user("user\(number)") }
+        // Given log files that can't be written for a while
+        let isWritable = Monitor(false)
+        disk.set(isWritable, before: .write)
+        // When bulk of three times the bound arrives, to conversations none of which is worth a block, and single messages
+        // beside it
         let done = Monitor<[PostOutcome]?>(nil)
         let text = String(repeating: "x", count: 2_000)
-        let messages = (1...4_000).map { NewMessage(conversation: "general", text: "\($0) \(text)", key: nil) }
+        let messages = (0..<users * 24).map {
+            NewMessage(conversation: "@user\($0 % users + 1)", text: "\($0) \(text)", key: nil)
+        }
         store.store.post(messages, by: alice, stopAtRefusal: false) { outcomes in done.signal { $0 = outcomes } }
         var journalBytes: Int { store.store.state.withLock { $0.journalBytes } }
         #expect(TestStore.settles { journalBytes > 2 * SealingTests.bound })
         for number in 1...10 { #expect(try store.post(["single \(number)"]).first?.message != nil) }
         // Then the bulk waits, and goes on when the sealer does
-        #expect(journalBytes < 3 * SealingTests.bound)
+        #expect(journalBytes < SealingTests.bound * 11 / 4)
         #expect(done.withLock { $0 } == nil)
-        isBusy.signal { $0 = false }
-        #expect(done.wait(timeoutMilliseconds: 60_000) { $0 }?.compactMap(\.message).count == 4_000)
-        #expect(TestStore.settles { journalBytes <= SealingTests.bound })
-        #expect(try store.all().count == 4_010)
+        isWritable.signal { $0 = true }
+        #expect(done.wait(timeoutMilliseconds: 60_000) { $0 }?.compactMap(\.message).count == messages.count)
+        #expect(TestStore.settles { journalBytes <= SealingTests.bound * 5 / 4 })
+        #expect(try store.all("@user1").count == 24)
         #expect(store.reports.lines == [])
     }
 

@@ -257,7 +257,7 @@ struct Spoiler {
         case 0: ""
         case 1: String(repeating: "x", count: generator.int(1...70_000))
         case 2: String(repeating: "y", count: 2 << 20)
-        case 3: String(repeating: "\u{301}\u{316}", count: generator.int(1...2_000))
+        case 3: String(repeating: "\u{301}\u{316}", count: generator.int(1...100_000))
         case 4: #"\u0000\u001b[31m\n\t\u202e"#
         case 5: #"\ud800"#
         case 6: "../../etc/passwd"

@@ -53,8 +53,18 @@ export class Layout {
     addEventListener('hashchange', () => this.#route(), { signal });
     startKeys(this, signal);
     // The first messages do not wait for its bytes.
-    Promise.resolve(this.#route()).then(() => import('./notify.js')).then((notify) => signal.aborted || notify.startNotifications(this, signal)).catch(() => {});
+    Promise.resolve(this.#route()).then(() => this.#startNotifications(signal));
     this.#watchPeople();
+  }
+
+  async #startNotifications(signal) {
+    try {
+      const { startNotifications } = await import('./notify.js');
+      if (!signal.aborted) startNotifications(this, signal);
+    } catch {
+      // The connection was lost just now.
+      if (!signal.aborted) setTimeout(() => this.#startNotifications(signal), 10_000);
+    }
   }
 
   /** Builds everything anew in another language. */

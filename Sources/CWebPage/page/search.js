@@ -35,6 +35,7 @@ export function show(layout, signal, rest, query) {
   const more = h('button', { type: 'button', hidden: true, click: () => find(true) }, t('More'));
   let next = null;
   let count = 0;
+  let turn = 0;
 
   const midnight = (text, days = 0) => {
     if (!text) return '';
@@ -43,6 +44,7 @@ export function show(layout, signal, rest, query) {
   };
   const find = async (isMore = false) => {
     const text = words.input.value.trim();
+    const mine = isMore ? turn : ++turn;
     if (!isMore) {
       next = null;
       count = 0;
@@ -66,6 +68,8 @@ export function show(layout, signal, rest, query) {
         page = await state.api.get(path(['search'], {
           q: text, conversation: where.value, from: from.input.value, since: midnight(since.input.value), until: midnight(until.input.value, 1), limit: pageSize, before: next, fold: 1,
         }), { signal });
+        // Another search has begun.
+        if (mine !== turn) return;
         next = page.next;
       } while (page.messages.length === 0 && page.more);
       const marks = marker(text);

@@ -152,7 +152,11 @@ public final class ServerAPI {
             let (found, next) = read(page)
             entries += found
             guard let next else { return entries }
-            guard let next, next != after, !found.isEmpty else { throw foreign("its list does not go on") }
+            guard let next, next.utf8.count <= NameRule.maximumBytesAsSent, next != after,
+                found.count <= Limits.pageLimit
+            else {
+                throw foreign("its list does not go on")
+            }
             after = next
         }
         throw foreign("its list does not end")

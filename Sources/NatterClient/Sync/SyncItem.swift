@@ -113,7 +113,7 @@ private enum DecodedLine: Decodable {
 
     init(from decoder: any Decoder) throws {
         let type = try decoder.container(keyedBy: CodingKeys.self).decode(String.self, forKey: .type)
-        switch type {
+        switch type.asWord {
         case "conversation": self = .conversation(try ConversationObject(from: decoder))
         case "gone": self = .gone(try SyncGone(from: decoder))
         case "read": self = .read(try SyncRead(from: decoder))

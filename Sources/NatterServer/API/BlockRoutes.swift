@@ -13,7 +13,7 @@ enum BlockRoutes {
 
     /// `CONVERSATION_ID/FIRST-REVISION`, the last two in decimal.
     static func address(_ call: Call) throws(APIError) -> Address {
-        let parts = call.parameters[1].split(separator: "-", omittingEmptySubsequences: false)
+        let parts = call.parameters[1].asWord.split(separator: "-", omittingEmptySubsequences: false)
         guard let id = ConversationID(hex: call.parameters[0]), parts.count == 2, let first = UInt64(parts[0]),
             (1...UInt64(Int64.max)).contains(first), let revision = UInt32(parts[1])
         else { throw APIError(.badRequest, "a block's path is CONVERSATION_ID/FIRST-REVISION") }
@@ -40,7 +40,8 @@ enum BlockRoutes {
 
     /// The weak comparison of RFC 9110, section 13.1.2.
     private static func isMatch(_ header: String, _ tag: String) -> Bool {
-        header.split(separator: ",").contains { part in
+        header.utf8.count <= 1_024
+            && header.split(separator: ",").contains { part in
             let candidate = part.drop { $0 == " " }.prefix { $0 != " " }
             return candidate == "*" || candidate == tag || candidate == "W/" + tag
         }

@@ -67,7 +67,7 @@ struct Query {
 
     /// A time in RFC 3339 or in Unix milliseconds.
     func time(_ name: String) throws(APIError) -> Timestamp? {
-        guard let text = self[name] else { return nil }
+        guard let text = self[name]?.asWord else { return nil }
         if let milliseconds = Int64(text) { return Timestamp(milliseconds: milliseconds) }
         // An unescaped plus sign in a query means a space. In a time, it can only be the sign of the offset.
         guard let time = Timestamp(rfc3339: text) ?? Timestamp(rfc3339: text.replacingLast(" ", with: "+")) else {

@@ -78,9 +78,7 @@ final class SearchQueue: Sendable {
     /// The searches that wait, by account. An account is here while one of its searches runs.
     private let waiting = Monitor<[AccountID: [WorkerPool.Job]]>([:])
 
-    init(threads: Int) throws {
-        pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000, yields: true)
-    }
+    init(threads: Int) throws { pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000) }
 
     /// - Returns: false if the account has too many searches. Then this one is not done.
     func submit(_ account: AccountID, _ job: @escaping WorkerPool.Job) -> Bool {

@@ -142,6 +142,12 @@ final class Connection {
         }
     }
 
+    /// A target may have 16 KiB, and the latest events are kept in memory.
+    private var targetForLog: String {
+        let text = target.text
+        return text.utf8.count <= 512 ? text : String(decoding: text.utf8.prefix(512), as: UTF8.self) + "…"
+    }
+
     /// The request has ended, complete or not.
     func ended(isComplete: Bool) {
         if case .streaming(let sink) = stage { sink.abandoned() }
@@ -150,7 +156,7 @@ final class Connection {
         exchange?.connection = nil
         loop.handler.finished(
             RequestSummary(
-                method: method, target: target.text, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
+                method: method, target: targetForLog, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
                 durationMicroseconds: Int((MonotonicClock.nanoseconds() - began) / 1_000), remoteAddress: clientText,
                 isComplete: (isComplete || isOver) && !isCut, note: note, facts: exchange?.facts ?? []))
         requests += 1

@@ -9,6 +9,7 @@ package final class FaultyDisk: Disk {
         /// How many more changes succeed, or nil for no limit.
         var changesLeft: Int?
         var calls: [String] = []
+        var gates: [DiskFault.Call: Monitor<Bool>] = [:]
     }
 
     private let real: any Disk
@@ -25,12 +26,15 @@ package final class FaultyDisk: Disk {
     package func stop(afterChanges changes: Int) { state.withLock { $0.changesLeft = changes } }
     /// Makes these calls fail with these errors, and no others. Half of a failing write reaches the file.
     package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
+    /// Makes these calls wait until the gate is true.
+    package func set(_ gate: Monitor<Bool>, before call: DiskFault.Call) { state.withLock { $0.gates[call] = gate } }
     /// Sets the free space that the disk reports, or nil for the real one.
     package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
     /// All changes and syncs so far, in order.
     package var calls: [String] { state.withLock { $0.calls } }
 
     fileprivate func check(_ call: DiskFault.Call, _ path: String) throws(DiskError) {
+        _ = state.withLock { $0.gates[call] }?.wait { $0 ? true : nil }
         let code: Int32? = state.withLock { state in
             let isSync = call == .sync || call == .syncDirectory
             if DiskFault.changes.contains(call) { state.calls.append("\(call.rawValue) \(path)") }

@@ -31,7 +31,7 @@ public struct SharedGuesses: Sendable {
         let (account, network) = (PostgresValue.bytes(hash(account)), PostgresValue.bytes(hash(network)))
         return try use { connection in
             let answers = try connection.run(all: [
-                .init("BEGIN", []),
+                .init("BEGIN ISOLATION LEVEL READ COMMITTED", []),
                 // One after the other for each network. The other number of the lock belongs to the store.
                 .init(
                     "SELECT pg_advisory_xact_lock('guess'::regclass::oid::int,hashtext(encode($1::bytea,'hex')))",
