@@ -154,7 +154,9 @@ struct SharedServeTests {
         DispatchQueue.concurrentPerform(iterations: 24) { number in
             answers.add((try? login("wrong password", number % 2))?.status ?? 0)
         }
-        for _ in 0..<100 where answers.count(401) < 10 { answers.add(try login("wrong password", answers.count(401) % 2).status) }
+        for _ in 0..<100 where answers.count(401) < 10 {
+            answers.add(try login("wrong password", answers.count(401) % 2).status)
+        }
         #expect(answers.count(401) == 10 && answers.count(0) == 0)
         for number in 0..<2 {
             let refused = try login(World.password, number)

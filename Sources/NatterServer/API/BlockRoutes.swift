@@ -42,8 +42,8 @@ enum BlockRoutes {
     private static func isMatch(_ header: String, _ tag: String) -> Bool {
         header.utf8.count <= 1_024
             && header.split(separator: ",").contains { part in
-            let candidate = part.drop { $0 == " " }.prefix { $0 != " " }
-            return candidate == "*" || candidate == tag || candidate == "W/" + tag
-        }
+                let candidate = part.drop { $0 == " " }.prefix { $0 != " " }
+                return candidate == "*" || candidate == tag || candidate == "W/" + tag
+            }
     }
 }
