@@ -77,7 +77,7 @@ struct FaultTests {
         try store.fill(300)
         engine.setFull(true)
         for _ in 0..<2 { #expect(throws: StoreError.diskFull) { try store.seal() } }
-        #expect(store.store.troubles().map(\.name).contains("sealer"))
+        #expect(store.store.troubles().map(\.name) == ["disk_full", "sealer"])
         #expect(store.reports.lines.filter { $0.hasPrefix("cannot seal") }.count == 1, "\(store.reports.lines)")
         engine.setFull(false)
         try store.seal()

@@ -171,7 +171,7 @@ struct SealingTests {
     @Test("a start seals what the last process left, although nobody posts")
     func afterStart() throws {
         let store = try TestStore()
-        _ = store.keepSealerBusy()
+        store.keepSealerBusy()
         try store.fill(6_000)
         #expect(store.store.state.withLock { $0.conversations[$0.general]?.sealedSeq } == .zero)
         try store.reopen()
@@ -181,15 +181,14 @@ struct SealingTests {
 }
 
 extension TestStore {
-    /// Keeps the sealer from its work until the value is false or the store closes.
-    fileprivate func keepSealerBusy() -> Monitor<Bool> {
-        let (isBusy, isBegun) = (Monitor(true), Monitor(false))
+    /// Keeps the sealer from its work until the store closes.
+    fileprivate func keepSealerBusy() {
+        let isBegun = Monitor(false)
         _ = store.sealer.submit { [store] _ in
             isBegun.signal { $0 = true }
-            while isBusy.withLock({ $0 }), store.sealer.submit({ _ in }) { store.sealer.pause() }
+            while store.sealer.submit({ _ in }) { store.sealer.pause() }
         }
         _ = isBegun.wait { $0 ? true : nil }
-        return isBusy
     }
 
     /// Whether something that another thread does comes to be, within a minute.
