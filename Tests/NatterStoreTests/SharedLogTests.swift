@@ -1,4 +1,3 @@
-import Glibc
 import NatterCrypto
 import NatterLog
 import NatterModel
@@ -147,10 +146,8 @@ private final class SharedRun {
 @Suite("several stores on one log")
 struct SharedLogTests {
     /// The first seed of the runs, and how many there are. Many, as in `make torture`, are shorter.
-    static let first = number("NATTER_INTERLEAVINGS_SEED") ?? 1
-    static let count = number("NATTER_INTERLEAVINGS") ?? 6
-
-    private static func number(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
+    static let first = number(inEnvironment: "NATTER_INTERLEAVINGS_SEED") ?? 1
+    static let count = number(inEnvironment: "NATTER_INTERLEAVINGS") ?? 6
 
     @Test(
         "numbers are dense and histories the same, whatever is lost or late on the way to the log",

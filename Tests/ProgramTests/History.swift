@@ -213,8 +213,3 @@ final class History: @unchecked Sendable {
         return (object[objects: "messages"].map(History.message), head)
     }
 }
-
-extension ProcessInfo {
-    /// A number that the environment gives.
-    static func number(_ name: String) -> Int? { processInfo.environment[name].flatMap { Int($0) } }
-}

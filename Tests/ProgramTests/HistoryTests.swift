@@ -7,12 +7,12 @@ internal import TestSupport
 @Suite("the history that many see while servers are killed")
 struct HistoryTests {
     /// How often the server is killed: `NATTER_KILLS`, 25 unless given; `NATTER_KILLS_SEED` says when.
-    private static let kills = ProcessInfo.number("NATTER_KILLS") ?? 25
-    private static let seed = UInt64(ProcessInfo.number("NATTER_KILLS_SEED") ?? 1)
+    private static let kills = number(inEnvironment: "NATTER_KILLS") ?? 25
+    private static let seed: UInt64 = number(inEnvironment: "NATTER_KILLS_SEED") ?? 1
     /// How often servers of a shared store are killed, and PostgreSQL half as often: `NATTER_SHARED_KILLS`.
-    private static let sharedKills = ProcessInfo.number("NATTER_SHARED_KILLS") ?? 2
+    private static let sharedKills = number(inEnvironment: "NATTER_SHARED_KILLS") ?? 2
     /// How many entries readers follow from server to server: `NATTER_SHARED_COMMITS`.
-    private static let sharedCommits = ProcessInfo.number("NATTER_SHARED_COMMITS") ?? 500
+    private static let sharedCommits = number(inEnvironment: "NATTER_SHARED_COMMITS") ?? 500
 
     @Test(
         "16 writers and 16 readers: numbers are dense, writers read their writes, no read is undone",

@@ -43,10 +43,6 @@ struct HostileServerTests {
     /// How many seeds are tried at once.
     private static let lanes: UInt64 = 32
 
-    private static func number(_ name: String, _ standard: UInt64) -> UInt64 {
-        ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } ?? standard
-    }
-
     @Test("no answer crashes a command, costs it more than 768 MiB or 10 s of processor time, or spoils it for later")
     func answers() throws {
         // Given a server with some of everything, a hostile one before it, and a home that has synced
@@ -59,8 +55,8 @@ struct HostileServerTests {
         try expect(world.alice("sync"))
         let honest = try world.alice.run(["log", "--json"]).output
 
-        let first = HostileServerTests.number("NATTER_HOSTILE_SEED", 1)
-        let count = HostileServerTests.number("NATTER_HOSTILE_RUNS", 40)
+        let first: UInt64 = number(inEnvironment: "NATTER_HOSTILE_SEED") ?? 1
+        let count: UInt64 = number(inEnvironment: "NATTER_HOSTILE_RUNS") ?? 40
         let findings = Findings()
         let lanes = min(HostileServerTests.lanes, max(1, count / 40))
         let group = DispatchGroup()

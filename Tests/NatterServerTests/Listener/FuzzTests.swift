@@ -8,12 +8,8 @@ import TestSupport
 @Suite("requests that chance has changed")
 struct FuzzTests {
     private static let streams: UInt64 = 8
-    private static let requests = number("NATTER_FUZZ_REQUESTS") ?? 100_000
-    private static let firstSeed = UInt64(number("NATTER_FUZZ_SEED") ?? 1)
-
-    private static func number(_ name: String) -> Int? {
-        ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
-    }
+    private static let requests = number(inEnvironment: "NATTER_FUZZ_REQUESTS") ?? 100_000
+    private static let firstSeed: UInt64 = number(inEnvironment: "NATTER_FUZZ_SEED") ?? 1
 
     private static let models = [
         "GET /v1/x?a=b HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n",

@@ -30,6 +30,11 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
 
 /// The seeds of a test. To reproduce a failure, `NATTER_FAULT_SEED` replaces them with one seed.
 package func seeds(_ standard: ClosedRange<UInt64>) -> [UInt64] {
-    if let given = getenv("NATTER_FAULT_SEED").flatMap({ UInt64(String(cString: $0)) }) { return [given] }
+    if let given: UInt64 = number(inEnvironment: "NATTER_FAULT_SEED") { return [given] }
     return Array(standard)
+}
+
+/// A seed or a size that the environment gives.
+package func number<Number: FixedWidthInteger>(inEnvironment name: String) -> Number? {
+    getenv(name).flatMap { Number(String(cString: $0)) }
 }
