@@ -200,5 +200,5 @@ private struct TextParts {
 }
 
 extension LogDictionary {
-    fileprivate func holds(_ text: ArraySlice<UInt8>) -> Bool { !text.isEmpty && bytes.offset(ofPart: text) != nil }
+    fileprivate func holds(_ text: ArraySlice<UInt8>) -> Bool { bytes[...].offset(ofPart: text) != nil }
 }

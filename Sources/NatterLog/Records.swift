@@ -283,13 +283,7 @@ public struct Records: Sendable {
 
     /// The number of records with this commit or an earlier one. Commits never decrease within a conversation.
     public func count(upTo commit: Commit) -> Int {
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].commit <= commit.rawValue { low = middle + 1 } else { high = middle }
-        }
-        return low
+        rows.indices.partitionPoint { rows[$0].commit > commit.rawValue }
     }
 
     /// Whose count of unread messages the record at a position does not raise.

@@ -109,14 +109,9 @@ struct SaltRuns: Equatable, Sendable {
     }
 
     subscript(index: Int) -> SaltSource {
-        var low = 0
-        var high = runs.count - 1
-        while low < high {
-            let middle = (low + high) / 2
-            if runs[middle].end > index { high = middle } else { low = middle + 1 }
-        }
-        let offset = index - (low == 0 ? 0 : runs[low - 1].end)
-        switch runs[low].content {
+        let run = runs.indices.dropLast().partitionPoint { runs[$0].end > index }
+        let offset = index - (run == 0 ? 0 : runs[run - 1].end)
+        switch runs[run].content {
         case .seed(let seed, let first): return .seed(seed, place: first &+ UInt8(truncatingIfNeeded: offset))
         case .salts(let salts): return .salt(salts[offset])
         case .erased(let digests): return .erased(digests[offset])

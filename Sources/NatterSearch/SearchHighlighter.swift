@@ -1,3 +1,4 @@
+internal import NatterModel
 internal import NatterSQLite
 
 /// Finds the parts of a text that match a query, to highlight them. Only one thread may use it at a time.
@@ -89,11 +90,6 @@ public final class SearchHighlighter {
 
     /// - Returns: how many pieces begin before this offset of the mapped text.
     private func endOfPieces(before place: Int) -> Int {
-        var (low, high) = (0, text.pieces.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if text.pieces[middle].mapped < place { low = middle + 1 } else { high = middle }
-        }
-        return low
+        text.pieces.indices.partitionPoint { text.pieces[$0].mapped >= place }
     }
 }

@@ -30,12 +30,7 @@ public struct SearchNewest<Element> {
     public mutating func offer(_ element: Element, conversation: ConversationID, seq: Seq, time: Timestamp) {
         guard wants(time) else { return }
         let entry = Entry(time: time, conversation: conversation, seq: seq, element: element)
-        var (low, high) = (0, waiting.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if precedes(waiting[middle], entry) { high = middle } else { low = middle + 1 }
-        }
-        waiting.insert(entry, at: low)
+        waiting.insert(entry, at: waiting.indices.partitionPoint { precedes(waiting[$0], entry) })
         if waiting.count > wanted { waiting.removeFirst() }
     }
 

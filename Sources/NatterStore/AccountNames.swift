@@ -36,27 +36,18 @@ struct AccountNames: Sendable {
 
     /// The index of the first name behind this one, which need not be a name here.
     func index(behind key: String) -> Int {
-        partition(0..<ids.count) { key.utf8.lexicographicallyPrecedes(bytes(at: $0)) }
+        ids.indices.partitionPoint { key.utf8.lexicographicallyPrecedes(bytes(at: $0)) }
     }
 
     /// The index of the first name in a range whose key has these bytes in it.
     func firstIndex(in range: Range<Int>, with part: [UInt8]) -> Int? {
         guard let first = range.first, !part.isEmpty else { return range.first }
-        guard !part.contains(0), let offset = keys[starts[first]..<starts[range.upperBound]].offset(ofPart: part) else {
+        guard !part.contains(0), let offset = keys[starts[first]..<starts[range.upperBound]].offset(ofPart: part[...])
+        else {
             return nil
         }
         let place = starts[first] + offset
-        return partition(range) { starts[$0] > place } - 1
-    }
-
-    /// The first index in a range from which on something is true; its end if it is never true.
-    private func partition(_ range: Range<Int>, _ isBehind: (Int) -> Bool) -> Int {
-        var (low, high) = (range.lowerBound, range.upperBound)
-        while low < high {
-            let middle = (low + high) / 2
-            if isBehind(middle) { high = middle } else { low = middle + 1 }
-        }
-        return low
+        return range.partitionPoint { starts[$0] > place } - 1
     }
 
     static func precedes(_ one: String, _ other: String) -> Bool {

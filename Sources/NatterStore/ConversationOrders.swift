@@ -19,16 +19,7 @@ struct ConversationListing: Sendable {
     /// The entries behind a name, which need not be here.
     func behind(_ name: String?) -> ArraySlice<Entry> {
         guard let name else { return entries[...] }
-        var (low, high) = (0, entries.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if name.utf8.lexicographicallyPrecedes(entries[middle].name.utf8) {
-                high = middle
-            } else {
-                low = middle + 1
-            }
-        }
-        return entries[low...]
+        return entries[entries.indices.partitionPoint { name.utf8.lexicographicallyPrecedes(entries[$0].name.utf8) }...]
     }
 }
 

@@ -214,11 +214,6 @@ struct DeletedMessages: Sendable {
     }
 
     private func firstPlace(after seq: Seq) -> Int {
-        var (low, high) = (0, seqs.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if seqs[middle] <= seq.rawValue { low = middle + 1 } else { high = middle }
-        }
-        return low
+        seqs.indices.partitionPoint { seqs[$0] > seq.rawValue }
     }
 }

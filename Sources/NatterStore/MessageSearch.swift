@@ -302,12 +302,8 @@ final class MessageSearch {
         spent += 2
         if let block, try scanner().matches(in: block, position...position).isEmpty { return }
         guard try MessageFolder(reader, folds: request.isFolded).isCurrent(records[position]) else { return }
-        var (low, high) = (0, found.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if found[middle].place > place { low = middle + 1 } else { high = middle }
-        }
-        found.insert(Found(place: place, bytes: records.answerBytes(at: position)), at: low)
+        let rank = found.indices.partitionPoint { found[$0].place <= place }
+        found.insert(Found(place: place, bytes: records.answerBytes(at: position)), at: rank)
         if found.count > request.limit + 1 { found.removeLast() }
     }
 

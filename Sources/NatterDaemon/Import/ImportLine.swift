@@ -73,13 +73,9 @@ struct ImportPlaces {
     }
 
     func place(of seq: UInt64) -> ImportedPlace? {
-        var (low, high) = (0, runs.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if runs[middle].seq <= seq { low = middle + 1 } else { high = middle }
-        }
-        guard low > 0 else { return nil }
-        let run = runs[low - 1]
+        let behind = runs.indices.partitionPoint { runs[$0].seq > seq }
+        guard behind > 0 else { return nil }
+        let run = runs[behind - 1]
         return seq - run.seq < run.count ? run.place(at: seq - run.seq) : nil
     }
 }
