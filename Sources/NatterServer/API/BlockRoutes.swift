@@ -40,10 +40,10 @@ enum BlockRoutes {
 
     /// The weak comparison of RFC 9110, section 13.1.2.
     private static func isMatch(_ header: String, _ tag: String) -> Bool {
-        header.utf8.count <= 1_024
-            && header.split(separator: ",").contains { part in
-                let candidate = part.drop { $0 == " " }.prefix { $0 != " " }
-                return candidate == "*" || candidate == tag || candidate == "W/" + tag
-            }
+        let blank = UInt8(ascii: " ")
+        return header.utf8.split(separator: UInt8(ascii: ",")).contains { part in
+            let candidate = part.drop { $0 == blank }.prefix { $0 != blank }
+            return ["*", tag, "W/" + tag].contains { candidate.elementsEqual($0.utf8) }
+        }
     }
 }
