@@ -17,6 +17,7 @@ final class StoreWriter: Sendable {
         let completion: @Sendable ([PostOutcome]) -> Void
 
         var cost: Int { messages.reduce(0) { $0 + $1.cost } }
+        var size: Int { messages.reduce(0) { $0 + $1.size } }
     }
 
     /// A posting of several messages on its way through several commits.
@@ -111,12 +112,13 @@ final class StoreWriter: Sendable {
             guard !queue.items.isEmpty || takesBulk else { return queue.isOver ? .some(nil) : nil }
             var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
             var taken = 0
-            var cost = 0
+            var (cost, size) = (0, 0)
             for item in queue.items {
                 if taken > 0, item.beginsBatch { break }
                 cost += item.cost
+                size += item.size
                 taken += 1
-                if cost >= StoreWriter.batchBytes || item.endsBatch { break }
+                if size >= StoreWriter.batchBytes || item.endsBatch { break }
             }
             queue.cost -= min(cost, queue.cost)
             items += queue.items.prefix(taken)
@@ -140,18 +142,17 @@ final class StoreWriter: Sendable {
             queue.busyBulks += 1
             let start = bulk.outcomes.withLock { $0.count }
             var end = start
-            let former = bytes
             while end < bulk.posting.messages.count, messages < StoreWriter.turn.messages,
                 bytes < StoreWriter.turn.bytes
             {
-                bytes += bulk.posting.messages[end].cost
+                bytes += bulk.posting.messages[end].size
                 (end, messages) = (end + 1, messages + 1)
             }
-            queue.cost -= min(bytes - former, queue.cost)
             let part = Posting(
                 messages: bulk.posting.messages[start..<end], principal: bulk.posting.principal,
                 stopAtRefusal: bulk.posting.stopAtRefusal
             ) { [self] in finishTurn(of: bulk, $0) }
+            queue.cost -= min(part.cost, queue.cost)
             items.append(.posting(part))
         }
         return items
@@ -195,13 +196,20 @@ final class StoreWriter: Sendable {
 }
 
 extension NewMessage {
-    /// What it takes in the queue and in a commit, in bytes.
-    fileprivate var cost: Int { text.utf8.count + 64 }
+    /// About how many bytes it takes in a commit.
+    fileprivate var size: Int { text.utf8.count + 64 }
+
+    /// About how many bytes of memory it takes while it waits: the request and the queue have it, and room for its answer.
+    fileprivate var cost: Int { text.utf8.count + 3 * MemoryLayout<NewMessage>.stride }
 }
 
 extension StoreWriter.Item {
     fileprivate var cost: Int {
         if case .posting(let posting) = self { posting.cost } else { 64 }
+    }
+
+    fileprivate var size: Int {
+        if case .posting(let posting) = self { posting.size } else { 64 }
     }
 
     var beginsBatch: Bool {

@@ -70,6 +70,9 @@ public final class SyncAnswer: @unchecked Sendable {
         (self.more, self.commit, isEmpty) = (more, commit, steps.isEmpty)
     }
 
+    /// About how many bytes the plan takes.
+    public var heldBytes: Int { steps.count * (MemoryLayout<Step>.stride + 128) }
+
     /// The next chunks; nil after the last.
     public func next() throws(StoreError) -> [Chunk]? {
         guard let step = steps.popFirst() else { return nil }

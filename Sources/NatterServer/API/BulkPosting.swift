@@ -8,7 +8,8 @@ internal import NatterWire
 /// answer.
 ///
 /// It processes the lines in batches. It reads nothing more while a batch is parsed and made durable, and the answers to a
-/// batch are written while the next one comes. So a body of any length needs the memory of two batches only. The reply
+/// batch are written while the next one comes. So a body of any length needs the memory of two batches only, and all bodies
+/// of one account that of a few. The reply
 /// can't begin before the whole request is read, so the answers wait in a spool until then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes.
@@ -81,7 +82,7 @@ final class BulkPosting: BodySink {
         try translate(server.store.checkScope(.sendAny, of: principal))
         self.principal = principal
         self.server = server
-        state = Monitor(State(spool: server.spools.makeSpool()))
+        state = Monitor(State(spool: server.spools.makeSpool(for: principal.account)))
     }
 
     var heldBytes: Int { state.withLock { $0.pending.count } }
@@ -95,9 +96,7 @@ final class BulkPosting: BodySink {
             return takeLines(&state)
         }
         guard let batch else { return true }
-        server.workers.submitAlways(for: principal.account) { [self] in
-            work(batch, exchange, isLast: false)
-        }
+        submit(batch, exchange, isLast: false)
         return false
     }
 
@@ -106,8 +105,13 @@ final class BulkPosting: BodySink {
             defer { state.pending = [] }
             return state.pending
         }
-        server.workers.submitAlways(for: principal.account) { [self] in
-            work(rest, exchange, isLast: true)
+        submit(rest, exchange, isLast: true)
+    }
+
+    /// Parses a batch when it is its turn, because parsed lines may take twenty times the memory of short ones.
+    private func submit(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
+        _ = server.bulkTurns.take(for: principal.account) { [self] in
+            server.workers.submitAlways(for: principal.account) { [self] in work(batch, exchange, isLast: isLast) }
         }
     }
 
@@ -296,6 +300,7 @@ final class BulkPosting: BodySink {
             }
             return state.unanswered.first
         }
+        server.bulkTurns.giveBack(by: principal.account)
         if batch.isLast { return respond(batch.exchange) }
         if let next { server.workers.submitAlways(for: principal.account) { [self] in write(next) } }
     }

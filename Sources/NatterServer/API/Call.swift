@@ -106,7 +106,7 @@ struct Call: Sendable {
     ) {
         let list = WholeList(items, field, isLines: wantsLines, objects, place)
         var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
-        reply.body = PieceProducer(server.workers, account) { list.next() }.body()
+        reply.body = PieceProducer(server.workers, account, sourceBytes: list.heldBytes) { list.next() }.body()
         respond(reply)
     }
 

@@ -50,6 +50,8 @@ public final class ChatServer: Sendable {
     let searches: SearchQueue
     let waiters: Waiters
     let spools: SpoolRoom
+    /// Batches of bulk that are parsed and not answered yet.
+    let bulkTurns = AccountTurns(width: 3)
     let logins: LoginLimiter
     let metrics = Metrics()
     let router: Router

@@ -16,6 +16,8 @@ struct Piece: Sendable {
 final class PieceProducer: BodyProducer {
     private let workers: WorkerPool
     private let account: AccountID?
+    /// About how many bytes `make` keeps.
+    private let sourceBytes: Int
     /// Makes the next piece; nil if that is impossible. One worker at a time calls it, because the next piece is made only
     /// after the last one was taken.
     private let make: @Sendable () -> Piece?
@@ -28,15 +30,21 @@ final class PieceProducer: BodyProducer {
         var waiting: Exchange?
         var isFinished = false
         var hasFailed = false
+        /// The length of the longest piece. Messages of control characters make long ones.
+        var longest = Piece.bytes
     }
 
-    /// - Parameter account: whose turns the pieces take.
-    init(_ workers: WorkerPool, _ account: AccountID?, _ make: @escaping @Sendable () -> Piece?) {
-        (self.workers, self.account, self.make) = (workers, account, make)
+    /// - Parameters:
+    ///   - account: whose turns the pieces take.
+    ///   - sourceBytes: about how many bytes `make` keeps.
+    init(
+        _ workers: WorkerPool, _ account: AccountID?, sourceBytes: Int, _ make: @escaping @Sendable () -> Piece?
+    ) {
+        (self.workers, self.account, self.sourceBytes, self.make) = (workers, account, sourceBytes, make)
     }
 
-    /// The piece that the listener sends, and the next one.
-    var heldBytes: Int { 2 * Piece.bytes }
+    /// The source, the piece that the listener sends, and the next one.
+    var heldBytes: Int { sourceBytes + 2 * state.withLock { $0.longest } }
 
     /// The body of an answer. If all of it is one piece, it is sent with its length and needs no second job on a worker.
     func body() -> ReplyBody {
@@ -68,6 +76,7 @@ final class PieceProducer: BodyProducer {
         let waiting = state.withLock { state -> Exchange? in
             state.ready = piece
             state.hasFailed = piece == nil
+            state.longest = max(state.longest, piece?.bytes.count ?? 0)
             defer { state.waiting = nil }
             return state.waiting
         }
@@ -101,6 +110,9 @@ final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
     ) {
         (self.items, self.field, self.isLines, self.objects, self.place) = (items, field, isLines, objects, place)
     }
+
+    /// About how many bytes the items take, with one short text each.
+    var heldBytes: Int { items.count * (MemoryLayout<Item>.stride + 32) }
 
     func next() -> Piece {
         state.withLock { state in

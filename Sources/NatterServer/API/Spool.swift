@@ -1,10 +1,12 @@
+internal import NatterStore
 internal import NatterSystem
 
 /// How much disk the answers to bulk may take while their requests are read.
 public struct SpoolLimits: Sendable {
     /// Where spools that do not fit into memory lie.
     public var directory = "/tmp"
-    public var requestBytes = 1 << 30
+    /// The bytes of all spools of one account.
+    public var accountBytes = 1 << 30
     /// The bytes of all spools together.
     public var totalBytes = 4 << 30
     /// The room that spools leave free on their disk, so that messages can be moved to log files at any time.
@@ -16,7 +18,12 @@ public struct SpoolLimits: Sendable {
 /// Makes spools and counts the bytes of all of them.
 final class SpoolRoom: Sendable {
     private let limits: SpoolLimits
-    private let used = Monitor(0)
+    private let used = Monitor(Used())
+
+    private struct Used {
+        var total = 0
+        var byAccount: [AccountID: Int] = [:]
+    }
 
     /// No batch of lines makes more bytes of answers than about this.
     private static let batchBytes = 64 << 20
@@ -26,25 +33,18 @@ final class SpoolRoom: Sendable {
     /// The bytes of one spool. Gives them back with its last reference.
     final class Share: Sendable {
         private let room: SpoolRoom
+        private let account: AccountID
         private let taken = Monitor(0)
 
-        fileprivate init(_ room: SpoolRoom) { self.room = room }
+        fileprivate init(_ room: SpoolRoom, _ account: AccountID) { (self.room, self.account) = (room, account) }
 
-        deinit {
-            let bytes = taken.withLock { $0 }
-            room.used.withLock { $0 -= bytes }
-        }
+        deinit { room.use(-taken.withLock { $0 }, by: account) }
 
         var directory: String { room.limits.directory }
 
         fileprivate func hasRoom(forBatches count: Int) -> Bool {
             let bytes = count * SpoolRoom.batchBytes
-            return hasShare(of: bytes) && isDiskFree(for: bytes)
-        }
-
-        private func hasShare(of bytes: Int) -> Bool {
-            taken.withLock { $0 } <= room.limits.requestBytes - bytes
-                && room.used.withLock { $0 } <= room.limits.totalBytes - bytes
+            return room.hasRoom(for: bytes, of: account) && isDiskFree(for: bytes)
         }
 
         fileprivate func isDiskFree(for bytes: Int) -> Bool {
@@ -53,14 +53,29 @@ final class SpoolRoom: Sendable {
         }
 
         fileprivate func take(_ bytes: Int) -> Bool {
-            guard hasShare(of: bytes) else { return false }
+            guard room.hasRoom(for: bytes, of: account) else { return false }
             taken.withLock { $0 += bytes }
-            room.used.withLock { $0 += bytes }
+            room.use(bytes, by: account)
             return true
         }
     }
 
-    func makeSpool() -> Spool { Spool(Share(self)) }
+    func makeSpool(for account: AccountID) -> Spool { Spool(Share(self, account)) }
+
+    private func hasRoom(for bytes: Int, of account: AccountID) -> Bool {
+        used.withLock { used in
+            used.byAccount[account, default: 0] <= limits.accountBytes - bytes
+                && used.total <= limits.totalBytes - bytes
+        }
+    }
+
+    private func use(_ bytes: Int, by account: AccountID) {
+        used.withLock { used in
+            used.total += bytes
+            let rest = used.byAccount[account, default: 0] + bytes
+            used.byAccount[account] = rest > 0 ? rest : nil
+        }
+    }
 }
 
 /// A buffer that is written first and read afterwards. It holds up to 256 KiB in memory and the rest in an unnamed file.

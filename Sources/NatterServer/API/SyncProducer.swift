@@ -12,7 +12,10 @@ final class SyncProducer: Sendable {
         (self.changes, self.form, self.call) = (changes, form, call)
     }
 
-    func body() -> ReplyBody { PieceProducer(call.server.workers, call.account) { [self] in try? makePiece() }.body() }
+    func body() -> ReplyBody {
+        PieceProducer(call.server.workers, call.account, sourceBytes: changes.heldBytes) { [self] in try? makePiece() }
+            .body()
+    }
 
     private func makePiece() throws(StoreError) -> Piece {
         var piece = Piece()

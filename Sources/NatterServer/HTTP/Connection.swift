@@ -194,6 +194,9 @@ final class Connection {
         loop.hold(bytes, for: reader)
     }
 
+    /// Counts an answer anew of which more is kept than was known when it began.
+    func recountAnswer(_ bytes: Int) { if bytes > held.bytes { holdAnswer(bytes, for: held.reader) } }
+
     var hasArrivedAtOnce: Bool { headTurn == loop.turn }
 
     // MARK: Called by the loop

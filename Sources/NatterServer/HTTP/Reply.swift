@@ -109,7 +109,9 @@ final class ReplyFeeder {
         while pending.isEmpty {
             guard !connection.isCut else { return MHD_CONTENT_READER_END_WITH_ERROR }
             switch producer.next(maximum: buffer.count, exchange) {
-            case .bytes(let bytes): pending = bytes[...]
+            case .bytes(let bytes):
+                pending = bytes[...]
+                connection.recountAnswer(producer.heldBytes)
             case .wait:
                 connection.suspend()
                 return 0

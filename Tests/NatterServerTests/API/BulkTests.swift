@@ -1,10 +1,12 @@
 internal import NatterClient
 internal import NatterHTTP
-internal import NatterServer
+internal import NatterStore
 internal import NatterWire
 internal import ServerSupport
 internal import Testing
 internal import TestSupport
+
+@testable internal import NatterServer
 
 @Suite("sending many messages in one request")
 struct BulkTests {
@@ -225,6 +227,26 @@ struct BulkTests {
         // The room is given back when the answer was sent: repeating with the same ids succeeds.
         try eventually("room for another request") { try alice.bulk(Array(lines.prefix(10))).lines.count == 10 }
         #expect(try alice.bulk(Array(lines.prefix(10))).lines == Array(answers.prefix(10)))
+    }
+
+    @Test("unread answers of one account leave room for those of others, and give theirs back")
+    func spoolShare() throws {
+        var limits = SpoolLimits()
+        (limits.accountBytes, limits.totalBytes) = (300_000, 1_000_000)
+        let room = SpoolRoom(limits)
+        let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
+        let answers = [UInt8](repeating: 0x78, count: 200_000)
+        do {
+            var first = room.makeSpool(for: alice)
+            #expect(try first.append(answers))
+            var second = room.makeSpool(for: alice)
+            #expect(try !second.append(answers))
+            var other = room.makeSpool(for: bob)
+            #expect(try other.append(answers))
+            #expect(first.count == answers.count && second.count == 0)
+        }
+        var third = room.makeSpool(for: alice)
+        #expect(try third.append(answers))
     }
 
     @Test("a disk without the room that is kept for log files takes no answers")

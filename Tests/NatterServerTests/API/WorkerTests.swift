@@ -86,6 +86,25 @@ struct WorkerTests {
         #expect(queue.count == 0)
     }
 
+    @Test("an account has its turns, others wait in order, and a turn is given on")
+    func turnsOfAccounts() {
+        let turns = AccountTurns(width: 2, limit: 2)
+        let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
+        let log = Monitor<[String]>([])
+        func take(_ account: AccountID, _ name: String) -> Bool {
+            turns.take(for: account) { log.withLock { $0.append(name) } }
+        }
+        #expect(["a", "b", "c", "d", "e"].map { take(alice, $0) } == [true, true, true, true, false])
+        #expect(take(bob, "x"))
+        #expect(log.withLock { $0 } == ["a", "b", "x"])
+        for _ in 0..<2 { turns.giveBack(by: alice) }
+        #expect(log.withLock { $0 } == ["a", "b", "x", "c", "d"])
+        for _ in 0..<2 { turns.giveBack(by: alice) }
+        // Nobody waited, so both turns are free
+        #expect(["f", "g", "h"].map { take(alice, $0) } == [true, true, true])
+        #expect(log.withLock { $0.suffix(2) } == ["f", "g"])
+    }
+
     @Test("an account has one search at a time, others do not wait for its queue, and the queue has an end")
     func searches() throws {
         let queue = try SearchQueue(threads: 2)
