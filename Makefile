@@ -154,8 +154,20 @@ install:
 uninstall:
 	scripts/release/install --remove $(programs)
 
+# The packages' client loads at a random address. That costs a command 0.7 ms, so what you build for yourself does not. Only lld
+# can link it so, and only without an rpath, with which glibc 2.36 crashes.
+static_pie := -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie \
+    -Xlinker --pack-dyn-relocs=relr --disable-local-rpath
+packaged := .build/packaged
+
 deb: build
-	scripts/release/make-deb $(programs)
+	@mkdir -p $(packaged)
+	install $(programs)/natterd $(programs)/natter $(packaged)
+ifndef SHARED
+	swift build -c release --scratch-path .build/static-pie --product natter $(static_pie)
+	install .build/static-pie/release/natter $(packaged)
+endif
+	scripts/release/make-deb $(packaged)
 
 check-deb: deb
 	scripts/release/check-deb
