@@ -9,7 +9,7 @@ public struct AccountLimits: Sendable, Equatable {
     public var sessions: Int? = 100
     /// Groups that the account has created and that still exist.
     public var groups: Int? = 1_000
-    /// Users that the account adds to groups, itself included, in a day.
+    /// Users that the account adds to groups, itself included, in a day. Creating a group counts as one.
     public var membersPerDay: Int? = 10_000
     public var messagesPerMinute: Int?
     public var bytesPerDay: Int?

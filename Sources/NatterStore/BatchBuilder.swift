@@ -18,7 +18,9 @@ struct Decision: Sendable {
         /// `VERB` or `VERB NAME`.
         let text: String
         let conversation: Int64
-        let actor: UserName
+        let actor: Principal
+        /// Whether it counts as a message of the actor.
+        let isCounted: Bool
     }
 
     static let nothing = Decision()
@@ -27,8 +29,9 @@ struct Decision: Sendable {
 
     mutating func append(_ change: Change) { changes.append(change) }
 
-    mutating func append(_ event: GroupEvent, in conversation: Int64, by actor: UserName) {
-        events.append(Event(text: event.text, conversation: conversation, actor: actor))
+    mutating func append(_ event: GroupEvent, in conversation: Int64, by actor: Principal) {
+        events.append(
+            Event(text: event.text, conversation: conversation, actor: actor, isCounted: event.isCounted))
     }
 }
 
@@ -162,7 +165,11 @@ final class BatchBuilder {
     func add(_ operation: StoreWriter.Operation) {
         var refusal: StoreError?
         do {
-            add(try operation.decide(self))
+            let decision = try operation.decide(self)
+            for event in decision.events where event.isCounted {
+                try store.quotas.spendMessage(bytes: event.text.utf8.count, of: event.actor.account, at: now)
+            }
+            add(decision)
         } catch {
             if ArchiveError(error).leavesUnknown { failure = error }
             refusal = StoreError(error)
@@ -179,7 +186,8 @@ final class BatchBuilder {
             for event in decision.events {
                 guard let conversation = conversation(event.conversation, state) else { continue }
                 let (record, _) = stage(
-                    in: conversation, sender: Array(event.actor.text.utf8), text: Array(event.text.utf8), kind: .event)
+                    in: conversation, sender: Array(event.actor.name.text.utf8), text: Array(event.text.utf8),
+                    kind: .event)
                 messages.append(conversation: event.conversation, record, key: nil)
             }
         }

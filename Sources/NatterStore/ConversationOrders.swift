@@ -1,8 +1,8 @@
 internal import NatterArchive
 internal import NatterModel
 
-/// The conversations of one account, in the order of their names. Made when a list is asked for, and dropped when a name
-/// or a membership changes, so that a page costs no more for an account with many conversations.
+/// Conversations in the order of their names. Those of one account are sorted when a list is asked for, and dropped when a
+/// name or a membership changes, so that a page costs no more for an account with many conversations.
 struct ConversationListing: Sendable {
     struct Entry: Sendable {
         /// The account's name for it.
@@ -10,7 +10,7 @@ struct ConversationListing: Sendable {
         let number: Int64
     }
 
-    let entries: [Entry]
+    private(set) var entries: [Entry]
 
     init(_ entries: [Entry]) {
         self.entries = entries.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
@@ -20,6 +20,13 @@ struct ConversationListing: Sendable {
     func behind(_ name: String?) -> ArraySlice<Entry> {
         guard let name else { return entries[...] }
         return entries[entries.indices.partitionPoint { name.utf8.lexicographicallyPrecedes(entries[$0].name.utf8) }...]
+    }
+
+    mutating func insert(_ entry: Entry) { entries.insert(entry, at: behind(entry.name).startIndex) }
+
+    mutating func remove(_ name: String) {
+        let last = behind(name).startIndex - 1
+        if entries.indices.contains(last), entries[last].name == name { entries.remove(at: last) }
     }
 }
 

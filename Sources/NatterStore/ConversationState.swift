@@ -7,7 +7,9 @@ internal import NatterModel
 /// only with the state lock held.
 final class ConversationState {
     let identity: ConversationIdentity
-    var name: String
+    var name: String { didSet { nameKey = NameRule.caseKey(name) } }
+    /// Groups of one key have the same name.
+    private(set) lazy var nameKey = NameRule.caseKey(name)
     var isOpen: Bool
     var isDeleted = false
     /// The accounts of a personal conversation, the lower number first.
@@ -84,6 +86,9 @@ final class ConversationState {
     var filesMark: FilesMark {
         FilesMark(sealedSeq: sealedSeq, erasedCommit: erasedCommit, firstCommit: firstCommit)
     }
+
+    /// Its place among groups.
+    var groupEntry: ConversationListing.Entry { ConversationListing.Entry(name: nameKey, number: identity.number) }
 
     var head: Seq { tail.lastSeq }
     var headHash: Digest { tail.hash }

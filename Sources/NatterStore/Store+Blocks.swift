@@ -10,10 +10,7 @@ extension Store {
     ) throws(StoreError) -> StoredBlock? {
         let found = try state.withLock { state throws(StoreError) -> ConversationIdentity? in
             let name = conversation.description
-            guard let known = state.visible(to: principal).first(where: { $0.identity.id == conversation })
-            else {
-                return nil
-            }
+            guard let known = state.conversation(conversation), Authority.sees(principal, known) else { return nil }
             try Authority.check(.read, of: principal.account, in: known, named: name, state)
             return known.identity
         }

@@ -60,6 +60,14 @@ enum GroupEvent {
         case .retained(let retention): "retained \(retention)"
         }
     }
+
+    /// Whether it counts as a message of the one who did it. The others follow users who were added, which is counted too.
+    var isCounted: Bool {
+        switch self {
+        case .renamed, .opened, .closed, .promoted, .demoted, .retained: true
+        case .created, .added, .removed, .joined, .left, .deleted: false
+        }
+    }
 }
 
 extension Store {
@@ -71,6 +79,7 @@ extension Store {
         changeGroup(principal, completion) { state, builder throws(StoreError) in
             guard state.groups[NameRule.caseKey(name)] == nil else { throw .nameTaken(name) }
             try self.quotas.checkGroups(state.accounts[principal.account]?.groupsMade ?? 0)
+            try self.quotas.spendMember(of: principal.account, at: builder.now)
             var random = SecureRandom()
             let group = Change.NewConversation(
                 number: builder.newConversationNumber(), id: ConversationID(using: &random), kind: .group, name: name,
@@ -80,7 +89,7 @@ extension Store {
                 .memberPut(
                     principal.account, in: group.number,
                     ConversationState.Membership(isAdmin: true, since: builder.commit)))
-            decision.append(.created, in: group.number, by: principal.name)
+            decision.append(.created, in: group.number, by: principal)
             return (name, decision)
         }
     }
@@ -108,18 +117,16 @@ extension Store {
             if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (name, .nothing) }
             var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
             if name != group.name {
-                decision.append(.renamed(from: group.name, to: name), in: number, by: principal.name)
+                decision.append(.renamed(from: group.name, to: name), in: number, by: principal)
             }
             if let isOpen, isOpen != group.isOpen {
-                decision.append(isOpen ? .opened : .closed, in: number, by: principal.name)
+                decision.append(isOpen ? .opened : .closed, in: number, by: principal)
             }
             if let retention, let kept = try decide(retention, for: group, state) {
                 for change in kept.changes { decision.append(change) }
-                decision.append(.retained(retention), in: number, by: principal.name)
+                decision.append(.retained(retention), in: number, by: principal)
             }
-            for member in group.members.keys {
-                decision.append(.noted(AccountID(rawValue: member), conversation: number, .conversation, data: nil))
-            }
+            // No member needs a note of its own: the events are in the conversation, and its new name comes before them.
             return (name, decision)
         }
     }
@@ -129,7 +136,7 @@ extension Store {
         change { state, _ throws(StoreError) in
             let group = try state.group(name, .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
-            decision.append(.deleted, in: group.identity.number, by: principal.name)
+            decision.append(.deleted, in: group.identity.number, by: principal)
             for member in group.members.keys {
                 decision.append(.gone("deleted", from: group, for: AccountID(rawValue: member)))
             }
@@ -166,11 +173,11 @@ extension Store {
                 .noted(account.id, conversation: number, .conversation, data: nil))
             if old == nil {
                 let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
-                decision.append(event, in: number, by: principal.name)
+                decision.append(event, in: number, by: principal)
             }
             if new.isAdmin != (old?.isAdmin ?? false) {
                 let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)
-                decision.append(event, in: number, by: principal.name)
+                decision.append(event, in: number, by: principal)
             }
             return (group.name, decision)
         }
@@ -193,7 +200,7 @@ extension Store {
                 .memberRemoved(account.id, from: group.identity.number),
                 .gone(isSelf ? "left" : "removed", from: group, for: account.id))
             decision.append(
-                isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal.name)
+                isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal)
             return decision
         } _: { error in
             completion(error.map { .failure($0) } ?? .success(()))
@@ -203,8 +210,14 @@ extension Store {
     /// The groups that the user is in, and open ones, by name.
     public func groups(of principal: Principal, after: String?, limit: Int) -> GroupPage {
         let start = after.map { NameRule.caseKey($0) }
-        let listings = state.withLock { $0.groupListings(of: principal.account) }
-        var entries = ConversationListing(listings.flatMap { $0.behind(start).prefix(limit + 1) }).entries
+        let own = listing(of: principal.account, \.groupListing) { state in
+            (state.accounts[principal.account]?.conversations ?? []).compactMap { number in
+                guard let group = state.conversations[number], group.identity.kind == .group else { return nil }
+                return group.groupEntry
+            }
+        }
+        let open = state.withLock { $0.openGroups }
+        var entries = ConversationListing([own, open].flatMap { $0.behind(start).prefix(limit + 1) }).entries
         // An open group that the user is in is in both.
         var seen: Set<Int64> = []
         entries.removeAll { !seen.insert($0.number).inserted }

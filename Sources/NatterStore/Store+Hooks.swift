@@ -34,7 +34,7 @@ extension Store {
         _ id: ConversationID, _ value: @Sendable (ConversationState) -> Value
     ) -> Value? {
         state.withLock { state in
-            state.conversations.values.first { $0.identity.id == id && !$0.isDeleted }.map(value)
+            state.conversation(id).flatMap { $0.isDeleted ? nil : value($0) }
         }
     }
 

@@ -210,23 +210,30 @@ extension Store {
 
     /// The names of all conversations that a principal sees.
     private func listing(for principal: Principal) -> ConversationListing {
+        func entries(_ state: StoreState) -> [ConversationListing.Entry] {
+            state.visible(to: principal).map { conversation in
+                ConversationListing.Entry(
+                    name: state.displayName(of: conversation, for: principal.account),
+                    number: conversation.identity.number)
+            }
+        }
+        guard principal.scope == .all else { return ConversationListing(state.withLock { entries($0) }) }
+        return listing(of: principal.account, \.listing, entries)
+    }
+
+    /// An order of an account's conversations. Sorts it outside the lock, because there may be thousands, and keeps it.
+    func listing(
+        of account: AccountID, _ order: WritableKeyPath<AccountState, ConversationListing?>,
+        _ entries: (StoreState) -> [ConversationListing.Entry]
+    ) -> ConversationListing {
         let (known, version, entries) = state.withLock { state in
-            let account = state.accounts[principal.account]
-            let known = principal.scope == .all ? account?.listing : nil
-            let entries =
-                known != nil
-                ? []
-                : state.visible(to: principal).map { conversation in
-                    ConversationListing.Entry(
-                        name: state.displayName(of: conversation, for: principal.account),
-                        number: conversation.identity.number)
-                }
-            return (known, account?.namesVersion ?? 0, entries)
+            let own = state.accounts[account]
+            let known = own?[keyPath: order]
+            return (known, own?.namesVersion ?? 0, known == nil ? entries(state) : [])
         }
         if let known { return known }
-        // Sorted outside the lock, because a user may have thousands.
         let made = ConversationListing(entries)
-        if principal.scope == .all { state.withLock { $0.accounts[principal.account]?.keep(made, of: version) } }
+        state.withLock { $0.accounts[account]?.keep(made, as: order, of: version) }
         return made
     }
 

@@ -14,7 +14,8 @@ extension Store {
         since position: SyncPosition, earliest: Timestamp? = nil, for principal: Principal, form: SyncAnswer.Form,
         limitBytes: Int
     ) throws(StoreError) -> SyncAnswer {
-        let plan = try state.withLock { state throws(StoreError) in try self.plan(position, principal, state) }
+        var plan = try plan(position, principal)
+        if let last = try lastChange(of: plan, for: principal) { plan = try self.plan(position, upTo: last, principal) }
         guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
             return SyncAnswer(
                 store: self, form: form, steps: [], cursor: plan.cursor, more: plan.cursor.commit < plan.commit,
@@ -72,6 +73,28 @@ extension Store {
         let hasChanges: Bool
     }
 
+    /// How many changes of an account one answer has at most, and those of the same commit as the last.
+    private static let changeLimit = 10_000
+
+    /// The commit at which an answer must end because there are too many changes of the account; nil if there are not.
+    private func lastChange(of plan: Plan, for principal: Principal) throws(StoreError) -> Commit? {
+        guard plan.hasChanges, case .changed(let from, let target, _, _) = plan.kind else { return nil }
+        do {
+            return try withReader { reader in
+                let row = try reader.connection.statement(
+                    """
+                    SELECT commit_number FROM change
+                    WHERE account=? AND commit_number>? AND commit_number<? ORDER BY commit_number LIMIT 1 OFFSET ?
+                    """)
+                try row.bind(
+                    principal.account.rawValue, from.rawValue, target.rawValue, Store.changeLimit - 1)
+                return try row.step() ? Commit(rawValue: row.uint64(0)) : nil
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
     /// The steps for one account's changes other than messages.
     private func changes(
         after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
@@ -114,13 +137,20 @@ extension Store {
         }
     }
 
+    /// - Parameter last: the last commit of which the answer may tell.
     private func plan(
-        _ position: SyncPosition, _ principal: Principal, _ state: StoreState
+        _ position: SyncPosition, upTo last: Commit? = nil, _ principal: Principal
+    ) throws(StoreError) -> Plan {
+        try state.withLock { state throws(StoreError) in try plan(position, upTo: last, principal, state) }
+    }
+
+    private func plan(
+        _ position: SyncPosition, upTo limit: Commit?, _ principal: Principal, _ state: StoreState
     ) throws(StoreError) -> Plan {
         let commit = state.commit
         func epoch(_ commit: Commit) -> Epoch { state.epoch(of: commit) ?? Epoch(rawValue: 0) }
         var from = Commit.zero
-        var target = commit
+        var target = limit ?? commit
         var continuation: StoreCursor.Continuation?
         switch position {
         case .start: break

@@ -24,7 +24,7 @@ struct AccountState {
     /// The conversations that the account sees, except `general`.
     var conversations: Set<Int64> = [] { didSet { noteNames() } }
     /// Their order by name; nil if it must be made.
-    private(set) var listing: ConversationListing?
+    var listing: ConversationListing?
     /// The groups among them in the order of their keys; nil if it must be made.
     var groupListing: ConversationListing?
     /// Counts the changes of their names.
@@ -44,8 +44,10 @@ struct AccountState {
     }
 
     /// Keeps an order that was made outside the lock, unless names have changed since.
-    mutating func keep(_ made: ConversationListing, of version: Int) {
-        if version == namesVersion { listing = made }
+    mutating func keep(
+        _ made: ConversationListing, as order: WritableKeyPath<AccountState, ConversationListing?>, of version: Int
+    ) {
+        if version == namesVersion { self[keyPath: order] = made }
     }
 }
 
@@ -101,13 +103,15 @@ struct StoreState {
     var commit: Commit = .zero
     /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
-    var conversations: [Int64: ConversationState] = [:]
+    private(set) var conversations: [Int64: ConversationState] = [:]
+    private var conversationNumbers: [ConversationID: Int64] = [:]
     /// nil until `prepare`.
     private(set) var commitOrder: CommitOrder?
     var general: Int64 = 0
-    var groups: [String: Int64] = [:] { didSet { openGroups = nil } }
-    /// The open ones in the order of their keys; nil if it must be made.
-    private var openGroups: ConversationListing?
+    /// Those that exist, by the keys of their names. Change it by `noteName` and `forgetName` only.
+    private(set) var groups: [String: Int64] = [:]
+    /// The open ones.
+    private(set) var openGroups = ConversationListing([])
     var personal: [AccountPair: Int64] = [:]
     var accounts: [AccountID: AccountState] = [:]
     var accountKeys: [String: AccountID] = [:]
@@ -207,6 +211,8 @@ struct StoreState {
     /// Call it once after loading.
     mutating func prepare() {
         commitOrder = CommitOrder(conversations.values)
+        openGroups = ConversationListing(
+            groups.values.compactMap { conversations[$0] }.filter(\.isOpen).map(\.groupEntry))
         let newest = accounts.values.lazy.compactMap(\.lastSeen).max() ?? .zero
         // Whoever was seen long before the last visitor of the former run is not online.
         for account in accounts.values where account.isOnline(at: newest) { active.insert(account.id) }
@@ -230,12 +236,13 @@ struct StoreState {
     mutating func add(_ conversation: ConversationState) {
         let number = conversation.identity.number
         conversations[number] = conversation
+        conversationNumbers[conversation.identity.id] = number
         counters.conversation = max(counters.conversation, number)
         switch conversation.identity.kind {
         case .general: general = number
         case .group:
             if !conversation.isDeleted {
-                groups[NameRule.caseKey(conversation.name)] = number
+                noteName(of: conversation)
                 if let maker = conversation.maker { accounts[maker]?.groupsMade += 1 }
             }
             for member in conversation.members.keys {
@@ -250,25 +257,21 @@ struct StoreState {
         }
     }
 
-    /// The groups that an account is in, and the open ones, by their keys. Both are kept until a name or a membership changes.
-    mutating func groupListings(of account: AccountID) -> [ConversationListing] {
-        func listing(_ numbers: some Sequence<Int64>, where isWanted: (ConversationState) -> Bool)
-            -> ConversationListing
-        {
-            ConversationListing(
-                numbers.compactMap { number in
-                    conversations[number].flatMap { group in
-                        isWanted(group) ? .init(name: NameRule.caseKey(group.name), number: number) : nil
-                    }
-                })
-        }
-        let open = openGroups ?? listing(groups.values) { $0.isOpen }
-        openGroups = open
-        guard let known = accounts[account] else { return [open] }
-        let own =
-            known.groupListing ?? listing(known.conversations) { $0.identity.kind == .group && !$0.isDeleted }
-        accounts[account]?.groupListing = own
-        return [open, own]
+    func conversation(_ id: ConversationID) -> ConversationState? {
+        conversationNumbers[id].flatMap { conversations[$0] }
+    }
+
+    /// Notes what a group is called now, and whether it is open.
+    mutating func noteName(of group: ConversationState) {
+        groups[group.nameKey] = group.identity.number
+        // Before `prepare`, one sort of all is cheaper.
+        if group.isOpen, commitOrder != nil { openGroups.insert(group.groupEntry) }
+    }
+
+    /// Call it before a group gets another name, opens, closes or is deleted.
+    mutating func forgetName(of group: ConversationState) {
+        groups[group.nameKey] = nil
+        openGroups.remove(group.nameKey)
     }
 
     /// The meaning of an account's name for a conversation.

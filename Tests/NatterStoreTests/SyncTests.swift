@@ -2,6 +2,7 @@ import NatterCrypto
 import NatterLanguage
 import NatterLog
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -18,15 +19,22 @@ struct SyncModel {
 
     /// Applies answers until there is no more.
     mutating func sync(_ store: TestStore, as name: String, form: SyncAnswer.Form = .messages, limitBytes: Int) throws {
-        let user = try store.user(name)
         for _ in 0..<10_000 {
-            let answer = try store.store.changes(
-                since: cursor.map { .cursor($0) } ?? .start, for: user, form: form, limitBytes: limitBytes)
-            try apply(answer)
-            cursor = answer.cursor
-            if !answer.more { return }
+            if try !step(store, as: name, form: form, limitBytes: limitBytes) { return }
         }
         Issue.record("sync does not end")
+    }
+
+    /// Applies one answer.
+    /// - Returns: whether there is more.
+    mutating func step(
+        _ store: TestStore, as name: String, form: SyncAnswer.Form = .messages, limitBytes: Int
+    ) throws -> Bool {
+        let answer = try store.store.changes(
+            since: cursor.map { .cursor($0) } ?? .start, for: store.user(name), form: form, limitBytes: limitBytes)
+        try apply(answer)
+        cursor = answer.cursor
+        return answer.more
     }
 
     private mutating func apply(_ answer: SyncAnswer) throws {
@@ -89,6 +97,32 @@ struct SyncModel {
 
 @Suite("sync")
 struct SyncTests {
+    @Test("an account that was away while much changed gets it in several answers, and misses nothing")
+    func manyChanges() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let before = try store.store.changes(
+            since: .now, for: store.user("bob"), form: .messages, limitBytes: 1_000_000
+        ).cursor
+        for number in 1...50 { try store.post(["\(number)"], to: number % 2 == 0 ? "@bob" : "general") }
+        // 500 conversations were deleted at each commit. Their rows are enough here.
+        let last = store.store.state.withLock { $0.commit.rawValue }
+        try store.reopen { directory in
+            let connection = try Connection(path: Store.databasePath(directory), role: .writer)
+            let rows = try connection.statement(
+                """
+                WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value+1 FROM number WHERE value<25000)
+                INSERT INTO change (account,conversation,kind,commit_number,data)
+                SELECT (SELECT number FROM account WHERE name='bob'),1000000+value,2,?-value/500,'deleted x' FROM number
+                """)
+            try rows.bind(last)
+            _ = try rows.step()
+        }
+        var (model, answers) = (SyncModel(cursor: before), 1)
+        while try model.step(store, as: "bob", limitBytes: 1_000_000) { answers += 1 }
+        #expect(answers == 3)
+        #expect(model.messages.values.map(\.count).sorted() == [25, 25])
+    }
+
     @Test("a late start gets everything after it, in answers of any size", arguments: [200, 5_000, 1_000_000])
     func late(limitBytes: Int) throws {
         // Given sealed messages and a tail, an hour between one and the next

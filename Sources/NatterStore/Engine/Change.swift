@@ -258,14 +258,14 @@ enum Change: Sendable {
             state.add(new.makeState())
         case .groupChanged(let number, let name, let isOpen):
             guard let group = state.conversations[number] else { return }
-            state.groups[NameRule.caseKey(group.name)] = nil
-            state.groups[NameRule.caseKey(name)] = number
+            state.forgetName(of: group)
             group.name = name
             group.isOpen = isOpen
+            state.noteName(of: group)
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
             guard let group = state.conversations[number] else { return }
-            state.groups[NameRule.caseKey(group.name)] = nil
+            state.forgetName(of: group)
             for member in group.members.keys {
                 state.accounts[AccountID(rawValue: member)]?.conversations.remove(number)
             }

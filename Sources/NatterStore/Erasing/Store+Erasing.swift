@@ -104,7 +104,7 @@ extension Store {
             missing[message.conversation, default: []].insert(message.seq)
         }
         for (id, seqs) in missing {
-            let found = state.withLock { $0.conversations.values.first { $0.identity.id == id }?.identity }
+            let found = state.withLock { $0.conversation(id)?.identity }
             guard let found else { continue }
             defer { finishErasing([id]) }
             let count = try Eraser(store: self, writer: writer, identity: found, isAgain: true).erase(seqs)
@@ -117,7 +117,7 @@ extension Store {
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.
     private func isMissing(_ entry: RememberedErasures.Message) throws -> Bool {
         let found = state.withLock { state in
-            state.conversations.values.first { $0.identity.id == entry.conversation }.map { ($0.identity, Tail($0)) }
+            state.conversation(entry.conversation).map { ($0.identity, Tail($0)) }
         }
         guard let (identity, tail) = found, entry.seq <= tail.head else { return false }
         return try withReader { archive in

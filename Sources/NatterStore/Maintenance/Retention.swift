@@ -137,10 +137,8 @@ extension Store {
     }
 
     func dropDueMessages(of id: ConversationID) {
-        let numbers = state.withLock { state in
-            state.conversations.values.filter { $0.identity.id == id }.map(\.identity.number)
-        }
-        dropDueMessages(of: numbers)
+        guard let number = state.withLock({ $0.conversation(id)?.identity.number }) else { return }
+        dropDueMessages(of: [number])
     }
 
     func dropDueMessages(of numbers: [Int64], _ completion: @escaping @Sendable () -> Void = {}) {

@@ -127,7 +127,8 @@ struct QuotaTests {
         let server = try TestServer(clock: clock)
         let alice = try server.account("alice")
         for name in ["bob", "carol"] { try server.account(name) }
-        server.store.use(limits { $0.membersPerDay = 1 })
+        // The group itself is one of them, or to create and delete some without end would be free
+        server.store.use(limits { $0.membersPerDay = 2 })
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         #expect(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
         // To change a member costs nothing
@@ -135,8 +136,36 @@ struct QuotaTests {
         let refused = try alice.send(.put, "/v1/groups/ops/members/carol")
         #expect(refused.outcome == "429 slow_down")
         #expect(refused.header("Retry-After") == "86400")
+        #expect(try alice.send(.delete, "/v1/groups/ops/members/bob").status == 200)
+        #expect(try alice.post("/v1/groups", ["name": "dev"]).outcome == "429 slow_down")
         clock.set(QuotaTests.start.advanced(milliseconds: 86_400_000))
         #expect(try alice.send(.put, "/v1/groups/ops/members/carol").status == 200)
+    }
+
+    @Test("what happens in a group counts as a message of the one who does it, but to leave is always free")
+    func events() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        server.store.use(limits { $0.messagesPerMinute = 2 })
+        func change(_ method: HTTPMethod, _ path: String, _ body: JSONValue) throws -> Answer {
+            try alice.send(
+                method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
+        }
+        func open(_ isOpen: Bool) throws -> Answer { try change(.patch, "/v1/groups/ops", ["open": .bool(isOpen)]) }
+        #expect(try open(true).status == 200)
+        // Nothing changes, so nothing counts
+        #expect(try open(true).status == 200)
+        #expect(try alice.say("one").status == 201)
+        #expect(try open(false).outcome == "429 slow_down")
+        #expect(try alice.get("/v1/groups").json["groups"]?.items.first?["open"] == .bool(true))
+        #expect(try bob.send(.put, "/v1/groups/ops/members/bob").status == 200)
+        #expect(try change(.put, "/v1/groups/ops/members/bob", ["admin": true]).outcome == "429 slow_down")
+        for text in ["one", "two"] { #expect(try bob.say(text).status == 201) }
+        #expect(try bob.send(.delete, "/v1/groups/ops/members/bob").status == 200)
+        clock.set(QuotaTests.start.advanced(milliseconds: 60_000))
+        #expect(try open(false).status == 200)
     }
 
     @Test("messages a minute and bytes a day; a repeated id costs nothing, and what is refused does not count")
