@@ -16,18 +16,21 @@ extension Store {
         return try read(snapshot) { reader in try page(query, reader, snapshot.commit) }
     }
 
-    /// A page as provisional blocks, with everything that its hash chain needs.
+    /// A page as provisional blocks, with everything that its hash chain needs. It ends early if it is long.
     public func blocks(_ query: PageQuery, for principal: Principal) throws(StoreError) -> [[UInt8]] {
         let snapshot = try snapshot(query.conversation, for: principal)
         return try read(snapshot) { reader in
             var blocks: [[UInt8]] = []
+            var bytes = 0
             let filter = MessageFilter(after: query.after ?? .zero, before: query.before)
             _ = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget) { piece in
                 switch piece {
                 case .messages(let run):
                     guard let first = run.positions.first, let last = run.positions.last else { return true }
-                    blocks += run.block.provisional(first..<last + 1, of: snapshot.identity.id).map(\.bytes)
-                    return true
+                    let next = run.block.provisional(first..<last + 1, of: snapshot.identity.id).map(\.bytes)
+                    blocks += next
+                    bytes += next.reduce(0) { $0 + $1.count }
+                    return bytes < Limits.pageBytes
                 case .missing(_, let seqs, let reason):
                     if blocks.isEmpty { throw ArchiveError.missing(seqs, reason) }
                     return false

@@ -111,6 +111,32 @@ struct SyncBlockTests {
         }
     }
 
+    @Test("a page in blocks ends after about 1 MiB, and the next one goes on")
+    func longPages() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        var generator = SeededGenerator(seed: 1)
+        for _ in 0..<60 {
+            let text = (0..<3_000).map { _ in String(generator.next(), radix: 36) }.joined()
+            try server.post([NewMessage(conversation: "general", text: text, key: nil)], as: alice)
+        }
+        var last = Seq.zero
+        for _ in 0..<60 where last < Seq(60) {
+            let page = try alice.get(
+                "/v1/conversations/general/messages", ["after": "\(last)", "limit": "1000"],
+                accept: "application/vnd.natter.blocks")
+            #expect(page.body.count < 1_200_000)
+            var reader = SyncFrameReader()
+            page.body.withUnsafeBytes { reader.feed($0) }
+            while let frame = try reader.next() {
+                let header = try frame.payload.withUnsafeBytes { try BlockHeader(decoding: $0) }
+                #expect(header.firstSeq == last.next)
+                last = header.lastSeq
+            }
+        }
+        #expect(last == Seq(60))
+    }
+
     @Test("with nothing new it costs a few bytes")
     func empty() throws {
         let alice = try TestServer().account("alice")
