@@ -39,7 +39,8 @@ let libraries = [
     library("CPCRE2", headers: "libpcre2-dev"),
     library("CZlib", headers: "zlib1g-dev"),
     library("CArchive", headers: "libarchive-dev"),
-    library("CLineEdit", headers: "libedit-dev"),
+    // libedit, of libedit-dev, and the versions of what it needs.
+    .target(name: "CLineEdit"),
     // gettext, which glibc contains.
     library("CGettext"),
     // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.

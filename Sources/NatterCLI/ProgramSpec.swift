@@ -1,3 +1,4 @@
+internal import Glibc
 public import NatterLanguage
 
 /// The command line of a program: its table of commands, and the options of all commands.
@@ -40,6 +41,17 @@ public struct ProgramSpec: Sendable {
         (makeOptions, makeCommands) = (options, commands)
         (self.instead, makeExamples, makeGuides, self.closing) = (instead, examples, guides, closing)
         self.libraries = libraries
+    }
+
+    /// The libraries that every program needs: Swift's and C's. Swift does not know the last part of its own version.
+    public static var runtime: [String] {
+        let swift = _SwiftStdlibVersion.current.description.split(separator: ".").prefix(2).joined(separator: ".")
+        var text = [CChar](repeating: 0, count: 64)
+        let count = confstr(Int32(_CS_GNU_LIBC_VERSION), &text, text.count)
+        guard 1...text.count ~= count else { return ["Swift \(swift)"] }
+        // "glibc 2.36", ended by 0.
+        let library = String(decoding: text.prefix(count - 1).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return ["Swift \(swift)", library]
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }

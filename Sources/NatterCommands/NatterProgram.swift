@@ -2,6 +2,7 @@ public import NatterCLI
 internal import NatterClient
 internal import NatterCrypto
 internal import NatterHTTP
+internal import NatterLineEdit
 internal import NatterModel
 internal import NatterPattern
 
@@ -11,7 +12,10 @@ public enum NatterProgram {
 
     public static let spec = ProgramSpec(
         name: "natter", tagline: "chat in append-only logs, synced to your own disk", version: version,
-        libraries: { Replica.libraries + [Digest.library, Pattern.library] + HTTPClient.libraries },
+        libraries: {
+            Replica.libraries + [Digest.library, Pattern.library] + HTTPClient.libraries + LineEditor.libraries
+                + ProgramSpec.runtime
+        },
         names: CompletionNames.find, instead: instead(of:), examples: examples,
         guides: guides,
         closing: "Report problems to your server's administrator; 'natter doctor' finds out what to tell.",

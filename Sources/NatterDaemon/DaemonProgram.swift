@@ -18,6 +18,7 @@ public enum DaemonProgram {
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         libraries: {
             Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
+                + ProgramSpec.runtime
         },
         instead: instead(of:),
         options: [

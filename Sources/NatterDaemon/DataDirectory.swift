@@ -14,15 +14,20 @@ enum DataDirectory {
     }
 
     /// As root, becomes the owner of another user's data directory before anything there is touched. Files of root would
-    /// keep that user's server from its own store.
+    /// keep that user's server from its own store. A directory that does not exist yet will be of the owner of the one above.
     static func becomeOwner(of directory: String) throws(CommandFailure) {
-        var found = stat()
-        guard geteuid() == 0, stat(directory, &found) == 0, found.st_uid != 0 else { return }
+        var (place, found) = (Path.absolute(directory), stat())
+        guard geteuid() == 0 else { return }
+        while stat(place, &found) != 0 {
+            guard errno == ENOENT, place != "/" else { return }
+            place = Path.directory(of: place)
+        }
+        guard found.st_uid != 0 else { return }
         let group = getpwuid(found.st_uid).map(\.pointee.pw_gid) ?? found.st_gid
         guard setgroups(0, nil) == 0, setgid(group) == 0, setuid(found.st_uid) == 0 else {
             throw CommandFailure(
                 .refused, code: "not_allowed",
-                "'\(directory)' belongs to the user \(found.st_uid); run this command as that user")
+                "'\(place)' belongs to the user \(found.st_uid); run this command as that user")
         }
     }
 

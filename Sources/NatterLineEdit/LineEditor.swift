@@ -228,3 +228,21 @@ extension String {
         String(zip(self, other).prefix { $0 == $1 }.map(\.0))
     }
 }
+
+extension LineEditor {
+    /// The libraries with their versions, for `--version`.
+    public static var libraries: [String] {
+        [
+            "libedit" + version(natter_edit_description),
+            // "ncurses 6.4.20221231"
+            String(cString: curses_version()),
+            "libbsd" + version(natter_bsd_description), "libmd" + version(natter_md_description),
+        ]
+    }
+
+    /// The version in a file for pkg-config, with a space before it; empty if the build did not find the file.
+    private static func version(_ description: UnsafePointer<CChar>) -> String {
+        let line = String(cString: description).split(separator: "\n").first { $0.hasPrefix("Version: ") }
+        return line.map { String($0.dropFirst("Version:".count)) } ?? ""
+    }
+}

@@ -79,3 +79,10 @@ enum {
     natter_edit_redraw = CC_REFRESH,
     natter_edit_beep = CC_ERROR,
 };
+
+// In libtinfo, which is a part of ncurses.
+const char *curses_version(void);
+
+// What the build found beside libedit, libbsd and libmd for pkg-config; empty if there was nothing. Themselves, they can't say
+// which version they are.
+extern const char *const natter_edit_description, *const natter_bsd_description, *const natter_md_description;
