@@ -6,7 +6,9 @@ import TestSupport
 /// A natterd in a process of its own.
 final class Service {
     /// The program beside the tests, unless `NATTER_BIN` names another.
-    private static var program: String { "\(Programs.given ?? Programs.besideTests)/natterd" }
+    private static var program: String { "\(directory)/natterd" }
+    /// Where both programs are.
+    static var directory: String { Programs.given ?? Programs.besideTests }
 
     let address: String
     let port: UInt16
@@ -39,6 +41,12 @@ final class Service {
         let headers = ["Connection: close"] + (token.map { ["Authorization: Bearer \($0)"] } ?? [])
         return try? RawClient(port: port, timeoutSeconds: patience).request(
             method, path, headers: headers, body: Array(body.utf8))
+    }
+
+    /// A value of the metrics, by its name and labels.
+    func metric(_ name: String) -> Int? {
+        let line = request("GET", "/metrics")?.text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        return line.flatMap { Int($0.dropFirst(name.utf8.count + 1)) }
     }
 
     /// Registers a user and returns their token.
@@ -170,6 +178,37 @@ struct ServiceTests {
         #expect(texts.count <= acknowledged.count + 1)
     }
 
+    @Test("clients that go away count as no failure of the server")
+    func abandoned() throws {
+        let directory = try TemporaryDirectory()
+        let service = try Service(directory.path + "/data")
+        try #require(service.port != 0)
+        let token = service.register("alice")
+        func leave(_ request: String, after condition: () throws -> Bool) throws {
+            let client = try RawClient(port: service.port)
+            client.send(
+                request.replacing(" *", with: " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"))
+            // The connection lives as long as its client.
+            try withExtendedLifetime(client) { try eventually("a request", condition) }
+        }
+        // One while it waits for news, which then come
+        try leave("GET /v1/conversations/general/messages?after=0&wait=60 *\r\n") {
+            service.metric("natter_waiting_requests") == 1
+        }
+        #expect(service.post("news", key: "1", token: token) == 201)
+        try eventually("the end of the wait") { service.metric("natter_waiting_requests") == 0 }
+        // One in the middle of its body
+        try leave("POST /v1/messages *Content-Length: 100\r\n\r\n{") {
+            service.metric("natter_connections").map { $0 > 1 } == true
+        }
+        try eventually("the end of the request") {
+            service.metric("natter_requests_abandoned_total").map { $0 > 0 } == true
+        }
+        #expect(service.metric("natter_requests_total{status=\"5xx\"}") == 0)
+        service.send(SIGTERM)
+        #expect(service.wait() == 0)
+    }
+
     @Test("on a full file system messages are refused, and taken again when there is room")
     func fullFileSystem() throws {
         guard access("/usr/bin/unshare", X_OK) == 0, system("/usr/bin/unshare -Urm true 2>/dev/null") == 0 else {
@@ -177,12 +216,15 @@ struct ServiceTests {
             return
         }
         let directory = try TemporaryDirectory()
-        let (data, done) = (directory.path + "/data", directory.path + "/done")
+        let (data, done, asked) = (directory.path + "/data", directory.path + "/done", directory.path + "/status")
         try PosixDisk().makeDirectories(data)
-        // A large file fills the small file system; the shell removes it when `done` exists.
+        // A large file fills the small file system; the shell removes it when `done` exists. Only inside can a command reach
+        // the server's socket, so the shell runs one when `asked` exists.
         let script = """
             mount -t tmpfs -o size=8m tmpfs '\(data)' && head -c 5000000 /dev/zero >'\(data)/ballast' || exit 99
-            (while ! test -e '\(done)'; do sleep 0.05; done; rm '\(data)/ballast') &
+            (while ! test -e '\(asked)'; do sleep 0.05; done
+            "$1" --data '\(data)' status >'\(asked).part' 2>&1; mv '\(asked).part' '\(asked).told'
+            while ! test -e '\(done)'; do sleep 0.05; done; rm '\(data)/ballast') &
             exec "$@"
             """
         let service = try Service(data, wrapper: ["unshare", "-Urm", "sh", "-c", script, "sh"])
@@ -197,6 +239,19 @@ struct ServiceTests {
             taken += 1
         }
         #expect(status == 507 && taken > 0)
+        // Meanwhile those who watch over the server are told why
+        let health = try #require(service.request("GET", "/healthz"))
+        #expect(health.status == 503 && health.text.contains("\"code\":\"disk_full\""), "\(health)")
+        #expect(service.metric("natter_trouble{kind=\"disk_full\"}") == 1)
+        #expect(service.metric("natter_trouble{kind=\"write_failed\"}") == 0)
+        try PosixDisk().open(asked, .create).sync()
+        try eventually("the answer of natterd status") { Files.text(asked + ".told") != nil }
+        #expect(Files.text(asked + ".told")?.contains("the disk is full; messages are refused") == true)
+        let doctor = try ChildProcess(
+            Service.directory + "/natter", ["--home", directory.path + "/home", "--server", service.address, "doctor"],
+            environment: ["SWIFT_BACKTRACE": "enable=no"]
+        ).finish()
+        #expect(doctor.code == 1 && doctor.output.contains("the disk is full"), "\(doctor)")
         // With room again the same id is taken, and the service is well
         try PosixDisk().open(done, .create).sync()
         try eventually("room on the file system") {
@@ -204,6 +259,8 @@ struct ServiceTests {
             return status != 507
         }
         #expect(status == 201)
+        #expect(service.request("GET", "/healthz")?.status == 200)
+        #expect(service.metric("natter_trouble{kind=\"disk_full\"}") == 0)
         service.send(SIGTERM)
         #expect(service.wait() == 0)
     }

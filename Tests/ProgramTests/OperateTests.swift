@@ -338,6 +338,27 @@ struct OperateTests {
         }
     }
 
+    @Test("a store that root restores below another user's directory belongs to that user")
+    func rootRestores() throws {
+        guard getuid() == 0 else { return print("skipped: this takes root") }
+        let world = try World(isServing: false)
+        let home = world.directory("theirs")
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+        let all =
+            [world.directory.path, home, world.directory("backup")]
+            + (try FileManager.default.subpathsOfDirectory(atPath: world.directory("backup"))
+                .map { world.directory("backup") + "/" + $0 })
+        for path in all { #expect(lchown(path, 65_534, 65_534) == 0) }
+        let outcome = try Daemon.run(
+            ["--data", home + "/new/data", "restore", world.directory("backup")], home: world.directory.path)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        for name in ["new"] + (try FileManager.default.subpathsOfDirectory(atPath: home)) {
+            var found = stat()
+            #expect(lstat(home + "/" + name, &found) == 0 && found.st_uid == 65_534, "\(name)")
+        }
+    }
+
     @Test("a directory whose path is longer than a socket's address")
     func longPath() throws {
         let directory = try TemporaryDirectory()
