@@ -45,13 +45,13 @@ public struct ProgramSpec: Sendable {
 
     /// The libraries that every program needs: Swift's and C's. Swift does not know the last part of its own version.
     public static var runtime: [String] {
-        let swift = _SwiftStdlibVersion.current.description.split(separator: ".").prefix(2).joined(separator: ".")
+        let version = _SwiftStdlibVersion.current.description
+        let swift = "Swift " + version[..<(version.utf8.lastIndex(of: UInt8(ascii: ".")) ?? version.endIndex)]
         var text = [CChar](repeating: 0, count: 64)
         let count = confstr(Int32(_CS_GNU_LIBC_VERSION), &text, text.count)
-        guard 1...text.count ~= count else { return ["Swift \(swift)"] }
+        guard 1...text.count ~= count else { return [swift] }
         // "glibc 2.36", ended by 0.
-        let library = String(decoding: text.prefix(count - 1).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return ["Swift \(swift)", library]
+        return [swift, String(decoding: text.prefix(count - 1).map { UInt8(bitPattern: $0) }, as: UTF8.self)]
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }

@@ -242,7 +242,8 @@ extension LineEditor {
 
     /// The version in a file for pkg-config, with a space before it; empty if the build did not find the file.
     private static func version(_ description: UnsafePointer<CChar>) -> String {
-        let line = String(cString: description).split(separator: "\n").first { $0.hasPrefix("Version: ") }
-        return line.map { String($0.dropFirst("Version:".count)) } ?? ""
+        guard let line = strstr(description, "\nVersion:") else { return "" }
+        let text = line + "\nVersion:".utf8.count
+        return String(decoding: UnsafeRawBufferPointer(start: text, count: strcspn(text, "\n")), as: UTF8.self)
     }
 }
