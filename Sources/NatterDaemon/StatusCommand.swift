@@ -190,7 +190,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
-        /// `disk_full`, `sealer`, `search_index`, `clock`, `write_failed`.
+        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `write_failed`.
         var kind: String
         /// In English.
         var message: String

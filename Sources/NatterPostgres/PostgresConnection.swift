@@ -6,8 +6,10 @@ public final class PostgresConnection {
     private let handle: OpaquePointer
     /// The names of prepared statements, by their SQL.
     private var prepared: [String: String] = [:]
-    /// How many statements are sent before their answers are read. All answers must fit into the socket's buffer.
+    /// How many statements are sent before their answers are read. libpq keeps them in memory meanwhile.
     private static let pipelineLength = 200
+    /// How long the server may neither take nor send a byte before the connection counts as lost.
+    public var silenceMilliseconds: Int32
 
     /// A statement of a pipeline.
     public struct Statement: Sendable {
@@ -17,7 +19,7 @@ public final class PostgresConnection {
         public init(_ sql: String, _ values: [PostgresValue]) { (self.sql, self.values) = (sql, values) }
     }
 
-    public init(_ target: PostgresTarget) throws(PostgresError) {
+    public init(_ target: PostgresTarget, silenceMilliseconds: Int32) throws(PostgresError) {
         let settings = [("dbname", target.text)] + target.settings.map { ($0.key, $0.value) }
         var opened: OpaquePointer?
         withCStrings(settings.map(\.0)) { keywords in
@@ -29,7 +31,9 @@ public final class PostgresConnection {
             PQfinish(opened)
             throw error
         }
-        handle = opened
+        (handle, self.silenceMilliseconds) = (opened, silenceMilliseconds)
+        // Otherwise libpq waits for a server that takes nothing, without a limit.
+        guard PQsetnonblocking(handle, 1) == 0 else { throw error(nil) }
         // Warnings would go to standard error.
         _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
     }
@@ -47,7 +51,7 @@ public final class PostgresConnection {
 
     /// Runs one or more statements without parameters and without rows.
     public func execute(_ sql: String) throws(PostgresError) {
-        try check(PQexec(handle, sql))
+        _ = try answer(isSent: PQsendQuery(handle, sql))
     }
 
     /// Runs one statement, which stays prepared.
@@ -58,16 +62,12 @@ public final class PostgresConnection {
 
     public func run(_ sql: String, all values: [PostgresValue]) throws(PostgresError) -> PostgresRows {
         let name = try prepare(sql)
-        return PostgresRows(
-            try checked(
-                withParameters(values) { count, pointers, lengths, formats in
-                    PQexecPrepared(handle, name, count, pointers, lengths, formats, 1)
-                }))
+        return try answer(isSent: send(name, values))
     }
 
     /// Runs one statement that is not worth preparing, or can't be.
     public func runOnce(_ sql: String) throws(PostgresError) -> PostgresRows {
-        PostgresRows(try checked(PQexecParams(handle, sql, 0, nil, nil, nil, nil, 1)))
+        try answer(isSent: PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 1))
     }
 
     /// Runs statements in order without waiting for each answer.
@@ -91,10 +91,7 @@ public final class PostgresConnection {
         for statement in statements { names.append(try prepare(statement.sql)) }
         guard PQenterPipelineMode(handle) == 1 else { throw error(nil) }
         for (name, statement) in zip(names, statements) {
-            let isSent = withParameters(statement.values) { count, pointers, lengths, formats in
-                PQsendQueryPrepared(handle, name, count, pointers, lengths, formats, 1)
-            }
-            guard isSent == 1 else { throw error(nil) }
+            guard send(name, statement.values) == 1 else { throw error(nil) }
         }
         guard PQpipelineSync(handle) == 1 else { throw error(nil) }
         var answers: [PostgresRows] = []
@@ -103,7 +100,7 @@ public final class PostgresConnection {
         while true {
             // Nil separates the answers of two statements. Twice nil says that the connection is lost, even where its
             // status does not.
-            guard let result = PQgetResult(handle) else {
+            guard let result = try nextResult() else {
                 if isBetween || PQstatus(handle) != CONNECTION_OK { throw error(nil) }
                 isBetween = true
                 continue
@@ -124,9 +121,50 @@ public final class PostgresConnection {
     private func prepare(_ sql: String) throws(PostgresError) -> String {
         if let known = prepared[sql] { return known }
         let name = "s\(prepared.count)"
-        try check(PQprepare(handle, name, sql, 0, nil))
+        _ = try answer(isSent: PQsendPrepare(handle, name, sql, 0, nil))
         prepared[sql] = name
         return name
+    }
+
+    private func send(_ name: String, _ values: [PostgresValue]) -> Int32 {
+        withParameters(values) { count, pointers, lengths, formats in
+            PQsendQueryPrepared(handle, name, count, pointers, lengths, formats, 1)
+        }
+    }
+
+    /// Waits for the answer to what was sent outside a pipeline.
+    /// - Returns: the rows of the last statement.
+    private func answer(isSent: Int32) throws(PostgresError) -> PostgresRows {
+        guard isSent == 1 else { throw error(nil) }
+        var last: PostgresRows?
+        var failure: PostgresError?
+        while let result = try nextResult() {
+            let status = PQresultStatus(result)
+            if status != PGRES_COMMAND_OK, status != PGRES_TUPLES_OK { failure = error(result) }
+            last = PostgresRows(result)
+            // The server's own reason says more than the end of the connection.
+            if failure?.isLost == true || PQstatus(handle) != CONNECTION_OK { break }
+        }
+        guard failure == nil, let last else { throw failure ?? error(nil) }
+        return last
+    }
+
+    /// Waits for the next result, for as long as bytes go to the server or come from it.
+    /// - Returns: nil after the last result of a statement.
+    private func nextResult() throws(PostgresError) -> OpaquePointer? {
+        while true {
+            let unsent = PQflush(handle)
+            guard PQisBusy(handle) == 1, PQstatus(handle) == CONNECTION_OK else { return PQgetResult(handle) }
+            var descriptor = pollfd(
+                fd: PQsocket(handle), events: Int16(POLLIN) | (unsent == 1 ? Int16(POLLOUT) : 0), revents: 0)
+            let ready = poll(&descriptor, 1, silenceMilliseconds)
+            if ready == 0 {
+                throw PostgresError(message: "the server has not answered for \(silenceMilliseconds / 1_000) s")
+            }
+            guard PQconsumeInput(handle) == 1 else { throw error(nil) }
+            // TLS may have taken more from the socket than the first read returns, which `poll` would not see.
+            if PQisBusy(handle) == 1, PQconsumeInput(handle) != 1 { throw error(nil) }
+        }
     }
 
     /// Waits for notifications.
@@ -147,16 +185,6 @@ public final class PostgresConnection {
             senders.append(notification.pointee.be_pid)
             PQfreemem(notification)
         }
-    }
-
-    private func check(_ result: OpaquePointer?) throws(PostgresError) { PQclear(try checked(result)) }
-
-    private func checked(_ result: OpaquePointer?) throws(PostgresError) -> OpaquePointer {
-        let status = PQresultStatus(result)
-        if let result, status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK { return result }
-        let error = error(result)
-        PQclear(result)
-        throw error
     }
 
     private func error(_ result: OpaquePointer?) -> PostgresError {

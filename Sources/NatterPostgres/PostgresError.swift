@@ -15,6 +15,8 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
             // The server has become a standby.
             || state == "25006"
     }
+    /// A lock was not free in time, so whoever holds it makes no progress.
+    public var isHeldUp: Bool { state == "55P03" }
     public var isFull: Bool { state == "53100" }
     public var isForbidden: Bool { state == "42501" }
     public var isUniqueViolation: Bool { state == "23505" }

@@ -8,6 +8,8 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     /// A write failed, so that the content of the disk is unknown. Nothing more is written.
     case writeFailed(String)
     case diskFull
+    /// A shared database does not take messages.
+    case databaseAway
     /// Messages can't be moved from the journal to log files.
     case cannotSeal(String)
     /// The search index is not kept up. Searches are slower, not wrong.
@@ -23,18 +25,20 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         switch self {
         case .writeFailed: "write_failed"
         case .diskFull: "disk_full"
+        case .databaseAway: "database"
         case .cannotSeal: "sealer"
         case .searchStopped: "search_index"
         }
     }
 
     /// The names of all kinds.
-    public static let names = ["write_failed", "disk_full", "sealer", "search_index"]
+    public static let names = ["write_failed", "disk_full", "database", "sealer", "search_index"]
 
     public var phrase: Phrase {
         switch self {
         case .writeFailed(let reason): "nothing more is written: \(reason)"
         case .diskFull: "the disk is full; messages are refused until there is room"
+        case .databaseAway: "the database does not answer; messages are refused until it does"
         case .cannotSeal(let reason): "messages can't be moved to the log files: \(reason)"
         case .searchStopped(let reason): "the search index has stopped: \(reason)"
         }
@@ -46,8 +50,10 @@ extension Store {
     public func troubles() -> [StoreTrouble] {
         var found: [StoreTrouble] = []
         if let failure { found.append(.writeFailed(failure)) }
+        let database = reserve.databaseTrouble
         // A disk that can't say how full it is can't be written to, either.
-        if (try? reserve.isRoomLeft()) != true || reserve.isDatabaseFull { found.append(.diskFull) }
+        if database == .diskFull || (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
+        if database == .databaseAway { found.append(.databaseAway) }
         if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }
         if let reason = search.trouble { found.append(.searchStopped(reason)) }
         return found
@@ -65,8 +71,8 @@ final class DiskReserve: Sendable {
     private let disk: any Disk
     private let isKept: Bool
     private let isThere = Monitor(false)
-    /// When a shared database last had no room, in milliseconds of the monotonic clock.
-    private let databaseFull = Monitor<Int64?>(nil)
+    /// Why a shared database last took nothing, and when, in milliseconds of the monotonic clock.
+    private let database = Monitor<(trouble: StoreTrouble, time: Int64)?>(nil)
     /// How long that is believed. A server that looks ill gets no messages, and so would never find out.
     private static let beliefMilliseconds: Int64 = 10_000
 
@@ -107,13 +113,23 @@ final class DiskReserve: Sendable {
         return free > (isComplete ? StoreWriter.reservedBytes : DiskReserve.neededBytes)
     }
 
-    /// Whether a shared database had no room just now. Its server alone knows how much it has.
-    var isDatabaseFull: Bool {
-        databaseFull.withLock { $0.map { MonotonicClock.now() - $0 < DiskReserve.beliefMilliseconds } ?? false }
+    /// Why a shared database took nothing just now. Its server alone knows how much room it has.
+    var databaseTrouble: StoreTrouble? {
+        guard let (trouble, time) = database.withLock({ $0 }) else { return nil }
+        return MonotonicClock.now() - time < DiskReserve.beliefMilliseconds ? trouble : nil
     }
 
-    /// Notes whether a shared database has just had room.
-    func note(isDatabaseFull: Bool) { databaseFull.withLock { $0 = isDatabaseFull ? MonotonicClock.now() : nil } }
+    /// Notes what became of an entry for a shared database; nil is success.
+    func note(_ refusal: StoreError?) {
+        let trouble: StoreTrouble
+        switch refusal {
+        case nil: return database.withLock { $0 = nil }
+        case .diskFull: trouble = .diskFull
+        case .databaseAway, .outcomeUnknown: trouble = .databaseAway
+        default: return
+        }
+        database.withLock { $0 = (trouble, MonotonicClock.now()) }
+    }
 
     private func fill() throws(DiskError) {
         if let found = try disk.information(path) {

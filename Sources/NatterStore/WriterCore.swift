@@ -77,7 +77,7 @@ final class WriterCore: @unchecked Sendable {
                 try append(items)
             }
         } catch let refusal as StoreError {
-            if engine.isShared, refusal == .diskFull { store.reserve.note(isDatabaseFull: true) }
+            if engine.isShared { store.reserve.note(refusal) }
             refuse(items, refusal)
             // The engine of a shared log may still hold its place in the queue.
             guard engine.isShared else { return }
@@ -161,7 +161,7 @@ final class WriterCore: @unchecked Sendable {
 
     private func publish(_ builder: BatchBuilder, at reached: LogPlace) {
         place = reached
-        if engine.isShared { store.reserve.note(isDatabaseFull: false) }
+        if engine.isShared { store.reserve.note(nil) }
         let (published, journalBytes) = store.state.withLock { state in
             state.place = reached
             return (builder.publish(to: &state), state.journalBytes)

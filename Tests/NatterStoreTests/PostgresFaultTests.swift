@@ -1,6 +1,7 @@
 import Glibc
 import NatterLanguage
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -86,27 +87,97 @@ struct PostgresFaultTests {
         #expect(texts[0].count == 302 && texts[0] == texts[1] && texts[0].last == "meanwhile")
     }
 
-    @Test("while PostgreSQL is away, requests are refused in time; when it is back, servers go on by themselves")
-    func away() throws {
+    enum Absence: CaseIterable {
+        case ended
+        /// Neither answers nor ends its connections.
+        case frozen
+        /// Answers, but holds everybody up.
+        case locked
+    }
+
+    @Test(
+        "while PostgreSQL is away or makes no progress, requests are refused in time; then servers go on by themselves",
+        arguments: Absence.allCases)
+    func away(_ absence: Absence) throws {
         let cluster = try PostgresCluster()
-        let servers = try servers(cluster.makeDatabase(), patienceMilliseconds: 300)
-        cluster.stop(SIGQUIT)
-        for server in servers {
+        let uri = try cluster.makeDatabase() + "&connect_timeout=2"
+        let servers = try servers(uri, patienceMilliseconds: 1_000)
+        defer { cluster.thaw() }
+        var holder: ChildProcess?
+        switch absence {
+        case .ended: cluster.stop(SIGQUIT)
+        case .frozen: try cluster.freeze()
+        case .locked: holder = try cluster.hold("log", in: uri)
+        }
+        _ = try concurrently(servers.count) { number in
+            let server = servers[number]
             let first = try server.post(["away"], key: "k").first?.refusal
             #expect(first == .outcomeUnknown || first == .databaseAway)
             #expect(try server.post(["away"], key: "k").first?.refusal == .databaseAway)
+            #expect(server.store.troubles() == [.databaseAway])
             #expect(throws: StoreError.databaseAway) { try server.store.catchUp() }
             // What it knows is there; a route asks `catchUp` first.
             #expect(try server.all().map(\.text) == ["before"])
         }
-        try cluster.start()
-        for server in servers {
-            #expect(try server.post(["away"], key: "k").first?.message?.seq == Seq(2))
-            #expect(!server.store.isFailed)
+        switch absence {
+        case .ended: try cluster.start()
+        case .frozen: cluster.thaw()
+        case .locked:
+            try cluster.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'", in: uri)
+            _ = holder?.finish()
         }
-        #expect(try texts(servers) == [["before", "away"], ["before", "away"]])
+        for (number, server) in servers.enumerated() {
+            try eventually("the message is taken") {
+                try server.post(["away"], key: "k").first?.message?.seq == Seq(2)
+            }
+            try server.post(["after \(number)"])
+            #expect(server.store.troubles().isEmpty && !server.store.isFailed)
+        }
+        let all = ["before", "away", "after 0", "after 1"]
+        #expect(try texts(servers) == [all, all])
         for server in servers { server.store.close() }
         cluster.stop(SIGINT)
+    }
+
+    @Test("sessions that do not answer are given up for new ones, and what they still do stores nothing twice")
+    func frozenSessions() throws {
+        let cluster = try PostgresCluster()
+        let uri = try cluster.makeDatabase()
+        let server = try TestStore(database: uri, patienceMilliseconds: 1_000)
+        try server.post(["before"])
+        try server.store.catchUp()
+        defer { cluster.thaw() }
+        try cluster.freeze(sessionsOf: uri)
+        #expect(try server.post(["meanwhile"]).first?.message?.seq == Seq(2))
+        try server.store.catchUp()
+        // The writer's old session runs its statement before it finds its client gone.
+        let old = cluster.thaw().map { "\($0)" }.joined(separator: ",")
+        try eventually("the old session has ended") {
+            try cluster.query(
+                "SELECT 1 FROM pg_stat_activity WHERE pid IN (\(old)) AND query LIKE 'WITH added%'", in: uri) == []
+        }
+        try server.post(["after"])
+        #expect(try texts([server]) == [["before", "meanwhile", "after"]])
+        server.store.close()
+        cluster.stop(SIGINT)
+    }
+
+    @Test("a full disk under the copy of the rows undoes a trim, and the next one does it")
+    func fullCopy() throws {
+        let directory = try TemporaryDirectory()
+        var copy = try RowCopy(path: directory("store.db"), retentionDays: 30)
+        let now = Timestamp(milliseconds: 1_795_000_000_000)
+        let keys = (0..<UInt64(1_000)).map { number in
+            let found = FoundKey(conversation: 1, seq: Seq(number), content: number)
+            return MovedKey(key: RecentKey(account: 1, time: 0, hash: number), found: found, commit: .zero)
+        }
+        try copy.connection.execute("PRAGMA max_page_count=1")
+        #expect(throws: StoreError.diskFull) { try copy.trim(below: .zero, moving: keys, now: now) }
+        #expect(try copy.keys.find(keys.map(\.key)).isEmpty)
+        try copy.connection.execute("PRAGMA max_page_count=100000")
+        _ = try copy.trim(below: .zero, moving: keys, now: now)
+        #expect(try copy.keys.find(keys.map(\.key)).count == keys.count)
     }
 
     @Test("clocks apart leave times in order, and no server starts whose clock is far from PostgreSQL's")

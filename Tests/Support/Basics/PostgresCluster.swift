@@ -8,6 +8,7 @@ package final class PostgresCluster: @unchecked Sendable {
     private let directory: TemporaryDirectory
     private let programs: String
     private var server: ChildProcess?
+    private var frozen: [pid_t] = []
     private static let all = NSLock()
     nonisolated(unsafe) private static var common: PostgresCluster?
     nonisolated(unsafe) private static var databases = 0
@@ -102,6 +103,24 @@ package final class PostgresCluster: @unchecked Sendable {
         server?.signal(signal)
         _ = server?.finish()
         server = nil
+    }
+
+    /// Stops the server's processes without ending them: all, or only the sessions of a database.
+    package func freeze(sessionsOf uri: String? = nil) throws {
+        let some = uri == nil ? "true" : "datname=current_database()"
+        let sessions = try query(
+            "SELECT pid FROM pg_stat_activity WHERE pid<>pg_backend_pid() AND \(some)", in: uri ?? self.uri("postgres")
+        ).compactMap { pid_t($0) }
+        frozen = sessions + (uri == nil ? [server?.id].compactMap { $0 } : [])
+        for process in frozen { kill(process, SIGSTOP) }
+    }
+
+    /// - Returns: the processes that were frozen.
+    @discardableResult
+    package func thaw() -> [Int32] {
+        defer { frozen = [] }
+        for process in frozen { kill(process, SIGCONT) }
+        return frozen
     }
 
     /// A new database, empty or a copy of one that nobody uses.

@@ -89,6 +89,7 @@ final class PostgresEngine: StoreEngine {
         do {
             // At the start, a database that can't be reached is more likely a wrong name.
             let connection = hasLoaded ? try pool.connect() : try pool.open()
+            connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
             try PostgresSchema.migrate(connection)
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
             let (id, secret) = try PostgresEngine.identity(connection)
@@ -269,11 +270,11 @@ final class PostgresEngine: StoreEngine {
 
     func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
         try state.withLock { engine in
-            guard var copy = engine.copy else { return 0 }
-            try engine.log.trim(below: floor, moving: keys, now: now, read: copy.number, node: node)
-            let expired = try copy.trim(below: floor, moving: keys, now: now)
-            engine.copy = copy
-            if let expired { try engine.log.forgetKeys(before: expired) }
+            guard let read = engine.copy?.number else { return 0 }
+            try engine.log.trim(below: floor, moving: keys, now: now, read: read, node: node)
+            // In place: a second owner would copy the keys that are in memory.
+            let expired = try engine.copy?.trim(below: floor, moving: keys, now: now)
+            if let expired = expired ?? nil { try engine.log.forgetKeys(before: expired) }
             let kept = engine.journal.firstIndex { $0.commit >= floor } ?? engine.journal.count
             defer { engine.journal.removeFirst(kept) }
             return engine.journal[..<kept].reduce(0) { $0 + $1.bytes }

@@ -206,9 +206,9 @@ struct PostgresLog {
                 return .unknown
             }
         } catch let error as PostgresError {
-            if error.isLost { throw uncertain == entry.author ? StoreError.outcomeUnknown : StoreError.databaseAway }
-            release(always: true)
-            throw StoreError(error)
+            if !error.isLost { release(always: true) }
+            // An earlier attempt may still come into effect, whatever this one has met.
+            throw uncertain == entry.author ? StoreError.outcomeUnknown : StoreError(error)
         }
     }
 
@@ -392,8 +392,12 @@ struct PostgresLog {
     /// Forgets keys that were stored before a time.
     mutating func forgetKeys(before time: Timestamp) throws {
         try translating { log in
+            let connection = try log.connected()
+            let silence = connection.silenceMilliseconds
+            connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
+            defer { connection.silenceMilliseconds = silence }
             // Not prepared, because the best plan depends on the time.
-            _ = try log.connected().runOnce("DELETE FROM sent_key WHERE moved<\(time.milliseconds)")
+            _ = try connection.runOnce("DELETE FROM sent_key WHERE moved<\(time.milliseconds)")
         }
     }
 

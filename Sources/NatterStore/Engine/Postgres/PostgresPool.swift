@@ -43,12 +43,20 @@ final class PostgresPool: Sendable {
     }
 
     /// A new connection, without waiting.
+    ///
+    /// An answer may take three times as long as a connection, because a disk that is slow still works. Waiting for a lock
+    /// ends earlier, so that PostgreSQL itself can say why there is no answer.
     func open() throws(PostgresError) -> PostgresConnection {
-        let connection = try PostgresConnection(target)
+        let connection = try PostgresConnection(
+            target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
         // A server that sleeps must not hold the lock of the log for others.
-        try connection.execute("SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '20s'")
+        try connection.execute(
+            "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds)")
         return connection
     }
+
+    /// How long statements may take that visit whole tables and send nothing meanwhile.
+    static let longSilenceMilliseconds: Int32 = 600_000
 
     /// Runs `body`, which only reads or may be repeated, again if the connection is lost.
     func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {

@@ -209,19 +209,26 @@ struct RowCopy {
     /// Stores keys that leave the log, and removes what the log was loaded with below a commit.
     /// - Returns: the time before which stored keys were dropped; nil if none were.
     mutating func trim(below floor: Commit, moving moved: [MovedKey], now: Timestamp) throws -> Timestamp? {
-        try connection.execute("BEGIN IMMEDIATE")
-        try keys.insert(moved, now: now)
-        let dropped = try keys.dropExpired(now: now)
-        let end = Batch.rowNumber(of: floor, isMoved: true)
-        let row = try connection.statement("SELECT 1 FROM batch WHERE number<? LIMIT 1")
-        try row.bind(end)
-        if try row.step() {
-            row.reset()
-            try connection.statement("DELETE FROM batch WHERE number<?").run(end)
-            hasRemovedText = true
+        do {
+            return try connection.transaction {
+                try keys.insert(moved, now: now)
+                let dropped = try keys.dropExpired(now: now)
+                let end = Batch.rowNumber(of: floor, isMoved: true)
+                let row = try connection.statement("SELECT 1 FROM batch WHERE number<? LIMIT 1")
+                try row.bind(end)
+                if try row.step() {
+                    row.reset()
+                    try connection.statement("DELETE FROM batch WHERE number<?").run(end)
+                    hasRemovedText = true
+                }
+                return dropped
+            }
+        } catch {
+            // Memory has keys of the transaction that was rolled back.
+            try keys.reload()
+            // Later trims repeat it, so the server need not stop.
+            throw ArchiveError(error).isFull ? StoreError.diskFull : error
         }
-        try connection.execute("COMMIT")
-        return dropped
     }
 
     /// Removes from the files what was removed from the tables.

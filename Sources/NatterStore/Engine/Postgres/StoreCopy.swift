@@ -43,6 +43,7 @@ public enum StoreCopy {
             let rows = try Connection(path: Store.databasePath(directory), role: .reader)
             return try translating {
                 let database = try PostgresPool(shared.target).open()
+                database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
                 try PostgresSchema.migrate(database)
                 try PostgresSchema.check(database) { SystemClock().now().milliseconds }
                 var place = try begin(rows, database)
@@ -180,6 +181,7 @@ public enum StoreCopy {
         return try translating {
             let pool = PostgresPool(shared.target)
             let database = try pool.open()
+            database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
             guard try database.run("SELECT 1 WHERE to_regclass('schema_step') IS NOT NULL").count == 1 else {
                 throw StoreOpenError.unfit("the database holds no store")
             }
