@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SwiftShims
 public import NatterLanguage
 
 /// The command line of a program: its table of commands, and the options of all commands.
@@ -45,8 +46,9 @@ public struct ProgramSpec: Sendable {
 
     /// The libraries that every program needs: Swift's and C's. Swift does not know the last part of its own version.
     public static var runtime: [String] {
-        let version = _SwiftStdlibVersion.current.description
-        let swift = "Swift " + version[..<(version.utf8.lastIndex(of: UInt8(ascii: ".")) ?? version.endIndex)]
+        // Its description is right, too, but takes a third of all that `--version` does.
+        let version = _SwiftStdlibVersion.current._value
+        let swift = "Swift \(version >> 16).\(version >> 8 & 0xff)"
         var text = [CChar](repeating: 0, count: 64)
         let count = confstr(Int32(_CS_GNU_LIBC_VERSION), &text, text.count)
         guard 1...text.count ~= count else { return [swift] }
