@@ -57,32 +57,29 @@ public final class ArchiveCache: Sendable {
 }
 
 /// Keeps the most recently used entries.
-struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private var entries: [Key: (value: Value, used: UInt64)] = [:]
-    private var clock: UInt64 = 0
+struct RecentlyUsed<Key: Sendable, Value: Sendable>: Sendable {
+    /// The one that was used last comes last. A linear search is cheap: there are few entries, and each of them cost a read of
+    /// a file.
+    private var entries: [(key: Key, value: Value)] = []
     let capacity: Int
 
     init(capacity: Int) { self.capacity = capacity }
 
+    mutating func removeAll(where isGone: (Key) -> Bool) { entries.removeAll { isGone($0.key) } }
+}
+
+extension RecentlyUsed where Key: Equatable {
     subscript(key: Key) -> Value? {
         mutating get {
-            clock += 1
-            guard let index = entries.index(forKey: key) else { return nil }
-            entries.values[index].used = clock
-            return entries.values[index].value
+            guard let index = entries.lastIndex(where: { $0.key == key }) else { return nil }
+            entries.append(entries.remove(at: index))
+            return entries.last?.value
         }
         set {
-            clock += 1
-            entries[key] = newValue.map { ($0, clock) }
-            // A linear search is cheap: there are few entries, and each of them cost a read of a file.
-            if entries.count > capacity, let oldest = entries.min(by: { $0.value.used < $1.value.used })?.key {
-                entries[oldest] = nil
-            }
+            entries.removeAll { $0.key == key }
+            if let newValue { entries.append((key, newValue)) }
+            if entries.count > capacity { entries.removeFirst() }
         }
-    }
-
-    mutating func removeAll(where isGone: (Key) -> Bool) {
-        for key in entries.keys.filter(isGone) { entries[key] = nil }
     }
 }
 

@@ -6,8 +6,8 @@ public struct OptionSpec: Sendable, Equatable {
     public let name: String
     /// A second, one-letter spelling.
     public let short: Character?
-    /// The placeholder of the value in help, such as `SEQ`, or nil for a flag.
-    public let placeholder: String?
+    /// What the value is, such as `SEQ`, or nil for a flag.
+    private let valueName: String?
     /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]
     public let isRepeatable: Bool
@@ -18,7 +18,7 @@ public struct OptionSpec: Sendable, Equatable {
     /// An option without a value.
     public static func flag(_ name: String, short: Character? = nil, _ help: Phrase) -> OptionSpec {
         OptionSpec(
-            name: name, short: short, placeholder: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
+            name: name, short: short, valueName: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
     }
 
     /// An option with a value. If it is given several times, the last value counts.
@@ -28,7 +28,7 @@ public struct OptionSpec: Sendable, Equatable {
         isRequired: Bool = false, _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
-            name: name, short: short, placeholder: placeholder, choices: [], isRepeatable: isRepeatable,
+            name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable,
             isRequired: isRequired, help: help)
     }
 
@@ -37,7 +37,7 @@ public struct OptionSpec: Sendable, Equatable {
         _ name: String, short: Character? = nil, oneOf choices: [String], _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
-            name: name, short: short, placeholder: choices.joined(separator: "|"), choices: choices,
+            name: name, short: short, valueName: "", choices: choices,
             isRepeatable: false, isRequired: false, help: help)
     }
 
@@ -45,7 +45,10 @@ public struct OptionSpec: Sendable, Equatable {
     public static let help = OptionSpec.flag("help", short: "h", "print help, for a command if you name one, and exit")
     public static let version = OptionSpec.flag("version", short: "V", "print the version and exit")
 
-    public var takesValue: Bool { placeholder != nil }
+    public var takesValue: Bool { valueName != nil }
+
+    /// The placeholder of the value in help, or nil for a flag. Each command makes its options, but few print help.
+    public var placeholder: String? { choices.isEmpty ? valueName : choices.joined(separator: "|") }
 
     /// All spellings, the short one first: `["-n", "--limit"]`.
     public var spellings: [String] {

@@ -76,10 +76,12 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     /// 64 hexadecimal digits.
     public var description: String { Hex.encode(bytes) }
 
-    public init?(hex: some StringProtocol) {
+    public init?(hex: Substring) {
         guard let bytes = Hex.decode(hex) else { return nil }
         self.init(bytes: bytes)
     }
+
+    public init?(hex: String) { self.init(hex: hex[...]) }
 
     public static func == (left: Digest, right: Digest) -> Bool {
         left.words.0 == right.words.0 && left.words.1 == right.words.1 && left.words.2 == right.words.2

@@ -134,10 +134,19 @@ enum BlockPayload {
         return (labels, column)
     }
 
+    /// The bytes of a few columns by their ids.
+    private struct Columns {
+        private var all: [(id: UInt8, bytes: UnsafeRawBufferPointer)] = []
+
+        mutating func append(_ id: UInt8, _ bytes: UnsafeRawBufferPointer) { all.append((id, bytes)) }
+
+        subscript(id: UInt8) -> UnsafeRawBufferPointer? { all.first { $0.id == id }?.bytes }
+    }
+
     /// Decodes the columns. Checks every rule of the format, and allocates no more than the bytes themselves can fill.
     static func decode(_ payload: UnsafeRawBufferPointer, header: BlockHeader) throws(FormatViolation) -> Records {
         let count = header.count
-        var columns: [UInt8: UnsafeRawBufferPointer] = [:]
+        var columns = Columns()
         var reader = ByteReader(payload)
         var formerID = 0
         while !reader.isAtEnd {
@@ -148,7 +157,7 @@ enum BlockPayload {
             guard Int(id) > formerID else { throw FormatViolation("columns are out of order") }
             formerID = Int(id)
             if Column.required.contains(id), id > Column.highest { throw FormatViolation("column \(id) is unknown") }
-            columns[id] = bytes
+            columns.append(id, bytes)
         }
         func column(_ id: UInt8) throws(FormatViolation) -> UnsafeRawBufferPointer {
             guard let bytes = columns[id] else { throw FormatViolation("column \(id) is missing") }
@@ -218,7 +227,7 @@ enum BlockPayload {
     }
 
     private static func fillOptional(
-        _ columns: [UInt8: UnsafeRawBufferPointer], header: BlockHeader, _ rows: inout [Records.Row]
+        _ columns: Columns, header: BlockHeader, _ rows: inout [Records.Row]
     ) throws(FormatViolation) {
         if let kinds = columns[Column.kinds] {
             guard kinds.count == rows.count else { throw FormatViolation("the kinds are malformed") }
@@ -275,7 +284,7 @@ enum BlockPayload {
     }
 
     private static func decodeLabels(
-        _ columns: [UInt8: UnsafeRawBufferPointer], _ rows: inout [Records.Row]
+        _ columns: Columns, _ rows: inout [Records.Row]
     ) throws(FormatViolation) -> [[UInt8]] {
         guard let labels = columns[Column.labels], let numbers = columns[Column.labelNumbers] else {
             guard columns[Column.labels] == nil, columns[Column.labelNumbers] == nil else {
@@ -309,7 +318,7 @@ enum BlockPayload {
     }
 
     private static func decodeDelays(
-        _ columns: [UInt8: UnsafeRawBufferPointer], count: Int
+        _ columns: Columns, count: Int
     ) throws(FormatViolation) -> [Int: UInt64] {
         guard let column = columns[Column.delays] else { return [:] }
         var reader = ByteReader(column)
@@ -332,8 +341,8 @@ enum BlockPayload {
                 throw FormatViolation("an erased message has a sender")
             }
         }
-        for (range, isErased) in records.salts.parts where isErased {
-            for row in records.rows[range] {
+        for part in records.salts.parts where part.isErased {
+            for row in records.rows[part.start..<part.end] {
                 guard row.flags & Records.Flags.erased != 0 else {
                     throw FormatViolation("a message has only its hash, but is not erased")
                 }

@@ -206,12 +206,12 @@ struct SaltRuns: Equatable, Sendable {
     }
 
     /// The positions of each run, and whether its messages are erased.
-    var parts: [(range: Range<Int>, isErased: Bool)] {
+    var parts: [(start: Int, end: Int, isErased: Bool)] {
         var start = 0
         return runs.map { run in
             defer { start = run.end }
-            if case .erased = run.content { return (start..<run.end, true) }
-            return (start..<run.end, false)
+            if case .erased = run.content { return (start, run.end, true) }
+            return (start, run.end, false)
         }
     }
 }

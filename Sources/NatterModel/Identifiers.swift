@@ -19,10 +19,12 @@ extension Identifier128 {
     }
 
     /// Exactly 32 lower-case hexadecimal digits. Returns nil for anything else, so that an id has one form only.
-    public init?(hex: some StringProtocol) {
+    public init?(hex: Substring) {
         guard let bytes = Hex.decode(hex) else { return nil }
         self.init(bytes: bytes)
     }
+
+    public init?(hex: String) { self.init(hex: hex[...]) }
 
     public init(using generator: inout some RandomNumberGenerator) {
         self.init(high: generator.next(), low: generator.next())

@@ -28,7 +28,8 @@ public final class Connection {
     private let pageChecksums: PageChecksums?
     /// Retained because it may own the VFS through which SQLite accesses the file.
     private let disk: any Disk
-    private var cached: [String: OpaquePointer] = [:]
+    /// Those that were used last come last. Comparing a text costs less than hashing it, and the lengths mostly differ.
+    private var cached: [(sql: String, handle: OpaquePointer)] = []
     /// The frames of the write-ahead log, as of this connection's last commit. They include those that a checkpoint has
     /// moved, until the log begins anew.
     private var walFrames = 0
@@ -112,7 +113,7 @@ public final class Connection {
     }
 
     deinit {
-        for statement in cached.values { sqlite3_finalize(statement) }
+        for statement in cached { sqlite3_finalize(statement.handle) }
         sqlite3_close_v2(handle)
     }
 
@@ -153,7 +154,9 @@ public final class Connection {
     public func statement(_ sql: String) throws(SQLiteError) -> Statement {
         // The statement leaves the cache while it is in use, so that a nested use of the same SQL gets its own
         // statement.
-        if let kept = cached.removeValue(forKey: sql) { return Statement(handle: kept, sql: sql, connection: self) }
+        if let index = cached.lastIndex(where: { $0.sql == sql }) {
+            return Statement(handle: cached.remove(at: index).handle, sql: sql, connection: self)
+        }
         var prepared: OpaquePointer?
         let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
         guard code == SQLITE_OK, let prepared else { throw error(code) }
@@ -163,7 +166,8 @@ public final class Connection {
     func giveBack(_ statement: OpaquePointer, sql: String) {
         sqlite3_reset(statement)
         sqlite3_clear_bindings(statement)
-        if cached.count >= 128 || cached[sql] != nil { sqlite3_finalize(statement) } else { cached[sql] = statement }
+        cached.append((sql, statement))
+        if cached.count > 128 { sqlite3_finalize(cached.removeFirst().handle) }
     }
 
     /// Runs `body` in a transaction. All of it is committed, or nothing.

@@ -74,7 +74,7 @@ public enum WireJSON {
         from bytes: some Collection<UInt8>
     ) throws(Failure) -> Value {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
-        var data = Data(bytes)
+        var data = bytes.withContiguousStorageIfAvailable { Data(buffer: $0) } ?? Data(bytes)
         // Not `data.contains`, which takes one byte at a time through Foundation's iterator.
         let isText = data.withUnsafeBytes { !$0.contains(0) && String(validating: $0, as: UTF8.self) != nil }
         guard isText, let longNames = data.withUnsafeBytes({ JSONReader.longNames($0) })

@@ -321,7 +321,7 @@ struct SyncTests {
         for (continuation, hex) in seals {
             let cursor = StoreCursor(
                 storePrefix: 7, epoch: epoch, commit: Commit(1_234_567), continuation: continuation)
-            let sealed = SealedCursor(storePrefix: 7, epoch: epoch, sealed: try #require(Hex.decode(hex)))
+            let sealed = SealedCursor(storePrefix: 7, epoch: epoch, sealed: try #require(Hex.decode(hex[...])))
             // Then they open, and sealing gives them again
             #expect(CursorSeal(secret).open(sealed) == cursor)
             #expect(CursorSeal(secret).seal(cursor).sealed == sealed.sealed)

@@ -14,7 +14,7 @@ public struct ReplicaLocation: Sendable, Equatable {
         self.store = store
         self.user = user
         // A hash, because a name may contain characters that mean something to the file system.
-        let hash = Hex.encode(Digest(of: Array(user.utf8)).bytes.prefix(8))
+        let hash = Hex.encode(Array(Digest(of: Array(user.utf8)).bytes.prefix(8)))
         directory = "\(home)/replicas/\(store)-\(hash)"
     }
 
