@@ -58,7 +58,7 @@ struct AccountNames: Sendable {
 extension Store {
     /// How many names a page looks through, how many it compares with a glob, and how many accounts it looks up. Then it ends
     /// with `more`.
-    private static let pageNames = 25_000
+    private static let pageNames = 10_000
     private static let pageGlobs = 2_000
     private static let pageLookups = 10_000
     /// How many accounts are looked up while the lock is held once.
