@@ -75,13 +75,11 @@ struct UsageTests {
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
         let lines = outcome.output.split(separator: "\n")
         #expect(lines.first?.wholeMatch(of: /natterd? \d+\.\d+\.\d+/) != nil)
-        // Then a line for each library inside.
+        // Then a line for each library inside, from which make-deb makes the package's list.
         let names =
             program == "natter"
-            ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL"
-            : """
-            SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive
-            """
+            ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL libedit ncurses libbsd libmd Swift glibc"
+            : "SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive Swift glibc"
         #expect(
             lines.dropFirst().map { String($0.prefix { $0 != " " }) } == names.split(separator: " ").map(String.init))
         #expect(lines.allSatisfy { $0.contains(#/ \d+\.\d+/#) })
