@@ -133,13 +133,17 @@ final class Quotas: Sendable {
         }
     }
 
-    /// Counts a message. Throws if the account has sent as much as it may in this minute or day.
-    func spendMessage(bytes: Int, of account: AccountID, at now: Timestamp) throws(StoreError) {
+    /// Counts messages, and users whom the account adds to groups: all or, if that is more than it may in this minute or day, none.
+    func spend(
+        messages: Int = 1, bytes: Int, members: Int = 0, of account: AccountID, at now: Timestamp
+    ) throws(StoreError) {
         try state.withLock { state throws(StoreError) in
-            guard state.limits.messagesPerMinute != nil || state.limits.bytesPerDay != nil else { return }
+            let limitsMessages = state.limits.messagesPerMinute != nil || state.limits.bytesPerDay != nil
+            guard limitsMessages || members > 0 && state.limits.membersPerDay != nil else { return }
             var usage = state.usage[account] ?? Usage()
             if let limit = state.limits.messagesPerMinute,
-                let seconds = usage.messages.wait(for: 1, limit: limit, length: Quotas.minute, now: now.milliseconds)
+                let seconds = usage.messages.wait(
+                    for: messages, limit: limit, length: Quotas.minute, now: now.milliseconds)
             {
                 state.refused[.messagesPerMinute, default: 0] += 1
                 throw .slowDown(
@@ -152,23 +156,17 @@ final class Quotas: Sendable {
                 throw .slowDown(
                     "you may send \(limit) bytes a day; try again in \(seconds) seconds", seconds: seconds)
             }
-            usage.messages.spend(1)
-            usage.bytes.spend(bytes)
-            state.usage[account] = usage
-        }
-    }
-
-    /// Counts a user whom the account adds to a group.
-    func spendMember(of account: AccountID, at now: Timestamp) throws(StoreError) {
-        try state.withLock { state throws(StoreError) in
-            guard let limit = state.limits.membersPerDay else { return }
-            var usage = state.usage[account] ?? Usage()
-            if let seconds = usage.members.wait(for: 1, limit: limit, length: Quotas.day, now: now.milliseconds) {
+            if members > 0, let limit = state.limits.membersPerDay,
+                let seconds = usage.members.wait(
+                    for: members, limit: limit, length: Quotas.day, now: now.milliseconds)
+            {
                 state.refused[.membersPerDay, default: 0] += 1
                 throw .slowDown(
                     "you may add \(limit) users to groups in a day; try again in \(seconds) seconds", seconds: seconds)
             }
-            usage.members.spend(1)
+            usage.messages.spend(messages)
+            usage.bytes.spend(bytes)
+            usage.members.spend(members)
             state.usage[account] = usage
         }
     }

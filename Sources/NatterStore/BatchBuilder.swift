@@ -19,8 +19,8 @@ struct Decision: Sendable {
         let text: String
         let conversation: Int64
         let actor: Principal
-        /// Whether it counts as a message of the actor.
-        let isCounted: Bool
+        /// What it counts as for the limits of the actor.
+        let cost: GroupEvent.Cost
     }
 
     static let nothing = Decision()
@@ -31,7 +31,7 @@ struct Decision: Sendable {
 
     mutating func append(_ event: GroupEvent, in conversation: Int64, by actor: Principal) {
         events.append(
-            Event(text: event.text, conversation: conversation, actor: actor, isCounted: event.isCounted))
+            Event(text: event.text, conversation: conversation, actor: actor, cost: event.cost))
     }
 }
 
@@ -166,15 +166,22 @@ final class BatchBuilder {
         var refusal: StoreError?
         do {
             let decision = try operation.decide(self)
-            for event in decision.events where event.isCounted {
-                try store.quotas.spendMessage(bytes: event.text.utf8.count, of: event.actor.account, at: now)
-            }
+            try spend(decision.events)
             add(decision)
         } catch {
             if ArchiveError(error).leavesUnknown { failure = error }
             refusal = StoreError(error)
         }
         operations.append((operation.completion, refusal))
+    }
+
+    /// Counts what an operation does in groups.
+    private func spend(_ events: [Decision.Event]) throws(StoreError) {
+        guard let actor = events.first?.actor else { return }
+        let messages = events.filter { $0.cost == .message }
+        try store.quotas.spend(
+            messages: messages.count, bytes: messages.reduce(0) { $0 + $1.text.utf8.count },
+            members: events.count { $0.cost == .member }, of: actor.account, at: now)
     }
 
     private func add(_ decision: Decision) {
@@ -258,7 +265,7 @@ final class BatchBuilder {
             {
                 throw StoreError.idReused(key.text)
             }
-            try store.quotas.spendMessage(bytes: message.text.utf8.count, of: principal.account, at: now)
+            try store.quotas.spend(bytes: message.text.utf8.count, of: principal.account, at: now)
             isCounted = true
             conversation = begin(own, peer)
         }
@@ -306,7 +313,7 @@ final class BatchBuilder {
         }
 
         // Last of all checks, because only what is stored counts.
-        if !isCounted { try store.quotas.spendMessage(bytes: bytes.count, of: principal.account, at: now) }
+        if !isCounted { try store.quotas.spend(bytes: bytes.count, of: principal.account, at: now) }
         if let peer = Authority.peer(of: principal.account, in: conversation) {
             addContact(principal.account, to: peer, state)
         }

@@ -61,11 +61,20 @@ enum GroupEvent {
         }
     }
 
-    /// Whether it counts as a message of the one who did it. The others follow users who were added, which is counted too.
-    var isCounted: Bool {
+    /// What something counts as for the limits of the one who does it.
+    enum Cost {
+        case message
+        /// A user who is added to a group.
+        case member
+        /// It ends what was counted before.
+        case nothing
+    }
+
+    var cost: Cost {
         switch self {
-        case .renamed, .opened, .closed, .promoted, .demoted, .retained: true
-        case .created, .added, .removed, .joined, .left, .deleted: false
+        case .renamed, .opened, .closed, .promoted, .demoted, .retained: .message
+        case .created, .added, .joined: .member
+        case .removed, .left, .deleted: .nothing
         }
     }
 }
@@ -79,7 +88,6 @@ extension Store {
         changeGroup(principal, completion) { state, builder throws(StoreError) in
             guard state.groups[NameRule.caseKey(name)] == nil else { throw .nameTaken(name) }
             try self.quotas.checkGroups(state.accounts[principal.account]?.groupsMade ?? 0)
-            try self.quotas.spendMember(of: principal.account, at: builder.now)
             var random = SecureRandom()
             let group = Change.NewConversation(
                 number: builder.newConversationNumber(), id: ConversationID(using: &random), kind: .group, name: name,
@@ -167,7 +175,6 @@ extension Store {
             let new = ConversationState.Membership(
                 isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
             if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
-            if old == nil { try self.quotas.spendMember(of: principal.account, at: builder.now) }
             var decision = Decision(
                 .memberPut(account.id, in: number, new),
                 .noted(account.id, conversation: number, .conversation, data: nil))

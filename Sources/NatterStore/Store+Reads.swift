@@ -8,7 +8,7 @@ internal import NatterSystem
 enum ChangeKind: Int {
     case read = 1
     case gone = 2
-    /// The name or the members of a conversation.
+    /// The account was added to a conversation, or became an admin of it or none.
     case conversation = 3
     /// The account's contacts or the users whom it blocks. The row's conversation is 0.
     case contacts = 4

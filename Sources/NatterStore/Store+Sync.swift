@@ -15,7 +15,10 @@ extension Store {
         limitBytes: Int
     ) throws(StoreError) -> SyncAnswer {
         var plan = try plan(position, principal)
-        if let last = try lastChange(of: plan, for: principal) { plan = try self.plan(position, upTo: last, principal) }
+        // A reader that wants only recent messages gets its first answer whole: the next one could not tell that it is not its first.
+        if earliest == nil, let last = try lastChange(of: plan, for: principal) {
+            plan = try self.plan(position, upTo: last, principal)
+        }
         guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
             return SyncAnswer(
                 store: self, form: form, steps: [], cursor: plan.cursor, more: plan.cursor.commit < plan.commit,

@@ -16,6 +16,7 @@ struct SyncModel {
     var cursor: StoreCursor?
     var messages: [ConversationID: [Message]] = [:]
     var damaged: [ClosedRange<Seq>] = []
+    var gone: [String] = []
 
     /// Applies answers until there is no more.
     mutating func sync(_ store: TestStore, as name: String, form: SyncAnswer.Form = .messages, limitBytes: Int) throws {
@@ -81,7 +82,8 @@ struct SyncModel {
                                 isImported: record.isImported))
                     }
                 case .damaged(_, _, let from, let to): damaged.append(from...to)
-                case .read, .gone, .contacts: break
+                case .gone(let name, _, _): gone.append(name)
+                case .read, .contacts: break
                 }
             }
         }
@@ -99,11 +101,21 @@ struct SyncModel {
 struct SyncTests {
     @Test("an account that was away while much changed gets it in several answers, and misses nothing")
     func manyChanges() throws {
-        let store = try TestStore(users: ["alice", "bob"])
+        let store = try TestStore(users: ["bob"])
+        let alice = try store.user("alice")
         let before = try store.store.changes(
             since: .now, for: store.user("bob"), form: .messages, limitBytes: 1_000_000
         ).cursor
-        for number in 1...50 { try store.post(["\(number)"], to: number % 2 == 0 ? "@bob" : "general") }
+        for number in 1...50 {
+            try store.post(["\(number)"], to: number % 2 == 0 ? "@bob" : "general")
+            guard number % 20 == 5 else { continue }
+            let group = "g\(number)"
+            _ = try waitFor { store.store.createGroup(group, isOpen: false, by: alice, $0) }.get()
+            _ = try waitFor {
+                store.store.putMember("bob", in: group, isAdmin: nil, mayAdd: true, by: alice, $0)
+            }.get()
+            try waitFor { store.store.removeMember("bob", from: group, by: alice, $0) }.get()
+        }
         // 500 conversations were deleted at each commit. Their rows are enough here.
         let last = store.store.state.withLock { $0.commit.rawValue }
         try store.reopen { directory in
@@ -120,6 +132,7 @@ struct SyncTests {
         var (model, answers) = (SyncModel(cursor: before), 1)
         while try model.step(store, as: "bob", limitBytes: 1_000_000) { answers += 1 }
         #expect(answers == 3)
+        #expect(model.gone == ["g5", "g25", "g45"])
         #expect(model.messages.values.map(\.count).sorted() == [25, 25])
     }
 

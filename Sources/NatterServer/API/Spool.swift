@@ -38,7 +38,7 @@ final class SpoolRoom: Sendable {
 
         fileprivate init(_ room: SpoolRoom, _ account: AccountID) { (self.room, self.account) = (room, account) }
 
-        deinit { room.use(-taken.withLock { $0 }, by: account) }
+        deinit { room.giveBack(taken.withLock { $0 }, by: account) }
 
         var directory: String { room.limits.directory }
 
@@ -53,9 +53,8 @@ final class SpoolRoom: Sendable {
         }
 
         fileprivate func take(_ bytes: Int) -> Bool {
-            guard room.hasRoom(for: bytes, of: account) else { return false }
+            guard room.take(bytes, for: account) else { return false }
             taken.withLock { $0 += bytes }
-            room.use(bytes, by: account)
             return true
         }
     }
@@ -63,16 +62,26 @@ final class SpoolRoom: Sendable {
     func makeSpool(for account: AccountID) -> Spool { Spool(Share(self, account)) }
 
     private func hasRoom(for bytes: Int, of account: AccountID) -> Bool {
+        used.withLock { isRoom(for: bytes, of: account, beside: $0) }
+    }
+
+    private func isRoom(for bytes: Int, of account: AccountID, beside used: Used) -> Bool {
+        used.byAccount[account, default: 0] <= limits.accountBytes - bytes && used.total <= limits.totalBytes - bytes
+    }
+
+    private func take(_ bytes: Int, for account: AccountID) -> Bool {
         used.withLock { used in
-            used.byAccount[account, default: 0] <= limits.accountBytes - bytes
-                && used.total <= limits.totalBytes - bytes
+            guard isRoom(for: bytes, of: account, beside: used) else { return false }
+            used.total += bytes
+            used.byAccount[account, default: 0] += bytes
+            return true
         }
     }
 
-    private func use(_ bytes: Int, by account: AccountID) {
+    private func giveBack(_ bytes: Int, by account: AccountID) {
         used.withLock { used in
-            used.total += bytes
-            let rest = used.byAccount[account, default: 0] + bytes
+            used.total -= bytes
+            let rest = used.byAccount[account, default: 0] - bytes
             used.byAccount[account] = rest > 0 ? rest : nil
         }
     }

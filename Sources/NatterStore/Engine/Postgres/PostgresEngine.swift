@@ -307,9 +307,15 @@ final class PostgresEngine: StoreEngine {
     func sweep(_ conversations: [ConversationID]) throws { try sweeper { try $0.sweep(conversations) } }
 
     private func sweeper(_ body: (PostgresSweeper) throws -> Void) throws {
-        do { try pool.use { try body(PostgresSweeper(connection: $0, node: node)) } } catch let error as PostgresError {
-            throw StoreError(error)
-        }
+        do {
+            try pool.use { connection in
+                // It visits whole tables.
+                let silence = connection.silenceMilliseconds
+                connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
+                defer { connection.silenceMilliseconds = silence }
+                try body(PostgresSweeper(connection: connection, node: node))
+            }
+        } catch let error as PostgresError { throw StoreError(error) }
     }
 
     var guesses: SharedGuesses { SharedGuesses(pool: pool) }

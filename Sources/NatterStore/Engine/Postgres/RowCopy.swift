@@ -234,14 +234,17 @@ struct RowCopy {
     /// Removes from the files what was removed from the tables.
     mutating func emptyWriteAheadLog() throws {
         guard hasRemovedText else { return }
-        try connection.checkpoint(.truncating)
+        // A checkpoint that finds no room leaves the write-ahead log as it is.
+        do { try connection.checkpoint(.truncating) } catch  where ArchiveError(error).isFull {
+            throw StoreError.diskFull
+        }
         hasRemovedText = false
     }
 
     mutating func checkpointIfDue() throws {
         guard changesSinceCheckpoint >= RowCopy.checkpointChanges else { return }
         changesSinceCheckpoint = 0
-        try connection.checkpoint(.passive)
+        do { try connection.checkpoint(.passive) } catch  where ArchiveError(error).isFull {}
     }
 }
 
