@@ -158,7 +158,7 @@ uninstall:
 # The packages' client loads at a random address. That costs a command 0.7 ms, so what you build for yourself does not. Only lld
 # can link it so, and only without an rpath, with which glibc 2.36 crashes.
 static_pie := -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie \
-    -Xlinker --pack-dyn-relocs=relr --disable-local-rpath
+    -Xlinker --pack-dyn-relocs=relr -Xlinker -z -Xlinker now --disable-local-rpath
 packaged := .build/packaged
 
 deb: build
