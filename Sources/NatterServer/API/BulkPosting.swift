@@ -9,8 +9,8 @@ internal import NatterWire
 ///
 /// It processes the lines in batches. It reads nothing more while a batch is parsed and made durable, and the answers to a
 /// batch are written while the next one comes. So a body of any length needs the memory of two batches only, and all bodies
-/// of one account that of a few. The reply
-/// can't begin before the whole request is read, so the answers wait in a spool until then.
+/// of one account that of a few. The reply can't begin before the whole request is read, so the answers wait in a spool until
+/// then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes.
     private static let batchBytes = 256 << 10
