@@ -18,6 +18,14 @@ struct JSONReader {
         let isPlain: Bool
     }
 
+    /// A field of an object without escapes.
+    struct PlainField {
+        let name: Range<Int>
+        /// A string without its quotes, or the word `true` or `false`.
+        let value: Range<Int>
+        let isString: Bool
+    }
+
     private let bytes: UnsafeRawBufferPointer
     private var index = 0
     private var longNames: [Range<Int>] = []
@@ -32,10 +40,11 @@ struct JSONReader {
         return reader.takeDocument() ? reader.longNames : nil
     }
 
-    /// The fields of an object whose values are all strings without escapes. The caller checks that they are UTF-8.
+    /// The fields of an object whose values are all `true`, `false` or strings without escapes. The caller checks that they
+    /// are UTF-8.
     ///
     /// - Returns: nil for anything else, JSON or not.
-    static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [(name: Range<Int>, value: Range<Int>)]? {
+    static func plainFields(_ bytes: UnsafeRawBufferPointer) -> [PlainField]? {
         var reader = JSONReader(bytes)
         return reader.takePlainObject()
     }
@@ -91,18 +100,24 @@ struct JSONReader {
         }
     }
 
-    private mutating func takePlainObject() -> [(name: Range<Int>, value: Range<Int>)]? {
+    private mutating func takePlainObject() -> [PlainField]? {
         skipSpace()
         guard take("{") else { return nil }
-        var fields: [(name: Range<Int>, value: Range<Int>)] = []
+        var fields: [PlainField] = []
         while true {
             skipSpace()
             guard let name = takeString(), name.isPlain else { return nil }
             skipSpace()
             guard take(":") else { return nil }
             skipSpace()
-            guard let value = takeString(), value.isPlain else { return nil }
-            fields.append((name.range, value.range))
+            let start = index
+            if next == UInt8(ascii: "\"") {
+                guard let value = takeString(), value.isPlain else { return nil }
+                fields.append(PlainField(name: name.range, value: value.range, isString: true))
+            } else {
+                guard takeWord("true") || takeWord("false") else { return nil }
+                fields.append(PlainField(name: name.range, value: start..<index, isString: false))
+            }
             skipSpace()
             if take(",") { continue }
             guard take("}") else { return nil }
@@ -220,15 +235,16 @@ extension SendRequest {
             target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[value]), as: UTF8.self)
             return target != nil
         }
-        for (name, value) in fields {
-            let name = bytes[name]
+        for field in fields {
+            guard field.isString else { return nil }
+            let name = bytes[field.name]
             let isTaken =
                 if name.elementsEqual("text".utf8) {
-                    take(value, &text)
+                    take(field.value, &text)
                 } else if name.elementsEqual("conversation".utf8) {
-                    take(value, &conversation)
+                    take(field.value, &conversation)
                 } else if name.elementsEqual("id".utf8) {
-                    take(value, &id)
+                    take(field.value, &id)
                 } else {
                     // An unknown field must be UTF-8, too. The decoder's path checks that.
                     false

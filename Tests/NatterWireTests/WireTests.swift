@@ -128,6 +128,43 @@ struct WireTests {
         do throws(WireJSON.Failure) { return .success(try read()) } catch { return .failure(error) }
     }
 
+    /// Some JSON with up to three bytes or pieces changed.
+    private func changed(_ text: String, _ pieces: [String], _ generator: inout SeededGenerator) -> [UInt8] {
+        var bytes = Array(text.utf8)
+        for _ in 0..<Int.random(in: 0...3, using: &generator) {
+            let place = Int.random(in: 0...bytes.count, using: &generator)
+            switch Int.random(in: 0..<3, using: &generator) {
+            case 0: bytes.insert(contentsOf: (pieces.randomElement(using: &generator) ?? "").utf8, at: place)
+            case 1: if place < bytes.count { bytes.remove(at: place) }
+            default: if place < bytes.count { bytes[place] = UInt8.random(in: 0...255, using: &generator) }
+            }
+        }
+        return bytes
+    }
+
+    @Test("a sync's end line is read as the decoder does it, or not at all", arguments: UInt64(1)...50)
+    func plainEnd(seed: UInt64) throws {
+        let models = [
+            #"{"cursor":"abc","more":false,"type":"end"}"#, #" { "type":"end" , "more":true,"cursor":"é"} "#,
+            #"{"cursor":"abc","more":false,"type":"end","type":"end"}"#, #"{"cursor":"a","more":"true","type":"end"}"#,
+            #"{"cursor":"abc","cursor":"abc","type":"end"}"#, #"{"cursor":"abc","more":false,"type":"read"}"#,
+            #"{"cursor":true,"more":false,"type":"end"}"#, #"{"cursor":"abc","more":null,"type":"end"}"#,
+        ]
+        let pieces = ["\"", "\\", "{", "}", ",", ":", " ", "\0", "true", "false", #""more":true,"#, "\u{7F}", "é"]
+        var generator = SeededGenerator(seed: seed)
+        for round in 0..<300 {
+            let bytes = changed(models[round % models.count], pieces, &generator)
+            guard let end = SyncEnd(plain: bytes) else { continue }
+            #expect(
+                outcome { () throws(WireJSON.Failure) in try WireJSON.decode(SyncEnd.self, from: bytes) }
+                    == .success(end),
+                "seed \(seed): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
+        }
+        // The form that a server writes needs no decoder.
+        let end = SyncEnd(cursor: "ImxQ2FcXsoHI", more: Bool.random(using: &generator))
+        #expect(SyncEnd(plain: WireJSON.encode(end)) == end)
+    }
+
     @Test("a message is read, or refused, as the decoder does it", arguments: UInt64(1)...100)
     func sameAsDecoder(seed: UInt64) throws {
         let models = [
@@ -135,21 +172,15 @@ struct WireTests {
             #" { "text" : "a\nb\u00e9" , "conversation" : "general" , "id" : null } "#,
             #"{"conversation":"general","text":"one","text":"two"}"#, #"{"conversation":"x","text":"y","more":"z"}"#,
             #"{"conversation":"general","text":7}"#, #"{"conversation":"general"}"#, #"{}"#, #"[]"#, #""text""#,
-        ].map { Array($0.utf8) }
+            #"{"conversation":"general","text":true}"#, #"{"conversation":"general","text":"x","id":false}"#,
+            #"{"conversation":"general","text":"x","more":true}"#,
+        ]
         let pieces = [
             "\"", "\\", "{", "}", ",", ":", " ", "\t", "\n", "\0", "id", "text", "\"id\":\"x\",", "null", "\u{7F}", "é",
-        ].map { Array($0.utf8) }
+        ]
         var generator = SeededGenerator(seed: seed)
         for round in 0..<300 {
-            var bytes = models[round % models.count]
-            for _ in 0..<Int.random(in: 0...3, using: &generator) {
-                let place = Int.random(in: 0...bytes.count, using: &generator)
-                switch Int.random(in: 0..<3, using: &generator) {
-                case 0: bytes.insert(contentsOf: pieces[Int.random(in: 0..<pieces.count, using: &generator)], at: place)
-                case 1: if place < bytes.count { bytes.remove(at: place) }
-                default: if place < bytes.count { bytes[place] = UInt8.random(in: 0...255, using: &generator) }
-                }
-            }
+            let bytes = changed(models[round % models.count], pieces, &generator)
             let read = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(SendRequest.self, from: bytes) }
             let twin = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(Twin.self, from: bytes) }
             #expect(

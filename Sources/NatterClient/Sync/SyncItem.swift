@@ -22,7 +22,9 @@ enum SyncItem {
 
     init(line bytes: [UInt8]) throws(FormatViolation) {
         let line: DecodedLine
-        do throws(WireJSON.Failure) { line = try WireJSON.decode(from: bytes) } catch {
+        do throws(WireJSON.Failure) {
+            if let end = SyncEnd(plain: bytes) { line = .end(end) } else { line = try WireJSON.decode(from: bytes) }
+        } catch {
             throw FormatViolation("a line is not what it should be (\(error))")
         }
         switch line {
