@@ -34,6 +34,9 @@ public final class Connection {
     /// moved, until the log begins anew.
     private var walFrames = 0
 
+    /// SQLite would count its memory with each allocation, under a lock that all connections share. Nothing asks for it.
+    private static let withoutMemoryCounts: Void = { _ = natter_sqlite_no_memory_counts() }()
+
     /// How long a statement waits for another connection's lock.
     private static let busyMilliseconds: Int32 = 2_000
 
@@ -67,6 +70,7 @@ public final class Connection {
     private init(
         _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
     ) throws(SQLiteError) {
+        Connection.withoutMemoryCounts
         let vfs = disk.sqliteVFS
         if !isReader, checksums, vfs == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
