@@ -79,7 +79,7 @@ public struct Help {
 
     /// `natter 1.0.0`, and a line for each library inside.
     public var version: String {
-        ([(program.name + " " + program.version)] + program.libraries()).map { $0 + "\n" }.joined()
+        ([(program.name + " " + program.version)] + program.libraries()).reduce(into: "") { $0 += $1 + "\n" }
     }
 
     /// A subcommand, or the subcommands below it.

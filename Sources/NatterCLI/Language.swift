@@ -58,9 +58,12 @@ public enum Language {
 
     /// `de_AT.UTF-8@euro` is `de_AT`, else `de`.
     private static func forms(of locale: String) -> [String] {
-        let whole = locale.prefix { $0 != "." && $0 != "@" }.map { $0 == "-" ? "_" : $0 }
-        let plain = whole.prefix { $0 != "_" }
-        if plain.isEmpty || String(plain) == "C" || String(plain) == "POSIX" { return [] }
-        return plain.count == whole.count ? [String(plain)] : [String(whole), String(plain)]
+        // Bytes, because each command that prints a phrase asks, and characters would cost it a tenth of its work.
+        let whole = locale.utf8.prefix { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "@") }
+            .map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 }
+        let plain = whole.prefix { $0 != UInt8(ascii: "_") }
+        let language = String(decoding: plain, as: UTF8.self)
+        if language.isEmpty || language == "C" || language == "POSIX" { return [] }
+        return plain.count == whole.count ? [language] : [String(decoding: whole, as: UTF8.self), language]
     }
 }

@@ -159,7 +159,7 @@ extension Output {
     /// are written as JSON escapes.
     ///
     /// - Parameter escapes: whether the output ends on a terminal. It is nil if this output can find out itself.
-    public func writeJSON(_ object: some Collection<UInt8>, escapes: Bool? = nil) throws(OutputError) {
+    public func writeJSON(_ object: [UInt8], escapes: Bool? = nil) throws(OutputError) {
         let isTerminal = escapes ?? isTerminal
         try append { bytes in
             if isTerminal {

@@ -128,7 +128,7 @@ enum SearchCommand {
             }
             guard !words.isEmpty else { throw arguments.error("'search' needs QUERY, '--regex' or '--substring'") }
             do throws(ReplicaQueryError) {
-                self = .query(try ReplicaQuery(words.joined(separator: " ")))
+                self = .query(try ReplicaQuery(words.joined(by: " ")))
             } catch {
                 throw arguments.error(error.phrase)
             }

@@ -128,7 +128,7 @@ enum SendCommand {
             ).run(descriptor: input)
         }
         let draft =
-            context.arguments.flag("editor") ? try Draft(beginning: words.joined(separator: " "), context) : nil
+            context.arguments.flag("editor") ? try Draft(beginning: words.joined(by: " "), context) : nil
         do {
             let text = try draft?.text ?? text(words, context, input)
             do { try TextError.check(text) } catch {
@@ -226,7 +226,7 @@ enum SendCommand {
     }
 
     private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
-        guard words.isEmpty || words == ["-"] else { return words.joined(separator: " ") }
+        guard words.isEmpty || words == ["-"] else { return words.joined(by: " ") }
         if Terminal.isTerminal(input) { context.note("type the message, then press Ctrl-D") }
         return try StandardInput.message(descriptor: input)
     }

@@ -125,7 +125,7 @@ final class SendLines {
             defer { count(before - batch.count, of: first) }
             refusal =
                 try context.wantsJSON
-                ? sender.send(&batch) { try console.output.writeJSON($0) } : sender.send(&batch)
+                ? sender.send(&batch) { try console.output.writeJSON(Array($0)) } : sender.send(&batch)
         } catch let error as APIError {
             if QueueRule.allows(error), let queue {
                 queue.begin(because: error.reason)

@@ -52,7 +52,8 @@ public struct LogDictionary: Sendable, Equatable {
     }
 
     private static func id(of bytes: [UInt8]) -> DictionaryID {
-        DictionaryID(bytes: Digest(of: bytes).bytes.prefix(DictionaryID.byteCount)) ?? .none
+        // An array, as in `Hex.encode`.
+        DictionaryID(bytes: Array(Digest(of: bytes).bytes.prefix(DictionaryID.byteCount))) ?? .none
     }
 
     public func encode() -> [UInt8] {

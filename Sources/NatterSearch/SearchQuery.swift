@@ -85,8 +85,8 @@ public struct SearchQuery: Sendable, Equatable {
             throw negativeBlank.map { SearchQueryError.noWord(term: $0) } ?? SearchQueryError.empty
         }
         (self.terms, self.notes, wordCount) = (terms, notes, words)
-        let wantedAll = "(" + wanted.joined(separator: " AND ") + ")"
-        expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(separator: " OR ") + ")"
+        let wantedAll = "(" + wanted.joined(by: " AND ") + ")"
+        expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(by: " OR ") + ")"
     }
 
     /// True if SQLite must collect all words with a certain prefix each time the query runs.
