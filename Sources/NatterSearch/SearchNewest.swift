@@ -4,18 +4,22 @@ public import NatterModel
 ///
 /// For each hit, look up its time and `offer` it. Then `take` and print the hits that no later hit can precede. At the
 /// end call `finish`. Messages of the same time are sorted by conversation id, then by falling seq.
-public struct SearchNewest<Element> {
-    private struct Entry {
-        let time: Timestamp
-        let conversation: ConversationID
-        let seq: Seq
-        let element: Element
+public struct SearchNewest {
+    /// A message that was found, without its text, because many of these may wait.
+    public struct Found: Sendable {
+        public let conversation: ConversationID
+        public let seq: Seq
+        public let time: Timestamp
+
+        public init(conversation: ConversationID, seq: Seq, time: Timestamp) {
+            (self.conversation, self.seq, self.time) = (conversation, seq, time)
+        }
     }
 
     /// How many more hits are wanted.
     private var wanted: Int
     /// Hits that are not taken yet, oldest first. There are never more than `wanted`.
-    private var waiting: [Entry] = []
+    private var waiting: [Found] = []
 
     /// - Parameter limit: how many hits are wanted.
     public init(limit: Int = .max) { wanted = max(0, limit) }
@@ -27,20 +31,17 @@ public struct SearchNewest<Element> {
     }
 
     /// Adds one message, unless there are enough newer ones.
-    public mutating func offer(_ element: Element, conversation: ConversationID, seq: Seq, time: Timestamp) {
-        guard wants(time) else { return }
-        let entry = Entry(time: time, conversation: conversation, seq: seq, element: element)
-        waiting.insert(entry, at: waiting.indices.partitionPoint { precedes(waiting[$0], entry) })
+    public mutating func offer(_ found: Found) {
+        guard wants(found.time) else { return }
+        waiting.insert(found, at: waiting.indices.partitionPoint { precedes(waiting[$0], found) })
         if waiting.count > wanted { waiting.removeFirst() }
     }
 
-    /// Adds a hit and returns how to continue the search. Call it only for hits that the filter accepts.
-    ///
-    /// - Parameter time: the message's own time.
-    public mutating func offer(_ element: Element, hit: SearchHit, time: Timestamp) -> SearchStep {
-        offer(element, conversation: hit.conversation, seq: hit.seq, time: time)
+    /// Adds the message of a hit and returns how to continue the search. Call it only for hits that the filter accepts.
+    public mutating func offer(_ found: Found, hit: SearchHit) -> SearchStep {
+        offer(found)
         if isComplete(before: hit.noNewerThan) { return .enough }
-        return hit.timesFall && !wants(time) ? .nextRange : .next
+        return hit.timesFall && !wants(found.time) ? .nextRange : .next
     }
 
     /// True if there are enough hits, given that no remaining hit is newer than `bound`.
@@ -50,10 +51,10 @@ public struct SearchNewest<Element> {
     }
 
     /// Removes and returns the hits that are newer than all remaining ones, newest first.
-    public mutating func take(newerThan bound: Timestamp) -> [Element] {
-        var taken: [Element] = []
+    public mutating func take(newerThan bound: Timestamp) -> [Found] {
+        var taken: [Found] = []
         while let last = waiting.last, last.time > bound {
-            taken.append(last.element)
+            taken.append(last)
             waiting.removeLast()
         }
         wanted -= min(wanted, taken.count)
@@ -61,13 +62,13 @@ public struct SearchNewest<Element> {
     }
 
     /// Removes and returns the rest, newest first.
-    public mutating func finish() -> [Element] {
+    public mutating func finish() -> [Found] {
         defer { (wanted, waiting) = (0, []) }
-        return waiting.reversed().map(\.element)
+        return waiting.reversed()
     }
 
     /// True if `one` comes before `other` in the order newest first.
-    private func precedes(_ one: Entry, _ other: Entry) -> Bool {
+    private func precedes(_ one: Found, _ other: Found) -> Bool {
         if one.time != other.time { return one.time > other.time }
         if one.conversation != other.conversation { return one.conversation < other.conversation }
         return one.seq > other.seq

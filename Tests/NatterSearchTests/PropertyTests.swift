@@ -149,18 +149,19 @@ struct PropertyTests {
                 return $0.place.seq > $1.place.seq
             }.map(\.place).prefix(limit)
             // When the newest are asked for, and printed as soon as may be
-            var printed: [Place] = []
-            var newest = SearchNewest<Place>(limit: limit)
+            var printed: [SearchNewest.Found] = []
+            var newest = SearchNewest(limit: limit)
             try index.search(SearchQuery(written)) { hit in
-                let place = Place(conversation: hit.conversation, seq: hit.seq.rawValue)
-                let time = try #require(times[place])
+                let time = try #require(times[Place(conversation: hit.conversation, seq: hit.seq.rawValue)])
                 #expect(time <= hit.noNewerThan)
                 printed += newest.take(newerThan: hit.noNewerThan)
-                return newest.offer(place, hit: hit, time: time)
+                let found = SearchNewest.Found(conversation: hit.conversation, seq: hit.seq, time: time)
+                return newest.offer(found, hit: hit)
             }
             printed += newest.finish()
             // Then they are those, in that order
-            #expect(printed == Array(expected), "\(written), \(limit)")
+            let places = printed.map { Place(conversation: $0.conversation, seq: $0.seq.rawValue) }
+            #expect(places == Array(expected), "\(written), \(limit)")
         }
     }
 }

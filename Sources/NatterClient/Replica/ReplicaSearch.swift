@@ -98,7 +98,7 @@ public final class ReplicaSearch {
         for run in newer.reversed() where try !visitAll(run) { return }
         if let index, covered != nil {
             try index.search(query, in: reader.log.id, since: filter.since, until: filter.until) { hit in
-                guard let found = try self.found(hit), isWanted(found) else { return .next }
+                guard let found = try self.found(hit), isWanted(found, reader) else { return .next }
                 return try give(found) ? .next : .enough
             }
         }
@@ -107,12 +107,12 @@ public final class ReplicaSearch {
     }
 
     private func visitAll(_ run: UnindexedRun) throws -> Bool {
-        for found in try matches(in: run) where isWanted(found) { if try !give(found) { return false } }
+        for found in try matches(in: run) where isWanted(found, run.reader) { if try !give(found) { return false } }
         return true
     }
 
-    private func isWanted(_ found: Found) -> Bool {
-        found.seq > filter.after && found.seq <= filter.last(found.reader.log.head)
+    private func isWanted(_ found: SearchNewest.Found, _ reader: LogReader) -> Bool {
+        found.seq > filter.after && found.seq <= filter.last(reader.log.head)
     }
 
     // MARK: All conversations
@@ -122,13 +122,11 @@ public final class ReplicaSearch {
         for reader in readers.values { runs += try unindexedRuns(of: reader, coverage[reader.log.id]) }
         runs.sort { $0.highTime > $1.highTime }
         var next = 0
-        var newest = SearchNewest<Found>(limit: limit == .max ? .max : limit + passOver)
+        var newest = SearchNewest(limit: limit == .max ? .max : limit + passOver)
         func nextHigh() -> Timestamp { next < runs.count ? runs[next].highTime : Timestamp(milliseconds: .min) }
 
         func offer(_ run: UnindexedRun) throws {
-            for found in try matches(in: run) {
-                newest.offer(found, conversation: found.reader.log.id, seq: found.seq, time: found.time)
-            }
+            for found in try matches(in: run) { newest.offer(found) }
         }
 
         if let index {
@@ -141,7 +139,7 @@ public final class ReplicaSearch {
                     return .enough
                 }
                 guard let found = try self.found(hit) else { return .next }
-                return newest.offer(found, hit: hit, time: found.time)
+                return newest.offer(found, hit: hit)
             }
         }
         while !isStopped, next < runs.count, !newest.isComplete(before: nextHigh()) {
@@ -154,13 +152,6 @@ public final class ReplicaSearch {
     }
 
     // MARK: Messages
-
-    /// A message that was found, without its text, because many of these may wait.
-    private struct Found {
-        let reader: LogReader
-        let seq: Seq
-        let time: Timestamp
-    }
 
     /// A run, or part of one, that the index lacks.
     private struct UnindexedRun {
@@ -187,17 +178,17 @@ public final class ReplicaSearch {
     }
 
     /// The matching messages of a run, newest first.
-    private func matches(in run: UnindexedRun) throws -> [Found] {
+    private func matches(in run: UnindexedRun) throws -> [SearchNewest.Found] {
         let scan = try self.scan ?? SearchScan(query)
         self.scan = scan
-        var found: [Found] = []
+        var found: [SearchNewest.Found] = []
         scannedCount += try scan.scan(run.reader, run.seqs, unreadable: { note($0, run.reader.log) }) { matches in
             let records = matches.records
             for position in matches.positions
             where try matcher.matches(records, position) && isCurrent(records[position], run.reader) {
                 found.append(
-                    Found(
-                        reader: run.reader, seq: records.firstSeq.advanced(by: position),
+                    SearchNewest.Found(
+                        conversation: run.reader.log.id, seq: records.firstSeq.advanced(by: position),
                         time: records.time(at: position)))
             }
             return true
@@ -205,13 +196,14 @@ public final class ReplicaSearch {
         return found
     }
 
-    private func found(_ hit: SearchHit) throws -> Found? {
+    private func found(_ hit: SearchHit) throws -> SearchNewest.Found? {
         guard coverage[hit.conversation] != nil, let reader = readers[hit.conversation],
             let run = try open(hit.seq, reader),
             let position = run.positions.first, try matcher.matches(run.records, position),
             SearchFeed.isSearchable(run.records.kind(at: position)), try isCurrent(run.records[position], reader)
         else { return nil }
-        return Found(reader: reader, seq: hit.seq, time: run.records.time(at: position))
+        return SearchNewest.Found(
+            conversation: hit.conversation, seq: hit.seq, time: run.records.time(at: position))
     }
 
     /// Whether the record has the text that people see now.
@@ -235,8 +227,8 @@ public final class ReplicaSearch {
     }
 
     /// - Returns: false to end the search.
-    private func give(_ found: Found) throws -> Bool {
-        guard let run = try open(found.seq, found.reader) else { return true }
+    private func give(_ found: SearchNewest.Found) throws -> Bool {
+        guard let reader = readers[found.conversation], let run = try open(found.seq, reader) else { return true }
         visitedCount += 1
         guard visitedCount > passOver else { return true }
         isStopped = try !visit(run) || visitedCount >= limit
