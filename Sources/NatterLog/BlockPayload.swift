@@ -175,7 +175,7 @@ enum BlockPayload {
             guard name.count <= Limits.senderBytes else { throw FormatViolation("a sender's name is too long") }
             senders.append(Array(name))
         }
-        guard senders.allSatisfy({ String(validating: $0, as: UTF8.self) != nil }) else {
+        guard senders.allSatisfy({ $0.withUnsafeBytes(isUTF8) }) else {
             throw FormatViolation("a sender is not UTF-8")
         }
         guard Set(senders).count == senders.count else { throw FormatViolation("a sender occurs twice") }
@@ -297,7 +297,7 @@ enum BlockPayload {
         while !reader.isAtEnd {
             guard names.count < rows.count, let length = reader.leb128(),
                 let name = reader.slice(Int(clamping: length)),
-                String(validating: name, as: UTF8.self) != nil
+                isUTF8(name)
             else { throw FormatViolation("the labels are malformed") }
             names.append(Array(name))
         }
@@ -350,12 +350,13 @@ enum BlockPayload {
         }
     }
 
+    private static func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.isEmpty || (try? UTF8Span(validating: bytes.bindMemory(to: UInt8.self).span)) != nil
+    }
+
     /// Each text must be UTF-8 by itself: the whole column is UTF-8, and no text begins inside a character.
     private static func checkUTF8(_ text: UnsafeRawBufferPointer, _ rows: [Records.Row]) throws(FormatViolation) {
-        guard text.count > 0 else { return }
-        do { _ = try UTF8Span(validating: text.bindMemory(to: UInt8.self).span) } catch {
-            throw FormatViolation("the text is not UTF-8")
-        }
+        guard isUTF8(text) else { throw FormatViolation("the text is not UTF-8") }
         for row in rows where Int(row.textEnd) < text.count && text[Int(row.textEnd)] & 0xC0 == 0x80 {
             throw FormatViolation("a text begins inside a character")
         }

@@ -53,9 +53,9 @@ public struct ByteReader {
     /// - Parameter bytes: must outlive the reader.
     public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    public var offset: Int { place }
+    @inlinable public var offset: Int { place }
     public var isAtEnd: Bool { offset == bytes.count }
-    public var remaining: Int { bytes.count - offset }
+    @inlinable public var remaining: Int { bytes.count - offset }
 
     /// Reads a number of at most ten bytes. Returns nil if it is overlong or exceeds 64 bits.
     @inlinable public mutating func leb128() -> UInt64? {
@@ -88,14 +88,14 @@ public struct ByteReader {
     }
 
     /// The next `count` bytes, without a copy.
-    public mutating func slice(_ count: Int) -> UnsafeRawBufferPointer? {
+    @inlinable public mutating func slice(_ count: Int) -> UnsafeRawBufferPointer? {
         guard count >= 0, count <= remaining else { return nil }
         defer { place += count }
         return UnsafeRawBufferPointer(rebasing: bytes[place..<place + count])
     }
 
     /// A little-endian integer of fixed width.
-    public mutating func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
+    @inlinable public mutating func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
         guard let field = slice(MemoryLayout<Value>.size) else { return nil }
         return Value(littleEndian: field.loadUnaligned(as: Value.self))
     }

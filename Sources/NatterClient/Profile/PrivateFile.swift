@@ -51,17 +51,19 @@ public enum PrivateFile {
         guard status.st_size <= limitBytes else {
             throw .failed(DiskError(code: .fileTooLarge, operation: "read", path: path))
         }
-        var bytes = [UInt8](repeating: 0, count: limitBytes)
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { buffer in
-                repeating { Glibc.read(descriptor, buffer.baseAddress?.advanced(by: count), buffer.count - count) }
+        var failure: DiskError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: limitBytes) { buffer, count in
+            while count < buffer.count {
+                let got = repeating {
+                    Glibc.read(descriptor, buffer.baseAddress?.advanced(by: count), buffer.count - count)
+                }
+                if got < 0 { failure = DiskError(operation: "read", path: path) }
+                if got <= 0 { break }
+                count += got
             }
-            if got < 0 { throw .failed(DiskError(operation: "read", path: path)) }
-            if got == 0 { break }
-            count += got
         }
-        return Array(bytes.prefix(count))
+        if let failure { throw .failed(failure) }
+        return bytes
     }
 
     /// Replaces a file in one step, durably, with mode 0600. Several processes may do so at once, and the last one

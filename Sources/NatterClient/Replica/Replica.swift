@@ -119,8 +119,13 @@ public final class Replica {
 
     /// The conversations with messages that the server could not send.
     func conversationsWithGaps() throws(ReplicaError) -> [ReplicaConversation] {
-        // Each sync asks for them, so it looks into the short table first.
-        try select("WHERE number IN (SELECT conversation FROM gap) AND gap_count>0 ORDER BY number")
+        // Each sync asks for them, and there are nearly never any.
+        guard try hasGaps() else { return [] }
+        return try select("WHERE number IN (SELECT conversation FROM gap) AND gap_count>0 ORDER BY number")
+    }
+
+    private func hasGaps() throws(ReplicaError) -> Bool {
+        do { return try connection.statement("SELECT 1 FROM gap LIMIT 1").step() } catch { throw ReplicaError(error) }
     }
 
     // MARK: The last sync
