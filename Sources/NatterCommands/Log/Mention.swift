@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Finds a user's name behind an `@` in a text, in any case. The end, white space or punctuation follows it.
 struct Mention: Sendable {
     /// The folded characters of the name.
@@ -9,7 +11,8 @@ struct Mention: Sendable {
 
     func isIn(_ bytes: UnsafeRawBufferPointer) -> Bool {
         // Most texts have no '@', and then nothing is decoded.
-        guard !name.isEmpty, bytes.contains(UInt8(ascii: "@")) else { return false }
+        guard !name.isEmpty, let start = bytes.baseAddress, memchr(start, Int32(UInt8(ascii: "@")), bytes.count) != nil
+        else { return false }
         return !ranges(in: String(decoding: bytes, as: UTF8.self), limit: 1).isEmpty
     }
 
