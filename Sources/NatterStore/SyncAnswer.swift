@@ -60,6 +60,8 @@ public final class SyncAnswer: @unchecked Sendable {
     private let store: Store
     private let form: Form
     private var steps: ArraySlice<Step>
+    /// The rest of a block whose messages are too many for one chunk.
+    private var rest: Step?
     private var current: Store.Snapshot?
     private var sentDictionaries: Set<DictionaryID> = []
     /// The ranges that `next` has returned, with the names of their conversations.
@@ -70,12 +72,16 @@ public final class SyncAnswer: @unchecked Sendable {
         (self.more, self.commit, isEmpty) = (more, commit, steps.isEmpty)
     }
 
+    /// A chunk of messages ends with the one that brings it to about this many bytes in the answer.
+    private static let chunkBytes = 64 << 10
+
     /// About how many bytes the plan takes.
     public var heldBytes: Int { steps.count * (MemoryLayout<Step>.stride + 128) }
 
     /// The next chunks; nil after the last.
     public func next() throws(StoreError) -> [Chunk]? {
-        guard let step = steps.popFirst() else { return nil }
+        guard let step = rest ?? steps.popFirst() else { return nil }
+        rest = nil
         switch step {
         case .conversation(let snapshot, let first):
             current = snapshot
@@ -140,8 +146,17 @@ public final class SyncAnswer: @unchecked Sendable {
         note(records.firstSeq.advanced(by: range.lowerBound), records.firstSeq.advanced(by: range.upperBound - 1))
     }
 
-    private func messages(_ block: OpenBlock, _ range: Range<Int>, _ reader: ArchiveReader) throws -> [Chunk] {
+    /// Returns the first messages of the range and keeps the rest for the next chunk: a block of short texts has thousands, of
+    /// which each takes some hundred bytes in an answer.
+    private func messages(_ block: OpenBlock, _ all: Range<Int>, _ reader: ArchiveReader) throws -> [Chunk] {
         guard let current else { return [] }
+        var bytes = 0
+        let fitting = all.prefix { index in
+            defer { bytes += block.records.answerBytes(at: index) }
+            return bytes < SyncAnswer.chunkBytes
+        }
+        let range = all.lowerBound..<fitting.endIndex
+        if range.upperBound < all.upperBound { rest = .records(block, range.upperBound..<all.upperBound) }
         note(block.records, range)
         var list = zip(range, block.hashes(range)).map { index, hash in
             Message(block.records[index], hash: hash, of: current.identity.id, named: current.name)

@@ -84,10 +84,7 @@ public final class SystemThread: Sendable {
 
     /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
     /// shows `name`, which has at most 15 bytes.
-    ///
-    /// - Parameter yields: whether the thread lets others go first when the processors are busy. Choose it for costly
-    ///   work that nobody else waits for, and never for a thread that holds a lock while it computes.
-    public init(name: String, yields: Bool = false, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
+    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
         var all = sigset_t()
         var former = sigset_t()
         sigfillset(&all)
@@ -97,8 +94,6 @@ public final class SystemThread: Sendable {
         let box = Unmanaged.passRetained(
             Body {
                 natter_name_thread(name)
-                // On Linux a thread has a priority of its own.
-                if yields { _ = nice(10) }
                 body()
             })
         let code = pthread_create(

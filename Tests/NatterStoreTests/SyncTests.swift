@@ -184,6 +184,29 @@ struct SyncTests {
         }
     }
 
+    @Test("thousands of short messages come in chunks of a bounded size, sealed or not")
+    func chunks() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        for isSealed in [false, true] {
+            for _ in 0..<4 { try store.post((0..<1_000).map { _ in "x" }) }
+            if isSealed { try store.seal() }
+            let answer = try store.store.changes(
+                since: .start, earliest: nil, for: alice, form: .messages, limitBytes: 16 << 20)
+            var counts: [Int] = []
+            var seqs: [Seq] = []
+            while let chunks = try answer.next() {
+                for case .messages(let messages) in chunks {
+                    counts.append(messages.count)
+                    seqs += messages.map(\.seq)
+                }
+            }
+            #expect(try seqs == store.all().map(\.seq))
+            // An object takes some hundred bytes, of which 64 KiB are one chunk
+            #expect(counts.count > 8 && counts.allSatisfy { $0 <= 512 }, "\(counts)")
+        }
+    }
+
     @Test("a reader without a cursor gets all, and then nothing")
     func fromStart() throws {
         let store = try TestStore()

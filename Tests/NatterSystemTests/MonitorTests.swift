@@ -46,19 +46,6 @@ struct MonitorTests {
         #expect(monitor.withLock { $0 } == 40_000)
     }
 
-    @Test("a thread that yields has a lower priority than the one that starts it, which keeps its own")
-    func yielding() throws {
-        let own = getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
-        let seen = Monitor<[Int32]>([])
-        for yields in [true, false] {
-            try SystemThread(name: "yielding", yields: yields) {
-                seen.signal { $0.append(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)) }
-            }.join()
-        }
-        #expect(seen.withLock { $0 } == [min(19, own + 10), own])
-        #expect(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) == own)
-    }
-
     @Test("rethrows its body's error, and is unlocked")
     func throwing() {
         let monitor = Monitor(1)

@@ -12,8 +12,10 @@ internal import NatterWire
 /// of one account that of a few. The reply can't begin before the whole request is read, so the answers wait in a spool until
 /// then.
 final class BulkPosting: BodySink {
-    /// A batch is complete when it has this many bytes.
+    /// A batch is complete when it has this many bytes or lines. A parsed line and its answer take some hundred bytes
+    /// besides their text.
     private static let batchBytes = 256 << 10
+    private static let batchLines = 2_048
     /// After so many refused lines in a row, no line is tried any more. An answer is longer than a short line.
     private static let refusalLimit = 1_000
 
@@ -28,6 +30,8 @@ final class BulkPosting: BodySink {
         /// The length of the complete lines in `pending`. It is stored so that each piece of a long line is searched
         /// only once.
         var completeBytes = 0
+        /// How many lines in `pending` are complete.
+        var completeLines = 0
         var lineNumber = 0
         /// True inside a line that is too long. The rest of that line is discarded.
         var isSkipping = false
@@ -91,8 +95,11 @@ final class BulkPosting: BodySink {
         let batch: [UInt8]? = state.withLock { state in
             if state.isOver { return nil }
             if let end = bytes.lastIndex(of: UInt8(ascii: "\n")) { state.completeBytes = state.pending.count + end + 1 }
+            for byte in bytes where byte == UInt8(ascii: "\n") { state.completeLines += 1 }
             state.pending.append(contentsOf: bytes)
-            guard state.pending.count >= BulkPosting.batchBytes else { return nil }
+            guard state.pending.count >= BulkPosting.batchBytes || state.completeLines >= BulkPosting.batchLines else {
+                return nil
+            }
             return takeLines(&state)
         }
         guard let batch else { return true }
@@ -111,7 +118,7 @@ final class BulkPosting: BodySink {
     /// Parses a batch when it is its turn, because parsed lines may take twenty times the memory of short ones.
     private func submit(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
         _ = server.bulkTurns.take(for: principal.account) { [self] in
-            server.workers.submitAlways(for: principal.account) { [self] in work(batch, exchange, isLast: isLast) }
+            server.slowWorkers.submitAlways(for: principal.account) { [self] in work(batch, exchange, isLast: isLast) }
         }
     }
 
@@ -133,7 +140,7 @@ final class BulkPosting: BodySink {
         if state.completeBytes > 0 {
             let lines = Array(state.pending[..<state.completeBytes])
             state.pending.removeFirst(state.completeBytes)
-            state.completeBytes = 0
+            (state.completeBytes, state.completeLines) = (0, 0)
             return lines
         }
         guard state.pending.count > Limits.bodyBytes else { return nil }
@@ -157,7 +164,7 @@ final class BulkPosting: BodySink {
             return settle(lines, [], tried: tried, exchange, isLast: isLast)
         }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            server.workers.submitAlways(for: principal.account) { [self] in
+            server.slowWorkers.submitAlways(for: principal.account) { [self] in
                 settle(lines, outcomes, tried: tried, exchange, isLast: isLast)
             }
         }
@@ -302,6 +309,6 @@ final class BulkPosting: BodySink {
         }
         server.bulkTurns.giveBack(by: principal.account)
         if batch.isLast { return respond(batch.exchange) }
-        if let next { server.workers.submitAlways(for: principal.account) { [self] in write(next) } }
+        if let next { server.slowWorkers.submitAlways(for: principal.account) { [self] in write(next) } }
     }
 }

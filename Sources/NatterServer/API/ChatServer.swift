@@ -44,8 +44,12 @@ public final class ChatServer: Sendable {
     let options: Options
     /// Threads for work that reads the disk or writes much JSON.
     let workers: WorkerPool
+    /// Threads for jobs that take many milliseconds: searches, batches of bulk and large bodies. They are few, so that
+    /// pages and posts find a free processor.
+    let slowWorkers: WorkerPool
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
-    /// queue is short.
+    /// queue is short. They have the priority of all others: filling these 64 MiB holds the kernel's lock of the address
+    /// space, and with less of the processors it would be held for longer.
     let hashers: WorkerPool
     let searches: SearchQueue
     let waiters: Waiters
@@ -74,8 +78,9 @@ public final class ChatServer: Sendable {
         (self.store, self.events, self.options) = (store, events, options)
         logins = LoginLimiter(guesses: store.guesses)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
-        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32, yields: true)
-        searches = try SearchQueue(threads: max(1, Host.processorCount / 2))
+        slowWorkers = try WorkerPool(name: "natter-slow", threads: max(1, Host.processorCount / 2), limit: 20_000)
+        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
+        searches = SearchQueue(slowWorkers)
         waiters = try Waiters()
         spools = SpoolRoom(options.spools)
         currentRegistration = Monitor(options.registration)
@@ -143,8 +148,8 @@ public final class ChatServer: Sendable {
         listener.withLock { $0 }?.run()
         waiters.stop()
         workers.stop()
+        slowWorkers.stop()
         hashers.stop()
-        searches.stop()
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }

@@ -69,12 +69,13 @@ struct RequestHandler: HTTPHandler {
         // The token may have ended while the body arrived, or at another server.
         if exchange.hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
-        // A large body can hold 100,000 fields, so the loop does not decode it.
+        // A large body can hold 100,000 fields, which take many milliseconds.
         let isSmall = body.count <= Limits.smallBodyBytes
         switch match.route.place {
         case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
         case .loop, .worker:
-            let isQueued = server.workers.submit(for: principal?.account) { answer(match.route, complete) }
+            let pool = isSmall ? server.workers : server.slowWorkers
+            let isQueued = pool.submit(for: principal?.account) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:
             guard let principal else { return answer(match.route, complete) }

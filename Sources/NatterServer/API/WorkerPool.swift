@@ -18,17 +18,16 @@ final class WorkerPool: Sendable {
 
     /// - Parameters:
     ///   - limit: how many jobs may wait.
-    ///   - yields: whether the threads let others go first when the processors are busy.
     ///   - now: nanoseconds since some fixed moment, to count the time of a job.
     init(
-        name: String, threads count: Int, limit: Int, yields: Bool = false,
+        name: String, threads count: Int, limit: Int,
         now: @escaping @Sendable () -> Int64 = MonotonicClock.nanoseconds
     ) throws {
         self.limit = limit
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
-                try SystemThread(name: name, yields: yields) { [queue] in
+                try SystemThread(name: name) { [queue] in
                     while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
                         if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
@@ -115,8 +114,7 @@ final class AccountTurns: Sendable {
     }
 }
 
-/// Searches, one at a time for each account, on threads of their own: pages and posts never wait for a search, and no
-/// account waits for all the searches of another.
+/// Searches, one at a time for each account: no account waits for all the searches of another.
 final class SearchQueue: Sendable {
     /// How many searches of one account may wait for the one that runs.
     static let waitingPerAccount = 8
@@ -124,7 +122,7 @@ final class SearchQueue: Sendable {
     private let pool: WorkerPool
     private let turns = AccountTurns(width: 1, limit: SearchQueue.waitingPerAccount)
 
-    init(threads: Int) throws { pool = try WorkerPool(name: "natter-searcher", threads: threads, limit: 10_000) }
+    init(_ pool: WorkerPool) { self.pool = pool }
 
     /// - Returns: false if the account has too many searches. Then this one is not done.
     func submit(_ account: AccountID, _ job: @escaping WorkerPool.Job) -> Bool {
@@ -135,6 +133,4 @@ final class SearchQueue: Sendable {
             }
         }
     }
-
-    func stop() { pool.stop() }
 }

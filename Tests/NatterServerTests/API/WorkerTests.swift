@@ -107,8 +107,9 @@ struct WorkerTests {
 
     @Test("an account has one search at a time, others do not wait for its queue, and the queue has an end")
     func searches() throws {
-        let queue = try SearchQueue(threads: 2)
-        defer { queue.stop() }
+        let pool = try WorkerPool(name: "test", threads: 2, limit: 100)
+        defer { pool.stop() }
+        let queue = SearchQueue(pool)
         let door = Door()
         defer { door.open() }
         let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
