@@ -61,7 +61,8 @@ compiler:
 	    exit 1; }
 
 # Without the second option, the compiled code looks up a generic type by its name. The runtime then searches all conformances
-# of the program for each of the type's requirements, which costs a command up to a sixth of its instructions.
+# of the program for each of the type's requirements, which costs a command up to a sixth of its instructions. It is an option
+# of the compiler's inside, without a promise: if a later compiler does not know it, natter works without it, too.
 static := -Xswiftc -static-executable \
     -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors
 

@@ -78,6 +78,15 @@ public final class SyncAnswer: @unchecked Sendable {
     /// About how many bytes the plan takes.
     public var heldBytes: Int { steps.count * (MemoryLayout<Step>.stride + 128) }
 
+    /// About how many bytes the open block takes of which the next chunks are made; 0 if there is none.
+    public var restBytes: Int {
+        guard case .records(let block, _) = rest else { return 0 }
+        return block.records.textBytes + block.records.count * SyncAnswer.rowBytes
+    }
+
+    /// A message's places in the columns of an open block, and its hash.
+    private static let rowBytes = 80
+
     /// The next chunks; nil after the last.
     public func next() throws(StoreError) -> [Chunk]? {
         guard let step = rest ?? steps.popFirst() else { return nil }

@@ -195,7 +195,9 @@ struct SyncTests {
                 since: .start, earliest: nil, for: alice, form: .messages, limitBytes: 16 << 20)
             var counts: [Int] = []
             var seqs: [Seq] = []
+            var kept = 0
             while let chunks = try answer.next() {
+                kept = max(kept, answer.restBytes)
                 for case .messages(let messages) in chunks {
                     counts.append(messages.count)
                     seqs += messages.map(\.seq)
@@ -204,6 +206,10 @@ struct SyncTests {
             #expect(try seqs == store.all().map(\.seq))
             // An object takes some hundred bytes, of which 64 KiB are one chunk
             #expect(counts.count > 8 && counts.allSatisfy { $0 <= 512 }, "\(counts)")
+            // The rest of an open block is counted while it is kept
+            #expect(kept > 50_000 && answer.restBytes == 0)
+            let sent = answer.sent.map { "\($0.conversation) \($0.first)-\($0.last)" }
+            #expect(sent == ["general 1-\(seqs.count)"])
         }
     }
 

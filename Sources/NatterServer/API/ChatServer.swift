@@ -48,7 +48,7 @@ public final class ChatServer: Sendable {
     /// pages and posts find a free processor.
     let slowWorkers: WorkerPool
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
-    /// queue is short. They have the priority of all others: filling these 64 MiB holds the kernel's lock of the address
+    /// queue is short. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of the address
     /// space, and with less of the processors it would be held for longer.
     let hashers: WorkerPool
     let searches: SearchQueue
@@ -147,8 +147,8 @@ public final class ChatServer: Sendable {
     public func run() {
         listener.withLock { $0 }?.run()
         waiters.stop()
-        workers.stop()
         slowWorkers.stop()
+        workers.stop()
         hashers.stop()
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }

@@ -9,6 +9,8 @@ struct Piece: Sendable {
 
     var bytes: [UInt8] = []
     var isLast = false
+    /// About how many bytes the maker keeps for the next pieces, besides those that it always keeps.
+    var keptBytes = 0
 }
 
 /// Produces an answer piece by piece. A worker makes one piece ahead of the socket, so the listener's thread never waits
@@ -32,6 +34,8 @@ final class PieceProducer: BodyProducer {
         var hasFailed = false
         /// The length of the longest piece. Messages of control characters make long ones.
         var longest = Piece.bytes
+        /// The most that was kept between two pieces.
+        var mostKept = 0
     }
 
     /// - Parameters:
@@ -44,7 +48,7 @@ final class PieceProducer: BodyProducer {
     }
 
     /// The source, the piece that the listener sends, and the next one.
-    var heldBytes: Int { sourceBytes + 2 * state.withLock { $0.longest } }
+    var heldBytes: Int { sourceBytes + state.withLock { 2 * $0.longest + $0.mostKept } }
 
     /// The body of an answer. If all of it is one piece, it is sent with its length and needs no second job on a worker.
     func body() -> ReplyBody {
@@ -77,6 +81,7 @@ final class PieceProducer: BodyProducer {
             state.ready = piece
             state.hasFailed = piece == nil
             state.longest = max(state.longest, piece?.bytes.count ?? 0)
+            state.mostKept = max(state.mostKept, piece?.keptBytes ?? 0)
             defer { state.waiting = nil }
             return state.waiting
         }

@@ -15,6 +15,9 @@ internal import NatterWire
 struct RequestHandler: HTTPHandler {
     /// Small bodies of refused requests are read all the same, so that the connection can be used again.
     private static let discardedBytes = 4_096
+    /// A worker decodes a body of so many bytes in some milliseconds, if it holds nothing but fields. Nearly every message
+    /// fits.
+    private static let workerBodyBytes = 128 << 10
 
     let server: ChatServer
 
@@ -69,12 +72,12 @@ struct RequestHandler: HTTPHandler {
         // The token may have ended while the body arrived, or at another server.
         if exchange.hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
-        // A large body can hold 100,000 fields, which take many milliseconds.
+        // A large body can hold 100,000 fields, so the loop does not decode it.
         let isSmall = body.count <= Limits.smallBodyBytes
         switch match.route.place {
         case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
         case .loop, .worker:
-            let pool = isSmall ? server.workers : server.slowWorkers
+            let pool = body.count <= RequestHandler.workerBodyBytes ? server.workers : server.slowWorkers
             let isQueued = pool.submit(for: principal?.account) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:

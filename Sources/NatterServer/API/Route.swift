@@ -5,13 +5,13 @@ internal import NatterWire
 
 /// One row of the API. It says which requests it matches, and which function answers them.
 struct Route: Sendable {
-    /// The thread that answers the request.
+    /// The thread that answers the request, unless its body is so large that a slow worker must decode it.
     enum Place: Sendable {
         /// On the listener's thread. Nothing there may block.
         case loop
         /// On a worker thread. It may read from the disk.
         case worker
-        /// On a thread for searches, one at a time for each account.
+        /// On a slow worker, one at a time for each account.
         case searcher
     }
 

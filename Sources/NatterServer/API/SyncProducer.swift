@@ -29,6 +29,7 @@ final class SyncProducer: Sendable {
             }
             for chunk in chunks { append(chunk, to: &piece.bytes) }
         }
+        piece.keptBytes = changes.restBytes
         return piece
     }
 

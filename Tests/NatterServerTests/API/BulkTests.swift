@@ -160,6 +160,18 @@ struct BulkTests {
         #expect(try answer.lines.count == 1)
     }
 
+    @Test("thousands of short lines, which make several batches, are answered in order")
+    func shortLines() throws {
+        let alice = try TestServer().account("alice")
+        let answer = try alice.bulk((0..<5_000).map { $0 % 1_000 == 999 ? "x" : line("\($0)") })
+        #expect(answer.status == 200)
+        #expect(
+            try answer.lines.enumerated().allSatisfy { index, line in
+                index % 1_000 == 999 ? line["line"]?.int == index + 1 : line["text"]?.text == "\(index)"
+            })
+        #expect(try answer.lines.compactMap { $0["seq"]?.int } == Array(1...4_995))
+    }
+
     @Test("an answer too long for memory arrives complete")
     func longAnswer() throws {
         let alice = try TestServer().account("alice")
