@@ -15,7 +15,7 @@ static inline int natter_sqlite_no_checkpoint_on_close(sqlite3 *connection) {
     return sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
 }
 
-// Only before SQLite is first used; later it changes nothing.
+// Call it before SQLite is first used; later it changes nothing.
 static inline int natter_sqlite_no_memory_counts(void) {
     return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
