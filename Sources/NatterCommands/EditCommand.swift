@@ -98,7 +98,7 @@ enum EditCommand {
                     conversation: conversation, text: text, id: id ?? MessageID.make(at: context.now), kind: kind.name,
                     about: seq.rawValue))
             guard context.wantsJSON else { return }
-            guard let message: MessageObject = try? WireJSON.decode(from: answer.object) else {
+            guard let message: MessageObject = try? WireJSON.decode(answer: answer.object) else {
                 throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
             }
             try context.console.output.writeJSON(WireJSON.encode(message))

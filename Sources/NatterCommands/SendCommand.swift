@@ -232,7 +232,7 @@ enum SendCommand {
     }
 
     private static func message(in answer: [UInt8]) throws -> MessageObject {
-        guard let message: MessageObject = try? WireJSON.decode(from: answer) else {
+        guard let message: MessageObject = try? WireJSON.decode(answer: answer) else {
             throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
         }
         return message

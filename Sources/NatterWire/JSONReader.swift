@@ -11,6 +11,14 @@ struct JSONReader {
     /// More bytes than any field's name has.
     private static let maximumNameBytes = 256
 
+    /// Strings that need more care than short ones.
+    struct LongStrings {
+        /// Names of fields that are longer than any that is known.
+        var names: [Range<Int>] = []
+        /// Values that are as long, with their quotes. The texts of messages are not among them.
+        var values: [Range<Int>] = []
+    }
+
     /// A string without its quotes.
     private struct Text {
         let range: Range<Int>
@@ -28,16 +36,18 @@ struct JSONReader {
 
     private let bytes: UnsafeRawBufferPointer
     private var index = 0
-    private var longNames: [Range<Int>] = []
+    private var longStrings = LongStrings()
+    /// Whether the last name was that of a message's text.
+    private var isText = false
 
     private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    /// Where fields have names that are longer than any that is known; nil if the bytes are not one JSON value.
+    /// Where the long strings are; nil if the bytes are not one JSON value.
     ///
     /// - Parameter bytes: valid UTF-8.
-    static func longNames(_ bytes: UnsafeRawBufferPointer) -> [Range<Int>]? {
+    static func longStrings(_ bytes: UnsafeRawBufferPointer) -> LongStrings? {
         var reader = JSONReader(bytes)
-        return reader.takeDocument() ? reader.longNames : nil
+        return reader.takeDocument() ? reader.longStrings : nil
     }
 
     /// The fields of an object whose values are all `true`, `false` or strings without escapes. The caller checks that they
@@ -129,19 +139,28 @@ struct JSONReader {
     /// Reads a field's name and its colon.
     private mutating func takeName() -> Bool {
         guard let name = takeString() else { return false }
-        if name.range.count > JSONReader.maximumNameBytes { longNames.append(name.range) }
+        if name.range.count > JSONReader.maximumNameBytes { longStrings.names.append(name.range) }
+        isText = bytes[name.range].elementsEqual("text".utf8)
         skipSpace()
         return take(":")
     }
 
     private mutating func takeScalar() -> Bool {
         switch next {
-        case UInt8(ascii: "\""): takeString() != nil
+        case UInt8(ascii: "\""): takeValue()
         case UInt8(ascii: "t"): takeWord("true")
         case UInt8(ascii: "f"): takeWord("false")
         case UInt8(ascii: "n"): takeWord("null")
         default: takeNumber()
         }
+    }
+
+    private mutating func takeValue() -> Bool {
+        guard let value = takeString() else { return false }
+        if !isText, value.range.count > JSONReader.maximumNameBytes {
+            longStrings.values.append(value.range.lowerBound - 1..<value.range.upperBound + 1)
+        }
+        return true
     }
 
     private mutating func takeWord(_ word: StaticString) -> Bool {

@@ -4,7 +4,7 @@ internal import FoundationEssentials
 public enum WireJSON {
     /// Why decoding failed.
     public enum Failure: Error, Equatable {
-        /// The bytes are not JSON or not UTF-8.
+        /// The bytes are not JSON or not UTF-8, or an answer has a string that would take too long to compare.
         case malformed
         /// The field of this name is missing or of the wrong type. The name is empty if the value is not an object.
         case field(String)
@@ -31,6 +31,17 @@ public enum WireJSON {
         _: Value.Type = Value.self, from bytes: some Collection<UInt8>
     ) throws(Failure) -> Value {
         try decodeByDecoder(from: bytes)
+    }
+
+    /// Decodes a server's answer.
+    ///
+    /// Comparing and hashing a string takes the square of its longest run of combining marks, which would be half a minute
+    /// for a name of 400 KB. So an answer with a run that is longer than any in a name is malformed. Only the texts of
+    /// messages may have one, because they are neither compared nor hashed.
+    public static func decode<Value: Decodable>(
+        _: Value.Type = Value.self, answer bytes: some Collection<UInt8>
+    ) throws(Failure) -> Value {
+        try decodeByDecoder(from: bytes, isAnswer: true)
     }
 
     /// Decodes a message to send. Most messages skip the decoder, because there are so many: see
@@ -71,17 +82,17 @@ public enum WireJSON {
     }
 
     private static func decodeByDecoder<Value: Decodable>(
-        from bytes: some Collection<UInt8>
+        from bytes: some Collection<UInt8>, isAnswer: Bool = false
     ) throws(Failure) -> Value {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
         var data = bytes.withContiguousStorageIfAvailable { Data(buffer: $0) } ?? Data(bytes)
         // Not `data.contains`, which takes one byte at a time through Foundation's iterator.
         let isText = data.withUnsafeBytes { !$0.contains(0) && String(validating: $0, as: UTF8.self) != nil }
-        guard isText, let longNames = data.withUnsafeBytes({ JSONReader.longNames($0) })
-        else { throw .malformed }
+        guard isText, let long = data.withUnsafeBytes({ JSONReader.longStrings($0) }) else { throw .malformed }
+        if isAnswer, long.values.contains(where: { hasLongRun(data[$0]) }) { throw .malformed }
         // The decoder hashes each name, which costs the square of a run of combining marks. An unknown name may be any other.
         data.withUnsafeMutableBytes { (bytes: UnsafeMutableRawBufferPointer) in
-            for index in longNames.joined() { bytes[index] = UInt8(ascii: "x") }
+            for index in long.names.joined() { bytes[index] = UInt8(ascii: "x") }
         }
         do {
             return try JSONDecoder().decode(Value.self, from: data)
@@ -96,6 +107,19 @@ public enum WireJSON {
             }
         } catch {
             throw .malformed
+        }
+    }
+
+    /// More combining marks in a row than any name has. Stream-safe text, by Unicode Standard Annex 15, has at most 30.
+    private static let maximumRun = 128
+
+    /// - Parameter json: one string in JSON.
+    private static func hasLongRun(_ json: Data) -> Bool {
+        guard let text = try? JSONDecoder().decode(String.self, from: json) else { return true }
+        var run = 0
+        return text.unicodeScalars.contains { scalar in
+            run = scalar.properties.canonicalCombiningClass == .notReordered ? 0 : run + 1
+            return run > maximumRun
         }
     }
 }

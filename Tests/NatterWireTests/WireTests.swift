@@ -89,6 +89,27 @@ struct WireTests {
         #expect(try cost(String(repeating: "\u{301}\u{316}", count: 32_000)) < 10 * usual)
     }
 
+    @Test(
+        "an answer with a run of marks that would take seconds to compare is malformed, but for the texts of messages")
+    func runs() throws {
+        func users(_ name: String, _ seen: String) throws -> UserList {
+            let body = #"{"users":[{"name":"\#(name)","online":true,"last_seen":"\#(seen)"}],"more":false,"next":null}"#
+            return try WireJSON.decode(answer: Array(body.utf8))
+        }
+        let run = String(repeating: "\u{301}\u{316}", count: 1_000)
+        // The same as escapes, and where a letter comes before and after
+        let forms = [run, run.unicodeScalars.map { "\\u0\(String($0.value, radix: 16))" }.joined(), "a\(run)b"]
+        for form in forms {
+            #expect(throws: WireJSON.Failure.malformed) { _ = try users("alice", form) }
+            #expect(throws: WireJSON.Failure.malformed) { _ = try users(form, "2026-11-22T10:00:00.000Z") }
+            let error = #"{"error":{"code":"bad_name","message":"m","text":"\#(form)"}}"#
+            #expect(try WireJSON.decode(ErrorBody.self, answer: Array(error.utf8)).error.code == "bad_name")
+        }
+        // But not where a string is long without such a run
+        let letters = String(repeating: "e\u{301}\u{316}", count: 10_000)
+        #expect(try users(letters, "").users.first?.name == letters)
+    }
+
     @Test("hand-written JSON has the same bytes as the encoder's", arguments: UInt64(1)...200)
     func sameAsEncoder(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)

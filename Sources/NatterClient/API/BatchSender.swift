@@ -154,7 +154,7 @@ final class BatchAnswers {
             try onMessage(line)
             return
         }
-        guard let body: ErrorBody = try? WireJSON.decode(from: line) else {
+        guard let body: ErrorBody = try? WireJSON.decode(answer: line) else {
             throw Malformed(reason: "a line of its answer is neither a message nor an error")
         }
         refusal = APIError.Refusal(
@@ -164,7 +164,7 @@ final class BatchAnswers {
     /// Servers write keys in alphabetical order, so the first key identifies a message. Any other line is decoded.
     private static func isMessage(_ line: ArraySlice<UInt8>) -> Bool {
         if line.starts(with: #"{"conversation":"#.utf8), line.last == UInt8(ascii: "}") { return true }
-        guard let message: MessageObject = try? WireJSON.decode(from: line) else { return false }
+        guard let message: MessageObject = try? WireJSON.decode(answer: line) else { return false }
         return message.seq > 0
     }
 }

@@ -251,7 +251,7 @@ extension ServerAPI {
         var values: [Value] = []
         for line in response.body.split(separator: UInt8(ascii: "\n")) {
             do throws(WireJSON.Failure) {
-                values.append(try WireJSON.decode(from: line))
+                values.append(try WireJSON.decode(answer: line))
             } catch {
                 throw foreign("a line of its answer is not as it should be")
             }

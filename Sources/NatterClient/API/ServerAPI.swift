@@ -227,7 +227,7 @@ public final class ServerAPI {
 
     func decode<Value: Decodable>(_ response: HTTPResponse) throws(APIError) -> Value {
         do throws(WireJSON.Failure) {
-            return try WireJSON.decode(from: response.body)
+            return try WireJSON.decode(answer: response.body)
         } catch {
             switch error {
             case .malformed: throw foreign("its answer is not JSON")
@@ -270,7 +270,7 @@ public final class ServerAPI {
 
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
     private func failure(of response: HTTPResponse) -> APIError {
-        if let body: ErrorBody = try? WireJSON.decode(from: response.body) {
+        if let body: ErrorBody = try? WireJSON.decode(answer: response.body) {
             return .refused(
                 APIError.Refusal(
                     body, status: response.status,

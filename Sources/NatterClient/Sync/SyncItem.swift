@@ -23,7 +23,7 @@ enum SyncItem {
     init(line bytes: [UInt8]) throws(FormatViolation) {
         let line: DecodedLine
         do throws(WireJSON.Failure) {
-            if let end = SyncEnd(plain: bytes) { line = .end(end) } else { line = try WireJSON.decode(from: bytes) }
+            if let end = SyncEnd(plain: bytes) { line = .end(end) } else { line = try WireJSON.decode(answer: bytes) }
         } catch {
             throw FormatViolation("a line is not what it should be (\(error))")
         }

@@ -32,7 +32,7 @@ extension HealthCheck {
         do {
             client = try context.api(at: address, token: nil, isSecret: false)
             let answer = try client.perform(HTTPRequest(.get, "/healthz"))
-            if let health: ServerHealth = try? WireJSON.decode(from: answer.body), health.search != nil {
+            if let health: ServerHealth = try? WireJSON.decode(answer: answer.body), health.search != nil {
                 add(
                     .server, "the search index of '\(address)' has stopped, so that searches there are slow",
                     "ask the administrator to check 'natterd status'")

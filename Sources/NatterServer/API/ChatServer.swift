@@ -48,8 +48,8 @@ public final class ChatServer: Sendable {
     /// pages and posts find a free processor.
     let slowWorkers: WorkerPool
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
-    /// queue is short. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of the address
-    /// space, and with less of the processors it would be held for longer.
+    /// queue is short. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of
+    /// the address space, and with less of the processors it would be held for longer.
     let hashers: WorkerPool
     let searches: SearchQueue
     let waiters: Waiters

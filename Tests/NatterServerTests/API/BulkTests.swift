@@ -172,6 +172,24 @@ struct BulkTests {
         #expect(try answer.lines.compactMap { $0["seq"]?.int } == Array(1...4_995))
     }
 
+    @Test("many short lines are stored while the rest of the request is still to come")
+    func shortBatches() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        // Given lines that are fewer bytes than a batch may have, of a request that does not end
+        let body = Array((1...3_000).map { line("\($0)") + "\n" }.joined().utf8)
+        #expect(body.count < 256 << 10)
+        let connection = try RawClient(port: server.port)
+        connection.send(
+            """
+            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
+            Content-Type: application/x-ndjson\r\nContent-Length: \(10 * body.count)\r\n\r\n
+            """)
+        connection.send(body)
+        // Then somebody who waits for the last of 2,048 gets it
+        #expect(try alice.page(["after": "2047", "wait": "50"]).messages.first?.text == "2048")
+    }
+
     @Test("an answer too long for memory arrives complete")
     func longAnswer() throws {
         let alice = try TestServer().account("alice")
