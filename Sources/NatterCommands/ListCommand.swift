@@ -63,7 +63,9 @@ enum ListCommand {
     private static func firstLine(of message: MessageObject) -> String {
         if message.deleted == true { return "(deleted)" }
         if message.erased == true { return "(erased)" }
-        return "\(message.text.prefix { $0 != "\n" && $0 != "\r\n" })"
+        // By bytes, because comparing a character takes the square of its combining marks.
+        let line = message.text.utf8.prefix { $0 != UInt8(ascii: "\n") }
+        return String(Substring(line.last == UInt8(ascii: "\r") ? line.dropLast() : line))
     }
 }
 

@@ -37,7 +37,7 @@ public enum WireJSON {
     ///
     /// Comparing and hashing a string takes the square of its longest run of combining marks, which would be half a minute
     /// for a name of 400 KB. So an answer with a run that is longer than any in a name is malformed. Only the texts of
-    /// messages may have one, because they are neither compared nor hashed.
+    /// messages may have one, because they are compared by their bytes, if at all.
     public static func decode<Value: Decodable>(
         _: Value.Type = Value.self, answer bytes: some Collection<UInt8>
     ) throws(Failure) -> Value {

@@ -117,4 +117,23 @@ struct LifeCommandTests {
         _ = bob("sync")
         #expect(bob("status", "--short").output.isEmpty)
     }
+
+    @Test("a text full of combining marks costs what any text of its size costs")
+    func marks() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        /// What it takes to look for mentions in a text, and to show its first line.
+        func cost(_ run: String) throws -> Int {
+            let bob = try server.user("bob\(run.unicodeScalars.count)")
+            for text in ["@b\(run)", "@\(run)", "\(run)\n"] { #expect(alice("send", text).code == 0) }
+            #expect(bob("sync").code == 0)
+            return ThreadTime.of {
+                #expect(bob("log", "--mentions", "--offline").output.isEmpty)
+                #expect(bob("ls", "--offline").output.utf8.count > 10_000)
+            }
+        }
+        let usual = try cost(String(repeating: "\u{44F}", count: 28_000))
+        // Marks of two classes in turn, which a comparison of characters must sort.
+        #expect(try cost(String(repeating: "\u{301}\u{316}", count: 14_001)) < 10 * usual)
+    }
 }

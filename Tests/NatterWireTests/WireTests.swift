@@ -1,5 +1,4 @@
 internal import Foundation
-internal import Glibc
 import NatterModel
 import NatterWire
 import Testing
@@ -68,20 +67,15 @@ struct WireTests {
     @Test("an unknown field or word costs what any text of its length costs, whatever it is")
     func longNames() throws {
         func cost(_ name: String) throws -> Int {
-            func now() -> Int {
-                var time = timespec()
-                clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-                return time.tv_sec * 1_000_000_000 + time.tv_nsec
-            }
             let body =
                 #"{"\#(name)":1,"text":"a","x":{"\#(name)":[]},"\#(name)":"b","conversation":"general","kind":"\#(name)"}"#
-            let start = now()
+            let start = ThreadTime.now()
             let request = try WireJSON.decode(SendRequest.self, from: Array(body.utf8))
             #expect(request.conversation == "general" && request.text == "a")
             #expect(MessageKind(name: name) == nil && ConversationKind(name: name) == nil && Retention(name) == nil)
             let error = #"{"error":{"code":"\#(name)","message":"m"}}"#
             #expect(ErrorCode(rawValue: try WireJSON.decode(ErrorBody.self, from: Array(error.utf8)).error.code) == nil)
-            return now() - start
+            return ThreadTime.now() - start
         }
         _ = try cost("warm up")
         let usual = try cost(String(repeating: "\u{44F}", count: 64_000))

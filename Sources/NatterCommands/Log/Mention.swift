@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterModel
 
 /// Finds a user's name behind an `@` in a text, in any case. The end, white space or punctuation follows it.
 struct Mention: Sendable {
@@ -21,8 +22,8 @@ struct Mention: Sendable {
         var found: [Range<Int>] = []
         guard !name.isEmpty, text.utf8.contains(UInt8(ascii: "@")) else { return found }
         var index = text.startIndex
-        while found.count < limit, let start = text[index...].firstIndex(of: "@") {
-            index = text.index(after: start)
+        while found.count < limit, let start = text.utf8[index...].firstIndex(of: UInt8(ascii: "@")) {
+            index = text.utf8.index(after: start)
             guard let end = end(of: text, from: index) else { continue }
             let offset = text.utf8.distance(from: text.utf8.startIndex, to: start)
             found.append(offset..<offset + text.utf8.distance(from: start, to: end))
@@ -35,7 +36,10 @@ struct Mention: Sendable {
     private func end(of text: String, from start: String.Index) -> String.Index? {
         var index = start
         for expected in name {
-            guard index < text.endIndex, Mention.folded(text[index]) == expected else { return nil }
+            // Comparing takes the square of a character's combining marks, and no name has one that long.
+            guard index < text.endIndex, text[index].utf8.count <= NameRule.maximumBytesAsSent,
+                Mention.folded(text[index]) == expected
+            else { return nil }
             index = text.index(after: index)
         }
         guard index < text.endIndex else { return index }

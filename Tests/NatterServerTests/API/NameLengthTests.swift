@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
@@ -53,16 +52,8 @@ struct NameLengthTests {
 
     // MARK: What is compared before anybody is asked who they are
 
-    /// Processor time of this thread.
     private func cost(_ body: () -> Void) -> Int {
-        func now() -> Int {
-            var time = timespec()
-            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-            return time.tv_sec * 1_000_000_000 + time.tv_nsec
-        }
-        let start = now()
-        for _ in 0..<3 { body() }
-        return now() - start
+        ThreadTime.of { for _ in 0..<3 { body() } }
     }
 
     @Test("a head full of combining marks costs what any head of its size costs")

@@ -1,3 +1,4 @@
+internal import TestSupport
 import Glibc
 import NatterLanguage
 import NatterServer
@@ -90,9 +91,7 @@ final class TestHandler: HTTPHandler {
             exchange.respond(reply)
         case "hang": state.signal { $0.waiting.append(exchange) }
         case "cpu":
-            var time = timespec()
-            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-            let milliseconds = time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+            let milliseconds = ThreadTime.now() / 1_000_000
             exchange.respond(Reply(status: 200, body: .bytes(Array("\(milliseconds)".utf8))))
         case "download":
             let count = head.path.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0
