@@ -189,7 +189,7 @@ extension [UInt8] {
         var run = 0
         for (index, byte) in text.enumerated() {
             guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
-            append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run..<index]))
+            if run < index { append(contentsOf: UnsafeRawBufferPointer(rebasing: text[run..<index])) }
             run = index + 1
             appendEscape(byte)
         }
@@ -207,9 +207,13 @@ extension [UInt8] {
         case 0x0C: append(UInt8(ascii: "f"))
         case 0x0D: append(UInt8(ascii: "r"))
         default:
-            append(contentsOf: "u00".utf8)
+            // Byte by byte, because an array for each of 60,000 control characters takes longer than all the rest.
+            append(UInt8(ascii: "u"))
+            append(UInt8(ascii: "0"))
+            append(UInt8(ascii: "0"))
             let digits: StaticString = "0123456789abcdef"
-            digits.withUTF8Buffer { self += [$0[Int(byte >> 4)], $0[Int(byte & 15)]] }
+            append(digits.utf8Start[Int(byte >> 4)])
+            append(digits.utf8Start[Int(byte & 15)])
         }
     }
 }
