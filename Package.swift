@@ -39,6 +39,7 @@ let libraries = [
     library("CPCRE2", headers: "libpcre2-dev"),
     library("CZlib", headers: "zlib1g-dev"),
     library("CArchive", headers: "libarchive-dev"),
+    library("CJemalloc", headers: "libjemalloc-dev"),
     // libedit, of libedit-dev, and the versions of what it needs.
     .target(name: "CLineEdit"),
     // gettext, which glibc contains.
@@ -108,12 +109,12 @@ let rooms = [
         ]),
     // Histories of other programs: Slack, Telegram, mail, logs of IRC and WhatsApp.
     room("NatterImport", imports: basics + ["NatterCrypto", "NatterWire", "CArchive"]),
-    // The commands of natterd.
+    // The commands of natterd, and its allocator.
     room(
         "NatterDaemon",
         imports: basics + [
             "NatterCrypto", "NatterHTTP", "NatterImport", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
-            "NatterCLI",
+            "NatterCLI", "CJemalloc",
         ]),
     program("natter", imports: ["NatterCommands"]),
     program("natterd", imports: ["NatterDaemon"]),

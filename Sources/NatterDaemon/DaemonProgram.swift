@@ -1,3 +1,4 @@
+internal import CJemalloc
 internal import Glibc
 public import NatterCLI
 internal import NatterCrypto
@@ -18,7 +19,7 @@ public enum DaemonProgram {
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         libraries: {
             Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
-                + ProgramSpec.runtime
+                + ["jemalloc " + String(cString: natter_jemalloc_version()).prefix { $0 != "-" }] + ProgramSpec.runtime
         },
         instead: instead(of:),
         options: [
