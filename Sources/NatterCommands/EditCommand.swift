@@ -68,7 +68,8 @@ enum EditCommand {
     }
 
     private static func number(_ text: String, _ arguments: Arguments) throws -> Seq {
-        if text.hasPrefix("@") || text.first?.isLetter == true, arguments.value("conversation") == nil {
+        if text.utf8.first == UInt8(ascii: "@") || text.first?.isLetter == true, arguments.value("conversation") == nil
+        {
             throw arguments.error("SEQ takes a whole number, not '\(text)'; did you mean '-c \(text)'?")
         }
         return Seq(UInt64(try arguments.integer(text, of: "SEQ", in: 1...Int64.max)))

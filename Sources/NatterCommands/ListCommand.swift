@@ -64,7 +64,9 @@ enum ListCommand {
         if message.deleted == true { return "(deleted)" }
         if message.erased == true { return "(erased)" }
         // By bytes, because comparing a character takes the square of its combining marks.
-        let line = message.text.utf8.prefix { $0 != UInt8(ascii: "\n") }
+        let bytes = message.text.utf8
+        guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")) else { return message.text }
+        let line = bytes[..<end]
         return String(Substring(line.last == UInt8(ascii: "\r") ? line.dropLast() : line))
     }
 }

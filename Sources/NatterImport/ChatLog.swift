@@ -16,8 +16,9 @@ class ChatLog {
     func eachLine(of bytes: ByteReader, _ body: (String) throws -> Void) throws {
         while let (line, isWhole) = try bytes.line(limit: ChatLog.lineLimit) {
             guard isWhole else { throw file.malformed("a line has more than \(ChatLog.lineLimit) bytes") }
+            // A line in Latin-1 has no combining marks.
             try body(
-                String(validating: line, as: UTF8.self)
+                String(validating: line, as: UTF8.self).map(CombiningRun.split)
                     ?? String(String.UnicodeScalarView(line.map { Unicode.Scalar($0) })))
         }
     }

@@ -16,7 +16,7 @@ enum JSON: Decodable {
         let value = try decoder.singleValueContainer()
         // The most frequent first, because each attempt costs something.
         if let text = try? value.decode(String.self) {
-            self = .string(text)
+            self = .string(CombiningRun.split(text))
         } else if let number = try? value.decode(Int64.self) {
             self = .integer(number)
         } else if let fields = try? value.decode([String: JSON].self) {
@@ -174,7 +174,7 @@ final class JSONDocument {
             try string { name.append($0) }
             _ = try skipSpace()
             try expect(":")
-            try body(String(decoding: name.dropFirst().dropLast(), as: UTF8.self))
+            try body(CombiningRun.split(String(decoding: name.dropFirst().dropLast(), as: UTF8.self)))
             if try skipSpace() == UInt8(ascii: ",") {
                 _ = try next()
             } else {

@@ -19,7 +19,7 @@ struct MailPart {
             rest = rest[(end + 1)...]
             if line.last == 0x0D { line = line.dropLast() }
             if line.isEmpty { break }
-            let text = String(decoding: line, as: UTF8.self)
+            let text = CombiningRun.split(String(decoding: line, as: UTF8.self))
             if line.first == 0x20 || line.first == 0x09 {
                 // A long header goes on here.
                 if !headers.isEmpty { headers[headers.count - 1].value += text }
@@ -245,6 +245,10 @@ extension Substring {
 /// Character sets other than UTF-8, which the C library converts.
 enum Charset {
     static func decode(_ bytes: [UInt8], _ charset: String) -> String {
+        CombiningRun.split(decoded(bytes, charset))
+    }
+
+    private static func decoded(_ bytes: [UInt8], _ charset: String) -> String {
         let name = charset.lowercased()
         if name == "utf-8" || name == "us-ascii" || name == "utf8" || !isName(name) {
             return String(validating: bytes, as: UTF8.self) ?? converted(bytes, from: "windows-1252") ?? lossy(bytes)

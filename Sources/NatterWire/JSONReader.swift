@@ -86,6 +86,7 @@ struct JSONReader {
                     continue
                 }
             } else if take("[") {
+                isText = false
                 skipSpace()
                 if !take("]") {
                     guard open.count < JSONReader.maximumDepth else { return false }
@@ -106,6 +107,7 @@ struct JSONReader {
                 }
                 guard take(isObject ? "}" : "]") else { return false }
                 open.removeLast()
+                isText = false
             }
         }
     }

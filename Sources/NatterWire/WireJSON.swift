@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import NatterModel
 
 /// JSON with Foundation's encoder and decoder, as strict as the API promises, with a fast path for messages.
 public enum WireJSON {
@@ -33,11 +34,8 @@ public enum WireJSON {
         try decodeByDecoder(from: bytes)
     }
 
-    /// Decodes a server's answer.
-    ///
-    /// Comparing and hashing a string takes the square of its longest run of combining marks, which would be half a minute
-    /// for a name of 400 KB. So an answer with a run that is longer than any in a name is malformed. Only the texts of
-    /// messages may have one, because they are compared by their bytes, if at all.
+    /// Decodes a server's answer. It is malformed if a string has a long run of combining marks, because names and times are
+    /// compared (``NatterModel/CombiningRun``). Only the texts of messages may have one.
     public static func decode<Value: Decodable>(
         _: Value.Type = Value.self, answer bytes: some Collection<UInt8>
     ) throws(Failure) -> Value {
@@ -89,7 +87,13 @@ public enum WireJSON {
         // Not `data.contains`, which takes one byte at a time through Foundation's iterator.
         let isText = data.withUnsafeBytes { !$0.contains(0) && String(validating: $0, as: UTF8.self) != nil }
         guard isText, let long = data.withUnsafeBytes({ JSONReader.longStrings($0) }) else { throw .malformed }
-        if isAnswer, long.values.contains(where: { hasLongRun(data[$0]) }) { throw .malformed }
+        if isAnswer,
+            long.values.contains(where: { value in
+                (try? JSONDecoder().decode(String.self, from: data[value])).map(CombiningRun.isLong) ?? true
+            })
+        {
+            throw .malformed
+        }
         // The decoder hashes each name, which costs the square of a run of combining marks. An unknown name may be any other.
         data.withUnsafeMutableBytes { (bytes: UnsafeMutableRawBufferPointer) in
             for index in long.names.joined() { bytes[index] = UInt8(ascii: "x") }
@@ -107,19 +111,6 @@ public enum WireJSON {
             }
         } catch {
             throw .malformed
-        }
-    }
-
-    /// More combining marks in a row than any name has. Stream-safe text, by Unicode Standard Annex 15, has at most 30.
-    private static let maximumRun = 128
-
-    /// - Parameter json: one string in JSON.
-    private static func hasLongRun(_ json: Data) -> Bool {
-        guard let text = try? JSONDecoder().decode(String.self, from: json) else { return true }
-        var run = 0
-        return text.unicodeScalars.contains { scalar in
-            run = scalar.properties.canonicalCombiningClass == .notReordered ? 0 : run + 1
-            return run > maximumRun
         }
     }
 }

@@ -99,6 +99,13 @@ struct WireTests {
             let error = #"{"error":{"code":"bad_name","message":"m","text":"\#(form)"}}"#
             #expect(try WireJSON.decode(ErrorBody.self, answer: Array(error.utf8)).error.code == "bad_name")
         }
+        // A text ends with its field, and has one name
+        for field in [#""a":[{"text":1},"\#(run)"]"#, #""text":["\#(run)"]"#, #""\u0074ext":"\#(run)""#] {
+            let error = #"{"error":{"code":"bad_name","message":"m"},\#(field)}"#
+            #expect(throws: WireJSON.Failure.malformed) {
+                _ = try WireJSON.decode(ErrorBody.self, answer: Array(error.utf8))
+            }
+        }
         // But not where a string is long without such a run
         let letters = String(repeating: "e\u{301}\u{316}", count: 10_000)
         #expect(try users(letters, "").users.first?.name == letters)

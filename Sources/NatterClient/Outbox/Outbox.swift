@@ -114,7 +114,8 @@ public struct Outbox: Sendable {
                     conversation: request.conversation, text: request.text, id: id, about: request.about)
                 let known = try Outbox.entry(id: id, on: connection)
                 if let known {
-                    guard known.request.conversation == request.conversation, known.request.text == request.text,
+                    guard known.request.conversation == request.conversation,
+                        known.request.text.utf8.elementsEqual(request.text.utf8),
                         known.request.about == request.about
                     else {
                         throw OutboxError.idReused(id)

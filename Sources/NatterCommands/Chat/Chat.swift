@@ -133,7 +133,9 @@ final class Chat: LineEditorOwner {
     private func take(_ line: String, _ editor: LineEditor) {
         let edited = edited
         self.edited = nil
-        if line.isEmpty || line == edited?.text { return editor.clearLast(line) }
+        if line.isEmpty || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {
+            return editor.clearLast(line)
+        }
         do {
             try TextError.check(line)
             let request = SendRequest(

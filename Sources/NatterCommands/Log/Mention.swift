@@ -44,6 +44,6 @@ struct Mention: Sendable {
         }
         guard index < text.endIndex else { return index }
         let next = text[index]
-        return next.isWhitespace || next.isPunctuation && next != "_" ? index : nil
+        return next.isWhitespace || next.isPunctuation && next.unicodeScalars.first != "_" ? index : nil
     }
 }

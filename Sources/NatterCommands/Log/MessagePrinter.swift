@@ -319,6 +319,8 @@ enum EventText {
     /// - Parameter text: the server's form: `VERB`, `VERB NAME` or `renamed OLD NEW`. Names have no blanks.
     /// - Returns: the server's own words if a newer server sent an unknown event.
     static func phrase(_ text: String) -> Phrase {
+        // Longer than any event, and comparing its words would take the square of their combining marks.
+        guard text.utf8.count <= 4 * NameRule.maximumBytesAsSent else { return Phrase(verbatim: text) }
         let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
         return switch (words.first, words.count) {
         case ("created", 1): "created the group"
