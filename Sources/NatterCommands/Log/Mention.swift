@@ -36,10 +36,12 @@ struct Mention: Sendable {
     private func end(of text: String, from start: String.Index) -> String.Index? {
         var index = start
         for expected in name {
+            guard index < text.endIndex else { return nil }
+            let character = text[index]
             // Comparing takes the square of a character's combining marks, and no name has one that long.
-            guard index < text.endIndex, text[index].utf8.count <= NameRule.maximumBytesAsSent,
-                Mention.folded(text[index]) == expected
-            else { return nil }
+            guard character.utf8.count <= NameRule.maximumBytesAsSent, Mention.folded(character) == expected else {
+                return nil
+            }
             index = text.index(after: index)
         }
         guard index < text.endIndex else { return index }

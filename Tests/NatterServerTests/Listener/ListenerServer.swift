@@ -1,9 +1,8 @@
-internal import TestSupport
-import Glibc
 import NatterLanguage
 import NatterServer
 import NatterSystem
 import Synchronization
+internal import TestSupport
 
 /// A listener on a free port with a handler made for tests, on a thread of its own until the value goes.
 final class ListenerServer: Sendable {
