@@ -215,6 +215,36 @@ class LifeTests(PageTest):
             self.post("bob", "general", f"seen or not: {state}")
             self.wait(lambda: self.driver.execute_script("return waits.at(-1)") == presence)
 
+    def test_of_a_group_with_very_many_members_some_are_shown_and_all_are_found(self):
+        zoe = self.server.ask("POST", "/v1/register", {"name": "zoe", "password": PASSWORD})["token"]
+        self.server.ask("POST", "/v1/groups", {"name": "garden"}, zoe)
+        self.server.ask("PUT", "/v1/groups/garden/members/bob", {}, zoe)
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+            const whole = fetch;
+            window.asked = 0;
+            window.fetch = async (path, options) => {
+                const answer = await whole(path, options);
+                if (!path.endsWith('/members')) return answer;
+                window.asked += 1;
+                const { users } = await answer.json();
+                for (let number = 0; number < 20000; number += 1) users.push({ name: `member${number}`, admin: false, online: false });
+                return new Response(JSON.stringify({ users, more: false }), answer);
+            };
+        """})
+        self.log_in("zoe", address="#/garden")
+        self.click("#details-button")
+        shown = lambda: [one.text for one in self.all("[aria-label=Members] b")]
+        self.wait(lambda: shown()[:3] == ["bob", "zoe", "member0"])
+        self.assertEqual(len(shown()), 100)
+        self.one(".details input[type=search]").send_keys("R12345")
+        self.wait(lambda: shown() == ["member12345"])
+        # What is typed stays while the members change.
+        self.server.ask("PUT", "/v1/groups/garden/members/alice", {}, zoe)
+        self.wait(lambda: self.driver.execute_script("return asked") == 2)
+        self.assertEqual(shown(), ["member12345"])
+        self.driver.switch_to.active_element.send_keys(Keys.BACKSPACE * 6 + "alice")
+        self.wait(lambda: shown() == ["alice"])
+
     def test_groups_in_full(self):
         alice, bob = self.server.login("alice"), self.server.login("bob")
         self.server.ask("POST", "/v1/groups", {"name": "bobs", "open": True}, bob)

@@ -77,6 +77,43 @@ class EntranceTests(PageTest):
         self.assertNotIn("a secret", self.driver.page_source)
         self.assertEqual(self.driver.execute_script("return Object.keys(localStorage).filter((name) => name.includes('alice'))"), [])
 
+    def test_logout_in_a_tab_with_its_own_session_ends_the_cookies_session_too(self):
+        self.log_in("alice")
+        first = self.driver.current_window_handle
+        self.new_tab()
+        self.open("#/,settings")
+        self.press_button("Another account in this tab")
+        self.enter("alice", stays=False)
+        self.press_button("Log out")
+        self.driver.switch_to.window(first)
+        self.one("[name=password]")
+        # Of the three sessions, the one that asks is left.
+        token = self.server.login("alice")
+        self.wait(lambda: len(self.server.ask("GET", "/v1/sessions", token=token)["sessions"]) == 1, "ended")
+        self.driver.refresh()
+        self.one("[name=password]")
+
+    def test_an_edit_under_way_outlives_a_reload_and_the_end_of_the_session(self):
+        self.log_in("alice")
+        self.say("as it was")
+        self.wait_sent()
+        self.field().send_keys("a new thought")
+        row = self.one(".row")
+        self.driver.execute_script("arguments[0].focus()", row)
+        self.click("[aria-label='Edit']")
+        self.field().send_keys(", but better")
+        self.driver.refresh()
+        self.wait(lambda: self.field().get_property("value") == "as it was, but better")
+        self.assertIn("Edit message", self.one(".banner").text)
+        self.server.ask("POST", "/v1/logout", {"all": True}, self.server.login("alice"))
+        self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
+        self.wait(lambda: self.field().get_property("value") == "as it was, but better")
+        self.field().send_keys(Keys.ENTER)
+        # What was written before the edit is there again.
+        self.wait(lambda: self.field().get_property("value") == "a new thought")
+        self.wait(lambda: self.texts() == ["as it was, but better"])
+        self.assertEqual(self.all(".banner:not([hidden])"), [])
+
     def test_a_session_that_ends_elsewhere_asks_again_and_keeps_the_draft(self):
         self.log_in("alice")
         self.field().send_keys("half a thought")

@@ -34,6 +34,11 @@ async function use(api, me) {
     });
     api.onExpired = () => resolve(isLeaving ? 'logout' : 'expired');
     current.on('logout', () => resolve('logout'));
+    // Another tab of the account has logged out. Its session may have been another one, so this one ends, too.
+    current.on('tab-logout', () => {
+      resolve('logout');
+      api.json('POST', '/v1/logout', {}).catch(() => null);
+    });
     current.on('leave', () => resolve('leave'));
     current.on('switch', () => resolve('switch'));
     everyone.onmessage = ({ data }) => {

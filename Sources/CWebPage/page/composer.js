@@ -18,6 +18,8 @@ export class Composer {
   #reply = null;
   #edit = null;
   #key = null;
+  /** What was being written when the edit began. */
+  #draft = null;
 
   constructor(state, conversation, outbox, signal, { lastOwn, show, sent }) {
     this.#state = state;
@@ -57,6 +59,12 @@ export class Composer {
     if (!draft) return;
     this.field.value = draft.text;
     this.#reply = draft.reply ?? null;
+    if (draft.edit) {
+      this.#draft = { text: draft.text, reply: this.#reply };
+      this.#edit = draft.edit.about;
+      this.#key = draft.edit.key;
+      this.field.value = draft.edit.text;
+    }
     this.#showBanner();
     requestAnimationFrame(() => this.#fit());
   }
@@ -64,9 +72,10 @@ export class Composer {
   #keep = debounce(() => this.#keepNow(), 200);
 
   #keepNow() {
-    if (this.#edit || this.isForgotten) return;
-    const text = this.field.value;
-    storage.write(this.#draftName, text || this.#reply ? { text, reply: this.#reply } : null);
+    if (this.isForgotten) return;
+    const { value } = this.field;
+    const draft = this.#edit ? { ...this.#draft, edit: { about: this.#edit, key: this.#key, text: value } } : { text: value, reply: this.#reply };
+    storage.write(this.#draftName, draft.text || draft.reply || draft.edit ? draft : null);
   }
 
   /** The field grows with its text, up to a part of the window. */
@@ -112,10 +121,11 @@ export class Composer {
   }
 
   edit(message) {
-    this.#keepNow();
-    this.#edit = message;
+    this.#draft = this.#edit ? this.#draft : { text: this.field.value, reply: this.#reply };
+    this.#edit = { seq: message.seq, text: message.text };
     this.#key = freshKey();
     this.field.value = message.text;
+    this.#keepNow();
     this.#showBanner();
     this.#fit();
     this.field.focus();
@@ -124,6 +134,7 @@ export class Composer {
 
   /** Puts a text that was not sent back into the field. */
   restore(text) {
+    if (this.#edit) this.cancel();
     this.field.value = this.field.value ? `${this.field.value}\n${text}` : text;
     this.#fit();
     this.#keepNow();
@@ -131,11 +142,9 @@ export class Composer {
   }
 
   cancel() {
+    this.#reply = this.#edit ? this.#draft.reply : null;
+    if (this.#edit) this.field.value = this.#draft.text;
     this.#edit = null;
-    this.#reply = null;
-    this.field.value = '';
-    const wasEdit = storage.read(this.#draftName);
-    if (wasEdit?.text) this.field.value = wasEdit.text;
     this.#keepNow();
     this.#showBanner();
     this.#fit();
@@ -179,7 +188,6 @@ export class Composer {
     try {
       await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: seq, text, id: this.#key });
       shell.did(shell.edit(this.#conversation, seq, text));
-      this.#edit = null;
       this.cancel();
     } catch (error) {
       if (error instanceof Refusal) this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);

@@ -83,9 +83,6 @@ export class Live {
       case 'retry':
         if (this.#isLeader) this.retry();
         break;
-      case 'logout':
-        this.#state.emit('logout', data);
-        break;
       default:
         this.#state.emit(`tab-${data.kind}`, data);
     }

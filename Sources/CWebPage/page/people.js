@@ -37,6 +37,12 @@ function person(user, ...buttons) {
     ...buttons);
 }
 
+/** Shows the first of some users, and says how many more there are. */
+function fewOf(users, list, note, row) {
+  fill(list, users.slice(0, shownUsers).map(row));
+  note.textContent = users.length === 0 ? t('Nothing found') : users.length > shownUsers ? t('{n} more: type a name', { n: users.length - shownUsers }) : '';
+}
+
 // All users
 
 function usersPart(layout, signal) {
@@ -49,9 +55,8 @@ function usersPart(layout, signal) {
     const matching = [...state.users.values()].filter((user) => user.name.toLowerCase().includes(pattern.toLowerCase()))
       .sort((a, b) => Number(b.online) - Number(a.online) || Number(contacts.has(b.name)) - Number(contacts.has(a.name)) || a.name.localeCompare(b.name));
     const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
-    fill(list, matching.slice(0, shownUsers).map((user) => person(user)));
+    fewOf(matching, list, note, (user) => person(user));
     if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-    note.textContent = matching.length === 0 ? t('Nothing found') : matching.length > shownUsers ? t('{n} more: type a name', { n: matching.length - shownUsers }) : '';
   };
   const ask = debounce(() => state.loadUsers(pattern || undefined).catch(() => {}), 200);
   const input = h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => {
@@ -60,8 +65,8 @@ function usersPart(layout, signal) {
     ask();
   } });
   state.on('users', put, signal);
-  const load = () => state.get(['contacts'], { limit: 1000 }).then((answer) => {
-    contacts = new Set(answer.users.map((user) => user.name));
+  const load = () => state.get(['contacts']).then(({ users }) => {
+    contacts = new Set(users.map((user) => user.name));
     put();
   }, () => {});
   whenContactsChange(state, load, signal);
@@ -120,9 +125,22 @@ function groupPart(layout, conversation, signal) {
   const { state } = layout;
   const section = h('section', { class: 'stack' });
   const failure = h('p', { class: 'error', role: 'alert' });
+  const members = h('ul', { 'aria-label': t('Members') });
+  const note = h('p', { class: 'hint', role: 'status' });
+  let pattern = '';
+  let put = () => {};
+  const search = h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => {
+    pattern = event.target.value.trim().toLowerCase();
+    put();
+  } });
+  // Made once: what is typed stays when the members change meanwhile.
+  const newMember = field(t('Add a member'), { autocomplete: 'off', list: 'member-names', required: true });
+  let loads = 0;
   const load = async () => {
-    const [{ users }, known] = await Promise.all([state.get(['groups', conversation.name, 'members'], { limit: 1000 }), groupOf(state, conversation)]);
-    if (signal.aborted) return;
+    const turn = loads += 1;
+    const [{ users }, known] = await Promise.all([state.get(['groups', conversation.name, 'members']), groupOf(state, conversation)]);
+    // Answers may overtake each other.
+    if (signal.aborted || turn !== loads) return;
     const mine = users.find((user) => user.name === state.me.name);
     const isAdmin = mine?.admin === true;
     const act = async (work, command) => {
@@ -145,15 +163,21 @@ function groupPart(layout, conversation, signal) {
           act(() => state.change('DELETE', ['groups', name, 'members', user.name]), shell.command('group', 'remove', name, user.name));
         }
       })]);
-    const newMember = field(t('Add a member'), { autocomplete: 'off', list: 'member-names', required: true });
+    const typing = section.contains(document.activeElement) && document.activeElement.matches('input') ? document.activeElement : null;
+    put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
+    put();
     fill(section, h('h2', null, line(name)), failure,
       isAdmin && h('form', { class: 'stack', submit: (event) => {
         event.preventDefault();
         const wanted = newMember.input.value.trim();
-        if (wanted) act(() => state.change('PUT', ['groups', name, 'members', wanted], {}), shell.command('group', 'add', name, wanted));
+        if (!wanted) return;
+        act(async () => {
+          await state.change('PUT', ['groups', name, 'members', wanted], {});
+          newMember.input.value = '';
+        }, shell.command('group', 'add', name, wanted));
       } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
       known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
-      h('h3', null, t('Members')), h('ul', { 'aria-label': t('Members') }, users.map(member)),
+      h('h3', null, t('Members')), users.length > shownUsers && search, note, members,
       h('div', { class: 'buttons' },
         isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
         mine && h('button', { type: 'button', click: async () => {
@@ -166,6 +190,7 @@ function groupPart(layout, conversation, signal) {
             act(() => state.change('DELETE', ['groups', name]), shell.command('group', 'delete', name));
           }
         } }, t('Delete'))));
+    typing?.focus();
   };
   const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
   safely();
