@@ -80,8 +80,12 @@ enum DataDirectory {
     static func sharedStore(_ arguments: Arguments, _ console: Console) throws -> SharedStore? {
         if let given = arguments.value("store") { return try SharedStore(given) }
         if let given = console.environment["NATTERD_STORE"] { return try SharedStore(given) }
-        let file = try ServeSettings.file(in: try path(arguments, console))
-        return try file?.value("store").map { try SharedStore($0) }
+        guard let file = try ServeSettings.file(in: try path(arguments, console)),
+            let entry = file.entries.last(where: { $0.key == "store" })
+        else { return nil }
+        do throws(StoreOpenError) { return try SharedStore(entry.value) } catch {
+            throw file.error(entry, error.phrase)
+        }
     }
 
     /// Refuses a command that is about files, if the store is in PostgreSQL.

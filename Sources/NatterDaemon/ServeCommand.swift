@@ -117,9 +117,9 @@ enum ServeCommand {
         log.write(Event(.info, "stopping"))
         server.stop()
         serving.join()
-        let isFailed = store.isFailed
+        let code: ExitCode = store.isOutdated ? .configuration : store.isFailed ? .inputOutput : .success
         log.write(Event(.info, "stopped"))
-        return isFailed ? .inputOutput : .success
+        return code
     }
 
     private static func open(

@@ -26,7 +26,9 @@ public enum LogError: Error, Equatable, PhraseConvertible {
 /// A rule of the format that some bytes break. A caller that knows the file adds path and offset.
 public struct FormatViolation: Error, Equatable {
     public let reason: Phrase
-    public init(_ reason: Phrase) { self.reason = reason }
+    /// Whether a later version may have written it.
+    public let isNewer: Bool
+    public init(_ reason: Phrase, isNewer: Bool = false) { (self.reason, self.isNewer) = (reason, isNewer) }
 }
 
 extension Array where Element == UInt8 {

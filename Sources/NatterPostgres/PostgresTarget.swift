@@ -32,7 +32,7 @@ public struct PostgresTarget: Sendable, Equatable {
             if let value = option.pointee.val { given[String(cString: keyword)] = String(cString: value) }
             option += 1
         }
-        guard given["password"] == nil else {
+        guard given["password"] == nil, given["sslpassword"] == nil else {
             throw Malformed(
                 phrase:
                     "the URI of the database has a password, which others could see; put it into ~/.pgpass or a service file"
@@ -60,8 +60,9 @@ public struct PostgresTarget: Sendable, Equatable {
     }
 
     private static func isLocal(_ host: String) -> Bool {
-        host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") || host == "localhost" || host.hasPrefix("127.")
-            || host == "::1"
+        host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") || host == "localhost" || host == "::1"
+            // A name may begin so, too.
+            || (host.hasPrefix("127.") && host.utf8.allSatisfy { $0 == UInt8(ascii: ".") || (48...57).contains($0) })
     }
 
     /// A message of libpq on one line.

@@ -137,7 +137,7 @@ struct Batch {
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)])
         let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
         guard Checksum.crc32c(body) == checksum else { throw FormatViolation("the checksum of a batch differs") }
-        guard body.first == version else { throw FormatViolation("a batch has an unknown version") }
+        guard body.first == version else { throw FormatViolation("a batch has an unknown version", isNewer: true) }
         return body
     }
 

@@ -116,17 +116,21 @@ public final class Store: Sendable {
 
     public var isFailed: Bool { failure != nil }
 
+    /// Whether it no longer writes because a newer natterd has changed it.
+    public var isOutdated: Bool { state.withLock { $0.isOutdated } }
+
     /// Why the store no longer writes; nil while it does.
     public var failure: String? { state.withLock { $0.failure } }
 
     /// Refuses all writes from now on.
-    func fail(_ reason: String) {
+    func fail(_ reason: String, isOutdated: Bool = false) {
         let isFirst = state.withLock { state in
-            defer { state.failure = state.failure ?? reason }
-            return state.failure == nil
+            guard state.failure == nil else { return false }
+            (state.failure, state.isOutdated) = (reason, isOutdated)
+            return true
         }
         if isFirst {
-            report("a write failed, nothing more is written: \(reason)")
+            if !isOutdated { report("a write failed, nothing more is written: \(reason)") }
             failed(reason)
         }
     }

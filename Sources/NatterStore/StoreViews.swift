@@ -61,9 +61,11 @@ public struct News: Sendable {
     public let isForAll: Bool
     /// The accounts with news in other conversations.
     public let accounts: Set<AccountID>
+    /// Whether commits are counted anew from here, because the log went back: there may be fewer than before.
+    public let isAnew: Bool
 
-    public init(commit: Commit, isForAll: Bool, accounts: Set<AccountID>) {
-        (self.commit, self.isForAll, self.accounts) = (commit, isForAll, accounts)
+    public init(commit: Commit, isForAll: Bool, accounts: Set<AccountID>, isAnew: Bool = false) {
+        (self.commit, self.isForAll, self.accounts, self.isAnew) = (commit, isForAll, accounts, isAnew)
     }
 }
 

@@ -186,6 +186,7 @@ final class WriterCore: @unchecked Sendable {
             try followAll()
             completion(nil)
         } catch {
+            if case .newer? = error as? StoreOpenError { _ = fail(error) }
             completion(StoreError(error))
         }
     }
@@ -239,7 +240,8 @@ final class WriterCore: @unchecked Sendable {
     /// lost history from later ones.
     private func loadAnew() throws {
         store.report(
-            "the store's log went back to an earlier state; it is loaded anew, as after a restore from a backup")
+            "the store's log does not go on from where this server was: it went back to an earlier state, or was trimmed while this server stood still; it is loaded anew, as after a restore from a backup"
+        )
         let loaded = try engine.load()
         place = loaded.place
         store.dropReaders()
@@ -249,7 +251,7 @@ final class WriterCore: @unchecked Sendable {
         store.search.askPurge()
         let epoch = store.state.withLock { state in
             var next = loaded.state
-            (next.failure, next.retention) = (state.failure, state.retention)
+            (next.failure, next.isOutdated, next.retention) = (state.failure, state.isOutdated, state.retention)
             next.prepare()
             for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
             state = next
@@ -270,6 +272,8 @@ final class WriterCore: @unchecked Sendable {
         // The next proposal finds out.
         case .unknown: break
         }
+        store.announce(
+            News(commit: store.state.withLock { $0.commit }, isForAll: true, accounts: [], isAnew: true))
         store.repeatErasures()
     }
 
@@ -299,9 +303,13 @@ final class WriterCore: @unchecked Sendable {
 
     func emptyWriteAheadLog() throws { try engine.emptyWriteAheadLog() }
 
-    /// Stops all writing, because the content of the disk is unknown.
+    /// Stops all writing, because the content of the disk is unknown, or the store is newer than this program.
     private func fail(_ error: any Error) -> StoreError {
-        store.fail("\(error)")
+        if case .newer(let reason)? = error as? StoreOpenError {
+            store.fail("\(reason)", isOutdated: true)
+        } else {
+            store.fail("\(error)")
+        }
         return .outcomeUnknown
     }
 

@@ -302,7 +302,10 @@ struct PostgresTests {
 
     @Test(
         "a URI must name a database and hold no password",
-        arguments: ["", "/var/lib/natterd", "postgresql://alice:secret@db/natter", "postgresql://db?nonsense=1"])
+        arguments: [
+            "", "/var/lib/natterd", "postgresql://alice:secret@db/natter", "postgresql://db?nonsense=1",
+            "postgresql://db/natter?sslpassword=secret",
+        ])
     func malformed(text: String) throws {
         let failure = #expect(throws: StoreOpenError.self) { _ = try SharedStore(text) }
         guard case .malformed = failure else { throw Failure("refused for another reason") }
@@ -314,7 +317,7 @@ struct PostgresTests {
         arguments: [
             ("db.example.org/natter", true), ("localhost/natter?hostaddr=192.0.2.1", true),
             ("localhost,db/natter", true), ("db/natter?sslmode=require", false), ("localhost/natter", false),
-            ("/natter", false),
+            ("/natter", false), ("127.0.0.1/natter", false), ("127.example.org/natter", true),
         ])
     func verified(place: String, isVerified: Bool) throws {
         let target = try PostgresTarget("postgresql://" + place)

@@ -323,10 +323,17 @@ struct SharedLogTests {
         var reader = SyncModel()
         try reader.sync(stores[0], as: "alice", limitBytes: 10_000)
         let ahead = try #require(reader.cursor)
+        let counted = Monitor<[Commit]>([])
+        stores[0].store.onNews { news in
+            if news.isAnew { counted.signal { $0.append(news.commit) } }
+        }
         // When the cluster is restored to the mark
         try log.goBack()
         for store in stores { try store.store.catchUp() }
-        // Then both stores have the earlier history, and go on from there
+        // Then who waits for news is told that commits are counted anew,
+        let commit = stores[0].store.state.withLock { $0.commit }
+        #expect(counted.withLock { $0 } == [commit])
+        // both stores have the earlier history, and go on from there
         let outcome = try #require(try stores[1].post(["new"], key: "new").first?.message)
         #expect(outcome.seq == Seq(2))
         for store in stores {

@@ -192,7 +192,9 @@ struct ServeTests {
         try world.serve()
         #expect(world.url.hasPrefix("http://127.0.0.1:"))
         world.stopServing()
-        for line in ["nix = 1", "listen", "log-level = loud", "listen = 0.0.0.0:0"] {
+        for line in [
+            "nix = 1", "listen", "log-level = loud", "listen = 0.0.0.0:0", "store = db", "store = postgresql://a:b@c/d",
+        ] {
             try Data("\(line)\n".utf8).write(to: URL(filePath: path))
             let outcome = try world.natterd("serve")
             #expect(outcome.code == 78 && isOneLine(outcome.errors), "\(line)")

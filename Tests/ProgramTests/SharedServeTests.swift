@@ -347,10 +347,31 @@ struct SharedServeTests {
         #expect(export.lines.count == 1_500 && !export.output.contains("\"message 7\""), "\(export.errors)")
     }
 
+    @Test(
+        "a server that runs says so and ends with 78 when a newer natterd has changed the tables, or written what it does not know",
+        arguments: [
+            "INSERT INTO schema_step VALUES (1000)",
+            """
+            INSERT INTO log (number,commit_number,node,attempt,chain,data)
+            SELECT max(number)+1,max(commit_number)+1,7,1,decode(repeat('00',32),'hex'),decode('ff000000ff','hex') FROM log
+            """,
+        ])
+    func outdated(change: String) throws {
+        let one = try serve("one")
+        _ = try register("alice", at: one)
+        try PostgresCluster.shared().query(change, in: uri)
+        #expect(one.process.finish().code == 78)
+        let log = Files.text("\(directory("one")).log") ?? ""
+        #expect(log.contains("write_failed") && log.contains("newer natterd"), "\(log)")
+        let start = try command(["status"], beside: "one")
+        #expect(start.code == 78, "\(start.errors)")
+    }
+
     @Test("a database that can't be reached ends with 69, a password in the URI with 64")
     func refused() throws {
         for (uri, code) in [
             ("postgresql:///natter?host=\(directory.path)", Int32(69)), ("postgresql://natterd:secret@db/natter", 64),
+            ("postgresql://db/natter?sslpassword=secret", 64),
         ] {
             let end = try Daemon.run(
                 ["serve", "--data", directory("none"), "--store", uri, "--listen", "127.0.0.1:0"], home: directory.path)

@@ -69,7 +69,7 @@ final class Waiters: Sendable {
 
     func announce(_ news: News) {
         let woken = state.withLock { state in
-            state.lastCommit = max(state.lastCommit, news.commit)
+            state.lastCommit = news.isAnew ? news.commit : max(state.lastCommit, news.commit)
             let numbers =
                 news.isForAll
                 ? Array(state.byNumber.keys) : news.accounts.flatMap { state.byAccount[$0].map(Array.init) ?? [] }

@@ -294,7 +294,7 @@ extension Change {
                 DroppedMessages(
                     conversation: try input.signed(), first: Seq(try input.unsigned()), sent: try input.counts()))
         case 38: return .runEnded(try input.signed())
-        default: throw FormatViolation("a change has an unknown kind")
+        default: throw FormatViolation("a change has an unknown kind", isNewer: true)
         }
     }
 

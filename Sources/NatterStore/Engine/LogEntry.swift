@@ -77,7 +77,7 @@ struct LogEntry: Sendable {
             }
             var reader = ByteReader(body)
             guard reader.byte() == LogEntry.version else {
-                throw FormatViolation("an entry of the log has an unknown version")
+                throw FormatViolation("an entry of the log has an unknown version", isNewer: true)
             }
             guard let commit = reader.leb128(), let count = reader.leb128(), count <= UInt64(LogEntry.maximumChanges)
             else { throw FormatViolation("an entry of the log is cut short") }

@@ -221,6 +221,7 @@ final class PostgresEngine: StoreEngine {
     }
 
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
+        try watch.requireCurrent()
         let answer = try engine.log.append(entry, with: blocks)
         switch answer {
         case .done:
@@ -245,7 +246,8 @@ final class PostgresEngine: StoreEngine {
     }
 
     private func read(_ body: (inout PostgresLog) throws -> [LogEntry]) throws -> [LogEntry] {
-        try state.withLock { engine in
+        try watch.requireCurrent()
+        return try state.withLock { engine in
             let others = try body(&engine.log)
             try engine.follow(others, cache.withLock { $0 })
             watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)

@@ -127,12 +127,7 @@ enum PostgresSchema {
                     "SELECT 1 FROM pg_tables WHERE schemaname=current_schema() AND tablename='schema_step'"
                 ).count == 1
             if !hasSteps { try connection.execute("CREATE TABLE schema_step (number bigint PRIMARY KEY)") }
-            let known = try connection.run("SELECT coalesce(max(number),0) FROM schema_step").integer(0, 0)
-            guard known <= Int64(steps.count) else {
-                throw StoreOpenError.newer(
-                    "the store in PostgreSQL was made by a newer natterd (step \(known)); this one knows \(steps.count)"
-                )
-            }
+            let known = try knownStep(connection)
             for (index, step) in steps.enumerated() where Int64(index) >= known {
                 try connection.execute(step)
                 try connection.run("INSERT INTO schema_step VALUES ($1)", .integer(Int64(index + 1)))
@@ -142,6 +137,17 @@ enum PostgresSchema {
             try? connection.execute("ROLLBACK")
             throw error
         }
+    }
+
+    /// The last step that was taken.
+    /// - Throws: `StoreOpenError.newer` if this program does not know it.
+    static func knownStep(_ connection: PostgresConnection) throws -> Int64 {
+        let step = try connection.run("SELECT coalesce(max(number),0) FROM schema_step").integer(0, 0)
+        guard step <= Int64(steps.count) else {
+            throw StoreOpenError.newer(
+                "the store in PostgreSQL was changed by a newer natterd (step \(step)); this one knows \(steps.count)")
+        }
+        return step
     }
 
     /// Refuses a server that would forget what it has acknowledged, or whose clock differs much from ours.

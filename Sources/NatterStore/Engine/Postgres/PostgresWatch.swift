@@ -9,6 +9,8 @@ final class PostgresWatch: Sendable {
         /// The last entry that this server has read, and the process of its own notifications.
         var read: UInt64 = 0
         var writer: Int32 = 0
+        /// That a newer natterd has changed the tables meanwhile.
+        var outdated: StoreOpenError?
         var isStopping = false
     }
 
@@ -29,6 +31,11 @@ final class PostgresWatch: Sendable {
 
     func note(read: UInt64, writer: Int32) { state.withLock { ($0.read, $0.writer) = (read, writer) } }
 
+    /// - Throws: `StoreOpenError.newer` if a newer natterd has changed the tables.
+    func requireCurrent() throws(StoreOpenError) {
+        if let outdated = state.withLock({ $0.outdated }) { throw outdated }
+    }
+
     /// Says now that this server is alive, so that nothing behind its place is trimmed.
     func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
         let read = state.withLock { $0.read }
@@ -36,7 +43,7 @@ final class PostgresWatch: Sendable {
             """
             INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
             ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=greatest(node.read,excluded.read)
-            """, .integer(node), .text(PostgresWatch.hostName), .integer(Int64(bitPattern: read)))
+            """, .integer(node), .text("\(PostgresWatch.hostName)[\(getpid())]"), .integer(Int64(bitPattern: read)))
     }
 
     private static var hostName: String {
@@ -51,7 +58,16 @@ final class PostgresWatch: Sendable {
         let made = try SystemThread(name: "natter-watch") { [self] in
             while !state.withLock({ $0.isStopping }) {
                 // After a loss it connects again. Others report what is wrong.
-                do { try watch(try pool.open()) } catch { pause(PostgresWatch.pollMilliseconds) }
+                do { try watch(try pool.open()) } catch {
+                    if let error = error as? StoreOpenError {
+                        let hint = state.withLock { state in
+                            state.outdated = error
+                            return state.hint
+                        }
+                        hint?()
+                    }
+                    pause(PostgresWatch.pollMilliseconds)
+                }
             }
         }
         thread.withLock { $0 = made }
@@ -61,13 +77,14 @@ final class PostgresWatch: Sendable {
         _ = state.wait(timeoutMilliseconds: Int(milliseconds)) { $0.isStopping ? true : nil }
     }
 
-    private func watch(_ connection: PostgresConnection) throws(PostgresError) {
+    private func watch(_ connection: PostgresConnection) throws {
         let name = try connection.run("SELECT \(PostgresLog.channel)").text(0, 0)
         try connection.execute("LISTEN \(name)")
         var nextSign: Int64 = 0
         while !state.withLock({ $0.isStopping }) {
             if MonotonicClock.now() >= nextSign {
                 try sayAlive(connection)
+                _ = try PostgresSchema.knownStep(connection)
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
             let senders = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)

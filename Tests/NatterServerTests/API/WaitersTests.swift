@@ -1,0 +1,35 @@
+import NatterModel
+import NatterStore
+import NatterSystem
+import Testing
+
+@testable import NatterServer
+
+@Suite("who waits for news")
+struct WaitersTests {
+    @Test("after the log went back, who has seen its end waits, and is not told again and again of what was lost")
+    func wentBack() throws {
+        let waiters = try Waiters()
+        defer { waiters.stop() }
+        func news(_ commit: UInt64, isAnew: Bool = false) {
+            waiters.announce(News(commit: Commit(commit), isForAll: true, accounts: [], isAnew: isAnew))
+        }
+        let woken = Monitor(0)
+        func wait(seen commit: UInt64) {
+            waiters.wait(AccountID(rawValue: 1), seen: Commit(commit), deadline: MonotonicClock.now() + 600_000) { _ in
+                woken.signal { $0 += 1 }
+            }
+        }
+        news(100)
+        wait(seen: 100)
+        news(40, isAnew: true)
+        #expect(woken.withLock { $0 } == 1)
+        wait(seen: 40)
+        #expect(waiters.count == 1 && woken.withLock { $0 } == 1)
+        news(41)
+        #expect(waiters.count == 0 && woken.withLock { $0 } == 2)
+        // Who asked before the last commit must ask again.
+        wait(seen: 40)
+        #expect(woken.withLock { $0 } == 3)
+    }
+}
