@@ -25,7 +25,8 @@ struct StoreErasingTests {
     }
 
     @Test(
-        "a tail that was written to the journal's end again leaves no row behind, though another tail pins the journal")
+        "a tail that was written to the journal's end again leaves no row behind, though another tail pins the journal",
+        .aboutFiles)
     func movedTail() throws {
         let store = try TestStore(users: ["alice", "bob", "carol"])
         try store.post([Self.secret], to: "@bob")
@@ -78,7 +79,7 @@ struct StoreErasingTests {
         #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
-    @Test("rewrites the segments whose blocks or dictionaries hold the text, and no hash changes")
+    @Test("rewrites the segments whose blocks or dictionaries hold the text, and no hash changes", .aboutFiles)
     func sealed() throws {
         let store = try TestStore()
         // Given a log of several files, with the secret in the text that the second takes its dictionary from
@@ -129,7 +130,7 @@ struct StoreErasingTests {
         #expect(try store.all().map(\.isErased) == [true, false, true, true, true])
     }
 
-    @Test("says so while a reader keeps the write-ahead log, in which the text may stay")
+    @Test("says so while a reader keeps the write-ahead log, in which the text may stay", .aboutFiles)
     func reader() throws {
         let store = try TestStore()
         try store.post([Self.secret, "two"])
@@ -145,7 +146,7 @@ struct StoreErasingTests {
         #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
-    @Test("does not change a block that it can't read, and says where it is")
+    @Test("does not change a block that it can't read, and says where it is", .aboutFiles)
     func damaged() throws {
         let store = try TestStore()
         try store.fill(500)
@@ -206,7 +207,7 @@ struct StoreErasingTests {
         #expect(messages.filter(\.isErased).map(\.seq) == [Seq(7), Seq(9)] && messages.count == 301)
     }
 
-    @Test("is done again if an older database is put in place, and never twice")
+    @Test("is done again if an older database is put in place, and never twice", .aboutFiles)
     func olderDatabase() throws {
         let store = try TestStore()
         try store.fill(300)
@@ -280,7 +281,7 @@ struct StoreErasingTests {
         #expect(try store.damages() == [])
     }
 
-    @Test("a backup into a former one erases there, too, and its restore knows what was erased")
+    @Test("a backup into a former one erases there, too, and its restore knows what was erased", .aboutFiles)
     func backup() throws {
         let store = try TestStore()
         let target = try TemporaryDirectory()

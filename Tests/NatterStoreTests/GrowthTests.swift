@@ -221,7 +221,7 @@ struct GrowthTests {
         }
     }
 
-    @Test("the last message of a sealed conversation is listed without its block")
+    @Test("the last message of a sealed conversation is listed without its block", .aboutFiles)
     func newest() throws {
         let store = try TestStore()
         try store.fill(2_000)

@@ -39,7 +39,7 @@ struct RetentionTests {
         try paths.reduce(0) { $0 + (try PosixDisk().information($1)?.size ?? 0) }
     }
 
-    @Test("old messages go with their files; numbers, hash and cursors of the others stay")
+    @Test("old messages go with their files; numbers, hash and cursors of the others stay", .aboutFiles)
     func drops() throws {
         let store = try Self.store()
         let alice = try store.user("alice")
@@ -71,6 +71,7 @@ struct RetentionTests {
 
     @Test(
         "a file with bytes behind its last recorded block stays as it is, whether all of it is due or a part",
+        .aboutFiles,
         arguments: [true, false])
     func unrecordedBytes(isWhollyDue: Bool) throws {
         let store = try Self.store()

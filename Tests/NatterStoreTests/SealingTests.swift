@@ -31,7 +31,7 @@ struct SealingTests {
         #expect(store.reports.lines == [])
     }
 
-    @Test("large tails are sealed by themselves, and the journal is cut")
+    @Test("large tails are sealed by themselves, and the journal is cut", .aboutFiles)
     func byItself() throws {
         let store = try TestStore()
         try store.fill(6_000)

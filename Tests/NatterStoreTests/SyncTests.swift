@@ -99,7 +99,7 @@ struct SyncModel {
 
 @Suite("sync")
 struct SyncTests {
-    @Test("an account that was away while much changed gets it in several answers, and misses nothing")
+    @Test("an account that was away while much changed gets it in several answers, and misses nothing", .aboutFiles)
     func manyChanges() throws {
         let store = try TestStore(users: ["bob"])
         let alice = try store.user("alice")

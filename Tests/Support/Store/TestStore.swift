@@ -4,6 +4,7 @@ package import NatterModel
 package import NatterStore
 package import NatterSystem
 package import SystemSupport
+package import Testing
 internal import TestSupport
 
 /// The reports of a store so far.
@@ -13,6 +14,11 @@ package final class Reports: Sendable {
     package var lines: [String] { all.withLock { $0 } }
     package func add(_ line: String) { all.withLock { $0.append(line) } }
     package func contains(_ part: String) -> Bool { lines.contains { $0.contains(part) } }
+}
+
+extension Trait where Self == ConditionTrait {
+    /// For a test that looks into files, which a store in PostgreSQL does not have.
+    package static var aboutFiles: Self { .enabled(if: !PostgresCluster.servesTests) }
 }
 
 /// A store whose users need no password, with calls that wait for their answer.
@@ -35,6 +41,8 @@ package final class TestStore: Sendable {
     ///   - journalBytes: the limit of the journal, or nil for the standard one.
     ///   - users: users to register now. Others are registered when they are first named.
     ///   - open: opens the store over another engine.
+    ///
+    /// A new store without a disk of its own is in PostgreSQL if the tests are run so.
     package init(
         _ directory: String? = nil, disk: any Disk = PosixDisk(), clock: TestClock = TestClock(stepMilliseconds: 1),
         journalBytes: Int? = nil, users: [String] = [], open: (@Sendable (Store.Options) throws -> Store)? = nil
@@ -46,8 +54,11 @@ package final class TestStore: Sendable {
         if let journalBytes { options.journalBytes = journalBytes }
         options.report = { reports.add($0.english) }
         options.failed = { reports.add("failed: \($0)") }
+        let isShared = PostgresCluster.servesTests && directory == nil && disk is PosixDisk && open == nil
+        let shared = isShared ? try SharedStore(PostgresCluster.makeSchema()) : nil
         let open = { @Sendable [options] in
-            try open?(options) ?? Store.open(path, disk: disk, clock: clock, options: options)
+            if let shared { return try Store.open(shared, cache: path, clock: clock, options: options) }
+            return try open?(options) ?? Store.open(path, disk: disk, clock: clock, options: options)
         }
         (self.own, self.directory, self.disk, self.clock) = (own, path, disk, clock)
         (self.reports, self.open) = (reports, open)
@@ -152,8 +163,14 @@ package final class TestStore: Sendable {
         }
     }
 
-    /// The paths of a conversation's log files.
+    /// What imports have left behind.
+    package func staged() throws -> [String] {
+        try PosixDisk().list(directory + (store.isShared ? "/shared/import" : "/import"))
+    }
+
+    /// The paths of a conversation's log files. A shared store has none.
     package func logs(_ conversation: String = "general", as name: String = "alice") throws -> [String] {
+        if store.isShared { return [] }
         let id = try store.conversation(conversation, for: try user(name)).id.description
         let path = "\(directory)/logs/\(id.prefix(2))/\(id)"
         return try PosixDisk().list(path).map { path + "/" + $0 }
