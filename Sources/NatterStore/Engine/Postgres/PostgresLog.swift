@@ -53,14 +53,13 @@ struct PostgresLog {
         guard place.number > 0 else { return nil }
         let author = LogEntry.Author(
             node: UInt64(bitPattern: rows.integer(row, 1)), attempt: UInt64(bitPattern: rows.integer(row, 2)))
-        let entry: LogEntry
-        do { entry = try LogEntry(decoding: rows.blob(row, 4), before: before, author: author) } catch let error
-            as FormatViolation where error.isNewer
-        {
+        let decoded = Result { try LogEntry(decoding: rows.blob(row, 4), before: before, author: author) }
+        if case .failure(let error as FormatViolation) = decoded, error.isNewer {
             throw StoreOpenError.newer(
                 "a newer natterd has written to the store in PostgreSQL what this one does not know; use a newer natterd"
             )
         }
+        let entry = try decoded.get()
         // The chain before the first row that is left is not known.
         guard before.chain == .zero || entry.reached == place else {
             throw FormatViolation("the hash chain of the log differs at entry \(place.number)")
