@@ -121,7 +121,7 @@ export class Composer {
   }
 
   edit(message) {
-    this.#draft = this.#edit ? this.#draft : { text: this.field.value, reply: this.#reply };
+    if (!this.#edit) this.#draft = { text: this.field.value, reply: this.#reply };
     this.#edit = { seq: message.seq, text: message.text };
     this.#key = freshKey();
     this.field.value = message.text;

@@ -37,6 +37,11 @@ function person(user, ...buttons) {
     ...buttons);
 }
 
+/** A field to find people by what is typed. */
+function finder(found) {
+  return h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => found(event.target.value.trim()) });
+}
+
 /** Shows the first of some users, and says how many more there are. */
 function fewOf(users, list, note, row) {
   fill(list, users.slice(0, shownUsers).map(row));
@@ -59,11 +64,11 @@ function usersPart(layout, signal) {
     if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   };
   const ask = debounce(() => state.loadUsers(pattern || undefined).catch(() => {}), 200);
-  const input = h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => {
-    pattern = event.target.value.trim();
+  const input = finder((typed) => {
+    pattern = typed;
     put();
     ask();
-  } });
+  });
   state.on('users', put, signal);
   const load = () => state.get(['contacts']).then(({ users }) => {
     contacts = new Set(users.map((user) => user.name));
@@ -129,10 +134,10 @@ function groupPart(layout, conversation, signal) {
   const note = h('p', { class: 'hint', role: 'status' });
   let pattern = '';
   let put = () => {};
-  const search = h('input', { type: 'search', 'aria-label': t('Find people'), placeholder: t('Find people'), autocomplete: 'off', input: (event) => {
-    pattern = event.target.value.trim().toLowerCase();
+  const search = finder((typed) => {
+    pattern = typed.toLowerCase();
     put();
-  } });
+  });
   // Made once: what is typed stays when the members change meanwhile.
   const newMember = field(t('Add a member'), { autocomplete: 'off', list: 'member-names', required: true });
   let loads = 0;
