@@ -46,9 +46,6 @@ public final class PostgresConnection {
         return "libpq \(version / 10_000).\(version % 10_000)"
     }
 
-    /// The server's process for this connection. It also names the sender of a notification.
-    public var processID: Int32 { PQbackendPID(handle) }
-
     /// Runs one or more statements without parameters and without rows.
     public func execute(_ sql: String) throws(PostgresError) {
         _ = try answer(isSent: PQsendQuery(handle, sql))
@@ -168,23 +165,22 @@ public final class PostgresConnection {
     }
 
     /// Waits for notifications.
-    /// - Returns: the processes that sent some; empty after the timeout.
-    public func notifications(timeoutMilliseconds: Int32) throws(PostgresError) -> [Int32] {
+    /// - Returns: what they say; empty after the timeout.
+    public func notifications(timeoutMilliseconds: Int32) throws(PostgresError) -> [String] {
         var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
-        var senders: [Int32] = []
-        while true {
+        var texts: [String] = []
+        func take() {
             while let notification = PQnotifies(handle) {
-                senders.append(notification.pointee.be_pid)
+                texts.append(String(cString: notification.pointee.extra))
                 PQfreemem(notification)
             }
-            if !senders.isEmpty || poll(&descriptor, 1, timeoutMilliseconds) <= 0 { return senders }
-            guard PQconsumeInput(handle) == 1 else { throw error(nil) }
-            if PQstatus(handle) != CONNECTION_OK { throw error(nil) }
-            // Whatever came has been read. Without a notification, the wait is over as well.
-            guard let notification = PQnotifies(handle) else { return [] }
-            senders.append(notification.pointee.be_pid)
-            PQfreemem(notification)
         }
+        take()
+        guard texts.isEmpty, poll(&descriptor, 1, timeoutMilliseconds) > 0 else { return texts }
+        guard PQconsumeInput(handle) == 1 else { throw error(nil) }
+        if PQstatus(handle) != CONNECTION_OK { throw error(nil) }
+        take()
+        return texts
     }
 
     private func error(_ result: OpaquePointer?) -> PostgresError {

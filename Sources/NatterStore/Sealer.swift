@@ -43,6 +43,8 @@ final class Sealer: Sendable {
         var isStopping = false
         /// Conversations whose tails could not be sealed, when they are tried again, and why.
         var failed: Set<Int64> = []
+        /// Those that another server seals, unless it can't. They are tried with those that failed.
+        var elsewhere: Set<Int64> = []
         var retry = Int64.max
         var trouble: String?
     }
@@ -67,8 +69,25 @@ final class Sealer: Sendable {
 
     init(journalBytes: Int) { self.journalBytes = journalBytes }
 
-    /// Asks for whole blocks of these conversations to be sealed.
-    func request(_ conversations: [Int64]) { queue.signal { $0.ripe.formUnion(conversations) } }
+    /// Asks for whole blocks of these conversations to be sealed, if no other server does it.
+    func request(_ conversations: [Int64]) {
+        queue.signal { queue in
+            queue.ripe.formUnion(
+                queue.elsewhere.isEmpty ? conversations : conversations.filter { !queue.elsewhere.contains($0) })
+        }
+    }
+
+    /// Leaves conversations to the server whose message made their tails long. Two that pack the same tail at once would
+    /// both take the time, and one of them in vain.
+    func leave(_ conversations: [Int64]) {
+        queue.signal { queue in
+            queue.elsewhere.formUnion(conversations)
+            queue.retry = min(queue.retry, MonotonicClock.now() + Sealer.retryMilliseconds)
+        }
+    }
+
+    /// Notes that another server has sealed a part of a tail.
+    func noteSealed(_ conversation: Int64) { queue.withLock { _ = $0.elsewhere.remove(conversation) } }
 
     /// Asks for a conversation to be sealed up to its last message, after all earlier requests.
     func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
@@ -136,8 +155,8 @@ final class Sealer: Sendable {
             let now = MonotonicClock.now()
             let wake = queue.withLock { queue in
                 if queue.retry <= now {
-                    queue.ripe.formUnion(queue.failed)
-                    (queue.failed, queue.retry) = ([], .max)
+                    queue.ripe.formUnion(queue.failed.union(queue.elsewhere))
+                    (queue.failed, queue.elsewhere, queue.retry) = ([], [], .max)
                 }
                 return queue.errands.reduce(queue.retry) { min($0, $1.begin) }
             }

@@ -91,7 +91,7 @@ public final class Store: Sendable {
         }
         let all = running
         threads.signal { $0 = all }
-        engine.onNews { [weak self] in self?.follow { _ in } }
+        engine.onNews { [weak self] number in self?.follow(to: number) { _ in } }
     }
 
     /// Finishes queued work and unlocks the directory. No function may be called afterwards.
@@ -215,8 +215,10 @@ public final class Store: Sendable {
     }
 
     /// Applies entries that other stores have appended to a shared log.
-    private func follow(_ completion: @escaping @Sendable (StoreError?) -> Void) {
-        if !writer.submit(.follow(completion)) { completion(.busy) }
+    ///
+    /// - Parameter number: of an entry that must be applied; nil if it is not known.
+    private func follow(to number: UInt64?, _ completion: @escaping @Sendable (StoreError?) -> Void) {
+        if !writer.submit(.follow(to: number, completion)) { completion(.busy) }
     }
 
     /// Whether other servers write to this store as well.
@@ -232,7 +234,8 @@ public final class Store: Sendable {
         let now = state.withLock { $0.place }
         // This store may have gone on meanwhile. But if the log ends before the place that it had, the log went back.
         if head == now || before.number <= head.number && head.number < now.number { return }
-        if let failure = waiting({ follow($0) }) { throw failure }
+        let isAhead = head.number > before.number
+        if let failure = waiting({ follow(to: isAhead ? head.number : nil, $0) }) { throw failure }
     }
 
     /// Seals a conversation up to its last message, even a short tail, after the sealer's earlier work.

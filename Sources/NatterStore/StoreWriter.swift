@@ -47,8 +47,8 @@ final class StoreWriter: Sendable {
         case operation(Operation)
         /// Work on the engine between two entries, and a function for its result.
         case upkeep(@Sendable (WriterCore) throws -> Void, @Sendable (StoreError?) -> Void)
-        /// Applies entries that other stores have appended to the log.
-        case follow(@Sendable (StoreError?) -> Void)
+        /// Applies entries that other stores have appended to the log, unless the one with this number is applied.
+        case follow(to: UInt64?, @Sendable (StoreError?) -> Void)
     }
 
     private struct Queue {
@@ -248,7 +248,7 @@ extension StoreWriter.Item {
         switch self {
         case .posting(let posting): posting.completion(posting.messages.map { _ in .refused(reason) })
         case .operation(let operation): operation.completion(reason)
-        case .upkeep(_, let completion), .follow(let completion): completion(reason)
+        case .upkeep(_, let completion), .follow(_, let completion): completion(reason)
         }
     }
 }

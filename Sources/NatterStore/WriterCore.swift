@@ -50,7 +50,9 @@ final class WriterCore: @unchecked Sendable {
     /// Makes all of the items durable or none, and answers each.
     func commit(_ items: [StoreWriter.Item]) {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
-        if case .follow(let completion)? = items.first {
+        if case .follow(let number, let completion)? = items.first {
+            // While this store appends as well, it has read them in its turn.
+            if let number, number <= place.number { return completion(nil) }
             follow(completion)
             return tidyUp()
         }
@@ -169,12 +171,12 @@ final class WriterCore: @unchecked Sendable {
         remember(builder.newKeys)
         forgetContent(builder.changes)
         builder.answer()
+        if !published.ripe.isEmpty { store.sealer.request(published.ripe) }
         announce(published, journalBytes)
     }
 
     private func announce(_ published: StoreState.Published, _ journalBytes: Int) {
         if let news = published.news { store.announce(news) }
-        if !published.ripe.isEmpty { store.sealer.request(published.ripe) }
         store.sealer.note(journalBytes: journalBytes)
         store.holdBulk(journalBytes: journalBytes)
     }
@@ -217,6 +219,8 @@ final class WriterCore: @unchecked Sendable {
             place = reached
             remember(keys)
             forgetContent(entry.changes)
+            for case .tailSealed(let sealed) in entry.changes { store.sealer.noteSealed(sealed.conversation) }
+            if !published.ripe.isEmpty { store.sealer.leave(published.ripe) }
             announce(published, journalBytes)
             if entry.changes.contains(where: \.shortensTails) { store.sealer.requestTrim() }
             if isRewriting { store.sealer.requestSweep() }

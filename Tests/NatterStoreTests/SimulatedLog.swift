@@ -45,7 +45,7 @@ final class SimulatedLog: Sendable {
     }
 
     private struct Hint: Sendable {
-        let call: @Sendable () -> Void
+        let call: @Sendable (UInt64?) -> Void
     }
 
     private let clock: any WallClock
@@ -74,7 +74,7 @@ final class SimulatedLog: Sendable {
     func set(_ troubles: Troubles) { state.withLock { $0.troubles = troubles } }
 
     /// Has `hint` called after each entry, on a thread of the author's.
-    func onNews(_ hint: @escaping @Sendable () -> Void) { state.withLock { $0.hints.append(Hint(call: hint)) } }
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { state.withLock { $0.hints.append(Hint(call: hint)) } }
 
     /// All that the rows and the journal say now.
     func load() throws -> LoadedState {
@@ -107,7 +107,7 @@ final class SimulatedLog: Sendable {
     }
 
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
-        let (answer, hints) = try state.withLock { state -> (Appended, [Hint]) in
+        let (answer, number, hints) = try state.withLock { state -> (Appended, UInt64?, [Hint]) in
             // What was under way may come into effect now, or later.
             while !state.late.isEmpty, Bool.random(using: &state.generator) {
                 let late = state.late.removeFirst()
@@ -118,17 +118,19 @@ final class SimulatedLog: Sendable {
                 defer { draw = draw >= share ? draw - share : 100 }
                 return draw < share
             }
-            if falls(state.troubles.lostProposals) { return (.unknown, []) }
+            if falls(state.troubles.lostProposals) { return (.unknown, nil, []) }
             if falls(state.troubles.lateCommits) {
                 state.late.append((entry, blocks))
-                return (.unknown, [])
+                return (.unknown, nil, [])
             }
             guard let place = try SimulatedLog.insert(entry, blocks, &state) else {
-                return (.behind(try SimulatedLog.entries(after: entry.before, limit: .max, state)), [])
+                return (.behind(try SimulatedLog.entries(after: entry.before, limit: .max, state)), nil, [])
             }
-            return (falls(state.troubles.lostAnswers) ? .unknown : .done(place), state.hints)
+            // A look from time to time has no number, and finds a log that went back.
+            let number = Bool.random(using: &state.generator) ? place.number : nil
+            return (falls(state.troubles.lostAnswers) ? .unknown : .done(place), number, state.hints)
         }
-        for hint in hints { hint.call() }
+        for hint in hints { hint.call(number) }
         return answer
     }
 
@@ -214,7 +216,7 @@ final class SharedEngine: StoreEngine {
     }
 
     func head() throws -> LogPlace { log.head }
-    func onNews(_ hint: @escaping @Sendable () -> Void) { if hears { log.onNews(hint) } }
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { if hears { log.onNews(hint) } }
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] { try log.database.find(keys) }
     func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
         try checkReach()

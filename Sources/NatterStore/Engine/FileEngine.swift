@@ -114,7 +114,7 @@ final class FileEngine: StoreEngine {
 
     func head() throws -> LogPlace { .start }
 
-    func onNews(_ hint: @escaping @Sendable () -> Void) {}
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) {}
 
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
         do { return try withDatabase { try $0.keys.find(keys) } } catch {

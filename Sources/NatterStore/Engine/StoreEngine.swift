@@ -43,8 +43,8 @@ protocol StoreEngine: AnyObject, Sendable {
     func head() throws -> LogPlace
 
     /// Registers a function to call when other stores may have appended entries. A hint may be lost or come for no
-    /// reason.
-    func onNews(_ hint: @escaping @Sendable () -> Void)
+    /// reason. It has the number of an entry, if that is known: a store that is behind it has nothing to do.
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void)
 
     /// The messages that idempotency keys were used for, of those keys that have left the log.
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey]

@@ -163,7 +163,7 @@ final class PostgresEngine: StoreEngine {
             state.place = place
             engine.copy = copy
             // Before anything is written, so that nobody trims what this server has not read.
-            watch.note(read: place.number, writer: 0)
+            watch.note(read: place.number)
             try watch.sayAlive(connection)
             var keys = loader.keys
             guard try begin(&state, &keys, id, &engine) else {
@@ -235,7 +235,7 @@ final class PostgresEngine: StoreEngine {
             }
         case .unknown: break
         }
-        watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
+        watch.note(read: engine.copy?.number ?? 0)
         return answer
     }
 
@@ -250,7 +250,7 @@ final class PostgresEngine: StoreEngine {
         return try state.withLock { engine in
             let others = try body(&engine.log)
             try engine.follow(others, cache.withLock { $0 })
-            watch.note(read: engine.copy?.number ?? 0, writer: engine.log.processID)
+            watch.note(read: engine.copy?.number ?? 0)
             return others
         }
     }
@@ -264,7 +264,7 @@ final class PostgresEngine: StoreEngine {
         }
     }
 
-    func onNews(_ hint: @escaping @Sendable () -> Void) { watch.onNews(hint) }
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { watch.onNews(hint) }
 
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
         try state.withLock { try $0.copy?.keys.find(keys) ?? [:] }

@@ -32,13 +32,10 @@ struct PostgresLog {
         """
     /// Two numbers that name the lock of this log in its database.
     static let lock = "7117, 'log'::regclass::oid::int"
-    /// The channel that says that there is news.
+    /// The channel that says the number of a new entry.
     static let channel = "'natter_' || 'log'::regclass::oid"
 
     init(_ pool: PostgresPool) { self.pool = pool }
-
-    /// The server's process that this store's notifications come from.
-    var processID: Int32 { connection?.processID ?? 0 }
 
     // MARK: Rows
 
@@ -324,7 +321,7 @@ struct PostgresLog {
             SELECT $1::bigint,$2::bigint,$3::bigint,$4::bigint,$5::bytea,$6::bytea
             WHERE \(condition) EXISTS (SELECT 1 FROM log WHERE number=$1::bigint-1 AND chain=$7::bytea)
             ON CONFLICT (number) DO NOTHING RETURNING number)
-        SELECT pg_notify(\(channel), '') FROM added
+        SELECT pg_notify(\(channel), number::text) FROM added
         """
     }
 

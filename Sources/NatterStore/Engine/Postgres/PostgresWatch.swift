@@ -5,10 +5,9 @@ internal import NatterSystem
 /// The thread that listens for entries of other servers, and says that this server is alive.
 final class PostgresWatch: Sendable {
     private struct State {
-        var hint: (@Sendable () -> Void)?
-        /// The last entry that this server has read, and the process of its own notifications.
+        var hint: (@Sendable (UInt64?) -> Void)?
+        /// The last entry that this server has read.
         var read: UInt64 = 0
-        var writer: Int32 = 0
         /// That a newer natterd has changed the tables meanwhile.
         var outdated: StoreOpenError?
         var isStopping = false
@@ -27,9 +26,9 @@ final class PostgresWatch: Sendable {
 
     init(_ pool: PostgresPool, node: Int64) { (self.pool, self.node) = (pool, node) }
 
-    func onNews(_ hint: @escaping @Sendable () -> Void) { state.withLock { $0.hint = hint } }
+    func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { state.withLock { $0.hint = hint } }
 
-    func note(read: UInt64, writer: Int32) { state.withLock { ($0.read, $0.writer) = (read, writer) } }
+    func note(read: UInt64) { state.withLock { $0.read = read } }
 
     /// - Throws: `StoreOpenError.newer` if a newer natterd has changed the tables.
     func requireCurrent() throws(StoreOpenError) {
@@ -64,7 +63,7 @@ final class PostgresWatch: Sendable {
                             state.outdated = error
                             return state.hint
                         }
-                        hint?()
+                        hint?(nil)
                     }
                     pause(PostgresWatch.pollMilliseconds)
                 }
@@ -87,13 +86,13 @@ final class PostgresWatch: Sendable {
                 _ = try PostgresSchema.knownStep(connection)
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
-            let senders = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)
-            let (read, writer, hint) = state.withLock { ($0.read, $0.writer, $0.hint) }
-            if senders.isEmpty {
+            let new = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)
+            let (read, hint) = state.withLock { ($0.read, $0.hint) }
+            if new.isEmpty {
                 let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)
-                if UInt64(bitPattern: last) != read { hint?() }
+                if UInt64(bitPattern: last) != read { hint?(nil) }
             } else {
-                if senders.contains(where: { $0 != writer }) { hint?() }
+                if let last = new.compactMap({ UInt64($0) }).max(), last > read { hint?(last) }
                 pause(PostgresWatch.burstMilliseconds)
             }
         }
