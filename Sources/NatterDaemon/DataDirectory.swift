@@ -42,7 +42,7 @@ enum DataDirectory {
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
         let own = trimmed(try environment.dataHome()) + "/natterd"
         // Root usually means the server of the package, whose unit has this directory.
-        guard geteuid() == 0, own != packaged, try !exists(own), try exists(packaged) else { return own }
+        guard geteuid() == 0, own != packaged, try !isUsed(own), try isUsed(packaged) else { return own }
         if console.errors.isTerminal { console.note("using the data directory '\(packaged)'") }
         return packaged
     }
@@ -50,7 +50,17 @@ enum DataDirectory {
     /// The state directory of `natterd.service`.
     private static let packaged = "/var/lib/natterd"
 
-    private static func exists(_ directory: String) throws(DiskError) -> Bool { try Store.exists(in: directory) }
+    /// Whether a directory has a store, or settings that name one in PostgreSQL.
+    private static func isUsed(_ directory: String) throws -> Bool {
+        if try Store.exists(in: directory) { return true }
+        return try ServeSettings.file(in: directory)?.entries.contains { $0.key == "store" } ?? false
+    }
+
+    /// Whether there is a store. One in PostgreSQL is made by its first use.
+    static func hasStore(_ arguments: Arguments, _ console: Console) throws -> Bool {
+        if try sharedStore(arguments, console) != nil { return true }
+        return try Store.exists(in: try path(arguments, console))
+    }
 
     /// The path without slashes at the end.
     static func trimmed(_ path: String) -> String {

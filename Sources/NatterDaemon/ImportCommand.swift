@@ -91,9 +91,7 @@ enum ImportCommand {
         }
         let operation = Operation.importing(conversation: name, file: file.label, options)
         // A trial makes no store, so one without a store has its own for a moment.
-        guard options.isTrial, try DataDirectory.sharedStore(arguments, console) == nil,
-            try !Store.exists(in: try DataDirectory.path(arguments, console))
-        else {
+        guard options.isTrial, try !DataDirectory.hasStore(arguments, console) else {
             return try client.perform(operation)
         }
         return try client.perform(operation) { channel in

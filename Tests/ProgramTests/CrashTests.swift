@@ -69,9 +69,7 @@ struct CrashTests {
         let file = try world.directory.write("in", lines.joined())
         var count = 1
         for _ in 0..<4 {
-            let process = try ChildProcess(
-                Programs.path("natterd"), ["--data", world.data, "import", "--old", "--again", "general", file],
-                environment: [:])
+            let process = try world.start(["import", "--old", "--again", "general", file])
             usleep(UInt32.random(in: 0...250_000, using: &generator))
             process.signal(SIGKILL)
             let isDone = process.finish().code == 0

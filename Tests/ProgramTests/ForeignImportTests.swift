@@ -11,9 +11,7 @@ struct ForeignImportTests {
 
     /// Runs `natterd import --from` in UTC, because logs have the time of a clock on a wall.
     private func take(_ words: String..., in world: World, input: ChildProcess.Stream = .nothing) throws -> Outcome {
-        try Daemon.run(
-            ["--data", world.data, "import", "--json", "--from"] + words, home: world.directory.path,
-            environment: ["TZ": "UTC"], input: input)
+        try world.natterd(["import", "--json", "--from"] + words, environment: ["TZ": "UTC"], input: input)
     }
 
     /// The messages of a conversation as `TIME SENDER: TEXT`.
@@ -206,7 +204,7 @@ struct ForeignImportTests {
             [
                 "-c", "ulimit -t 4; exec \"$0\" \"$@\"", Programs.path("natterd"), "--data", world.data, "import",
                 "--json", "--from", format, file,
-            ], environment: ["HOME": world.directory.path, "TZ": "UTC", "SWIFT_BACKTRACE": "enable=no"]
+            ], environment: World.store(of: world.data).merging(["HOME": world.directory.path, "TZ": "UTC"]) { $1 }
         ).finish()
         #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
         let kept = try history("Us", in: world).first ?? ""

@@ -241,10 +241,7 @@ struct ImportTests {
         world.stopServing()
         #expect(try lines(world.natterd("export", "general")) == logged)
         world.stopServing()
-        let full = try ChildProcess(
-            Programs.path("natterd"), ["--data", world.data, "export", "general"], environment: [:],
-            output: .path("/dev/full")
-        ).finish()
+        let full = try world.start(["export", "general"], output: .path("/dev/full")).finish()
         #expect(full.code == 74 && isOneLine(full.errors))
     }
 }

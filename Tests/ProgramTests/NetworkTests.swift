@@ -128,8 +128,7 @@ struct NetworkTests {
     func registration() throws {
         let world = try World(isServing: false)
         let configuration = try world.directory.write("data/natterd.conf", "registration = closed\nno-web = yes\n")
-        let daemon = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:])
+        let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         func register(_ name: String) throws -> Outcome {
             try Person(name: name, home: world.directory(name), server: url).run(

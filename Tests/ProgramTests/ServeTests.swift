@@ -179,9 +179,7 @@ struct ServeTests {
         let world = try World(isServing: false)
         let path = world.directory("data/natterd.conf")
         try Data("# comment\nlisten = [::1]:0\nlog-format = json\n".utf8).write(to: URL(filePath: path))
-        let daemon = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", world.data], environment: [:],
-            errors: .path(world.directory("log")))
+        let daemon = try world.start(["serve"], errors: .path(world.directory("log")))
         #expect(try daemon.line().hasPrefix("natterd: listening on http://[::1]:"))
         daemon.signal(SIGTERM)
         #expect(daemon.finish().code == 0)
@@ -196,7 +194,8 @@ struct ServeTests {
             "nix = 1", "listen", "log-level = loud", "listen = 0.0.0.0:0", "store = db", "store = postgresql://a:b@c/d",
         ] {
             try Data("\(line)\n".utf8).write(to: URL(filePath: path))
-            let outcome = try world.natterd("serve")
+            // Without the store that the environment may name.
+            let outcome = try Daemon.run(["serve", "--data", world.data], home: world.directory.path)
             #expect(outcome.code == 78 && isOneLine(outcome.errors), "\(line)")
         }
     }
@@ -225,8 +224,7 @@ struct ServeTests {
     @Test("SIGHUP reloads the configuration without a restart")
     func reload() throws {
         let world = try World(isServing: false)
-        let daemon = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:])
+        let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         daemon.signal(SIGHUP)
         try daemon.waitForErrors(" reloaded")
@@ -276,9 +274,7 @@ struct ServeTests {
     @Test("when the server is started with standard output closed for reading, it serves all the same")
     func closedOutput() throws {
         let world = try World(isServing: false)
-        let daemon = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", world.data, "--listen", "127.0.0.1:0"], environment: [:],
-            output: .nothing)
+        let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"], output: .nothing)
         try daemon.waitForErrors("listening")
         daemon.signal(SIGTERM)
         #expect(daemon.finish().code == 0)

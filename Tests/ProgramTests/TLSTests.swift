@@ -41,9 +41,7 @@ struct TLSTests {
         // As its last lines say: in natterd.conf, relative to it.
         try world.directory.write(
             "data/natterd.conf", "listen = 0.0.0.0:0\ntls-cert = tls-cert.pem\ntls-key = tls-key.pem\n")
-        let daemon = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", world.data], environment: [:],
-            errors: .path(world.data + ".log"))
+        let daemon = try world.start(["serve"], errors: .path(world.data + ".log"))
         let port = try #require(try daemon.line().split(separator: ":").last)
         let alice = Person(name: "alice", home: world.alice.home, server: "https://localhost:\(port)")
         let untrusted = try alice("send", "one")
@@ -87,10 +85,9 @@ struct TLSTests {
         let world = try World(isServing: false)
         try certificate(in: world)
         let first = try world.directory.write("first.pem", try #require(Files.bytes(world.certificate)))
-        let daemon = try ChildProcess(
-            Programs.path("natterd"),
-            ["serve", "--data", world.data, "--listen", "127.0.0.1:0", "--log-level", "debug"]
-                + ["--tls-cert", world.certificate, "--tls-key", world.key], environment: [:])
+        let daemon = try world.start(
+            ["serve", "--listen", "127.0.0.1:0", "--log-level", "debug"]
+                + ["--tls-cert", world.certificate, "--tls-key", world.key])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         let (alice, bob) = (
             Person(name: "alice", home: world.alice.home, server: url),

@@ -22,6 +22,7 @@ final class World: @unchecked Sendable {
             "/bin/cp", ["-a", template + "/.", directory.path], environment: [:]
         ).finish()
         guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+        _ = try World.store(of: data)
         if isServing { try serve() }
     }
 
@@ -42,11 +43,13 @@ final class World: @unchecked Sendable {
     }
 
     /// Names the database of a data directory, if tests keep their stores in PostgreSQL this time.
-    private static func store(of data: String) throws -> [String: String] {
+    static func store(of data: String) throws -> [String: String] {
         try PostgresCluster.store(of: data, isDatabase: true).map { ["NATTERD_STORE": $0] } ?? [:]
     }
 
     var data: String { directory("data") }
+    /// The directory with the store's own files. Beside a database, that is a cache.
+    var store: String { PostgresCluster.servesTests ? data + "/shared" : data }
     var url: String { daemon?.url ?? lastURL }
     private var lastURL = ""
 
@@ -78,9 +81,22 @@ final class World: @unchecked Sendable {
         try natterd(words, input: input)
     }
 
-    func natterd(_ words: [String], input: ChildProcess.Stream = .nothing) throws -> Outcome {
+    func natterd(
+        _ words: [String], environment: [String: String] = [:], input: ChildProcess.Stream = .nothing
+    ) throws -> Outcome {
         try Daemon.run(
-            ["--data", data] + words, home: directory.path, environment: try World.store(of: data), input: input)
+            ["--data", data] + words, home: directory.path,
+            environment: World.store(of: data).merging(environment) { $1 }, input: input)
+    }
+
+    /// Starts natterd on the data.
+    func start(
+        _ words: [String], input: ChildProcess.Stream = .nothing, output: ChildProcess.Stream = .pipe,
+        errors: ChildProcess.Stream = .pipe
+    ) throws -> ChildProcess {
+        try ChildProcess(
+            Programs.path("natterd"), ["--data", data] + words, environment: World.store(of: data), input: input,
+            output: output, errors: errors)
     }
 
     /// Imports into `general` and restarts the server.

@@ -134,7 +134,7 @@ enum ForeignImport {
 
     /// The names of all users. Before the first import there may be no store.
     private static func accounts(_ arguments: Arguments, _ console: Console) throws -> [String] {
-        guard try Store.exists(in: try DataDirectory.path(arguments, console)) else { return [] }
+        guard try DataDirectory.hasStore(arguments, console) else { return [] }
         var names: [String] = []
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             if case .user(let user) = reply { names.append(user.name) }
