@@ -87,6 +87,28 @@ struct PostgresFaultTests {
         #expect(texts[0].count == 302 && texts[0] == texts[1] && texts[0].last == "meanwhile")
     }
 
+    @Test("a server seals what it was sent; another one leaves that to it, but not for long")
+    func sealsItsOwn() throws {
+        let servers = try servers(uri)
+        func cannotSeal(_ server: TestStore) -> Bool {
+            server.store.troubles().contains { if case .cannotSeal = $0 { true } else { false } }
+        }
+        try fill("log_piece")
+        try servers[0].fill(5_000)
+        try eventually("it tries") { cannotSeal(servers[0]) }
+        try servers[1].store.catchUp()
+        #expect(try waitFor({ servers[1].store.settle($0) }) == nil)
+        #expect(!cannotSeal(servers[1]) && !servers[1].reports.contains("cannot seal"))
+        servers[0].store.close()
+        try empty("log_piece")
+        try eventually("the other one seals") {
+            servers[1].store.state.withLock { state in
+                state.conversations.values.allSatisfy { $0.tail.estimatedBytes < Sealer.ripeBytes }
+            }
+        }
+        #expect(try servers[1].all().count == 5_001)
+    }
+
     enum Absence: CaseIterable {
         case ended
         /// Neither answers nor ends its connections.
@@ -133,6 +155,9 @@ struct PostgresFaultTests {
             }
             try server.post(["after \(number)"])
             #expect(server.store.troubles().isEmpty && !server.store.isFailed)
+            let isAway = absence != .locked
+            #expect(server.reports.contains("the database can't be reached, and is tried again: ") == isAway)
+            #expect(server.reports.contains("the database is back after ") == isAway, "\(server.reports.lines)")
         }
         let all = ["before", "away", "after 0", "after 1"]
         #expect(try texts(servers) == [all, all])

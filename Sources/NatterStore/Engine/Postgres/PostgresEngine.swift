@@ -58,7 +58,8 @@ final class PostgresEngine: StoreEngine {
     init(_ target: PostgresTarget, cache directory: String, options: Store.Options) throws {
         var random = SecureRandom()
         node = Int64(bitPattern: random.next())
-        pool = PostgresPool(target, patienceMilliseconds: options.databasePatienceMilliseconds)
+        pool = PostgresPool(
+            target, patienceMilliseconds: options.databasePatienceMilliseconds, report: options.report)
         watch = PostgresWatch(pool, node: node)
         // Beside it may be a store of files, which has nothing to do with this one.
         self.directory = directory + "/shared"

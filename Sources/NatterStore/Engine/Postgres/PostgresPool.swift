@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterPostgres
 internal import NatterSystem
 
@@ -10,6 +11,8 @@ final class PostgresPool: Sendable {
         var idle: [PostgresConnection] = []
         /// When the first of the latest failures was, in milliseconds of the monotonic clock.
         var downSince: Int64?
+        /// Whether the database has ever been there. At a start, whoever opens the store says why not.
+        var hasOpened = false
         var isClosed = false
     }
 
@@ -17,23 +20,23 @@ final class PostgresPool: Sendable {
     private let patienceMilliseconds: Int64
     private static let pauseMilliseconds = 200
 
-    init(_ target: PostgresTarget, patienceMilliseconds: Int64 = Store.Options().databasePatienceMilliseconds) {
-        (self.target, self.patienceMilliseconds) = (target, patienceMilliseconds)
+    private let report: @Sendable (Phrase) -> Void
+
+    /// - Parameter report: is told once that the database is away, and once that it is back.
+    init(
+        _ target: PostgresTarget, patienceMilliseconds: Int64 = Store.Options().databasePatienceMilliseconds,
+        report: @escaping @Sendable (Phrase) -> Void = { _ in }
+    ) {
+        (self.target, self.patienceMilliseconds, self.report) = (target, patienceMilliseconds, report)
     }
 
     /// A new connection. Waits for a database that is away.
     func connect() throws(PostgresError) -> PostgresConnection {
         while true {
-            do throws(PostgresError) {
-                let connection = try open()
-                state.signal { $0.downSince = nil }
-                return connection
-            } catch {
-                let since = state.withLock { state in
-                    state.downSince = state.downSince ?? MonotonicClock.now()
-                    return state.downSince ?? 0
-                }
-                guard MonotonicClock.now() - since < patienceMilliseconds else { throw error }
+            do throws(PostgresError) { return try open() } catch {
+                let now = MonotonicClock.now()
+                let since = state.withLock { $0.downSince } ?? now
+                guard now - since < patienceMilliseconds else { throw error }
                 let isClosed = state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds) {
                     $0.isClosed ? true : nil
                 }
@@ -47,12 +50,35 @@ final class PostgresPool: Sendable {
     /// An answer may take three times as long as a connection, because a disk that is slow still works. Waiting for a lock
     /// ends earlier, so that PostgreSQL itself can say why there is no answer.
     func open() throws(PostgresError) -> PostgresConnection {
-        let connection = try PostgresConnection(
-            target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
-        // A server that sleeps must not hold the lock of the log for others.
-        try connection.execute(
-            "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds)")
-        return connection
+        do throws(PostgresError) {
+            let connection = try PostgresConnection(
+                target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
+            // A server that sleeps must not hold the lock of the log for others.
+            try connection.execute(
+                "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds)")
+            noteBack()
+            return connection
+        } catch {
+            noteAway(error)
+            throw error
+        }
+    }
+
+    private func noteAway(_ error: PostgresError) {
+        let isNew = state.withLock { state in
+            defer { state.downSince = state.downSince ?? MonotonicClock.now() }
+            return state.downSince == nil && state.hasOpened && !state.isClosed
+        }
+        if isNew { report("the database can't be reached, and is tried again: \(error)") }
+    }
+
+    private func noteBack() {
+        let since = state.signal { state in
+            defer { (state.downSince, state.hasOpened) = (nil, true) }
+            return state.downSince.flatMap { state.hasOpened ? $0 : nil }
+        }
+        guard let since else { return }
+        report("the database is back after \(Double((MonotonicClock.now() - since) / 100) / 10) s")
     }
 
     /// How long statements may take that visit whole tables and send nothing meanwhile.
