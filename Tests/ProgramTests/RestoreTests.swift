@@ -91,4 +91,36 @@ struct RestoreTests {
         #expect(try world.bob.texts("log", "--offline") == ["one", "two", "three"])
         #expect(try world.bob("outbox", "ls", "--json").objects().isEmpty)
     }
+
+    @Test("a reader that runs meanwhile ends, also if another command of the same home has noticed it first")
+    func followers() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        let commands = [["log", "-f", "--format", "%m"], ["watch", "--exec", "cat; echo"]]
+        let readers = try commands.map { try world.bob.start($0) }
+        #expect(try readers[0].line() == "one")
+        try eventually("the watch has its place") {
+            Files.below(world.bob.natterHome).contains { $0.contains("/watches/") && $0.hasSuffix(".start") }
+        }
+        try world.alice.sends("lost", "this too")
+        for reader in readers { for text in ["lost", "this too"] { #expect(try reader.line() == text) } }
+        // Given readers that stand still until the other command is done
+        for reader in readers { reader.signal(SIGSTOP) }
+        let address = world.url.dropFirst("http://".count)
+        world.stopServing()
+        try FileManager.default.moveItem(atPath: world.data, toPath: world.directory("lost"))
+        #expect(try world.natterd("restore", world.directory("backup")).code == 0)
+        try world.serve(["--listen", String(address)])
+        try world.alice.sends("2", "3", "4")
+        #expect(try world.bob("sync").errors.contains("restored from a backup"))
+        // Then they say so, instead of going on behind messages that nobody has read
+        for reader in readers { reader.signal(SIGCONT) }
+        try world.alice.sends("5")
+        for reader in readers {
+            let end = reader.finish()
+            #expect(end.code == 65 && end.bytes.isEmpty, "\(end)")
+            #expect(end.errors.contains("the server was restored from a backup"))
+        }
+    }
 }

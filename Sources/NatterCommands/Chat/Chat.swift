@@ -18,6 +18,7 @@ final class Chat: LineEditorOwner {
     private let synced: SyncedReplica
     private let feed: ChatFeed
     private var walk: LogWalk
+    private let asides: SetAside
     private var editor: LineEditor?
     /// Unread messages of other conversations.
     private var unread: UInt64 = 0
@@ -32,6 +33,7 @@ final class Chat: LineEditorOwner {
         synced = try SyncedReplica(context)
         let state = try synced.refresh(.quickly)
         isOffline = !state.isReached
+        asides = try SetAside(synced.location)
         guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
         let known = try replica.conversation(named: conversation)
         if known == nil { try synced.checkExistence(of: conversation, replica, state) }
@@ -192,6 +194,7 @@ final class Chat: LineEditorOwner {
         if let known, let reason = known.goneReason {
             editor?.above { synced.tell(gone: known.name, reason: reason) }
         }
+        try asides.check(walk)
         guard let found = known, found.head > walk.positions[found.id] ?? .zero else {
             if prompt != before { editor?.redraw() }
             return

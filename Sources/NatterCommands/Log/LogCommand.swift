@@ -100,11 +100,12 @@ private struct Log {
         printer.reader = synced.location.user
         request.filter.sender = synced.sender(request.filter.sender)
         let state = try synced.refresh(request.isPage && !request.marks ? .quickly : .completely)
+        let follow = request.follows ? try LogFollow(context, request, synced) : nil
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection
         {
             let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, synced)
+            return try run(page, count: count, synced, follow)
         }
         guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
         let conversations = try conversations(in: replica, synced, state)
@@ -112,7 +113,7 @@ private struct Log {
             case .conversation(let name) = request.scope, conversation.lacks(newest: count), !request.marks
         {
             let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, synced)
+            return try run(page, count: count, synced, follow)
         }
         // A pager without a line would only clear the screen.
         if conversations.contains(where: { $0.head > .zero }) { startPager() }
@@ -123,9 +124,9 @@ private struct Log {
         try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
         if request.marks { try mark(walk, conversations, synced) }
-        if request.follows {
+        if let follow {
             if places == nil { try placeGone(&walk) }
-            try LogFollow(context: context, request: request, synced: synced).run(&walk, places: &places)
+            try follow.run(&walk, places: &places)
         }
         if let damage = walk.damage {
             // With --json the notes of the holes are left out, so the object of the error names them.
@@ -318,20 +319,22 @@ private struct Log {
     }
 
     /// Prints the newest messages from the server, if syncing up to them would take too long.
-    private mutating func run(_ page: ServerPage, count: Int, _ synced: SyncedReplica) throws -> ExitCode {
+    private mutating func run(
+        _ page: ServerPage, count: Int, _ synced: SyncedReplica, _ follow: LogFollow?
+    ) throws -> ExitCode {
         // This request comes first, so that a message that arrives between the two requests is not missed.
-        let place = request.follows ? try page.head() : nil
+        let place = try follow.flatMap { _ in try page.head() }
         let messages = try page.newest(count)
         startPager()
         _ = try printer.write(request.isReversed ? messages.reversed() : messages)
         try printer.output.flush()
-        if request.follows {
+        if let follow {
             guard let replica = try synced.replica() else { throw synced.nothingThere(.partial) }
             var walk = makeWalk(replica)
             if let conversation = place?.conversation ?? messages.last?.conversationID {
                 walk.place(conversation, at: max(place?.seq ?? .zero, messages.last?.seq ?? .zero))
             }
-            try LogFollow(context: context, request: request, synced: synced).run(&walk, places: &places)
+            try follow.run(&walk, places: &places)
         }
         return messages.isEmpty && request.saysNothingNew ? .nothingFound : .success
     }

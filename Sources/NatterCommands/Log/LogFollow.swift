@@ -9,6 +9,13 @@ struct LogFollow {
     let context: Context
     let request: LogRequest
     let synced: SyncedReplica
+    private let asides: SetAside
+
+    /// Create it before the first message is printed.
+    init(_ context: Context, _ request: LogRequest, _ synced: SyncedReplica) throws {
+        (self.context, self.request, self.synced) = (context, request, synced)
+        asides = try SetAside(synced.location)
+    }
 
     /// Returns only when the requested number of messages is printed, or the reader has closed the output.
     func run(_ walk: inout LogWalk, places: inout LogPlaces?) throws {
@@ -19,12 +26,13 @@ struct LogFollow {
                 let report = try synced.pull(waitSeconds: Reconnection.waitSeconds)
                 connection = Reconnection()
                 for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
-                try check(report)
                 isCurrent = report.isComplete
             } catch  where SyncedReplica.isTransient(error) {
                 connection.pause(after: error, context)
             }
             try printNews(&walk, places: &places, isCurrent: isCurrent)
+            // It may have begun while they were printed.
+            try asides.check(walk)
             if context.console.output.isReaderGone { throw OutputError.closedPipe }
         }
     }
@@ -41,6 +49,7 @@ struct LogFollow {
             if let found = try walk.replica.conversation(named: name) { conversations = [found] }
         case .all: conversations = try walk.replica.conversations()
         }
+        try asides.check(walk)
         // The file may have a position for a conversation that the user rejoined or that the replica lacked at the
         // start.
         let unplaced = conversations.filter { walk.positions[$0.id] == nil }
@@ -55,16 +64,6 @@ struct LogFollow {
         try walk.forward(conversations, limit: try left(walk))
         try context.console.output.flush()
         try places?.save(walk, conversations, of: walk.replica)
-    }
-
-    /// Throws if a history was replaced. It cannot be continued, because the numbers now belong to other messages.
-    private func check(_ report: SyncReport) throws {
-        for diverged in report.diverged {
-            throw CommandFailure(
-                .invalidData, code: "cursor_expired",
-                "the server was restored from a backup, and '\(diverged.name)' continues differently; the former "
-                    + "messages are in '\(diverged.directory)'. Run log again")
-        }
     }
 }
 

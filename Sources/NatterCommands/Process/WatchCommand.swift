@@ -80,6 +80,8 @@ enum WatchCommand {
         private var cursors: [ConversationID: MessageCursor] = [:]
         /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
+        /// nil before the first sync.
+        private var asides: SetAside?
         private var pauses: [ConversationID: Pause] = [:]
 
         /// The pause of a conversation whose next message failed.
@@ -126,6 +128,7 @@ enum WatchCommand {
             // Take the time before the sync, because messages after it are new.
             let now = context.now
             let state = try synced.refresh(.completely)
+            asides = try SetAside(synced.location)
             guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
             for name in names where try replica.conversation(named: name) == nil {
                 try synced.checkExistence(of: name, replica, state)
@@ -180,7 +183,13 @@ enum WatchCommand {
         /// Runs the command for the new messages.
         private mutating func work() throws {
             guard let replica = try synced.replica() else { return }
-            for conversation in try watched(replica) where !ahead.contains(conversation.id) {
+            let conversations = try watched(replica)
+            if let aside = try asides?.first(where: { id in conversations.contains { $0.id == id } }),
+                let replaced = conversations.first(where: { $0.id == aside.conversation })
+            {
+                throw expired(replaced.name)
+            }
+            for conversation in conversations where !ahead.contains(conversation.id) {
                 if let pause = pauses[conversation.id], pause.until > MonotonicClock.now() { continue }
                 let place = positions[conversation.id]
                 var filter = MessageFilter(after: place ?? .zero)
@@ -283,15 +292,10 @@ enum WatchCommand {
             }
         }
 
-        /// Throws if a history was replaced. It cannot be continued, because the numbers now belong to other messages.
         private mutating func take(_ report: SyncReport) throws {
             synced.tellTroubles(report)
-            guard let replica = try synced.replica() else { return }
-            let conversations = try watched(replica)
-            let diverged = Set(report.diverged.map(\.id))
-            if let replaced = conversations.first(where: { diverged.contains($0.id) }) { throw expired(replaced.name) }
-            guard report.isComplete, !ahead.isEmpty else { return }
-            try check(conversations.filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
+            guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
+            try check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
         }
     }
 }
