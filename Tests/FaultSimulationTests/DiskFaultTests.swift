@@ -50,9 +50,9 @@ struct DiskFaultTests {
         let trial = RestartTrial(seed: seed, steps: DiskFaultTests.steps)
         let count = try trial.callCount()
         var states = 0
-        for number in stride(from: 1, through: count, by: 15) { states += try trial.run(end, at: number) }
+        for number in stride(from: 1, through: count, by: 30) { states += try trial.run(end, at: number) }
         #expect(states > 200)
-        print("started again: seed \(seed), \(end) at each fifteenth of \(count) changes, \(states) states")
+        print("started again: seed \(seed), \(end) at each thirtieth of \(count) changes, \(states) states")
     }
 
     @Test(
@@ -66,10 +66,10 @@ struct DiskFaultTests {
         for number in stride(from: 1, through: replica, by: 5) { states += try trial.replica(end, at: number) }
         let other = ClientTrial(seed: seed)
         let outbox = try other.outboxCalls()
-        for number in stride(from: 1, through: outbox, by: 3) { states += try other.outbox(end, at: number) }
+        for number in stride(from: 1, through: outbox, by: 9) { states += try other.outbox(end, at: number) }
         #expect(states > 200)
         print(
-            "client again: seed \(seed), \(end) at each fifth of \(replica) syncs of a replica and each third of \(outbox) "
+            "client again: seed \(seed), \(end) at each fifth of \(replica) syncs of a replica and each ninth of \(outbox) "
                 + "changes of an outbox, \(states) states")
     }
 

@@ -6,7 +6,7 @@ import TestSupport
 
 @Suite("loss of power")
 struct PowerLossTests {
-    @Test("the server loses nothing, whatever of the unsynced is there", arguments: seeds(1...3))
+    @Test("the server loses nothing, whatever of the unsynced is there", arguments: seeds(1...1))
     func server(seed: UInt64) throws {
         // Given a run of a server
         let run = try StoreRun(seed: seed)
