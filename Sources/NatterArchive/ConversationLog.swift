@@ -150,6 +150,11 @@ public struct RunExtent: Sendable {
         (self.seqs, self.lowTime, self.highTime) = (seqs, lowTime, highTime)
         (self.highBefore, self.isMissing) = (highBefore, isMissing)
     }
+
+    /// The run with one message more at its end.
+    public func appending(_ seq: Seq, _ time: Timestamp) -> RunExtent {
+        RunExtent(seqs: seqs.lowerBound...seq, lowTime: min(lowTime, time), highTime: max(highTime, time))
+    }
 }
 
 /// The place where a message is stored.

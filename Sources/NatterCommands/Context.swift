@@ -13,9 +13,12 @@ struct Context {
     let arguments: Arguments
     let console: Console
 
-    /// All copies share it.
-    private final class KnownHome { var home: ClientHome? }
-    private let known = KnownHome()
+    /// What was read once. All copies share it.
+    private final class Known {
+        var home: ClientHome?
+        var settings: ConfigFile?
+    }
+    private let known = Known()
 
     init(_ arguments: Arguments, _ console: Console) { (self.arguments, self.console) = (arguments, console) }
 
@@ -25,7 +28,7 @@ struct Context {
 
     func timeoutMilliseconds() throws -> Int {
         if let given = try arguments.seconds("timeout", in: Setting.timeoutSeconds) { return Int(given) }
-        return try home().value(of: .timeout).flatMap(Setting.milliseconds)
+        return try setting(.timeout).flatMap(Setting.milliseconds)
             ?? Int(Context.defaultTimeoutMilliseconds)
     }
 
@@ -33,7 +36,7 @@ struct Context {
     /// that needs a setting reports the error.
     var paint: Paint {
         if !arguments.has("color"),
-            let value = profileSetting("color", nil) ?? (try? home().value(of: .color)),
+            let value = profileSetting("color", nil) ?? (try? setting(.color)),
             let choice = ColorChoice(rawValue: value)
         {
             return Paint(isOn: choice.isOn(isTerminal: console.output.isTerminal, environment: console.environment))
@@ -72,6 +75,13 @@ struct Context {
             data: try environment.dataHome() + "/natter", settings: try environment.configHome() + "/natter")
     }
 
+    /// A setting of the file `config`, which is read once.
+    func setting(_ setting: Setting) throws -> String? {
+        let settings = try known.settings ?? home().settingsFile()
+        known.settings = settings
+        return try setting.value(in: settings)
+    }
+
     func profile() throws -> Profile {
         let name = arguments.value("profile") ?? console.environment["NATTER_PROFILE"] ?? Profile.defaultName
         return try home().profile(name)
@@ -85,7 +95,7 @@ struct Context {
         }
         if let url = console.environment["NATTER_SERVER"] { return try ServerAddress(url: url) }
         if let remembered { return try ServerAddress(url: remembered) }
-        return try ServerAddress(url: try home().value(of: .server) ?? Context.defaultServer)
+        return try ServerAddress(url: try setting(.server) ?? Context.defaultServer)
     }
 
     // MARK: - Accounts
@@ -107,7 +117,7 @@ struct Context {
             let home = try home()
             if let account = home.tokenAccount(token).load() { return Login(account: account, token: token) }
             let remembered = try profile().account()?.server
-            let server = try remembered ?? home.value(of: .server) ?? Context.defaultServer
+            let server = try remembered ?? setting(.server) ?? Context.defaultServer
             return Login(account: Account(server: server, name: nil, store: nil), token: token)
         }
         let (account, token) = try profile().credentials()
@@ -155,7 +165,7 @@ struct Context {
         let client = HTTPClient(
             address: address, timeoutMilliseconds: try timeoutMilliseconds(),
             caFile: try arguments.value("ca-file") ?? profileSetting("ca-file", account)
-                ?? home().value(of: .caFile),
+                ?? setting(.caFile),
             userAgent: "natter/\(NatterProgram.version)")
         let isNew = account.map { $0.server != address.description } ?? false
         guard arguments.flag("verbose") else {

@@ -107,7 +107,8 @@ enum ExitCodes {
         case .unauthorized: "; run 'natter login NAME' again"
         case .noSuchUser: "; 'natter users' lists them"
         case .noSuchConversation: "; 'natter ls' lists yours, and '@NAME' is the one with a user"
-        case .slowDown, .busy: refusal.retryAfterSeconds.map { "; try again in \($0) s" } ?? "; try again later"
+        // A server that says when says it in its message, too.
+        case .slowDown, .busy: refusal.retryAfterSeconds == nil ? "; try again later" : ""
         case .diskFull: "; try again when the server has free space"
         case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"
         case .damaged: "; its administrator can run 'natterd fsck'"

@@ -136,7 +136,7 @@ final class SyncedReplica {
         defer { hasDelivered = false }
         var limits = SyncClient.Limits(
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
-        limits.followsRetention = try context.home().value(of: .retention) == Setting.followingRetention
+        limits.followsRetention = try context.setting(.retention) == Setting.followingRetention
         // Without a replica that can be opened, the sync finds out why.
         return try client.sync(limits, replica: try? replica(), progress: progress)
     }

@@ -100,7 +100,9 @@ final class IrssiLog: ChatLog {
         if rest.hasPrefix("-!-") { return sink.skip("events") }
         if rest.hasPrefix("<"), let end = rest.firstIndex(of: ">") {
             let nick = IrssiLog.nick(rest[..<end].dropFirst())
-            return try take("irssi", civil, nick, String(rest[end...].dropFirst(2)), in: channel, sink)
+            // The blank and a combining mark at the beginning of the text are one character.
+            let text = rest[end...].unicodeScalars.dropFirst(2)
+            return try take("irssi", civil, nick, String(Substring(text)), in: channel, sink)
         }
         // ' * alice waves', or a notice: '-alice:#ops- text'
         let words = rest.drop { $0 == " " }
@@ -124,10 +126,9 @@ final class WeeChatLog: ChatLog {
     func read(into sink: any HistorySink) throws {
         let channel = WeeChatLog.channel(file.name)
         try sink.settle(ForeignChannel(name: channel, people: nil))
-        var (hasLines, isLog) = (false, false)
+        var isLog = false
         try eachLine(of: file.bytes()) { line in
             if line.isEmpty { return }
-            hasLines = true
             let parts = line.split(separator: "\t", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { return sink.skip("other_lines") }
             let exact = Timestamp(rfc3339: parts[0])
@@ -150,7 +151,7 @@ final class WeeChatLog: ChatLog {
                 ForeignMessage(time: time, sender: nick, text: text, id: id("weechat", time, nick, text)),
                 channel: channel, part: "")
         }
-        if hasLines, !isLog { throw file.malformed("no line with a time, a nick and a text, as WeeChat writes") }
+        if !isLog { throw file.malformed("no line with a time, a nick and a text, as WeeChat writes") }
     }
 
     /// `irc.libera.#ops` is the name of the file of '#ops'.

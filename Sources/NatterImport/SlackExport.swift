@@ -137,9 +137,11 @@ final class SlackExport {
         guard text.utf8.contains(where: { $0 == UInt8(ascii: "<") || $0 == UInt8(ascii: "&") }) else { return text }
         var result = ""
         var rest = text[...]
-        while let start = rest.firstIndex(of: "<"), let end = rest[start...].firstIndex(of: ">") {
-            result += SlackExport.unescaped(rest[..<start]) + link(rest[rest.index(after: start)..<end])
-            rest = rest[rest.index(after: end)...]
+        while let start = rest.utf8.firstIndex(of: UInt8(ascii: "<")),
+            let end = rest[start...].utf8.firstIndex(of: UInt8(ascii: ">"))
+        {
+            result += SlackExport.unescaped(rest[..<start]) + link(rest[rest.utf8.index(after: start)..<end])
+            rest = rest[rest.utf8.index(after: end)...]
         }
         return result + SlackExport.unescaped(rest)
     }
@@ -159,7 +161,18 @@ final class SlackExport {
         }
     }
 
+    private static let escapes = [("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
+
+    /// Looks at bytes: comparing characters is slow in long runs of flags, and misses an escape before a combining mark.
     private static func unescaped(_ text: Substring) -> String {
-        String(text.replacing("&lt;", with: "<").replacing("&gt;", with: ">").replacing("&amp;", with: "&"))
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let start = rest.firstIndex(of: UInt8(ascii: "&")) {
+            bytes += rest[..<start]
+            let (escape, meaning) = escapes.first { rest[start...].starts(with: $0.0.utf8) } ?? ("&", "&")
+            bytes += meaning.utf8
+            rest = rest[start...].dropFirst(escape.utf8.count)
+        }
+        return String(decoding: bytes + rest, as: UTF8.self)
     }
 }

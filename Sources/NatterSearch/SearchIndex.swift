@@ -171,18 +171,19 @@ extension SearchIndex {
     }
 
     /// The entries of those of these conversations that have one. Many are found by one walk through the table.
-    public func entries(of conversations: some Collection<ConversationID>) throws -> [ConversationID: Entry] {
+    public func entries<Value>(
+        of conversations: Dictionary<ConversationID, Value>.Keys
+    ) throws -> [ConversationID: Entry] {
         try SearchIndexError.translate {
             var entries: [ConversationID: Entry] = [:]
             if conversations.count <= SearchIndex.fewConversations {
                 for id in conversations { entries[id] = try entry(of: id) }
                 return entries
             }
-            let wanted = Set(conversations)
-            entries.reserveCapacity(wanted.count)
+            entries.reserveCapacity(conversations.count)
             let statement = try connection.statement("SELECT name, id, head FROM conversation")
             while try statement.step() {
-                guard let id = ConversationID(bytes: statement.blob(0)), wanted.contains(id) else { continue }
+                guard let id = ConversationID(bytes: statement.blob(0)), conversations.contains(id) else { continue }
                 entries[id] = Entry(number: statement.int64(1), head: Seq(statement.uint64(2)))
             }
             return entries

@@ -41,7 +41,7 @@ final class MessageSearch {
     private let request: SearchRequest
     private let query: SearchQuery
     private let matcher: MessageMatcher
-    private let logs: [ConversationID: SearchedLog]
+    private var logs: [ConversationID: SearchedLog]
     private let open: (SearchedLog) -> LogReader?
     /// The logs that were opened; nil if the user does not see it any more.
     private var readers: [ConversationID: LogReader?] = [:]
@@ -78,7 +78,8 @@ final class MessageSearch {
         open: @escaping (SearchedLog) -> LogReader?
     ) {
         (self.request, self.query, self.open) = (request, query, open)
-        self.logs = Dictionary(logs.map { ($0.id, $0) }) { $1 }
+        self.logs = Dictionary(minimumCapacity: logs.count)
+        for log in logs { self.logs[log.id] = log }
         var filter = MessageFilter()
         (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
         matcher = MessageMatcher(filter)
@@ -89,8 +90,9 @@ final class MessageSearch {
     }
 
     private static let blockCost = 16
-    /// How many texts of tails are scanned together, about.
-    private static let textsOfScan = 256
+    /// How many texts of tails are scanned together, about: few at first, because a frequent word needs no more.
+    private var textsOfScan = 64
+    private static let mostTextsOfScan = 256
 
     func run(_ index: SearchIndex?) throws -> SearchPage {
         if let index {
@@ -205,7 +207,7 @@ final class MessageSearch {
     private func read(_ runs: [Unindexed], from start: Int, newerThan bound: Timestamp) throws -> Int {
         var texts: [(reader: LogReader, records: Records, position: Int)] = []
         var next = start
-        while next < runs.count, runs[next].highTime > bound, texts.count < MessageSearch.textsOfScan,
+        while next < runs.count, runs[next].highTime > bound, texts.count < textsOfScan,
             next == start || spent < blockBudget
         {
             let seqs = runs[next].seqs
@@ -230,6 +232,7 @@ final class MessageSearch {
             try texts[index].records.withText(at: texts[index].position, body)
         }
         for index in found { try offer(texts[index].records, texts[index].position, texts[index].reader) }
+        textsOfScan = min(2 * textsOfScan, MessageSearch.mostTextsOfScan)
         return next
     }
 

@@ -19,7 +19,7 @@ extension Store {
         if let name = request.conversation {
             numbers = [try snapshot(name, for: principal).identity.number]
         } else {
-            numbers = state.withLock { $0.visible(to: principal).map(\.identity.number) }
+            numbers = state.withLock { $0.mayBeVisible(to: principal.account) }
         }
         let logs = lookUp(numbers) { state, number in
             visible(number, to: principal, state).flatMap { $0.head > .zero ? SearchedLog($0) : nil }

@@ -350,14 +350,14 @@ struct StoreState {
                 conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
             }
         }
-        var list: [ConversationState] = []
-        if let general = conversations[general], Authority.sees(principal, general) { list.append(general) }
-        for number in own.conversations {
-            if let conversation = conversations[number], Authority.sees(principal, conversation) {
-                list.append(conversation)
-            }
+        return mayBeVisible(to: account).compactMap { number in
+            conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
         }
-        return list
+    }
+
+    /// The conversations among which are all that an account sees.
+    func mayBeVisible(to account: AccountID) -> [Int64] {
+        accounts[account].map { [general] + $0.conversations } ?? []
     }
 }
 

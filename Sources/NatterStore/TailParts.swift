@@ -19,16 +19,20 @@ struct TailParts: Sendable {
 
     private var full: [Part] = []
     private var last: Part
+    /// The highest seq; the seq before the first if there is no message. This and the extent are stored, because asking a part
+    /// of another object's tail copies all of it first.
+    private(set) var lastSeq: Seq
+    /// The extent of a tail with one part; nil for any other.
+    private(set) var onlyExtent: RunExtent?
 
     /// - Parameter hash: the chain before `firstSeq`.
     init(firstSeq: Seq, hashBefore hash: Digest) {
         last = Part(records: Records(firstSeq: firstSeq), hashBefore: hash)
+        lastSeq = firstSeq.previous
     }
 
     var isEmpty: Bool { last.records.isEmpty }
     var firstSeq: Seq { full.first?.records.firstSeq ?? last.records.firstSeq }
-    /// The highest seq; the seq before the first if there is no message.
-    var lastSeq: Seq { last.records.lastSeq }
     var count: Int { lastSeq.distance(after: firstSeq.previous) }
     /// The chain after the last message.
     var hash: Digest { last.hashes.last ?? last.hashBefore }
@@ -42,9 +46,6 @@ struct TailParts: Sendable {
     var blocks: [OpenBlock] { isEmpty ? [] : full.map(\.block) + [last.block] }
     /// The parts to which nothing will be appended.
     var fullBlocks: [OpenBlock] { full.map(\.block) }
-
-    /// The extent of a tail with one part; nil for any other.
-    var onlyExtent: RunExtent? { full.isEmpty && !isEmpty ? RunExtent(last.records) : nil }
 
     /// The parts with messages up to a time, and the beginning of the next.
     func blocks(until time: Timestamp) -> [OpenBlock] {
@@ -72,6 +73,14 @@ struct TailParts: Sendable {
         }
         last.records.append(record)
         last.hashes.append(hash)
+        lastSeq = record.seq
+        if !full.isEmpty {
+            onlyExtent = nil
+        } else if let extent = onlyExtent {
+            onlyExtent = extent.appending(record.seq, record.time)
+        } else {
+            onlyExtent = RunExtent(last.records)
+        }
     }
 
     /// Removes the messages up to a seq.
@@ -89,6 +98,7 @@ struct TailParts: Sendable {
         } else {
             last = TailParts.rest(of: last, after: seq, hash)
         }
+        onlyExtent = full.isEmpty ? RunExtent(last.records) : nil
     }
 
     private static func rest(of part: Part, after seq: Seq, _ hash: Digest) -> Part {

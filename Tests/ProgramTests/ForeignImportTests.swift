@@ -168,6 +168,36 @@ struct ForeignImportTests {
         #expect(try skipped(weechat) == ["events": 3])
     }
 
+    @Test("a text that begins with a combining mark is kept, and so is one with an escape before a mark")
+    func leadingMarks() throws {
+        let world = try World(isServing: false)
+        let log = try world.directory.write(
+            "marks.log", "--- Log opened Tue Nov 14 22:12:00 2023\n22:13 < alice> \u{308}a\n22:13 < alice> b\n")
+        #expect(try take("irssi", log, in: world).code == 0)
+        #expect(
+            try history("marks", in: world) == ["1699999980000 alice: \u{308}a", "1699999980000 alice: b"])
+        // 64 KB of letters of flags, which took 0.5 s.
+        let flags = String(repeating: "\u{1F1E6}", count: 16_000)
+        let texts = ["&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags]
+        let items = texts.enumerated().map { #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"# }
+        let zip = world.directory("slack.zip")
+        let made = try ChildProcess(
+            "/usr/bin/python3",
+            [
+                "-c",
+                "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n z.writestr('users.json', sys.argv[2])\n"
+                    + " z.writestr('slack/2023-11-14.json', sys.stdin.buffer.read())", zip, #"[{"id":"U1","name":"al"}]"#,
+            ], environment: [:], input: .bytes(Array("[\(items.joined(separator: ","))]".utf8))
+        ).finish()
+        #expect(made.code == 0, "\(made.errors)")
+        #expect(try take("slack", zip, in: world).code == 0)
+        #expect(
+            try history("slack", in: world) == [
+                "1700000000000 al: <\u{308} &lt; >&x;&", "1700000001000 al: a (https://example.org)\u{308}",
+                "1700000002000 al: @al " + flags,
+            ])
+    }
+
     @Test(
         "whatsapp: days before months or after them, clocks of 12 and 24 hours, lines that go on",
         arguments: [
@@ -233,7 +263,7 @@ struct ForeignImportTests {
         var zip = try #require(Files.bytes(sample("slack.zip")))
         zip.removeLast(zip.count / 2)
         let files: [[UInt8]] = [
-            zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8), [0xFF, 0, 0xFE, 10],
+            [], zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8), [0xFF, 0, 0xFE, 10],
             Array(String(repeating: "[", count: 100_000).utf8),
         ]
         for bytes in files {

@@ -225,6 +225,23 @@ struct SharedServeTests {
         #expect(compared.contains { $0.hasSuffix(".log") })
     }
 
+    @Test("a copy into a database and at once out of it has the same files of logs, and the mark of the last run")
+    func copyThereAndBack() throws {
+        let world = try World()
+        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "old", text: "in a log file"))
+        try world.alice.sends("one")
+        world.stopServing()
+        for (from, to) in [(world.data, uri), (uri, directory("back"))] {
+            let copied = try copy(from, to)
+            #expect(copied.code == 0, "\(copied.errors)")
+        }
+        let difference = try ChildProcess(
+            "/usr/bin/diff", ["-r", world.data + "/logs", directory("back") + "/logs"], environment: [:]
+        ).finish()
+        #expect(difference.code == 0, "\(difference.output)\(difference.errors)")
+        #expect(try #require(Files.bytes(directory("back") + "/logs/epoch")).count == 17)
+    }
+
     @Test("what is erased, or not kept any more after a reload, goes at every server and in replicas")
     func erasing() throws {
         let (one, two) = (try serve("one"), try serve("two"))

@@ -45,9 +45,7 @@ enum ConfigCommand {
 
     private static func get(_ context: Context) throws -> ExitCode {
         let wanted = try context.arguments.operand("KEY").map { try setting($0, context) }
-        let home = try context.home()
-        let file = try ConfigFile(
-            parsing: try home.settings() ?? "", path: home.settingsPath, keys: Setting.names)
+        let file = try context.home().settingsFile()
         var isFound = false
         for setting in Setting.allCases where wanted == nil || wanted == setting {
             guard let value = file.value(setting.rawValue) else { continue }
@@ -95,6 +93,15 @@ enum Setting: String, CaseIterable {
 
     static let timeoutSeconds = 0.1...86_400.0
 
+    /// The value in a file, or nil if it is not set.
+    ///
+    /// - Throws: `ConfigError` for an invalid value.
+    func value(in file: ConfigFile) throws -> String? {
+        guard let entry = file.entries.last(where: { $0.key == rawValue }) else { return nil }
+        if let problem = problem(with: entry.value) { throw file.error(entry, problem) }
+        return entry.value
+    }
+
     /// Why a value is invalid, or nil if it is valid.
     func problem(with value: String) -> Phrase? {
         switch self {
@@ -126,7 +133,7 @@ enum Setting: String, CaseIterable {
         guard let home = try? Context.home(options.value("home"), environment) else { return nil }
         let profile = options.value("profile") ?? environment["NATTER_PROFILE"] ?? Profile.defaultName
         let own = try? home.profile(profile).account()?.settings["lang"]
-        return (own ?? nil) ?? (try? home.value(of: .lang))
+        return (own ?? nil) ?? (try? Setting.lang.value(in: home.settingsFile()))
     }
 
     /// A number of seconds, with or without a fraction, converted to milliseconds.
@@ -138,14 +145,10 @@ enum Setting: String, CaseIterable {
 }
 
 extension ClientHome {
-    /// The value of a setting in the file, or nil if it is not set.
+    /// The settings of the file, none if it is missing.
     ///
-    /// - Throws: `ConfigError` for an unknown setting or an invalid value.
-    func value(of setting: Setting) throws -> String? {
-        guard let text = try settings() else { return nil }
-        let file = try ConfigFile(parsing: text, path: settingsPath, keys: Setting.names)
-        guard let entry = file.entries.last(where: { $0.key == setting.rawValue }) else { return nil }
-        if let problem = setting.problem(with: entry.value) { throw file.error(entry, problem) }
-        return entry.value
+    /// - Throws: `ConfigError` for an unknown setting.
+    func settingsFile() throws -> ConfigFile {
+        try ConfigFile(parsing: try settings() ?? "", path: settingsPath, keys: Setting.names)
     }
 }

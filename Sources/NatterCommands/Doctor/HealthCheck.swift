@@ -50,7 +50,7 @@ struct HealthCheck {
     private mutating func checkSettings(_ home: ClientHome) {
         for setting in Setting.allCases {
             do {
-                _ = try home.value(of: setting)
+                _ = try setting.value(in: home.settingsFile())
             } catch {
                 let finding = Finding(.settings, error, else: "correct it with 'natter config set' or edit the file")
                 if !findings.contains(finding) { add(finding) }

@@ -224,6 +224,11 @@ public enum StoreCopy {
         _ = try copy.fill(from: database, id, secret) { _ in }
         try database.execute("COMMIT")
         let files = FileCopy(disk: PostgresDisk(pool, directory: directory, node: 0))
+        try disk.makeDirectories(directory + "/logs")
+        let epoch = try copy.connection.statement("SELECT value FROM epoch ORDER BY run DESC LIMIT 1")
+        if try epoch.step() {
+            try StoreRecovery.writeMark(Epoch(rawValue: epoch.uint64(0)), in: directory, disk: disk)
+        }
         return try visitFiles(copy.connection, directory) { name, size in
             let path = directory + "/" + name
             try disk.makeDirectories(Path.directory(of: path))
