@@ -78,7 +78,7 @@ else
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
 	@scripts/build/compile-catalogues $(programs)/../share/locale
-	@scripts/build/make-manual $(programs)/natter .build/man
+	@scripts/build/make-manual $(programs) .build/man
 
 phrases: packages
 	scripts/build/extract-phrases

@@ -28,7 +28,7 @@ public struct Relation: Sendable, Equatable {
 /// its edits without reading what came later.
 public enum RelationRows {
     /// - `author` is there for deletions only. It says whose count of unread messages the deleted message did not raise: a
-    ///   user's name, `nobody`, or `everyone`. NULL if that is not known yet.
+    ///   user's name, `nobody`, or `everyone`; of an erased message the account's number, as `#7`. NULL if that is not known yet.
     static let table = """
         CREATE TABLE relation (
             conversation INTEGER NOT NULL,

@@ -28,11 +28,21 @@ public struct Environment: Sendable {
         return value?.isEmpty == true ? nil : value
     }
 
+    /// The name of a file or directory.
+    ///
+    /// - Throws: 64 if it is not UTF-8. Another directory than the one that is meant must not be used.
+    public func path(_ name: String) throws(CommandFailure) -> String? {
+        if case .process = source, let value = getenv(name), String(validatingCString: value) == nil {
+            throw CommandFailure(.usage, code: "usage", "the value of \(name) is not UTF-8")
+        }
+        return self[name]
+    }
+
     /// `HOME`, else the home directory in /etc/passwd.
     ///
     /// - Throws: 78 if neither names an absolute path.
     public func home() throws(CommandFailure) -> String {
-        if let home = self["HOME"], home.hasPrefix("/") { return home }
+        if let home = try path("HOME"), home.hasPrefix("/") { return home }
         if let home = homeOfAccount() { return home }
         throw CommandFailure(.configuration, code: "no_home", "cannot find the home directory; set HOME or give --home")
     }
@@ -44,10 +54,13 @@ public struct Environment: Sendable {
     public func configHome() throws(CommandFailure) -> String { try directory("XDG_CONFIG_HOME", else: ".config") }
 
     /// Ignores relative paths, as the XDG Base Directory Specification requires.
-    private func absolute(_ name: String) -> String? { self[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
+    private func absolute(_ name: String) throws(CommandFailure) -> String? {
+        guard let path = try path(name), path.hasPrefix("/") else { return nil }
+        return path
+    }
 
     private func directory(_ name: String, else fallback: String) throws(CommandFailure) -> String {
-        if let path = absolute(name) { return path }
+        if let path = try absolute(name) { return path }
         let home = try home()
         return home.hasSuffix("/") ? home + fallback : "\(home)/\(fallback)"
     }

@@ -4,7 +4,9 @@ internal import NatterLanguage
 ///
 /// NAME, SYNOPSIS and the list of commands come from the table. The prose has the other sections, in mdoc with these
 /// abbreviations:
-/// - OPTIONS has an item `.It limit` for each option, without the other spellings and the placeholder of the value.
+/// - COMMANDS has an item `.It user add` for each command of a program that has one page for all.
+/// - OPTIONS has an item `.It limit` for each option, without the other spellings and the placeholder of the value. Below
+///   `.Ss copy, import`, it is that of one of these commands.
 /// - EXIT STATUS has only items. The list and the reference to the program's page are added.
 /// - EXAMPLES has commands indented by four spaces, without mdoc's escapes.
 /// - The prose of a program's own page begins with its `.Nd` line.
@@ -16,25 +18,30 @@ public struct ManualPage {
     public private(set) var text = ""
     private let program: ProgramSpec
     private let options: [OptionSpec]
+    /// The commands that the page describes.
+    private let paths: [CommandPath]
 
     /// - Parameter command: the command that the page describes, or nil for the program's own page.
-    /// - Throws: if the options in the prose differ from those in the table.
+    /// - Throws: if the commands or options in the prose differ from those in the table.
     public init(_ program: ProgramSpec, command: CommandSpec? = nil, prose: String) throws(CommandFailure) {
         self.program = program
-        let paths = command.map { ManualPage.paths(of: $0, below: []) } ?? []
-        options = command == nil ? program.options : paths.flatMap(\.command.options)
+        let described = command.map { [$0] } ?? (program.hasOnePage ? program.commands.shown : [])
+        paths = described.flatMap { ManualPage.paths(of: $0, below: []) }
+        options = (command == nil ? program.options : []) + paths.flatMap(\.command.options)
         let name = command.map { "\(program.name)-\($0.name)" } ?? program.name
-        add(".Dd \(ManualPage.date)", ".Dt \(name.uppercased()) 1", ".Os", ".Sh NAME", ".Nm \(name)")
+        let section = program.hasOnePage ? 8 : 1
+        add(".Dd \(ManualPage.date)", ".Dt \(name.uppercased()) \(section)", ".Os", ".Sh NAME", ".Nm \(name)")
         var lines = prose.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
         add(command.map { ".Nd \($0.summary.english)" } ?? String(lines.popFirst() ?? ""))
         add(".Sh SYNOPSIS")
-        if command == nil { add(".Nm", ".Op Ar OPTION ...", ".Ar COMMAND", ".Op Ar ARGUMENT ...") }
+        if paths.isEmpty { add(".Nm", ".Op Ar OPTION ...", ".Ar COMMAND", ".Op Ar ARGUMENT ...") }
         for path in paths { text += path.synopsisMdoc(program: program.name) }
         while let heading = lines.popFirst() {
             let section = lines.prefix { !$0.hasPrefix(".Sh ") }
             lines = lines.dropFirst(section.count)
             add(String(heading))
             switch heading {
+            case ".Sh COMMANDS" where program.hasOnePage: try addDescriptions(section)
             case ".Sh COMMANDS": addCommands(section)
             case ".Sh OPTIONS": try addOptions(section)
             case ".Sh EXIT STATUS" where command != nil: addStatus(section)
@@ -74,28 +81,60 @@ public struct ManualPage {
         add(".El")
     }
 
-    private mutating func addOptions(_ section: ArraySlice<Substring>) throws(CommandFailure) {
-        var missing = Set(options.map(\.name))
-        copy(section.prefix { !$0.hasPrefix(".It ") })
+    /// The commands with their descriptions. Other items belong to lists in these.
+    private mutating func addDescriptions(_ section: ArraySlice<Substring>) throws(CommandFailure) {
+        var missing = paths
         add(".Bl -tag -width Ds")
-        for line in section.drop(while: { !$0.hasPrefix(".It ") }) {
-            if line.hasPrefix(".It ") {
-                let name = String(line.dropFirst(4))
-                guard let option = options.first(where: { $0.name == name }) else {
-                    throw CommandFailure(
-                        .invalidData, code: "bad_prose", Phrase(verbatim: "there is no option '\(name)'"))
-                }
-                missing.remove(name)
-                let spellings = option.spellings.map { "Fl \($0.dropFirst())\(option.valueMdoc)" }
-                add(".It " + spellings.joined(separator: " , "))
+        for line in section {
+            let words = line.split(separator: " ")
+            if words.first == ".It",
+                let index = missing.firstIndex(where: {
+                    $0.names.elementsEqual(words.dropFirst()) {
+                        $0 == $1
+                    }
+                })
+            {
+                add(missing.remove(at: index).itemMdoc)
             } else {
                 add(String(line))
             }
         }
         add(".El")
-        if let name = missing.min() {
-            throw CommandFailure(.invalidData, code: "bad_prose", Phrase(verbatim: "the option '\(name)' is missing"))
+        if let path = missing.first { throw ManualPage.failure("'\(path.names.joined(separator: " "))' is missing") }
+    }
+
+    private mutating func addOptions(_ section: ArraySlice<Substring>) throws(CommandFailure) {
+        var missing = Set(options.map(\.name))
+        var (nearest, isListed) = (options, false)
+        for line in section {
+            let words = line.split(separator: " ", maxSplits: 1)
+            switch words.first {
+            case ".It":
+                let name = words.dropFirst().first.map(String.init) ?? ""
+                guard let option = (nearest + options).first(where: { $0.name == name }) else {
+                    throw ManualPage.failure("there is no option '\(name)'")
+                }
+                missing.remove(name)
+                if !isListed { add(".Bl -tag -width Ds") }
+                isListed = true
+                let spellings = option.spellings.map { "Fl \($0.dropFirst())\(option.valueMdoc)" }
+                add(".It " + spellings.joined(separator: " , "))
+            case ".Ss":
+                let commands = words.dropFirst().joined().split(separator: ",")
+                    .map { $0.split(separator: " ").map(String.init) }
+                nearest = paths.filter { commands.contains($0.names) }.flatMap(\.command.options)
+                if isListed { add(".El") }
+                isListed = false
+                add(String(line))
+            default: add(String(line))
+            }
         }
+        if isListed { add(".El") }
+        if let name = missing.min() { throw ManualPage.failure("the option '\(name)' is missing") }
+    }
+
+    private static func failure(_ problem: String) -> CommandFailure {
+        CommandFailure(.invalidData, code: "bad_prose", Phrase(verbatim: problem))
     }
 
     private mutating func addStatus(_ section: ArraySlice<Substring>) {
@@ -133,7 +172,32 @@ public struct ManualPage {
     }
 }
 
+extension CommandSpec {
+    /// `__manual [COMMAND]`: renders a page of a program's manual from the prose on standard input. The build uses it.
+    public static func manual(of program: @escaping @Sendable () -> ProgramSpec) -> CommandSpec {
+        CommandSpec(
+            "__manual", Phrase(verbatim: "render a page of the manual"), isHidden: true,
+            operands: [.optional("COMMAND", Phrase(verbatim: "the command that it is about"))],
+            run: { arguments, console in
+                var prose = ""
+                while let line = readLine(strippingNewline: false) { prose += line }
+                let command = try arguments.operand("COMMAND").flatMap { try program().command(at: [$0])?.command }
+                try console.output.write(ManualPage(program(), command: command, prose: prose).text)
+                return .success
+            })
+    }
+}
+
 extension CommandPath {
+    /// The head of its description in a list: the command and its operands. What options it has stands in the SYNOPSIS.
+    fileprivate var itemMdoc: String {
+        let optional = command.operands.firstIndex(where: \.isOptional) ?? command.operands.endIndex
+        let words =
+            names.map { "Cm \(Mdoc.escaped($0))" } + (command.options.isEmpty ? [] : ["Oo Ar OPTION ... Oc"])
+            + command.operands[..<optional].map(\.mdoc) + command.operands[optional...].map { "Oo \($0.mdoc) Oc" }
+        return ".It " + words.joined(separator: " ")
+    }
+
     /// The SYNOPSIS of this command in mdoc(7): a `.Nm` line, then a line for each word, option and operand. Each ends
     /// with a line break.
     public func synopsisMdoc(program: String) -> String {

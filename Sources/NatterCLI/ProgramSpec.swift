@@ -21,6 +21,8 @@ public struct ProgramSpec: Sendable {
     public typealias Guide = (page: String, meaning: Phrase)
     let makeGuides: @Sendable () -> [Guide]
     var hasGuides: Bool { !makeGuides().isEmpty }
+    /// Whether one page of the manual, in section 8, describes all commands; else each has its own in section 1.
+    let hasOnePage: Bool
     /// The last line of the overview: where to report problems.
     let closing: Phrase?
     private let makeOptions: @Sendable () -> [OptionSpec]
@@ -34,13 +36,14 @@ public struct ProgramSpec: Sendable {
         names: @escaping Names = { _, _, _, _ in [] },
         instead: @escaping @Sendable (String) -> String? = { _ in nil },
         examples: @autoclosure @escaping @Sendable () -> [Example] = [],
-        guides: @autoclosure @escaping @Sendable () -> [Guide] = [], closing: Phrase? = nil,
+        guides: @autoclosure @escaping @Sendable () -> [Guide] = [], hasOnePage: Bool = false, closing: Phrase? = nil,
         options: @autoclosure @escaping @Sendable () -> [OptionSpec] = [],
         commands: @autoclosure @escaping @Sendable () -> [CommandSpec]
     ) {
         (self.name, self.tagline, self.version, self.names) = (name, tagline, version, names)
         (makeOptions, makeCommands) = (options, commands)
         (self.instead, makeExamples, makeGuides, self.closing) = (instead, examples, guides, closing)
+        self.hasOnePage = hasOnePage
         self.libraries = libraries
     }
 

@@ -141,7 +141,12 @@ enum LogoutCommand {
                 failure.exitCode, code: failure.code,
                 "logged out here, but the session was not ended on the server: \(failure.message)")
         }
-        try forget()
+        do { try forget() } catch {
+            let failure = ExitCodes.translate(error)
+            throw CommandFailure(
+                failure.exitCode, code: failure.code,
+                "the session has ended on the server, but could not be forgotten here: \(failure.message)")
+        }
         context.confirm("logged out")
         context.noteRemaining(remaining)
         return .success

@@ -70,7 +70,8 @@ struct Context {
 
     /// - Parameter path: the one that `--home` names.
     static func home(_ path: String?, _ environment: Environment) throws(CommandFailure) -> ClientHome {
-        if let path = path ?? environment["NATTER_HOME"] { return ClientHome(path: path) }
+        if let path { return ClientHome(path: path) }
+        if let path = try environment.path("NATTER_HOME") { return ClientHome(path: path) }
         return .standard(
             data: try environment.dataHome() + "/natter", settings: try environment.configHome() + "/natter")
     }

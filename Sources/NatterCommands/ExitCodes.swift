@@ -3,6 +3,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 internal import NatterPattern
+internal import NatterSystem
 internal import NatterWire
 
 /// Translates every error to an exit code, a code for programs and a message. No other code chooses exit codes.
@@ -19,6 +20,7 @@ enum ExitCodes {
         case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
         case let error as PatternError: translate(error)
         case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
+        case let error as DiskError: CommandFailure(error)
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }

@@ -101,7 +101,7 @@ public enum NatterProgram {
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
             GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,
             ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec,
-            .completion(program: "natter", group: Group.program), helpSpec, manual,
+            .completion(program: "natter", group: Group.program), helpSpec, .manual { spec },
         ]
     }
 
@@ -110,18 +110,6 @@ public enum NatterProgram {
         "help", "print help for a command", group: Group.program,
         options: [.flag("guides", short: "g", "list the guides: a tutorial, questions, formats, the HTTP API")],
         operands: [.optional("COMMAND", isRepeating: true, "the command")])
-
-    /// `__manual [COMMAND]`: renders a page of the manual from the prose on standard input. The build uses it.
-    private static let manual = CommandSpec(
-        "__manual", Phrase(verbatim: "render a page of the manual"), isHidden: true,
-        operands: [.optional("COMMAND", Phrase(verbatim: "the command that it is about"))],
-        run: { arguments, console in
-            var prose = ""
-            while let line = readLine(strippingNewline: false) { prose += line }
-            let command = try arguments.operand("COMMAND").flatMap { try spec.command(at: [$0])?.command }
-            try console.output.write(ManualPage(spec, command: command, prose: prose).text)
-            return .success
-        })
 
     /// The headings of the list of commands.
     enum Group {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterHTTP
@@ -23,7 +24,7 @@ final class SyncedReplica {
         case current
         /// The server has more.
         case partial
-        /// The server was not reached.
+        /// The server was not reached, or the replica cannot take what is new.
         case stale(reason: Phrase)
         case offline
 
@@ -141,24 +142,19 @@ final class SyncedReplica {
         return try client.sync(limits, replica: try? replica(), progress: progress)
     }
 
-    /// Updates the replica before it is read. If the server is not reached, it prints a note, and the replica is used
-    /// as it is.
+    /// Updates the replica before it is read. If the server is not reached, or the disk is full or read-only, it prints
+    /// a note, and the replica is used as it is.
     ///
     /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline { return .offline }
-        if let reason = whyReadOnly(), let time = try replica()?.lastSync() {
-            context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
-            return .stale(reason: reason)
-        }
+        if let reason = whyReadOnly(), let state = try stale(reason) { return state }
         var report: SyncReport
         do {
             report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
-        } catch  where SyncedReplica.isNotReached(error) {
-            guard let time = try replica()?.lastSync() else { throw error }
-            let reason = SyncedReplica.reason(of: error)
-            context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
-            return .stale(reason: reason)
+        } catch  where SyncedReplica.isNotReached(error) || SyncedReplica.isFull(error) {
+            guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
+            return state
         } catch SyncError.replica(.locked) where depth == .quickly {
             // Another process is syncing. The replica is current enough.
             return .current
@@ -173,11 +169,28 @@ final class SyncedReplica {
             if let interruption = report.interruption { throw incomplete(SyncedReplica.reason(of: interruption)) }
             do { report = try pull() } catch  where SyncedReplica.isTransient(error) {
                 throw incomplete(SyncedReplica.reason(of: error))
+            } catch  where SyncedReplica.isFull(error) {
+                guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
+                return state
             }
             tellTroubles(report)
         }
         offerSurplus()
         return .current
+    }
+
+    /// Prints a note that the replica is used as it is.
+    ///
+    /// - Returns: nil if there was no complete sync yet.
+    private func stale(_ reason: Phrase) throws -> State? {
+        guard let time = try replica()?.lastSync() else { return nil }
+        context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
+        return .stale(reason: reason)
+    }
+
+    /// Whether a sync found no room for what is new. What is there can be read.
+    private static func isFull(_ error: any Error) -> Bool {
+        if case SyncError.replica(.storage(let cause)) = error { cause.isFull } else { false }
     }
 
     /// Why the replica cannot take what is new, as on a disk that is mounted read-only. What is there can be read.

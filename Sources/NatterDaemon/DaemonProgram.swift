@@ -15,13 +15,13 @@ internal import NatterWire
 public enum DaemonProgram {
     public static let version = Release.version
 
-    public static let spec = ProgramSpec(
+    public static let spec: ProgramSpec = ProgramSpec(
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         libraries: {
             Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
                 + ["jemalloc " + String(cString: natter_jemalloc_version()).prefix { $0 != "-" }] + ProgramSpec.runtime
         },
-        instead: instead(of:),
+        instead: instead(of:), hasOnePage: true,
         options: [
             .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
             .option(
@@ -33,7 +33,7 @@ public enum DaemonProgram {
             .serve, .selfSigned, .status, .clients, .user, .retain, .importing, .export, .erase, .hook, .fsck, .backup,
             .restore,
             .reindex, .copy,
-            .completion(program: "natterd", isHidden: true),
+            .completion(program: "natterd", isHidden: true), .manual { spec },
         ])
 
     /// Words that users of other programs try first.

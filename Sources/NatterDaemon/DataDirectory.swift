@@ -37,7 +37,7 @@ enum DataDirectory {
             guard !given.isEmpty else { throw arguments.error("--data takes a directory, not an empty word") }
             return trimmed(given)
         }
-        if let path = environment["NATTERD_DATA"] { return trimmed(path) }
+        if let path = try environment.path("NATTERD_DATA") { return trimmed(path) }
         // systemd separates several directories by colons. Use the first one.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
         let own = trimmed(try environment.dataHome()) + "/natterd"

@@ -298,12 +298,13 @@ public struct Records: Sendable {
 
     public func uncounted(at index: Int) -> Uncounted {
         let row = rows[index]
-        return Records.uncounted(row.kind, byProgram: row.label != 0 || row.flags & Flags.imported != 0)
+        return Records.uncounted(
+            row.kind, hasNoAuthor: row.label != 0 || row.flags & (Flags.imported | Flags.erased) != 0)
     }
 
-    fileprivate static func uncounted(_ kind: UInt8, byProgram: Bool) -> Uncounted {
+    fileprivate static func uncounted(_ kind: UInt8, hasNoAuthor: Bool) -> Uncounted {
         if kind != MessageKind.text.rawValue { return .everyone }
-        return byProgram ? .nobody : .sender
+        return hasNoAuthor ? .nobody : .sender
     }
 
     /// The number of messages in `range` that do not raise this user's count of unread messages: those that are no texts, and
@@ -331,5 +332,7 @@ public struct Records: Sendable {
 }
 
 extension Record {
-    public var uncounted: Records.Uncounted { Records.uncounted(kind.rawValue, byProgram: via != nil || isImported) }
+    public var uncounted: Records.Uncounted {
+        Records.uncounted(kind.rawValue, hasNoAuthor: via != nil || isImported || isErased)
+    }
 }

@@ -78,9 +78,17 @@ public final class Connection {
             isReader
             ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
             : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
-        let code = sqlite3_open_v2(
-            path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE,
-            vfs)
+        func open(_ path: String) -> Int32 {
+            sqlite3_open_v2(
+                path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, vfs)
+        }
+        var code = open(path)
+        // SQLite refuses a link anywhere in the path. Only the file itself must not be one: the directories are those that
+        // the user has chosen, and a home may lie behind a link.
+        if code == Connection.foundLink, let real = Connection.withRealDirectory(path) {
+            sqlite3_close_v2(handle)
+            code = open(real)
+        }
         guard code == SQLITE_OK, let handle else {
             let error = Connection.error(code: code, handle: handle, path: path)
             sqlite3_close_v2(handle)
@@ -119,6 +127,17 @@ public final class Connection {
     deinit {
         for statement in cached { sqlite3_finalize(statement.handle) }
         sqlite3_close_v2(handle)
+    }
+
+    /// `SQLITE_CANTOPEN_SYMLINK`, a macro that Swift does not import.
+    private static let foundLink = SQLITE_CANTOPEN | 6 << 8
+
+    private static func withRealDirectory(_ path: String) -> String? {
+        let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
+        let directory = path.dropLast(name.count)
+        guard let real = realpath(directory.isEmpty ? "." : String(directory), nil) else { return nil }
+        defer { free(real) }
+        return String(validatingCString: real).map { "\($0)/\(name)" }
     }
 
     /// Creates the file for its owner only. SQLite would create it with the umask's mode, and gives the write-ahead log

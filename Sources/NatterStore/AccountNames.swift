@@ -134,7 +134,7 @@ extension Store {
     func views(of accounts: some Collection<AccountID>) -> [UserView] {
         let now = clock.now()
         return lookUp(accounts) { state, id in
-            state.accounts[id].map { (key: $0.name.caseKey, view: $0.view(at: now)) }
+            state.accounts[id].flatMap { $0.isErased ? nil : (key: $0.name.caseKey, view: $0.view(at: now)) }
         }.sorted { AccountNames.precedes($0.key, $1.key) }.map(\.view)
     }
 }
@@ -147,6 +147,6 @@ extension AccountState {
     func adminView(at now: Timestamp) -> AccountView {
         AccountView(
             name: name.text, isAdmin: isAdmin, isDisabled: isDisabled, created: created, lastSeen: lastSeen,
-            lastAddress: lastAddress, isOnline: !isDisabled && isOnline(at: now))
+            lastAddress: lastAddress, isOnline: isOnline(at: now))
     }
 }

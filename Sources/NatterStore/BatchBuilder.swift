@@ -260,6 +260,9 @@ final class BatchBuilder {
                 throw StoreError.forbidden("this token is good for '\(principal.scope)' only")
             }
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
+            if newPersonal[AccountPair(own.id, peer.id)] == nil, let about = message.about {
+                throw StoreError.badAbout("there is no message \(about) in '\(message.conversation)'")
+            }
             if newPersonal[AccountPair(own.id, peer.id)] == nil, let key = message.key, let recent = message.recentKey,
                 find(recent) != nil
             {

@@ -22,6 +22,15 @@ public enum Scope: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The same for a conversation that has another name now.
+    func renamed(_ name: String) -> Scope {
+        switch self {
+        case .all: .all
+        case .send: .send(name)
+        case .read: .read(name)
+        }
+    }
+
     public init?(_ text: String) {
         if text == "all" {
             self = .all

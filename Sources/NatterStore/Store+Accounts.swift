@@ -269,6 +269,7 @@ extension StoreState {
 
 extension AccountState {
     func isOnline(at now: Timestamp) -> Bool {
+        if isDisabled { return false }
         guard waiting == 0 else { return true }
         guard let lastSeen else { return false }
         return lastSeen.advanced(milliseconds: Store.onlineMilliseconds) > now

@@ -45,9 +45,7 @@ extension Store {
     ) {
         let now = clock.now()
         let found = state.withLock { state in
-            state.account(named: user).map {
-                ($0.id, UserView(name: $0.name.text, isOnline: $0.isOnline(at: now), lastSeen: $0.lastSeen))
-            }
+            state.account(named: user).flatMap { $0.isErased ? nil : ($0.id, $0.view(at: now)) }
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
         change { _, _ throws(StoreError) in

@@ -174,7 +174,7 @@ extension Store {
             }
             let new = ConversationState.Membership(
                 isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
-            if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id) }
+            if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
                 .memberPut(account.id, in: number, new),
                 .noted(account.id, conversation: number, .conversation, data: nil))
@@ -202,7 +202,7 @@ extension Store {
             guard let membership = group.members[account.id.rawValue] else {
                 throw .notInGroup(account.name.text, group: group.name)
             }
-            if membership.isAdmin { try group.checkOtherAdmin(than: account.id) }
+            if membership.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
                 .memberRemoved(account.id, from: group.identity.number),
                 .gone(isSelf ? "left" : "removed", from: group, for: account.id))
@@ -336,10 +336,12 @@ extension StoreState {
 }
 
 extension ConversationState {
-    /// Throws if no other account is an admin.
-    func checkOtherAdmin(than account: AccountID) throws(StoreError) {
-        guard members.contains(where: { $0.key != account.rawValue && $0.value.isAdmin }) else {
-            throw .lastAdmin(name)
+    /// Throws if no other account that may log in is an admin.
+    func checkOtherAdmin(than account: AccountID, _ state: StoreState) throws(StoreError) {
+        let hasOther = members.contains { number, membership in
+            membership.isAdmin && number != account.rawValue
+                && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
         }
+        if !hasOther { throw .lastAdmin(name) }
     }
 }

@@ -62,7 +62,7 @@ struct ReadMark: Equatable, Sendable {
 struct TokenState: Sendable {
     let number: Int64
     let account: AccountID
-    let scope: Scope
+    var scope: Scope
     /// The id of the conversation that the scope names. A later conversation of the same name is another one.
     var scopeID: ConversationID?
     let label: String?
@@ -170,6 +170,14 @@ struct StoreState {
         guard let token = tokens.removeValue(forKey: digest) else { return }
         accounts[token.account]?.tokens.remove(digest)
         dirtyTokens.remove(digest)
+    }
+
+    /// Shows tokens that are good for one group under its new name. The id decides what they may do.
+    mutating func renameScopes(_ names: [ConversationID: String]) {
+        for (digest, token) in tokens {
+            guard let name = token.scopeID.flatMap({ names[$0] }) else { continue }
+            tokens[digest]?.scope = token.scope.renamed(name)
+        }
     }
 
     /// Notes that an account made a request.
@@ -298,6 +306,7 @@ struct StoreState {
             if let number = personal[AccountPair(own.id, peer.id)], let conversation = conversations[number] {
                 return .existing(conversation)
             }
+            if peer.isErased { throw .noSuchUser(peerName) }
             return .unwritten(own, peer)
         }
         guard let number = groups[NameRule.caseKey(name)], let conversation = conversations[number] else {

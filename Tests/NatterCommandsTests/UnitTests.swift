@@ -182,6 +182,51 @@ struct CursorFileTests {
         }
     }
 
+    @Test("a position moves forward only, and only within its conversation or store")
+    func forwardOnly() throws {
+        var generator = SeededGenerator(seed: 1)
+        let (one, other) = (ConversationID(using: &generator), ConversationID(using: &generator))
+        let store = StoreID(using: &generator)
+        func cursor(_ id: ConversationID, _ seq: UInt64) -> MessageCursor {
+            MessageCursor(conversation: id, seq: Seq(seq), hashPrefix: seq)
+        }
+        let (low, high) = (cursor(one, 3), cursor(one, 4))
+        #expect(CursorFile.Content.conversation(low).furthest(with: .conversation(high)) == .conversation(high))
+        #expect(CursorFile.Content.conversation(high).furthest(with: .conversation(low)) == .conversation(high))
+        #expect(CursorFile.Content.none.furthest(with: .conversation(low)) == .conversation(low))
+        let foreign = CursorFile.Content.conversation(cursor(other, 9))
+        for content in [foreign, .none, .all(store, [one: high])] {
+            #expect(CursorFile.Content.conversation(low).furthest(with: content) == .conversation(low))
+        }
+        // With --all, each conversation has a position of its own
+        let own = CursorFile.Content.all(store, [one: low])
+        #expect(own.furthest(with: .all(StoreID(using: &generator), [one: high])) == own)
+        let both: [ConversationID: MessageCursor] = [one: high, other: cursor(other, 2)]
+        #expect(own.furthest(with: .all(store, both)) == .all(store, both))
+        let mixed = CursorFile.Content.all(store, [one: low, other: cursor(other, 5)])
+        #expect(mixed.furthest(with: .all(store, both)) == .all(store, [one: high, other: cursor(other, 5)]))
+    }
+
+    @Test("the file takes what is further on and keeps what is")
+    func advance() throws {
+        let directory = try TemporaryDirectory()
+        let file = CursorFile(path: directory("cursor"))
+        var generator = SeededGenerator(seed: 2)
+        let id = ConversationID(using: &generator)
+        let contents = (1...3).map {
+            CursorFile.Content.conversation(MessageCursor(conversation: id, seq: Seq(UInt64($0)), hashPrefix: 0))
+        }
+        for (index, furthest) in [(0, 0), (2, 2), (1, 2), (2, 2)] {
+            try file.advance(to: contents[index])
+            #expect(try file.read() == contents[furthest])
+        }
+        // An empty file starts from the beginning, whoever emptied it
+        try file.write(.none)
+        try file.advance(to: contents[0])
+        #expect(try file.read() == contents[0])
+        #expect(directory.files() == [file.path])
+    }
+
     @Test(
         "anything else is refused",
         arguments: ["x", "all", "all x", "all 0123456789abcdef0123456789abcdef\nx y", "{}", "all  ", "\u{0}"])

@@ -157,6 +157,49 @@ struct CursorFileTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["one"])
     }
 
+    @Test("of two commands that overlap, the slower one does not move the file backwards", arguments: [false, true])
+    func overlap(isAll: Bool) throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        let words = ["log", "--cursor-file", file, "--format", "%m"] + (isAll ? ["--all"] : [])
+        // More than a pipe and the program's own buffers take, so that the first command waits for its reader
+        let lines = (1...30).map { "\($0) " + String(repeating: "x", count: 60_000) }
+        let sent = try world.alice.run(
+            ["send", "--lines"], input: .bytes(Array(lines.joined(separator: "\n").utf8)))
+        #expect(sent.code == 0)
+        let slow = try world.bob.start(words)
+        #expect(try slow.line().hasPrefix("1 x"))
+        // When another one reads further meanwhile
+        try world.alice.sends("last")
+        let isWhole = try world.bob.run(words).lines == lines + ["last"]
+        #expect(isWhole)
+        let further = try #require(Files.bytes(file))
+        // Then the first one prints the rest of what it began, and leaves the file as it is
+        let outcome = slow.finish()
+        let isRest = outcome.lines == Array(lines.dropFirst())
+        #expect(outcome.code == 0 && isRest)
+        #expect(Files.bytes(file) == further)
+        #expect(try world.bob.run(words).bytes.isEmpty)
+    }
+
+    @Test("what is no regular file is 66, and stays")
+    func odd() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let target = try world.directory.write("target", "")
+        let paths = ["directory", "link", "pipe"].map { world.directory($0) }
+        guard mkdir(paths[0], 0o700) == 0, symlink(target, paths[1]) == 0, mkfifo(paths[2], 0o600) == 0 else {
+            throw Failure("cannot make the files: \(errno)")
+        }
+        for path in paths + ["/dev/null"] {
+            let outcome = try world.bob("log", "--cursor-file", path)
+            // Only root may put a file into /dev
+            #expect(outcome.code == 66 || path == "/dev/null" && outcome.code == 73, "\(path): \(outcome)")
+            #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(path): \(outcome)")
+        }
+        #expect(Files.text(target)?.isEmpty == true)
+    }
+
     @Test("a directory that cannot hold the file is 73")
     func cannotCreate() throws {
         let world = try World()

@@ -74,14 +74,63 @@ struct FileTests {
         #expect(Files.text(token) == "nonsense\n")
     }
 
-    /// Runs what follows, a home and a program, in a mount namespace where that home is read-only; nil where nobody may mount.
-    private static let withReadOnly: [String]? = {
-        let script = #"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#
+    private static let systemPath = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+    /// Words for unshare that run a script in a mount namespace of its own. The script gets the words that follow: a
+    /// home and a program. nil where nobody may mount.
+    private static func mounting(_ script: String) -> [String]? {
         let words = (getuid() == 0 ? ["-m"] : ["-rm"]) + ["/bin/sh", "-c", script]
-        let environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
-        let tried = try? ChildProcess("/usr/bin/unshare", words + ["/tmp", "true"], environment: environment).finish()
+        guard let directory = try? TemporaryDirectory() else { return nil }
+        defer { withExtendedLifetime(directory) {} }
+        let tried = try? ChildProcess(
+            "/usr/bin/unshare", words + [directory.path, "true"], environment: ["PATH": systemPath]
+        ).finish()
         return tried?.code == 0 ? words : nil
-    }()
+    }
+
+    /// The home is read-only.
+    private static let withReadOnly = mounting(
+        #"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#)
+    /// In place of the home is a copy of it, on a disk with room for 64 KiB.
+    private static let withFull = mounting(
+        """
+        cd "$0" && mount -t tmpfs -o size=16m,mode=700 tmpfs "$0" && cp -a . "$0" || exit 99
+        head -c 20000000 /dev/zero >"$0/ballast" 2>/dev/null
+        truncate -s -65536 "$0/ballast" && cd / && exec "$@"
+        """)
+
+    /// Runs a command of alice's there.
+    private func run(_ words: [String], _ world: World, in namespace: [String]) throws -> Outcome {
+        try ChildProcess(
+            "/usr/bin/unshare", namespace + [world.alice.home, try Programs.path("natter")] + words,
+            environment: ["HOME": world.alice.home, "PATH": FileTests.systemPath, "NATTER_SERVER": world.url]
+        ).finish()
+    }
+
+    @Test(
+        "on a full disk a home can be read, with a note of why there is nothing new; sync fails",
+        .enabled(if: FileTests.withFull != nil, "nobody may mount anything here"))
+    func fullHome() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.alice("sync"))
+        // More than there is room for, and random, because the replica is compressed
+        var generator = SeededGenerator(seed: 1)
+        for _ in 1...5 {
+            try world.bob.sends((1...3_750).map { _ in String(generator.next() as UInt64, radix: 16) }.joined())
+        }
+        let namespace = try #require(FileTests.withFull)
+        for command in [["log"], ["ls"], ["search", "one"], ["show", "general", "1"], ["export", "general"]] {
+            let outcome = try run(command, world, in: namespace)
+            #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
+            guard command[0] != "search" else { continue }
+            let isTold = outcome.errors.contains("full") || outcome.errors.contains("no space")
+            #expect(isOneLine(outcome.errors) && isTold && outcome.errors.contains("as of"), "\(outcome)")
+        }
+        let refused = try run(["sync"], world, in: namespace)
+        #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
+        #expect(try world.alice.texts("log").count == 6)
+    }
 
     @Test(
         "a home on a read-only disk can be read without --offline, and messages can be sent from it",
@@ -92,15 +141,8 @@ struct FileTests {
         try expect(world.alice("sync"))
         try world.bob.sends("two")
         let before = Files.below(world.alice.home)
-        let mounted = try #require(FileTests.withReadOnly) + [world.alice.home, try Programs.path("natter")]
-        func run(_ words: [String]) throws -> Outcome {
-            try ChildProcess(
-                "/usr/bin/unshare", mounted + words,
-                environment: [
-                    "HOME": world.alice.home, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NATTER_SERVER": world.url,
-                ]
-            ).finish()
-        }
+        let namespace = try #require(FileTests.withReadOnly)
+        func run(_ words: [String]) throws -> Outcome { try self.run(words, world, in: namespace) }
         for command in [["log"], ["ls"], ["search", "one"], ["show", "general", "1"]] {
             let outcome = try run(command)
             #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
@@ -114,6 +156,10 @@ struct FileTests {
         #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
         #expect(Files.below(world.alice.home) == before)
         #expect(try world.alice.texts("log") == ["one", "two", "three"])
+        // The server has ended the session, which the home can't know
+        let ended = try run(["logout"])
+        #expect(ended.code == 73 && isOneLine(ended.errors) && ended.errors.contains("on the server"), "\(ended)")
+        #expect(try world.alice("whoami").code == 77)
     }
 
     @Test("a named file that is missing or a directory is 66 and named, whichever option names it")

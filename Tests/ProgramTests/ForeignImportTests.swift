@@ -179,14 +179,17 @@ struct ForeignImportTests {
         // 64 KB of letters of flags, which took 0.5 s.
         let flags = String(repeating: "\u{1F1E6}", count: 16_000)
         let texts = ["&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags]
-        let items = texts.enumerated().map { #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"# }
+        let items = texts.enumerated().map {
+            #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"#
+        }
         let zip = world.directory("slack.zip")
         let made = try ChildProcess(
             "/usr/bin/python3",
             [
                 "-c",
                 "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n z.writestr('users.json', sys.argv[2])\n"
-                    + " z.writestr('slack/2023-11-14.json', sys.stdin.buffer.read())", zip, #"[{"id":"U1","name":"al"}]"#,
+                    + " z.writestr('slack/2023-11-14.json', sys.stdin.buffer.read())", zip,
+                #"[{"id":"U1","name":"al"}]"#,
             ], environment: [:], input: .bytes(Array("[\(items.joined(separator: ","))]".utf8))
         ).finish()
         #expect(made.code == 0, "\(made.errors)")
@@ -263,7 +266,8 @@ struct ForeignImportTests {
         var zip = try #require(Files.bytes(sample("slack.zip")))
         zip.removeLast(zip.count / 2)
         let files: [[UInt8]] = [
-            [], zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8), [0xFF, 0, 0xFE, 10],
+            [], zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8),
+            [0xFF, 0, 0xFE, 10],
             Array(String(repeating: "[", count: 100_000).utf8),
         ]
         for bytes in files {

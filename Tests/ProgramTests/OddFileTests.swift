@@ -71,6 +71,44 @@ struct OddFileTests {
         }
     }
 
+    @Test("directories behind a link, as /home often is, are those that it leads to")
+    func linkedParents() throws {
+        let directory = try TemporaryDirectory()
+        guard mkdir(directory("real"), 0o700) == 0, symlink("real", directory("linked")) == 0 else {
+            throw Failure("cannot place a link: \(errno)")
+        }
+        let server = try Daemon(data: directory("linked/data"))
+        let alice = Person(name: "alice", home: directory("linked/home"), server: server.url)
+        let password = try directory.write("password", "the password of alice\n")
+        #expect(try alice.run(["register", "alice", "--password-file", password]).code == 0)
+        try alice.sends("one")
+        let queued = try alice.run(["send", "--offline", "--queue", "two"])
+        #expect(queued.code == 0, "\(queued.errors)")
+        #expect(try alice.texts("log") == ["one", "two"])
+        let found = try alice.run(["search", "one"])
+        #expect(found.code == 0, "\(found.errors)")
+        #expect(server.stop().code == 0)
+        let fsck = try Daemon.run(["fsck", "--data", directory("linked/data")], home: directory.path)
+        #expect(fsck.code == 0, "\(fsck.errors)")
+    }
+
+    @Test("a directory in the environment that is not UTF-8 is refused: no other one is used")
+    func foreignBytes() throws {
+        let directory = try TemporaryDirectory()
+        for name in ["NATTER_HOME", "HOME", "XDG_DATA_HOME"] {
+            let outcome = try ChildProcess(
+                "/bin/sh",
+                [
+                    "-c", "export \(name)=\"$0\"$(printf '\\377'); exec \"$1\" whoami", directory("home"),
+                    Programs.path("natter"),
+                ],
+                environment: ["HOME": directory.path]
+            ).finish()
+            #expect(outcome.code == 64 && outcome.errors.contains("\(name) is not UTF-8"), "\(outcome)")
+        }
+        #expect(Files.below(directory.path) == [directory.path])
+    }
+
     @Test("in natter's directory", arguments: Kind.allCases)
     func client(kind: Kind) throws {
         let world = try World()

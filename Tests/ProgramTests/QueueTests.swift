@@ -38,6 +38,44 @@ struct QueueTests {
         #expect(try world.bob.texts("log", "@alice") == ["to bob"])
     }
 
+    @Test("--ndjson: a line is a new text whatever its other fields are, also with --queue", arguments: [false, true])
+    func otherFields(isQueued: Bool) throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let options = isQueued ? ["--queue", "--offline"] : []
+        let input = """
+            {"kind":"delete","about":1,"text":"two"}
+            {"kind":"edit","about":1,"text":"three","seq":1,"edited":"x"}
+            {"kind":"event","text":"four"}
+            {"kind":7,"about":"x","written":"y","text":"five"}
+            {"about":1,"written":1,"text":"six"}
+            """
+        try expect(world.alice.run(["send", "--ndjson"] + options, input: bytes(input)), hasNotes: isQueued)
+        // A deletion needs no text, but a line does
+        let empty = try world.alice.run(["send", "--ndjson"] + options, input: bytes(#"{"kind":"delete","about":1}"#))
+        #expect(empty.code == 65 && isOneLine(empty.errors) && empty.errors.contains("'text'"))
+        try expect(world.alice("sync"), hasNotes: true)
+        let messages = try world.bob("log", "--json", "--raw").objects()
+        #expect(messages.map { $0[string: "text"] } == ["one", "two", "three", "four", "five", "six"])
+        let others: Set = ["kind", "about", "edited", "deleted", "written"]
+        for message in messages { #expect(others.isDisjoint(with: message.names), "\(message)") }
+    }
+
+    @Test("outbox retry --offline is 69 and changes nothing", arguments: [false, true])
+    func retryOffline(isNamed: Bool) throws {
+        let world = try World(isServing: false)
+        #expect(try world.alice.alone("send", "--queue", "-c", "nix", "to nobody").code == 0)
+        try world.serve()
+        _ = try world.alice("sync")
+        let before = try world.alice("outbox", "ls", "--json")
+        let entry = try #require(try before.objects().first)
+        #expect(entry[string: "state"] == "refused")
+        let number = try #require(entry[int: "number"])
+        let outcome = try world.alice.run(["outbox", "retry", "--offline"] + (isNamed ? ["\(number)"] : []))
+        #expect(outcome.code == 69 && isOneLine(outcome.errors) && outcome.errors.contains("--offline"), "\(outcome)")
+        #expect(try world.alice("outbox", "ls", "--json").bytes == before.bytes)
+    }
+
     @Test("--queue: unsent messages wait in the outbox, and any later command sends them, in order and once")
     func queue() throws {
         let world = try World(isServing: false)

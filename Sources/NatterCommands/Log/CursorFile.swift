@@ -13,6 +13,19 @@ struct CursorFile {
         case none
         case conversation(MessageCursor)
         case all(StoreID, [ConversationID: MessageCursor])
+
+        /// The positions of this content, or those of `other` where it is further on in the same conversation.
+        func furthest(with other: Content) -> Content {
+            switch (self, other) {
+            case (.none, _): return other
+            case (.conversation(let own), .conversation(let theirs))
+            where own.conversationPrefix == theirs.conversationPrefix && theirs.seq > own.seq:
+                return other
+            case (.all(let store, let own), .all(let theirStore, let theirs)) where store == theirStore:
+                return .all(store, own.merging(theirs) { $1.seq > $0.seq ? $1 : $0 })
+            default: return self
+            }
+        }
     }
 
     /// Enough for several hundred thousand conversations.
@@ -54,6 +67,16 @@ struct CursorFile {
         return try PosixDisk().information(path)
     }
 
+    /// Replaces the file, but keeps the positions that another process has moved further on meanwhile. Without a lock,
+    /// a position can only go backwards if the other process writes between the two steps here.
+    func advance(to content: Content) throws {
+        let present = try read()
+        let furthest = content.furthest(with: present)
+        guard furthest == content || furthest != present else { return }
+        try write(furthest)
+    }
+
+    /// Replaces the file with any content.
     func write(_ content: Content) throws {
         try PrivateFile.replace(path, with: CursorFile.bytes(of: content))
     }

@@ -100,7 +100,7 @@ struct LogPlaces {
     }
 
     /// Stores the walk's positions in the file, after the output was flushed. Conversations that are not in the replica
-    /// keep their positions.
+    /// keep their positions, and so do those in which another process has read further.
     mutating func save(_ walk: LogWalk, _ conversations: [ReplicaConversation], of replica: Replica) throws {
         var cursors: [ConversationID: MessageCursor] = [:]
         if case .all(_, let former) = written { cursors = former }
@@ -115,7 +115,7 @@ struct LogPlaces {
         case .all: content = .all(replica.location.store, cursors)
         case .conversation: content = cursors.first.map { .conversation($0.value) } ?? written
         }
-        try file.write(content)
+        try file.advance(to: content)
         written = content
     }
 }

@@ -103,15 +103,14 @@ enum OutboxCommand {
 
     private static func retry(_ names: [String], _ context: Context) throws -> ExitCode {
         let login = try context.login()
+        // With --offline this fails before anything changes.
+        let api = try context.api(of: login)
         let outbox = try context.outbox(of: login)
         let numbers = try outbox.retry(names)
         guard try outbox.hasWaiting() else {
             context.confirm("nothing waits in the outbox")
             return .success
         }
-        guard !context.isOffline else { return .success }
-        let api = try context.api(
-            at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
         let timeout = try context.timeoutMilliseconds()
         let report = try OutboxDelivery(outbox, api: api).run(timeoutMilliseconds: timeout, lockMilliseconds: timeout)
         context.tell(report)

@@ -71,8 +71,9 @@ enum AdminRoutes {
     static func erase(_ call: Call, _ principal: Principal, _ request: EraseRequest) {
         let name = request.conversation
         let isOwn = name.hasPrefix("@") && !name.contains(",")
+        let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
         call.store.erase(
-            request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(name)" : name,
+            request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(peer)" : name,
             by: principal.name.text,
             call.completion { count in
                 call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])

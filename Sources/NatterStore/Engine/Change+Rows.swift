@@ -93,12 +93,14 @@ extension Change {
                     ON CONFLICT (conversation,seq) DO UPDATE SET commit_number=excluded.commit_number
                     """, conversation, message.seq.rawValue, message.digest.bytes, commit.rawValue)
             }
-            // A deletion names the author of the message.
+            // A deletion names the author of the message. The account's number stays, because the deleted text never
+            // counted as unread for its author.
             try rows.run(
                 """
-                UPDATE relation SET author=$1 WHERE conversation=$2 AND kind=3 AND about IN
+                UPDATE relation SET author=coalesce('#'||(SELECT number FROM account WHERE name=author),$1)
+                WHERE conversation=$2 AND kind=3 AND author<>$4 AND substr(author,1,1)<>'#' AND about IN
                 (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$3)
-                """, RelationRows.nobody, conversation, commit.rawValue)
+                """, RelationRows.nobody, conversation, commit.rawValue, RelationRows.everyone)
             try rows.run(
                 """
                 UPDATE import_key SET content=$1 WHERE conversation=$2 AND seq IN

@@ -259,6 +259,7 @@ enum Change: Sendable {
         case .groupChanged(let number, let name, let isOpen):
             guard let group = state.conversations[number] else { return }
             state.forgetName(of: group)
+            if group.name != name { state.renameScopes([group.identity.id: name]) }
             group.name = name
             group.isOpen = isOpen
             state.noteName(of: group)

@@ -22,6 +22,8 @@ struct StateLoader {
         try loadAccounts(&state)
         try loadTokens(&state)
         try loadConversations(&state)
+        let groups = state.conversations.values.filter { $0.identity.kind == .group }
+        state.renameScopes(Dictionary(groups.map { ($0.identity.id, $0.name) }) { $1 })
         try loadPeers(&state)
         try loadReads(&state)
         try loadErasures(&state)
@@ -240,6 +242,12 @@ struct StateLoader {
             // A deletion of what is not kept any more counts for nobody.
             guard let conversation = state.conversations[number], seq >= conversation.first else { continue }
             var author = known
+            // The message was erased.
+            if let known, known.hasPrefix("#") {
+                author =
+                    Int64(known.dropFirst()).flatMap { state.accounts[AccountID(rawValue: $0)]?.name.text }
+                    ?? RelationRows.nobody
+            }
             if author == nil, let cache {
                 let log = Tail(conversation).log(of: conversation.identity, named: conversation.name)
                 let reader = LogReader(log, ArchiveReader(connection: connection, cache: cache))

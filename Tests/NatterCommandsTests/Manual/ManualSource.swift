@@ -1,5 +1,6 @@
 import NatterCLI
 import NatterCommands
+import NatterDaemon
 import TestSupport
 
 /// The mdoc source of a page of the manual: a file of man/, or rendered from a command and its prose.
@@ -19,7 +20,9 @@ struct ManualSource {
             }
             return text
         }
-        if name.hasSuffix(".1") {
+        if name == "natterd.8" {
+            text = try ManualPage(DaemonProgram.spec, prose: contents("natterd.mdoc")).text
+        } else if name.hasSuffix(".1") {
             let page = name.dropLast(2)
             let words = page == "natter" ? [] : [String(page.dropFirst("natter-".count))]
             text = try ManualPage(
@@ -36,7 +39,7 @@ struct ManualSource {
     static func names() throws -> [String] {
         Files.below(directory).map { String($0.dropFirst(directory.count + 1)) }
             .filter { !$0.isEmpty && !$0.contains("/") }
-            .map { $0.hasSuffix(".mdoc") ? $0.dropLast("mdoc".count) + "1" : $0 }
+            .map { $0 == "natterd.mdoc" ? "natterd.8" : $0.hasSuffix(".mdoc") ? $0.dropLast("mdoc".count) + "1" : $0 }
             .sorted()
     }
 

@@ -28,7 +28,9 @@ struct ManualTests {
         #expect(page.options == Self.spellings(paths.flatMap(\.command.options)))
     }
 
-    @Test("mandoc finds nothing wrong in a rendered page", arguments: ["natter.1"] + commands.map { "natter-\($0).1" })
+    @Test(
+        "mandoc finds nothing wrong in a rendered page",
+        arguments: ["natter.1", "natterd.8"] + commands.map { "natter-\($0).1" })
     func lint(name: String) throws {
         guard access("/usr/bin/mandoc", X_OK) == 0 else { return }
         let outcome = try ChildProcess(
@@ -45,6 +47,9 @@ struct ManualTests {
             #expect(throws: CommandFailure.self) {
                 try ManualPage(NatterProgram.spec, command: command, prose: ".Sh OPTIONS\n.It \(items)\n")
             }
+        }
+        #expect(throws: CommandFailure.self) {
+            try ManualPage(DaemonProgram.spec, prose: ".Nd a server\n.Sh COMMANDS\n.It user add\n.It user none\n")
         }
     }
 

@@ -39,6 +39,26 @@ struct ConversationTests {
         #expect(error?["phrase"]?["values"]?.items.compactMap(\.text) == ["nowhere"])
     }
 
+    @Test("a refused message begins no personal conversation, alone and in bulk")
+    func refusedBeginning() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.change("text", of: 1, "a reply to nothing", in: "@bob").outcome == "422 bad_about")
+        let bulk = try alice.send(
+            .post, "/v1/messages",
+            body: Array(#"{"conversation":"@bob","text":"x","about":1}"#.utf8),
+            headers: [("Content-Type", "application/x-ndjson")])
+        #expect(bulk.status == 200 && bulk.text.contains("bad_about"))
+        for client in [alice, bob] {
+            #expect(try client.get("/v1/conversations").json["conversations"]?.items.map { $0["name"] } == ["general"])
+        }
+        // A reply to a message of the same body is one
+        let both = #"{"conversation":"@bob","text":"first"}"# + "\n" + #"{"conversation":"@bob","text":"re","about":1}"#
+        let written = try alice.send(
+            .post, "/v1/messages", body: Array(both.utf8), headers: [("Content-Type", "application/x-ndjson")])
+        #expect(try written.lines.compactMap { $0["seq"] } == [1, 2])
+    }
+
     @Test("a personal conversation without a message is there, but in no list")
     func unwritten() throws {
         let server = try TestServer()

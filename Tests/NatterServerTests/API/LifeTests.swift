@@ -238,6 +238,25 @@ struct LifeTests {
         #expect(try alice.page().messages.map(\.written) == [now - 60_001, nil, nil])
     }
 
+    @Test("a message that is deleted and erased counts as unread for nobody, before a restart and after it")
+    func erasedDeletion() throws {
+        let server = try TestServer()
+        let people = try ["alice", "bob", "carol"].map { try server.account($0) }
+        _ = try people[0].say("mine")
+        for _ in 0..<2 { _ = try people[1].say("of bob") }
+        #expect(try people[0].change("delete", of: 1).status == 201)
+        let store = server.store
+        let erased = try waitFor { store.erase([Seq(1)...Seq(1)], in: "general", by: "test", $0) }.get()
+        #expect(erased == 1)
+        for _ in 0..<3 {
+            let unread = try people.map { try $0.get("/v1/conversations/general").json["unread"] }
+            #expect(unread == [2, 0, 2])
+            try server.seal(as: people[0])
+            server.stop()
+            try server.start()
+        }
+    }
+
     @Test(
         "kinds, labels and what a message is about survive sealing and a rebuilt index",
         .enabled(if: !PostgresCluster.servesTests))

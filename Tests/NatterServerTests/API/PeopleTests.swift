@@ -310,6 +310,64 @@ struct PeopleTests {
         #expect(try root.get("/v1/admin/audit").lines.first?["action"] == "user_enabled")
     }
 
+    @Test("a token of one group is shown with the group's name, also after it got another and after a restart")
+    func renamedScope() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "send:ops"]).json
+        let robot = Client(server, token: try #require(made["token"]?.text))
+        #expect(try json(.patch, "/v1/groups/ops", ["name": "crew"], by: alice).status == 200)
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        for _ in 0..<2 {
+            #expect(try robot.get("/v1/whoami").json["scope"] == "send:crew")
+            #expect(try alice.get("/v1/tokens").json["tokens"]?.items.first?["scope"] == "send:crew")
+            #expect(try robot.say("x", to: "ops").json["error"]?["message"]?.text?.contains("'send:crew'") == true)
+            #expect(try robot.say("x", to: "crew").status == 201)
+            server.stop()
+            try server.start()
+        }
+    }
+
+    @Test("an admin whose account is disabled does not let the last other one leave")
+    func disabledAdmin() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.account("bob")
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        #expect(try json(.put, "/v1/groups/ops/members/bob", ["admin": true], by: alice).status == 200)
+        let store = server.store
+        _ = try waitFor { store.change("bob", AccountChange(isDisabled: true), by: "test", $0) }.get()
+        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).outcome == "409 last_admin")
+        _ = try waitFor { store.change("bob", AccountChange(isDisabled: false), by: "test", $0) }.get()
+        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).status == 200)
+    }
+
+    @Test("an erased account is no contact and not online, and nobody begins to write to it")
+    func erasedAccount() throws {
+        let server = try TestServer()
+        let (alice, bob, eve) = (try server.account("alice"), try server.account("bob"), try server.account("eve"))
+        #expect(try eve.say("hi", to: "@alice").status == 201)
+        #expect(try alice.get("/v1/contacts").json["users"]?.items.map { $0["online"] } == [true])
+        let store = server.store
+        _ = try waitFor { store.eraseAccount("eve", by: "test", $0) }.get()
+        #expect(try alice.get("/v1/contacts").json["users"]?.items == [])
+        #expect(try json(.put, "/v1/contacts/eve", by: bob).outcome == "404 no_such_user")
+        #expect(try bob.say("hello?", to: "@eve").outcome == "404 no_such_user")
+        // What was written stays
+        #expect(try alice.get("/v1/conversations/@eve").json["head"] == 1)
+    }
+
+    @Test("an admin erases in the notebook by its short name")
+    func erasedNote() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        #expect(try alice.say("a note", to: "@me").status == 201)
+        let erased = try alice.post("/v1/admin/erase", ["conversation": "@me", "seqs": [1]])
+        #expect(try erased.json["erased"] == 1)
+    }
+
     @Test("read marks only rise, and the unread are others'")
     func readMarks() throws {
         let server = try TestServer()
