@@ -219,6 +219,56 @@ public struct LogReader {
         return start
     }
 
+    /// The seqs of `count` messages around one that match a filter: half of them stand before it, or more if fewer follow.
+    /// Missing messages count as well.
+    ///
+    /// - Returns: nil if there are none.
+    public func window(
+        around seq: Seq, count: Int, _ filter: MessageFilter, budget: ReadBudget = .unlimited
+    ) throws -> ClosedRange<Seq>? {
+        let (first, last) = (max(filter.after.next, log.first), filter.last(log.head))
+        guard count > 0, first <= last else { return nil }
+        let middle = min(max(seq, first), last.next)
+        func share(_ before: Int, _ behind: Int) -> (before: Int, behind: Int) {
+            let taken = min(before, max(count / 2, count - min(count, behind)))
+            return (taken, min(behind, count - taken))
+        }
+        if try isPlain(filter) {
+            let taken = share(
+                Int(clamping: middle.rawValue - first.rawValue), Int(clamping: last.next.rawValue - middle.rawValue))
+            return Seq(middle.rawValue - UInt64(taken.before))...middle.advanced(by: taken.behind).previous
+        }
+        let behind = try seqs(filter, from: middle, isNewestFirst: false, limit: count, budget)
+        let before = try seqs(filter, from: middle.previous, isNewestFirst: true, limit: count, budget)
+        let taken = share(before.count, behind.count)
+        let seqs = before.prefix(taken.before).reversed() + behind.prefix(taken.behind)
+        guard let lowest = seqs.first, let highest = seqs.last else { return nil }
+        return lowest...highest
+    }
+
+    /// The first seqs from one on that match or are missing.
+    private func seqs(
+        _ filter: MessageFilter, from seq: Seq, isNewestFirst: Bool, limit: Int, _ budget: ReadBudget
+    ) throws -> [Seq] {
+        var filter = filter
+        if isNewestFirst { filter.before = seq.next } else { filter.after = seq.previous }
+        var seqs: [Seq] = []
+        _ = try walk(filter, isNewestFirst: isNewestFirst, limit, budget) { piece in
+            switch piece {
+            case .messages(let run): seqs += run.positions.map { run.records.firstSeq.advanced(by: $0) }
+            case .missing(_, let part, _):
+                let missing = (part.lowerBound.rawValue...part.upperBound.rawValue).lazy.map { Seq($0) }
+                if isNewestFirst {
+                    seqs += missing.reversed().prefix(limit - seqs.count)
+                } else {
+                    seqs += missing.prefix(limit - seqs.count)
+                }
+            }
+            return seqs.count < limit
+        }
+        return Array(seqs.prefix(limit))
+    }
+
     /// Whether a filter wants every message of this log: there are no edits and deletions that it could leave out.
     private func isPlain(_ filter: MessageFilter) throws -> Bool {
         if filter.isPlain { return true }

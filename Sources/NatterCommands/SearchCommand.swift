@@ -199,12 +199,16 @@ private struct SearchHits {
             }
             if !isFirst { try printer.writeSeparator() }
             isFirst = false
-            let low = Seq(seq.rawValue - min(seq.rawValue, UInt64(around) + 1))
-            try replica.forward(conversation, MessageFilter(after: low, before: seq.advanced(by: around + 1))) {
-                piece in
-                guard case .messages(let run) = piece else { return true }
-                try write(run, of: conversation)
-                return true
+            var (before, behind) = (MessageFilter(before: seq), MessageFilter(after: seq))
+            (before.isFolded, behind.isFolded) = (true, true)
+            before.after = try replica.start(ofNewest: around, conversation, before)
+            before.before = seq.next
+            for (filter, limit) in [(before, Int.max), (behind, around)] {
+                try replica.forward(conversation, filter, limit: limit) { piece in
+                    guard case .messages(let run) = piece else { return true }
+                    try write(run, of: conversation)
+                    return true
+                }
             }
         }
     }

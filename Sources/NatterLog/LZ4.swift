@@ -3,7 +3,7 @@ internal import CLZ4
 /// The LZ4 block format, with a dictionary.
 ///
 /// - SeeAlso: "LZ4 Block Format Description", doc/lz4_Block_format.md in the lz4 repository.
-enum LZ4 {
+public enum LZ4 {
     /// For data that is compressed once and read for years.
     static let bestLevel = Int32(LZ4HC_CLEVEL_MAX)
 
@@ -63,6 +63,49 @@ enum LZ4 {
             filled = Int(max(0, length))
         }
         return Int(length) == wanted ? unpacked : nil
+    }
+
+    // MARK: Without a dictionary
+
+    /// The most bytes that one byte of a compressed block stands for.
+    public static let highestRatio = 255
+
+    /// Compresses some hundred megabytes a second, for data that is read once and then deleted.
+    /// - Returns: nil if compression does not make the bytes shorter.
+    public static func compressFast(_ bytes: ArraySlice<UInt8>) -> [UInt8]? {
+        guard bytes.count > 1, bytes.count <= Int(LZ4_MAX_INPUT_SIZE) else { return nil }
+        let packed = bytes.withUnsafeBytes { bytes in
+            [UInt8](unsafeUninitializedCapacity: bytes.count - 1) { output, filled in
+                output.withMemoryRebound(to: CChar.self) { output in
+                    filled = Int(
+                        LZ4_compress_default(
+                            bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
+                            Int32(output.count)))
+                }
+            }
+        }
+        return packed.isEmpty ? nil : packed
+    }
+
+    /// Decompresses to exactly `rawLength` bytes.
+    /// - Parameter isDamaged: returns zeros for bytes that can't be had, and perhaps wrong ones, instead of nil.
+    public static func decompressFast(
+        _ bytes: UnsafeRawBufferPointer, rawLength: Int, isDamaged: Bool = false
+    ) -> [UInt8]? {
+        guard bytes.count > 0, bytes.count <= Int(LZ4_MAX_INPUT_SIZE), rawLength > 0,
+            rawLength <= min(bytes.count * highestRatio, Int(LZ4_MAX_INPUT_SIZE))
+        else { return nil }
+        var length: Int32 = -1
+        let unpacked = [UInt8](unsafeUninitializedCapacity: rawLength) { output, filled in
+            if isDamaged { output.initialize(repeating: 0) }
+            output.withMemoryRebound(to: CChar.self) { output in
+                length = LZ4_decompress_safe(
+                    bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
+                    Int32(rawLength))
+            }
+            filled = isDamaged ? rawLength : Int(max(0, length))
+        }
+        return isDamaged || Int(length) == rawLength ? unpacked : nil
     }
 }
 

@@ -4,13 +4,9 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// Everything that one durable commit adds, in order of arrival: the value of one row of the journal.
+/// Everything that one durable commit adds, in order of arrival, before it becomes the value of a row: `SealedBatch`.
 ///
-/// A whole batch is one row. Rows for each message, keyed by conversation, would touch a page each: for 100 messages
-/// in 5,000 conversations, 635 KiB of WAL instead of 21 KiB.
-///
-/// Layout: a version byte, entries, and CRC-32C over all of it, because a SQLite page has no checksum of its own.
-/// Numbers of an entry are LEB128 unless stated otherwise: conversation number, seq, time (zigzag, as difference to
+/// Layout: entries. Numbers of an entry are LEB128 unless stated otherwise: conversation number, seq, time (zigzag, as difference to
 /// the entry before), commit, sender (length, bytes), kind and flags (one byte each), about, with flag 4 the label of the
 /// token (length, bytes), with flag 8 how many milliseconds earlier it was written, text (length, bytes). Flags 1 and 2
 /// say that the message was imported or erased.
@@ -19,8 +15,7 @@ internal import NatterSystem
 /// The next byte is 1 if an idempotency key follows: account, the key's time, hash of the key, hash of the content (the
 /// hashes with 8 bytes each, little-endian).
 struct Batch {
-    static let version: UInt8 = 3
-    private(set) var bytes: [UInt8] = [Batch.version]
+    private(set) var bytes: [UInt8] = []
     private var formerTime: Int64 = 0
     /// The salt that follows the newest entry of each conversation.
     private var nextSalts: [Int64: SaltSource] = [:]
@@ -54,18 +49,7 @@ struct Batch {
     /// new entries.
     static func rowNumber(of commit: Commit, isMoved: Bool) -> UInt64 { commit.rawValue &* 2 &+ (isMoved ? 0 : 1) }
 
-    var isEmpty: Bool { bytes.count == 1 }
-    /// The length of the finished value; 0 for an empty batch, which is not written.
-    var sealedByteCount: Int { isEmpty ? 0 : bytes.count + 4 }
-
-    init() {}
-
-    /// Takes a finished value, to which nothing can be appended.
-    /// - Throws: `FormatViolation` if the checksum does not match.
-    init(sealed: UnsafeRawBufferPointer) throws {
-        try Batch.check(sealed)
-        bytes = Array(sealed.dropLast(4))
-    }
+    var isEmpty: Bool { bytes.isEmpty }
 
     mutating func append(conversation: Int64, _ record: Record, key: Key?) {
         LEB128.append(UInt64(bitPattern: conversation), to: &bytes)
@@ -110,40 +94,10 @@ struct Batch {
         }
     }
 
-    /// The bytes with their checksum.
-    func sealed() -> [UInt8] {
-        var sealed = bytes
-        sealed.append(littleEndian: Checksum.crc32c(bytes))
-        return sealed
-    }
-
-    /// Decodes a finished value.
-    /// - Throws: `FormatViolation` for anything that `sealed` does not write.
-    static func decode(
-        _ bytes: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void
-    ) throws {
-        try visitEntries(try check(bytes), visit)
-    }
-
-    /// Visits the appended entries in order.
-    func entries(_ visit: (Entry) throws -> Void) throws {
-        try bytes.withUnsafeBytes { try Batch.visitEntries($0, visit) }
-    }
-
-    /// - Returns: the value without its checksum.
-    @discardableResult
-    private static func check(_ bytes: UnsafeRawBufferPointer) throws -> UnsafeRawBufferPointer {
-        guard bytes.count >= 5 else { throw FormatViolation("a batch is cut short") }
-        let body = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)])
-        let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
-        guard Checksum.crc32c(body) == checksum else { throw FormatViolation("the checksum of a batch differs") }
-        guard body.first == version else { throw FormatViolation("a batch has an unknown version", isNewer: true) }
-        return body
-    }
-
-    private static func visitEntries(_ body: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void) throws {
-        var reader = ByteReader(body)
-        _ = reader.byte()
+    /// Decodes entries.
+    /// - Throws: `FormatViolation` for anything that `append` does not write.
+    static func decode(_ bytes: UnsafeRawBufferPointer, _ visit: (Entry) throws -> Void) throws {
+        var reader = ByteReader(bytes)
         var context = Context()
         while !reader.isAtEnd {
             guard let entry = entry(&reader, &context) else { throw FormatViolation("a batch is cut short") }
@@ -151,11 +105,9 @@ struct Batch {
         }
     }
 
-    /// The numbers that a damaged value seems to assign, as far as it can be decoded. They can't be trusted.
+    /// The numbers that damaged entries seem to assign, as far as they can be decoded. They can't be trusted.
     static func seqs(inDamaged bytes: UnsafeRawBufferPointer) -> [(conversation: Int64, seq: Seq)] {
-        guard bytes.count >= 5 else { return [] }
-        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)]))
-        _ = reader.byte()
+        var reader = ByteReader(bytes)
         var context = Context()
         var seqs: [(Int64, Seq)] = []
         while !reader.isAtEnd, let entry = entry(&reader, &context) {

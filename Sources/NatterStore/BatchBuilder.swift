@@ -12,7 +12,7 @@ struct Decision: Sendable {
     /// Blocks that were written for a change and are recorded with it.
     var blocks: [WrittenBlocks] = []
     /// Tails to write to the end of the log again.
-    var movedTails = Batch()
+    var movedTails = SealedBatch.empty
 
     struct Event: Sendable {
         /// `VERB` or `VERB NAME`.
@@ -46,7 +46,7 @@ final class BatchBuilder {
     private(set) var messages = Batch()
     private(set) var changes: [Change] = []
     private(set) var blocks: [WrittenBlocks] = []
-    private(set) var movedTails = Batch()
+    private(set) var movedTails = SealedBatch.empty
     private(set) var newKeys: [MovedKey] = []
     /// The error that makes the whole batch impossible.
     private(set) var failure: (any Error)?
@@ -455,13 +455,14 @@ final class BatchBuilder {
 
     func entry(behind place: LogPlace, by author: LogEntry.Author) -> LogEntry {
         LogEntry(
-            before: place, author: author, commit: commit, changes: changes, messages: messages, movedTails: movedTails)
+            before: place, author: author, commit: commit, changes: changes, messages: SealedBatch(messages),
+            movedTails: movedTails)
     }
 
-    /// Makes the batch visible. Call with the state lock held, after the batch is durable.
-    func publish(to state: inout StoreState) -> StoreState.Published {
+    /// Makes the batch visible. Call with the state lock held, after its entry is durable.
+    func publish(_ entry: LogEntry, to state: inout StoreState) -> StoreState.Published {
         state.publish(
-            changes, at: commit, journalBytes: messages.sealedByteCount + movedTails.sealedByteCount,
+            changes, at: commit, journalBytes: entry.journalBytes,
             tails.map { (conversation: $0.key, records: $0.value.records) })
     }
 

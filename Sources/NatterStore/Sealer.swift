@@ -468,15 +468,17 @@ final class Sealer: Sendable {
                     state.conversations[number].map { (number: number, tail: $0.tail) }
                 }
             }
-            var decision = Decision()
+            var moved = Batch()
             for (number, tail) in tails {
                 for records in tail.blocks.map(\.records) {
                     for index in 0..<records.count {
-                        decision.movedTails.append(conversation: number, records[index], key: nil)
+                        moved.append(conversation: number, records[index], key: nil)
                     }
                 }
             }
-            savedBytes.withLock { $0 -= decision.movedTails.sealedByteCount }
+            var decision = Decision()
+            decision.movedTails = SealedBatch(moved)
+            savedBytes.withLock { $0 -= decision.movedTails.rawByteCount }
             decision.append(
                 .tailsMoved(tails.map { Change.MovedTail(conversation: $0.number, lastSeq: $0.tail.lastSeq) }))
             return decision

@@ -46,18 +46,12 @@ extension Store {
         (filter.since, filter.until, filter.isFolded) = (query.since, query.until, query.isFolded)
         filter.sender = query.sender.map(spelling(ofSender:))
         if let around = query.around.map({ max($0, reader.log.first) }) {
-            // One half is before the message. The rest is the message and what follows it. Near an end, the other
-            // side gets more.
-            let limit = UInt64(query.limit)
-            let half = min(limit / 2, around.previous.rawValue)
-            var lowest = max(around.rawValue - half, 1)
-            if lowest.addingReportingOverflow(limit - 1).partialValue > head.rawValue {
-                lowest = head.rawValue >= limit ? head.rawValue - limit + 1 : 1
+            let window = try reader.window(around: around, count: query.limit, filter, budget: Store.pageBudget)
+            if let lowest = window?.lowerBound {
+                // The message itself must be on the page, so what precedes it takes at most half of the page.
+                let start = try start(of: reader, lowest...max(lowest, min(around, head)), isFolded: query.isFolded)
+                filter.after = max(filter.after, start.previous)
             }
-            // The message itself must be on the page, so what precedes it takes at most half of the page.
-            lowest = try max(lowest, start(of: reader, Seq(lowest)...max(Seq(lowest), min(around, head))).rawValue)
-            filter.after = max(filter.after, Seq(lowest - 1))
-            filter.before = min(query.before ?? Seq(UInt64(Int64.max)), Seq(lowest).advanced(by: query.limit))
         }
         let folder = MessageFolder(reader, folds: query.isFolded)
         var messages: [Message] = []
@@ -114,10 +108,11 @@ extension Store {
 
     /// The lowest of these messages that still is on a page whose last is the message asked for, if what precedes that
     /// one takes half a page.
-    private func start(of reader: LogReader, _ seqs: ClosedRange<Seq>) throws -> Seq {
+    private func start(of reader: LogReader, _ seqs: ClosedRange<Seq>, isFolded: Bool) throws -> Seq {
         var start = seqs.upperBound
         var bytes = 0
-        let filter = MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound)
+        var filter = MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound)
+        filter.isFolded = isFolded
         try reader.backward(filter) { piece in
             guard case .messages(let run) = piece else {
                 start = seqs.lowerBound

@@ -139,7 +139,7 @@ final class WriterCore: @unchecked Sendable {
             do {
                 switch try engine.append(entry, with: builder.blocks) {
                 case .done(let reached):
-                    publish(builder, at: reached)
+                    publish(entry, builder, at: reached)
                     return true
                 case .behind(let others):
                     guard let first = others.first, first.author == entry.author else {
@@ -147,7 +147,7 @@ final class WriterCore: @unchecked Sendable {
                         return false
                     }
                     // This entry is our own: it was written, but the answer was lost.
-                    publish(builder, at: first.reached ?? first.before.after(first.encode()))
+                    publish(entry, builder, at: first.reached ?? first.before.after(first.encode()))
                     // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }
                     return true
@@ -161,12 +161,12 @@ final class WriterCore: @unchecked Sendable {
         throw StoreError.outcomeUnknown
     }
 
-    private func publish(_ builder: BatchBuilder, at reached: LogPlace) {
+    private func publish(_ entry: LogEntry, _ builder: BatchBuilder, at reached: LogPlace) {
         place = reached
         if engine.isShared { store.reserve.note(nil) }
         let (published, journalBytes) = store.state.withLock { state in
             state.place = reached
-            return (builder.publish(to: &state), state.journalBytes)
+            return (builder.publish(entry, to: &state), state.journalBytes)
         }
         remember(builder.newKeys)
         forgetContent(builder.changes)

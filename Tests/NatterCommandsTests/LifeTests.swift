@@ -81,6 +81,25 @@ struct LifeCommandTests {
         #expect(lines(bob("log", "--grep", "PENG")) == ["alice: penguin (edited)"])
     }
 
+    @Test("edits and deletions don't count among the messages around one")
+    func around() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        for number in 1...6 {
+            let sent: MessageObject = try WireJSON.decode(
+                from: Array(alice("send", "--json", "text \(number)").output.utf8))
+            let seq = "\(sent.seq)"
+            for _ in 1...3 { _ = alice("edit", seq, "walrus \(number)") }
+        }
+        // The messages have the numbers 1, 5, 9 and so on.
+        #expect(lines(alice("log", "--around", "9", "-n", "3")) == (2...4).map { "alice: walrus \($0) (edited)" })
+        #expect(lines(alice("log", "--around", "10", "-n", "2")) == (3...4).map { "alice: walrus \($0) (edited)" })
+        #expect(lines(alice("log", "--around", "1", "-n", "3")) == (1...3).map { "alice: walrus \($0) (edited)" })
+        #expect(lines(alice("log", "--around", "24", "-n", "3")) == (4...6).map { "alice: walrus \($0) (edited)" })
+        #expect(alice("log", "--around", "9", "-n", "3", "--raw").lines.count == 3)
+        #expect(lines(alice("search", "walrus 3", "-C", "1")) == (2...4).map { "general alice: walrus \($0) (edited)" })
+    }
+
     @Test("show prints one message with its replies, edits and hash")
     func show() throws {
         let server = try TestServer()

@@ -117,7 +117,8 @@ struct ChangeTests {
             key: Batch.Key(recent: RecentKey(account: 1, time: 4, hash: 2), content: 3))
         let author = LogEntry.Author(node: 4, attempt: 5)
         let entry = LogEntry(
-            before: .start, author: author, commit: Commit(3), changes: ChangeTests.all, messages: messages)
+            before: .start, author: author, commit: Commit(3), changes: ChangeTests.all, messages: SealedBatch(messages)
+        )
         let data = entry.encode()
         let read = try LogEntry(decoding: data, before: .start, author: author)
         #expect(read.encode() == data && read.reached == LogPlace.start.after(data))

@@ -247,6 +247,31 @@ struct RepairTests {
         #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
     }
 
+    @Test("a damaged batch of many messages, the last of all: none of its numbers is given again")
+    func compressedBatch() throws {
+        let store = try TestStore()
+        try store.post(["before"])
+        try store.post((1...60).map { "message \($0) of a conversation that goes on for a while" })
+        store.store.close()
+        do {
+            let connection = try Connection(path: store.directory + "/store.db", role: .writer)
+            let select = try connection.statement("SELECT number,data FROM batch ORDER BY number DESC LIMIT 1")
+            #expect(try select.step())
+            let (number, sealed) = (select.int64(0), select.blob(1))
+            select.reset()
+            var bytes = sealed
+            // The first of the texts is there as it was written.
+            let place = try #require(bytes.indices.first { bytes[$0...].starts(with: "message 1 of".utf8) })
+            bytes[place] ^= 1
+            try connection.statement("UPDATE batch SET data=? WHERE number=?").run(bytes, number)
+        }
+        var found: [StoreDamage] = []
+        #expect(try repair(store.directory, &found).newlyLostMessages == 60)
+        let next = try TestStore(store.directory)
+        #expect(try next.damage(after: Seq(1)) == Seq(2)...Seq(61))
+        #expect(try next.post(["next"]).first?.message?.seq == Seq(62))
+    }
+
     @Test("a hole in the journal: the missing numbers are stated")
     func hole() throws {
         let store = try TestStore()

@@ -81,6 +81,28 @@ struct SharedServeTests {
         }
     }
 
+    @Test("a command that reads says that the database is away, instead of telling what the server remembers")
+    func away() throws {
+        let cluster = try PostgresCluster.shared()
+        let one = try serve("one")
+        try register("alice", at: one).sends("hello")
+        let name = try #require(uri.split(separator: "/").last?.split(separator: "?").first)
+        func admit(_ isAllowed: Bool) throws {
+            try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(isAllowed)", in: cluster.uri("postgres"))
+        }
+        try admit(false)
+        try cluster.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname='\(name)'", in: cluster.uri("postgres"))
+        for words in [["user", "list"], ["clients"], ["export", "general"]] {
+            let outcome = try command(words, beside: "one")
+            #expect(outcome.code == 75 && outcome.output == "", "\(words) \(outcome.output)")
+            #expect(outcome.errors.contains("database"), "\(outcome.errors)")
+        }
+        try admit(true)
+        try eventually("the commands answer again") { try command(["user", "list"], beside: "one").code == 0 }
+        #expect(try command(["export", "general"], beside: "one").output.contains("hello"))
+    }
+
     /// The tables that hold a text, also as hexadecimal digits of bytes.
     private func holders(of text: String) throws -> [String] {
         let hex = text.utf8.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()

@@ -107,6 +107,13 @@ extension Replica {
         try storage { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
+    /// The seqs of `count` messages around one; see `LogReader.window`.
+    public func window(
+        around seq: Seq, count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
+    ) throws(ReplicaError) -> ClosedRange<Seq>? {
+        try storage { try reader(of: conversation).window(around: seq, count: count, filter) }
+    }
+
     /// The same for the newest messages of several conversations; see `LogMerge.starts`.
     public func starts(
         ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter,

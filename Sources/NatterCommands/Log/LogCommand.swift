@@ -297,15 +297,13 @@ private struct Log {
             throw CommandFailure(
                 .notFound, code: "no_such_message", "there is no message \(seq); the newest has number \(head)")
         }
-        // Half of the messages come before it, or more if the newest message is near.
-        let before = UInt64(count / 2)
-        let latestStart = head.rawValue - min(head.rawValue, UInt64(max(0, count)))
-        let start = min(seq.rawValue - min(seq.rawValue, before + 1), latestStart)
+        var filter = MessageFilter()
+        filter.isFolded = walk.mode != .records
+        guard let seqs = try walk.replica.window(around: seq, count: count, conversation, filter) else { return }
         var window = LogWalk(
             walk.replica, printer: printer,
-            filter: MessageFilter(after: Seq(start), before: Seq(start).advanced(by: count).next), mode: walk.mode,
-            keepsPlace: false,
-            note: walk.note)
+            filter: MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound.next), mode: walk.mode,
+            keepsPlace: false, note: walk.note)
         if request.isReversed { try window.backward([conversation]) } else { try window.forward([conversation]) }
         walk = window
     }

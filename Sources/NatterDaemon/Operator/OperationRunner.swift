@@ -24,11 +24,13 @@ struct OperationRunner {
     func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
         switch operation {
         case .listUsers:
+            try store.catchUp()
             let accounts = store.accountViews().map { (NameRule.caseKey($0.name), $0) }
             for (_, account) in accounts.sorted(by: { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }) {
                 try channel.reply(.user(AdminUserObject(account)))
             }
         case .listClients:
+            try store.catchUp()
             for account in store.accountViews() where account.lastSeen != nil {
                 try channel.reply(.user(AdminUserObject(account)))
             }
@@ -53,6 +55,7 @@ struct OperationRunner {
             let view = try answer { store.setRetention(retention, of: conversation, by: actor, $0) }
             try channel.reply(.retained(RetentionObject(view)))
         case .export(let conversation, let format, let isRaw):
+            try store.catchUp()
             let exporter = try StoreExporter(
                 conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest)
             store.recordAudit(by: actor, "exported", exporter.name)

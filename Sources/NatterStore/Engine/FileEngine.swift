@@ -101,7 +101,7 @@ final class FileEngine: StoreEngine {
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
                     let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
-                    try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
+                    try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.bytes)
                 }
             }
             for case .erased(_, let number) in entry.changes { cache.forget(number) }
@@ -128,10 +128,14 @@ final class FileEngine: StoreEngine {
                 try database.keys.insert(keys, now: now)
                 try database.keys.dropExpired(now: now)
                 let first = Batch.rowNumber(of: floor, isMoved: true)
-                let sum = try database.connection.statement(
-                    "SELECT coalesce(sum(length(data)),0) FROM batch WHERE number < ?")
-                try sum.bind(first)
-                let bytes = try sum.step() ? sum.int(0) : 0
+                let rows = try database.connection.statement(
+                    "SELECT length(data),substr(data,1,\(SealedBatch.prefixCount)) FROM batch WHERE number < ?")
+                try rows.bind(first)
+                var bytes = 0
+                while try rows.step() {
+                    bytes += rows.withBlob(1) { SealedBatch.rawByteCount(prefix: $0, of: rows.int(0)) }
+                }
+                rows.reset()
                 try database.connection.statement("DELETE FROM batch WHERE number < ?").run(first)
                 return bytes
             }

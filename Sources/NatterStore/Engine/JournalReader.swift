@@ -12,6 +12,7 @@ final class JournalReader: Sendable {
         let commit: Commit
         /// Whether it has tails that were written again.
         let isMoved: Bool
+        /// Before compression.
         let byteCount: Int
         var entries: [Entry] = []
     }
@@ -93,10 +94,12 @@ final class JournalReader: Sendable {
         for (number, bytes) in portion.rows {
             let commit = Commit(number / 2)
             let isMoved = number == Batch.rowNumber(of: commit, isMoved: true)
-            var row = Row(commit: commit, isMoved: isMoved, byteCount: bytes.count)
+            var row = Row(
+                commit: commit, isMoved: isMoved,
+                byteCount: bytes.withUnsafeBytes { SealedBatch.rawByteCount(prefix: $0, of: $0.count) })
             do {
                 try bytes.withUnsafeBytes { bytes in
-                    try Batch.decode(bytes) {
+                    try SealedBatch.decode(bytes) {
                         row.entries.append(Entry(value: $0, digest: HashChain.digest(of: $0.record)))
                     }
                 }

@@ -33,14 +33,14 @@ struct LogEntry: Sendable {
     var author: Author
     var commit: Commit
     var changes: [Change]
-    var messages: Batch
+    var messages: SealedBatch
     /// Tails that are already in the log, written again so that the log's front can be trimmed.
-    var movedTails: Batch
+    var movedTails: SealedBatch
     /// The place after the entry, if decoding computed it.
     private(set) var reached: LogPlace?
 
-    /// Bytes that the entry adds to the uncompressed data.
-    var journalBytes: Int { messages.sealedByteCount + movedTails.sealedByteCount }
+    /// Bytes that the entry adds to the uncompressed journal.
+    var journalBytes: Int { messages.rawByteCount + movedTails.rawByteCount }
 
     private static let version: UInt8 = 1
     /// The most changes that an entry may have.
@@ -54,9 +54,8 @@ struct LogEntry: Sendable {
         LEB128.append(UInt64(changes.count), to: &bytes)
         for change in changes { change.encode(to: &bytes) }
         for batch in [messages, movedTails] {
-            let data = batch.isEmpty ? [] : batch.sealed()
-            LEB128.append(UInt64(data.count), to: &bytes)
-            bytes += data
+            LEB128.append(UInt64(batch.bytes.count), to: &bytes)
+            bytes += batch.bytes
         }
         bytes.append(littleEndian: Checksum.crc32c(bytes))
         return bytes
@@ -91,17 +90,17 @@ struct LogEntry: Sendable {
     }
 
     init(
-        before: LogPlace, author: Author, commit: Commit, changes: [Change], messages: Batch = Batch(),
-        movedTails: Batch = Batch()
+        before: LogPlace, author: Author, commit: Commit, changes: [Change], messages: SealedBatch = .empty,
+        movedTails: SealedBatch = .empty
     ) {
         (self.before, self.author, self.commit) = (before, author, commit)
         (self.changes, self.messages, self.movedTails) = (changes, messages, movedTails)
     }
 
-    private static func batch(_ reader: inout ByteReader) throws -> Batch {
+    private static func batch(_ reader: inout ByteReader) throws -> SealedBatch {
         guard let count = reader.leb128(), let data = reader.slice(Int(clamping: count)) else {
             throw FormatViolation("an entry of the log is cut short")
         }
-        return data.isEmpty ? Batch() : try Batch(sealed: data)
+        return data.isEmpty ? .empty : try SealedBatch(checking: data)
     }
 }

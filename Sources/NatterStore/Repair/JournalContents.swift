@@ -28,7 +28,7 @@ struct JournalContents {
             lastCommit = max(lastCommit, commit)
             var found: [Batch.Entry] = []
             do {
-                try rows.withBlob(1) { bytes in try Batch.decode(bytes) { found.append($0) } }
+                try rows.withBlob(1) { bytes in try SealedBatch.decode(bytes) { found.append($0) } }
                 for entry in found {
                     records[entry.conversation, default: []].append(entry.record)
                     tops[entry.conversation] = max(tops[entry.conversation] ?? .zero, entry.record.seq)
@@ -39,7 +39,8 @@ struct JournalContents {
                 firstDamaged = firstDamaged ?? commit
                 // A damaged batch can't be trusted. But if a number continues the last one, it was probably assigned.
                 rows.withBlob(1) { bytes in
-                    for (conversation, seq) in Batch.seqs(inDamaged: bytes) where seq == tops[conversation]?.next {
+                    for (conversation, seq) in SealedBatch.seqs(inDamaged: bytes) where seq == tops[conversation]?.next
+                    {
                         tops[conversation] = seq
                         given[conversation] = seq
                     }

@@ -163,7 +163,7 @@ public final class StoreCheck {
         while try rows.step() {
             do {
                 try rows.withBlob(1) { bytes in
-                    try Batch.decode(bytes) { found[$0.conversation, default: []].append($0.record) }
+                    try SealedBatch.decode(bytes) { found[$0.conversation, default: []].append($0.record) }
                 }
             } catch let violation as FormatViolation {
                 report(

@@ -42,6 +42,29 @@ struct LifeTests {
         #expect(try alice.get("\(LifeTests.page)/x").outcome == "400 bad_request")
     }
 
+    @Test("folded, the page around a message counts the messages that it gives", arguments: [false, true])
+    func foldedAround(isSealed: Bool) throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        var originals: [UInt64] = []
+        for number in 1...40 {
+            let seq = UInt64(try #require(try alice.say("text \(number)").json["seq"]?.int))
+            originals.append(seq)
+            for _ in 0..<(number % 5) { _ = try alice.change("edit", of: seq, "text \(number)") }
+        }
+        if isSealed { try server.seal(as: bob) }
+        for (place, seq) in originals.enumerated() {
+            let page = try bob.page(["around": "\(seq)", "limit": "8", "fold": "1"])
+            let first = min(max(place - 4, 0), originals.count - 8)
+            #expect(page.messages.map(\.seq) == Array(originals[first..<first + 8]), "around \(seq)")
+            #expect(page.more == (first + 8 < originals.count || page.next < page.head))
+        }
+        // A filter by sender is the same
+        _ = try bob.say("one of bob")
+        let own = try bob.page(["around": "\(originals[20])", "limit": "8", "from": "bob"])
+        #expect(own.messages.map(\.sender) == ["bob"])
+    }
+
     @Test("a deleted text and those of its edits are given to nobody", arguments: [false, true])
     func deletion(isSealed: Bool) throws {
         let server = try TestServer()

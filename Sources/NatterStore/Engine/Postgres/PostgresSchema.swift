@@ -112,6 +112,8 @@ enum PostgresSchema {
         CREATE INDEX guess_network ON guess (network);
         CREATE INDEX guess_time ON guess (time);
         """,
+        // The step keeps away servers that can't read such an entry.
+        "COMMENT ON COLUMN log.data IS 'changes and messages of one entry; the messages may be an LZ4 block';",
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.

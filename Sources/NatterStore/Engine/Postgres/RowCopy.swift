@@ -77,7 +77,7 @@ struct RowCopy {
             if let entry {
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
                     try connection.statement("INSERT INTO batch VALUES (?,?)").run(
-                        Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.sealed())
+                        Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.bytes)
                 }
                 try take(entry)
             }

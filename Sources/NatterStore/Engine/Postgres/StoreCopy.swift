@@ -119,12 +119,12 @@ public enum StoreCopy {
         let statement = try rows.statement("SELECT number,data FROM batch ORDER BY number")
         while try statement.step() {
             let number = statement.uint64(0)
-            let batch = try statement.withBlob(1) { try Batch(sealed: $0) }
+            let batch = try statement.withBlob(1) { try SealedBatch(checking: $0) }
             let commit = Commit(number / 2)
             let isMoved = number == Batch.rowNumber(of: commit, isMoved: true)
             let entry = LogEntry(
                 before: place, author: LogEntry.Author(node: 0, attempt: number), commit: commit,
-                changes: [], messages: isMoved ? Batch() : batch, movedTails: isMoved ? batch : Batch())
+                changes: [], messages: isMoved ? .empty : batch, movedTails: isMoved ? batch : .empty)
             place = try PostgresLog.insert(entry, database)
         }
     }
