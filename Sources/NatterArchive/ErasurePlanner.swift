@@ -62,7 +62,8 @@ struct ErasurePlanner {
             plan.seeds.formUnion(records.seeds(of: Set(fresh)))
             for seq in fresh {
                 guard let digest = records.digest(of: seq), let record = records[seq] else { continue }
-                plan.messages.append((seq, digest, record.kind == .event))
+                let author = record.uncounted == .sender ? String(decoding: record.sender, as: UTF8.self) : nil
+                plan.messages.append((seq, digest, record.kind == .event, author))
                 plan.lastCommit = max(plan.lastCommit, record.commit)
                 texts[seq] = record.text
             }

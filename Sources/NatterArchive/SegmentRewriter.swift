@@ -35,8 +35,9 @@ public struct RewritePlan: Sendable {
     }
 
     public let conversation: ConversationIdentity
-    /// The messages that are erased now, lowest first, the H of each, and whether it is an event.
-    public internal(set) var messages: [(seq: Seq, digest: Digest, isEvent: Bool)] = []
+    /// The messages that are erased now, lowest first, the H of each, whether it is an event, and the author of a text that did
+    /// not count as unread for that user.
+    public internal(set) var messages: [(seq: Seq, digest: Digest, isEvent: Bool, author: String?)] = []
     /// The commit of the newest of them.
     public internal(set) var lastCommit = Commit.zero
     /// The account that is erased, if its messages are.

@@ -216,6 +216,7 @@ enum ServeCommand {
             case .wake: continue
             case nil:
                 guard MonotonicClock.now() >= nextSave else { continue }
+                store.forgetExpiredTokens()
                 store.savePresence()
                 store.eraseDue()
                 nextSave = MonotonicClock.now() + pause

@@ -87,12 +87,12 @@ public enum NameRule {
     }
 
     /// A key that is equal for names that differ only in case. Upper-casing and then lower-casing folds pairs that
-    /// either step alone keeps apart (`ß` and `SS`, `ς` and `σ`). That may take a letter apart (`U+0390`), so the key is put
-    /// into normalization form C again. Compare keys byte by byte.
+    /// either step alone keeps apart (`ß` and `SS`, `ς` and `σ`), and only lower-casing before them folds `ẞ` and `ß`. That may
+    /// take a letter apart (`U+0390`), so the key is put into normalization form C again. Compare keys byte by byte.
     public static func caseKey(_ name: String) -> String {
         if name.utf8.allSatisfy({ $0 < 0x80 }) { return name.lowercased() }
         var key = String.UnicodeScalarView()
-        key.append(contentsOf: name.uppercased().lowercased()._nfc)
+        key.append(contentsOf: name.lowercased().uppercased().lowercased()._nfc)
         return String(key)
     }
 

@@ -43,6 +43,9 @@ struct EarlierMessageReader {
 
     mutating func message(_ seq: Seq, of conversation: ConversationIdentity, named name: String) -> PostOutcome {
         do {
+            if let tail = tail(of: conversation, upTo: seq), seq < tail.first {
+                return .repeated(EarlierMessageReader.gone(seq, of: conversation, named: name))
+            }
             if last?.conversation != conversation.number || last?.block.records.index(of: seq) == nil {
                 last = try load(seq, conversation, name)
             }
@@ -62,15 +65,27 @@ struct EarlierMessageReader {
         }
     }
 
-    private mutating func load(
-        _ seq: Seq, _ conversation: ConversationIdentity, _ name: String
-    ) throws -> (Int64, OpenBlock, [Digest])? {
+    /// A message that is not kept any more, as an erased one whose time nobody knows. It was sent, so it must not be sent again.
+    private static func gone(_ seq: Seq, of conversation: ConversationIdentity, named name: String) -> Message {
+        Message(
+            conversation: name, conversationID: conversation.id, seq: seq,
+            cursor: MessageCursor(conversation: conversation.id, seq: seq, hashPrefix: 0), time: .zero, sender: "",
+            text: "", isErased: true)
+    }
+
+    private mutating func tail(of conversation: ConversationIdentity, upTo seq: Seq) -> Tail? {
         if tails[conversation.number].map({ seq > $0.head }) ?? true {
             tails[conversation.number] = store.state.withLock { state in
                 state.conversations[conversation.number].map { Tail($0) }
             }
         }
-        guard let tail = tails[conversation.number], seq <= tail.head else { return nil }
+        return tails[conversation.number]
+    }
+
+    private mutating func load(
+        _ seq: Seq, _ conversation: ConversationIdentity, _ name: String
+    ) throws -> (Int64, OpenBlock, [Digest])? {
+        guard let tail = tail(of: conversation, upTo: seq), seq <= tail.head else { return nil }
         return try store.withReader { archive in
             let reader = LogReader(tail.log(of: conversation, named: name), archive)
             let block = try reader.storedBlock(containing: seq)

@@ -177,8 +177,8 @@ extension Store {
         state.withLock { $0.noteWaiting(of: account, change, at: now) }
     }
 
-    /// Records when users were last seen and forgets expired tokens. Called once a minute and at the end.
-    public func savePresence() {
+    /// Forgets tokens that have expired. Only a server does, because a command does not know for how long sessions last here.
+    public func forgetExpiredTokens() {
         let now = clock.now()
         let expired = state.withLock { state in
             let expired = state.tokens.filter { $0.value.hasEnded(at: now, state.limits) }.map(\.key)
@@ -186,6 +186,10 @@ extension Store {
             return expired
         }
         if !expired.isEmpty { forgetExpired(expired) }
+    }
+
+    /// Records when users were last seen. Called once a minute and at the end.
+    public func savePresence() {
         let (seen, used) = state.withLock { state in
             var seen: [Change.Visit] = []
             for id in state.dirtyAccounts {

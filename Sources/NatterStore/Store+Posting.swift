@@ -40,6 +40,12 @@ extension Store {
                 var original = OriginalMessage(records, index)
                 // Who has the text that people see instead of an erased one may edit it again.
                 if records.isErased(at: index),
+                    let author = try ErasedTexts.author(
+                        of: seq, in: snapshot.identity.number, reader.archive.connection)
+                {
+                    original.author = author
+                }
+                if records.isErased(at: index),
                     let edit = try MessageFolder(reader, folds: true).newestEdit(of: seq)
                 {
                     (original.sender, original.via) = (edit.sender, edit.via)

@@ -61,9 +61,9 @@ extension Store {
             // Counts from whichever is nearer, the old mark or the head.
             let ownBefore: UInt64
             if target.distance(after: old.seq) <= head.distance(after: target) {
-                ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal.name))
+                ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal))
             } else {
-                let behind = target == head ? 0 : try own(target.next...head, snapshot, principal.name)
+                let behind = target == head ? 0 : try own(target.next...head, snapshot, principal)
                 ownBefore = total >= behind ? total - behind : 0
             }
             return ReadPlace(snapshot: snapshot, old: old, new: ReadMark(seq: target, ownBefore: ownBefore))
@@ -73,8 +73,8 @@ extension Store {
     }
 
     /// How many messages in a range do not count for a user. Unreadable ones count.
-    private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ name: UserName) throws -> UInt64 {
-        let sender = Array(name.text.utf8)
+    private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ principal: Principal) throws -> UInt64 {
+        let sender = Array(principal.name.text.utf8)
         var count = 0
         let filter = MessageFilter(after: range.lowerBound.previous, before: range.upperBound.next)
         _ = try read(snapshot) { reader in
@@ -82,6 +82,8 @@ extension Store {
                 if case .messages(let run) = piece { count += run.records.uncounted(for: sender, range) }
                 return true
             }
+            let erased = try ErasedTexts.counts(range, in: snapshot.identity.number, reader.archive.connection)
+            count += erased[principal.name.text] ?? 0
         }
         return UInt64(count)
     }

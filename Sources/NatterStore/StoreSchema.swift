@@ -155,7 +155,8 @@ enum StoreSchema {
         ALTER TABLE conversation ADD COLUMN retain_days INTEGER;
         ALTER TABLE sent ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
         """,
-        // No table changes. But from here on, values of `batch` may be compressed, and an older natterd can't read them.
-        "",
+        // For whom an erased text never counted as unread: the number of its author's account. From here on, values of `batch`
+        // may be compressed, too, and an older natterd can't read them.
+        "ALTER TABLE erasure ADD COLUMN author INTEGER;",
     ])
 }

@@ -160,6 +160,14 @@ struct StoreState {
         accountKeys[NameRule.caseKey(name)].flatMap { accounts[$0] }
     }
 
+    /// The author of a deleted message by name.
+    ///
+    /// - Parameter known: as in the table `relation`, which has the number of the account if the message was erased.
+    func author(_ known: String) -> String {
+        guard known.hasPrefix("#") else { return known }
+        return Int64(known.dropFirst()).flatMap { accounts[AccountID(rawValue: $0)]?.name.text } ?? RelationRows.nobody
+    }
+
     mutating func add(_ token: TokenState, _ digest: Digest) {
         tokens[digest] = token
         accounts[token.account]?.tokens.insert(digest)
@@ -172,11 +180,13 @@ struct StoreState {
         dirtyTokens.remove(digest)
     }
 
-    /// Shows tokens that are good for one group under its new name. The id decides what they may do.
-    mutating func renameScopes(_ names: [ConversationID: String]) {
-        for (digest, token) in tokens {
-            guard let name = token.scopeID.flatMap({ names[$0] }) else { continue }
-            tokens[digest]?.scope = token.scope.renamed(name)
+    /// Shows tokens that are good for one group under its name, if their owners may know it. The id decides what they may do.
+    mutating func renameScopes(of tokens: some Sequence<Digest>, in groups: [ConversationID: ConversationState]) {
+        for digest in tokens {
+            guard let token = self.tokens[digest], let group = token.scopeID.flatMap({ groups[$0] }),
+                group.isOpen || group.members[token.account.rawValue] != nil
+            else { continue }
+            self.tokens[digest]?.scope = token.scope.renamed(group.name)
         }
     }
 

@@ -53,7 +53,7 @@ struct ClockTests {
         if isUsed {
             #expect(driver.store.principal(of: short, address: "") == nil)
         } else {
-            driver.store.savePresence()
+            driver.store.forgetExpiredTokens()
         }
         // Then it is over for good, though the clock goes back a year,
         clock.advance(milliseconds: -365 * ClockTests.day)

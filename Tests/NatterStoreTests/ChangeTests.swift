@@ -55,6 +55,11 @@ struct ChangeTests {
                 Relation(about: Seq(3), kind: .delete, seq: Seq(7), time: time), in: 5, author: "alice"),
             .related(Relation(about: Seq(3), kind: .text, seq: Seq(8), time: time), in: 5, author: nil),
             .erased([Change.ErasedMessage(seq: Seq(3), digest: digest)], in: 5),
+            .erased(
+                [
+                    Change.ErasedMessage(seq: Seq(3), digest: digest, author: 7),
+                    Change.ErasedMessage(seq: Seq(4), digest: digest),
+                ], in: 5),
             .runEnded(5),
             .tailsMoved([Change.MovedTail(conversation: 5, lastSeq: Seq(9))]),
             .epochBegun(Epoch(run: 3, random: 9), first: Commit(12)),

@@ -273,6 +273,50 @@ struct RetentionTests {
         #expect(try store.logs() == logs)
     }
 
+    @Test("a text whose newest edit was erased is what people see again, so it is not due; one that another edit replaced is")
+    func erasedEdit() throws {
+        let store = try TestStore(users: ["alice"])
+        let alice = try store.user("alice")
+        try store.post(["kept", "replaced"])
+        for (about, text) in [(1, "a password"), (2, "newer"), (2, "another password")] {
+            _ = store.post(
+                [NewMessage(conversation: "general", text: text, key: nil, kind: .edit, about: Seq(UInt64(about)))],
+                by: alice)
+        }
+        let passwords = [Seq(3)...Seq(3), Seq(5)...Seq(5)]
+        _ = try waitFor { store.store.erase(passwords, in: "general", by: "test", $0) }.get()
+        store.store.eraseDeleted(after: 0)
+        for _ in 1...2 {
+            store.store.eraseDue()
+            store.store.waitForErasures()
+            #expect(try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["kept", "newer"])
+            #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(2), Seq(3), Seq(5)])
+        }
+        // Its next edit replaces it.
+        _ = store.post(
+            [NewMessage(conversation: "general", text: "newest", key: nil, kind: .edit, about: Seq(1))], by: alice)
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(1), Seq(2), Seq(3), Seq(5)])
+    }
+
+    @Test("the id of a message that is not kept any more is still known: nothing is sent again, and nothing is damaged")
+    func repeatedID() throws {
+        let store = try TestStore()
+        try store.post(["old"], key: "k")
+        try store.seal()
+        store.clock.advance(milliseconds: 8 * Self.day)
+        try store.post(["new"])
+        #expect(try Self.retain(7, store).first == Seq(2))
+        let outcome = try store.post(["old"], key: "k").first
+        guard case .repeated(let message) = outcome else {
+            Issue.record("\(String(describing: outcome))")
+            return
+        }
+        #expect(message.seq == Seq(1) && message.isErased && message.text == "" && message.sender == "")
+        #expect(try store.all().map(\.text) == ["new"])
+    }
+
     @Test("a backup begun before keeps its files, and one into the same place lets go of what went")
     func backup() throws {
         let directory = try TemporaryDirectory()

@@ -58,7 +58,12 @@ struct PortionWriter {
             (conversation.serverHead, conversation.serverHash) = (line.head, line.hash)
             conversation.unread = line.unread
         }
-        conversation.read = max(conversation.read, line.read)
+        if line.read > conversation.read {
+            conversation.read = line.read
+        } else if line.read < conversation.read, state.findsMissing, try isCurrent() {
+            // A server that was restored from a backup knows an earlier mark.
+            conversation.read = line.read
+        }
         // To a replica that begins late, the server names the first message that the replica gets.
         if state.start.earliest == nil || conversation.head > .zero && line.first > conversation.first {
             conversation.serverFirst = max(conversation.serverFirst, line.first)

@@ -177,11 +177,14 @@ extension Change {
             output.put(relation.time.milliseconds)
             output.optional(author) { $0.put($1) }
         case .erased(let messages, let conversation):
-            output.kind(24)
+            // Kind 24 has messages without authors.
+            let hasAuthors = messages.contains { $0.author != nil }
+            output.kind(hasAuthors ? 39 : 24)
             output.put(conversation)
             output.list(messages) { output, message in
                 output.put(message.seq.rawValue)
                 output.put(message.digest)
+                if hasAuthors { output.optional(message.author) { $0.put($1) } }
             }
         }
     }
@@ -191,7 +194,8 @@ extension Change {
     static func decode(_ reader: inout ByteReader) throws(FormatViolation) -> Change {
         var input = FieldReader(reader: reader)
         defer { reader = input.reader }
-        switch try input.byte() {
+        let kind = try input.byte()
+        switch kind {
         case 1:
             return .accountAdded(
                 NewAccount(
@@ -280,11 +284,15 @@ extension Change {
                     seq: Seq(try input.unsigned()), time: try input.time()),
                 in: conversation,
                 author: try input.optional { input throws(FormatViolation) in try input.text() })
-        case 24:
+        case 24, 39:
             let conversation = try input.signed()
             return .erased(
                 try input.list { input throws(FormatViolation) in
-                    ErasedMessage(seq: Seq(try input.unsigned()), digest: try input.digest())
+                    var message = ErasedMessage(seq: Seq(try input.unsigned()), digest: try input.digest())
+                    if kind == 39 {
+                        message.author = try input.optional { input throws(FormatViolation) in try input.signed() }
+                    }
+                    return message
                 }, in: conversation)
         case 36:
             let (conversation, days) = (try input.signed(), try input.unsigned())

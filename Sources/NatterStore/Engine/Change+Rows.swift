@@ -89,9 +89,9 @@ extension Change {
             for message in messages {
                 try rows.run(
                     """
-                    INSERT INTO erasure (conversation,seq,hash,commit_number) VALUES ($1,$2,$3,$4)
+                    INSERT INTO erasure (conversation,seq,hash,commit_number,author) VALUES ($1,$2,$3,$4,$5)
                     ON CONFLICT (conversation,seq) DO UPDATE SET commit_number=excluded.commit_number
-                    """, conversation, message.seq.rawValue, message.digest.bytes, commit.rawValue)
+                    """, conversation, message.seq.rawValue, message.digest.bytes, commit.rawValue, message.author)
             }
             // A deletion names the author of the message. The account's number stays, because the deleted text never
             // counted as unread for its author.

@@ -144,6 +144,8 @@ enum Change: Sendable {
     struct ErasedMessage: Sendable, Equatable {
         var seq: Seq
         var digest: Digest
+        /// The number of the account that wrote it, for which the text never counted as unread; nil if it counted for everyone.
+        var author: Int64?
     }
 
     struct DroppedMessages: Sendable {
@@ -259,9 +261,9 @@ enum Change: Sendable {
         case .groupChanged(let number, let name, let isOpen):
             guard let group = state.conversations[number] else { return }
             state.forgetName(of: group)
-            if group.name != name { state.renameScopes([group.identity.id: name]) }
             group.name = name
             group.isOpen = isOpen
+            state.renameScopes(of: Array(state.tokens.keys), in: [group.identity.id: group])
             state.noteName(of: group)
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
@@ -274,8 +276,11 @@ enum Change: Sendable {
             group.isDeleted = true
             group.members = [:]
         case .memberPut(let account, let number, let membership):
-            state.conversations[number]?.members[account.rawValue] = membership
+            guard let conversation = state.conversations[number] else { return }
+            conversation.members[account.rawValue] = membership
             state.accounts[account]?.conversations.insert(number)
+            state.renameScopes(
+                of: state.accounts[account]?.tokens ?? [], in: [conversation.identity.id: conversation])
         case .memberRemoved(let account, let number):
             state.conversations[number]?.members[account.rawValue] = nil
             state.accounts[account]?.conversations.remove(number)
@@ -298,7 +303,8 @@ enum Change: Sendable {
         case .related(let relation, let number, let author):
             if relation.kind.isChange { state.notePendingErasure(in: number, since: relation.time) }
             guard relation.kind == .delete else { return }
-            state.conversations[number]?.deletions.insert(relation.about, author: author ?? RelationRows.nobody)
+            state.conversations[number]?.deletions.insert(
+                relation.about, author: author.map(state.author) ?? RelationRows.nobody)
         case .erased(_, let number):
             state.conversations[number]?.noteErasure(at: commit)
             state.noteCommit(commit, in: number)

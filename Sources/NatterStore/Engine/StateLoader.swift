@@ -23,7 +23,7 @@ struct StateLoader {
         try loadTokens(&state)
         try loadConversations(&state)
         let groups = state.conversations.values.filter { $0.identity.kind == .group }
-        state.renameScopes(Dictionary(groups.map { ($0.identity.id, $0.name) }) { $1 })
+        state.renameScopes(of: Array(state.tokens.keys), in: Dictionary(groups.map { ($0.identity.id, $0) }) { $1 })
         try loadPeers(&state)
         try loadReads(&state)
         try loadErasures(&state)
@@ -242,24 +242,19 @@ struct StateLoader {
             // A deletion of what is not kept any more counts for nobody.
             guard let conversation = state.conversations[number], seq >= conversation.first else { continue }
             var author = known
-            // The message was erased.
-            if let known, known.hasPrefix("#") {
-                author =
-                    Int64(known.dropFirst()).flatMap { state.accounts[AccountID(rawValue: $0)]?.name.text }
-                    ?? RelationRows.nobody
-            }
             if author == nil, let cache {
                 let log = Tail(conversation).log(of: conversation.identity, named: conversation.name)
                 let reader = LogReader(log, ArchiveReader(connection: connection, cache: cache))
                 // Nobody is the author of a message that can't be read.
                 author = RelationRows.nobody
                 if let records = try? reader.block(containing: seq)?.records, let index = records.index(of: seq) {
-                    author = records.author(at: index)
+                    author =
+                        try ErasedTexts.author(of: seq, in: number, connection) ?? records.author(at: index)
                 }
                 try RelationRows.setAuthor(
                     author ?? RelationRows.nobody, ofDeleted: seq, in: number, on: connection)
             }
-            conversation.deletions.insert(seq, author: author ?? RelationRows.nobody)
+            conversation.deletions.insert(seq, author: author.map(state.author) ?? RelationRows.nobody)
         }
     }
 }

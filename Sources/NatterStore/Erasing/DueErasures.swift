@@ -107,6 +107,7 @@ extension Store {
 
     /// Messages that were deleted, their edits, and texts that an edit has replaced, if that was before a time, the first ones
     /// first; and when the next of them was deleted or replaced. The newest text of a message that is not deleted is never due.
+    /// An edit that was erased replaces nothing, because the next older text stands for it.
     private static func due(
         before cutoff: Timestamp, in conversation: Int64, on connection: Connection
     ) throws -> (seqs: Set<Seq>, next: Timestamp?) {
@@ -114,6 +115,7 @@ extension Store {
             """
             WITH change AS (
                 SELECT about, kind, seq, time FROM relation WHERE conversation=?1 AND kind >= 2 AND kind <= 3
+                AND (kind=3 OR seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1))
             ), gone AS (
                 SELECT about AS seq, time FROM change
                 UNION ALL SELECT edit.seq, later.time FROM change AS edit JOIN change AS later ON later.about=edit.about

@@ -76,7 +76,9 @@ struct Eraser {
             let rewriter = SegmentRewriter(identity, reader, writer, isShared: store.isShared)
             let plan = try rewriter.plan(erasing: seqs, of: account, isAgain: isAgain)
             let messages =
-                try plan.messages.map { Change.ErasedMessage(seq: $0.seq, digest: $0.digest) } + unlisted(seqs, reader)
+                try plan.messages.map {
+                    Change.ErasedMessage(seq: $0.seq, digest: $0.digest, author: $0.author.flatMap(number(of:)))
+                } + unlisted(seqs, reader)
             guard !messages.isEmpty else { return 0 }
             // Rows of tails that were moved up may hold the texts, too.
             try clearJournal(upTo: max(plan.lastCommit, lastMove))
@@ -96,6 +98,12 @@ struct Eraser {
             }
             return plan.messages.count
         }
+    }
+
+    /// Of an account that is erased itself, nothing is kept.
+    private func number(of author: String) -> Int64? {
+        guard account == nil else { return nil }
+        return store.state.withLock { $0.account(named: author)?.id.rawValue }
     }
 
     /// Messages that the log has as erased, but the table does not: after an older database was put in place, or a new one was

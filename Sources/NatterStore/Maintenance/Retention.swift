@@ -100,8 +100,11 @@ struct RetentionRun {
                 on: reader.connection
             ).first
             let cut = next?.firstSeq ?? target.sealedSeq.next
+            let erased = try ErasedTexts.counts(
+                target.first...max(target.first, cut.previous), in: target.identity.number, reader.connection)
+            let sent = counts.sent.merging(erased, uniquingKeysWith: +)
             let rewriter = SegmentRewriter(target.identity, reader, writer, isShared: store.isShared)
-            return (cut, counts.sent, try rewriter.plan(droppingBelow: cut, hashAtEnd: target.sealedHash))
+            return (cut, sent, try rewriter.plan(droppingBelow: cut, hashAtEnd: target.sealedHash))
         }
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }

@@ -230,10 +230,13 @@ public final class StoreRebuild {
     ) throws(SQLiteError) {
         // After a loss the former count may be higher, because it includes the lost messages.
         let insert = try connection.statement("INSERT INTO sent VALUES (?,?,?,?)")
-        for sender in Set(log.content.sent.keys).union(former.keys) {
+        let erased = try ErasedTexts.counts(
+            log.first...max(log.first, log.sealedSeq), in: identity.number, connection)
+        let sent = log.content.sent.merging(erased, uniquingKeysWith: +)
+        for sender in Set(sent.keys).union(former.keys) {
             let known = former[sender] ?? (0, 0)
-            let found = (log.content.sent[sender] ?? 0) + known.dropped
-            guard found > 0 || log.content.sent[sender] != nil || !log.losses.isEmpty else { continue }
+            let found = (sent[sender] ?? 0) + known.dropped
+            guard found > 0 || sent[sender] != nil || !log.losses.isEmpty else { continue }
             if !sender.isEmpty { _ = try people.account(sender) }
             try insert.run(identity.number, sender, log.losses.isEmpty ? found : max(found, known.all), known.dropped)
         }

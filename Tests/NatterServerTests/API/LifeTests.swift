@@ -281,6 +281,58 @@ struct LifeTests {
     }
 
     @Test(
+        "an erased text counts as unread for everyone but its author, wherever the marks are",
+        arguments: PostgresCluster.servesTests ? [false] : [false, true])
+    func erasedText(isRebuilt: Bool) throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        func erase(_ seqs: ClosedRange<UInt64>) throws {
+            let store = server.store
+            _ = try waitFor {
+                store.erase([Seq(seqs.lowerBound)...Seq(seqs.upperBound)], in: "general", by: "test", $0)
+            }
+            .get()
+        }
+        func unread(_ person: Client, readTo seq: UInt64? = nil) throws -> Int? {
+            if let seq {
+                let answer = try person.send(
+                    .put, "/v1/conversations/general/read", body: Array("{\"seq\":\(seq)}".utf8),
+                    headers: [("Content-Type", "application/json")])
+                #expect(answer.status == 200)
+            }
+            return try person.get("/v1/conversations/general").json["unread"]?.int
+        }
+        _ = try alice.say("1")
+        try erase(1...1)
+        for number in 2...5 { _ = try bob.say("\(number)") }
+        #expect(try unread(alice) == 4)
+        #expect(try unread(alice, readTo: 1) == 4)
+        for number in 6...7 { _ = try alice.say("\(number)") }
+        for number in 8...11 { _ = try bob.say("\(number)") }
+        try erase(6...7)
+        if isRebuilt {
+            server.stop()
+            _ = try StoreRebuild.run(server.directory.path, .reindex)
+            try server.start()
+        }
+        #expect(try unread(alice) == 8)
+        #expect(try unread(bob) == 3)
+        #expect(try unread(alice, readTo: 6) == 4)
+        #expect(try unread(alice, readTo: 8) == 3)
+        // Deleted as well: it never counted for its author, and now for nobody.
+        let root = try server.account("root")
+        try server.makeAdmin("root")
+        #expect(try root.change("delete", of: 7).status == 201)
+        for _ in 0..<2 {
+            #expect(try unread(alice) == 3)
+            #expect(try unread(bob) == 2)
+            server.stop()
+            try server.start()
+        }
+        #expect(try unread(bob, readTo: 7) == 0)
+    }
+
+    @Test(
         "kinds, labels and what a message is about survive sealing and a rebuilt index",
         .enabled(if: !PostgresCluster.servesTests))
     func rebuilt() throws {

@@ -329,6 +329,29 @@ struct PeopleTests {
         }
     }
 
+    @Test("the scope of a token does not tell a removed member how a private group is called later")
+    func scopeOfRemovedMember() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        #expect(try json(.put, "/v1/groups/ops/members/bob", [:], by: alice).status == 200)
+        let made = try bob.post("/v1/tokens", ["label": "robot", "scope": "read:ops"]).json
+        let robot = Client(server, token: try #require(made["token"]?.text))
+        #expect(try json(.delete, "/v1/groups/ops/members/bob", by: alice).status == 200)
+        #expect(try json(.patch, "/v1/groups/ops", ["name": "layoffs"], by: alice).status == 200)
+        func scopes() throws -> [String?] {
+            try [robot.get("/v1/whoami").json["scope"]?.text, bob.get("/v1/tokens").json["tokens"]?.items.first?["scope"]?.text]
+        }
+        for _ in 0..<2 {
+            #expect(try scopes() == ["read:ops", "read:ops"])
+            server.stop()
+            try server.start()
+        }
+        // Who is a member again may know it.
+        #expect(try json(.put, "/v1/groups/layoffs/members/bob", [:], by: alice).status == 200)
+        #expect(try scopes() == ["read:layoffs", "read:layoffs"])
+    }
+
     @Test("an admin whose account is disabled does not let the last other one leave")
     func disabledAdmin() throws {
         let server = try TestServer()

@@ -95,7 +95,7 @@ struct QuotaTests {
         #expect(try bob.get("/v1/whoami").status == 200)
         #expect(try robot.get("/v1/whoami").status == 200)
         // It stays ended when the clock goes back and the server starts again
-        server.store.savePresence()
+        server.store.forgetExpiredTokens()
         server.stop()
         clock.set(QuotaTests.start)
         try server.start()
@@ -104,6 +104,22 @@ struct QuotaTests {
         server.store.use(limits { $0.sessionIdleDays = nil })
         clock.set(QuotaTests.start.advanced(milliseconds: 900 * day))
         #expect(try bob.get("/v1/whoami").status == 200)
+    }
+
+    @Test("only a server that serves ends idle sessions: who opens the store to look does not know for how long they last")
+    func idleOffline() throws {
+        let clock = TestClock(QuotaTests.start)
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        server.stop()
+        clock.set(QuotaTests.start.advanced(milliseconds: 100 * 86_400_000))
+        for _ in 0..<2 {
+            try server.start()
+            server.stop()
+        }
+        try server.start()
+        server.store.use(limits { $0.sessionIdleDays = nil })
+        #expect(try alice.get("/v1/whoami").status == 200)
     }
 
     @Test("a group beyond the limit is 429; a restart forgets none of them, and a deleted one does not count")

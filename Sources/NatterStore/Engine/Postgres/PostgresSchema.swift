@@ -112,8 +112,8 @@ enum PostgresSchema {
         CREATE INDEX guess_network ON guess (network);
         CREATE INDEX guess_time ON guess (time);
         """,
-        // The step keeps away servers that can't read such an entry.
-        "COMMENT ON COLUMN log.data IS 'changes and messages of one entry; the messages may be an LZ4 block';",
+        // From here on, entries of the log may be compressed, too, and an older natterd can't read them.
+        "ALTER TABLE erasure ADD author bigint;",
     ]
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.
