@@ -172,6 +172,24 @@ struct OperateTests {
         #expect(try world.natterd("status").output.contains("not running"))
     }
 
+    @Test("a server that does not answer: each command ends with 75 and says so, and all is well when it goes on")
+    func hangingServer() throws {
+        let world = try World()
+        let daemon = try #require(world.daemon)
+        daemon.process.signal(SIGSTOP)
+        // They wait at the same time, because each waits for ten seconds.
+        let commands = try [["status"], ["status", "--json"], ["user", "list"], ["export", "general"]].map {
+            try world.start($0)
+        }
+        for command in commands {
+            let outcome = command.finish()
+            #expect(outcome.code == 75 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+            #expect(outcome.errors.contains("does not answer"))
+        }
+        daemon.process.signal(SIGCONT)
+        #expect(try world.natterd("status", "--json").objects().first?[bool: "running"] == true)
+    }
+
     @Test("export and import say the same with a server and without, and sent messages are there at once")
     func bulk() throws {
         let lines = (1...500).map { JSON.line(ts: $0, sender: "x", text: "message \($0)") }.joined()

@@ -67,6 +67,9 @@ struct OperatorSocket {
         // A symbolic link could lead to another user's socket outside the directory.
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
         let stream = try LocalStream.make(path)
+        // Commands that a hanging server never accepted fill its queue. Then a connection would wait for ever.
+        stream.limitWriting(toMilliseconds: Int(OperatorClient.patienceMilliseconds))
+        defer { stream.limitWriting(toMilliseconds: 0) }
         let code = try withAddress { address, length -> Int32 in
             while true {
                 if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
