@@ -57,6 +57,20 @@ struct ServeSettings: Equatable {
 
     private init() {}
 
+    /// What the file says, for a command that opens the store while no server runs. What concerns a server alone, such as its
+    /// certificate, is not checked, because the command line of 'serve' may add to it.
+    static func ofStore(in directory: String) throws -> ServeSettings {
+        var settings = ServeSettings()
+        guard let file = try file(in: directory),
+            case .run(_, let arguments) = try ArgumentParser.parse(["serve"], for: DaemonProgram.spec)
+        else { return settings }
+        let filled = try filled(arguments, file)
+        do throws(UsageError) { try settings.read(filled) } catch {
+            throw place(of: error, in: file, arguments, directory: directory)
+        }
+        return settings
+    }
+
     /// The error with the line of the file that is wrong; the error itself if it is in the command line, which overrides the
     /// file.
     private static func place(

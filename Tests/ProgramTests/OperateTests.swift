@@ -172,6 +172,23 @@ struct OperateTests {
         #expect(try world.natterd("status").output.contains("not running"))
     }
 
+    @Test("natterd.conf limits what is kept without a server, too; an error in it is 78 and names the line")
+    func limitsOfTheFile() throws {
+        let world = try World(isServing: false)
+        // A command needs no certificate, although a server on this address does.
+        try world.directory.write("data/natterd.conf", "listen = 0.0.0.0:0\nretain = 90d\nsession-idle = never\n")
+        for isServing in [false, true] {
+            if isServing { try world.serve() }
+            let refused = try world.natterd("retain", "general", "400d")
+            #expect(refused.code == 77 && isOneLine(refused.errors), "\(refused)")
+            #expect(try world.natterd("retain", "general", "60d").code == 0)
+        }
+        world.stopServing()
+        try world.directory.write("data/natterd.conf", "session-idle = never\nretain = soon\n")
+        let wrong = try world.natterd("user", "list")
+        #expect(wrong.code == 78 && isOneLine(wrong.errors) && wrong.errors.contains("line 2"), "\(wrong)")
+    }
+
     @Test("a server that does not answer: each command ends with 75 and says so, and all is well when it goes on")
     func hangingServer() throws {
         let world = try World()
