@@ -229,6 +229,11 @@ struct ServeSettings: Equatable {
         guard try disk.information(path) != nil else { return nil }
         let bytes: [UInt8]
         do throws(DiskError) { bytes = try disk.contents(of: path, limit: configurationLimit) } catch {
+            if error.code == .tooManySymbolicLinkLevels {
+                throw CommandFailure(
+                    unreadable: error.code,
+                    "'\(path)' is a symbolic link, which natterd does not follow; put the file itself there")
+            }
             throw CommandFailure(unreadable: error)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {

@@ -86,6 +86,15 @@ struct SettingsTests {
         #expect(outcome.errors.contains(word), "\(outcome.errors)")
     }
 
+    @Test("a file that is a symbolic link is refused as such")
+    func link() throws {
+        let directory = try TemporaryDirectory()
+        let target = try directory.write("elsewhere", "registration = closed\n")
+        #expect(symlink(target, directory("natterd.conf")) == 0)
+        let outcome = natterd("serve", "--data", directory.path)
+        #expect(outcome.code == 66 && outcome.errors.contains("natterd.conf' is a symbolic link"), "\(outcome.errors)")
+    }
+
     @Test("half of a certificate and its key on the command line is 64, whatever the file says")
     func halfOnTheCommandLine() throws {
         let directory = try TemporaryDirectory()
@@ -112,7 +121,7 @@ struct SettingsTests {
         for bad in [
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
-            ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"],
+            ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"], ["--host", "a b"],
         ] {
             #expect(natterd(words: ["serve", "--data", directory.path] + bad).code == 64, "\(bad)")
         }
