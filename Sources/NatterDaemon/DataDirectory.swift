@@ -112,6 +112,8 @@ enum DataDirectory {
         var options = Store.Options()
         options.report = { line in notes.withLock { $0.note(line) } }
         let directory = try path(arguments, console)
+        // On a full disk it opens by the room that a server has kept. It keeps none in a store that has had no server.
+        options.keepsReserve = Store.hasReserve(in: directory)
         // A command does what the server would do for it.
         let settings = try ServeSettings.ofStore(in: directory)
         options.idRetentionDays = settings.retentionDays

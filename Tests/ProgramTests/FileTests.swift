@@ -99,6 +99,14 @@ struct FileTests {
         truncate -s -65536 "$0/ballast" && cd / && exec "$@"
         """)
 
+    /// The same without any room.
+    private static let withoutRoom = mounting(
+        """
+        cd "$0" && mount -t tmpfs -o size=16m,mode=700 tmpfs "$0" && cp -a . "$0" || exit 99
+        head -c 20000000 /dev/zero >"$0/ballast" 2>/dev/null
+        cd / && exec "$@"
+        """)
+
     /// Runs a command of alice's there.
     private func run(_ words: [String], _ world: World, in namespace: [String]) throws -> Outcome {
         try ChildProcess(
@@ -130,6 +138,27 @@ struct FileTests {
         let refused = try run(["sync"], world, in: namespace)
         #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
         #expect(try world.alice.texts("log").count == 6)
+    }
+
+    @Test(
+        "on a full disk natterd's commands open the store by the room that is kept for it, or say what is missing",
+        .enabled(if: FileTests.withoutRoom != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
+    func fullData() throws {
+        let world = try World(isServing: false)
+        let namespace = try #require(FileTests.withoutRoom)
+        func run(_ words: [String]) throws -> Outcome {
+            try ChildProcess(
+                "/usr/bin/unshare", namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
+            ).finish()
+        }
+        for words in [["status"], ["user", "list"], ["export", "general"]] {
+            let outcome = try run(words)
+            #expect(outcome.code == 0, "\(words): \(outcome)")
+        }
+        #expect(unlink(world.data + "/reserve") == 0)
+        let refused = try run(["user", "list"])
+        #expect(refused.code == 75 && refused.errors.contains("make room on the disk of"), "\(refused)")
     }
 
     @Test(

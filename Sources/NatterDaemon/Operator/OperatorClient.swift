@@ -49,8 +49,29 @@ struct OperatorClient {
                 // Another command has the store, or a server is starting or stopping.
                 guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
                 usleep(OperatorClient.pauseMicroseconds)
+            } catch {
+                throw OperatorClient.withCause(error, directory)
             }
         }
+    }
+
+    /// A disk with less room counts as full.
+    private static let roomBytes: UInt64 = 1 << 20
+
+    /// The error with its cause, if that is a full disk. SQLite says no more than 'disk I/O error' if there is no room for the
+    /// memory that its connections share.
+    private static func withCause(_ error: any Error, _ directory: String) -> any Error {
+        // These are not about the store.
+        if error is CommandFailure || error is OutputError || error is UsageError || error is ConfigError {
+            return error
+        }
+        let failure = DaemonFailure.failure(error)
+        guard failure.exitCode == .inputOutput, failure.code == "io_error",
+            let free = try? PosixDisk().freeBytes(directory), free < roomBytes
+        else { return error }
+        return CommandFailure(
+            .temporary, code: "disk_full",
+            "make room on the disk of '\(directory)', where none is left: \(failure.message)")
     }
 
     /// Performs something in this process, whether a server runs or not.
