@@ -141,14 +141,15 @@ struct FileTests {
     }
 
     @Test(
-        "on a full disk natterd's commands open the store by the room that is kept for it, or say what is missing",
+        "on a full disk natterd's commands open the store by the room kept for that, or say what is missing",
         .enabled(if: FileTests.withoutRoom != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
     func fullData() throws {
         let world = try World(isServing: false)
         let namespace = try #require(FileTests.withoutRoom)
         func run(_ words: [String]) throws -> Outcome {
             try ChildProcess(
-                "/usr/bin/unshare", namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+                "/usr/bin/unshare",
+                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
                 environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
             ).finish()
         }
@@ -189,6 +190,25 @@ struct FileTests {
         let ended = try run(["logout"])
         #expect(ended.code == 73 && isOneLine(ended.errors) && ended.errors.contains("on the server"), "\(ended)")
         #expect(try world.alice("whoami").code == 77)
+    }
+
+    @Test(
+        "a store on a read-only disk can't be opened: 74, because no file was to be created",
+        .enabled(if: FileTests.withReadOnly != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
+    func readOnlyData() throws {
+        let world = try World(isServing: false)
+        let namespace = try #require(FileTests.withReadOnly)
+        for words in [
+            ["status"], ["user", "list"], ["fsck"], ["export", "general"], ["backup", world.directory("copy")],
+        ] {
+            let outcome = try ChildProcess(
+                "/usr/bin/unshare",
+                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
+            ).finish()
+            #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(words): \(outcome)")
+            #expect(outcome.errors.contains("read-only"), "\(words): \(outcome)")
+        }
     }
 
     @Test("a named file that is missing or a directory is 66 and named, whichever option names it")

@@ -338,6 +338,8 @@ struct OperateTests {
         }
         let world = try World()
         for path in [world.directory.path, world.data] { #expect(chmod(path, 0o711) == 0) }
+        let closed = try asNobody(["--data", world.data, "user", "list"])
+        #expect(closed.code == 77 && isOneLine(closed.errors) && closed.errors.contains("natterd.sock"), "\(closed)")
         #expect(chmod(world.data + "/natterd.sock", 0o666) == 0)
         let outcome = try asNobody(["--data", world.data, "user", "list"])
         #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")

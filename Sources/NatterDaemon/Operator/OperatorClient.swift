@@ -58,9 +58,14 @@ struct OperatorClient {
     /// A disk with less room counts as full.
     private static let roomBytes: UInt64 = 1 << 20
 
-    /// The error with its cause, if that is a full disk. SQLite says no more than 'disk I/O error' if there is no room for the
-    /// memory that its connections share.
+    /// The error of a store that could not be opened, with its cause, if that is a full disk. SQLite says no more than
+    /// 'disk I/O error' if there is no room for the memory that its connections share.
     private static func withCause(_ error: any Error, _ directory: String) -> any Error {
+        // A store that is there was only to be opened.
+        if case StoreOpenError.cannotCreate(let disk) = error, !disk.isFull, (try? Store.exists(in: directory)) == true
+        {
+            return CommandFailure(.inputOutput, code: "io_error", disk.phrase)
+        }
         // These are not about the store.
         if error is CommandFailure || error is OutputError || error is UsageError || error is ConfigError {
             return error

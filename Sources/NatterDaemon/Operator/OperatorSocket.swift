@@ -7,6 +7,8 @@ enum OperatorSocketError: Error {
     case inTheWay(String)
     /// The peer process belongs to neither the directory's owner nor root.
     case stranger(path: String, uid: UInt32)
+    /// This process may not connect to it.
+    case forbidden(String)
 }
 
 /// `DIR/natterd.sock`, through which natterd's own commands reach the server on the directory.
@@ -81,6 +83,7 @@ struct OperatorSocket {
         switch code {
         case 0: break
         case ECONNREFUSED, ENOENT, EAGAIN: return nil
+        case EACCES, EPERM: throw OperatorSocketError.forbidden(path)
         default: throw DiskError(code: Errno(rawValue: code), operation: "connect to", path: path)
         }
         let peer = try stream.peer(path)
