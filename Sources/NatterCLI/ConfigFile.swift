@@ -48,6 +48,11 @@ public struct ConfigFile: Sendable, Equatable {
         }
     }
 
+    private init(path: String, entries: [Entry]) { (self.path, self.entries) = (path, entries) }
+
+    /// The file as if it had only this entry.
+    public func only(_ entry: Entry) -> ConfigFile { ConfigFile(path: path, entries: [entry]) }
+
     public func value(_ key: String) -> String? { entries.last { $0.key == key }?.value }
 
     /// `true`, `yes`, `on`, `1` and their opposites.

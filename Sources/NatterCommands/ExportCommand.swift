@@ -43,6 +43,7 @@ enum ExportCommand {
                 "messages 1 to \(conversation.first.previous) of '\(name)' are not in the replica, which begins later")
             try put(to: console) { writer?.missing(from: Seq(1), to: conversation.first.previous, &$0) }
         }
+        var gaps = ExportGaps(before: conversation.first)
         var filter = MessageFilter()
         filter.isFolded = true
         try replica.forward(conversation, filter) { piece in
@@ -50,13 +51,15 @@ enum ExportCommand {
             case .messages(let run):
                 for message in try replica.changed(run, folds: true) ?? run.messages() {
                     if writer == nil {
-                        try console.output.writeJSON(WireJSON.encode(ExportLine(message)))
+                        guard let line = gaps.line(ExportLine(message)) else { continue }
+                        try console.output.writeJSON(WireJSON.encode(line))
                     } else {
                         try put(to: console) { writer?.write(HistoryMessage(message), to: &$0) }
                     }
                 }
             case .missing(_, let range, _):
                 isWhole = false
+                gaps.add(range)
                 console.note("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are missing")
                 try put(to: console) { writer?.missing(from: range.lowerBound, to: range.upperBound, &$0) }
             }

@@ -122,6 +122,10 @@ enum DaemonFailure {
             CommandFailure(
                 .cannotCreate, code: "cannot_create",
                 "'\(path)' is in the way of the server's socket; move it elsewhere")
+        case .forbidden(let path):
+            CommandFailure(
+                .refused, code: "not_allowed",
+                "only the user who runs the server may use '\(path)'; run this command as that user")
         case .stranger(let path, let uid):
             CommandFailure(
                 .refused, code: "not_allowed",

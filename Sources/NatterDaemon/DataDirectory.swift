@@ -106,15 +106,23 @@ enum DataDirectory {
             "this store is in PostgreSQL, whose own tools do this; see natter-postgresql(7)")
     }
 
-    /// Opens the store for a command while no server runs. Reports of recovery go to standard error.
+    /// Opens the store for a command while no server runs, with the limits of `natterd.conf`. Reports of recovery go to standard error.
     static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()
         options.report = { line in notes.withLock { $0.note(line) } }
         let directory = try path(arguments, console)
-        if let shared = try sharedStore(arguments, console) {
-            return try Store.open(shared, cache: directory, clock: console.clock, options: options)
-        }
-        return try Store.open(directory, clock: console.clock, options: options)
+        // On a full disk it opens by the room that a server has kept. It keeps none in a store that has had no server.
+        options.keepsReserve = Store.hasReserve(in: directory)
+        // A command does what the server would do for it.
+        let settings = try ServeSettings.ofStore(in: directory)
+        options.idRetentionDays = settings.retentionDays
+        let store =
+            try sharedStore(arguments, console).map {
+                try Store.open($0, cache: directory, clock: console.clock, options: options)
+            } ?? Store.open(directory, clock: console.clock, options: options)
+        store.use(settings.limits)
+        store.use(settings.retention)
+        return store
     }
 }

@@ -41,6 +41,7 @@ enum ExportCommand {
     ) throws -> ExitCode {
         var isWhole = true
         var bytes: [UInt8] = []
+        var gaps = ExportGaps(before: exporter.first)
         var writer = format.writer(for: exporter.name, exporter.id)
         writer?.begin(&bytes)
         func flush() throws {
@@ -50,7 +51,7 @@ enum ExportCommand {
         while let piece = try exporter.next() {
             switch piece {
             case .messages(let messages):
-                append(messages, to: &bytes)
+                append(messages, gaps, to: &bytes)
                 if bytes.count >= OperatorFrame.chunkBytes { try flush() }
             case .folded(let messages):
                 for message in messages {
@@ -58,12 +59,14 @@ enum ExportCommand {
                         writer?.write(HistoryMessage(message), to: &bytes)
                         continue
                     }
-                    ExportLine(message).write(to: &bytes)
+                    guard let line = gaps.line(ExportLine(message)) else { continue }
+                    line.write(to: &bytes)
                     bytes.append(UInt8(ascii: "\n"))
                 }
                 if bytes.count >= OperatorFrame.chunkBytes { try flush() }
             case .damaged(let from, let to, let detail):
                 isWhole = false
+                gaps.add(from...to)
                 writer?.missing(from: from, to: to, &bytes)
                 try flush()
                 try channel.reply(
@@ -78,7 +81,7 @@ enum ExportCommand {
 
     /// Writes messages as lines of JSON directly from a block's bytes. An object and an encoder for each message would
     /// take several times as long.
-    private static func append(_ messages: ExportedMessages, to output: inout [UInt8]) {
+    private static func append(_ messages: ExportedMessages, _ gaps: ExportGaps, to output: inout [UInt8]) {
         let isPlain = messages.isPlain
         var place = 0
         messages.forEach { seq, time, sender, kind, text in
@@ -87,6 +90,7 @@ enum ExportCommand {
                 let line = ExportLine(
                     seq: seq, time: time, sender: sender, text: text, kind: kind, about: fields.about, via: fields.via,
                     written: fields.written, isErased: fields.isErased)
+                guard let line = gaps.line(line) else { return }
                 line.write(to: &output)
                 return output.append(UInt8(ascii: "\n"))
             }

@@ -174,7 +174,7 @@ enum ImportCommand {
         guard let kind = MessageKind(name: name), !kind.isChange || parsed.about != nil else {
             throw ImportError.badMessage(.badKind(name))
         }
-        let about = try parsed.about.map { seq in
+        let about = try (parsed.about?.value).map { seq in
             guard let place = places.place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
             return place
         }
@@ -185,7 +185,7 @@ enum ImportCommand {
         let place = try importer.append(
             time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8),
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
-            written: parsed.written.map { Timestamp(milliseconds: $0) }, isErased: parsed.erased ?? false, id: id)
+            written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
         if let place { places.add(parsed.seq?.value, at: place) }
         return place
     }
@@ -195,7 +195,7 @@ enum ImportCommand {
         let problem: Phrase
         switch error {
         case LineReader.Failure.tooLong: problem = "longer than \(Limits.bodyBytes) bytes"
-        case WireJSON.Failure.malformed: problem = "not a JSON object in UTF-8"
+        case WireJSON.Failure.malformed, WireJSON.Failure.field(""): problem = "not a JSON object in UTF-8"
         case WireJSON.Failure.field(let field): problem = "the field '\(field)' is missing or of the wrong type"
         case ImportError.badMessage(let error): problem = error.phrase
         default: return error

@@ -112,7 +112,7 @@ enum ServeCommand {
         }
         wait(&signals, store, ServiceWatchdog(console.environment), server, isOver: { isOver.withLock { $0 } }) {
             clock.follow()
-            reload(arguments, directory, startedWith: settings, store, server, log, console.clock)
+            reload(arguments, directory, startedWith: settings, on: shared, store, server, log, console)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -229,13 +229,14 @@ enum ServeCommand {
 
     /// Reads the settings again. A file with an error changes nothing.
     private static func reload(
-        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, _ store: Store,
-        _ server: ChatServer, _ log: EventLog, _ clock: any WallClock
+        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, on shared: SharedStore?,
+        _ store: Store, _ server: ChatServer, _ log: EventLog, _ console: Console
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
+            let isElsewhere = try DataDirectory.sharedStore(arguments, console) != shared
             // Do the step that can fail first.
-            if old.tls != nil, let files = settings.tls { server.use(try load(files, log, clock.now())) }
+            if old.tls != nil, let files = settings.tls { server.use(try load(files, log, console.clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)
             store.use(settings.limits)
@@ -244,7 +245,7 @@ enum ServeCommand {
             store.dropDueMessages()
             server.use(hosts: settings.hosts)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
-            let fixed = settings.namesOfFixed(differingFrom: old)
+            let fixed = settings.namesOfFixed(differingFrom: old) + (isElsewhere ? ["store"] : [])
             if !fixed.isEmpty {
                 log.write(Event(.warning, "restart_needed", [("options", fixed.joined(separator: ","))]))
             }

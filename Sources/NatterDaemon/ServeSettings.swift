@@ -38,17 +38,14 @@ struct ServeSettings: Equatable {
     /// - Throws: `UsageError` for the command line, `ConfigError` for the file, `CommandFailure` 78 for an address that
     ///   would expose passwords.
     init(_ arguments: Arguments, directory: String) throws {
-        let filled = try ServeSettings.filled(arguments, directory: directory)
+        let file = try ServeSettings.file(in: directory)
+        let filled = try ServeSettings.filled(arguments, file)
         do throws(UsageError) {
             try read(filled)
+            tls = try ServeSettings.certificate(filled, given: arguments, directory: directory)
         } catch {
-            // The command line overrides the file. If it has no error by itself, the error is in the file.
-            guard (try? read(arguments)) != nil else { throw error }
-            throw CommandFailure(
-                .configuration, code: "bad_configuration",
-                "'\(directory)/\(ServeSettings.configurationName)': \(error.message)")
+            throw ServeSettings.place(of: error, in: file, arguments, directory: directory)
         }
-        tls = try ServeSettings.certificate(filled, given: arguments, directory: directory)
         guard listen.isLoopback || tls != nil || !proxies.isEmpty else {
             throw CommandFailure(
                 .configuration, code: "not_loopback",
@@ -56,6 +53,46 @@ struct ServeSettings: Equatable {
                     + "certificate with --tls-cert and --tls-key ('natterd tls-self-signed' makes one), name a proxy "
                     + "that speaks TLS with --behind-proxy, or listen on 127.0.0.1 or [::1]")
         }
+    }
+
+    private init() {}
+
+    /// What the file says, for a command that opens the store while no server runs. What concerns a server alone, such as its
+    /// certificate, is not checked, because the command line of 'serve' may add to it.
+    static func ofStore(in directory: String) throws -> ServeSettings {
+        var settings = ServeSettings()
+        guard let file = try file(in: directory),
+            case .run(_, let arguments) = try ArgumentParser.parse(["serve"], for: DaemonProgram.spec)
+        else { return settings }
+        let filled = try filled(arguments, file)
+        do throws(UsageError) { try settings.read(filled) } catch {
+            throw place(of: error, in: file, arguments, directory: directory)
+        }
+        return settings
+    }
+
+    /// The error with the line of the file that is wrong; the error itself if it is in the command line, which overrides the
+    /// file.
+    private static func place(
+        of error: UsageError, in file: ConfigFile?, _ arguments: Arguments, directory: String
+    ) -> any Error {
+        guard let file else { return error }
+        var alone = ServeSettings()
+        do throws(UsageError) {
+            try alone.read(arguments)
+            _ = try certificate(arguments, given: arguments, directory: directory)
+        } catch {
+            return error
+        }
+        // Of several lines with the same key, the last one counts.
+        let entries = file.entries.filter { entry in file.entries.last { $0.key == entry.key } == entry }
+        for entry in entries {
+            guard let filled = try? arguments.filled(from: file.only(entry)) else { continue }
+            do throws(UsageError) { try alone.read(filled) } catch { return file.error(entry, error.message) }
+        }
+        // What is left is half of a certificate and its key.
+        guard let entry = entries.last(where: { $0.key == "tls-cert" || $0.key == "tls-key" }) else { return error }
+        return file.error(entry, error.message)
     }
 
     /// The names of options that differ from `other` and take effect only at the next start.
@@ -85,7 +122,7 @@ struct ServeSettings: Equatable {
         if let list = filled.value("behind-proxy") {
             proxies = try Set(
                 list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
-                    let text = part.filter { $0 != " " }
+                    let text = ServeSettings.trimmed(part)
                     guard let address = PeerAddress(text) else {
                         throw filled.error(
                             "--behind-proxy takes numeric addresses, such as 127.0.0.1,2001:db8::1, not '\(text)'")
@@ -95,7 +132,7 @@ struct ServeSettings: Equatable {
         }
         if let list = filled.value("host") {
             hosts = try list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
-                let text = part.filter { $0 != " " }
+                let text = ServeSettings.trimmed(part)
                 guard let name = SubjectName(text) else {
                     throw filled.error(
                         "--host takes host names without a port, such as chat.example.org,chat, not '\(text)'")
@@ -136,6 +173,13 @@ struct ServeSettings: Equatable {
         }
     }
 
+    /// The text without blanks around it.
+    private static func trimmed(_ text: Substring) -> String {
+        var rest = text.drop { $0 == " " }
+        while rest.last == " " { rest.removeLast() }
+        return String(rest)
+    }
+
     private static let idleDays = 1...36_500
     /// The largest message must fit into the bytes of a day.
     private static var limitOptions:
@@ -170,8 +214,8 @@ struct ServeSettings: Equatable {
         }
     }
 
-    private static func filled(_ arguments: Arguments, directory: String) throws -> Arguments {
-        guard let file = try file(in: directory) else { return arguments }
+    private static func filled(_ arguments: Arguments, _ file: ConfigFile?) throws(ConfigError) -> Arguments {
+        guard let file else { return arguments }
         if let entry = file.entries.first(where: { $0.key == "data" }) {
             throw file.error(entry, "'data' can't be set to '\(entry.value)' here, in the data directory itself")
         }
@@ -185,6 +229,11 @@ struct ServeSettings: Equatable {
         guard try disk.information(path) != nil else { return nil }
         let bytes: [UInt8]
         do throws(DiskError) { bytes = try disk.contents(of: path, limit: configurationLimit) } catch {
+            if error.code == .tooManySymbolicLinkLevels {
+                throw CommandFailure(
+                    unreadable: error.code,
+                    "'\(path)' is a symbolic link, which natterd does not follow; put the file itself there")
+            }
             throw CommandFailure(unreadable: error)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {

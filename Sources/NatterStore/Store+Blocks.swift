@@ -38,7 +38,9 @@ extension Store {
             counts.online = state.onlineCount(at: now)
             for conversation in state.conversations.values where !conversation.isDeleted {
                 counts.conversations += 1
-                counts.messages += conversation.head.rawValue
+                // Those that retention has dropped are not there any more.
+                let dropped = min(conversation.head, conversation.first.previous)
+                counts.messages += conversation.head.rawValue - dropped.rawValue
                 counts.unsealedMessages += UInt64(conversation.tail.count)
             }
             counts.journalBytes = state.journalBytes

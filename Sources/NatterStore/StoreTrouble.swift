@@ -60,6 +60,13 @@ extension Store {
     }
 }
 
+extension Store {
+    /// Whether room on the disk is kept for a start in a directory.
+    public static func hasReserve(in directory: String) -> Bool {
+        (try? PosixDisk().information(directory + "/" + DiskReserve.name)) != nil
+    }
+}
+
 /// Room on the disk for a start: a file of 1 MiB, which is removed if a start finds the disk full.
 ///
 /// To open a store, SQLite needs some pages of its write-ahead log and of shared memory. Without them nobody could read,
@@ -81,7 +88,8 @@ final class DiskReserve: Sendable {
         (self.directory, self.disk, self.isKept) = (directory, disk, isKept)
     }
 
-    private var path: String { directory + "/reserve" }
+    static let name = "reserve"
+    private var path: String { directory + "/" + DiskReserve.name }
     private static let neededBytes = StoreWriter.reservedBytes + UInt64(bytes)
 
     /// Call before the store is loaded.

@@ -25,6 +25,8 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let brokenPipe = Errno(rawValue: EPIPE)
     public static let fileNameTooLong = Errno(rawValue: ENAMETOOLONG)
     public static let tooManySymbolicLinkLevels = Errno(rawValue: ELOOP)
+    /// A call that gave up after the time limit of its socket.
+    public static let tryAgain = Errno(rawValue: EAGAIN)
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     public static let diskQuotaExceeded = Errno(rawValue: EDQUOT)
 

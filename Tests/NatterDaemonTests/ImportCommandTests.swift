@@ -53,7 +53,12 @@ struct ImportCommandTests {
     }
 
     static let bad: [(String, String)] = [
-        ("not json", "not a JSON object"), ("{\"ts\":1,\"sender\":\"a\"", "not a JSON object"), ("[]", "field"),
+        ("not json", "not a JSON object"), ("{\"ts\":1,\"sender\":\"a\"", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ("[1]", "not a JSON object"), ("null", "not a JSON object"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\",\"about\":-1}", "'about'"),
+        ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\",\"written\":99999999999999999999}", "'written'"),
+        ("{\"ts\":99999999999999999999,\"sender\":\"a\",\"text\":\"b\"}", "'ts'"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"},{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"}", "not a JSON object"),
         ("{\"sender\":\"a\",\"text\":\"b\"}", "'ts'"), ("{\"ts\":\"1\",\"sender\":\"a\",\"text\":\"b\"}", "'ts'"),
         ("{\"ts\":1.5,\"sender\":\"a\",\"text\":\"b\"}", "whole milliseconds"),

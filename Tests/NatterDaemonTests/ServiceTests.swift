@@ -101,6 +101,11 @@ struct ServiceTests {
         try expectLogged(" info reloaded")
         _ = service.request("GET", "/healthz")
         try expectLogged(" debug request method=GET")
+        // Another store needs a restart, as a note says.
+        try PosixDisk().replaceContents(
+            of: data + "/natterd.conf", with: Array("store = postgresql://db.example.org/natter\n".utf8))
+        service.send(SIGHUP)
+        try expectLogged(" warning restart_needed options=store")
         service.send(SIGTERM)
         #expect(service.wait() == 0)
     }

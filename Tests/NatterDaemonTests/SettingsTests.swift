@@ -69,6 +69,39 @@ struct SettingsTests {
         if !conf.contains("0.0.0.0") { #expect(outcome.errors.contains("natterd.conf'"), "\(outcome.errors)") }
     }
 
+    @Test(
+        "a wrong value in a file is named by its line",
+        arguments: [
+            ("max-tokens = 0", "--max-tokens"), ("max-tokens = 5 # five", "--max-tokens"), ("host = a,,b", "--host"),
+            ("host = a b", "--host"), ("tls-cert = c.pem", "--tls-key"), ("tls-key = k.pem", "--tls-cert"),
+            ("session-idle = soon", "--session-idle"), ("listen = 1", "--listen"),
+        ])
+    func lines(bad: String, word: String) throws {
+        let directory = try TemporaryDirectory()
+        // Given lines that are right, some with the same key as the wrong one
+        try directory.write("natterd.conf", "# first\nmax-tokens = 7\nregistration = closed\n\n\(bad)\nno-web = yes\n")
+        let outcome = natterd("serve", "--data", directory.path)
+        #expect(outcome.code == 78 && outcome.errors.filter { $0 == "\n" }.count == 1)
+        #expect(outcome.errors.contains("natterd.conf', line 5: "), "\(outcome.errors)")
+        #expect(outcome.errors.contains(word), "\(outcome.errors)")
+    }
+
+    @Test("a file that is a symbolic link is refused as such")
+    func link() throws {
+        let directory = try TemporaryDirectory()
+        let target = try directory.write("elsewhere", "registration = closed\n")
+        #expect(symlink(target, directory("natterd.conf")) == 0)
+        let outcome = natterd("serve", "--data", directory.path)
+        #expect(outcome.code == 66 && outcome.errors.contains("natterd.conf' is a symbolic link"), "\(outcome.errors)")
+    }
+
+    @Test("half of a certificate and its key on the command line is 64, whatever the file says")
+    func halfOnTheCommandLine() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("natterd.conf", "registration = closed\n")
+        #expect(natterd("serve", "--data", directory.path, "--tls-cert", "c.pem").code == 64)
+    }
+
     @Test("limits and the idle time of sessions, on the command line and in the file")
     func limits() throws {
         let directory = try TemporaryDirectory()
@@ -88,7 +121,7 @@ struct SettingsTests {
         for bad in [
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
-            ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"],
+            ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"], ["--host", "a b"],
         ] {
             #expect(natterd(words: ["serve", "--data", directory.path] + bad).code == 64, "\(bad)")
         }

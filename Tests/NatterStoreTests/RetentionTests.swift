@@ -50,6 +50,7 @@ struct RetentionTests {
         // Then only the new messages are there, under their numbers
         #expect(view.first == Seq(6_001))
         #expect(try store.all() == Array(all.suffix(50)))
+        #expect(store.store.statistics().messages == 50)
         let after = try store.store.conversation("general", for: alice)
         #expect(after.first == Seq(6_001))
         #expect((after.head, after.hash) == (before.head, before.hash))

@@ -40,6 +40,31 @@ struct WireTests {
         return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
     }
 
+    @Test("an export has no line about a message without a line")
+    func gaps() throws {
+        func line(_ seq: UInt64, kind: MessageKind = .text, about: UInt64?) -> ExportLine {
+            [UInt8]().withUnsafeBytes { text in
+                ExportLine(
+                    seq: Seq(seq), time: Timestamp(milliseconds: 0), sender: [0x61], text: text, kind: kind,
+                    about: about.map { Seq($0) }, via: nil, written: nil, isErased: false)
+            }
+        }
+        var gaps = ExportGaps(before: Seq(5))
+        gaps.add(Seq(10)...Seq(12))
+        gaps.add(Seq(20)...Seq(20))
+        for (about, isThere) in [
+            (nil, true), (4, false), (5, true), (9, true), (10, false), (12, false), (13, true), (20, false),
+            (21, true),
+        ] as [(UInt64?, Bool)] {
+            #expect(gaps.line(line(30, about: about)) == line(30, about: isThere ? about : nil))
+            guard about != nil else { continue }
+            for kind in [MessageKind.edit, .delete] {
+                let changing = line(30, kind: kind, about: about)
+                #expect(gaps.line(changing) == (isThere ? changing : nil))
+            }
+        }
+    }
+
     @Test("an object is a message only if a log can hold it")
     func impossible() throws {
         let id = ConversationID(high: 1, low: 2)

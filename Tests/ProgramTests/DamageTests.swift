@@ -74,6 +74,39 @@ struct DamageTests {
         #expect(logged.errors.contains("\(from)") && logged.errors.contains("\(to)"))
     }
 
+    @Test("an export with a hole can be imported: nothing in it is about what is in the hole")
+    func importedHole() throws {
+        let world = try sealed()
+        // Given answers to messages all over the log, and edits of them
+        let lines = try world.natterd("export", "general").lines
+        let changes = stride(from: 1, through: DamageTests.count, by: 100).flatMap { about in
+            ["", ",\"kind\":\"edit\""].map {
+                "{\"ts\":1700000000000,\"sender\":\"a\",\"text\":\"about \(about)\",\"about\":\(about)\($0)}"
+            }
+        }
+        let text = (lines + changes).joined(separator: "\n")
+        let imported = try world.natterd("import", "archive", "-", input: .bytes(Array(text.utf8)))
+        #expect(imported.code == 0, "\(imported.errors)")
+        let whole = try world.natterd("export", "--raw", "archive").objects().count
+        #expect(whole == DamageTests.count + changes.count)
+        // When each large log has a damaged byte
+        for file in Files.below("\(world.data)/logs") where Files.size(file) > 10_000 {
+            try Files.flipByte(file, at: Files.size(file) * 2 / 5)
+        }
+        let exported = try world.natterd("export", "--raw", "archive")
+        let there = try exported.objects()
+        #expect(exported.code == 74 && there.count < whole && there.count > whole / 2)
+        // Then what is left is whole in itself
+        let taken = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
+        #expect(taken.code == 0, "\(taken.errors)")
+        #expect(
+            try world.natterd("export", "--raw", "copy").objects().map { $0[string: "text"] }
+                == there.map { $0[string: "text"] })
+        // and every answer is there
+        let answers = there.filter { $0[string: "text"]?.hasPrefix("about") == true && $0[string: "kind"] == nil }
+        #expect(answers.count == changes.count / 2 && answers.contains { $0[int: "about"] == nil })
+    }
+
     @Test("a truncated or missing log is reported like other damage", arguments: ["cut", "gone"])
     func lost(how: String) throws {
         let world = try sealed()

@@ -99,6 +99,14 @@ struct FileTests {
         truncate -s -65536 "$0/ballast" && cd / && exec "$@"
         """)
 
+    /// The same without any room.
+    private static let withoutRoom = mounting(
+        """
+        cd "$0" && mount -t tmpfs -o size=16m,mode=700 tmpfs "$0" && cp -a . "$0" || exit 99
+        head -c 20000000 /dev/zero >"$0/ballast" 2>/dev/null
+        cd / && exec "$@"
+        """)
+
     /// Runs a command of alice's there.
     private func run(_ words: [String], _ world: World, in namespace: [String]) throws -> Outcome {
         try ChildProcess(
@@ -133,6 +141,28 @@ struct FileTests {
     }
 
     @Test(
+        "on a full disk natterd's commands open the store by the room kept for that, or say what is missing",
+        .enabled(if: FileTests.withoutRoom != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
+    func fullData() throws {
+        let world = try World(isServing: false)
+        let namespace = try #require(FileTests.withoutRoom)
+        func run(_ words: [String]) throws -> Outcome {
+            try ChildProcess(
+                "/usr/bin/unshare",
+                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
+            ).finish()
+        }
+        for words in [["status"], ["user", "list"], ["export", "general"]] {
+            let outcome = try run(words)
+            #expect(outcome.code == 0, "\(words): \(outcome)")
+        }
+        #expect(unlink(world.data + "/reserve") == 0)
+        let refused = try run(["user", "list"])
+        #expect(refused.code == 75 && refused.errors.contains("make room on the disk of"), "\(refused)")
+    }
+
+    @Test(
         "a home on a read-only disk can be read without --offline, and messages can be sent from it",
         .enabled(if: FileTests.withReadOnly != nil, "nobody may mount anything here"))
     func readOnlyHome() throws {
@@ -160,6 +190,25 @@ struct FileTests {
         let ended = try run(["logout"])
         #expect(ended.code == 73 && isOneLine(ended.errors) && ended.errors.contains("on the server"), "\(ended)")
         #expect(try world.alice("whoami").code == 77)
+    }
+
+    @Test(
+        "a store on a read-only disk can't be opened: 74, because no file was to be created",
+        .enabled(if: FileTests.withReadOnly != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
+    func readOnlyData() throws {
+        let world = try World(isServing: false)
+        let namespace = try #require(FileTests.withReadOnly)
+        for words in [
+            ["status"], ["user", "list"], ["fsck"], ["export", "general"], ["backup", world.directory("copy")],
+        ] {
+            let outcome = try ChildProcess(
+                "/usr/bin/unshare",
+                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
+            ).finish()
+            #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(words): \(outcome)")
+            #expect(outcome.errors.contains("read-only"), "\(words): \(outcome)")
+        }
     }
 
     @Test("a named file that is missing or a directory is 66 and named, whichever option names it")

@@ -186,6 +186,56 @@ struct ImportTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    /// A line with a number and an id, and what else it says.
+    private func line(_ seq: Int, ts: Int, _ text: String, _ rest: String = "") -> String {
+        "{\"id\":\"k\(seq)\",\"seq\":\(seq),\"ts\":\(ts),\"sender\":\"a\",\"text\":\"\(text)\"\(rest)}\n"
+    }
+
+    @Test("an export without the messages that are not kept any more can be imported")
+    func afterRetention() throws {
+        let world = try World(isServing: false)
+        let now = Int(Date().timeIntervalSince1970 * 1_000)
+        let old = (1...3).map { line($0, ts: 1_600_000_000_000, "old \($0)") }.joined()
+        let new =
+            line(4, ts: now, "an answer", #","about":1"#) + line(5, ts: now, "edited", #","about":2,"kind":"edit""#)
+            + line(6, ts: now, "", #","about":3,"kind":"delete""#) + line(7, ts: now, "another answer", #","about":4"#)
+        // The ids join both files, whose messages are in blocks of their own.
+        for text in [old, old + new] {
+            #expect(try world.natterd("import", "general", "-", input: .bytes(Array(text.utf8))).code == 0)
+        }
+        let retained = try world.natterd("retain", "general", "90d", "--json")
+        #expect(try retained.objects().first?[int: "first"] == 4, "\(retained)")
+        for (words, name) in [(["--raw"], "copy"), ([], "other")] {
+            let exported = try world.natterd(["export", "general"] + words)
+            #expect(exported.code == 0 && exported.errors.isEmpty)
+            #expect(try exported.objects().map { $0[int: "seq"] } == [4, 7])
+            #expect(try exported.objects().map { $0[int: "about"] } == [nil, 4])
+            let taken = try world.natterd("import", name, "-", input: .bytes(exported.bytes))
+            #expect(taken.code == 0, "\(taken.errors)")
+            let copy = try world.natterd(["export", name] + words).objects()
+            #expect(copy.map { $0[string: "text"] } == ["an answer", "another answer"])
+            #expect(copy.map { $0[int: "about"] } == [nil, 1])
+        }
+    }
+
+    @Test("an export of a conversation whose user was erased can be imported", arguments: [["--raw"], []])
+    func afterErasing(words: [String]) throws {
+        let world = try World()
+        for command in [["group", "create", "ops"], ["group", "add", "ops", "bob"]] {
+            #expect(try world.alice.run(command).code == 0)
+        }
+        try world.alice.sends("of alice", to: "ops")
+        try world.bob.sends("of bob", to: "ops")
+        #expect(try world.natterd("user", "erase", "alice").code == 0)
+        let exported = try world.natterd(["export", "ops"] + words)
+        #expect(exported.code == 0 && exported.output.contains("#"))
+        let taken = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
+        #expect(taken.code == 0, "\(taken.errors)")
+        #expect(try world.natterd(["export", "copy"] + words).bytes == exported.bytes)
+        world.stopServing()
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
     @Test("--dry-run reads and checks, and imports nothing; it makes no store")
     func dryRun() throws {
         let world = try World(isServing: false)

@@ -172,6 +172,41 @@ struct OperateTests {
         #expect(try world.natterd("status").output.contains("not running"))
     }
 
+    @Test("natterd.conf limits what is kept without a server, too; an error in it is 78 and names the line")
+    func limitsOfTheFile() throws {
+        let world = try World(isServing: false)
+        // A command needs no certificate, although a server on this address does.
+        try world.directory.write("data/natterd.conf", "listen = 0.0.0.0:0\nretain = 90d\nsession-idle = never\n")
+        for isServing in [false, true] {
+            if isServing { try world.serve() }
+            let refused = try world.natterd("retain", "general", "400d")
+            #expect(refused.code == 77 && isOneLine(refused.errors), "\(refused)")
+            #expect(try world.natterd("retain", "general", "60d").code == 0)
+        }
+        world.stopServing()
+        try world.directory.write("data/natterd.conf", "session-idle = never\nretain = soon\n")
+        let wrong = try world.natterd("user", "list")
+        #expect(wrong.code == 78 && isOneLine(wrong.errors) && wrong.errors.contains("line 2"), "\(wrong)")
+    }
+
+    @Test("a server that does not answer: each command ends with 75 and says so, and all is well when it goes on")
+    func hangingServer() throws {
+        let world = try World()
+        let daemon = try #require(world.daemon)
+        daemon.process.signal(SIGSTOP)
+        // They wait at the same time, because each waits for ten seconds.
+        let commands = try [["status"], ["status", "--json"], ["user", "list"], ["export", "general"]].map {
+            try world.start($0)
+        }
+        for command in commands {
+            let outcome = command.finish()
+            #expect(outcome.code == 75 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+            #expect(outcome.errors.contains("does not answer"))
+        }
+        daemon.process.signal(SIGCONT)
+        #expect(try world.natterd("status", "--json").objects().first?[bool: "running"] == true)
+    }
+
     @Test("export and import say the same with a server and without, and sent messages are there at once")
     func bulk() throws {
         let lines = (1...500).map { JSON.line(ts: $0, sender: "x", text: "message \($0)") }.joined()
@@ -303,6 +338,8 @@ struct OperateTests {
         }
         let world = try World()
         for path in [world.directory.path, world.data] { #expect(chmod(path, 0o711) == 0) }
+        let closed = try asNobody(["--data", world.data, "user", "list"])
+        #expect(closed.code == 77 && isOneLine(closed.errors) && closed.errors.contains("natterd.sock"), "\(closed)")
         #expect(chmod(world.data + "/natterd.sock", 0o666) == 0)
         let outcome = try asNobody(["--data", world.data, "user", "list"])
         #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")

@@ -10,9 +10,9 @@ struct ImportLine: Decodable {
     let seq: LineSeq?
     let id: String?
     let kind: String?
-    let about: UInt64?
+    let about: LineNumber<UInt64>?
     let via: String?
-    let written: Int64?
+    let written: LineNumber<Int64>?
     let erased: Bool?
 
     /// The seq of a line. What other programs write there says nothing, so it is no error.
@@ -31,11 +31,29 @@ struct ImportLine: Decodable {
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
             do { milliseconds = try container.decode(Int64.self) } catch {
-                let number = try container.decode(Double.self)
-                guard number != number.rounded() else { throw error }
+                guard let number = try? container.decode(Double.self), number != number.rounded() else {
+                    throw ImportLine.wrongNumber(decoder)
+                }
                 milliseconds = nil
             }
         }
+    }
+
+    /// A number whose error names its field.
+    struct LineNumber<Number: Decodable & FixedWidthInteger>: Decodable {
+        let value: Number
+
+        init(from decoder: any Decoder) throws {
+            do { value = try decoder.singleValueContainer().decode(Number.self) } catch {
+                throw ImportLine.wrongNumber(decoder)
+            }
+        }
+    }
+
+    /// The error of a field that is not such a number. Foundation does not name the field of a number that is out of range.
+    private static func wrongNumber(_ decoder: any Decoder) -> DecodingError {
+        .typeMismatch(
+            Int64.self, DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "not such a number"))
     }
 }
 

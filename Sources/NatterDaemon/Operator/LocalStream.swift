@@ -51,6 +51,12 @@ final class LocalStream: Sendable {
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
+    /// The same for a write, and for a connection to a socket that accepts none because its queue is full.
+    func limitWriting(toMilliseconds milliseconds: Int) {
+        var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
     /// Ends reads that wait in this process. With `SHUT_RDWR`, it also ends writes.
     func shutDown(_ how: Int) { shutdown(descriptor, Int32(how)) }
 

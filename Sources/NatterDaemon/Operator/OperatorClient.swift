@@ -9,8 +9,9 @@ internal import NatterWire
 /// Performs an operation for a command. If a server runs on the directory, it sends the operation there. Otherwise it
 /// opens the store itself.
 struct OperatorClient {
-    /// How long a command waits until another command releases the store, or until a server has started or stopped.
-    private static let patienceMilliseconds: Int64 = 10_000
+    /// How long a command waits until another command releases the store, until a server has started or stopped, or until
+    /// a server greets.
+    static let patienceMilliseconds: Int64 = 10_000
     private static let pauseMicroseconds: UInt32 = 20_000
 
     let arguments: Arguments
@@ -31,7 +32,9 @@ struct OperatorClient {
         let deadline = MonotonicClock.now() + OperatorClient.patienceMilliseconds
         while true {
             // Ask the server first, because even a briefly held lock could keep a server from starting.
-            if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream)) { return code }
+            if let stream = try socket.connect(), let code = try ask(operation, FrameStream(stream), directory) {
+                return code
+            }
             if !operation.makesStore, try DataDirectory.sharedStore(arguments, console) == nil {
                 try DataDirectory.requireStore(in: directory)
             }
@@ -46,8 +49,34 @@ struct OperatorClient {
                 // Another command has the store, or a server is starting or stopping.
                 guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }
                 usleep(OperatorClient.pauseMicroseconds)
+            } catch {
+                throw OperatorClient.withCause(error, directory)
             }
         }
+    }
+
+    /// A disk with less room counts as full.
+    private static let roomBytes: UInt64 = 1 << 20
+
+    /// The error of a store that could not be opened, with its cause, if that is a full disk. SQLite says no more than
+    /// 'disk I/O error' if there is no room for the memory that its connections share.
+    private static func withCause(_ error: any Error, _ directory: String) -> any Error {
+        // A store that is there was only to be opened.
+        if case StoreOpenError.cannotCreate(let disk) = error, !disk.isFull, (try? Store.exists(in: directory)) == true
+        {
+            return CommandFailure(.inputOutput, code: "io_error", disk.phrase)
+        }
+        // These are not about the store.
+        if error is CommandFailure || error is OutputError || error is UsageError || error is ConfigError {
+            return error
+        }
+        let failure = DaemonFailure.failure(error)
+        guard failure.exitCode == .inputOutput, failure.code == "io_error",
+            let free = try? PosixDisk().freeBytes(directory), free < roomBytes
+        else { return error }
+        return CommandFailure(
+            .temporary, code: "disk_full",
+            "make room on the disk of '\(directory)', where none is left: \(failure.message)")
     }
 
     /// Performs something in this process, whether a server runs or not.
@@ -74,18 +103,31 @@ struct OperatorClient {
     // MARK: In the server
 
     /// - Returns: nil if the server ended before the request was sent.
-    private func ask(_ operation: Operation, _ frames: FrameStream) throws -> ExitCode? {
+    private func ask(_ operation: Operation, _ frames: FrameStream, _ directory: String) throws -> ExitCode? {
+        // The kernel accepts connections for a server that is stopped or hangs. A live one greets at once.
+        frames.stream.limitReading(toMilliseconds: Int(OperatorClient.patienceMilliseconds))
         let first: (kind: OperatorFrame.Kind, body: [UInt8])
-        do { first = try frames.next() } catch OperatorStreamError.ended { return nil }
+        do { first = try next(frames, directory) } catch OperatorStreamError.ended { return nil }
         guard first.kind == .greeting else { return try end(first) }
         let greeting = try WireJSON.decode(OperatorFrame.Greeting.self, from: first.body)
         guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
+        // Other operations may take any time. A monitoring program must learn that a server hangs.
+        if operation != .status { frames.stream.limitReading(toMilliseconds: 0) }
         do {
             try send(operation, frames)
         } catch let error as DiskError where error.code == .brokenPipe {
             // The server stopped reading and may have sent the reason.
         }
-        return try receive(frames)
+        return try receive(frames, directory)
+    }
+
+    /// The next frame, if it comes before the time limit of the stream.
+    private func next(_ frames: FrameStream, _ directory: String) throws -> (kind: OperatorFrame.Kind, body: [UInt8]) {
+        do { return try frames.next() } catch let error as DiskError where error.code == .tryAgain {
+            throw CommandFailure(
+                .temporary, code: "locked",
+                "the server on '\(directory)' does not answer; look into its log, and restart it if it hangs")
+        }
     }
 
     private func send(_ operation: Operation, _ frames: FrameStream) throws {
@@ -101,10 +143,10 @@ struct OperatorClient {
         }
     }
 
-    private func receive(_ frames: FrameStream) throws -> ExitCode {
+    private func receive(_ frames: FrameStream, _ directory: String) throws -> ExitCode {
         while true {
             let frame: (kind: OperatorFrame.Kind, body: [UInt8])
-            do { frame = try frames.next() } catch OperatorStreamError.ended {
+            do { frame = try next(frames, directory) } catch OperatorStreamError.ended {
                 throw CommandFailure(
                     .unavailable, code: "outcome_unknown",
                     "the server ended before it answered; check whether it was done, and repeat the command if not")

@@ -7,6 +7,8 @@ enum OperatorSocketError: Error {
     case inTheWay(String)
     /// The peer process belongs to neither the directory's owner nor root.
     case stranger(path: String, uid: UInt32)
+    /// This process may not connect to it.
+    case forbidden(String)
 }
 
 /// `DIR/natterd.sock`, through which natterd's own commands reach the server on the directory.
@@ -67,6 +69,9 @@ struct OperatorSocket {
         // A symbolic link could lead to another user's socket outside the directory.
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
         let stream = try LocalStream.make(path)
+        // Commands that a hanging server never accepted fill its queue. Then a connection would wait for ever.
+        stream.limitWriting(toMilliseconds: Int(OperatorClient.patienceMilliseconds))
+        defer { stream.limitWriting(toMilliseconds: 0) }
         let code = try withAddress { address, length -> Int32 in
             while true {
                 if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
@@ -78,6 +83,7 @@ struct OperatorSocket {
         switch code {
         case 0: break
         case ECONNREFUSED, ENOENT, EAGAIN: return nil
+        case EACCES, EPERM: throw OperatorSocketError.forbidden(path)
         default: throw DiskError(code: Errno(rawValue: code), operation: "connect to", path: path)
         }
         let peer = try stream.peer(path)

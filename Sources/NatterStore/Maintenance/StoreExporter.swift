@@ -19,6 +19,8 @@ public final class StoreExporter {
     public let name: String
     /// nil if the two users have not written to each other.
     public var id: ConversationID? { conversation?.identity.id }
+    /// The first message that is kept.
+    public var first: Seq { conversation?.tail.first ?? Seq(1) }
     private let store: Store
     /// nil if the two users have not written to each other.
     private let conversation: (identity: ConversationIdentity, tail: Tail)?
@@ -46,7 +48,7 @@ public final class StoreExporter {
             let conversation = found.map { ($0.identity, Tail($0)) }
             return (found.map { $0.identity.kind == .personal ? name : $0.name } ?? name, conversation)
         }
-        seq = conversation?.tail.first ?? Seq(1)
+        seq = first
     }
 
     /// - Returns: nil for a personal conversation without messages.

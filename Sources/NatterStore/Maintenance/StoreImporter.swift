@@ -180,9 +180,10 @@ public final class StoreImporter {
         wasEdited: Bool = false
     ) throws(ImportError) -> ImportedPlace? {
         do throws(ImportedMessageError) {
-            if isErased, !sender.isEmpty || !text.isEmpty { throw .notErased }
+            // An erased event has the number of the account in place of its name.
+            if isErased, kind != .event, !sender.isEmpty || !text.isEmpty { throw .notErased }
             // An erased message has no sender, so any stands for it in the check.
-            let name = isErased ? [UInt8(ascii: "-")] : sender
+            let name = isErased && sender.isEmpty ? [UInt8(ascii: "-")] : sender
             try ImportedMessageError.check(time: time, sender: name, text: text, now: now, takesOld: takesOld)
         } catch {
             throw .badMessage(error)
