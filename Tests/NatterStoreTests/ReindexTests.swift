@@ -211,6 +211,28 @@ struct ReindexTests {
         }
         _ = try next.post(["goes on"])
     }
+
+    @Test("a database that is cut short: what its pages still hold is kept")
+    func cutDatabase() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.filled(directory.path, tail: true)
+        let (before, members) = (try store.exports(), try store.store.members(of: "team", for: store.user("alice")))
+        store.store.close()
+        let path = directory.path + "/store.db"
+        let size = try #require(try disk.information(path)).size
+        try disk.open(path, .readWrite).truncate(to: size - 4_096)
+        // When it is repaired
+        var lines: [String] = []
+        _ = try StoreRepair.run(directory.path, report: { lines.append("\($0)") }) { _ in }
+        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+        // Then the accounts need not be made again, and all sealed messages are there
+        #expect(!lines.contains { $0.contains("without a password") || $0.contains("'account'") }, "\(lines)")
+        let next = try TestStore(directory.path)
+        #expect(try next.store.members(of: "team", for: next.user("alice")).map(\.user.name) == members.map(\.user.name))
+        for (name, messages) in before {
+            #expect(try #require(try next.exports()[name]).prefix(2_400) == messages.prefix(2_400))
+        }
+    }
 }
 
 extension TestStore {

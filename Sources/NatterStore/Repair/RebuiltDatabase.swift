@@ -90,6 +90,8 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws {
         do {
             let source = try Connection(path: path, role: .reader, disk: disk)
+            // Otherwise SQLite refuses all of a file that is shorter than its header says.
+            try source.execute("PRAGMA writable_schema=ON")
             var salvage = DatabaseSalvage(from: source, to: target)
             try target.transaction { try salvage.run() }
             for table in salvage.incomplete {
