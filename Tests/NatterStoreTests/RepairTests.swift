@@ -272,6 +272,40 @@ struct RepairTests {
         #expect(try next.post(["next"]).first?.message?.seq == Seq(62))
     }
 
+    @Test("a journal that can't be read: that messages may be lost is said", arguments: [true, false])
+    func unreadableJournal(isRepair: Bool) throws {
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        try store.post(["in no log"])
+        let all = try store.all()
+        store.store.close()
+        // Given a bit that fell in the page of the table
+        let path = store.directory + "/store.db"
+        let page: UInt64
+        do {
+            let connection = try Connection(path: path, role: .reader)
+            let root = try connection.statement("SELECT rootpage FROM sqlite_schema WHERE name='batch'")
+            #expect(try root.step())
+            page = root.uint64(0)
+        }
+        let place = page * 4_096 - 100
+        let file = try disk.open(path, .readWrite)
+        try file.write([try file.read(count: 1, at: place)[0] ^ 2], at: place)
+        // When it is repaired, or its index is made again
+        var lines: [String] = []
+        if isRepair {
+            let summary = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
+            #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        } else {
+            let summary = try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }
+            #expect(summary.hasUnknownLoss)
+        }
+        #expect(lines.contains { $0.contains("may be lost") })
+        // Then the rest is served
+        #expect(try TestStore(store.directory).all() == all.dropLast())
+    }
+
     @Test("a hole in the journal: the missing numbers are stated")
     func hole() throws {
         let store = try TestStore()

@@ -112,8 +112,11 @@ struct BackupTests {
         let refused = try world.natterd("export", "general")
         #expect(refused.code == 74 && refused.errors.contains("natterd reindex"))
         let outcome = try world.natterd("reindex", "--json")
-        #expect(outcome.code == 0)
+        // Nobody knows whether the database held messages of no log.
+        #expect(outcome.code == 1 && outcome.errors.contains("may be lost"), "\(outcome)")
         #expect(try outcome.objects().first?[int: "messages"] == 20_050)
+        let again = try world.natterd("reindex")
+        #expect(again.code == 0 && !again.errors.contains("may be lost"), "\(again)")
         #expect(try names.map { try world.natterd("export", $0).bytes } == before)
         #expect(try world.natterd("fsck").code == 0)
         try world.serve()

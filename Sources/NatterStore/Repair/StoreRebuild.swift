@@ -28,6 +28,8 @@ public final class StoreRebuild {
         /// reported.
         public var lostMessages: UInt64 = 0
         public var newlyLostMessages: UInt64 = 0
+        /// Whether other acknowledged messages may be lost, whose numbers are not known.
+        public var hasUnknownLoss = false
     }
 
     let root: String
@@ -53,7 +55,10 @@ public final class StoreRebuild {
     ) throws -> Summary {
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
-            try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
+            let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
+            var summary = try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
+            if hasLostCommits { summary.hasUnknownLoss = true }
+            return summary
         }
     }
 
@@ -104,6 +109,12 @@ public final class StoreRebuild {
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
         if database.isNew, survey.store == nil, survey.files.isEmpty {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
+        }
+        if database.hasUnknownLoss {
+            summary.hasUnknownLoss = true
+            report(
+                "messages that '\(database.path)' held and no log file may be lost, and which is not known; a backup may have them"
+            )
         }
         let store = try database.identify(survey.store)
         let known = try CheckedConversation.all(on: connection, directory: root)
