@@ -14,7 +14,8 @@ public import NatterSystem
 /// `backup.manifest` makes the copy a backup.
 ///
 /// A later backup into the same directory copies only what is new. The former backup stays valid until the last step,
-/// because new bytes of a log lie behind the length in its manifest.
+/// because new bytes of a log lie behind the length in its manifest. If the store has another history than the former
+/// backup, everything is copied again; see `BackupHistory`.
 public final class StoreBackup {
     /// The result of a backup.
     public struct Summary: Sendable, Equatable {
@@ -95,7 +96,7 @@ public final class StoreBackup {
             var manifest = try copyDatabase(connection)
             manifest.files += hooks
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
-            try copyLogs(former, &manifest)
+            try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest)
             manifest.files += try copyFiles(of: "")
             try copyErasures(&manifest)
             try removeStale(former, manifest)
@@ -177,6 +178,21 @@ public final class StoreBackup {
                 ($0.name(of: conversation.identity.id), $0.size)
             }
         }
+    }
+
+    /// Whether only new bytes need to be copied. If not, the earlier backup ends here: its files are replaced one by one,
+    /// and what a backup that is killed would leave is neither of both.
+    private func goesOn(from former: BackupManifest) throws -> Bool {
+        let path = Store.databasePath(target)
+        if try BackupHistory.goesOn(
+            from: path, at: former.commit, in: stagedDatabase, at: summary.commit, disk: disk)
+        {
+            return true
+        }
+        try disk.replaceContents(of: target + "/" + BackupManifest.unfinishedName, with: [])
+        try disk.remove(target + "/" + BackupManifest.name)
+        try disk.syncDirectory(target)
+        return false
     }
 
     private func copyLog(
