@@ -212,6 +212,32 @@ struct BackupTests {
         #expect(try disk.list(restored.path).isEmpty)
     }
 
+    @Test("a backup is not used as a store: it can be checked and restored, and nothing in it changes")
+    func notAStore() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        try store.fill(5, label: "tail")
+        let all = try store.all()
+        _ = try store.store.backup(to: target.path)
+        store.store.close()
+        func contents() throws -> [String: [UInt8]] { try Files.contents(target.path).filter { $0.key != "store.lock" } }
+        let before = try contents()
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(target.path) }
+        #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(target.path, .reindex) }
+        #expect(throws: StoreOpenError.self) { _ = try StoreRepair.run(target.path) { _ in } }
+        #expect(try check(target.path).isEmpty)
+        #expect(try contents() == before)
+        _ = try StoreRestore.run(target.path, into: restored.path)
+        #expect(try TestStore(restored.path).all() == all)
+        // Without its manifest it is a store like any other.
+        try disk.remove(target.path + "/backup.manifest")
+        #expect(try TestStore(target.path).all() == all)
+    }
+
     @Test("a killed restore is not served, and continues when it is repeated")
     func killed() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())

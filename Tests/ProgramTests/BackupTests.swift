@@ -58,6 +58,26 @@ struct BackupTests {
         #expect(try Daemon.run(["--data", world.directory("x"), "restore", again], home: again).code == 65)
     }
 
+    @Test("a command on a backup says what it is, and leaves it as it is")
+    func notAStore() throws {
+        let world = try World(isServing: false)
+        let line = JSON.line(ts: 1_700_000_000_000, sender: "u", text: "kept")
+        #expect(try world.natterd("import", "--old", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        let (backup, home) = (world.directory("backup"), world.directory.path)
+        #expect(try world.natterd("backup", backup).code == 0)
+        for words in [
+            ["user", "list"], ["status"], ["clients"], ["hook", "ls"], ["export", "general"], ["reindex"],
+            ["fsck", "--repair"],
+        ] {
+            let outcome = try Daemon.run(["--data", backup] + words, home: home)
+            #expect(outcome.code == 74 && outcome.errors.contains("is a backup; restore it"), "\(words): \(outcome)")
+        }
+        #expect(try Daemon.run(["--data", backup, "fsck"], home: home).code == 0)
+        let restored = world.directory("restored")
+        #expect(try Daemon.run(["--data", restored, "restore", backup], home: home).code == 0)
+        #expect(try export(restored, home).bytes == world.natterd("export", "general").bytes)
+    }
+
     @Test("a backup that is killed at any time is refused, and the next finishes it")
     func killed() throws {
         let world = try World(isServing: false)

@@ -53,6 +53,7 @@ public final class StoreRebuild {
         _ directory: String, _ purpose: Purpose, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }
     ) throws -> Summary {
+        try BackupManifest.requireNone(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)

@@ -24,6 +24,7 @@ public enum StoreRepair {
         _ directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
+        try BackupManifest.requireNone(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, visit)
