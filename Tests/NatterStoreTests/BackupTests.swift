@@ -224,7 +224,9 @@ struct BackupTests {
         let all = try store.all()
         _ = try store.store.backup(to: target.path)
         store.store.close()
-        func contents() throws -> [String: [UInt8]] { try Files.contents(target.path).filter { $0.key != "store.lock" } }
+        func contents() throws -> [String: [UInt8]] {
+            try Files.contents(target.path).filter { $0.key != "store.lock" }
+        }
         let before = try contents()
         #expect(throws: StoreOpenError.self) { _ = try TestStore(target.path) }
         #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(target.path, .reindex) }

@@ -102,6 +102,10 @@ public final class StoreBackup {
             try removeStale(former, manifest)
             for directory in directories { try disk.syncDirectory(directory) }
             try verify(visit)
+            for damage in try RememberedErasures(source, disk).damages() {
+                summary.damages += 1
+                visit(damage)
+            }
             try finish(&manifest)
             summary.files = manifest.files.count
             summary.bytes = manifest.files.reduce(0) { $0 + $1.size }

@@ -46,9 +46,11 @@ public enum StoreRestore {
             try withExtendedLifetime(lock) {
                 try checkEmpty(directory, disk, mark: unfinishedName)
                 try copy(manifest, source, directory, disk, progress)
+                let lost = try damages(of: manifest, source, disk)
+                for damage in lost { visit(damage) }
                 let found = try StoreCheck.check(directory, disk: disk, visit)
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
-                (summary.files, summary.damages) = (manifest.files.count, found.damages)
+                (summary.files, summary.damages) = (manifest.files.count, found.damages + lost.count)
                 summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
                 try disk.remove(directory + "/" + unfinishedName)
                 try disk.syncDirectory(directory)
@@ -109,6 +111,22 @@ public enum StoreRestore {
             try made.sync()
         }
         for directory in directories { try disk.syncDirectory(directory) }
+    }
+
+    /// What can't be read of the backup's list of what was erased. It is restored all the same, without those lines.
+    private static func damages(
+        of manifest: BackupManifest, _ source: String, _ disk: any Disk
+    ) throws -> [StoreDamage] {
+        guard let file = manifest.files.first(where: { $0.path == RememberedErasures.name }) else { return [] }
+        let found = try RememberedErasures(source, disk).damages()
+        let path = source + "/" + file.path
+        let isThere = try disk.information(path)?.isRegular == true
+        let isWhole = try isThere && FileCopy(disk: disk).checksum(path, size: file.size) == file.checksum
+        if isWhole || !found.isEmpty { return found }
+        return [
+            StoreDamage(
+                file: path, problem: "the list of what was erased is missing or differs from what the backup wrote")
+        ]
     }
 
     /// Removes what a killed try left.

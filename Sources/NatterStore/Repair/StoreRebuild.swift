@@ -28,7 +28,7 @@ public final class StoreRebuild {
         /// reported.
         public var lostMessages: UInt64 = 0
         public var newlyLostMessages: UInt64 = 0
-        /// Whether other acknowledged messages may be lost, whose numbers are not known.
+        /// Whether other acknowledged messages or erasures may be lost, which is not known.
         public var hasUnknownLoss = false
     }
 
@@ -82,6 +82,7 @@ public final class StoreRebuild {
         let obsolete = try write(database)
         try database.finish(quarantine)
         try setAside(obsolete)
+        try keepReadableErasures()
         let epoch = try lastEpoch(database.path)
         try disk.makeDirectories(root + "/logs")
         try StoreRecovery.writeMark(epoch, in: root, disk: disk)
@@ -321,6 +322,17 @@ public final class StoreRebuild {
             }
         }
         return obsolete
+    }
+
+    /// What the other lines named is erased again only if the database knows it.
+    private func keepReadableErasures() throws {
+        let remembered = RememberedErasures(root, disk)
+        guard purpose == .repair, try !remembered.damages().isEmpty else { return }
+        let path = root + "/" + RememberedErasures.name
+        let copy = try quarantine.copy(path)
+        try remembered.keepReadable()
+        summary.hasUnknownLoss = true
+        report("'\(path)' keeps what could be read; the file as it was is in '\(copy)'; erase again what comes back")
     }
 
     private func setAside(_ obsolete: Obsolete) throws {
