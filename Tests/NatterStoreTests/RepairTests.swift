@@ -1,5 +1,6 @@
 import Glibc
 import NatterArchive
+import NatterCrypto
 import NatterLog
 import NatterModel
 import NatterSQLite
@@ -270,6 +271,36 @@ struct RepairTests {
         let next = try TestStore(store.directory)
         #expect(try next.damage(after: Seq(1)) == Seq(2)...Seq(61))
         #expect(try next.post(["next"]).first?.message?.seq == Seq(62))
+    }
+
+    @Test("sealed messages behind lost ones, which the journal still has: one repair is enough")
+    func sealedInJournal() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.fill(10)
+        try store.seal()
+        // Given a tail that keeps the journal from forgetting what comes after it
+        try store.post(["pins the journal"], to: "@bob")
+        try store.fill(5, label: "after")
+        try store.seal()
+        let all = try store.all()
+        let (log, block) = (try #require(try store.logs().first), try #require(try store.blocks().first))
+        store.store.close()
+        // and a log that ends in its first block
+        try disk.open(log, .readWrite).truncate(to: block.offset + 10)
+        var found: [StoreDamage] = []
+        let summary = try repair(store.directory, &found)
+        #expect(summary.newlyLostMessages == 10)
+        func hash() throws -> Digest {
+            let next = try TestStore(store.directory)
+            defer { next.store.close() }
+            #expect(try next.damage(after: .zero) == Seq(1)...Seq(10))
+            #expect(try next.page { $0.after = Seq(10) }.messages.map(\.text) == all.suffix(5).map(\.text))
+            return try next.store.conversation("general", for: next.user("alice")).hash
+        }
+        let first = try hash()
+        let again = try StoreRepair.run(store.directory) { _ in }
+        #expect(again.found.damages == 0 && again.newlyLostMessages == 0)
+        #expect(try hash() == first)
     }
 
     @Test("a journal that can't be read: that messages may be lost is said", arguments: [true, false])
