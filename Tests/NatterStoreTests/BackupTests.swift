@@ -1,3 +1,4 @@
+import Glibc
 import NatterArchive
 import NatterModel
 import NatterSystem
@@ -238,6 +239,31 @@ struct BackupTests {
         // Without its manifest it is a store like any other.
         try disk.remove(target.path + "/backup.manifest")
         #expect(try TestStore(target.path).all() == all)
+    }
+
+    @Test("a backup into its own store is refused also through a link and a relative path, and so is a restore")
+    func nested() throws {
+        let (directory, target, links) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try store.fill(10)
+        let (link, other) = (links("store"), links("backup"))
+        #expect(symlink(directory.path, link) == 0 && symlink(target.path, other) == 0)
+        for path in [link, link + "/logs/new/backup", links("missing/../store/backup")] {
+            #expect(throws: BackupError.nested(path)) { _ = try store.store.backup(to: path) }
+        }
+        _ = try store.store.backup(to: target.path)
+        store.store.close()
+        let relative =
+            String(repeating: "../", count: Path.absolute("").split(separator: "/").count) + directory.path.dropFirst()
+        for path in [directory.path + "/backup", relative + "/backup"] {
+            #expect(throws: BackupError.nested(path)) { _ = try StoreBackup.run(relative, to: path) }
+        }
+        #expect(throws: BackupError.nested(target.path)) {
+            _ = try StoreRestore.run(target.path, into: other + "/restored")
+        }
+        #expect(try disk.list(directory.path).allSatisfy { $0 != "backup" })
     }
 
     @Test("a killed restore is not served, and continues when it is repeated")

@@ -87,7 +87,7 @@ public final class StoreBackup {
     private var stagedDatabase: String { Store.databasePath(target) + ".new" }
 
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
-        guard !isNested else { throw BackupError.nested(target) }
+        guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
         let lock = try Store.takeLock(target, disk: disk)
         return try withExtendedLifetime(lock) {
             let former = try prepare()
@@ -112,9 +112,6 @@ public final class StoreBackup {
             return summary
         }
     }
-
-    /// Whether one of the directories lies in the other, judged by their paths.
-    private var isNested: Bool { (target + "/").hasPrefix(source + "/") || (source + "/").hasPrefix(target + "/") }
 
     /// Checks that the target is empty or a backup, and removes what an earlier try has left.
     /// - Returns: the manifest of the former backup.

@@ -36,9 +36,7 @@ public enum StoreRestore {
         guard let manifest = try BackupManifest.read(in: source, disk: disk),
             manifest.files.contains(where: { $0.path == "store.db" })
         else { throw BackupError.notABackup(source) }
-        if (source + "/").hasPrefix(directory + "/") || (directory + "/").hasPrefix(source + "/") {
-            throw BackupError.nested(source)
-        }
+        if Path.areNested(source, directory) { throw BackupError.nested(source) }
         try checkEmpty(directory, disk, mark: unfinishedName)
         var summary = Summary(taken: manifest.taken, commit: manifest.commit)
         do {
