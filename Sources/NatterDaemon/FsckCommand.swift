@@ -33,7 +33,8 @@ extension CommandSpec {
                 + "all of it if the database is gone, is rebuilt from the logs: conversations, and accounts of those who "
                 + "wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one), and groups have no "
                 + "members.",
-            "No log file is changed. The status is 1 if messages are missing, whose ranges are named.",
+            "No log file is changed. The status is 1 if messages are missing, whose ranges are named, or if messages may be "
+                + "missing that the database held and no log file.",
         ],
         run: ReindexCommand.run)
 }
@@ -136,13 +137,18 @@ enum ReindexCommand {
         let directory = try DataDirectory.path(arguments, console)
         try DataDirectory.requireStore(in: directory)
         let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })
-        let lost: Phrase = summary.lostMessages == 0 ? "none is missing" : "\(summary.lostMessages) are missing"
+        let lost: Phrase =
+            if summary.lostMessages > 0 {
+                "\(summary.lostMessages) are missing"
+            } else {
+                summary.hasUnknownLoss ? "some may be missing" : "none is missing"
+            }
         try console.report(
             Report(
                 conversations: summary.conversations, messages: summary.messages, files: summary.files,
                 lost: summary.lostMessages), arguments,
             "indexed \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
                 + "\(lost)")
-        return summary.lostMessages == 0 ? .success : .nothingFound
+        return summary.lostMessages == 0 && !summary.hasUnknownLoss ? .success : .nothingFound
     }
 }

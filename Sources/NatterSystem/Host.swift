@@ -61,6 +61,36 @@ extension Path {
         return String(cString: current) + "/" + path
     }
 
+    /// The path from the root without links, also of something that does not exist yet: then as far as it does.
+    public static func real(_ path: String) -> String {
+        var (place, missing) = (absolute(path), [String]())
+        while true {
+            if let found = realpath(place, nil) {
+                defer { free(found) }
+                let path = missing.reversed().reduce(String(cString: found)) { step(from: $0, to: $1) }
+                // A step up may have led back to something that exists.
+                return missing.contains("..") ? real(path) : path
+            }
+            guard place != "/" else { return path }
+            missing.append(name(of: place))
+            place = directory(of: place)
+        }
+    }
+
+    private static func step(from directory: String, to name: String) -> String {
+        switch name {
+        case "", ".": directory
+        case "..": self.directory(of: directory)
+        default: directory == "/" ? "/" + name : directory + "/" + name
+        }
+    }
+
+    /// Whether one of two directories lies in the other, or both are the same.
+    public static func areNested(_ one: String, _ other: String) -> Bool {
+        let (one, other) = (real(one), real(other))
+        return one == "/" || other == "/" || (one + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(one + "/")
+    }
+
     /// Creates something with a new name, `prefix-XXXXXX`, in a directory.
     ///
     /// - Parameter make: `mkstemp` or `mkdtemp`; false if it fails.

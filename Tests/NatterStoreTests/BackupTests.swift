@@ -1,3 +1,4 @@
+import Glibc
 import NatterArchive
 import NatterModel
 import NatterSystem
@@ -112,6 +113,70 @@ struct BackupTests {
         }
     }
 
+    /// A store that was restored from an older backup than the one in `newer`, and went on.
+    private func restoredFromOlder(newer: String) throws -> (directory: TemporaryDirectory, all: [Message]) {
+        let (directory, older) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        try store.fill(5, label: "tail")
+        _ = try store.store.backup(to: older.path)
+        try store.fill(400, label: "more")
+        try store.seal()
+        _ = try store.store.backup(to: newer)
+        store.store.close()
+        let restored = try TemporaryDirectory()
+        _ = try StoreRestore.run(older.path, into: restored.path)
+        let next = try TestStore(restored.path)
+        try next.fill(900, label: "other")
+        try next.seal()
+        try next.fill(3, label: "end")
+        let all = try next.all()
+        next.store.close()
+        return (restored, all)
+    }
+
+    @Test("a backup into one of another history of the same store is whole, and nothing of both is mixed")
+    func otherHistory() throws {
+        let target = try TemporaryDirectory()
+        let (directory, all) = try restoredFromOlder(newer: target.path)
+        let summary = try StoreBackup.run(directory.path, to: target.path)
+        #expect(summary.damages == 0 && summary.copiedBytes >= summary.bytes)
+        let restored = try TemporaryDirectory()
+        #expect(try StoreRestore.run(target.path, into: restored.path).damages == 0)
+        #expect(try TestStore(restored.path).all() == all)
+        // The next one copies only what is new again.
+        let store = try TestStore(directory.path)
+        try store.fill(10, label: "more")
+        let again = try store.store.backup(to: target.path)
+        #expect(again.damages == 0 && again.copiedBytes < again.bytes)
+    }
+
+    @Test("a backup that is killed while it replaces one of another history is either of both, or refused")
+    func killedOtherHistory() throws {
+        let newer = try TemporaryDirectory()
+        let (directory, all) = try restoredFromOlder(newer: newer.path)
+        for number in stride(from: 0, to: 2_000, by: 7) {
+            let (target, restored) = (try TemporaryDirectory(), try TemporaryDirectory())
+            try Files.copy(newer.path, to: target.path)
+            let isDone =
+                (try? StoreBackup.run(
+                    directory.path, to: target.path, disk: FaultyDisk(stoppingAfter: number))) != nil
+            do {
+                #expect(try StoreRestore.run(target.path, into: restored.path).damages == 0, "after \(number)")
+            } catch let error as BackupError {
+                #expect(error == .notABackup(target.path), "after \(number)")
+            }
+            #expect(try StoreBackup.run(directory.path, to: target.path).damages == 0)
+            if isDone {
+                let last = try TemporaryDirectory()
+                _ = try StoreRestore.run(target.path, into: last.path)
+                #expect(try TestStore(last.path).all() == all)
+                break
+            }
+        }
+    }
+
     @Test("an unfinished backup is refused as a source, and a directory that is not empty as a target")
     func refused() throws {
         let (directory, target, restored) = (
@@ -146,6 +211,59 @@ struct BackupTests {
             _ = try StoreRestore.run(third.path, into: restored.path)
         }
         #expect(try disk.list(restored.path).isEmpty)
+    }
+
+    @Test("a backup is not used as a store: it can be checked and restored, and nothing in it changes")
+    func notAStore() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try store.fill(100)
+        try store.seal()
+        try store.fill(5, label: "tail")
+        let all = try store.all()
+        _ = try store.store.backup(to: target.path)
+        store.store.close()
+        func contents() throws -> [String: [UInt8]] {
+            try Files.contents(target.path).filter { $0.key != "store.lock" }
+        }
+        let before = try contents()
+        #expect(throws: StoreOpenError.self) { _ = try TestStore(target.path) }
+        #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(target.path, .reindex) }
+        #expect(throws: StoreOpenError.self) { _ = try StoreRepair.run(target.path) { _ in } }
+        #expect(try check(target.path).isEmpty)
+        #expect(try contents() == before)
+        _ = try StoreRestore.run(target.path, into: restored.path)
+        #expect(try TestStore(restored.path).all() == all)
+        // Without its manifest it is a store like any other.
+        try disk.remove(target.path + "/backup.manifest")
+        #expect(try TestStore(target.path).all() == all)
+    }
+
+    @Test("a backup into its own store is refused also through a link and a relative path, and so is a restore")
+    func nested() throws {
+        let (directory, target, links) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try store.fill(10)
+        let (link, other) = (links("store"), links("backup"))
+        #expect(symlink(directory.path, link) == 0 && symlink(target.path, other) == 0)
+        for path in [link, link + "/logs/new/backup", links("missing/../store/backup")] {
+            #expect(throws: BackupError.nested(path)) { _ = try store.store.backup(to: path) }
+        }
+        _ = try store.store.backup(to: target.path)
+        store.store.close()
+        let relative =
+            String(repeating: "../", count: Path.absolute("").split(separator: "/").count) + directory.path.dropFirst()
+        for path in [directory.path + "/backup", relative + "/backup"] {
+            #expect(throws: BackupError.nested(path)) { _ = try StoreBackup.run(relative, to: path) }
+        }
+        #expect(throws: BackupError.nested(target.path)) {
+            _ = try StoreRestore.run(target.path, into: other + "/restored")
+        }
+        #expect(try disk.list(directory.path).allSatisfy { $0 != "backup" })
     }
 
     @Test("a killed restore is not served, and continues when it is repeated")

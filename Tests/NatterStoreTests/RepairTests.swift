@@ -1,5 +1,6 @@
 import Glibc
 import NatterArchive
+import NatterCrypto
 import NatterLog
 import NatterModel
 import NatterSQLite
@@ -270,6 +271,70 @@ struct RepairTests {
         let next = try TestStore(store.directory)
         #expect(try next.damage(after: Seq(1)) == Seq(2)...Seq(61))
         #expect(try next.post(["next"]).first?.message?.seq == Seq(62))
+    }
+
+    @Test("sealed messages behind lost ones, which the journal still has: one repair is enough")
+    func sealedInJournal() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.fill(10)
+        try store.seal()
+        // Given a tail that keeps the journal from forgetting what comes after it
+        try store.post(["pins the journal"], to: "@bob")
+        try store.fill(5, label: "after")
+        try store.seal()
+        let all = try store.all()
+        let (log, block) = (try #require(try store.logs().first), try #require(try store.blocks().first))
+        store.store.close()
+        // and a log that ends in its first block
+        try disk.open(log, .readWrite).truncate(to: block.offset + 10)
+        var found: [StoreDamage] = []
+        let summary = try repair(store.directory, &found)
+        #expect(summary.newlyLostMessages == 10)
+        func hash() throws -> Digest {
+            let next = try TestStore(store.directory)
+            defer { next.store.close() }
+            #expect(try next.damage(after: .zero) == Seq(1)...Seq(10))
+            #expect(try next.page { $0.after = Seq(10) }.messages.map(\.text) == all.suffix(5).map(\.text))
+            return try next.store.conversation("general", for: next.user("alice")).hash
+        }
+        let first = try hash()
+        let again = try StoreRepair.run(store.directory) { _ in }
+        #expect(again.found.damages == 0 && again.newlyLostMessages == 0)
+        #expect(try hash() == first)
+    }
+
+    @Test("a journal that can't be read: that messages may be lost is said", arguments: [true, false])
+    func unreadableJournal(isRepair: Bool) throws {
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        try store.post(["in no log"])
+        let all = try store.all()
+        store.store.close()
+        // Given a bit that fell in the page of the table
+        let path = store.directory + "/store.db"
+        let page: UInt64
+        do {
+            let connection = try Connection(path: path, role: .reader)
+            let root = try connection.statement("SELECT rootpage FROM sqlite_schema WHERE name='batch'")
+            #expect(try root.step())
+            page = root.uint64(0)
+        }
+        let place = page * 4_096 - 100
+        let file = try disk.open(path, .readWrite)
+        try file.write([try file.read(count: 1, at: place)[0] ^ 2], at: place)
+        // When it is repaired, or its index is made again
+        var lines: [String] = []
+        if isRepair {
+            let summary = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
+            #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        } else {
+            let summary = try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }
+            #expect(summary.hasUnknownLoss)
+        }
+        #expect(lines.contains { $0.contains("may be lost") })
+        // Then the rest is served
+        #expect(try TestStore(store.directory).all() == all.dropLast())
     }
 
     @Test("a hole in the journal: the missing numbers are stated")

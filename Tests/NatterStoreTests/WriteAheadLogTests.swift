@@ -92,6 +92,9 @@ struct WriteAheadLogTests {
             try disk.contents(of: "\(path)/quarantine/\($0)", limit: 1 << 24)
         }
         #expect(kept.contains(wal))
+        // An index that is made again says it, too.
+        try killed.put(wal, in: path + "-reindexed")
+        #expect(try StoreRebuild.run(path + "-reindexed", .reindex).hasUnknownLoss)
         let store = try TestStore(path)
         let found = try store.all()
         #expect(!found.isEmpty && found.count < killed.count)

@@ -79,6 +79,20 @@ struct BackupManifest: Equatable {
         }
         return manifest
     }
+
+    /// Refuses to use a backup as a store: even a command that only looks would change the database, whose checksum the
+    /// manifest has.
+    static func requireNone(in directory: String, disk: any Disk) throws {
+        if try disk.information(directory + "/" + name) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' is a backup; restore it into another directory with 'natterd restore', or remove its 'backup.manifest' to use it as a store"
+            )
+        }
+        if try disk.information(directory + "/" + unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a backup that was not finished; run 'natterd backup' again")
+        }
+    }
 }
 
 /// Why a backup was not made or not restored.

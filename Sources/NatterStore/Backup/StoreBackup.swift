@@ -14,7 +14,8 @@ public import NatterSystem
 /// `backup.manifest` makes the copy a backup.
 ///
 /// A later backup into the same directory copies only what is new. The former backup stays valid until the last step,
-/// because new bytes of a log lie behind the length in its manifest.
+/// because new bytes of a log lie behind the length in its manifest. If the store has another history than the former
+/// backup, everything is copied again; see `BackupHistory`.
 public final class StoreBackup {
     /// The result of a backup.
     public struct Summary: Sendable, Equatable {
@@ -86,7 +87,7 @@ public final class StoreBackup {
     private var stagedDatabase: String { Store.databasePath(target) + ".new" }
 
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
-        guard !isNested else { throw BackupError.nested(target) }
+        guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
         let lock = try Store.takeLock(target, disk: disk)
         return try withExtendedLifetime(lock) {
             let former = try prepare()
@@ -95,21 +96,22 @@ public final class StoreBackup {
             var manifest = try copyDatabase(connection)
             manifest.files += hooks
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
-            try copyLogs(former, &manifest)
+            try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest)
             manifest.files += try copyFiles(of: "")
             try copyErasures(&manifest)
             try removeStale(former, manifest)
             for directory in directories { try disk.syncDirectory(directory) }
             try verify(visit)
+            for damage in try RememberedErasures(source, disk).damages() {
+                summary.damages += 1
+                visit(damage)
+            }
             try finish(&manifest)
             summary.files = manifest.files.count
             summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
             return summary
         }
     }
-
-    /// Whether one of the directories lies in the other, judged by their paths.
-    private var isNested: Bool { (target + "/").hasPrefix(source + "/") || (source + "/").hasPrefix(target + "/") }
 
     /// Checks that the target is empty or a backup, and removes what an earlier try has left.
     /// - Returns: the manifest of the former backup.
@@ -177,6 +179,21 @@ public final class StoreBackup {
                 ($0.name(of: conversation.identity.id), $0.size)
             }
         }
+    }
+
+    /// Whether only new bytes need to be copied. If not, the earlier backup ends here: its files are replaced one by one,
+    /// and what a backup that is killed would leave is neither of both.
+    private func goesOn(from former: BackupManifest) throws -> Bool {
+        let path = Store.databasePath(target)
+        if try BackupHistory.goesOn(
+            from: path, at: former.commit, in: stagedDatabase, at: summary.commit, disk: disk)
+        {
+            return true
+        }
+        try disk.replaceContents(of: target + "/" + BackupManifest.unfinishedName, with: [])
+        try disk.remove(target + "/" + BackupManifest.name)
+        try disk.syncDirectory(target)
+        return false
     }
 
     private func copyLog(

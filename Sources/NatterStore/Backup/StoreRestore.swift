@@ -36,9 +36,7 @@ public enum StoreRestore {
         guard let manifest = try BackupManifest.read(in: source, disk: disk),
             manifest.files.contains(where: { $0.path == "store.db" })
         else { throw BackupError.notABackup(source) }
-        if (source + "/").hasPrefix(directory + "/") || (directory + "/").hasPrefix(source + "/") {
-            throw BackupError.nested(source)
-        }
+        if Path.areNested(source, directory) { throw BackupError.nested(source) }
         try checkEmpty(directory, disk, mark: unfinishedName)
         var summary = Summary(taken: manifest.taken, commit: manifest.commit)
         do {
@@ -46,9 +44,11 @@ public enum StoreRestore {
             try withExtendedLifetime(lock) {
                 try checkEmpty(directory, disk, mark: unfinishedName)
                 try copy(manifest, source, directory, disk, progress)
+                let lost = try damages(of: manifest, source, disk)
+                for damage in lost { visit(damage) }
                 let found = try StoreCheck.check(directory, disk: disk, visit)
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
-                (summary.files, summary.damages) = (manifest.files.count, found.damages)
+                (summary.files, summary.damages) = (manifest.files.count, found.damages + lost.count)
                 summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
                 try disk.remove(directory + "/" + unfinishedName)
                 try disk.syncDirectory(directory)
@@ -109,6 +109,22 @@ public enum StoreRestore {
             try made.sync()
         }
         for directory in directories { try disk.syncDirectory(directory) }
+    }
+
+    /// What can't be read of the backup's list of what was erased. It is restored all the same, without those lines.
+    private static func damages(
+        of manifest: BackupManifest, _ source: String, _ disk: any Disk
+    ) throws -> [StoreDamage] {
+        guard let file = manifest.files.first(where: { $0.path == RememberedErasures.name }) else { return [] }
+        let found = try RememberedErasures(source, disk).damages()
+        let path = source + "/" + file.path
+        let isThere = try disk.information(path)?.isRegular == true
+        let isWhole = try isThere && FileCopy(disk: disk).checksum(path, size: file.size) == file.checksum
+        if isWhole || !found.isEmpty { return found }
+        return [
+            StoreDamage(
+                file: path, problem: "the list of what was erased is missing or differs from what the backup wrote")
+        ]
     }
 
     /// Removes what a killed try left.

@@ -240,6 +240,7 @@ final class FileEngine: StoreEngine {
             throw StoreOpenError.incomplete(
                 "'\(directory)' holds a copy that was not finished; run 'natterd copy' again")
         }
+        try BackupManifest.requireNone(in: directory, disk: disk)
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
             try Store.hasLogs(directory, disk)
         else { return }

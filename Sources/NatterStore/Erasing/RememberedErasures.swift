@@ -1,4 +1,5 @@
 internal import NatterCrypto
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
@@ -81,9 +82,54 @@ struct RememberedErasures {
         try bytes().map { "\($0.count) \(Hex.encode(UInt64(Checksum.crc32c($0))).suffix(8))" }
     }
 
-    /// A line that a crash cut short says nothing.
-    func entries() throws(DiskError) -> [Entry] {
-        String(decoding: try bytes() ?? [], as: UTF8.self).split(separator: "\n").compactMap { Entry($0) }
+    private struct Contents {
+        var entries: [Entry] = []
+        /// Lines that can't be read, and where they begin.
+        var damaged: [(line: Int, offset: UInt64)] = []
+        /// Where the next line goes.
+        var end: UInt64 = 0
+        /// Whether the last line has no end yet.
+        var isOpen = false
+    }
+
+    /// A last line without an end that can't be read is what a crash left of it. It says nothing, because what it names
+    /// was not erased yet.
+    private func contents() throws(DiskError) -> Contents {
+        let bytes = try bytes() ?? []
+        var found = Contents()
+        var (start, line) = (0, 0)
+        while start < bytes.count {
+            line += 1
+            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
+            let entry = Entry(String(decoding: bytes[start..<end], as: UTF8.self)[...])
+            if let entry {
+                found.entries.append(entry)
+            } else if end == bytes.count {
+                break
+            } else if end > start {
+                found.damaged.append((line, UInt64(start)))
+            }
+            found.isOpen = end == bytes.count
+            found.end = UInt64(found.isOpen ? end : end + 1)
+            start = end + 1
+        }
+        return found
+    }
+
+    func entries() throws(DiskError) -> [Entry] { try contents().entries }
+
+    /// A damage for each line that can't be read.
+    func damages() throws(DiskError) -> [StoreDamage] {
+        try contents().damaged.map { line, offset in
+            StoreDamage(
+                file: path, offset: offset,
+                problem: "line \(line) can't be read, so what it names may come back with an older database")
+        }
+    }
+
+    /// Leaves out the lines that can't be read.
+    func keepReadable() throws(DiskError) {
+        try disk.replaceContents(of: path, with: try contents().entries.flatMap(\.line))
     }
 
     func accounts() throws(DiskError) -> [Account] {
@@ -92,16 +138,15 @@ struct RememberedErasures {
 
     /// Adds entries durably. Those that are there already are not added again.
     func add(_ entries: [Entry]) throws(DiskError) {
-        let known = Set(try self.entries())
+        let contents = try contents()
+        let known = Set(contents.entries)
         let new = entries.filter { !known.contains($0) }
         guard !new.isEmpty else { return }
         let isNew = try disk.information(path) == nil
         let file = try disk.open(path, isNew ? .create : .readWrite)
-        let size = try file.size()
-        // Ends a line that a crash cut short.
-        let last = try file.read(count: 1, at: size > 0 ? size - 1 : 0)
-        let isBroken = size > 0 && last != [0x0A]
-        try file.write((isBroken ? [0x0A] : []) + new.flatMap(\.line), at: size)
+        // What a crash has cut short would look like damage in the middle of the file.
+        if try file.size() > contents.end { try file.truncate(to: contents.end) }
+        try file.write((contents.isOpen ? [0x0A] : []) + new.flatMap(\.line), at: contents.end)
         try file.sync()
         if isNew { try disk.syncDirectory(Path.directory(of: path)) }
     }

@@ -97,6 +97,8 @@ extension Store {
         // There is none after a copy, or in the rows that a server of a shared store copies at its start.
         let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
         guard try stamp == nil || remembered.stamp() != stamp else { return }
+        let damages = try remembered.damages()
+        for damage in damages { report("'\(damage.file)': \(damage.problem); run 'natterd fsck --repair'") }
         try writeRemembered(remembered)
         try repeatErasures(of: remembered.accounts(), writer)
         var missing: [ConversationID: Set<Seq>] = [:]
@@ -111,7 +113,8 @@ extension Store {
             guard count > 0 else { continue }
             report("erased \(count) messages again that were erased before this database was written")
         }
-        try noteStamp(of: remembered)
+        // Each start reports it until it is repaired.
+        if damages.isEmpty { try noteStamp(of: remembered) }
     }
 
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.

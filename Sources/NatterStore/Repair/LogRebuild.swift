@@ -327,8 +327,14 @@ struct LogRebuild {
         if let known, known.sealedSeq > chain.end, isWhole(from: known.sealedSeq.next) {
             // Sealed messages are lost, but the index knows the chain behind them.
             let range = chain.end.next...known.sealedSeq
-            _ = try seal(journal.records(of: identity.number, range), in: range, hash: chain.hash, &log)
+            let records = journal.records(of: identity.number, range)
+            let hash = try seal(records, in: range, hash: chain.hash, &log)
             (log.sealedSeq, log.sealedHash) = (known.sealedSeq, known.sealedHash)
+            if records.last?.seq == known.sealedSeq, hash != known.sealedHash {
+                // The last block now names another hash than the index does, because nobody knows the chain before it.
+                log.sealedHash = hash
+                log.hasOtherHistory = true
+            }
             log.sealedCommit = max(log.sealedCommit, known.sealedCommit)
             return
         }

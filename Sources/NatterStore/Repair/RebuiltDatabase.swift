@@ -15,6 +15,8 @@ final class RebuiltDatabase {
     private var open: Connection?
     /// Whether there was no database before.
     private(set) var isNew = false
+    /// Whether there may have been messages in it that are in no log and could not be read, nor their numbers.
+    private(set) var hasUnknownLoss = false
     /// Whether it has a temporary name until it is finished.
     private let isStaged: Bool
 
@@ -34,7 +36,7 @@ final class RebuiltDatabase {
             return
         }
         isStaged = true
-        isNew = !exists
+        (isNew, hasUnknownLoss) = (!exists, !exists)
         for end in ["", "-wal", "-shm"] where try disk.information(database + ".rebuilt" + end) != nil {
             try disk.remove(database + ".rebuilt" + end)
         }
@@ -90,16 +92,20 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws {
         do {
             let source = try Connection(path: path, role: .reader, disk: disk)
+            // Otherwise SQLite refuses all of a file that is shorter than its header says.
+            try source.execute("PRAGMA writable_schema=ON")
             var salvage = DatabaseSalvage(from: source, to: target)
             try target.transaction { try salvage.run() }
             for table in salvage.incomplete {
                 report("of the table '\(table)' of '\(path)' not all could be read; a backup has it whole")
             }
+            // Without these, nothing says which messages the journal held behind the end of a log.
+            hasUnknownLoss = salvage.incomplete.contains("batch") || salvage.incomplete.contains("conversation")
             let meta = try target.statement("SELECT 1 FROM meta WHERE key='store_id'")
             isNew = try !meta.step()
         } catch let error as SQLiteError where error.path == path {
             report("nothing of '\(path)' could be read: \(error.message)")
-            isNew = true
+            (isNew, hasUnknownLoss) = (true, true)
         }
     }
 

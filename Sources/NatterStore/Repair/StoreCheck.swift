@@ -72,6 +72,7 @@ public final class StoreCheck {
     }
 
     private func run() throws {
+        for damage in try RememberedErasures(directory, disk).damages() { report(damage) }
         if try disk.information(database) == nil {
             // A new directory has neither. If there are only logs, the record of which messages count is lost.
             try checkUnknownFiles()

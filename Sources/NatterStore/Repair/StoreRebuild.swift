@@ -28,6 +28,8 @@ public final class StoreRebuild {
         /// reported.
         public var lostMessages: UInt64 = 0
         public var newlyLostMessages: UInt64 = 0
+        /// Whether other acknowledged messages or erasures may be lost, which is not known.
+        public var hasUnknownLoss = false
     }
 
     let root: String
@@ -51,9 +53,13 @@ public final class StoreRebuild {
         _ directory: String, _ purpose: Purpose, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }
     ) throws -> Summary {
+        try BackupManifest.requireNone(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
-            try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
+            let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
+            var summary = try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
+            if hasLostCommits { summary.hasUnknownLoss = true }
+            return summary
         }
     }
 
@@ -76,6 +82,7 @@ public final class StoreRebuild {
         let obsolete = try write(database)
         try database.finish(quarantine)
         try setAside(obsolete)
+        try keepReadableErasures()
         let epoch = try lastEpoch(database.path)
         try disk.makeDirectories(root + "/logs")
         try StoreRecovery.writeMark(epoch, in: root, disk: disk)
@@ -104,6 +111,12 @@ public final class StoreRebuild {
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
         if database.isNew, survey.store == nil, survey.files.isEmpty {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
+        }
+        if database.hasUnknownLoss {
+            summary.hasUnknownLoss = true
+            report(
+                "messages that '\(database.path)' held and no log file may be lost, and which is not known; a backup may have them"
+            )
         }
         let store = try database.identify(survey.store)
         let known = try CheckedConversation.all(on: connection, directory: root)
@@ -312,6 +325,17 @@ public final class StoreRebuild {
             }
         }
         return obsolete
+    }
+
+    /// What the other lines named is erased again only if the database knows it.
+    private func keepReadableErasures() throws {
+        let remembered = RememberedErasures(root, disk)
+        guard purpose == .repair, try !remembered.damages().isEmpty else { return }
+        let path = root + "/" + RememberedErasures.name
+        let copy = try quarantine.copy(path)
+        try remembered.keepReadable()
+        summary.hasUnknownLoss = true
+        report("'\(path)' keeps what could be read; the file as it was is in '\(copy)'; erase again what comes back")
     }
 
     private func setAside(_ obsolete: Obsolete) throws {

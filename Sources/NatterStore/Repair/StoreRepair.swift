@@ -11,7 +11,7 @@ public enum StoreRepair {
         public var left: StoreCheck.Summary
         /// Lost messages that no earlier repair has reported.
         public var newlyLostMessages: UInt64
-        /// Whether acknowledged commits were lost whose content is not known.
+        /// Whether acknowledged commits were lost, or may be, whose content is not known.
         public var hasUnknownLoss = false
     }
 
@@ -24,25 +24,25 @@ public enum StoreRepair {
         _ directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
         report: @escaping (Phrase) -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
+        try BackupManifest.requireNone(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, visit)
             guard found.damages > 0 else { return Summary(found: found, left: found, newlyLostMessages: 0) }
-            let hasUnknownLoss = try keepDamagedWAL(directory, disk, report)
+            let hasLostCommits = try keepDamagedWAL(directory, disk, report)
             let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
             let left = try StoreCheck.check(directory, disk: disk) { damage in
                 report("still damaged: '\(damage.file)': \(damage.problem)")
             }
             return Summary(
                 found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
-                hasUnknownLoss: hasUnknownLoss)
+                hasUnknownLoss: hasLostCommits || rebuilt.hasUnknownLoss)
         }
     }
 
     /// Copies a write-ahead log that SQLite can read only in part to quarantine, before SQLite overwrites it.
-    private static func keepDamagedWAL(
-        _ directory: String, _ disk: any Disk, _ report: (Phrase) -> Void
-    ) throws -> Bool {
+    /// - Returns: whether commits were lost.
+    static func keepDamagedWAL(_ directory: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws -> Bool {
         let database = Store.databasePath(directory)
         guard let offset = try Store.walDamage(database, disk) else { return false }
         let copy = try Quarantine(root: directory, disk: disk).copy(database + "-wal")

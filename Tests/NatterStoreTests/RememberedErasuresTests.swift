@@ -1,0 +1,99 @@
+import NatterCrypto
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+@Suite("the list of what was erased")
+struct RememberedErasuresTests {
+    private let disk = PosixDisk()
+
+    private func flip(_ path: String, at offset: UInt64) throws {
+        let file = try disk.open(path, .readWrite)
+        try file.write([try file.read(count: 1, at: offset)[0] ^ 1], at: offset)
+    }
+
+    private func erase(_ seqs: ClosedRange<Seq>, _ store: TestStore) throws {
+        _ = try waitFor { store.store.erase([seqs], in: "general", by: "alice", $0) }.get()
+    }
+
+    @Test("a line that a crash cut short is no damage and goes with the next; a flipped bit of any other is damage")
+    func lines() throws {
+        let directory = try TemporaryDirectory()
+        let (path, remembered) = (directory.path + "/erased", RememberedErasures(directory.path, disk))
+        let entries = (1...3).map { number in
+            RememberedErasures.Entry.message(
+                .init(
+                    conversation: ConversationID(high: 0, low: 7), seq: Seq(UInt64(number)),
+                    digest: HashChain.start(of: ConversationID(high: 0, low: UInt64(number)))))
+        }
+        try remembered.add(entries)
+        let whole = try disk.contents(of: path, limit: 1 << 20)
+        let first = try #require(whole.firstIndex(of: 0x0A)) + 1
+        // Given a last line that is cut at any byte
+        for size in stride(from: first + 1, to: 2 * first - 1, by: 7) {
+            try disk.replaceContents(of: path, with: Array(whole.prefix(size)))
+            #expect(try remembered.damages().isEmpty && remembered.entries() == [entries[0]])
+            try remembered.add(entries)
+            #expect(try disk.contents(of: path, limit: 1 << 20) == whole)
+        }
+        // and one that lacks only its end
+        try disk.replaceContents(of: path, with: whole.dropLast())
+        try remembered.add(entries)
+        #expect(try remembered.entries() == entries && remembered.damages().isEmpty)
+        // When a bit flips in the second line
+        for offset in stride(from: first, to: 2 * first, by: 5) {
+            try disk.replaceContents(of: path, with: whole)
+            try flip(path, at: UInt64(offset))
+            #expect(try remembered.damages().map(\.offset) == [UInt64(first)], "byte \(offset)")
+            #expect(try remembered.entries().first == entries[0])
+        }
+    }
+
+    @Test("a damaged line is named by a check and each start, and repaired from the database", .aboutFiles)
+    func damaged() throws {
+        let store = try TestStore()
+        for number in 1...4 { try store.post(["message \(number)"]) }
+        try store.seal()
+        try erase(Seq(2)...Seq(3), store)
+        store.store.close()
+        let path = store.directory + "/erased"
+        let whole = try RememberedErasures(store.directory, disk).entries()
+        try flip(path, at: 10)
+        var found: [StoreDamage] = []
+        #expect(try StoreCheck.run(store.directory) { found.append($0) }.damages == 1)
+        #expect(found.map(\.file) == [path] && found.map(\.offset) == [0])
+        for _ in 1...2 {
+            let next = try TestStore(store.directory)
+            #expect(next.reports.contains("line 1 can't be read"))
+            next.store.close()
+        }
+        // When it is repaired
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.left.damages == 0 && summary.hasUnknownLoss)
+        // Then the next start adds what the database knows
+        let next = try TestStore(store.directory)
+        #expect(!next.reports.contains("can't be read"))
+        #expect(try Set(RememberedErasures(store.directory, disk).entries()) == Set(whole))
+    }
+
+    @Test(
+        "a backup whose list is damaged or cut short is restored with a damage", .aboutFiles, arguments: [true, false])
+    func restored(isCut: Bool) throws {
+        let (target, restored) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore()
+        for number in 1...4 { try store.post(["message \(number)"]) }
+        try store.seal()
+        try erase(Seq(2)...Seq(3), store)
+        _ = try store.store.backup(to: target.path)
+        let path = target.path + "/erased"
+        if isCut { try disk.open(path, .readWrite).truncate(to: 20) } else { try flip(path, at: 10) }
+        var found: [StoreDamage] = []
+        let summary = try StoreRestore.run(target.path, into: restored.path) { found.append($0) }
+        #expect(summary.damages == 1 && found.map(\.file) == [path])
+    }
+}
