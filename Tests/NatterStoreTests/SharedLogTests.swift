@@ -284,6 +284,33 @@ struct SharedLogTests {
     }
 
     @Test(
+        "a store whose tail could not be sealed is out of trouble when that is tried again and nothing is left to seal",
+        arguments: [true, false])
+    func nothingLeftToSeal(isSealedElsewhere: Bool) throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: true)
+        let (one, two) = (try TestStore(engine), try TestStore(SharedEngine(log, sealsTails: true)))
+        // Given a tail below a whole block, which an import wants to be sealed while there is no room
+        try one.post(["short"])
+        engine.setFull(true)
+        #expect(throws: StoreError.diskFull) { try one.seal() }
+        #expect(one.store.sealer.trouble != nil)
+        // What has nothing to do with it does not end it
+        #expect(try waitFor({ one.store.settle($0) }) == nil)
+        #expect(one.store.sealer.trouble != nil)
+        engine.setFull(false)
+        if isSealedElsewhere {
+            try two.store.catchUp()
+            try two.seal()
+            try one.store.catchUp()
+        }
+        // When it is tried again, as after some seconds
+        one.store.sealer.request([one.store.state.withLock { $0.general }])
+        #expect(try waitFor({ one.store.settle($0) }) == nil)
+        #expect(one.store.sealer.trouble == nil)
+    }
+
+    @Test(
         "an erasure that another store overtakes sets nothing free again, and no later message has the seed of its run")
     func erasures() throws {
         let log = try SimulatedLog()
