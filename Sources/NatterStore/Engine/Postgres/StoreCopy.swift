@@ -182,13 +182,9 @@ public enum StoreCopy {
             let pool = PostgresPool(shared.target)
             let database = try pool.open()
             database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-            guard try database.run("SELECT 1 WHERE to_regclass('schema_step') IS NOT NULL").count == 1 else {
-                throw StoreOpenError.unfit("the database holds no store")
-            }
+            guard try PostgresEngine.hasTables(database) else { throw PostgresEngine.noStore }
             try PostgresSchema.migrate(database)
-            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else {
-                throw StoreOpenError.unfit("the database holds no store")
-            }
+            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else { throw PostgresEngine.noStore }
             let held = try PostgresLog.hold(database)
             guard held, try PostgresEngine.nodes(database, this: 0).isEmpty else {
                 throw StoreOpenError.unfit(
