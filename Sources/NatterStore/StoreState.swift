@@ -205,6 +205,11 @@ struct StoreState {
         return active.count
     }
 
+    /// The accounts whose requests wait, and that were seen before a time for the last time.
+    func waiting(seenBefore time: Timestamp) -> Set<AccountID> {
+        active.filter { id in accounts[id].map { $0.waiting > 0 && ($0.lastSeen ?? .zero) < time } ?? false }
+    }
+
     /// Notes a change from which an erasure may follow.
     mutating func notePendingErasure(in conversation: Int64, since time: Timestamp) {
         guard let known = pendingErasures else { return }

@@ -257,7 +257,10 @@ final class WriterCore: @unchecked Sendable {
             var next = loaded.state
             (next.failure, next.isOutdated, next.retention) = (state.failure, state.isOutdated, state.retention)
             next.prepare()
-            for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
+            for (account, known) in state.accounts where known.waiting > 0 {
+                next.accounts[account]?.waiting = known.waiting
+                next.noteActive(account)
+            }
             state = next
             return Epoch.next(after: state.epoch)
         }

@@ -339,6 +339,36 @@ struct SharedLogTests {
         #expect(try seed() != former)
     }
 
+    @Test("whoever waits at one store stays online at the others, and not each save costs an entry")
+    func presence() throws {
+        let log = try SimulatedLog()
+        let clock = TestClock(stepMilliseconds: 1)
+        let (one, two) = (
+            try TestStore(SharedEngine(log, sealsTails: true), clock: clock),
+            try TestStore(SharedEngine(log, sealsTails: false), clock: clock)
+        )
+        let bob = try one.user("bob").account
+        func isOnline(_ store: TestStore) throws -> Bool {
+            try store.store.catchUp()
+            return store.store.state.withLock { $0.accounts[bob]?.isOnline(at: clock.now()) } == true
+        }
+        one.store.noteWaiting(bob, 1)
+        one.store.savePresence()
+        let before = log.rows.count
+        for _ in 0..<20 {
+            clock.advance(milliseconds: 15_000)
+            one.store.savePresence()
+            #expect(try isOnline(one) && isOnline(two))
+        }
+        #expect(log.rows.count - before == 10)
+        // Whoever has gone is gone at all stores
+        one.store.noteWaiting(bob, -1)
+        one.store.savePresence()
+        clock.advance(milliseconds: 61_000)
+        one.store.savePresence()
+        #expect(try !isOnline(one) && !isOnline(two))
+    }
+
     @Test("a log that went back gives no cursor of the lost history another's meaning")
     func historyWentBack() throws {
         let log = try SimulatedLog()
