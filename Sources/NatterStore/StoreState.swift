@@ -138,7 +138,7 @@ struct StoreState {
     var journalBytes = 0
     /// Set after a write failed so that the disk's content is unknown.
     var failure: String?
-    /// Whether that is because the store is newer than this program.
+    /// Whether that is because the store is newer than this program, or the database holds another one.
     var isOutdated = false
 
     /// The highest row numbers. A change contains the number of the row that it adds, so the database does not assign

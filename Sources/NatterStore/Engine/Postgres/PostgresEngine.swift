@@ -34,7 +34,8 @@ final class PostgresEngine: StoreEngine {
         /// The entries with messages that the store counts in its journal.
         var journal: [(commit: Commit, bytes: Int)] = []
         var attempts: UInt64 = 0
-        var hasLoaded = false
+        /// The store that was loaded first; nil before.
+        var id: StoreID?
 
         /// Counts an entry that the store counts in its journal.
         mutating func note(_ entry: LogEntry) {
@@ -99,29 +100,40 @@ final class PostgresEngine: StoreEngine {
     // MARK: Loading
 
     func load() throws -> LoadedState {
-        let hasLoaded = state.withLock { $0.hasLoaded }
+        let former = state.withLock { $0.id }
         do {
             // At the start, a database that can't be reached is more likely a wrong name.
-            let connection = hasLoaded ? try pool.connect() : try pool.open()
+            let connection = former == nil ? try pool.open() : try pool.connect()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
+            if let former { try PostgresEngine.require(former, connection) }
             try PostgresSchema.migrate(connection)
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
             let (id, secret) = try PostgresEngine.identity(connection)
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
-                    state.withLock { $0.hasLoaded = true }
+                    state.withLock { $0.id = id }
                     try watch.start()
                     return loaded
                 }
             }
             throw StoreOpenError.unreachable("other servers write so much that this one can't begin; try again")
         } catch let error as PostgresError {
-            if hasLoaded { throw StoreError(error) }
+            if former != nil { throw StoreError(error) }
             throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
         }
     }
 
     private static let loadTries = 16
+
+    /// Refuses to go on with another store, whose numbers and cursors mean something else. Waits for one that is being restored:
+    /// its tables are filled one by one, and what this server made there would be in the way.
+    private static func require(_ id: StoreID, _ connection: PostgresConnection) throws {
+        let rows = try connection.run("SELECT id FROM store")
+        guard rows.count == 1 else { throw StoreError.databaseAway }
+        guard rows.blob(0, 0) == id.bytes else {
+            throw StoreOpenError.unfit("the database now holds another store than when this server began")
+        }
+    }
 
     /// The store's id and the secret of its short hashes. The first server of a new store makes both, and row 0.
     private static func identity(_ connection: PostgresConnection) throws -> (StoreID, ShortHashKey) {
