@@ -93,7 +93,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
             return
         }
         if let error = error as? PostgresError {
-            self = error.isLost || error.isHeldUp ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
+            self = error.isPassing ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
             return
         }
         switch ArchiveError(error) {

@@ -165,6 +165,35 @@ struct PostgresFaultTests {
         cluster.stop(SIGINT)
     }
 
+    @Test("until a restore has made and filled the tables, the database counts as away, and servers make nothing in it")
+    func restoring() throws {
+        let servers = try servers(uri)
+        func isAway() throws {
+            for server in servers {
+                #expect(try server.post(["meanwhile"], key: "k").first?.refusal == .databaseAway)
+                #expect(throws: StoreError.databaseAway) { try server.store.catchUp() }
+                #expect(server.store.troubles() == [.databaseAway] && !server.store.isFailed)
+            }
+        }
+        try cluster.query("ALTER SCHEMA public RENAME TO former;\nCREATE SCHEMA public", in: uri)
+        try isAway()
+        let tables = try cluster.query("SELECT tablename FROM pg_tables WHERE schemaname='former'", in: uri)
+        for table in tables {
+            try cluster.query("CREATE TABLE public.\(table) (LIKE former.\(table) INCLUDING ALL)", in: uri)
+        }
+        try isAway()
+        let counts = try cluster.query("SELECT count(*) FROM store;\nSELECT count(*) FROM schema_step", in: uri)
+        #expect(counts == ["0", "0"])
+        try cluster.query("DROP SCHEMA public CASCADE;\nALTER SCHEMA former RENAME TO public", in: uri)
+        for (number, server) in servers.enumerated() {
+            #expect(try server.post(["meanwhile"], key: "k").first?.message?.seq == Seq(2))
+            try server.post(["after \(number)"])
+            #expect(server.store.troubles().isEmpty && !server.store.isFailed)
+        }
+        let all = ["before", "meanwhile", "after 0", "after 1"]
+        #expect(try texts(servers) == [all, all])
+    }
+
     @Test("sessions that do not answer are given up for new ones, and what they still do stores nothing twice")
     func frozenSessions() throws {
         let cluster = try PostgresCluster()

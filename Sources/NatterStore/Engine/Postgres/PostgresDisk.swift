@@ -44,7 +44,7 @@ struct PostgresDisk: Disk {
         case let error? where error.isUniqueViolation: code = .fileExists
         // Another server has removed the file.
         case let error? where error.isForeignKeyViolation: code = .noSuchFileOrDirectory
-        case let error? where error.isLost || error.isHeldUp: code = .connectionRefused
+        case let error? where error.isPassing: code = .connectionRefused
         default: code = .invalidArgument
         }
         return DiskError(code: code, operation: operation, path: path)
