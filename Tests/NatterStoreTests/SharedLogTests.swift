@@ -339,6 +339,17 @@ struct SharedLogTests {
         #expect(try seed() != former)
     }
 
+    @Test("an erasure that is refused before it erased anything tells of no text that is left")
+    func refusedErasure() throws {
+        let engine = SharedEngine(try SimulatedLog(), sealsTails: true)
+        let store = try TestStore(engine)
+        try store.post(["one"])
+        engine.cut()
+        let result = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "operator", $0) }
+        #expect(result == .failure(.outcomeUnknown))
+        #expect(store.store.remainsOfErasure == nil && !store.reports.contains("an erased text"))
+    }
+
     @Test("whoever waits at one store stays online at the others, and not each save costs an entry")
     func presence() throws {
         let log = try SimulatedLog()
