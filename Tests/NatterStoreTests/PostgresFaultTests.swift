@@ -283,7 +283,12 @@ struct PostgresFaultTests {
         try servers[1].reopen()
         #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
         #expect(try texts(servers)[1].count == 1_200)
-        // Then all works, and another store can't be made
+        // Then all works, and a right that is missing is named
+        try cluster.query("REVOKE INSERT ON log_piece FROM \(role)", in: uri)
+        try servers[0].post(["more"])
+        #expect(throws: StoreError.self) { try servers[0].seal() }
+        #expect(servers[0].reports.contains("permission denied for table log_piece"), "\(servers[0].reports.lines)")
+        // Another store can't be made
         let empty = try cluster.makeDatabase().replacing("user=natter", with: "user=\(role)")
         let refusal = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: empty) }
         guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
