@@ -288,9 +288,32 @@ struct PostgresFaultTests {
         try servers[0].post(["more"])
         #expect(throws: StoreError.self) { try servers[0].seal() }
         #expect(servers[0].reports.contains("permission denied for table log_piece"), "\(servers[0].reports.lines)")
-        // Another store can't be made
+        // Another store can't be made, and none begins where it may not write
         let empty = try cluster.makeDatabase().replacing("user=natter", with: "user=\(role)")
-        let refusal = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: empty) }
+        try refuses { _ = try TestStore(database: empty) }
+        let files = try TemporaryDirectory()
+        try TestStore(files.path).store.close()
+        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(empty)) { _ in } }
+        try cluster.query("REVOKE INSERT ON log FROM \(role)", in: uri)
+        try refuses { _ = try TestStore(database: theirs) }
+    }
+
+    /// Expects that a database is refused because of what it lacks.
+    private func refuses(_ body: () throws -> Void) throws {
+        let refusal = #expect(throws: StoreOpenError.self) { try body() }
         guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
+    }
+
+    @Test("a database in another encoding is refused before it gets tables")
+    func encoding() throws {
+        let name = "latin_\(uri.dropFirst("postgresql:///".count).prefix { $0 != "?" })"
+        try cluster.query(
+            "CREATE DATABASE \(name) TEMPLATE template0 ENCODING 'LATIN1'", in: cluster.uri("postgres"))
+        let uri = cluster.uri(name)
+        try refuses { _ = try TestStore(database: uri) }
+        let files = try TemporaryDirectory()
+        try TestStore(files.path).store.close()
+        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(uri)) { _ in } }
+        #expect(try cluster.query("SELECT count(*) FROM pg_tables WHERE schemaname='public'", in: uri) == ["0"])
     }
 }

@@ -106,8 +106,9 @@ final class PostgresEngine: StoreEngine {
             let connection = former == nil ? try pool.open() : try pool.connect()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
             if let former { try PostgresEngine.require(former, connection) }
-            try PostgresSchema.migrate(connection)
+            // First, so that a database that is refused gets no tables.
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
+            try PostgresSchema.migrate(connection)
             let (id, secret) = try PostgresEngine.identity(connection)
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
@@ -294,9 +295,12 @@ final class PostgresEngine: StoreEngine {
     // MARK: The log
 
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
-        try state.withLock { try append(entry, with: blocks, &$0) }
+        do { return try state.withLock { try append(entry, with: blocks, &$0) } } catch let error as PostgresError {
+            throw StoreError(error)
+        }
     }
 
+    /// - Throws: `PostgresError` if the role lacks a right, which ends a start.
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
         try watch.requireCurrent()
         let answer = try engine.log.append(entry, with: blocks)

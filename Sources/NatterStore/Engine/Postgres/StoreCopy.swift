@@ -24,6 +24,7 @@ public enum StoreCopy {
     /// Turns errors of PostgreSQL into those of a store.
     private static func translating(_ body: () throws -> Summary) throws -> Summary {
         do { return try body() } catch let error as PostgresError {
+            if error.isForbidden { throw StoreOpenError.unfit(error.phrase) }
             throw error.isLost ? StoreOpenError.unreachable(error.phrase) : StoreError(error)
         }
     }
@@ -44,8 +45,8 @@ public enum StoreCopy {
             return try translating {
                 let database = try PostgresPool(shared.target).open()
                 database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-                try PostgresSchema.migrate(database)
                 try PostgresSchema.check(database) { SystemClock().now().milliseconds }
+                try PostgresSchema.migrate(database)
                 var place = try begin(rows, database)
                 for table in try RowCopy.tables(of: rows) where table != "meta" {
                     let columns = try RowCopy.columns(of: table, rows)
