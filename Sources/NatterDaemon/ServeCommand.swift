@@ -65,7 +65,8 @@ extension CommandSpec {
 enum ServeCommand {
     /// How often the last visits of users are saved.
     private static let presenceMilliseconds: Int64 = 60_000
-    /// The same if other servers share the store, because they learn of visits by it.
+    /// The same if other servers share the store, because they learn by it who is here. It must be short against the minute
+    /// for which they believe it.
     private static let sharedPresenceMilliseconds: Int64 = 15_000
     /// How often messages that are due are dropped.
     private static let retentionMilliseconds: Int64 = 3_600_000

@@ -17,6 +17,10 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     }
     /// A lock was not free in time, so whoever holds it makes no progress.
     public var isHeldUp: Bool { state == "55P03" }
+    /// A table is not there, as before a restore has made it.
+    public var lacksTable: Bool { state == "42P01" }
+    /// Whether the same may succeed later without anybody changing the store.
+    public var isPassing: Bool { isLost || isHeldUp || lacksTable }
     public var isFull: Bool { state == "53100" }
     public var isForbidden: Bool { state == "42501" }
     public var isUniqueViolation: Bool { state == "23505" }

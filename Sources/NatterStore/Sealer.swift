@@ -41,12 +41,13 @@ final class Sealer: Sendable {
         /// The journal's size after it was last tidied.
         var tidiedBytes = 0
         var isStopping = false
-        /// Conversations whose tails could not be sealed, when they are tried again, and why.
+        /// Conversations whose tails could not be sealed, and when they are tried again.
         var failed: Set<Int64> = []
         /// Those that another server seals, unless it can't. They are tried with those that failed.
         var elsewhere: Set<Int64> = []
         var retry = Int64.max
-        var trouble: String?
+        /// Why some conversations could not be sealed.
+        var trouble: (reason: String, conversations: Set<Int64>)?
     }
 
     private struct Errand {
@@ -138,8 +139,8 @@ final class Sealer: Sendable {
 
     func stop() { queue.signal { $0.isStopping = true } }
 
-    /// Why the last round failed; nil if it did not.
-    var trouble: String? { queue.withLock { $0.trouble } }
+    /// Why tails could not be sealed; nil if none fails now.
+    var trouble: String? { queue.withLock { $0.trouble?.reason } }
 
     private enum Work {
         case ripe([Int64])
@@ -283,7 +284,10 @@ final class Sealer: Sendable {
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
         for number in conversations {
-            guard let piece = take(number, extent, store) else { continue }
+            guard let piece = take(number, extent, store) else {
+                noteNothingFails(in: number)
+                continue
+            }
             do {
                 written.append((piece, try write(piece, store, writer)))
             } catch {
@@ -336,11 +340,19 @@ final class Sealer: Sendable {
         let isNew = queue.withLock { queue in
             queue.failed.insert(number)
             queue.retry = MonotonicClock.now() + Sealer.retryMilliseconds
-            guard !isRace, queue.trouble != reason else { return false }
-            queue.trouble = reason
-            return true
+            guard !isRace else { return false }
+            defer { queue.trouble = (reason, (queue.trouble?.conversations ?? []).union([number])) }
+            return queue.trouble?.reason != reason
         }
         if isNew { store.report(report) }
+    }
+
+    /// Notes that nothing is to be sealed now: what is left may be short, or another server has sealed it.
+    private func noteNothingFails(in number: Int64) {
+        queue.withLock { queue in
+            _ = queue.trouble?.conversations.remove(number)
+            if queue.trouble?.conversations.isEmpty == true { queue.trouble = nil }
+        }
     }
 
     /// Whether another server writes the same file, or has just replaced it.

@@ -188,9 +188,18 @@ extension Store {
         if !expired.isEmpty { forgetExpired(expired) }
     }
 
-    /// Records when users were last seen. Called once a minute and at the end.
+    /// Records when users were last seen. Called from time to time and at the end.
     public func savePresence() {
+        let now = clock.now()
         let (seen, used) = state.withLock { state in
+            if isShared {
+                // Other servers know nothing of a request that waits here. Often enough that they see no gap, but not each time.
+                let limit = now.advanced(milliseconds: -Store.onlineMilliseconds / 2)
+                for id in state.waiting(seenBefore: limit) {
+                    state.accounts[id]?.lastSeen = now
+                    state.dirtyAccounts.insert(id)
+                }
+            }
             var seen: [Change.Visit] = []
             for id in state.dirtyAccounts {
                 guard let account = state.accounts[id] else { continue }

@@ -10,7 +10,8 @@ internal import NatterSystem
 public enum StoreError: Error, Equatable, PhraseConvertible {
     /// Too many requests are waiting; nothing was done.
     case busy
-    /// The disk failed during the write, so the result is unknown. A retry with the same key is safe.
+    /// The disk failed during the write, or the answer of a shared database was lost, so the result is unknown. A retry with the
+    /// same key is safe.
     case outcomeUnknown
     /// The database that keeps the store can't be reached; nothing was done.
     case databaseAway
@@ -56,7 +57,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         switch self {
         case .busy: "the server is busy; try again in a moment"
         case .databaseAway: "the server can't reach its database; try again in a moment"
-        case .outcomeUnknown: "the disk failed while this was written; repeat it with the same id"
+        case .outcomeUnknown: "it is not known whether this was stored; ask for it, or repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
         case .unauthorized: "the session has ended, or the token was revoked"
         case .noSuchUser(let name): "no user is named '\(name)'"
@@ -93,7 +94,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
             return
         }
         if let error = error as? PostgresError {
-            self = error.isLost || error.isHeldUp ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
+            self = error.isPassing ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
             return
         }
         switch ArchiveError(error) {

@@ -138,7 +138,7 @@ struct StoreState {
     var journalBytes = 0
     /// Set after a write failed so that the disk's content is unknown.
     var failure: String?
-    /// Whether that is because the store is newer than this program.
+    /// Whether that is because the store is newer than this program, or the database holds another one.
     var isOutdated = false
 
     /// The highest row numbers. A change contains the number of the row that it adds, so the database does not assign
@@ -213,6 +213,11 @@ struct StoreState {
     mutating func onlineCount(at now: Timestamp) -> Int {
         active = active.filter { accounts[$0]?.isOnline(at: now) == true }
         return active.count
+    }
+
+    /// The accounts whose requests wait, and that were seen before a time for the last time.
+    func waiting(seenBefore time: Timestamp) -> Set<AccountID> {
+        active.filter { id in accounts[id].map { $0.waiting > 0 && ($0.lastSeen ?? .zero) < time } ?? false }
     }
 
     /// Notes a change from which an erasure may follow.

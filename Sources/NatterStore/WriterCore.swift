@@ -188,7 +188,7 @@ final class WriterCore: @unchecked Sendable {
             try followAll()
             completion(nil)
         } catch {
-            if case .newer? = error as? StoreOpenError { _ = fail(error) }
+            if WriterCore.misfit(error) != nil { _ = fail(error) }
             completion(StoreError(error))
         }
     }
@@ -243,10 +243,10 @@ final class WriterCore: @unchecked Sendable {
     /// Loads the state again after the log was restored to an earlier state. A new epoch separates cursors of the
     /// lost history from later ones.
     private func loadAnew() throws {
+        let loaded = try engine.load()
         store.report(
             "the store's log does not go on from where this server was: it went back to an earlier state, or was trimmed while this server stood still; it is loaded anew, as after a restore from a backup"
         )
-        let loaded = try engine.load()
         place = loaded.place
         store.dropReaders()
         (recentKeys, recentOrder) = ([:], [])
@@ -257,7 +257,10 @@ final class WriterCore: @unchecked Sendable {
             var next = loaded.state
             (next.failure, next.isOutdated, next.retention) = (state.failure, state.isOutdated, state.retention)
             next.prepare()
-            for (account, known) in state.accounts { next.accounts[account]?.waiting = known.waiting }
+            for (account, known) in state.accounts where known.waiting > 0 {
+                next.accounts[account]?.waiting = known.waiting
+                next.noteActive(account)
+            }
             state = next
             return Epoch.next(after: state.epoch)
         }
@@ -307,9 +310,17 @@ final class WriterCore: @unchecked Sendable {
 
     func emptyWriteAheadLog() throws { try engine.emptyWriteAheadLog() }
 
-    /// Stops all writing, because the content of the disk is unknown, or the store is newer than this program.
+    /// Why a server must end and not begin again by itself; nil if it need not.
+    private static func misfit(_ error: any Error) -> Phrase? {
+        switch error as? StoreOpenError {
+        case .newer(let reason)?, .unfit(let reason)?: reason
+        default: nil
+        }
+    }
+
+    /// Stops all writing, because the content of the disk is unknown, or the store is newer than this program or another one.
     private func fail(_ error: any Error) -> StoreError {
-        if case .newer(let reason)? = error as? StoreOpenError {
+        if let reason = WriterCore.misfit(error) {
             store.fail("\(reason)", isOutdated: true)
         } else {
             store.fail("\(error)")

@@ -45,9 +45,11 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
     /// The attempted operation as a verb: `open`, `write`, `sync` …
     public let operation: String
     public let path: String
+    /// What the storage says instead of the number's description; nil for nothing.
+    public let reason: Phrase?
 
-    public init(code: Errno = .current, operation: String, path: String) {
-        (self.code, self.operation, self.path) = (code, operation, path)
+    public init(code: Errno = .current, operation: String, path: String, reason: Phrase? = nil) {
+        (self.code, self.operation, self.path, self.reason) = (code, operation, path, reason)
     }
 
     /// True if the disk is full. The disk is healthy, and nothing was written.
@@ -63,5 +65,5 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
         "open", "open directory", "read", "list", "look at", "look at the file system of",
     ]
 
-    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(code.phrase)" }
+    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(reason ?? code.phrase)" }
 }

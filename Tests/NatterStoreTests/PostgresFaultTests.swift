@@ -165,6 +165,35 @@ struct PostgresFaultTests {
         cluster.stop(SIGINT)
     }
 
+    @Test("until a restore has made and filled the tables, the database counts as away, and servers make nothing in it")
+    func restoring() throws {
+        let servers = try servers(uri)
+        func isAway() throws {
+            for server in servers {
+                #expect(try server.post(["meanwhile"], key: "k").first?.refusal == .databaseAway)
+                #expect(throws: StoreError.databaseAway) { try server.store.catchUp() }
+                #expect(server.store.troubles() == [.databaseAway] && !server.store.isFailed)
+            }
+        }
+        try cluster.query("ALTER SCHEMA public RENAME TO former;\nCREATE SCHEMA public", in: uri)
+        try isAway()
+        let tables = try cluster.query("SELECT tablename FROM pg_tables WHERE schemaname='former'", in: uri)
+        for table in tables {
+            try cluster.query("CREATE TABLE public.\(table) (LIKE former.\(table) INCLUDING ALL)", in: uri)
+        }
+        try isAway()
+        let counts = try cluster.query("SELECT count(*) FROM store;\nSELECT count(*) FROM schema_step", in: uri)
+        #expect(counts == ["0", "0"])
+        try cluster.query("DROP SCHEMA public CASCADE;\nALTER SCHEMA former RENAME TO public", in: uri)
+        for (number, server) in servers.enumerated() {
+            #expect(try server.post(["meanwhile"], key: "k").first?.message?.seq == Seq(2))
+            try server.post(["after \(number)"])
+            #expect(server.store.troubles().isEmpty && !server.store.isFailed)
+        }
+        let all = ["before", "meanwhile", "after 0", "after 1"]
+        #expect(try texts(servers) == [all, all])
+    }
+
     @Test("sessions that do not answer are given up for new ones, and what they still do stores nothing twice")
     func frozenSessions() throws {
         let cluster = try PostgresCluster()
@@ -254,9 +283,37 @@ struct PostgresFaultTests {
         try servers[1].reopen()
         #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
         #expect(try texts(servers)[1].count == 1_200)
-        // Then all works, and another store can't be made
+        // Then all works, and a right that is missing is named
+        try cluster.query("REVOKE INSERT ON log_piece FROM \(role)", in: uri)
+        try servers[0].post(["more"])
+        #expect(throws: StoreError.self) { try servers[0].seal() }
+        #expect(servers[0].reports.contains("permission denied for table log_piece"), "\(servers[0].reports.lines)")
+        // Another store can't be made, and none begins where it may not write
         let empty = try cluster.makeDatabase().replacing("user=natter", with: "user=\(role)")
-        let refusal = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: empty) }
+        try refuses { _ = try TestStore(database: empty) }
+        let files = try TemporaryDirectory()
+        try TestStore(files.path).store.close()
+        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(empty)) { _ in } }
+        try cluster.query("REVOKE INSERT ON log FROM \(role)", in: uri)
+        try refuses { _ = try TestStore(database: theirs) }
+    }
+
+    /// Expects that a database is refused because of what it lacks.
+    private func refuses(_ body: () throws -> Void) throws {
+        let refusal = #expect(throws: StoreOpenError.self) { try body() }
         guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
+    }
+
+    @Test("a database in another encoding is refused before it gets tables")
+    func encoding() throws {
+        let name = "latin_\(uri.dropFirst("postgresql:///".count).prefix { $0 != "?" })"
+        try cluster.query(
+            "CREATE DATABASE \(name) TEMPLATE template0 ENCODING 'LATIN1'", in: cluster.uri("postgres"))
+        let uri = cluster.uri(name)
+        try refuses { _ = try TestStore(database: uri) }
+        let files = try TemporaryDirectory()
+        try TestStore(files.path).store.close()
+        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(uri)) { _ in } }
+        #expect(try cluster.query("SELECT count(*) FROM pg_tables WHERE schemaname='public'", in: uri) == ["0"])
     }
 }

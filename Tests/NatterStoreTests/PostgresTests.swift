@@ -109,8 +109,13 @@ struct PostgresTests {
         try servers[0].fill(20)
         let directory = try TemporaryDirectory()
         var damages: [StoreDamage] = []
+        let counts = "SELECT count(*) FROM epoch;\nSELECT count(*) FROM node"
+        let before = try cluster.query(counts, in: uri)
         let summary = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
         #expect(damages.isEmpty && summary.messages == 520, "\(damages)")
+        // It changes nothing, and leaves nothing
+        #expect(try cluster.query(counts, in: uri) == before)
+        #expect(try PosixDisk().list(directory.path + "/check/shared") == [])
         try cluster.query("UPDATE log_piece SET data=set_byte(data,900,get_byte(data,900)#1) WHERE start>0", in: uri)
         _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
         #expect(damages.contains { $0.range != nil })
@@ -290,6 +295,30 @@ struct PostgresTests {
         #expect(try servers[0].all().map(\.text) == ["kept", "late"])
         for server in servers { server.store.close() }
         standby.stop(SIGINT)
+    }
+
+    @Test("a server that ends as soon as it has begun takes its name out of the database")
+    func shortLife() throws {
+        _ = try servers(1)
+        let pool = PostgresPool(try SharedStore(uri).target)
+        let watch = PostgresWatch(pool, node: 7)
+        try watch.sayAlive(try pool.open())
+        // Told to stop before its thread runs
+        watch.stop()
+        try watch.start()
+        watch.stop()
+        #expect(try cluster.query("SELECT count(*) FROM node WHERE id=7", in: uri) == ["0"])
+        pool.close()
+    }
+
+    @Test("a database that holds no store is not checked, and gets none by it")
+    func nothingToCheck() throws {
+        let directory = try TemporaryDirectory()
+        let refusal = #expect(throws: StoreOpenError.self) {
+            _ = try SharedStore(uri).check(in: directory.path) { _ in }
+        }
+        guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
+        #expect(try cluster.query("SELECT count(*) FROM pg_tables WHERE schemaname='public'", in: uri) == ["0"])
     }
 
     @Test("a database that may forget what it acknowledged is refused")

@@ -201,6 +201,28 @@ struct SharedErasingTests {
         #expect(try damages().isEmpty)
     }
 
+    @Test("a check finds nothing wrong with files that wait until all have read of it, or that a server writes")
+    func checkMeanwhile() throws {
+        let one = try server("one")
+        try one.fill(900)
+        try one.seal()
+        // Given a server that has not read of an erasure
+        try cluster.query("INSERT INTO node VALUES (7,'asleep',now()+interval '1 hour',0)", in: uri)
+        #expect(try Self.erase(7, at: one) == 1)
+        #expect(try cluster.query("SELECT count(*) FROM retired", in: uri) != ["0"])
+        #expect(try damages().isEmpty)
+        // and that writes a file, whose first bytes are not there yet at first
+        try cluster.query("INSERT INTO log_file (path) VALUES ('ab/ab/new.log')", in: uri)
+        #expect(try damages().isEmpty)
+        try cluster.query(
+            "INSERT INTO log_piece (file,start,node,data) SELECT id,0,7,'x' FROM log_file WHERE path='ab/ab/new.log'",
+            in: uri)
+        #expect(try damages().isEmpty)
+        // When that server is dead, nobody will record the file
+        try cluster.query("DELETE FROM node WHERE id=7", in: uri)
+        #expect(try damages().map(\.problem.english) == ["the index does not know this file"])
+    }
+
     @Test("two servers that erase the same at once, while both write, lose nothing and leave nothing")
     func race() throws {
         let servers = [try server("one"), try server("two")]

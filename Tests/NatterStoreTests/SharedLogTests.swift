@@ -284,6 +284,33 @@ struct SharedLogTests {
     }
 
     @Test(
+        "a store whose tail could not be sealed is out of trouble when that is tried again and nothing is left to seal",
+        arguments: [true, false])
+    func nothingLeftToSeal(isSealedElsewhere: Bool) throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: true)
+        let (one, two) = (try TestStore(engine), try TestStore(SharedEngine(log, sealsTails: true)))
+        // Given a tail below a whole block, which an import wants to be sealed while there is no room
+        try one.post(["short"])
+        engine.setFull(true)
+        #expect(throws: StoreError.diskFull) { try one.seal() }
+        #expect(one.store.sealer.trouble != nil)
+        // What has nothing to do with it does not end it
+        #expect(try waitFor({ one.store.settle($0) }) == nil)
+        #expect(one.store.sealer.trouble != nil)
+        engine.setFull(false)
+        if isSealedElsewhere {
+            try two.store.catchUp()
+            try two.seal()
+            try one.store.catchUp()
+        }
+        // When it is tried again, as after some seconds
+        one.store.sealer.request([one.store.state.withLock { $0.general }])
+        #expect(try waitFor({ one.store.settle($0) }) == nil)
+        #expect(one.store.sealer.trouble == nil)
+    }
+
+    @Test(
         "an erasure that another store overtakes sets nothing free again, and no later message has the seed of its run")
     func erasures() throws {
         let log = try SimulatedLog()
@@ -310,6 +337,47 @@ struct SharedLogTests {
             #expect(try store.all().map(\.text) == ["", "", "three", "four"])
         }
         #expect(try seed() != former)
+    }
+
+    @Test("an erasure that is refused before it erased anything tells of no text that is left")
+    func refusedErasure() throws {
+        let engine = SharedEngine(try SimulatedLog(), sealsTails: true)
+        let store = try TestStore(engine)
+        try store.post(["one"])
+        engine.cut()
+        let result = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "operator", $0) }
+        #expect(result == .failure(.outcomeUnknown))
+        #expect(store.store.remainsOfErasure == nil && !store.reports.contains("an erased text"))
+    }
+
+    @Test("whoever waits at one store stays online at the others, and not each save costs an entry")
+    func presence() throws {
+        let log = try SimulatedLog()
+        let clock = TestClock(stepMilliseconds: 1)
+        let (one, two) = (
+            try TestStore(SharedEngine(log, sealsTails: true), clock: clock),
+            try TestStore(SharedEngine(log, sealsTails: false), clock: clock)
+        )
+        let bob = try one.user("bob").account
+        func isOnline(_ store: TestStore) throws -> Bool {
+            try store.store.catchUp()
+            return store.store.state.withLock { $0.accounts[bob]?.isOnline(at: clock.now()) } == true
+        }
+        one.store.noteWaiting(bob, 1)
+        one.store.savePresence()
+        let before = log.rows.count
+        for _ in 0..<20 {
+            clock.advance(milliseconds: 15_000)
+            one.store.savePresence()
+            #expect(try isOnline(one) && isOnline(two))
+        }
+        #expect(log.rows.count - before == 10)
+        // Whoever has gone is gone at all stores
+        one.store.noteWaiting(bob, -1)
+        one.store.savePresence()
+        clock.advance(milliseconds: 61_000)
+        one.store.savePresence()
+        #expect(try !isOnline(one) && !isOnline(two))
     }
 
     @Test("a log that went back gives no cursor of the lost history another's meaning")

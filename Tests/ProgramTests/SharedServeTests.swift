@@ -406,6 +406,27 @@ struct SharedServeTests {
         #expect(start.code == 78, "\(start.errors)")
     }
 
+    @Test("a server whose database has become another store serves nothing of that, and ends with 78")
+    func otherStore() throws {
+        let cluster = try PostgresCluster.shared()
+        let (one, other) = (try serve("one"), try cluster.makeDatabase())
+        try register("alice", at: one).sends("hello")
+        let made = try Daemon.run(
+            ["user", "list", "--data", directory("none"), "--store", other], home: directory.path)
+        #expect(made.code == 0, "\(made.errors)")
+        let names = [uri, other].map { $0.dropFirst("postgresql:///".count).prefix { $0 != "?" } }
+        for statement in [
+            "ALTER DATABASE \(names[0]) ALLOW_CONNECTIONS false",
+            "SELECT count(pg_terminate_backend(pid,30000)) FROM pg_stat_activity "
+                + "WHERE datname IN ('\(names[0])','\(names[1])')",
+            "ALTER DATABASE \(names[0]) RENAME TO \(names[0])_former",
+            "ALTER DATABASE \(names[1]) RENAME TO \(names[0])",
+        ] { try cluster.query(statement, in: cluster.uri("postgres")) }
+        #expect(one.process.finish().code == 78)
+        let log = Files.text("\(directory("one")).log") ?? ""
+        #expect(log.contains("write_failed") && log.contains("another store"), "\(log)")
+    }
+
     @Test("a database that can't be reached ends with 69, a password in the URI with 64")
     func refused() throws {
         for (uri, code) in [

@@ -19,6 +19,10 @@ struct Eraser {
     var account: ErasedAccount?
     /// Whether what was erased before is erased again. An erased event keeps the words that it has.
     var isAgain = false
+    private let found = Monitor(false)
+
+    /// Whether something is erased now, by this or an earlier erasure, so that what it has left in files must go.
+    var hasFoundErased: Bool { found.withLock { $0 } }
 
     /// The most messages of one commit.
     static let stepMessages = 16_384
@@ -79,7 +83,10 @@ struct Eraser {
                 try plan.messages.map {
                     Change.ErasedMessage(seq: $0.seq, digest: $0.digest, author: $0.author.flatMap(number(of:)))
                 } + unlisted(seqs, reader)
-            guard !messages.isEmpty else { return 0 }
+            guard !messages.isEmpty else {
+                found.withLock { $0 = true }
+                return 0
+            }
             // Rows of tails that were moved up may hold the texts, too.
             try clearJournal(upTo: max(plan.lastCommit, lastMove))
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
@@ -147,6 +154,7 @@ struct Eraser {
             decision.blocks = blocks
             return decision
         }
+        if failure == nil || failure == .outcomeUnknown { found.withLock { $0 = true } }
         if let failure { throw failure }
     }
 }
@@ -188,7 +196,9 @@ extension Store {
 
     /// Removes what erasures of these conversations have left in files. After a failure, the next erasure or the next start does
     /// it. Call on the sealer's thread.
-    func finishErasing(_ conversations: [ConversationID]) {
+    ///
+    /// - Parameter hasErased: false if the erasure was refused before it erased anything.
+    func finishErasing(_ conversations: [ConversationID], hasErased: Bool = true) {
         guard !isFailed else { return }
         erasureRemains.signal { $0 = nil }
         do {
@@ -200,8 +210,10 @@ extension Store {
         } catch {
             // Nothing was erased: it was a look for what may be left, and the next one finds it.
             if isShared, conversations.isEmpty, StoreError(error) == .databaseAway { return }
-            reportRemains(
-                "an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
+            if hasErased {
+                reportRemains(
+                    "an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
+            }
             stopIfDiskFailed(error)
         }
     }

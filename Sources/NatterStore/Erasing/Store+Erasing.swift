@@ -69,8 +69,8 @@ extension Store {
         _ seqs: Set<Seq>, of identity: ConversationIdentity, _ writer: ArchiveWriter,
         audit: @escaping @Sendable (BatchBuilder) -> Change
     ) throws -> Int {
-        defer { finishErasing([identity.id]) }
         let eraser = Eraser(store: self, writer: writer, identity: identity)
+        defer { finishErasing([identity.id], hasErased: eraser.hasFoundErased) }
         return try eraser.erase(try eraser.withEdits(seqs), audit: audit)
     }
 
@@ -108,8 +108,9 @@ extension Store {
         for (id, seqs) in missing {
             let found = state.withLock { $0.conversation(id)?.identity }
             guard let found else { continue }
-            defer { finishErasing([id]) }
-            let count = try Eraser(store: self, writer: writer, identity: found, isAgain: true).erase(seqs)
+            let eraser = Eraser(store: self, writer: writer, identity: found, isAgain: true)
+            defer { finishErasing([id], hasErased: eraser.hasFoundErased) }
+            let count = try eraser.erase(seqs)
             guard count > 0 else { continue }
             report("erased \(count) messages again that were erased before this database was written")
         }

@@ -79,19 +79,22 @@ extension Store {
         let account = ErasedAccount(name: remembered.name.text, number: remembered.id.rawValue)
         let identities = state.withLock { $0.conversations.values.map(\.identity) }
         var (count, erased, failure): (Int, [ConversationID], StoreError?) = (0, [], nil)
+        var hasErased = false
         for identity in identities.sorted(by: { $0.number < $1.number }) {
             do {
                 guard !isFailed else { throw StoreError.outcomeUnknown }
                 let seqs = try seqs(of: account, in: identity)
                 if seqs.isEmpty { continue }
                 erased.append(identity.id)
-                count += try Eraser(store: self, writer: writer, identity: identity, account: account).erase(seqs)
+                let eraser = Eraser(store: self, writer: writer, identity: identity, account: account)
+                defer { hasErased = hasErased || eraser.hasFoundErased }
+                count += try eraser.erase(seqs)
             } catch {
                 failure = failure ?? StoreError(error)
                 stopIfDiskFailed(error)
             }
         }
-        finishErasing(erased)
+        finishErasing(erased, hasErased: hasErased)
         return failure.map { .failure($0) } ?? .success(count)
     }
 

@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterPostgres
 internal import NatterSystem
 
@@ -39,15 +40,16 @@ struct PostgresDisk: Disk {
     /// Never `ioError`: a lost connection does not mean that a disk is broken.
     private static func error(_ error: any Error, _ operation: String, _ path: String) -> DiskError {
         let code: Errno
+        var reason: Phrase?
         switch error as? PostgresError {
         case let error? where error.isFull: code = .noSpace
         case let error? where error.isUniqueViolation: code = .fileExists
         // Another server has removed the file.
         case let error? where error.isForeignKeyViolation: code = .noSuchFileOrDirectory
-        case let error? where error.isLost || error.isHeldUp: code = .connectionRefused
-        default: code = .invalidArgument
+        case let error? where error.isPassing: code = .connectionRefused
+        default: (code, reason) = (.invalidArgument, (error as? PostgresError)?.phrase)
         }
-        return DiskError(code: code, operation: operation, path: path)
+        return DiskError(code: code, operation: operation, path: path, reason: reason)
     }
 
     func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {

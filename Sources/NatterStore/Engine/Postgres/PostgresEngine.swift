@@ -34,7 +34,8 @@ final class PostgresEngine: StoreEngine {
         /// The entries with messages that the store counts in its journal.
         var journal: [(commit: Commit, bytes: Int)] = []
         var attempts: UInt64 = 0
-        var hasLoaded = false
+        /// The store that was loaded first; nil before.
+        var id: StoreID?
 
         /// Counts an entry that the store counts in its journal.
         mutating func note(_ entry: LogEntry) {
@@ -73,6 +74,20 @@ final class PostgresEngine: StoreEngine {
     }
 
     func close(isClean: Bool) {
+        release()
+        lock.signal { $0 = nil }
+    }
+
+    /// Releases everything, and leaves nothing in the cache directory.
+    func closeAndDiscard() {
+        release()
+        // While it is still locked, because another check may wait for the directory.
+        try? RowCopy.discard(Store.databasePath(directory))
+        try? PosixDisk().remove(directory + "/store.lock")
+        lock.signal { $0 = nil }
+    }
+
+    private func release() {
         watch.stop()
         pool.close()
         state.withLock { state in
@@ -80,35 +95,46 @@ final class PostgresEngine: StoreEngine {
             state.copy = nil
         }
         cache.withLock { $0 = nil }
-        lock.signal { $0 = nil }
     }
 
     // MARK: Loading
 
     func load() throws -> LoadedState {
-        let hasLoaded = state.withLock { $0.hasLoaded }
+        let former = state.withLock { $0.id }
         do {
             // At the start, a database that can't be reached is more likely a wrong name.
-            let connection = hasLoaded ? try pool.connect() : try pool.open()
+            let connection = former == nil ? try pool.open() : try pool.connect()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-            try PostgresSchema.migrate(connection)
+            if let former { try PostgresEngine.require(former, connection) }
+            // First, so that a database that is refused gets no tables.
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
+            try PostgresSchema.migrate(connection)
             let (id, secret) = try PostgresEngine.identity(connection)
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
-                    state.withLock { $0.hasLoaded = true }
+                    state.withLock { $0.id = id }
                     try watch.start()
                     return loaded
                 }
             }
             throw StoreOpenError.unreachable("other servers write so much that this one can't begin; try again")
         } catch let error as PostgresError {
-            if hasLoaded { throw StoreError(error) }
+            if former != nil { throw StoreError(error) }
             throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
         }
     }
 
     private static let loadTries = 16
+
+    /// Refuses to go on with another store, whose numbers and cursors mean something else. Waits for one that is being restored:
+    /// its tables are filled one by one, and what this server made there would be in the way.
+    private static func require(_ id: StoreID, _ connection: PostgresConnection) throws {
+        let rows = try connection.run("SELECT id FROM store")
+        guard rows.count == 1 else { throw StoreError.databaseAway }
+        guard rows.blob(0, 0) == id.bytes else {
+            throw StoreOpenError.unfit("the database now holds another store than when this server began")
+        }
+    }
 
     /// The store's id and the secret of its short hashes. The first server of a new store makes both, and row 0.
     private static func identity(_ connection: PostgresConnection) throws -> (StoreID, ShortHashKey) {
@@ -124,6 +150,13 @@ final class PostgresEngine: StoreEngine {
         if known.0 == fresh { _ = try PostgresLog.begin(fresh, connection) }
         try connection.execute("COMMIT")
         return known
+    }
+
+    static let noStore = StoreOpenError.unfit("the database holds no store")
+
+    /// Whether the database has the tables of a store.
+    static func hasTables(_ connection: PostgresConnection) throws(PostgresError) -> Bool {
+        try connection.run("SELECT 1 WHERE to_regclass('schema_step') IS NOT NULL").count == 1
     }
 
     /// - Returns: nil if the database holds no store.
@@ -145,15 +178,7 @@ final class PostgresEngine: StoreEngine {
         _ connection: PostgresConnection, _ id: StoreID, _ secret: ShortHashKey
     ) throws -> LoadedState? {
         try state.withLock { engine in
-            // Readers of the former copy keep their file open until they are dropped.
-            engine.copy = nil
-            var copy = try RowCopy(path: Store.databasePath(directory), retentionDays: retentionDays)
-            let fresh = ArchiveCache(directory: directory, disk: disk)
-            cache.withLock { $0 = fresh }
-            engine.journal = []
-            try connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            let place = try copy.fill(from: connection, id, secret) { engine.note($0) }
-            try connection.execute("COMMIT")
+            let (copy, place) = try copyRows(&engine, from: connection, id, secret)
             var loader = StateLoader(copy.connection)
             var state = try loader.loadRows(id)
             try loader.loadJournal(&state)
@@ -173,6 +198,58 @@ final class PostgresEngine: StoreEngine {
             }
             return LoadedState(
                 id: id, keySecret: secret, state: state, place: state.place, keys: try copy.withoutErased(keys))
+        }
+    }
+
+    /// Makes the copy of the rows anew. `look` sees the database at the same moment.
+    private func copyRows(
+        _ engine: inout State, from connection: PostgresConnection, _ id: StoreID, _ secret: ShortHashKey,
+        _ look: () throws -> Void = {}
+    ) throws -> (copy: RowCopy, place: LogPlace) {
+        // Readers of the former copy keep their file open until they are dropped.
+        engine.copy = nil
+        var copy = try RowCopy(path: Store.databasePath(directory), retentionDays: retentionDays)
+        let fresh = ArchiveCache(directory: directory, disk: disk)
+        cache.withLock { $0 = fresh }
+        engine.journal = []
+        try connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try look()
+        let place = try copy.fill(from: connection, id, secret) { engine.note($0) }
+        try connection.execute("COMMIT")
+        return (copy, place)
+    }
+
+    /// Copies the rows for a check, and begins nothing. Until it is closed, servers keep the log files that the copy names.
+    ///
+    /// - Returns: the paths of the log files that the copy must know.
+    func loadForCheck() throws -> Set<String> {
+        do {
+            let connection = try pool.open()
+            connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
+            guard try PostgresEngine.hasTables(connection) else { throw PostgresEngine.noStore }
+            // Steps would end the servers that do not know them.
+            guard try PostgresSchema.knownStep(connection) == Int64(PostgresSchema.steps.count) else {
+                throw StoreOpenError.unfit("the store in PostgreSQL is of an older natterd; start this one on it first")
+            }
+            guard let (id, secret) = try PostgresEngine.knownIdentity(connection) else { throw PostgresEngine.noStore }
+            // Before the copy is made, and with the lock of the log: a server may just be removing what is replaced.
+            try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
+            let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)
+            watch.note(read: UInt64(bitPattern: last))
+            try watch.sayAlive(connection)
+            try connection.execute("COMMIT")
+            try watch.start()
+            let files = try state.withLock { engine -> [String] in
+                var files: [String] = []
+                let made = try copyRows(&engine, from: connection, id, secret) {
+                    files = try PostgresSweeper.settledFiles(connection)
+                }
+                engine.copy = made.copy
+                return files
+            }
+            return Set(files.map { directory + "/logs/" + $0 })
+        } catch let error as PostgresError {
+            throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
         }
     }
 
@@ -218,9 +295,12 @@ final class PostgresEngine: StoreEngine {
     // MARK: The log
 
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
-        try state.withLock { try append(entry, with: blocks, &$0) }
+        do { return try state.withLock { try append(entry, with: blocks, &$0) } } catch let error as PostgresError {
+            throw StoreError(error)
+        }
     }
 
+    /// - Throws: `PostgresError` if the role lacks a right, which ends a start.
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
         try watch.requireCurrent()
         let answer = try engine.log.append(entry, with: blocks)

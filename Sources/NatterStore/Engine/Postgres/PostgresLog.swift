@@ -195,7 +195,8 @@ struct PostgresLog {
 
     // MARK: Appending
 
-    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`.
+    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. That the role lacks a
+    /// right is thrown as `PostgresError`.
     mutating func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         do {
             let connection = try connected()
@@ -211,7 +212,9 @@ struct PostgresLog {
         } catch let error as PostgresError {
             if !error.isLost { release(always: true) }
             // An earlier attempt may still come into effect, whatever this one has met.
-            throw uncertain == entry.author ? StoreError.outcomeUnknown : StoreError(error)
+            if uncertain == entry.author { throw StoreError.outcomeUnknown }
+            if error.isForbidden { throw error }
+            throw StoreError(error)
         }
     }
 

@@ -29,6 +29,17 @@ struct PostgresSweeper {
         AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.path=f.path)
         """
 
+    /// The files that a check must find in the index: those that do not go, and that no server is writing.
+    static func settledFiles(_ connection: PostgresConnection) throws(PostgresError) -> [String] {
+        let rows = try connection.run(
+            """
+            SELECT f.path FROM log_file f WHERE NOT EXISTS (SELECT 1 FROM retired r WHERE r.path=f.path)
+            AND EXISTS (SELECT 1 FROM log_piece p WHERE p.file=f.id)
+            AND NOT EXISTS (SELECT 1 FROM log_piece p WHERE p.file=f.id AND p.node IN (\(alive)))
+            """)
+        return (0..<rows.count).map { rows.text($0, 0) }
+    }
+
     private func list(_ texts: some Sequence<String>) -> PostgresValue {
         .text("{" + texts.joined(separator: ",") + "}")
     }

@@ -55,7 +55,8 @@ final class PostgresWatch: Sendable {
         let isRunning = thread.withLock { $0 != nil }
         guard !isRunning else { return }
         let made = try SystemThread(name: "natter-watch") { [self] in
-            while !state.withLock({ $0.isStopping }) {
+            // At least once: it may be told to stop before it begins, and this server is in the table.
+            repeat {
                 // After a loss it connects again. Others report what is wrong.
                 do { try watch(try pool.open()) } catch {
                     if let error = error as? StoreOpenError {
@@ -67,7 +68,7 @@ final class PostgresWatch: Sendable {
                     }
                     pause(PostgresWatch.pollMilliseconds)
                 }
-            }
+            } while !state.withLock({ $0.isStopping })
         }
         thread.withLock { $0 = made }
     }

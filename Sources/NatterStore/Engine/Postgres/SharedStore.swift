@@ -15,20 +15,16 @@ public struct SharedStore: Sendable, Equatable {
         }
     }
 
-    /// Checks the log, all rows and all log files in PostgreSQL, while servers use them.
+    /// Checks the log, all rows and all log files in PostgreSQL, while servers use them. Changes nothing, except that it counts
+    /// as a server meanwhile.
     ///
     /// - Parameters:
     ///   - directory: where to keep a copy of the rows meanwhile.
     ///   - visit: gets each damage as it is found.
     public func check(in directory: String, _ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
         let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
-        defer {
-            engine.close(isClean: true)
-            try? RowCopy.discard(Store.databasePath(engine.directory))
-        }
-        _ = try engine.load()
-        // Files that a server writes right now are not recorded yet.
-        let files = try StoreCheck.logFiles(engine.directory, engine.disk)
+        defer { engine.closeAndDiscard() }
+        let files = try engine.loadForCheck()
         return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, visit)
     }
 }

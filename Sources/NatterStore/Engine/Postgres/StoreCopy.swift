@@ -24,6 +24,7 @@ public enum StoreCopy {
     /// Turns errors of PostgreSQL into those of a store.
     private static func translating(_ body: () throws -> Summary) throws -> Summary {
         do { return try body() } catch let error as PostgresError {
+            if error.isForbidden { throw StoreOpenError.unfit(error.phrase) }
             throw error.isLost ? StoreOpenError.unreachable(error.phrase) : StoreError(error)
         }
     }
@@ -44,8 +45,8 @@ public enum StoreCopy {
             return try translating {
                 let database = try PostgresPool(shared.target).open()
                 database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-                try PostgresSchema.migrate(database)
                 try PostgresSchema.check(database) { SystemClock().now().milliseconds }
+                try PostgresSchema.migrate(database)
                 var place = try begin(rows, database)
                 for table in try RowCopy.tables(of: rows) where table != "meta" {
                     let columns = try RowCopy.columns(of: table, rows)
@@ -182,13 +183,9 @@ public enum StoreCopy {
             let pool = PostgresPool(shared.target)
             let database = try pool.open()
             database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-            guard try database.run("SELECT 1 WHERE to_regclass('schema_step') IS NOT NULL").count == 1 else {
-                throw StoreOpenError.unfit("the database holds no store")
-            }
+            guard try PostgresEngine.hasTables(database) else { throw PostgresEngine.noStore }
             try PostgresSchema.migrate(database)
-            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else {
-                throw StoreOpenError.unfit("the database holds no store")
-            }
+            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else { throw PostgresEngine.noStore }
             let held = try PostgresLog.hold(database)
             guard held, try PostgresEngine.nodes(database, this: 0).isEmpty else {
                 throw StoreOpenError.unfit(
