@@ -48,7 +48,7 @@ public final class StoreExporter {
             let conversation = found.map { ($0.identity, Tail($0)) }
             return (found.map { $0.identity.kind == .personal ? name : $0.name } ?? name, conversation)
         }
-        seq = first
+        seq = conversation?.tail.first ?? Seq(1)
     }
 
     /// - Returns: nil for a personal conversation without messages.

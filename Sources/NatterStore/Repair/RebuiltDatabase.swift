@@ -15,6 +15,8 @@ final class RebuiltDatabase {
     private var open: Connection?
     /// Whether there was no database before.
     private(set) var isNew = false
+    /// Whether there was no file.
+    private(set) var wasMissing = false
     /// Whether there may have been messages in it that are in no log and could not be read, nor their numbers.
     private(set) var hasUnknownLoss = false
     /// Whether it has a temporary name until it is finished.
@@ -36,7 +38,7 @@ final class RebuiltDatabase {
             return
         }
         isStaged = true
-        (isNew, hasUnknownLoss) = (!exists, !exists)
+        (isNew, wasMissing, hasUnknownLoss) = (!exists, !exists, !exists)
         for end in ["", "-wal", "-shm"] where try disk.information(database + ".rebuilt" + end) != nil {
             try disk.remove(database + ".rebuilt" + end)
         }

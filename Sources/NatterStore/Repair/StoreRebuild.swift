@@ -113,7 +113,8 @@ public final class StoreRebuild {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
         }
         if database.hasUnknownLoss {
-            summary.hasUnknownLoss = true
+            // Who makes the index again without a database knows that it is gone.
+            summary.hasUnknownLoss = purpose == .repair || !database.wasMissing
             report(
                 "messages that '\(database.path)' held and no log file may be lost, and which is not known; a backup may have them"
             )
