@@ -78,7 +78,7 @@ struct BackupTests {
         #expect(try export(restored, home).bytes == world.natterd("export", "general").bytes)
     }
 
-    @Test("fsck says that a restore is not finished, as other commands do", arguments: [["fsck"], ["fsck", "--repair"]])
+    @Test("fsck says that a restore is not finished", arguments: [["fsck"], ["fsck", "--repair"]])
     func unfinishedRestore(words: [String]) throws {
         let directory = try TemporaryDirectory()
         try Files.write([], to: directory("data/restore.unfinished"))
