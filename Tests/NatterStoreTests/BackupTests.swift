@@ -289,6 +289,9 @@ struct BackupTests {
             // Then a start either finds all or says why it finds nothing, and the second try succeeds
             if (try? disk.information(restored.path + "/restore.unfinished")) != nil {
                 #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
+                #expect(throws: StoreOpenError.self) { _ = try StoreCheck.run(restored.path) { _ in } }
+                #expect(throws: StoreOpenError.self) { _ = try StoreRepair.run(restored.path) { _ in } }
+                #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(restored.path, .reindex) }
                 _ = try StoreRestore.run(target.path, into: restored.path)
             }
             if try disk.information(restored.path + "/store.db") != nil {

@@ -217,6 +217,32 @@ struct ReindexTests {
         _ = try next.post(["goes on"])
     }
 
+    @Test("a database without tables: no damage in a new directory, but with logs", arguments: [true, false])
+    func noTables(isZeroBytes: Bool) throws {
+        // Given what a first start leaves that was killed at once
+        let new = try TemporaryDirectory()
+        func makeEmpty(_ path: String) throws {
+            if isZeroBytes { return try disk.replaceContents(of: path, with: []) }
+            _ = try Connection(path: path, role: .writer)
+        }
+        try makeEmpty(new.path + "/store.db")
+        #expect(try StoreCheck.run(new.path) { Issue.record("\($0)") }.damages == 0)
+        #expect(try TestStore(new.path).post(["first"]).first?.message?.seq == Seq(1))
+        // Given the same in the place of a database that had messages
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(10)
+        try store.seal()
+        let before = try store.exports()
+        store.store.close()
+        try Self.removeDatabase(directory.path)
+        try makeEmpty(directory.path + "/store.db")
+        #expect(try StoreCheck.run(directory.path) { _ in }.damages > 0)
+        let summary = try StoreRepair.run(directory.path) { _ in }
+        #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        #expect(try TestStore(directory.path).exports() == before)
+    }
+
     @Test("a database that is cut short: what its pages still hold is kept")
     func cutDatabase() throws {
         let directory = try TemporaryDirectory()

@@ -78,6 +78,14 @@ struct BackupTests {
         #expect(try export(restored, home).bytes == world.natterd("export", "general").bytes)
     }
 
+    @Test("fsck says that a restore is not finished", arguments: [["fsck"], ["fsck", "--repair"]])
+    func unfinishedRestore(words: [String]) throws {
+        let directory = try TemporaryDirectory()
+        try Files.write([], to: directory("data/restore.unfinished"))
+        let outcome = try Daemon.run(["--data", directory("data")] + words, home: directory.path)
+        #expect(outcome.code == 74 && outcome.errors.contains("run 'natterd restore' again"), "\(outcome)")
+    }
+
     @Test("a backup that is killed at any time is refused, and the next finishes it")
     func killed() throws {
         let world = try World(isServing: false)

@@ -69,6 +69,18 @@ public enum StoreRestore {
         guard try disk.list(directory).allSatisfy(allowed.contains) else { throw BackupError.notEmpty(directory) }
     }
 
+    /// Refuses a directory that was to become a store, but holds only a part of one yet.
+    static func requireFinished(in directory: String, disk: any Disk) throws {
+        if try disk.information(directory + "/" + StoreRestore.unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
+        }
+        if try disk.information(directory + "/" + StoreCopy.unfinishedName) != nil {
+            throw StoreOpenError.incomplete(
+                "'\(directory)' holds a copy that was not finished; run 'natterd copy' again")
+        }
+    }
+
     private static func copy(
         _ manifest: BackupManifest, _ source: String, _ directory: String, _ disk: any Disk,
         _ report: @escaping (StoreBackup.Progress) -> Bool

@@ -232,14 +232,7 @@ final class FileEngine: StoreEngine {
     /// Throws if a part of the directory is missing. Logs without a database would look like an empty store, which
     /// would assign their numbers again.
     private func checkComplete() throws {
-        if try disk.information(directory + "/" + StoreRestore.unfinishedName) != nil {
-            throw StoreOpenError.incomplete(
-                "'\(directory)' holds a restore that was not finished; run 'natterd restore' again")
-        }
-        if try disk.information(directory + "/" + StoreCopy.unfinishedName) != nil {
-            throw StoreOpenError.incomplete(
-                "'\(directory)' holds a copy that was not finished; run 'natterd copy' again")
-        }
+        try StoreRestore.requireFinished(in: directory, disk: disk)
         try BackupManifest.requireNone(in: directory, disk: disk)
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
             try Store.hasLogs(directory, disk)

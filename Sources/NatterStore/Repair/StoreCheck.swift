@@ -46,6 +46,7 @@ public final class StoreCheck {
     public static func run(
         _ directory: String, disk: any Disk = PosixDisk(), _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
+        try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) { try check(directory, disk: disk, visit) }
     }
@@ -92,6 +93,7 @@ public final class StoreCheck {
             let connection = try Connection(path: database, role: .reader, disk: disk)
             try StoreSchema.current.check(connection)
             checkDatabase(connection)
+            if try !StoreCheck.has("meta", on: connection) { throw NoTables() }
             let conversations = try CheckedConversation.all(on: connection, directory: directory)
             isClean = try StoreCheck.hasCleanMark(connection)
             losses = try LossRows.all(on: connection)
@@ -106,6 +108,11 @@ public final class StoreCheck {
                 try LogCheck(self, conversation, connection).run()
                 check(tails[conversation.identity.number] ?? [], of: conversation)
             }
+        } catch is NoTables {
+            // A first start that was killed leaves an empty database. Messages come later.
+            if try Store.hasLogs(directory, disk) {
+                report(StoreDamage(file: database, problem: "the database is empty"))
+            }
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt || error.reason == .cannotOpen {
@@ -116,6 +123,8 @@ public final class StoreCheck {
     }
 
     // MARK: The database
+
+    private struct NoTables: Error {}
 
     private func checkDatabase(_ connection: Connection) {
         var problems: [Phrase] = []

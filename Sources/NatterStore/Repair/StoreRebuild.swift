@@ -54,6 +54,7 @@ public final class StoreRebuild {
         report: @escaping (Phrase) -> Void = { _ in }
     ) throws -> Summary {
         try BackupManifest.requireNone(in: directory, disk: disk)
+        try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)

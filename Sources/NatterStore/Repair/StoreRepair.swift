@@ -25,6 +25,7 @@ public enum StoreRepair {
         report: @escaping (Phrase) -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         try BackupManifest.requireNone(in: directory, disk: disk)
+        try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, visit)
