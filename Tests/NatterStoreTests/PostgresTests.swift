@@ -300,9 +300,9 @@ struct PostgresTests {
     @Test("a server that ends as soon as it has begun takes its name out of the database")
     func shortLife() throws {
         _ = try servers(1)
-        let pool = PostgresPool(try SharedStore(uri).target)
+        let pool = try PostgresPool(SharedStore(uri).target)
         let watch = PostgresWatch(pool, node: 7)
-        try watch.sayAlive(try pool.open())
+        try watch.sayAlive(pool.open())
         // Told to stop before its thread runs
         watch.stop()
         try watch.start()

@@ -220,7 +220,7 @@ struct SharedErasingTests {
         #expect(try damages().isEmpty)
         // When that server is dead, nobody will record the file
         try cluster.query("DELETE FROM node WHERE id=7", in: uri)
-        #expect(try damages().map(\.problem.english) == ["the index does not know this file"])
+        #expect(try damages().map { "\($0.problem)" } == ["the index does not know this file"])
     }
 
     @Test("two servers that erase the same at once, while both write, lose nothing and leave nothing")

@@ -47,7 +47,9 @@ struct PostgresDisk: Disk {
         // Another server has removed the file.
         case let error? where error.isForeignKeyViolation: code = .noSuchFileOrDirectory
         case let error? where error.isPassing: code = .connectionRefused
-        default: (code, reason) = (.invalidArgument, (error as? PostgresError)?.phrase)
+        default:
+            code = .invalidArgument
+            reason = (error as? PostgresError)?.phrase
         }
         return DiskError(code: code, operation: operation, path: path, reason: reason)
     }
