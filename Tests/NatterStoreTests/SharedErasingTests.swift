@@ -1,4 +1,5 @@
 import NatterArchive
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import StoreSupport
