@@ -24,7 +24,6 @@ export class History extends Rows {
   ends = {};
   generation = 0;
   quotes = new Map();
-  active = null;
   arrived = 0;
   isOpening = false;
   frame = 0;
@@ -299,40 +298,6 @@ export class History extends Rows {
     this.scroller.scrollTop = row.offsetTop - this.scroller.clientHeight / 4;
     this.mark();
     this.readSoon();
-  }
-
-  // Keys: arrows go from message to message
-
-  activate(row) {
-    if (this.active && this.active !== row) this.active.tabIndex = -1;
-    this.active = row;
-    if (row) row.tabIndex = 0;
-  }
-
-  point(row) {
-    if (!row?.message || row === this.actions.row) return;
-    this.activate(row);
-    this.maker.point(row);
-    this.actions.show(row);
-  }
-
-  onKey(event) {
-    if (event.target !== this.scroller && !event.target.classList.contains('row')) return;
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const current = event.target.classList.contains('row') ? event.target : this.active;
-    let next = null;
-    if (event.key === 'ArrowUp') next = current?.isConnected ? current.previousElementSibling : this.rowAt(this.scroller.scrollTop + this.scroller.clientHeight - 60);
-    else if (event.key === 'ArrowDown') next = current?.isConnected ? current.nextElementSibling : this.rowAt(this.scroller.scrollTop);
-    else if (event.key === 'End') {
-      event.preventDefault();
-      this.toLatest();
-      return;
-    } else return;
-    event.preventDefault();
-    if (!next?.message) return;
-    this.activate(next);
-    next.focus({ preventScroll: true });
-    next.scrollIntoView({ block: 'nearest' });
   }
 
   /** The newest message of one's own, to be edited. */

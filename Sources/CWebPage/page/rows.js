@@ -1,6 +1,6 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
-// A subclass has `list`, `scroller`, `maker`, `latest`, `reset`, which forgets what was fetched for one end, and
-// `showStart`, which says what is at the top.
+// A subclass has `list`, `scroller`, `maker`, `actions`, `latest`, `reset`, which forgets what was fetched for one end,
+// `showStart`, which says what is at the top, and `toLatest`.
 
 /** So close to an end of the window, in pixels, rows are added. Twice as far from the screen, they are given up. */
 export const margin = 1000;
@@ -19,6 +19,8 @@ export class Rows {
   isAtEnd = false;
   /** What is after this seq is new. -1: nothing is. */
   lineAfter = null;
+  /** The row that Tab leads to. */
+  active = null;
   /** Whether the end is seen, so that what comes is followed. */
   isFollowing = true;
   size = null;
@@ -157,5 +159,39 @@ export class Rows {
     this.showStart();
     this.restore();
     this.mark();
+  }
+
+  // Keys: arrows go from message to message
+
+  activate(row) {
+    if (this.active && this.active !== row) this.active.tabIndex = -1;
+    this.active = row;
+    if (row) row.tabIndex = 0;
+  }
+
+  point(row) {
+    if (!row?.message || row === this.actions.row) return;
+    this.activate(row);
+    this.maker.point(row);
+    this.actions.show(row);
+  }
+
+  onKey(event) {
+    if (event.target !== this.scroller && !event.target.classList.contains('row')) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const current = event.target.classList.contains('row') ? event.target : this.active;
+    let next = null;
+    if (event.key === 'ArrowUp') next = current?.isConnected ? current.previousElementSibling : this.rowAt(this.scroller.scrollTop + this.scroller.clientHeight - 60);
+    else if (event.key === 'ArrowDown') next = current?.isConnected ? current.nextElementSibling : this.rowAt(this.scroller.scrollTop);
+    else if (event.key === 'End') {
+      event.preventDefault();
+      this.toLatest();
+      return;
+    } else return;
+    event.preventDefault();
+    if (!next?.message) return;
+    this.activate(next);
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: 'nearest' });
   }
 }
