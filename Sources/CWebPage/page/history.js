@@ -374,22 +374,36 @@ export class History extends Rows {
     for (const side of ['older', 'newer']) if (this.ends[side].waiting.some((message) => changed.has(message.seq))) this.reset(side);
   }
 
-  /** After an absence: fetches the window anew, because edits of it may have been missed. */
+  /** After an absence: fetches the window anew, because changes of it may have been missed. */
   async refresh() {
     const first = this.firstRow();
     if (!first) return this.open();
+    const last = this.lastRow().message.seq;
+    this.quotes.clear();
     const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length });
     if (!page) return undefined;
+    if (page.head < last) {
+      // The server was restored from a backup: its history ends before these rows.
+      this.lineAfter = null;
+      return this.open();
+    }
     const fresh = new Map(page.messages.map((message) => [message.seq, message]));
+    const end = page.more ? page.messages.at(-1)?.seq ?? 0 : last;
     this.keeping(() => {
-      for (const row of [...this.rows]) {
-        const message = fresh.get(row.message?.seq);
-        if (message && JSON.stringify(message) !== JSON.stringify(row.message)) {
+      for (const row of [...this.rows].filter((one) => one.message)) {
+        const message = fresh.get(row.message.seq);
+        if (message) {
+          // What it quotes may have changed too.
+          if (!message.about && JSON.stringify(message) === JSON.stringify(row.message)) continue;
           row.message = message;
           this.maker.update(row);
+        } else if (row.message.seq <= end) {
+          row.remove();
         }
       }
+      this.redecorate();
     });
+    if (!this.lastRow()) return this.open();
     this.isAtEnd = false;
     this.reset('older');
     this.reset('newer');

@@ -85,6 +85,16 @@ export class Rows {
     for (const row of list.querySelectorAll('.pending')) row.remove();
   }
 
+  /** Says days and senders anew, after rows in the midst have changed. */
+  redecorate() {
+    let previous = this.firstRow()?.previous;
+    for (const row of this.rows) {
+      if (!row.message) break;
+      this.maker.decorate(row, previous, row.hasLine);
+      previous = row.message;
+    }
+  }
+
   row(message, previous) {
     const isFirstUnread = this.lineAfter >= 0 && message.seq > this.lineAfter && (previous === undefined || previous.seq <= this.lineAfter);
     return this.maker.row(message, previous, isFirstUnread && this.lineAfter > 0);

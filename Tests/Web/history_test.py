@@ -1,0 +1,94 @@
+"""What an open conversation shows while its messages, its window and its server change."""
+import json
+import os
+import shutil
+import threading
+import time
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from world import PageTest
+
+
+class OpenPage(PageTest):
+    """Posts as others, and holds what the page asks for."""
+
+    def setUp(self):
+        super().setUp()
+        self.tokens = {}
+
+    def ask(self, who, method, path, body=None):
+        if who not in self.tokens:
+            self.tokens[who] = self.server.login(who)
+        return self.server.ask(method, path, body, self.tokens[who])
+
+    def post(self, who, text, conversation="general", **more):
+        return self.ask(who, "POST", "/v1/messages", {"conversation": conversation, "text": text, **more})
+
+    def js(self, script, *values):
+        return self.driver.execute_script(script, *values)
+
+    def go(self, address):
+        self.js("location.hash = arguments[0]", address)
+
+    def hold(self, part):
+        """The page's requests whose address contains `part` wait for `release`."""
+        self.js("""
+            window.real ??= window.fetch;
+            window.held = [];
+            const part = arguments[0];
+            window.fetch = async (...values) => {
+                if (`${values[1]?.method ?? 'GET'} ${values[0]}`.includes(part)) await new Promise((go) => held.push(go));
+                return real(...values);
+            };""", part)
+
+    def wait_held(self, count):
+        self.wait(lambda: self.js("return held.length") == count, f"{count} held")
+
+    def release(self, index):
+        self.js("held[arguments[0]]()", index)
+
+    def cut(self):
+        """The page reaches no server."""
+        self.js("window.real ??= window.fetch; window.fetch = () => Promise.reject(new TypeError('cut')); dispatchEvent(new Event('online'))")
+        self.wait(lambda: self.all(".status.offline"), "offline")
+
+    def join(self):
+        self.js("window.fetch = window.real; document.querySelector('.status').click()")
+        self.wait(lambda: self.all(".status.live"), "connected")
+
+    def wait_rows(self, count):
+        self.wait(lambda: len(self.all(".row:not(.pending)")) == count, f"{count} rows")
+
+    def below(self):
+        """How far the end is, in pixels."""
+        return self.js("const one = document.querySelector('.scroller'); return Math.round(one.scrollHeight - one.clientHeight - one.scrollTop)")
+
+    def unread(self, who="alice"):
+        return self.ask(who, "GET", "/v1/conversations/general")["unread"]
+
+    def focused(self):
+        return self.js("return document.activeElement.id")
+
+
+class HistoryTests(OpenPage):
+    def test_after_a_restore_from_a_backup_the_page_shows_what_the_server_has(self):
+        backup = os.path.join(self.server.directory, "backup")
+        for number in range(3):
+            self.post("bob", f"kept {number}")
+        self.log_in("alice")
+        self.wait_rows(3)
+        self.server.operate("backup", backup)
+        for number in range(5):
+            self.post("bob", f"lost {number}")
+        self.wait_rows(8)
+        self.server.kill()
+        shutil.rmtree(self.server.data)
+        self.server.operate("restore", backup)
+        self.server.start()
+        self.tokens.clear()
+        self.click(".status")
+        self.wait(lambda: self.texts() == ["kept 0", "kept 1", "kept 2"])
+        self.post("bob", "new")
+        self.wait(lambda: self.texts() == ["kept 0", "kept 1", "kept 2", "new"])
