@@ -18,6 +18,8 @@ export class Composer {
   #reply = null;
   #edit = null;
   #key = null;
+  /** The edit whose answer has not come yet. */
+  #sending = null;
   /** What was being written when the edit began. */
   #draft = null;
 
@@ -152,6 +154,7 @@ export class Composer {
   }
 
   #showBanner() {
+    this.#showSending();
     const about = this.#edit ?? this.#reply;
     this.banner.hidden = !about;
     if (!about) return;
@@ -183,18 +186,28 @@ export class Composer {
 
   /** An edit is sent at once and stays in the field until it is taken. */
   async #sendEdit(text) {
-    const { seq } = this.#edit;
-    this.button.disabled = true;
+    const edit = this.#edit;
+    if (edit === this.#sending) return;
+    this.#sending = edit;
+    this.#showSending();
     try {
-      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: seq, text, id: this.#key });
-      shell.did(shell.edit(this.#conversation, seq, text));
-      this.cancel();
+      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: edit.seq, text, id: this.#key });
+      shell.did(shell.edit(this.#conversation, edit.seq, text));
+      // Meanwhile another edit may have begun, or more been written.
+      if (this.#edit === edit && this.field.value === text) this.cancel();
+      else if (this.#edit === edit) this.#key = freshKey();
     } catch (error) {
-      if (error instanceof Refusal) this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);
+      if (!(error instanceof Refusal)) return;
+      this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);
       // With another text, the same key would be refused.
-      if (error instanceof Refusal && !error.isPassing) this.#key = freshKey();
+      if (!error.isPassing && this.#edit === edit) this.#key = freshKey();
     } finally {
-      this.button.disabled = false;
+      if (this.#sending === edit) this.#sending = null;
+      this.#showSending();
     }
+  }
+
+  #showSending() {
+    this.button.disabled = this.#edit !== null && this.#edit === this.#sending;
   }
 }
