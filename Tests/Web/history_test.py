@@ -24,7 +24,7 @@ class OpenPage(PageTest):
         return self.server.ask(method, path, body, self.tokens[who])
 
     def post(self, who, text, conversation="general", **more):
-        return self.ask(who, "POST", "/v1/messages", {"conversation": conversation, "text": text, **more})
+        return self.ask(who, "POST", "/v1/messages", {"conversation": conversation, **({"text": text} if text else {}), **more})
 
     def js(self, script, *values):
         return self.driver.execute_script(script, *values)

@@ -1,7 +1,7 @@
 // Where messages are written: a draft for each conversation, replies, edits.
 import { h, fill, icon, iconButton, debounce, announce, freshId } from './dom.js';
 import { t, number } from './i18n.js';
-import { byteCount, excerpt, line } from './text.js';
+import { byteCount, line, quotedText } from './text.js';
 import { freshKey, Refusal } from './api.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
@@ -22,13 +22,17 @@ export class Composer {
   #sending = null;
   /** What was being written when the edit began. */
   #draft = null;
+  /** Whether something was changed here that is not kept yet, and whether the draft is of this tab. Otherwise it follows the other tabs. */
+  #isChanged = false;
+  #isOurs = false;
 
-  constructor(state, conversation, outbox, signal, { lastOwn, show, sent }) {
+  constructor(state, conversation, outbox, signal, { lastOwn, quote, show, sent }) {
     this.#state = state;
     this.#conversation = conversation;
     this.#outbox = outbox;
     this.sent = sent;
     this.lastOwn = lastOwn;
+    this.quote = quote;
     this.show = show;
     const hintId = freshId();
     this.field = h('textarea', {
@@ -37,6 +41,7 @@ export class Composer {
       keydown: (event) => this.#onKey(event),
       input: () => {
         this.#fit();
+        this.#isChanged = true;
         this.#keep();
       },
     });
@@ -48,6 +53,9 @@ export class Composer {
       this.send();
     } }, this.banner, h('div', { class: 'composer-line' }, this.field, this.button), this.status);
     this.#restore();
+    storage.onChange(this.#draftName, (name) => {
+      if (name === this.#draftName && !this.#isOurs && !this.#isChanged) this.#restore();
+    }, signal);
     addEventListener('pagehide', () => this.#keepNow(), { signal });
     signal.addEventListener('abort', () => this.#keepNow(), { once: true });
   }
@@ -57,27 +65,31 @@ export class Composer {
   }
 
   #restore() {
-    const draft = storage.read(this.#draftName);
-    if (!draft) return;
-    this.field.value = draft.text;
-    this.#reply = draft.reply ?? null;
-    if (draft.edit) {
-      this.#draft = { text: draft.text, reply: this.#reply };
-      this.#edit = draft.edit.about;
-      this.#key = draft.edit.key;
-      this.field.value = draft.edit.text;
-    }
+    const { text = '', reply, edit } = storage.read(this.#draftName) ?? {};
+    this.#reply = reply ? { seq: reply.seq } : null;
+    this.#edit = edit ? { seq: edit.about.seq } : null;
+    this.#draft = edit ? { text, reply: this.#reply } : null;
+    this.#key = edit?.key ?? null;
+    this.field.value = edit?.text ?? text;
     this.#showBanner();
     requestAnimationFrame(() => this.#fit());
   }
 
   #keep = debounce(() => this.#keepNow(), 200);
 
+  /** Keeps what was changed here. Another tab may have changed the draft since. */
   #keepNow() {
-    if (this.isForgotten) return;
+    if (this.isForgotten || !this.#isChanged) return;
     const { value } = this.field;
     const draft = this.#edit ? { ...this.#draft, edit: { about: this.#edit, key: this.#key, text: value } } : { text: value, reply: this.#reply };
-    storage.write(this.#draftName, draft.text || draft.reply || draft.edit ? draft : null);
+    this.#isChanged = false;
+    this.#isOurs = Boolean(draft.text || draft.reply || draft.edit);
+    storage.write(this.#draftName, this.#isOurs ? draft : null);
+  }
+
+  #changed() {
+    this.#isChanged = true;
+    this.#keepNow();
   }
 
   /** The field grows with its text, up to a part of the window. */
@@ -116,18 +128,18 @@ export class Composer {
 
   reply(message) {
     if (this.#edit) this.cancel();
-    this.#reply = { seq: message.seq, sender: message.sender, text: excerpt(message.text) };
-    this.#keepNow();
+    this.#reply = { seq: message.seq };
+    this.#changed();
     this.#showBanner();
     this.field.focus();
   }
 
   edit(message) {
     if (!this.#edit) this.#draft = { text: this.field.value, reply: this.#reply };
-    this.#edit = { seq: message.seq, text: message.text };
+    this.#edit = { seq: message.seq };
     this.#key = freshKey();
     this.field.value = message.text;
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     this.field.focus();
@@ -139,7 +151,7 @@ export class Composer {
     if (this.#edit) this.cancel();
     this.field.value = this.field.value ? `${this.field.value}\n${text}` : text;
     this.#fit();
-    this.#keepNow();
+    this.#changed();
     this.field.focus();
   }
 
@@ -147,7 +159,7 @@ export class Composer {
     this.#reply = this.#edit ? this.#draft.reply : null;
     if (this.#edit) this.field.value = this.#draft.text;
     this.#edit = null;
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     this.field.focus();
@@ -158,11 +170,22 @@ export class Composer {
     const about = this.#edit ?? this.#reply;
     this.banner.hidden = !about;
     if (!about) return;
+    const title = h('b', null, this.#edit ? t('Edit message {number}', { number: about.seq }) : t('reply to {number}', { number: about.seq }));
+    const text = h('span', { dir: 'auto' });
     fill(this.banner, icon(this.#edit ? 'edit' : 'reply'),
-      h('button', { type: 'button', class: 'link banner-text', click: () => this.show(about.seq) },
-        h('b', null, this.#edit ? t('Edit message {number}', { number: about.seq }) : t('Reply to {name}', { name: line(about.sender) })), ' ',
-        h('span', { dir: 'auto' }, excerpt(about.text))),
+      h('button', { type: 'button', class: 'link banner-text', click: () => this.show(about.seq) }, title, ' ', text),
       iconButton('close', t('Cancel'), () => this.cancel()));
+    // The draft has only the number: what it quotes may be edited or erased meanwhile.
+    this.quote(about.seq, (original) => {
+      if (!original) return;
+      if (!this.#edit) title.textContent = t('Reply to {name}', { name: line(original.sender || '?') });
+      text.textContent = quotedText(original);
+    });
+  }
+
+  /** The history has noticed that some messages, or perhaps all, are not as they were. */
+  changed(seqs) {
+    if (!seqs || seqs.includes((this.#edit ?? this.#reply)?.seq)) this.#showBanner();
   }
 
   async send() {
@@ -176,7 +199,7 @@ export class Composer {
     this.sent();
     this.#reply = null;
     this.field.value = '';
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     if (!isKept) this.#say(t('This browser keeps nothing: stay here until the message is sent'));

@@ -16,10 +16,10 @@ export class ConversationView {
     this.conversation = conversation;
     this.actions = new RowActions(layout, conversation, this);
     this.history = new History(state, conversation, outbox, signal, {
-      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq),
+      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs),
     });
     this.composer = new Composer(state, conversation, outbox, signal, {
-      lastOwn: () => this.history.lastOwn, show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
+      lastOwn: () => this.history.lastOwn, quote: (seq, show) => this.history.quote(seq, show), show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
     });
     this.subtitle = h('small', null);
     this.people = iconButton('people', t('People and details'), () => layout.toggleDetails(), { id: 'details-button', 'aria-expanded': String(layout.areDetailsOpen) });

@@ -30,7 +30,7 @@ export class History extends Rows {
   /** When the last rows were added, and how many come next. */
   added = { at: 0, next: 6 };
 
-  constructor(state, conversation, outbox, signal, { actions, onTarget }) {
+  constructor(state, conversation, outbox, signal, { actions, onTarget, changed }) {
     super();
     this.reset('older');
     this.reset('newer');
@@ -39,6 +39,7 @@ export class History extends Rows {
     this.outbox = outbox;
     this.signal = signal;
     this.onTarget = onTarget;
+    this.changed = changed;
     this.list = h('ol', { class: 'rows', role: 'list' });
     this.start = h('p', { class: 'start', hidden: true }, t('Older messages are not kept'));
     this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) },
@@ -343,28 +344,33 @@ export class History extends Rows {
   }
 
   onChange(message, kind) {
-    const row = this.rowOf(message.about);
-    this.forget([message.about]);
-    if (!row) return;
-    if (kind === 'edit') Object.assign(row.message, { text: message.text, edited: message.time });
-    else Object.assign(row.message, { text: '', deleted: true });
-    this.keeping(() => this.maker.update(row));
+    this.change([message.about], kind === 'edit' ? { text: message.text, edited: message.time } : { text: '', deleted: true });
   }
 
   onErased(notice) {
     if (notice.conversation_id !== this.conversation.id) return;
     const seqs = notice.seqs ?? [];
-    this.forget(seqs);
-    this.keeping(() => {
-      for (const seq of seqs) {
-        const row = this.rowOf(seq);
-        if (!row) continue;
-        Object.assign(row.message, { text: '', sender: '', erased: true });
-        this.maker.update(row);
-      }
-    });
+    this.change(seqs, { text: '', sender: '', erased: true });
     // It may be an edit, whose original now has an older text.
     if (seqs.some((seq) => !this.rowOf(seq))) this.refresh();
+  }
+
+  /** Shows changed messages, and where they are quoted. */
+  change(seqs, fields) {
+    this.forget(seqs);
+    this.keeping(() => {
+      for (const row of seqs.map((seq) => this.rowOf(seq)).filter(Boolean)) {
+        Object.assign(row.message, fields);
+        this.update(row);
+      }
+      for (const row of this.rows) if (seqs.includes(row.message?.about)) this.update(row);
+    });
+    this.changed(seqs);
+  }
+
+  /** Shows a row anew. */
+  update(row) {
+    this.maker.update(row);
   }
 
   /** Forgets messages that have changed and have no row. */
@@ -396,13 +402,14 @@ export class History extends Rows {
           // What it quotes may have changed too.
           if (!message.about && JSON.stringify(message) === JSON.stringify(row.message)) continue;
           row.message = message;
-          this.maker.update(row);
+          this.update(row);
         } else if (row.message.seq <= end) {
           row.remove();
         }
       }
       this.redecorate();
     });
+    this.changed();
     if (!this.lastRow()) return this.open();
     this.isAtEnd = false;
     this.reset('older');
@@ -425,7 +432,10 @@ export class History extends Rows {
     if (row) return show(row.message);
     if (!this.quotes.has(seq)) {
       const found = this.state.get(['conversations', this.conversation.name, 'messages'], { around: seq, limit: 1, fold: 1 })
-        .then((page) => page.messages.find((message) => message.seq === seq) ?? null, () => null);
+        .then((page) => page.messages.find((message) => message.seq === seq) ?? null, () => {
+          this.quotes.delete(seq);
+          return null;
+        });
       this.quotes.set(seq, found);
       if (this.quotes.size > 200) this.quotes.delete(this.quotes.keys().next().value);
     }

@@ -1,7 +1,7 @@
 // One message of a conversation as a row.
 import { h, fill } from './dom.js';
 import { t, n, clock, exact, day, dayKey } from './i18n.js';
-import { line, nodes, fold, excerpt } from './text.js';
+import { line, nodes, fold, quotedText } from './text.js';
 import { errorText } from './errors.js';
 
 const groupMilliseconds = 5 * 60_000;
@@ -93,7 +93,7 @@ export class RowMaker {
     const show = (original) => {
       if (!original) return;
       fill(quoted, h('b', { class: tint(original.sender) }, line(original.sender || '?')), ' ',
-        h('span', { class: 'quote-text', dir: 'auto' }, original.erased ? t('(erased)') : original.deleted ? t('(deleted)') : excerpt(original.text)));
+        h('span', { class: 'quote-text', dir: 'auto' }, quotedText(original)));
     };
     this.quote(message.about, show);
     return quoted;
