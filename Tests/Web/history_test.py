@@ -92,3 +92,29 @@ class HistoryTests(OpenPage):
         self.wait(lambda: self.texts() == ["kept 0", "kept 1", "kept 2"])
         self.post("bob", "new")
         self.wait(lambda: self.texts() == ["kept 0", "kept 1", "kept 2", "new"])
+
+    def test_in_a_narrow_window_only_messages_that_are_seen_are_read(self):
+        for number in range(60):
+            self.post("bob", f"{number}: " + "new words " * 20)
+        self.driver.set_window_size(500, 800)
+        self.log_in("alice")
+        self.wait_rows(50)
+        # Only the list is seen. Time enough for the page to mark messages, if it would.
+        self.assertFalse(self.js("return document.querySelector('.center').checkVisibility()"))
+        self.driver.execute_async_script("setTimeout(arguments[0], 500)")
+        self.assertEqual(self.unread(), 60)
+        # What is opened begins with what is unread.
+        self.click(".conversation")
+        self.wait(lambda: 0 < self.unread() < 60)
+        self.assertGreater(self.below(), 500)
+        self.click(".latest")
+        self.wait(lambda: self.unread() == 0)
+        # People lie over the messages.
+        self.click("#details-button")
+        self.one(".details h2")
+        self.post("bob", "under the people")
+        self.wait_for("under the people")
+        self.driver.execute_async_script("setTimeout(arguments[0], 500)")
+        self.assertEqual(self.unread(), 1)
+        self.press(Keys.ALT, "p")
+        self.wait(lambda: self.unread() == 0)

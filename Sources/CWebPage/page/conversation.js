@@ -49,6 +49,7 @@ export class ConversationView {
 
   detailsChanged(isOpen) {
     this.people.setAttribute('aria-expanded', String(isOpen));
+    this.history.readSoon();
   }
 
   #showSubtitle() {

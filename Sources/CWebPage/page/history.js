@@ -26,6 +26,8 @@ export class History extends Rows {
   quotes = new Map();
   arrived = 0;
   isOpening = false;
+  /** Where to go when the window is first seen. */
+  place = null;
   frame = 0;
   /** When the last rows were added, and how many come next. */
   added = { at: 0, next: 6 };
@@ -61,10 +63,11 @@ export class History extends Rows {
     this.scroller.addEventListener('scroll', () => this.fillSoon(), { passive: true, signal });
     const resized = new ResizeObserver(() => {
       // Mostly it was this page itself that added rows.
-      if (this.measure() === this.size) return;
+      if (this.isHidden || this.measure() === this.size) return;
+      if (this.place) return this.toPlace();
       this.restore();
       this.mark();
-      this.readSoon();
+      this.fillSoon();
     });
     resized.observe(this.scroller);
     resized.observe(this.list);
@@ -105,9 +108,19 @@ export class History extends Rows {
     this.showStart(page.messages);
     this.end = page.head;
     this.showPending();
-    if (seq) this.show(seq);
-    else if (isUnread) this.showLine();
-    else this.toEnd();
+    this.place = () => {
+      if (seq) this.show(seq);
+      else if (isUnread) this.showLine();
+      else this.toEnd();
+    };
+    if (!this.isHidden) this.toPlace();
+  }
+
+  /** Goes where the window was opened. While it is hidden, nothing has a place. */
+  toPlace() {
+    const { place } = this;
+    this.place = null;
+    place();
     this.fillSoon();
   }
 
@@ -119,6 +132,7 @@ export class History extends Rows {
     this.anchor = null;
     this.size = null;
     this.active = null;
+    this.place = null;
     this.arrived = 0;
   }
 
@@ -156,7 +170,7 @@ export class History extends Rows {
     if (this.frame) return;
     this.frame = requestAnimationFrame((now) => {
       this.frame = 0;
-      if (this.signal.aborted) return;
+      if (this.signal.aborted || this.isHidden) return;
       this.settle();
       this.mark();
       this.fill(now);
@@ -447,14 +461,10 @@ export class History extends Rows {
 
   // What was read: what was on the screen while the tab was seen and had the focus
 
-  get isSeen() {
-    return document.visibilityState === 'visible' && document.hasFocus();
-  }
-
   readSoon = debounce(() => this.read(), 150);
 
   read() {
-    if (this.signal.aborted || !this.isSeen || this.rows.length === 0) return;
+    if (this.signal.aborted || !this.isSeen || this.isCovered || this.rows.length === 0) return;
     const { scroller } = this;
     const bottom = scroller.scrollTop + scroller.clientHeight;
     let seq = 0;

@@ -107,8 +107,24 @@ export class Rows {
 
   // The place that is being read
 
+  get isSeen() {
+    return document.visibilityState === 'visible' && document.hasFocus() && !this.isHidden;
+  }
+
+  /** In a narrow window, the list of conversations is shown instead, or people lie over the messages. */
+  get isHidden() {
+    return this.scroller.clientHeight === 0;
+  }
+
+  get isCovered() {
+    const details = document.querySelector('.details')?.getBoundingClientRect();
+    const { left, right } = this.scroller.getBoundingClientRect();
+    return details?.width > 0 && details.left < (left + right) / 2;
+  }
+
   mark() {
     const { scroller } = this;
+    if (this.isHidden) return;
     this.isFollowing = this.isAtEnd && this.below <= stickiness;
     const top = scroller.scrollTop;
     // Mostly it is the row of before, and each question where a row is takes time.
