@@ -118,3 +118,43 @@ class HistoryTests(OpenPage):
         self.assertEqual(self.unread(), 1)
         self.press(Keys.ALT, "p")
         self.wait(lambda: self.unread() == 0)
+
+    def test_the_end_is_followed_after_two_people_wrote_at_once_and_after_an_absence(self):
+        for number in range(30):
+            self.post("bob", f"{number}\nof two lines")
+        self.log_in("alice")
+        self.wait_rows(30)
+        self.click(".latest")
+        self.wait(lambda: self.below() == 0)
+        # The answer to what is sent comes before the news of what others sent.
+        self.hold("/v1/sync")
+        self.post("bob", "makes the page ask again")
+        self.wait_held(1)
+        self.post("bob", "at the same time")
+        self.say("of alice")
+        self.wait(lambda: self.texts()[-2:] == ["at the same time", "of alice"])
+        self.wait_sent()
+        self.wait(lambda: self.below() <= 1)
+        self.js("window.fetch = window.real")
+        self.release(0)
+        for number in range(3):
+            self.post("bob", f"later {number}")
+        self.wait_for("later 2")
+        self.wait(lambda: self.below() <= 1)
+        # After an absence, what is missing is fetched.
+        self.cut()
+        self.post("bob", "while away")
+        self.js("const now = Date.now; Date.now = () => now() + 3_600_000")
+        self.join()
+        self.wait_for("while away")
+        self.wait(lambda: self.below() <= 1)
+        # Who has scrolled up stays there.
+        self.js("document.querySelector('.scroller').scrollTop -= 300")
+        self.wait(lambda: self.below() > 200)
+        self.hold("/v1/sync")
+        self.post("bob", "again")
+        self.wait_held(1)
+        self.ask("alice", "POST", "/v1/messages", {"conversation": "general", "text": "of another device"})
+        self.release(0)
+        self.wait_for("of another device")
+        self.assertGreater(self.below(), 200)

@@ -133,6 +133,7 @@ export class History extends Rows {
     this.size = null;
     this.active = null;
     this.place = null;
+    this.followed = null;
     this.arrived = 0;
   }
 
@@ -249,6 +250,8 @@ export class History extends Rows {
       this.isAtEnd = true;
       this.end = end.head;
       this.showPending();
+      if (this.wasFollowing) this.isFollowing = true;
+      this.followed = null;
     }
   }
 
@@ -333,7 +336,7 @@ export class History extends Rows {
     if (!this.isAtEnd || message.seq <= this.end) return;
     if (message.seq > this.end + 1) {
       // Something between has not come yet.
-      this.isAtEnd = false;
+      this.loseEnd();
       this.fillSoon();
       return;
     }
@@ -425,7 +428,7 @@ export class History extends Rows {
     });
     this.changed();
     if (!this.lastRow()) return this.open();
-    this.isAtEnd = false;
+    this.loseEnd();
     this.reset('older');
     this.reset('newer');
     this.fillSoon();

@@ -23,6 +23,8 @@ export class Rows {
   active = null;
   /** Whether the end is seen, so that what comes is followed. */
   isFollowing = true;
+  /** The last row while the end was followed, and how far it was above the bottom, if more is known to come. */
+  followed = null;
   size = null;
 
   /** The rows of messages, without those that wait. */
@@ -134,6 +136,24 @@ export class Rows {
     this.anchor = row && { row, offset: row.offsetTop - top };
     this.size = this.measure();
     this.latest.hidden = this.isFollowing || (this.isAtEnd && this.below < scroller.clientHeight / 2);
+  }
+
+  get bottom() {
+    return this.scroller.scrollTop + this.scroller.clientHeight;
+  }
+
+  /** More is known to come after the last row. */
+  loseEnd() {
+    const row = this.lastRow();
+    if (this.isFollowing && row) this.followed = { row, above: this.bottom - endOf(row) };
+    this.isAtEnd = false;
+  }
+
+  /** Whether the end was followed until more came, and nobody has scrolled since. Rows that waited may be gone. */
+  get wasFollowing() {
+    if (!this.followed?.row.isConnected) return false;
+    const above = this.bottom - endOf(this.followed.row);
+    return above >= -stickiness && above <= this.followed.above + stickiness;
   }
 
   /** How far the end of the window is, in pixels. */
