@@ -98,7 +98,7 @@ class HistoryTests(OpenPage):
             self.post("bob", f"{number}: " + "new words " * 20)
         self.driver.set_window_size(500, 800)
         self.log_in("alice")
-        self.wait_rows(50)
+        self.wait(lambda: self.all(".row"))
         # Only the list is seen. Time enough for the page to mark messages, if it would.
         self.assertFalse(self.js("return document.querySelector('.center').checkVisibility()"))
         self.driver.execute_async_script("setTimeout(arguments[0], 500)")
@@ -158,3 +158,61 @@ class HistoryTests(OpenPage):
         self.release(0)
         self.wait_for("of another device")
         self.assertGreater(self.below(), 200)
+
+    def test_of_two_jumps_the_last_one_wins_and_a_failed_one_is_tried_again(self):
+        for number in range(300):
+            self.post("bob", f"line {number + 1}")
+        self.ask("alice", "PUT", "/v1/conversations/general/read", {"seq": 300})
+        self.log_in("alice")
+        self.wait_for("line 300")
+        self.hold("around=")
+        self.go("#/general/60")
+        self.wait_held(1)
+        self.go("#/general/150")
+        self.wait_held(2)
+        self.release(0)
+        self.release(1)
+        self.wait(lambda: self.focused() == "m150")
+        self.assertTrue(self.driver.current_url.endswith("#/general/150"))
+        # The answers come in the other order, or the last place is in the window.
+        self.go("#/general/20")
+        self.wait_held(3)
+        self.go("#/general/151")
+        self.wait(lambda: self.focused() == "m151")
+        self.release(2)
+        self.driver.execute_async_script("setTimeout(arguments[0], 300)")
+        self.assertEqual(self.focused(), "m151")
+        # Retry leads to the target, not to the rows around the window.
+        fail = "window.fetch = (...values) => String(values[0]).includes('around=') ? Promise.reject(new TypeError('cut')) : real(...values)"
+        self.js(fail)
+        self.go("#/general/20")
+        self.one(".failed")
+        self.js("window.fetch = real")
+        self.click(".failed .link")
+        self.wait(lambda: self.focused() == "m20")
+        # So it does where nothing was open yet.
+        self.go("#/,settings")
+        self.one("form.panel")
+        self.js(fail)
+        self.go("#/general/100")
+        self.one(".failed")
+        self.js("window.fetch = real")
+        self.click(".failed .link")
+        self.wait(lambda: self.focused() == "m100")
+
+    def test_what_is_sent_while_scrolled_up_and_offline_is_seen(self):
+        for number in range(200):
+            self.post("bob", f"line {number + 1}")
+        self.log_in("alice", address="#/general/50")
+        self.wait(lambda: self.focused() == "m50")
+        self.cut()
+        self.say("from far away")
+        self.wait(lambda: "not sent yet" in self.one(".row.pending").text)
+        self.assertTrue(self.js("""
+            const row = document.querySelector('.pending').getBoundingClientRect();
+            const scroller = document.querySelector('.scroller').getBoundingClientRect();
+            return row.top > scroller.top && row.bottom <= scroller.bottom;"""))
+        self.join()
+        self.wait_sent()
+        self.wait(lambda: self.texts()[-2:] == ["line 200", "from far away"])
+        self.wait(lambda: self.below() <= 1)

@@ -25,7 +25,8 @@ export class History extends Rows {
   generation = 0;
   quotes = new Map();
   arrived = 0;
-  isOpening = false;
+  /** What to try again after it failed. */
+  again = null;
   /** Where to go when the window is first seen. */
   place = null;
   frame = 0;
@@ -84,8 +85,8 @@ export class History extends Rows {
     this.state.on('erased', (notice) => this.onErased(notice), signal);
     this.state.on('reload', () => this.refresh(), signal);
     this.state.on('connection', ({ phase }) => {
-      // The server was away when this was opened.
-      if (phase === 'live' && !this.isOpening && !this.isAtEnd && !this.lastRow()) this.open();
+      // The server was away when this was opened, or when the end was wanted.
+      if (phase === 'live' && this.again && (!this.lastRow() || this.below <= stickiness)) this.again();
     }, signal);
   }
 
@@ -97,9 +98,8 @@ export class History extends Rows {
     const isUnread = !seq && unread > 0 && read < head;
     if (this.lineAfter === null) this.lineAfter = unread > 0 ? read : -1;
     const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
-    this.isOpening = true;
-    const page = await this.fetch(around ? { around } : {});
-    this.isOpening = false;
+    this.leave();
+    const page = await this.fetch(around ? { around } : {}, () => this.open(seq));
     if (!page) return;
     this.clear();
     this.add(page.messages, 'newer');
@@ -145,21 +145,31 @@ export class History extends Rows {
     this.ends[side] = { waiting: [], from: null, head: null, isFetching: false };
   }
 
-  async fetch(query) {
+  /** Begins to go somewhere: other answers under way do not matter any more. */
+  leave() {
+    this.generation += 1;
+    this.again = null;
+    this.element.querySelector('.failed')?.remove();
+  }
+
+  /** Fetches a page, or null. `again` is for somewhere to go; rows around the window are wanted again anyway. */
+  async fetch(query, again = null) {
     const generation = this.generation;
     try {
       const page = await this.state.api.get(path(['conversations', this.conversation.name, 'messages'], { limit: pageRows, fold: 1, ...query }), { signal: this.signal });
       if (generation !== this.generation) return null;
+      this.again = null;
       this.element.querySelector('.failed')?.remove();
       return page;
     } catch (error) {
-      if (!(error instanceof Refusal)) return null;
+      if (generation !== this.generation || !(error instanceof Refusal)) return null;
+      this.again = again ?? this.again;
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
           h('button', { type: 'button', class: 'link', click: () => {
             this.element.querySelector('.failed')?.remove();
-            if (this.rows.length > 0) this.fillSoon();
-            else this.open();
+            if (this.again) this.again();
+            else this.fillSoon();
           } }, t('Retry'))));
       }
       return null;
@@ -265,8 +275,14 @@ export class History extends Rows {
   }
 
   async toLatest(takesFocus = true) {
+    this.leave();
     if (!this.isAtEnd) {
-      const page = await this.fetch({});
+      const page = await this.fetch({}, () => this.toLatest(takesFocus));
+      if (!page && this.again) {
+        // What waits to be sent is below the rows that are there.
+        this.reset('newer');
+        this.toEnd();
+      }
       if (!page) return;
       this.clear();
       this.add(page.messages, 'newer');
@@ -281,13 +297,15 @@ export class History extends Rows {
 
   /** Shows a message that is in the window, or opens its place. */
   async to(seq) {
-    if (document.getElementById(`m${seq}`)) this.show(seq);
+    this.leave();
+    if (this.rowOf(seq)) this.show(seq);
     else await this.open(seq);
   }
 
   /** The first message at or after a time. */
   async toTime(ms) {
-    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 });
+    this.leave();
+    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 }, () => this.toTime(ms));
     const found = page?.messages[0];
     if (found) this.onTarget(found.seq);
     else if (page) await this.toLatest();
@@ -403,7 +421,7 @@ export class History extends Rows {
     if (!first) return this.open();
     const last = this.lastRow().message.seq;
     this.quotes.clear();
-    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length });
+    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, () => this.refresh());
     if (!page) return undefined;
     if (page.head < last) {
       // The server was restored from a backup: its history ends before these rows.
@@ -437,8 +455,6 @@ export class History extends Rows {
 
   showPending() {
     for (const row of this.list.querySelectorAll('.pending')) row.remove();
-    // Without any message, as when the server is away, what waits is seen all the same.
-    if (!this.isAtEnd && this.lastRow()) return;
     const waiting = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered);
     this.list.append(...waiting.map((entry) => this.maker.pending(entry)));
     if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;

@@ -66,25 +66,22 @@ export class Rows {
 
   /** Gives up the rows at one end that are far from the screen. They are fetched again when they are wanted. */
   trim(side) {
-    const { scroller, rows, list } = this;
+    const { scroller, list } = this;
     const isOlder = side === 'older';
+    // What waits to be sent stays.
+    const rows = [...this.rows].filter((row) => row.message);
     const end = scroller.scrollTop + (isOlder ? -2 * margin : scroller.clientHeight + 2 * margin);
-    let far = 0;
-    if (isOlder) while (far < rows.length && endOf(rows[far]) <= end) far += 1;
-    else while (far < rows.length && rows[rows.length - 1 - far].offsetTop >= end) far += 1;
-    let surplus = Math.max(Math.min(far, rows.length - keptRows.least), rows.length - keptRows.most);
+    if (!isOlder) rows.reverse();
+    const near = rows.findIndex((row) => (isOlder ? endOf(row) > end : row.offsetTop < end));
+    const surplus = Math.max(Math.min(near < 0 ? rows.length : near, rows.length - keptRows.least), rows.length - keptRows.most);
     if (surplus <= 0) return;
     const hadFocus = list.contains(document.activeElement);
-    for (; surplus > 0; surplus -= 1) (isOlder ? list.firstElementChild : list.lastElementChild).remove();
+    for (const row of rows.slice(0, surplus)) row.remove();
     // The keys still work if the focus was on a row that is gone.
     if (hadFocus && !list.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     this.reset(side);
-    if (isOlder) {
-      this.isAtTop = false;
-      return;
-    }
-    this.isAtEnd = false;
-    for (const row of list.querySelectorAll('.pending')) row.remove();
+    if (isOlder) this.isAtTop = false;
+    else this.isAtEnd = false;
   }
 
   /** Says days and senders anew, after rows in the midst have changed. */
