@@ -216,3 +216,108 @@ class HistoryTests(OpenPage):
         self.wait_sent()
         self.wait(lambda: self.texts()[-2:] == ["line 200", "from far away"])
         self.wait(lambda: self.below() <= 1)
+
+    def test_arrow_up_edits_the_newest_own_message_wherever_the_window_is(self):
+        self.post("alice", "an old one")
+        for number in range(200):
+            self.post("bob", f"line {number + 1}")
+        self.post("alice", "the newest")
+        self.log_in("alice", address="#/general/5")
+        self.wait(lambda: self.focused() == "m5")
+        self.field().send_keys(Keys.ARROW_UP)
+        self.wait(lambda: self.field().get_property("value") == "the newest")
+        self.wait(lambda: "Edit message 202 the newest" in self.one(".banner").text)
+
+    def test_each_run_of_a_sender_begins_with_the_name(self):
+        for text in ["a secret", "after it"]:
+            self.post("bob", text)
+        self.log_in("alice")
+        self.wait_rows(2)
+        named = lambda: self.js("return [...document.querySelectorAll('.row .sender')].map((one) => one.checkVisibility() && one.innerText)")
+        self.assertEqual(named(), ["bob", False])
+        self.ask("alice", "POST", "/v1/admin/erase", {"conversation": "general", "seqs": [1]})
+        self.wait(lambda: named()[1] == "bob")
+        # An event does not continue a text.
+        self.ask("alice", "POST", "/v1/groups", {"name": "garden"})
+        self.post("alice", "hello", "garden")
+        self.ask("alice", "PATCH", "/v1/groups/garden", {"retain": "90d"})
+        self.go("#/garden")
+        self.wait_rows(3)
+        self.assertEqual(named()[-1], "alice")
+
+    def test_the_buttons_and_the_focus_of_a_row_outlive_its_changes(self):
+        self.post("alice", "of alice")
+        self.log_in("alice")
+        self.wait_rows(1)
+        ActionChains(self.driver).move_to_element(self.one("#m1 .bubble")).perform()
+        self.one("#m1 [aria-label=Edit]")
+        self.post("alice", "edited", kind="edit", about=1)
+        self.wait_for("edited")
+        self.one("#m1 [aria-label=Edit]")
+        self.js("document.querySelector('#m1').focus()")
+        self.one("#m1 [aria-label=Delete]").send_keys(Keys.ENTER)
+        self.one("dialog .danger").send_keys(Keys.ENTER)
+        self.wait_for("(deleted)")
+        self.wait(lambda: self.focused() == "m1")
+        # A deleted message has a link, and cannot be edited.
+        self.one("#m1 [aria-label='Copy the link to message 1']")
+        self.assertEqual(self.all("#m1 [aria-label=Edit], #m1 [aria-label=Delete]"), [])
+
+    def test_an_admin_of_a_group_can_delete_what_others_wrote(self):
+        self.ask("bob", "POST", "/v1/groups", {"name": "garden"})
+        self.ask("bob", "PUT", "/v1/groups/garden/members/%D0%9C%D0%B0%D1%88%D0%B0", {})
+        seq = self.post("Маша", "weeds", "garden")["seq"]
+        self.log_in("bob", address="#/garden")
+        self.wait_for("weeds")
+        self.js("document.getElementById(arguments[0]).focus()", f"m{seq}")
+        self.one(f"#m{seq} [aria-label=Delete]").send_keys(Keys.ENTER)
+        self.click("dialog .danger")
+        self.wait_for("(deleted)")
+        # A member that is no admin cannot.
+        self.ask("bob", "PUT", "/v1/groups/garden/members/%D0%9C%D0%B0%D1%88%D0%B0", {"admin": True})
+        self.ask("Маша", "PUT", "/v1/groups/garden/members/bob", {"admin": False})
+        seq = self.post("Маша", "flowers", "garden")["seq"]
+        self.wait_for("flowers")
+        self.hold("/v1/groups?")
+        self.js("document.getElementById(arguments[0]).focus()", f"m{seq}")
+        self.wait_held(1)
+        self.release(0)
+        self.wait(lambda: self.driver.execute_async_script("real('/v1/groups?limit=1').then(() => arguments[0](true))"))
+        self.assertEqual(self.all(f"#m{seq} [aria-label=Delete]"), [])
+
+    def test_rows_that_are_not_kept_any_more_go(self):
+        lines = [json.dumps({"ts": 1_500_000_000_000 + at, "sender": "old", "text": f"old {at}"}) for at in range(5)]
+        self.server.operate("import", "general", "-", input="\n".join(lines) + "\n")
+        self.post("bob", "fresh")
+        self.log_in("alice")
+        self.wait_rows(6)
+        self.assertEqual(self.all(".start:not([hidden])"), [])
+        self.server.operate("retain", "general", "365d")
+        # That alone ends no wait for news.
+        self.post("bob", "later")
+        self.wait(lambda: self.texts() == ["fresh", "later"])
+        self.assertEqual(self.one(".start:not([hidden])").text, "Older messages are not kept")
+        self.assertEqual(self.texts(".row .day"), ["Today"])
+
+    def test_what_was_today_is_yesterday_after_midnight(self):
+        evening = int(time.time() * 1000) - 86_400_000
+        self.server.operate("import", "general", "-", input=json.dumps({"ts": evening, "sender": "old", "text": "of the evening"}) + "\n")
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+            const Real = Date;
+            window.behind = 86_400_000;
+            Date = class extends Real {
+                constructor(...values) { super(...(values.length > 0 ? values : [Real.now() - behind])); }
+                static now() { return Real.now() - behind; }
+            };"""})
+        self.log_in("alice")
+        self.wait(lambda: self.texts(".row .day") == ["Today"])
+        self.js("window.behind = 0")
+        self.post("bob", "of the morning")
+        self.wait(lambda: self.texts(".row .day") == ["Yesterday", "Today"])
+
+    def test_numbers_are_written_as_in_the_language_that_was_chosen(self):
+        self.post("bob", "слово " * 5600)
+        self.log_in("alice")
+        self.js("localStorage.setItem('natter:language', '\"ru\"')")
+        self.driver.refresh()
+        self.wait(lambda: self.texts(".unfold") == ["Показать целиком (символов: 33\u00a0600)"])

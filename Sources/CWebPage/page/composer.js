@@ -26,12 +26,12 @@ export class Composer {
   #isChanged = false;
   #isOurs = false;
 
-  constructor(state, conversation, outbox, signal, { lastOwn, quote, show, sent }) {
+  constructor(state, conversation, outbox, signal, { findOwn, quote, show, sent }) {
     this.#state = state;
     this.#conversation = conversation;
     this.#outbox = outbox;
     this.sent = sent;
-    this.lastOwn = lastOwn;
+    this.findOwn = findOwn;
     this.quote = quote;
     this.show = show;
     const hintId = freshId();
@@ -115,10 +115,8 @@ export class Composer {
       event.preventDefault();
       this.send();
     } else if (event.key === 'ArrowUp' && this.field.value === '' && !this.#edit) {
-      const message = this.lastOwn();
-      if (!message) return;
       event.preventDefault();
-      this.edit(message);
+      this.#editLast();
     } else if (event.key === 'Escape' && (this.#edit || this.#reply)) {
       event.preventDefault();
       event.stopPropagation();
@@ -132,6 +130,12 @@ export class Composer {
     this.#changed();
     this.#showBanner();
     this.field.focus();
+  }
+
+  async #editLast() {
+    const message = await this.findOwn();
+    // Meanwhile something may have been written.
+    if (message && this.field.value === '' && !this.#edit) this.edit(message);
   }
 
   edit(message) {

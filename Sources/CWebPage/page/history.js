@@ -74,7 +74,10 @@ export class History extends Rows {
     resized.observe(this.list);
     signal.addEventListener('abort', () => resized.disconnect(), { once: true });
     for (const name of ['focus', 'visibilitychange']) {
-      (name === 'focus' ? window : document).addEventListener(name, () => this.readSoon(), { signal });
+      (name === 'focus' ? window : document).addEventListener(name, () => {
+        this.checkDay();
+        this.readSoon();
+      }, { signal });
     }
     this.list.addEventListener('pointerover', (event) => this.point(event.target.closest('.row')), { signal });
     this.list.addEventListener('focusin', (event) => this.point(event.target.closest('.row')), { signal });
@@ -82,6 +85,8 @@ export class History extends Rows {
     this.state.on('message', (message) => this.onMessage(message), signal);
     this.state.on('sent', (message) => this.onMessage(message), signal);
     this.state.on('outbox', () => this.showPending(), signal);
+    this.state.on('conversation', ({ id }) => id === this.conversation.id && this.prune(), signal);
+    this.state.every(60_000, () => this.checkDay(), signal);
     this.state.on('erased', (notice) => this.onErased(notice), signal);
     this.state.on('reload', () => this.refresh(), signal);
     this.state.on('connection', ({ phase }) => {
@@ -241,12 +246,6 @@ export class History extends Rows {
     this.fillSoon();
   }
 
-  /** Says at the top of the history, if it is there, that it was longer. `messages` are all that the window has. */
-  showStart(messages) {
-    if (messages) this.isAtTop = (messages[0]?.seq ?? 0) <= this.conversation.first;
-    this.start.hidden = !this.isAtTop || this.conversation.first <= 1;
-  }
-
   /** Notes that the window has come to an end of the history. */
   finish(side) {
     const end = this.ends[side];
@@ -336,19 +335,21 @@ export class History extends Rows {
     this.readSoon();
   }
 
-  /** The newest message of one's own, to be edited. */
-  get lastOwn() {
-    for (let row = this.lastRow(); row; row = row.previousElementSibling) {
-      const { message } = row;
-      if (message.sender === this.state.me.name && !message.deleted && !message.erased && (message.kind ?? 'text') === 'text' && !message.imported) return message;
-    }
-    return null;
+  /** The newest message of one's own, to be edited. It may be outside the window. */
+  async findOwn() {
+    const { me } = this.state;
+    const isOwn = (message) => message?.sender === me.name && !message.deleted && !message.erased && (message.kind ?? 'text') === 'text' && !message.imported;
+    const shown = this.isAtEnd && [...this.rows].findLast((row) => isOwn(row.message));
+    if (shown) return shown.message;
+    const page = await this.state.get(['conversations', this.conversation.name, 'messages'], { from: me.name, limit: pageRows, fold: 1 }).catch(() => null);
+    return page?.messages.findLast(isOwn) ?? null;
   }
 
   // News
 
   onMessage(message) {
     if (message.conversation_id !== this.conversation.id) return;
+    this.checkDay();
     const kind = message.kind ?? 'text';
     if (kind === 'edit' || kind === 'delete') this.onChange(message, kind);
     if (!this.isAtEnd || message.seq <= this.end) return;
@@ -401,11 +402,6 @@ export class History extends Rows {
       for (const row of this.rows) if (seqs.includes(row.message?.about)) this.update(row);
     });
     this.changed(seqs);
-  }
-
-  /** Shows a row anew. */
-  update(row) {
-    this.maker.update(row);
   }
 
   /** Forgets messages that have changed and have no row. */

@@ -1,6 +1,7 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
-// A subclass has `list`, `scroller`, `maker`, `actions`, `latest`, `reset`, which forgets what was fetched for one end,
-// `showStart`, which says what is at the top, and `toLatest`.
+// A subclass has `conversation`, `list`, `start`, `scroller`, `maker`, `actions`, `latest`, `reset`, which forgets what was
+// fetched for one end, `open` and `toLatest`.
+import { dayKey } from './i18n.js';
 
 /** So close to an end of the window, in pixels, rows are added. Twice as far from the screen, they are given up. */
 export const margin = 1000;
@@ -26,6 +27,8 @@ export class Rows {
   /** The last row while the end was followed, and how far it was above the bottom, if more is known to come. */
   followed = null;
   size = null;
+  /** The day for which rows say “Today”. */
+  today = dayKey(Date.now());
 
   /** The rows of messages, without those that wait. */
   get rows() {
@@ -92,6 +95,42 @@ export class Rows {
       this.maker.decorate(row, previous, row.hasLine);
       previous = row.message;
     }
+  }
+
+  /** Shows a row anew, with the buttons and the focus that it had. The next row may say its sender now. */
+  update(row) {
+    const hadFocus = row.contains(document.activeElement);
+    this.maker.update(row);
+    if (row === this.actions.row) this.actions.show(row);
+    if (hadFocus) row.focus({ preventScroll: true });
+    const next = row.nextElementSibling;
+    if (next?.message) this.maker.decorate(next, row.message, next.hasLine);
+  }
+
+  /** Gives up rows that the server does not keep any more. */
+  prune() {
+    const { first } = this.conversation;
+    if ((this.firstRow()?.message.seq ?? first) >= first) return;
+    this.keeping(() => {
+      while (this.firstRow()?.message.seq < first) this.firstRow().remove();
+      this.reset('older');
+      this.isAtTop = true;
+      if (this.firstRow()) this.maker.decorate(this.firstRow(), undefined, this.firstRow().hasLine);
+    });
+    if (!this.lastRow()) this.open();
+  }
+
+  /** What was of today may be of yesterday. */
+  checkDay() {
+    const today = dayKey(Date.now());
+    if (today !== this.today) this.keeping(() => this.redecorate());
+    this.today = today;
+  }
+
+  /** Says at the top of the history, if it is there, that it was longer. `messages` are all that the window has. */
+  showStart(messages) {
+    if (messages) this.isAtTop = (messages[0]?.seq ?? 0) <= this.conversation.first;
+    this.start.hidden = !this.isAtTop || this.conversation.first <= 1;
   }
 
   row(message, previous) {
