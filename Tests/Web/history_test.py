@@ -119,6 +119,17 @@ class HistoryTests(OpenPage):
         self.press(Keys.ALT, "p")
         self.wait(lambda: self.unread() == 0)
 
+    def test_in_a_narrow_window_a_link_to_a_message_leads_there(self):
+        for number in range(40):
+            self.post("bob", f"line {number + 1}")
+        self.driver.set_window_size(500, 800)
+        self.log_in("alice")
+        self.wait(lambda: self.all("#m3"))
+        self.go("#/general/3")
+        self.wait(lambda: self.focused() == "m3")
+        self.wait(lambda: self.unread() < 40)
+        self.assertGreater(self.below(), 500)
+
     def test_the_end_is_followed_after_two_people_wrote_at_once_and_after_an_absence(self):
         for number in range(30):
             self.post("bob", f"{number}\nof two lines")

@@ -116,7 +116,7 @@ class RowActions {
     fill(this.#bar,
       isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
       isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
-      isThere && (isOwn || me.admin || this.#isAdmin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
+      isThere && ((isText && isOwn) || me.admin || this.#isAdmin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
       isText && !message.erased && me.admin && iconButton('eraser', t('Erase'), () => this.#erase(message)),
       iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
     row.append(this.#bar);

@@ -22,7 +22,9 @@ export class History extends Rows {
   end = 0;
   /** What is known of each end, see `reset`. */
   ends = {};
+  /** Counts how often all rows were replaced, and how often the window began to go somewhere. */
   generation = 0;
+  journey = 0;
   quotes = new Map();
   arrived = 0;
   /** What to try again after it failed. */
@@ -103,8 +105,8 @@ export class History extends Rows {
     const isUnread = !seq && unread > 0 && read < head;
     if (this.lineAfter === null) this.lineAfter = unread > 0 ? read : -1;
     const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
-    this.leave();
-    const page = await this.fetch(around ? { around } : {}, () => this.open(seq));
+    const journey = this.leave();
+    const page = await this.fetch(around ? { around } : {}, { journey, again: () => this.open(seq) });
     if (!page) return;
     this.clear();
     this.add(page.messages, 'newer');
@@ -150,32 +152,31 @@ export class History extends Rows {
     this.ends[side] = { waiting: [], from: null, head: null, isFetching: false };
   }
 
-  /** Begins to go somewhere: other answers under way do not matter any more. */
+  /** Begins to go somewhere: where else the window was about to go does not matter any more. */
   leave() {
-    this.generation += 1;
     this.again = null;
+    this.place = null;
     this.element.querySelector('.failed')?.remove();
+    this.journey += 1;
+    return this.journey;
   }
 
-  /** Fetches a page, or null. `again` is for somewhere to go; rows around the window are wanted again anyway. */
-  async fetch(query, again = null) {
-    const generation = this.generation;
+  /** Fetches a page, or null, as when another journey has begun. `again` does it once more; rows around the window are wanted again anyway. */
+  async fetch(query, { again = null, journey = null } = {}) {
+    const { generation } = this;
+    const isOver = () => generation !== this.generation || (journey !== null && journey !== this.journey);
     try {
       const page = await this.state.api.get(path(['conversations', this.conversation.name, 'messages'], { limit: pageRows, fold: 1, ...query }), { signal: this.signal });
-      if (generation !== this.generation) return null;
+      if (isOver()) return null;
       this.again = null;
       this.element.querySelector('.failed')?.remove();
       return page;
     } catch (error) {
-      if (generation !== this.generation || !(error instanceof Refusal)) return null;
+      if (isOver() || !(error instanceof Refusal)) return null;
       this.again = again ?? this.again;
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
-          h('button', { type: 'button', class: 'link', click: () => {
-            this.element.querySelector('.failed')?.remove();
-            if (this.again) this.again();
-            else this.fillSoon();
-          } }, t('Retry'))));
+          h('button', { type: 'button', class: 'link', click: () => (this.again ? this.again() : this.fillSoon()) }, t('Retry'))));
       }
       return null;
     }
@@ -274,10 +275,10 @@ export class History extends Rows {
   }
 
   async toLatest(takesFocus = true) {
-    this.leave();
+    const journey = this.leave();
     if (!this.isAtEnd) {
-      const page = await this.fetch({}, () => this.toLatest(takesFocus));
-      if (!page && this.again) {
+      const page = await this.fetch({}, { journey, again: () => this.toLatest(takesFocus) });
+      if (!page && this.again && journey === this.journey) {
         // What waits to be sent is below the rows that are there.
         this.reset('newer');
         this.toEnd();
@@ -303,8 +304,8 @@ export class History extends Rows {
 
   /** The first message at or after a time. */
   async toTime(ms) {
-    this.leave();
-    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 }, () => this.toTime(ms));
+    const journey = this.leave();
+    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 }, { journey, again: () => this.toTime(ms) });
     const found = page?.messages[0];
     if (found) this.onTarget(found.seq);
     else if (page) await this.toLatest();
@@ -417,7 +418,7 @@ export class History extends Rows {
     if (!first) return this.open();
     const last = this.lastRow().message.seq;
     this.quotes.clear();
-    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, () => this.refresh());
+    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, { again: () => this.refresh() });
     if (!page) return undefined;
     if (page.head < last) {
       // The server was restored from a backup: its history ends before these rows.

@@ -89,7 +89,7 @@ export class Rows {
 
   /** Says days and senders anew, after rows in the midst have changed. */
   redecorate() {
-    let previous = this.firstRow()?.previous;
+    let previous = this.isAtTop ? undefined : this.firstRow()?.previous;
     for (const row of this.rows) {
       if (!row.message) break;
       this.maker.decorate(row, previous, row.hasLine);
