@@ -105,14 +105,14 @@ class RowActions {
   }
 
   show(row) {
+    const focused = row === this.row && this.#bar.contains(document.activeElement) ? document.activeElement.getAttribute('aria-label') : null;
     this.row = row;
     const { message } = row;
     const { me } = this.layout.state;
     const isText = (message.kind ?? 'text') === 'text';
     const isThere = !message.deleted && !message.erased;
     const isOwn = message.sender === me.name && !message.imported;
-    if (this.#isAdmin === null && this.conversation.kind === 'group' && !isOwn && !me.admin) this.#findRight();
-    const hadFocus = this.#bar.contains(document.activeElement) && document.activeElement.getAttribute('aria-label');
+    if (this.#isAdmin === null && this.conversation.kind === 'group' && !(isOwn && isText) && !me.admin) this.#findRight();
     fill(this.#bar,
       isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
       isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
@@ -120,7 +120,7 @@ class RowActions {
       isText && !message.erased && me.admin && iconButton('eraser', t('Erase'), () => this.#erase(message)),
       iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
     row.append(this.#bar);
-    if (hadFocus) [...this.#bar.children].find((one) => one.getAttribute('aria-label') === hadFocus)?.focus({ preventScroll: true });
+    [...this.#bar.children].find((one) => one.getAttribute('aria-label') === focused)?.focus({ preventScroll: true });
   }
 
   /** The first messages do not wait for dialogs. */
