@@ -1,7 +1,7 @@
 // Where messages are written: a draft for each conversation, replies, edits.
 import { h, fill, icon, iconButton, debounce, announce, freshId } from './dom.js';
 import { t, number } from './i18n.js';
-import { byteCount, excerpt, line } from './text.js';
+import { byteCount, line, quotedText } from './text.js';
 import { freshKey, Refusal } from './api.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
@@ -18,15 +18,21 @@ export class Composer {
   #reply = null;
   #edit = null;
   #key = null;
+  /** The edit whose answer has not come yet. */
+  #sending = null;
   /** What was being written when the edit began. */
   #draft = null;
+  /** Whether something was changed here that is not kept yet, and whether the draft is of this tab. Otherwise it follows the other tabs. */
+  #isChanged = false;
+  #isOurs = false;
 
-  constructor(state, conversation, outbox, signal, { lastOwn, show, sent }) {
+  constructor(state, conversation, outbox, signal, { findOwn, quote, show, sent }) {
     this.#state = state;
     this.#conversation = conversation;
     this.#outbox = outbox;
     this.sent = sent;
-    this.lastOwn = lastOwn;
+    this.findOwn = findOwn;
+    this.quote = quote;
     this.show = show;
     const hintId = freshId();
     this.field = h('textarea', {
@@ -35,6 +41,7 @@ export class Composer {
       keydown: (event) => this.#onKey(event),
       input: () => {
         this.#fit();
+        this.#isChanged = true;
         this.#keep();
       },
     });
@@ -46,6 +53,9 @@ export class Composer {
       this.send();
     } }, this.banner, h('div', { class: 'composer-line' }, this.field, this.button), this.status);
     this.#restore();
+    storage.onChange(this.#draftName, (name) => {
+      if (name === this.#draftName && !this.#isOurs && !this.#isChanged) this.#restore();
+    }, signal);
     addEventListener('pagehide', () => this.#keepNow(), { signal });
     signal.addEventListener('abort', () => this.#keepNow(), { once: true });
   }
@@ -55,27 +65,31 @@ export class Composer {
   }
 
   #restore() {
-    const draft = storage.read(this.#draftName);
-    if (!draft) return;
-    this.field.value = draft.text;
-    this.#reply = draft.reply ?? null;
-    if (draft.edit) {
-      this.#draft = { text: draft.text, reply: this.#reply };
-      this.#edit = draft.edit.about;
-      this.#key = draft.edit.key;
-      this.field.value = draft.edit.text;
-    }
+    const { text = '', reply, edit } = storage.read(this.#draftName) ?? {};
+    this.#reply = reply ? { seq: reply.seq } : null;
+    this.#edit = edit ? { seq: edit.about.seq } : null;
+    this.#draft = edit ? { text, reply: this.#reply } : null;
+    this.#key = edit?.key ?? null;
+    this.field.value = edit?.text ?? text;
     this.#showBanner();
     requestAnimationFrame(() => this.#fit());
   }
 
   #keep = debounce(() => this.#keepNow(), 200);
 
+  /** Keeps what was changed here. Another tab may have changed the draft since. */
   #keepNow() {
-    if (this.isForgotten) return;
+    if (this.isForgotten || !this.#isChanged) return;
     const { value } = this.field;
     const draft = this.#edit ? { ...this.#draft, edit: { about: this.#edit, key: this.#key, text: value } } : { text: value, reply: this.#reply };
-    storage.write(this.#draftName, draft.text || draft.reply || draft.edit ? draft : null);
+    this.#isChanged = false;
+    this.#isOurs = Boolean(draft.text || draft.reply || draft.edit);
+    storage.write(this.#draftName, this.#isOurs ? draft : null);
+  }
+
+  #changed() {
+    this.#isChanged = true;
+    this.#keepNow();
   }
 
   /** The field grows with its text, up to a part of the window. */
@@ -101,10 +115,8 @@ export class Composer {
       event.preventDefault();
       this.send();
     } else if (event.key === 'ArrowUp' && this.field.value === '' && !this.#edit) {
-      const message = this.lastOwn();
-      if (!message) return;
       event.preventDefault();
-      this.edit(message);
+      this.#editLast();
     } else if (event.key === 'Escape' && (this.#edit || this.#reply)) {
       event.preventDefault();
       event.stopPropagation();
@@ -114,18 +126,24 @@ export class Composer {
 
   reply(message) {
     if (this.#edit) this.cancel();
-    this.#reply = { seq: message.seq, sender: message.sender, text: excerpt(message.text) };
-    this.#keepNow();
+    this.#reply = { seq: message.seq };
+    this.#changed();
     this.#showBanner();
     this.field.focus();
   }
 
+  async #editLast() {
+    const message = await this.findOwn();
+    // Meanwhile something may have been written.
+    if (message && this.field.value === '' && !this.#edit) this.edit(message);
+  }
+
   edit(message) {
     if (!this.#edit) this.#draft = { text: this.field.value, reply: this.#reply };
-    this.#edit = { seq: message.seq, text: message.text };
+    this.#edit = { seq: message.seq };
     this.#key = freshKey();
     this.field.value = message.text;
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     this.field.focus();
@@ -137,7 +155,7 @@ export class Composer {
     if (this.#edit) this.cancel();
     this.field.value = this.field.value ? `${this.field.value}\n${text}` : text;
     this.#fit();
-    this.#keepNow();
+    this.#changed();
     this.field.focus();
   }
 
@@ -145,21 +163,33 @@ export class Composer {
     this.#reply = this.#edit ? this.#draft.reply : null;
     if (this.#edit) this.field.value = this.#draft.text;
     this.#edit = null;
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     this.field.focus();
   }
 
   #showBanner() {
+    this.#showSending();
     const about = this.#edit ?? this.#reply;
     this.banner.hidden = !about;
     if (!about) return;
+    const title = h('b', null, this.#edit ? t('Edit message {number}', { number: about.seq }) : t('reply to {number}', { number: about.seq }));
+    const text = h('span', { dir: 'auto' });
     fill(this.banner, icon(this.#edit ? 'edit' : 'reply'),
-      h('button', { type: 'button', class: 'link banner-text', click: () => this.show(about.seq) },
-        h('b', null, this.#edit ? t('Edit message {number}', { number: about.seq }) : t('Reply to {name}', { name: line(about.sender) })), ' ',
-        h('span', { dir: 'auto' }, excerpt(about.text))),
+      h('button', { type: 'button', class: 'link banner-text', click: () => this.show(about.seq) }, title, ' ', text),
       iconButton('close', t('Cancel'), () => this.cancel()));
+    // The draft has only the number: what it quotes may be edited or erased meanwhile.
+    this.quote(about.seq, (original) => {
+      if (!original) return;
+      if (!this.#edit) title.textContent = t('Reply to {name}', { name: line(original.sender || '?') });
+      text.textContent = quotedText(original);
+    });
+  }
+
+  /** The history has noticed that some messages, or perhaps all, are not as they were. */
+  changed(seqs) {
+    if (!seqs || seqs.includes((this.#edit ?? this.#reply)?.seq)) this.#showBanner();
   }
 
   async send() {
@@ -173,7 +203,7 @@ export class Composer {
     this.sent();
     this.#reply = null;
     this.field.value = '';
-    this.#keepNow();
+    this.#changed();
     this.#showBanner();
     this.#fit();
     if (!isKept) this.#say(t('This browser keeps nothing: stay here until the message is sent'));
@@ -183,18 +213,28 @@ export class Composer {
 
   /** An edit is sent at once and stays in the field until it is taken. */
   async #sendEdit(text) {
-    const { seq } = this.#edit;
-    this.button.disabled = true;
+    const edit = this.#edit;
+    if (edit === this.#sending) return;
+    this.#sending = edit;
+    this.#showSending();
     try {
-      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: seq, text, id: this.#key });
-      shell.did(shell.edit(this.#conversation, seq, text));
-      this.cancel();
+      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: edit.seq, text, id: this.#key });
+      shell.did(shell.edit(this.#conversation, edit.seq, text));
+      // Meanwhile another edit may have begun, or more been written.
+      if (this.#edit === edit && this.field.value === text) this.cancel();
+      else if (this.#edit === edit) this.#key = freshKey();
     } catch (error) {
-      if (error instanceof Refusal) this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);
+      if (!(error instanceof Refusal)) return;
+      this.#say(t('Not changed: {reason}', { reason: errorText(error) }), true);
       // With another text, the same key would be refused.
-      if (error instanceof Refusal && !error.isPassing) this.#key = freshKey();
+      if (!error.isPassing && this.#edit === edit) this.#key = freshKey();
     } finally {
-      this.button.disabled = false;
+      if (this.#sending === edit) this.#sending = null;
+      this.#showSending();
     }
+  }
+
+  #showSending() {
+    this.button.disabled = this.#edit !== null && this.#edit === this.#sending;
   }
 }

@@ -16,10 +16,10 @@ export class ConversationView {
     this.conversation = conversation;
     this.actions = new RowActions(layout, conversation, this);
     this.history = new History(state, conversation, outbox, signal, {
-      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq),
+      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs),
     });
     this.composer = new Composer(state, conversation, outbox, signal, {
-      lastOwn: () => this.history.lastOwn, show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
+      findOwn: () => this.history.findOwn(), quote: (seq, show) => this.history.quote(seq, show), show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
     });
     this.subtitle = h('small', null);
     this.people = iconButton('people', t('People and details'), () => layout.toggleDetails(), { id: 'details-button', 'aria-expanded': String(layout.areDetailsOpen) });
@@ -35,6 +35,7 @@ export class ConversationView {
       this.history.element, this.composer.element);
     state.on('users', () => this.#showSubtitle(), signal);
     state.on('conversations', () => this.#showSubtitle(), signal);
+    state.on('message', ({ conversation_id: id, kind }) => id === conversation.id && kind === 'event' && this.actions.forgetRight(), signal);
     this.#showSubtitle();
   }
 
@@ -49,6 +50,7 @@ export class ConversationView {
 
   detailsChanged(isOpen) {
     this.people.setAttribute('aria-expanded', String(isOpen));
+    this.history.readSoon();
   }
 
   #showSubtitle() {
@@ -70,26 +72,55 @@ export class ConversationView {
 
 /** What can be done with a message: one row of buttons, in the row that is pointed at or has the focus. */
 class RowActions {
+  /** Whether the reader is an admin of the group, or null if that was not asked yet. */
+  #isAdmin = null;
   #bar = h('div', { class: 'actions', role: 'group', 'aria-label': t('This message') });
 
   constructor(layout, conversation, view) {
     Object.assign(this, { layout, conversation, view, row: null });
   }
 
+  /** What an admin of the group can do is known a moment later. */
+  async #findRight() {
+    const { state } = this.layout;
+    this.#isAdmin = false;
+    try {
+      for await (const groups of state.groupPages()) {
+        const group = groups.find((one) => one.id === this.conversation.id);
+        if (group) {
+          this.#isAdmin = group.admin;
+          break;
+        }
+      }
+    } catch {
+      // Asked again with the next row.
+      this.#isAdmin = null;
+    }
+    if (this.#isAdmin && this.row?.isConnected) this.show(this.row);
+  }
+
+  /** Somebody may have made the reader an admin, or not one any more. */
+  forgetRight() {
+    this.#isAdmin = null;
+  }
+
   show(row) {
+    const focused = row === this.row && this.#bar.contains(document.activeElement) ? document.activeElement.getAttribute('aria-label') : null;
     this.row = row;
     const { message } = row;
     const { me } = this.layout.state;
     const isText = (message.kind ?? 'text') === 'text';
     const isThere = !message.deleted && !message.erased;
     const isOwn = message.sender === me.name && !message.imported;
+    if (this.#isAdmin === null && this.conversation.kind === 'group' && !(isOwn && isText) && !me.admin) this.#findRight();
     fill(this.#bar,
       isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
       isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
-      isThere && (isOwn || me.admin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
+      isThere && ((isText && isOwn) || me.admin || this.#isAdmin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
       isText && !message.erased && me.admin && iconButton('eraser', t('Erase'), () => this.#erase(message)),
       iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
     row.append(this.#bar);
+    [...this.#bar.children].find((one) => one.getAttribute('aria-label') === focused)?.focus({ preventScroll: true });
   }
 
   /** The first messages do not wait for dialogs. */

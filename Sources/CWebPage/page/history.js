@@ -22,16 +22,20 @@ export class History extends Rows {
   end = 0;
   /** What is known of each end, see `reset`. */
   ends = {};
+  /** Counts how often all rows were replaced, and how often the window began to go somewhere. */
   generation = 0;
+  journey = 0;
   quotes = new Map();
-  active = null;
   arrived = 0;
-  isOpening = false;
+  /** What to try again after it failed. */
+  again = null;
+  /** Where to go when the window is first seen. */
+  place = null;
   frame = 0;
   /** When the last rows were added, and how many come next. */
   added = { at: 0, next: 6 };
 
-  constructor(state, conversation, outbox, signal, { actions, onTarget }) {
+  constructor(state, conversation, outbox, signal, { actions, onTarget, changed }) {
     super();
     this.reset('older');
     this.reset('newer');
@@ -40,6 +44,7 @@ export class History extends Rows {
     this.outbox = outbox;
     this.signal = signal;
     this.onTarget = onTarget;
+    this.changed = changed;
     this.list = h('ol', { class: 'rows', role: 'list' });
     this.start = h('p', { class: 'start', hidden: true }, t('Older messages are not kept'));
     this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) },
@@ -61,16 +66,20 @@ export class History extends Rows {
     this.scroller.addEventListener('scroll', () => this.fillSoon(), { passive: true, signal });
     const resized = new ResizeObserver(() => {
       // Mostly it was this page itself that added rows.
-      if (this.measure() === this.size) return;
+      if (this.isHidden || this.measure() === this.size) return;
+      if (this.place) return this.toPlace();
       this.restore();
       this.mark();
-      this.readSoon();
+      this.fillSoon();
     });
     resized.observe(this.scroller);
     resized.observe(this.list);
     signal.addEventListener('abort', () => resized.disconnect(), { once: true });
     for (const name of ['focus', 'visibilitychange']) {
-      (name === 'focus' ? window : document).addEventListener(name, () => this.readSoon(), { signal });
+      (name === 'focus' ? window : document).addEventListener(name, () => {
+        this.checkDay();
+        this.readSoon();
+      }, { signal });
     }
     this.list.addEventListener('pointerover', (event) => this.point(event.target.closest('.row')), { signal });
     this.list.addEventListener('focusin', (event) => this.point(event.target.closest('.row')), { signal });
@@ -78,11 +87,13 @@ export class History extends Rows {
     this.state.on('message', (message) => this.onMessage(message), signal);
     this.state.on('sent', (message) => this.onMessage(message), signal);
     this.state.on('outbox', () => this.showPending(), signal);
+    this.state.on('conversation', ({ id }) => id === this.conversation.id && this.prune(), signal);
+    this.state.every(60_000, () => this.checkDay(), signal);
     this.state.on('erased', (notice) => this.onErased(notice), signal);
     this.state.on('reload', () => this.refresh(), signal);
     this.state.on('connection', ({ phase }) => {
-      // The server was away when this was opened.
-      if (phase === 'live' && !this.isOpening && !this.isAtEnd && !this.lastRow()) this.open();
+      // The server was away when this was opened, or when the end was wanted.
+      if (phase === 'live' && this.again && (!this.lastRow() || this.below <= stickiness)) this.again();
     }, signal);
   }
 
@@ -94,9 +105,8 @@ export class History extends Rows {
     const isUnread = !seq && unread > 0 && read < head;
     if (this.lineAfter === null) this.lineAfter = unread > 0 ? read : -1;
     const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
-    this.isOpening = true;
-    const page = await this.fetch(around ? { around } : {});
-    this.isOpening = false;
+    const journey = this.leave();
+    const page = await this.fetch(around ? { around } : {}, { journey, again: () => this.open(seq) });
     if (!page) return;
     this.clear();
     this.add(page.messages, 'newer');
@@ -105,9 +115,19 @@ export class History extends Rows {
     this.showStart(page.messages);
     this.end = page.head;
     this.showPending();
-    if (seq) this.show(seq);
-    else if (isUnread) this.showLine();
-    else this.toEnd();
+    this.place = () => {
+      if (seq) this.show(seq);
+      else if (isUnread) this.showLine();
+      else this.toEnd();
+    };
+    if (!this.isHidden) this.toPlace();
+  }
+
+  /** Goes where the window was opened. While it is hidden, nothing has a place. */
+  toPlace() {
+    const { place } = this;
+    this.place = null;
+    place();
     this.fillSoon();
   }
 
@@ -119,6 +139,8 @@ export class History extends Rows {
     this.anchor = null;
     this.size = null;
     this.active = null;
+    this.place = null;
+    this.followed = null;
     this.arrived = 0;
   }
 
@@ -130,22 +152,31 @@ export class History extends Rows {
     this.ends[side] = { waiting: [], from: null, head: null, isFetching: false };
   }
 
-  async fetch(query) {
-    const generation = this.generation;
+  /** Begins to go somewhere: where else the window was about to go does not matter any more. */
+  leave() {
+    this.again = null;
+    this.place = null;
+    this.element.querySelector('.failed')?.remove();
+    this.journey += 1;
+    return this.journey;
+  }
+
+  /** Fetches a page, or null, as when another journey has begun. `again` does it once more; rows around the window are wanted again anyway. */
+  async fetch(query, { again = null, journey = null } = {}) {
+    const { generation } = this;
+    const isOver = () => generation !== this.generation || (journey !== null && journey !== this.journey);
     try {
       const page = await this.state.api.get(path(['conversations', this.conversation.name, 'messages'], { limit: pageRows, fold: 1, ...query }), { signal: this.signal });
-      if (generation !== this.generation) return null;
+      if (isOver()) return null;
+      this.again = null;
       this.element.querySelector('.failed')?.remove();
       return page;
     } catch (error) {
-      if (!(error instanceof Refusal)) return null;
+      if (isOver() || !(error instanceof Refusal)) return null;
+      this.again = again ?? this.again;
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
-          h('button', { type: 'button', class: 'link', click: () => {
-            this.element.querySelector('.failed')?.remove();
-            if (this.rows.length > 0) this.fillSoon();
-            else this.open();
-          } }, t('Retry'))));
+          h('button', { type: 'button', class: 'link', click: () => (this.again ? this.again() : this.fillSoon()) }, t('Retry'))));
       }
       return null;
     }
@@ -156,7 +187,7 @@ export class History extends Rows {
     if (this.frame) return;
     this.frame = requestAnimationFrame((now) => {
       this.frame = 0;
-      if (this.signal.aborted) return;
+      if (this.signal.aborted || this.isHidden) return;
       this.settle();
       this.mark();
       this.fill(now);
@@ -216,12 +247,6 @@ export class History extends Rows {
     this.fillSoon();
   }
 
-  /** Says at the top of the history, if it is there, that it was longer. `messages` are all that the window has. */
-  showStart(messages) {
-    if (messages) this.isAtTop = (messages[0]?.seq ?? 0) <= this.conversation.first;
-    this.start.hidden = !this.isAtTop || this.conversation.first <= 1;
-  }
-
   /** Notes that the window has come to an end of the history. */
   finish(side) {
     const end = this.ends[side];
@@ -235,6 +260,8 @@ export class History extends Rows {
       this.isAtEnd = true;
       this.end = end.head;
       this.showPending();
+      if (this.wasFollowing) this.isFollowing = true;
+      this.followed = null;
     }
   }
 
@@ -248,8 +275,14 @@ export class History extends Rows {
   }
 
   async toLatest(takesFocus = true) {
+    const journey = this.leave();
     if (!this.isAtEnd) {
-      const page = await this.fetch({});
+      const page = await this.fetch({}, { journey, again: () => this.toLatest(takesFocus) });
+      if (!page && this.again && journey === this.journey) {
+        // What waits to be sent is below the rows that are there.
+        this.reset('newer');
+        this.toEnd();
+      }
       if (!page) return;
       this.clear();
       this.add(page.messages, 'newer');
@@ -264,13 +297,15 @@ export class History extends Rows {
 
   /** Shows a message that is in the window, or opens its place. */
   async to(seq) {
-    if (document.getElementById(`m${seq}`)) this.show(seq);
+    this.leave();
+    if (this.rowOf(seq)) this.show(seq);
     else await this.open(seq);
   }
 
   /** The first message at or after a time. */
   async toTime(ms) {
-    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 });
+    const journey = this.leave();
+    const page = await this.fetch({ since: new Date(ms).toISOString(), after: 0, limit: 1 }, { journey, again: () => this.toTime(ms) });
     const found = page?.messages[0];
     if (found) this.onTarget(found.seq);
     else if (page) await this.toLatest();
@@ -301,59 +336,27 @@ export class History extends Rows {
     this.readSoon();
   }
 
-  // Keys: arrows go from message to message
-
-  activate(row) {
-    if (this.active && this.active !== row) this.active.tabIndex = -1;
-    this.active = row;
-    if (row) row.tabIndex = 0;
-  }
-
-  point(row) {
-    if (!row?.message || row === this.actions.row) return;
-    this.activate(row);
-    this.maker.point(row);
-    this.actions.show(row);
-  }
-
-  onKey(event) {
-    if (event.target !== this.scroller && !event.target.classList.contains('row')) return;
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const current = event.target.classList.contains('row') ? event.target : this.active;
-    let next = null;
-    if (event.key === 'ArrowUp') next = current?.isConnected ? current.previousElementSibling : this.rowAt(this.scroller.scrollTop + this.scroller.clientHeight - 60);
-    else if (event.key === 'ArrowDown') next = current?.isConnected ? current.nextElementSibling : this.rowAt(this.scroller.scrollTop);
-    else if (event.key === 'End') {
-      event.preventDefault();
-      this.toLatest();
-      return;
-    } else return;
-    event.preventDefault();
-    if (!next?.message) return;
-    this.activate(next);
-    next.focus({ preventScroll: true });
-    next.scrollIntoView({ block: 'nearest' });
-  }
-
-  /** The newest message of one's own, to be edited. */
-  get lastOwn() {
-    for (let row = this.lastRow(); row; row = row.previousElementSibling) {
-      const { message } = row;
-      if (message.sender === this.state.me.name && !message.deleted && !message.erased && (message.kind ?? 'text') === 'text' && !message.imported) return message;
-    }
-    return null;
+  /** The newest message of one's own, to be edited. It may be outside the window. */
+  async findOwn() {
+    const { me } = this.state;
+    const isOwn = (message) => message?.sender === me.name && !message.deleted && !message.erased && (message.kind ?? 'text') === 'text' && !message.imported;
+    const shown = this.isAtEnd && [...this.rows].findLast((row) => isOwn(row.message));
+    if (shown) return shown.message;
+    const page = await this.state.get(['conversations', this.conversation.name, 'messages'], { from: me.name, limit: pageRows, fold: 1 }).catch(() => null);
+    return page?.messages.findLast(isOwn) ?? null;
   }
 
   // News
 
   onMessage(message) {
     if (message.conversation_id !== this.conversation.id) return;
+    this.checkDay();
     const kind = message.kind ?? 'text';
     if (kind === 'edit' || kind === 'delete') this.onChange(message, kind);
     if (!this.isAtEnd || message.seq <= this.end) return;
     if (message.seq > this.end + 1) {
       // Something between has not come yet.
-      this.isAtEnd = false;
+      this.loseEnd();
       this.fillSoon();
       return;
     }
@@ -378,28 +381,28 @@ export class History extends Rows {
   }
 
   onChange(message, kind) {
-    const row = this.rowOf(message.about);
-    this.forget([message.about]);
-    if (!row) return;
-    if (kind === 'edit') Object.assign(row.message, { text: message.text, edited: message.time });
-    else Object.assign(row.message, { text: '', deleted: true });
-    this.keeping(() => this.maker.update(row));
+    this.change([message.about], kind === 'edit' ? { text: message.text, edited: message.time } : { text: '', deleted: true });
   }
 
   onErased(notice) {
     if (notice.conversation_id !== this.conversation.id) return;
     const seqs = notice.seqs ?? [];
-    this.forget(seqs);
-    this.keeping(() => {
-      for (const seq of seqs) {
-        const row = this.rowOf(seq);
-        if (!row) continue;
-        Object.assign(row.message, { text: '', sender: '', erased: true });
-        this.maker.update(row);
-      }
-    });
+    this.change(seqs, { text: '', sender: '', erased: true });
     // It may be an edit, whose original now has an older text.
     if (seqs.some((seq) => !this.rowOf(seq))) this.refresh();
+  }
+
+  /** Shows changed messages, and where they are quoted. */
+  change(seqs, fields) {
+    this.forget(seqs);
+    this.keeping(() => {
+      for (const row of seqs.map((seq) => this.rowOf(seq)).filter(Boolean)) {
+        Object.assign(row.message, fields);
+        this.update(row);
+      }
+      for (const row of this.rows) if (seqs.includes(row.message?.about)) this.update(row);
+    });
+    this.changed(seqs);
   }
 
   /** Forgets messages that have changed and have no row. */
@@ -409,23 +412,38 @@ export class History extends Rows {
     for (const side of ['older', 'newer']) if (this.ends[side].waiting.some((message) => changed.has(message.seq))) this.reset(side);
   }
 
-  /** After an absence: fetches the window anew, because edits of it may have been missed. */
+  /** After an absence: fetches the window anew, because changes of it may have been missed. */
   async refresh() {
     const first = this.firstRow();
     if (!first) return this.open();
-    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length });
+    const last = this.lastRow().message.seq;
+    this.quotes.clear();
+    const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, { again: () => this.refresh() });
     if (!page) return undefined;
+    if (page.head < last) {
+      // The server was restored from a backup: its history ends before these rows.
+      this.lineAfter = null;
+      return this.open();
+    }
     const fresh = new Map(page.messages.map((message) => [message.seq, message]));
+    const end = page.more ? page.messages.at(-1)?.seq ?? 0 : last;
     this.keeping(() => {
-      for (const row of [...this.rows]) {
-        const message = fresh.get(row.message?.seq);
-        if (message && JSON.stringify(message) !== JSON.stringify(row.message)) {
+      for (const row of [...this.rows].filter((one) => one.message)) {
+        const message = fresh.get(row.message.seq);
+        if (message) {
+          // What it quotes may have changed too.
+          if (!message.about && JSON.stringify(message) === JSON.stringify(row.message)) continue;
           row.message = message;
-          this.maker.update(row);
+          this.update(row);
+        } else if (row.message.seq <= end) {
+          row.remove();
         }
       }
+      this.redecorate();
     });
-    this.isAtEnd = false;
+    this.changed();
+    if (!this.lastRow()) return this.open();
+    this.loseEnd();
     this.reset('older');
     this.reset('newer');
     this.fillSoon();
@@ -434,8 +452,6 @@ export class History extends Rows {
 
   showPending() {
     for (const row of this.list.querySelectorAll('.pending')) row.remove();
-    // Without any message, as when the server is away, what waits is seen all the same.
-    if (!this.isAtEnd && this.lastRow()) return;
     const waiting = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered);
     this.list.append(...waiting.map((entry) => this.maker.pending(entry)));
     if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
@@ -446,7 +462,10 @@ export class History extends Rows {
     if (row) return show(row.message);
     if (!this.quotes.has(seq)) {
       const found = this.state.get(['conversations', this.conversation.name, 'messages'], { around: seq, limit: 1, fold: 1 })
-        .then((page) => page.messages.find((message) => message.seq === seq) ?? null, () => null);
+        .then((page) => page.messages.find((message) => message.seq === seq) ?? null, () => {
+          this.quotes.delete(seq);
+          return null;
+        });
       this.quotes.set(seq, found);
       if (this.quotes.size > 200) this.quotes.delete(this.quotes.keys().next().value);
     }
@@ -458,14 +477,10 @@ export class History extends Rows {
 
   // What was read: what was on the screen while the tab was seen and had the focus
 
-  get isSeen() {
-    return document.visibilityState === 'visible' && document.hasFocus();
-  }
-
   readSoon = debounce(() => this.read(), 150);
 
   read() {
-    if (this.signal.aborted || !this.isSeen || this.rows.length === 0) return;
+    if (this.signal.aborted || !this.isSeen || this.isCovered || this.rows.length === 0) return;
     const { scroller } = this;
     const bottom = scroller.scrollTop + scroller.clientHeight;
     let seq = 0;

@@ -1,7 +1,7 @@
 // One message of a conversation as a row.
 import { h, fill } from './dom.js';
-import { t, n, clock, exact, day, dayKey } from './i18n.js';
-import { line, nodes, fold, excerpt } from './text.js';
+import { t, n, number, clock, exact, day, dayKey } from './i18n.js';
+import { line, nodes, fold, quotedText } from './text.js';
 import { errorText } from './errors.js';
 
 const groupMilliseconds = 5 * 60_000;
@@ -81,7 +81,7 @@ export class RowMaker {
       const place = event.currentTarget.parentElement;
       fill(place, ...nodes(message.text));
       place.closest('.row').focus();
-    } }, t('Show all ({n} characters)', { n: message.text.length.toLocaleString() }));
+    } }, t('Show all ({n} characters)', { n: number(message.text.length) }));
     return [...nodes(message.text.slice(0, cut)), '… ', more];
   }
 
@@ -93,7 +93,7 @@ export class RowMaker {
     const show = (original) => {
       if (!original) return;
       fill(quoted, h('b', { class: tint(original.sender) }, line(original.sender || '?')), ' ',
-        h('span', { class: 'quote-text', dir: 'auto' }, original.erased ? t('(erased)') : original.deleted ? t('(deleted)') : excerpt(original.text)));
+        h('span', { class: 'quote-text', dir: 'auto' }, quotedText(original)));
     };
     this.quote(message.about, show);
     return quoted;
@@ -105,7 +105,7 @@ export class RowMaker {
     li.previous = previous;
     li.hasLine = hasLine;
     const isNewDay = !previous || dayKey(previous.ts) !== dayKey(message.ts);
-    const continues = !isNewDay && !hasLine && previous.sender === message.sender && (previous.kind ?? 'text') === 'text'
+    const continues = !isNewDay && !hasLine && previous.sender === message.sender && previous.kind !== 'event' && message.kind !== 'event'
       && message.ts - previous.ts < groupMilliseconds && Boolean(previous.imported) === Boolean(message.imported);
     li.classList.toggle('continues', continues);
     li.querySelector(':scope > .day')?.remove();

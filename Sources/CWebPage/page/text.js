@@ -27,6 +27,11 @@ export function excerpt(text, length = 120) {
   return line(text.slice(0, length * 2).replace(/\s+/g, ' ').slice(0, length));
 }
 
+/** What a reply quotes of a message. */
+export function quotedText(message) {
+  return message.erased ? t('(erased)') : message.deleted ? t('(deleted)') : excerpt(message.text);
+}
+
 /** What a text shows: nodes. `words` are marked. */
 export function nodes(text, words) {
   const result = [];

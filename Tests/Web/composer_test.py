@@ -1,0 +1,99 @@
+"""The field where messages are written: edits under way, drafts in several tabs, what is quoted above it."""
+from selenium.webdriver.common.keys import Keys
+
+from history_test import OpenPage
+
+
+class ComposerTests(OpenPage):
+    def value(self):
+        return self.field().get_property("value")
+
+    def act(self, seq, label):
+        """Uses a button of a message by keyboard."""
+        self.js(f"document.querySelector('#m{seq}').focus()")
+        self.one(f"#m{seq} [aria-label={label}]").send_keys(Keys.ENTER)
+
+    def test_a_slow_answer_to_an_edit_leaves_the_next_edit_alone(self):
+        self.post("alice", "one")
+        self.post("alice", "two")
+        self.log_in("alice")
+        self.wait_rows(2)
+        self.hold("POST /v1/messages")
+        self.field().send_keys(Keys.ARROW_UP)
+        self.wait(lambda: self.value() == "two")
+        # Enter again before the answer sends nothing more.
+        self.field().send_keys(" better" + Keys.ENTER + Keys.ENTER)
+        self.wait_held(1)
+        self.field().send_keys(Keys.ESCAPE)
+        self.act(1, "Edit")
+        self.field().send_keys(" rewritten")
+        self.release(0)
+        self.wait(lambda: self.texts() == ["one", "two better"])
+        self.wait(lambda: self.js("return performance.getEntriesByName(location.origin + '/v1/messages').length") == 1)
+        self.assertEqual(self.value(), "one rewritten")
+        self.assertIn("Edit message 1", self.one(".banner").text)
+        self.field().send_keys(Keys.ENTER)
+        self.wait_held(2)
+        # What is written after Enter is kept as well.
+        self.field().send_keys("!")
+        self.release(1)
+        self.wait(lambda: self.texts() == ["one rewritten", "two better"])
+        self.assertEqual(self.value(), "one rewritten!")
+        self.wait(lambda: self.one(".send").is_enabled())
+        self.field().send_keys(Keys.ENTER)
+        self.wait_held(3)
+        self.release(2)
+        self.wait(lambda: self.texts() == ["one rewritten!", "two better"])
+        self.wait(lambda: self.value() == "")
+
+    def test_a_tab_that_only_shows_a_conversation_leaves_the_draft_of_another_tab(self):
+        self.log_in("alice")
+        first = self.driver.current_window_handle
+        second = self.new_tab()
+        self.open("#/general")
+        self.field().send_keys("half a thought")
+        draft = "return Object.entries(localStorage).filter(([name]) => name.includes('draft')).map(([, value]) => JSON.parse(value).text)"
+        self.wait(lambda: self.js(draft) == ["half a thought"])
+        self.driver.switch_to.window(first)
+        # What another tab writes is here too, until something is written here.
+        self.wait(lambda: self.value() == "half a thought")
+        self.go("#/@bob")
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
+        self.driver.refresh()
+        self.wait(lambda: self.field().get_attribute("aria-label") == "Message to @bob")
+        self.assertEqual(self.js(draft), ["half a thought"])
+        self.go("#/general")
+        self.wait(lambda: self.value() == "half a thought")
+        self.driver.switch_to.window(second)
+        self.field().send_keys(Keys.ENTER)
+        self.wait_sent()
+        self.driver.switch_to.window(first)
+        self.wait(lambda: self.value() == "")
+        self.field().send_keys("of the first tab")
+        self.driver.switch_to.window(second)
+        self.wait(lambda: self.value() == "of the first tab")
+        self.field().send_keys(", and of the second")
+        self.wait(lambda: self.js(draft) == ["of the first tab, and of the second"])
+        self.driver.switch_to.window(first)
+        self.assertEqual(self.value(), "of the first tab")
+
+    def test_what_is_quoted_changes_with_the_message(self):
+        for number, text in enumerate(["a secret", "a typo"]):
+            self.post("bob", text)
+            self.post("bob", "a reply", about=2 * number + 1)
+        self.log_in("alice")
+        self.wait(lambda: "a secret" in self.one("#m2 .quote").text and "a typo" in self.one("#m4 .quote").text)
+        self.act(3, "Reply")
+        self.wait(lambda: "a typo" in self.one(".banner").text)
+        self.post("bob", "corrected", kind="edit", about=3)
+        self.wait(lambda: "corrected" in self.one("#m4 .quote").text and "corrected" in self.one(".banner").text)
+        self.act(1, "Reply")
+        self.wait(lambda: "Reply to bob a secret" in self.one(".banner").text)
+        # A draft that is shown again finds the text anew.
+        self.driver.refresh()
+        self.wait(lambda: "Reply to bob a secret" in self.one(".banner").text)
+        self.ask("alice", "POST", "/v1/admin/erase", {"conversation": "general", "seqs": [1]})
+        self.wait(lambda: "(erased)" in self.one("#m2 .quote").text and "(erased)" in self.one(".banner").text)
+        self.assertEqual(self.js("return (document.body.innerHTML + Object.values(localStorage)).includes('a secret')"), False)
+        self.post("bob", "", kind="delete", about=3)
+        self.wait(lambda: "(deleted)" in self.one("#m4 .quote").text)
