@@ -90,7 +90,8 @@ struct NameTests {
     @Test(
         "that differ only in case have one key",
         arguments: [
-            ("Bob", "bOB"), ("МАША", "маша"), ("straße", "STRASSE"), ("straße", "STRAẞE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("Ǆ", "ǆ"), ("ﬀ", "FF"),
+            ("Bob", "bOB"), ("МАША", "маша"), ("straße", "STRASSE"), ("straße", "STRAẞE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("Ǆ", "ǆ"), ("ﬀ", "FF"),
             ("\u{390}", "\u{3AA}\u{301}"), ("\u{3B0}", "\u{3AB}\u{301}"), ("\u{1E96}", "H\u{331}"),
         ])
     func caseKey(left: String, right: String) {

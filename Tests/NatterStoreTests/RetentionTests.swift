@@ -274,7 +274,9 @@ struct RetentionTests {
         #expect(try store.logs() == logs)
     }
 
-    @Test("a text whose newest edit was erased is what people see again, so it is not due; one that another edit replaced is")
+    @Test(
+        "a text whose newest edit was erased is what people see again, so it is not due; one that another edit replaced is"
+    )
     func erasedEdit() throws {
         let store = try TestStore(users: ["alice"])
         let alice = try store.user("alice")
@@ -290,7 +292,8 @@ struct RetentionTests {
         for _ in 1...2 {
             store.store.eraseDue()
             store.store.waitForErasures()
-            #expect(try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["kept", "newer"])
+            #expect(
+                try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["kept", "newer"])
             #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(2), Seq(3), Seq(5)])
         }
         // Its next edit replaces it.

@@ -92,7 +92,8 @@ struct SharedServeTests {
         }
         try admit(false)
         try cluster.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname='\(name)'", in: cluster.uri("postgres"))
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname='\(name)'",
+            in: cluster.uri("postgres"))
         for words in [["user", "list"], ["clients"], ["export", "general"]] {
             let outcome = try command(words, beside: "one")
             #expect(outcome.code == 75 && outcome.output == "", "\(words) \(outcome.output)")

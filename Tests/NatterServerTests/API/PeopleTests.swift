@@ -340,7 +340,10 @@ struct PeopleTests {
         #expect(try json(.delete, "/v1/groups/ops/members/bob", by: alice).status == 200)
         #expect(try json(.patch, "/v1/groups/ops", ["name": "layoffs"], by: alice).status == 200)
         func scopes() throws -> [String?] {
-            try [robot.get("/v1/whoami").json["scope"]?.text, bob.get("/v1/tokens").json["tokens"]?.items.first?["scope"]?.text]
+            try [
+                robot.get("/v1/whoami").json["scope"]?.text,
+                bob.get("/v1/tokens").json["tokens"]?.items.first?["scope"]?.text,
+            ]
         }
         for _ in 0..<2 {
             #expect(try scopes() == ["read:ops", "read:ops"])

@@ -106,7 +106,9 @@ struct QuotaTests {
         #expect(try bob.get("/v1/whoami").status == 200)
     }
 
-    @Test("only a server that serves ends idle sessions: who opens the store to look does not know for how long they last")
+    @Test(
+        "only a server that serves ends idle sessions: who opens the store to look does not know for how long they last"
+    )
     func idleOffline() throws {
         let clock = TestClock(QuotaTests.start)
         let server = try TestServer(clock: clock)
