@@ -209,7 +209,7 @@ struct ReindexTests {
         for (name, messages) in before {
             let found = try #require(after[name], "\(name) in \(after.keys)")
             #expect(found.prefix(2_400) == messages.prefix(2_400))
-            for (line, known) in zip(found, messages) { #expect(line == known || line.hasPrefix("lost")) }
+            for (line, known) in zip(found, messages) { #expect(line == known || line.hasPrefix("lost"), "\(name)") }
             // What is gone is named, or at least that something may be
             let isNamed = found.contains { $0.hasPrefix("lost") }
             #expect(found.count == messages.count || isNamed || summary.hasUnknownLoss, "\(name)")

@@ -56,6 +56,9 @@ struct JournalContents {
         }
     }
 
+    /// The conversations that have messages here.
+    var conversations: Set<Int64> { Set(records.keys).union(given.keys) }
+
     func records(of conversation: Int64, _ range: ClosedRange<Seq>) -> [Record] {
         (records[conversation] ?? []).filter { range.contains($0.seq) }
     }

@@ -15,12 +15,42 @@ final class RebuiltPeople {
     private lazy var nobodysPassword = PasswordHash(of: Token.random().text)
     /// The names of accounts that were created.
     private(set) var made: [String] = []
+    /// The highest numbers that rows name, also those of accounts and conversations whose own rows are lost. Under such a
+    /// number another account would get foreign tokens, and another conversation foreign members and messages.
+    private var highest: (account: Int64, conversation: Int64)
 
-    /// - Parameter erased: accounts that stay erased, with their numbers, which events in the logs name.
+    private static let accountColumns = [
+        ("account", "number"), ("token", "account"), ("membership", "account"), ("read_mark", "account"),
+        ("change", "account"), ("contact", "account"), ("contact", "peer"), ("block_list", "account"),
+        ("block_list", "peer"), ("conversation", "user_a"), ("conversation", "user_b"), ("conversation", "maker"),
+        ("erasure", "author"),
+    ]
+    private static let conversationColumns = [
+        ("conversation", "number"), ("membership", "conversation"), ("read_mark", "conversation"),
+        ("change", "conversation"), ("loss", "conversation"), ("erasure", "conversation"),
+        ("import_key", "conversation"), ("import_file", "conversation"),
+    ]
+
+    /// - Parameters:
+    ///   - journal: may have messages of conversations whose rows are lost.
+    ///   - erased: accounts that stay erased, with their numbers, which events in the logs name.
     init(
-        _ connection: Connection, store: StoreID, now: Timestamp, erased: [RememberedErasures.Account]
+        _ connection: Connection, store: StoreID, now: Timestamp, journal: JournalContents,
+        erased: [RememberedErasures.Account]
     ) throws(SQLiteError) {
         (self.connection, self.store, self.now) = (connection, store, now)
+        func highest(_ columns: [(table: String, name: String)]) throws(SQLiteError) -> Int64 {
+            var found: Int64 = 0
+            for column in columns {
+                let row = try connection.statement("SELECT coalesce(max(\(column.name)),0) FROM \(column.table)")
+                if try row.step() { found = max(found, row.int64(0)) }
+            }
+            return found
+        }
+        self.highest = (
+            try highest(RebuiltPeople.accountColumns),
+            max(try highest(RebuiltPeople.conversationColumns), journal.conversations.max() ?? 0)
+        )
         let rows = try connection.statement("SELECT name_key,number FROM account")
         while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
         let names = try connection.statement("SELECT name_key FROM conversation WHERE kind=1 AND is_deleted=0")
@@ -34,6 +64,7 @@ final class RebuiltPeople {
             try insert.run(
                 account.id.rawValue, account.name.text, account.name.caseKey, account.created.milliseconds)
             accounts[account.name.caseKey] = connection.lastInsertedRow
+            self.highest.account = max(self.highest.account, connection.lastInsertedRow)
         }
     }
 
@@ -41,11 +72,13 @@ final class RebuiltPeople {
     func account(_ name: String) throws(SQLiteError) -> Int64 {
         let key = NameRule.caseKey(name)
         if let known = accounts[key] { return known }
-        let insert = try connection.statement("INSERT INTO account (name,name_key,password,created) VALUES (?,?,?,?)")
-        try insert.run(name, key, nobodysPassword?.text ?? "", now.milliseconds)
-        accounts[key] = connection.lastInsertedRow
+        let insert = try connection.statement(
+            "INSERT INTO account (number,name,name_key,password,created) VALUES (?,?,?,?,?)")
+        highest.account += 1
+        try insert.run(highest.account, name, key, nobodysPassword?.text ?? "", now.milliseconds)
+        accounts[key] = highest.account
         made.append(name)
-        return connection.lastInsertedRow
+        return highest.account
     }
 
     /// A conversation as its log describes it.
@@ -75,13 +108,14 @@ final class RebuiltPeople {
         }
         let insert = try connection.statement(
             """
-            INSERT INTO conversation (id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
-            VALUES (?,?,?,?,?,?,?,?,?)
+            INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
+            VALUES (?,?,?,?,?,?,?,?,?,?)
             """)
+        highest.conversation += 1
+        let number = highest.conversation
         try insert.run(
-            id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen, pair?.first,
+            number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen, pair?.first,
             pair?.second, origin.history.isDeleted, HashChain.start(of: id).bytes)
-        let number = connection.lastInsertedRow
         if origin.kind == .group { try addMembers(origin.history, to: number) }
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }
