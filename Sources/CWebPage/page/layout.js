@@ -28,6 +28,8 @@ export class Layout {
   #peopleEnder = null;
   /** Gives the command for what was just done, while it opens a conversation. */
   cause = null;
+  /** The id of the group that this page leaves or deletes by itself. */
+  leaving = null;
 
   constructor(root, state, live, outbox, { logout }) {
     Object.assign(this, { live, outbox, logout });
@@ -153,17 +155,40 @@ export class Layout {
 
   #onGone(gone) {
     if (this.#view?.conversation?.id !== gone.conversation_id) return;
-    announce(t('{name} is no longer there', { name: line(gone.conversation) }));
-    this.go('general', null, shell.lastCommand);
+    if (this.leaving === gone.conversation_id) {
+      this.leaving = null;
+      this.go('general', null, shell.lastCommand);
+      return;
+    }
+    const title = t('{name} is no longer there', { name: line(this.#view.conversation.name) });
+    const draft = this.#view.composer.field.value;
+    const hadFocus = this.center.contains(document.activeElement);
+    this.#begin('');
+    // Its address leads nowhere now, and with another one a link to it would work if it came back.
+    history.replaceState(null, '', '#/');
+    // No field gets the focus: the next letters that are typed were meant for the one who is gone.
+    this.#view = { title };
+    fill(this.center, h('div', { class: 'empty' }, h('h1', null, title),
+      draft && [h('p', null, t('What you were writing there:')), h('pre', { class: 'command', tabindex: '0' }, draft)],
+      h('p', null, h('a', { href: '#/general' }, t('To general')))));
+    if (hadFocus) this.center.focus();
+    announce(title);
+    this.#showList();
+    if (this.areDetailsOpen) this.#showDetails();
   }
 
   #onRenamed(object) {
-    const current = this.#view?.conversation;
-    if (current?.id === object.id && this.routed?.name !== object.name && this.routed) {
-      history.replaceState(null, '', addressOf(object.name));
-      this.cause = shell.lastCommand;
-      this.#route();
-    }
+    const view = this.#view;
+    if (view?.conversation?.id !== object.id || this.routed.name === object.name || this.routed.name === '@me') return;
+    this.routed.name = object.name;
+    history.replaceState(null, '', addressOf(object.name, this.routed.seq));
+    // The view stays: somebody may read and write in it just now.
+    const name = line(object.name);
+    view.element.setAttribute('aria-label', view.title);
+    view.element.querySelector('h1').textContent = line(view.title);
+    view.composer.field.setAttribute('aria-label', t('Message to {name}', { name }));
+    view.history.scroller.setAttribute('aria-label', t('Messages of {name}', { name }));
+    this.#showList();
   }
 
   // The state line

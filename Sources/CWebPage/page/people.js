@@ -160,6 +160,15 @@ function groupPart(layout, conversation, signal) {
       }
     };
     const { name } = conversation;
+    const leave = async (segments) => {
+      layout.leaving = conversation.id;
+      try {
+        await state.change('DELETE', segments);
+      } catch (error) {
+        layout.leaving = null;
+        throw error;
+      }
+    };
     const member = (user) => person(user, isAdmin && user.name !== state.me.name && [
       iconButton('shield', user.admin ? t('{name}: admin no more', { name: line(user.name) }) : t('Make {name} an admin', { name: line(user.name) }), () => act(
         () => state.change('PUT', ['groups', name, 'members', user.name], { admin: !user.admin }), shell.command('group', user.admin ? 'demote' : 'promote', name, user.name)), { 'aria-pressed': String(user.admin) }),
@@ -187,18 +196,23 @@ function groupPart(layout, conversation, signal) {
         isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
         mine && h('button', { type: 'button', click: async () => {
           if (await confirm(t('Leave {name}?', { name: line(name) }), t('You get no messages of the group any more.'), t('Leave'))) {
-            act(() => state.change('DELETE', ['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
+            act(() => leave(['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
           }
         } }, t('Leave')),
         isAdmin && h('button', { type: 'button', class: 'danger', click: async () => {
           if (await confirm(t('Delete {name}?', { name: line(name) }), t('The group and all its messages are deleted for everyone.'), t('Delete'))) {
-            act(() => state.change('DELETE', ['groups', name]), shell.command('group', 'delete', name));
+            act(() => leave(['groups', name]), shell.command('group', 'delete', name));
           }
         } }, t('Delete'))));
     typing?.focus();
   };
-  const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  const safely = () => {
+    const turn = loads + 1;
+    // A question by the name of before a rename fails, and the next one is on its way.
+    return load().catch((error) => error instanceof Refusal && turn === loads && fill(section, h('p', { class: 'error' }, errorText(error))));
+  };
   safely();
+  state.on('conversation', (object) => object.id === conversation.id && safely(), signal);
   state.on('message', (message) => message.kind === 'event' && message.conversation_id === conversation.id && safely(), signal);
   return section;
 }

@@ -240,6 +240,7 @@ export const phrases = {
   Users: 'Пользователи',
   Version: 'Версия',
   'What for': 'Для чего',
+  'What you were writing there:': 'Вы писали там:',
   'Who may register': 'Кто может зарегистрироваться',
   'Words, "a phrase", beginnings*, -without': 'Слова, "фраза", начал*, -исключить',
   'Write a message': 'Напишите сообщение',

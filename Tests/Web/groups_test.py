@@ -1,0 +1,80 @@
+"""Groups that get another name, are deleted, or that somebody is removed from, while somebody is there."""
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from world import PageTest
+
+# As if the network were away. The page hears of it at once.
+CUT = "window.whole ??= window.fetch; window.fetch = () => Promise.reject(new TypeError('cut')); dispatchEvent(new Event('online'))"
+# It is back, some hours later.
+JOIN = "window.fetch = window.whole; const now = Date.now; Date.now = () => now() + arguments[0] * 3_600_000; dispatchEvent(new Event('focus')); document.querySelector('.status').click()"
+
+
+class GroupTests(PageTest):
+    def setUp(self):
+        super().setUp()
+        self.alice, self.bob = self.server.login("alice"), self.server.login("bob")
+
+    def group(self, name):
+        self.server.ask("POST", "/v1/groups", {"name": name}, self.alice)
+        self.server.ask("PUT", f"/v1/groups/{name}/members/bob", {}, self.alice)
+
+    def rename(self, old, new):
+        self.server.ask("PATCH", f"/v1/groups/{old}", {"name": new}, self.alice)
+
+    def stored(self, name):
+        page = self.server.ask("GET", f"/v1/conversations/{name}/messages", token=self.alice)
+        return [message["text"] for message in page["messages"] if message.get("kind", "text") == "text"]
+
+    def go(self, name):
+        self.driver.execute_script("location.hash = arguments[0]", f"#/{name}")
+        self.is_in(name)
+
+    def is_in(self, name):
+        self.wait(lambda: self.field().get_attribute("aria-label") == f"Message to {name}", name)
+
+    def cut(self):
+        self.driver.execute_script(CUT)
+        self.wait(lambda: self.all(".status.offline"))
+
+    def join(self, hours=0):
+        self.driver.execute_script(JOIN, hours)
+        self.wait(lambda: self.all(".status.live"))
+
+    def test_what_is_typed_when_one_is_removed_lands_nowhere(self):
+        self.group("garden")
+        self.log_in("bob", address="#/garden")
+        self.is_in("garden")
+        self.field().send_keys("the door code is ")
+        self.server.ask("DELETE", "/v1/groups/garden/members/bob", token=self.alice)
+        self.wait(lambda: self.texts(".center h1") == ["garden is no longer there"])
+        ActionChains(self.driver).send_keys("1234" + Keys.ENTER).perform()
+        self.assertEqual(self.all(".center textarea, .center input"), [])
+        # What was typed can still be copied.
+        self.assertEqual(self.texts(".center pre"), ["the door code is "])
+        self.click(".center a")
+        self.is_in("general")
+        self.assertEqual(self.field().get_property("value"), "")
+        self.say("to all")
+        self.wait_sent()
+        self.assertEqual(self.stored("general"), ["to all"])
+
+    def test_a_rename_by_another_moves_nothing(self):
+        self.group("garden")
+        for number in range(80):
+            self.server.ask("POST", "/v1/messages", {"conversation": "garden", "text": f"m {number}\nx"}, self.alice)
+        self.log_in("bob", address="#/garden/40")
+        self.one("#m40")
+        self.field().send_keys("draft")
+        self.driver.execute_script("document.querySelector('.composer textarea').setSelectionRange(2, 2); window.before = document.querySelector('#m40')")
+        place = "return [before.isConnected, Math.round(before.getBoundingClientRect().top), document.activeElement.selectionStart, document.activeElement.value]"
+        before = self.driver.execute_script(place)
+        conversations = lambda: self.server.ask("GET", "/v1/conversations", token=self.bob)["conversations"]
+        read = lambda: next(one["read"] for one in conversations() if one["kind"] == "group")
+        was_read = read()
+        self.rename("garden", "park")
+        self.is_in("park")
+        self.assertEqual(self.driver.execute_script(place), before)
+        self.assertEqual(self.texts(".view-head h1"), ["park"])
+        self.assertEqual(self.driver.current_url.split("#")[1], "/park/40")
+        self.assertEqual(read(), was_read)
