@@ -84,7 +84,7 @@ export class Layout {
 
   #build() {
     const state = this.#state;
-    this.status = h('button', { type: 'button', class: 'status', click: () => this.live.retry() });
+    this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
     this.list = h('ul', { class: 'conversations', role: 'list' });
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
@@ -193,9 +193,16 @@ export class Layout {
 
   // The state line
 
+  #onStatus() {
+    this.live.retry();
+    // Their conversation may be gone, and the settings show them all.
+    if (this.outbox.refused.length > 0) location.hash = `#/${viewMark}settings`;
+  }
+
   #showConnection() {
     const { phase, since } = this.#state.connection;
     const waiting = this.outbox.count;
+    const refused = this.outbox.refused.length;
     const host = `${this.#state.me.name} @ ${location.host}`;
     const words = {
       connecting: t('Connecting…'), live: t('Connected'), catching: t('Catching up…'),
@@ -203,7 +210,7 @@ export class Layout {
     }[phase] ?? phase;
     this.status.className = `status ${phase}`;
     this.side.classList.toggle('is-away', phase === 'offline' || phase === 'catching');
-    const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting)].filter(Boolean).join(' · ');
+    const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting), refused > 0 && n('{n} message not sent', '{n} messages not sent', refused)].filter(Boolean).join(' · ');
     fill(this.status, h('span', { class: 'light', 'aria-hidden': 'true' }), h('span', null, text), phase === 'offline' && h('b', null, t('Retry now')), h('span', { class: 'unseen' }, host));
     this.status.title = host;
     if (this.announced !== phase && this.announced) announce(words);

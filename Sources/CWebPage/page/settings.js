@@ -1,5 +1,5 @@
 // Settings: language, looks, notifications; password, sessions, tokens; the way out.
-import { h, fill, icon, announce } from './dom.js';
+import { h, fill, refill, icon, announce } from './dom.js';
 import { t, dateAndTime, ago } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -18,8 +18,25 @@ export function show(layout, signal) {
     element: h('div', { class: 'page' },
       h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title), h('small', null, `${state.me.name} @ ${location.host}`)),
         h('button', { type: 'button', click: () => layout.logout(false) }, t('Log out'))),
-      h('div', { class: 'page-body' }, looks(layout), password(state), sessions(layout, signal), tokens(state, signal))),
+      h('div', { class: 'page-body' }, unsent(layout, signal), looks(layout), password(state), sessions(layout, signal), tokens(state, signal))),
   };
+}
+
+/** What was refused, also of conversations that one does not see any more. */
+function unsent({ outbox, state }, signal) {
+  const list = h('ul', { class: 'stack', role: 'list' });
+  const section = h('section', { class: 'panel' }, h('h2', { tabindex: '-1' }, t('Messages not sent')), list);
+  const put = () => {
+    const { refused } = outbox;
+    section.hidden = refused.length === 0;
+    refill(list, refused.map((entry) => h('li', { class: 'stack' },
+      h('b', null, line(state.conversations.get(entry.conversationId)?.name ?? entry.conversation)), h('pre', { class: 'command', tabindex: '0' }, entry.text),
+      h('p', { class: 'error' }, t('not sent: {reason}', { reason: errorText(entry.refusal) })),
+      h('div', { class: 'buttons' }, h('button', { type: 'button', click: () => outbox.drop(entry.name) }, t('Remove'))))));
+  };
+  state.on('outbox', put, signal);
+  put();
+  return section;
 }
 
 function looks(layout) {
