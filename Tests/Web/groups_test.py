@@ -114,3 +114,33 @@ class GroupTests(PageTest):
         self.wait(lambda: self.all(".row.pending"))
         self.driver.refresh()
         self.wait(lambda: self.stored("@bob") == ["for alice"])
+
+    def test_what_happened_to_groups_during_a_long_absence_is_seen(self):
+        self.group("garden")
+        self.log_in("bob", address="#/garden")
+        self.is_in("garden")
+        self.cut()
+        self.rename("garden", "park")
+        self.join(hours=1)
+        self.is_in("park")
+        self.assertEqual(self.driver.current_url.split("#")[1], "/park")
+        self.cut()
+        self.server.ask("DELETE", "/v1/groups/park", token=self.alice)
+        self.join(hours=1)
+        self.wait(lambda: self.texts(".center h1") == ["park is no longer there"])
+
+    def test_what_was_read_while_the_server_was_away_is_told_later(self):
+        for number in range(3):
+            self.server.ask("POST", "/v1/messages", {"conversation": "general", "text": f"m {number}"}, self.alice)
+        self.log_in("bob", address="#/,settings")
+        # The server answers all but this.
+        self.driver.execute_script("""
+            window.whole = fetch;
+            window.refused = 0;
+            fetch = (path, options) => String(path).endsWith('/read') && ++refused ? Promise.resolve(new Response('{"error":{"code":"busy"}}', {status: 503})) : whole(path, options);""")
+        self.go("general")
+        self.wait(lambda: self.driver.execute_script("return refused") > 0)
+        read = lambda: self.server.ask("GET", "/v1/conversations/general", token=self.bob)["read"]
+        self.assertEqual(read(), 0)
+        self.driver.execute_script("fetch = whole")
+        self.wait(lambda: read() == 3)

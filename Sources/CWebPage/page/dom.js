@@ -108,9 +108,17 @@ export function debounce(work, milliseconds) {
   };
 }
 
-/** A sentence for the one announcer. Sentences that come together are read together. */
+// What the announcer is to say.
 const sentences = [];
 let reading = 0;
+/** Nothing that was said stays for the next one who uses this tab. */
+export function silence() {
+  clearTimeout(reading);
+  sentences.length = 0;
+  document.getElementById('announcer').replaceChildren();
+}
+
+/** A sentence for the one announcer. Sentences that come together are read together. */
 export function announce(sentence) {
   sentences.push(sentence);
   clearTimeout(reading);

@@ -1,5 +1,5 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
-import { h, fill, icon, iconButton, announce } from './dom.js';
+import { h, fill, icon, iconButton, announce, silence } from './dom.js';
 import { t, n, number, brief, ago, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
 import { avatar, eventText } from './row.js';
@@ -80,6 +80,8 @@ export class Layout {
     if (isLogout && this.#view?.composer) this.#view.composer.isForgotten = true;
     this.#viewEnder?.abort();
     for (const element of document.querySelectorAll('dialog')) element.remove();
+    shell.forget();
+    silence();
   }
 
   #build() {

@@ -41,7 +41,8 @@ export const search = ({ query, conversation, from, since, until }) => words(
   ...(since ? ['--since', since] : []), ...(until ? ['--until', until] : []), ...(query.startsWith('-') ? ['--'] : []), query);
 export const command = (...list) => words('natter', ...list);
 
-let last = 'natter log -f';
+const first = 'natter log -f';
+let last = first;
 const listeners = new Set();
 
 /** Remembers the command of what was just done; an empty one where natter has none. */
@@ -49,6 +50,9 @@ export function did(text) {
   last = text;
   for (const work of listeners) work(text);
 }
+
+/** For the next one who uses this tab. */
+export const forget = () => did(first);
 
 export const lastCommand = () => last;
 
