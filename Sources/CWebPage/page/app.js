@@ -116,11 +116,17 @@ async function resume() {
   const known = sessionStorage.getItem(tabUser);
   // The browser's cookie is somebody else's, and stays so.
   if (known) return { known, stays: false };
+  const me = await whoIs(api);
+  return me ? { api, me } : { known: '' };
+}
+
+/** Whose session it is; null if it is none. */
+async function whoIs(api) {
   for (;;) {
     try {
-      return { api, me: await api.get('/v1/whoami') };
+      return await api.get('/v1/whoami');
     } catch (error) {
-      if (error instanceof Refusal && !error.isPassing) return { known: '' };
+      if (error instanceof Refusal && !error.isPassing) return null;
       fill(root, h('p', { class: 'waiting', role: 'status' }, t('{host} does not answer. Trying again…', { host: location.host })));
       await new Promise((done) => setTimeout(done, 1000 + Math.random() * 2000));
     }
@@ -137,7 +143,11 @@ async function main() {
     if (!found.me) {
       const { showLogin } = await import('./login.js');
       const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
-      found = { api, me: await api.get('/v1/whoami') };
+      found = { api, me: await whoIs(api) };
+      if (!found.me) {
+        found = { known: '' };
+        continue;
+      }
     }
     const { name } = found.me;
     // Where another one was is not shown to this one.

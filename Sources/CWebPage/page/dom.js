@@ -44,7 +44,7 @@ export function refill(element, ...children) {
   const now = controls();
   const same = now.filter((control) => labelOf(control) === label);
   const heading = element.closest('section, form, .page')?.querySelector('h1, h2');
-  heading?.setAttribute('tabindex', '-1');
+  if (now.length === 0) heading?.setAttribute('tabindex', '-1');
   (same.length === 1 ? same[0] : now[Math.min(index, now.length - 1)] ?? heading)?.focus({ preventScroll: true });
   return element;
 }

@@ -72,7 +72,7 @@ export class Layout {
   /** Builds everything anew in another language. */
   rebuild() {
     this.#build();
-    this.#route();
+    return this.#route();
   }
 
   /** Empties the page. After a logout nothing is kept. */
@@ -84,6 +84,14 @@ export class Layout {
     silence();
   }
 
+  /** Asks whether the account is an admin now: it can become one, or be one no more, while the page is open. */
+  async askAdmin() {
+    const { me } = this.#state;
+    me.admin = (await this.#state.get(['whoami'])).admin;
+    this.adminLink.hidden = !me.admin;
+    return me.admin;
+  }
+
   #build() {
     const state = this.#state;
     this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
@@ -91,6 +99,8 @@ export class Layout {
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
     const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));
+    this.adminLink = link('shield', t('Administration'), 'admin');
+    this.adminLink.hidden = !state.me.admin;
     this.side = h('nav', { class: 'side', 'aria-label': t('Conversations') },
       h('header', { class: 'side-head' },
         h('span', { class: 'brand' }, 'natter'),
@@ -102,7 +112,7 @@ export class Layout {
         avatar(state.me.name),
         h('span', { class: 'me' }, h('b', null, line(state.me.name)), h('small', null, location.host)),
         link('search', t('Search messages'), 'search'),
-        state.me.admin && link('shield', t('Administration'), 'admin'),
+        this.adminLink,
         link('gear', t('Settings'), 'settings')),
       this.status);
     fill(this.#root, h('a', { class: 'skip', href: '#center', click: (event) => {
@@ -244,6 +254,8 @@ export class Layout {
     this.#viewEnder = new AbortController();
     this.#state.signal.addEventListener('abort', () => this.#viewEnder.abort(), { once: true, signal: this.#viewEnder.signal });
     this.#view = null;
+    // A dialog belongs to the view that it was opened over.
+    for (const element of document.querySelectorAll('dialog[open]')) element.close();
     this.routed = { name };
     return this.#viewEnder.signal;
   }
@@ -280,7 +292,8 @@ export class Layout {
   }
 
   async #showView(name, rest, query) {
-    const load = { search: () => import('./search.js'), settings: () => import('./settings.js'), admin: () => import('./admin.js') }[name];
+    const views = { search: () => import('./search.js'), settings: () => import('./settings.js'), admin: () => import('./admin.js') };
+    const load = Object.hasOwn(views, name) ? views[name] : null;
     if (!load) {
       location.hash = addressOf('general');
       return;
@@ -334,7 +347,9 @@ export class Layout {
   /** Asks for people while the tab is seen: their marks change without news. */
   #watchPeople() {
     const look = () => {
-      if (document.visibilityState === 'visible') this.#state.loadUsers().catch(() => {});
+      if (document.visibilityState !== 'visible') return;
+      this.#state.loadUsers().catch(() => {});
+      this.askAdmin().catch(() => {});
     };
     setTimeout(look, 300);
     this.#state.every(30_000, look);
@@ -346,12 +361,14 @@ export class Layout {
   }
 
   async toggleDetails() {
+    const hadFocus = this.details.contains(document.activeElement);
     this.details.hidden = !this.details.hidden;
     if (this.areDetailsOpen) {
       await this.#showDetails();
       (this.details.querySelector('input') ?? this.details.querySelector('button'))?.focus();
     } else {
       this.#peopleEnder?.abort();
+      if (hadFocus) document.getElementById('details-button')?.focus();
     }
     this.#view?.detailsChanged?.(this.areDetailsOpen);
   }

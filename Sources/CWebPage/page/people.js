@@ -1,5 +1,5 @@
 // The side: of a group its members and what its admins can do, and all users.
-import { h, fill, iconButton, debounce } from './dom.js';
+import { h, fill, refill, iconButton, debounce } from './dom.js';
 import { t, n, ago, exact } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -44,7 +44,7 @@ function finder(found) {
 
 /** Shows the first of some users, and says how many more there are. */
 function fewOf(users, list, note, row) {
-  fill(list, users.slice(0, shownUsers).map(row));
+  refill(list, users.slice(0, shownUsers).map(row));
   note.textContent = users.length === 0 ? t('Nothing found') : users.length > shownUsers ? t('{n} more: type a name', { n: users.length - shownUsers }) : '';
 }
 
@@ -179,8 +179,8 @@ function groupPart(layout, conversation, signal) {
       })]);
     const typing = section.contains(document.activeElement) && document.activeElement.matches('input') ? document.activeElement : null;
     put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
-    put();
-    fill(section, h('h2', null, line(name)), failure,
+    // One fill, so that the focus stays in both.
+    refill(section, h('h2', null, line(name)), failure,
       isAdmin && h('form', { class: 'stack', submit: (event) => {
         event.preventDefault();
         const wanted = newMember.input.value.trim();
@@ -191,7 +191,7 @@ function groupPart(layout, conversation, signal) {
         }, shell.command('group', 'add', name, wanted));
       } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
       known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
-      h('h3', null, t('Members')), users.length > shownUsers && search, note, members,
+      h('h3', null, t('Members')), users.length > shownUsers && search, note, (put(), members),
       h('div', { class: 'buttons' },
         isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
         mine && h('button', { type: 'button', click: async () => {

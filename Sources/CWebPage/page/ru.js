@@ -319,6 +319,10 @@ export const phrases = {
   'this is too long': 'это слишком длинно',
   'messages there are damaged; tell an admin': 'сообщения там повреждены; скажите администратору',
   'an invitation code is needed, and this one is not good': 'нужен код приглашения, а этот не подходит',
+  "cannot search for '{a}': there is no letter or digit in it": 'нельзя искать «{a}»: здесь нет ни буквы, ни цифры',
+  'the query only says what to leave out; add a word to search for': 'запрос говорит только, что исключить; добавьте слово, которое искать',
+  "'{a}*' needs {b} or more letters before the '*'": 'в «{a}*» нужно не меньше {b} букв перед «*»',
+  'enter from 1 to 36500 days, or nothing': 'введите от 1 до 36500 дней или ничего',
   'this server takes no new accounts': 'этот сервер не принимает новых пользователей',
 
   'unread messages': ['непрочитанное сообщение', 'непрочитанных сообщения', 'непрочитанных сообщений'],

@@ -254,6 +254,8 @@ export class State {
     let page = {};
     do page = await this.get(['users'], { limit: 500, q: pattern, after: page.next });
     while (page.more && page.users.length === 0);
+    // These are all, so that who is not among them has been erased.
+    if (!pattern && !page.more) this.users.clear();
     for (const user of page.users) this.users.set(user.name, user);
     this.emit('users');
     return page;
