@@ -59,9 +59,10 @@ export class Outbox {
   async #nameNow(entry) {
     const state = this.#state;
     if (!entry.conversationId) return entry.conversation;
-    // A rename that happened meanwhile comes with the news.
-    if (state.connection.phase === 'offline' || state.connection.phase === 'catching') return undefined;
     const known = state.conversations.get(entry.conversationId);
+    if (known && known.kind !== 'group') return known.name;
+    // A rename of a group that happened meanwhile comes with the news.
+    if (state.connection.phase === 'offline' || state.connection.phase === 'catching') return undefined;
     if (known) return known.name;
     if (!state.areListsLoaded) return undefined;
     // One with a person is in no list until it has a message.

@@ -212,7 +212,12 @@ function groupPart(layout, conversation, signal) {
     return load().catch((error) => error instanceof Refusal && turn === loads && fill(section, h('p', { class: 'error' }, errorText(error))));
   };
   safely();
-  state.on('conversation', (object) => object.id === conversation.id && safely(), signal);
+  let named = conversation.name;
+  state.on('conversation', ({ id, name }) => {
+    if (id !== conversation.id || name === named) return;
+    named = name;
+    safely();
+  }, signal);
   state.on('message', (message) => message.kind === 'event' && message.conversation_id === conversation.id && safely(), signal);
   return section;
 }
