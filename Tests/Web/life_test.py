@@ -285,4 +285,4 @@ class LifeTests(PageTest):
         self.driver.execute_script("location.hash = '#/bobs'")
         self.wait(lambda: self.field().get_attribute("aria-label") == "Message to bobs")
         self.server.ask("DELETE", "/v1/groups/bobs/members/alice", token=bob)
-        self.wait(lambda: self.driver.current_url.endswith("#/general") and not any("bobs" in text for text in self.texts(".conversation-name")))
+        self.wait(lambda: self.texts(".center h1") == ["bobs is no longer there"] and not any("bobs" in text for text in self.texts(".conversation-name")))

@@ -1,10 +1,10 @@
 // For admins of the server: what it does, who uses it, who may come, what it logs.
-import { h, fill, icon } from './dom.js';
+import { h, fill, refill, icon } from './dom.js';
 import { t, n, number, ago, dateAndTime, clock } from './i18n.js';
 import { line } from './text.js';
 import { path, Refusal } from './api.js';
 import { errorText } from './errors.js';
-import { field } from './login.js';
+import { field, isDays } from './login.js';
 import { confirm, dialog } from './dialog.js';
 import { table } from './settings.js';
 import * as shell from './shell.js';
@@ -12,13 +12,17 @@ import * as shell from './shell.js';
 const parts = { status: ['Status', status], users: ['Users', users], invites: ['Invitations', invites], log: ['Service log', log] };
 
 export function show(layout, signal, rest) {
-  const current = parts[rest[0]] ? rest[0] : 'status';
+  const current = Object.hasOwn(parts, rest[0] ?? '') ? rest[0] : 'status';
   const title = t('Administration');
   const body = h('div', { class: 'page-body' });
   const failure = h('p', { class: 'error', role: 'alert' });
+  /** Shows why something failed; without an error, that nothing does any more. */
   const fail = (error) => {
-    if (error instanceof Refusal) failure.textContent = errorText(error);
-    else if (!signal.aborted) throw error;
+    if (!error) failure.textContent = '';
+    else if (error instanceof Refusal) {
+      failure.textContent = errorText(error);
+      if (error.status === 403) layout.askAdmin().then((is) => is || fill(body, failure), () => {});
+    } else if (!signal.aborted) throw error;
   };
   const element = h('div', { class: 'page' },
     h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title), h('small', null, location.host))), body);
@@ -61,6 +65,7 @@ function status(state, body, signal, fail) {
     fill(list, row(t('Health'), health), row(t('Host and port'), location.host),
       Object.entries(labels).filter(([name]) => name in counts).map(([name, label]) => row(t(label), shown(name, counts[name]))),
       (counts.limits ?? []).map((one) => row(t(limits[one.name] ?? one.name), limitShown(one))));
+    fail(null);
     shell.did(shell.command('admin', 'stats'));
   };
   load().catch(fail);
@@ -83,9 +88,10 @@ function users(state, body, signal, fail) {
   const load = async () => {
     const { users: list } = await state.get(['admin', 'users']);
     if (signal.aborted) return;
+    fail(null);
     // As 'natterd clients': the newest visit first.
     list.sort((a, b) => (b.last_seen ?? '').localeCompare(a.last_seen ?? '') || a.name.localeCompare(b.name));
-    fill(place, table(t('Users'), [t('Name'), t('Last visit'), t('Last address'), t('Is'), ''], list.map((user) => {
+    refill(place, table(t('Users'), [t('Name'), t('Last visit'), t('Last address'), t('Is'), ''], list.map((user) => {
       const name = line(user.name);
       return [h('a', { href: `#/@${encodeURIComponent(user.name)}` }, name), user.online ? t('online') : when(user.last_seen), user.address ?? '–',
         [user.admin && t('admin'), user.disabled && t('disabled')].filter(Boolean).join(', '),
@@ -151,7 +157,8 @@ function invites(state, body, signal, fail) {
   const load = async () => {
     const { invites: list } = await state.get(['admin', 'invites']);
     if (signal.aborted) return;
-    fill(place, list.length === 0 ? h('p', { class: 'hint' }, t('No invitation is open')) : table(t('Invitations'), [t('Made by'), t('Made'), t('Ends'), ''], list.map((one) => [
+    fail(null);
+    refill(place, list.length === 0 ? h('p', { class: 'hint' }, t('No invitation is open')) : table(t('Invitations'), [t('Made by'), t('Made'), t('Ends'), ''], list.map((one) => [
       line(one.maker), when(one.created), dateAndTime(Date.parse(one.expires)),
       h('button', { type: 'button', click: async () => {
         try {
@@ -170,7 +177,7 @@ function invites(state, body, signal, fail) {
       event.preventDefault();
       days.say('');
       const count = Number(days.input.value);
-      if (!Number.isInteger(count) || count < 1) {
+      if (!isDays(count)) {
         days.say(t('Enter a number of days'));
         days.input.focus();
         return;
@@ -214,6 +221,7 @@ function log(state, body, signal, fail) {
         // While the tab is hidden, nothing is asked for.
         if (document.visibilityState !== 'visible') await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true, signal: all }));
         const entries = await state.api.lines(path(['admin', 'log'], { after, limit: 200, level: level.value, wait: after === undefined ? undefined : 50 }), { signal: all, timeout: 75_000 });
+        fail(null);
         put(entries);
         after = entries.at(-1)?.number ?? after ?? 0;
       } catch (error) {

@@ -57,6 +57,7 @@ export class API {
     const refusal = new Refusal(
       response.status, answer.error?.code ?? 'unknown', answer.error?.message ?? response.statusText,
       Number(response.headers.get('Retry-After')) || 0);
+    refusal.phrase = answer.error?.phrase;
     if (refusal.code === 'unauthorized') this.onExpired?.();
     throw refusal;
   }

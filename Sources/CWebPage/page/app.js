@@ -1,6 +1,6 @@
 // The beginning: who is here, and what they see.
 import { fill, h } from './dom.js';
-import { t, startLanguage } from './i18n.js';
+import { t, n, startLanguage } from './i18n.js';
 import { API, Refusal } from './api.js';
 import { State } from './state.js';
 import { Live } from './live.js';
@@ -60,6 +60,12 @@ async function use(api, me) {
   const outbox = new Outbox(current);
   const layout = new Layout(root, current, live, outbox, {
     logout: async (all) => {
+      const unsent = outbox.count + outbox.refused.length;
+      if (unsent > 0) {
+        const { confirm } = await import('./dialog.js');
+        const isSure = await confirm(n('{n} message is not sent yet', '{n} messages are not sent yet', unsent), t('A logout deletes what is not sent.'), t('Log out'));
+        if (!isSure || current.signal.aborted) return;
+      }
       const tell = (is) => {
         current.emit('leaving', is);
         live.tell({ kind: 'leaving', is });
@@ -110,11 +116,17 @@ async function resume() {
   const known = sessionStorage.getItem(tabUser);
   // The browser's cookie is somebody else's, and stays so.
   if (known) return { known, stays: false };
+  const me = await whoIs(api);
+  return me ? { api, me } : { known: '' };
+}
+
+/** Whose session it is; null if it is none. */
+async function whoIs(api) {
   for (;;) {
     try {
-      return { api, me: await api.get('/v1/whoami') };
+      return await api.get('/v1/whoami');
     } catch (error) {
-      if (error instanceof Refusal && !error.isPassing) return { known: '' };
+      if (error instanceof Refusal && !error.isPassing) return null;
       fill(root, h('p', { class: 'waiting', role: 'status' }, t('{host} does not answer. Trying again…', { host: location.host })));
       await new Promise((done) => setTimeout(done, 1000 + Math.random() * 2000));
     }
@@ -126,13 +138,21 @@ async function main() {
   await startLanguage();
   let found = await resume();
   let notice = '';
+  let before = null;
   for (;;) {
     if (!found.me) {
       const { showLogin } = await import('./login.js');
       const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
-      found = { api, me: await api.get('/v1/whoami') };
+      found = { api, me: await whoIs(api) };
+      if (!found.me) {
+        found = { known: '' };
+        continue;
+      }
     }
     const { name } = found.me;
+    // Where another one was is not shown to this one.
+    if (before !== null && before !== name) history.replaceState(null, '', location.pathname);
+    before = name;
     const reason = await use(found.api, found.me);
     notice = reason === 'expired' ? t('The session has ended. Log in again; what you were writing is kept.') : '';
     if (reason === 'replaced' || reason === 'leave') {

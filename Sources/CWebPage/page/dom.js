@@ -32,6 +32,23 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** The same. If a control in there has the focus, then the one with its label gets it, else the one in its place. */
+export function refill(element, ...children) {
+  const controls = () => [...element.querySelectorAll('a[href], button, input, select, textarea')];
+  const labelOf = (control) => control.getAttribute('aria-label') ?? control.textContent;
+  const before = controls();
+  const index = before.indexOf(document.activeElement);
+  const label = index >= 0 ? labelOf(before[index]) : null;
+  fill(element, ...children);
+  if (index < 0 || element.contains(document.activeElement)) return element;
+  const now = controls();
+  const same = now.filter((control) => labelOf(control) === label);
+  const heading = element.closest('section, form, .page')?.querySelector('h1, h2');
+  if (now.length === 0) heading?.setAttribute('tabindex', '-1');
+  (same.length === 1 ? same[0] : now[Math.min(index, now.length - 1)] ?? heading)?.focus({ preventScroll: true });
+  return element;
+}
+
 // Drawn on a grid of 20, as lines.
 const icons = {
   menu: 'M3 5h14M3 10h14M3 15h14',
@@ -91,9 +108,17 @@ export function debounce(work, milliseconds) {
   };
 }
 
-/** A sentence for the one announcer. Sentences that come together are read together. */
+// What the announcer is to say.
 const sentences = [];
 let reading = 0;
+/** Nothing that was said stays for the next one who uses this tab. */
+export function silence() {
+  clearTimeout(reading);
+  sentences.length = 0;
+  document.getElementById('announcer').replaceChildren();
+}
+
+/** A sentence for the one announcer. Sentences that come together are read together. */
 export function announce(sentence) {
   sentences.push(sentence);
   clearTimeout(reading);

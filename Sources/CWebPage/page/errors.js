@@ -23,8 +23,23 @@ const phrases = {
   damaged: 'messages there are damaged; tell an admin',
 };
 
+/** What the server says besides, without what only a shell has. By its key, because the values are in the message. */
+const sentences = {
+  "cannot search for '%s': there is no letter or digit in it; --substring finds any text": "cannot search for '{a}': there is no letter or digit in it",
+  'the query only says what to leave out; add a word to search for': 'the query only says what to leave out; add a word to search for',
+  "'%s*' needs %s or more letters before the '*'": "'{a}*' needs {b} or more letters before the '*'",
+  "'retain' takes days, such as '90d', or 'forever', not '%s'": 'enter from 1 to 36500 days, or nothing',
+};
+
+function said(phrase) {
+  if (phrase?.key === '%s') return said(phrase.values?.[0]);
+  if (!Object.hasOwn(sentences, phrase?.key ?? '')) return null;
+  const [a, b] = phrase.values ?? [];
+  return t(sentences[phrase.key], { a, b });
+}
+
 /** The reason in the user's language; the server's own words where there is no better one. */
 export function errorText(error) {
   if (error.code === 'registration_closed') return t(error.message.includes('invit') ? 'an invitation code is needed, and this one is not good' : 'this server takes no new accounts');
-  return phrases[error.code] ? t(phrases[error.code]) : error.message;
+  return phrases[error.code] ? t(phrases[error.code]) : said(error.phrase) ?? error.message;
 }

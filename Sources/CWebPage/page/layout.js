@@ -1,5 +1,5 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
-import { h, fill, icon, iconButton, announce } from './dom.js';
+import { h, fill, icon, iconButton, announce, silence } from './dom.js';
 import { t, n, number, brief, ago, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
 import { avatar, eventText } from './row.js';
@@ -28,6 +28,8 @@ export class Layout {
   #peopleEnder = null;
   /** Gives the command for what was just done, while it opens a conversation. */
   cause = null;
+  /** The id of the group that this page leaves or deletes by itself. */
+  leaving = null;
 
   constructor(root, state, live, outbox, { logout }) {
     Object.assign(this, { live, outbox, logout });
@@ -70,7 +72,7 @@ export class Layout {
   /** Builds everything anew in another language. */
   rebuild() {
     this.#build();
-    this.#route();
+    return this.#route();
   }
 
   /** Empties the page. After a logout nothing is kept. */
@@ -78,15 +80,27 @@ export class Layout {
     if (isLogout && this.#view?.composer) this.#view.composer.isForgotten = true;
     this.#viewEnder?.abort();
     for (const element of document.querySelectorAll('dialog')) element.remove();
+    shell.forget();
+    silence();
+  }
+
+  /** Asks whether the account is an admin now: it can become one, or be one no more, while the page is open. */
+  async askAdmin() {
+    const { me } = this.#state;
+    me.admin = (await this.#state.get(['whoami'])).admin;
+    this.adminLink.hidden = !me.admin;
+    return me.admin;
   }
 
   #build() {
     const state = this.#state;
-    this.status = h('button', { type: 'button', class: 'status', click: () => this.live.retry() });
+    this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
     this.list = h('ul', { class: 'conversations', role: 'list' });
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
     const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));
+    this.adminLink = link('shield', t('Administration'), 'admin');
+    this.adminLink.hidden = !state.me.admin;
     this.side = h('nav', { class: 'side', 'aria-label': t('Conversations') },
       h('header', { class: 'side-head' },
         h('span', { class: 'brand' }, 'natter'),
@@ -98,7 +112,7 @@ export class Layout {
         avatar(state.me.name),
         h('span', { class: 'me' }, h('b', null, line(state.me.name)), h('small', null, location.host)),
         link('search', t('Search messages'), 'search'),
-        state.me.admin && link('shield', t('Administration'), 'admin'),
+        this.adminLink,
         link('gear', t('Settings'), 'settings')),
       this.status);
     fill(this.#root, h('a', { class: 'skip', href: '#center', click: (event) => {
@@ -153,24 +167,54 @@ export class Layout {
 
   #onGone(gone) {
     if (this.#view?.conversation?.id !== gone.conversation_id) return;
-    announce(t('{name} is no longer there', { name: line(gone.conversation) }));
-    this.go('general', null, shell.lastCommand);
+    if (this.leaving === gone.conversation_id) {
+      this.leaving = null;
+      this.go('general', null, shell.lastCommand);
+      return;
+    }
+    const title = t('{name} is no longer there', { name: line(this.#view.conversation.name) });
+    const draft = this.#view.composer.field.value;
+    const hadFocus = this.center.contains(document.activeElement);
+    this.#begin('');
+    // Its address leads nowhere now, and with another one a link to it would work if it came back.
+    history.replaceState(null, '', '#/');
+    // No field gets the focus: the next letters that are typed were meant for the one who is gone.
+    this.#view = { title };
+    fill(this.center, h('div', { class: 'empty' }, h('h1', null, title),
+      draft && [h('p', null, t('What you were writing there:')), h('pre', { class: 'command', tabindex: '0' }, draft)],
+      h('p', null, h('a', { href: '#/general' }, t('To general')))));
+    if (hadFocus) this.center.focus();
+    announce(title);
+    this.#showList();
+    if (this.areDetailsOpen) this.#showDetails();
   }
 
   #onRenamed(object) {
-    const current = this.#view?.conversation;
-    if (current?.id === object.id && this.routed?.name !== object.name && this.routed) {
-      history.replaceState(null, '', addressOf(object.name));
-      this.cause = shell.lastCommand;
-      this.#route();
-    }
+    const view = this.#view;
+    if (view?.conversation?.id !== object.id || this.routed.name === object.name || this.routed.name === '@me') return;
+    this.routed.name = object.name;
+    history.replaceState(null, '', addressOf(object.name, this.routed.seq));
+    // The view stays: somebody may read and write in it just now.
+    const name = line(object.name);
+    view.element.setAttribute('aria-label', view.title);
+    view.element.querySelector('h1').textContent = line(view.title);
+    view.composer.field.setAttribute('aria-label', t('Message to {name}', { name }));
+    view.history.scroller.setAttribute('aria-label', t('Messages of {name}', { name }));
+    this.#showList();
   }
 
   // The state line
 
+  #onStatus() {
+    this.live.retry();
+    // Their conversation may be gone, and the settings show them all.
+    if (this.outbox.refused.length > 0) location.hash = `#/${viewMark}settings`;
+  }
+
   #showConnection() {
     const { phase, since } = this.#state.connection;
     const waiting = this.outbox.count;
+    const refused = this.outbox.refused.length;
     const host = `${this.#state.me.name} @ ${location.host}`;
     const words = {
       connecting: t('Connecting…'), live: t('Connected'), catching: t('Catching up…'),
@@ -178,7 +222,7 @@ export class Layout {
     }[phase] ?? phase;
     this.status.className = `status ${phase}`;
     this.side.classList.toggle('is-away', phase === 'offline' || phase === 'catching');
-    const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting)].filter(Boolean).join(' · ');
+    const text = [words, waiting > 0 && n('{n} message waits', '{n} messages wait', waiting), refused > 0 && n('{n} message not sent', '{n} messages not sent', refused)].filter(Boolean).join(' · ');
     fill(this.status, h('span', { class: 'light', 'aria-hidden': 'true' }), h('span', null, text), phase === 'offline' && h('b', null, t('Retry now')), h('span', { class: 'unseen' }, host));
     this.status.title = host;
     if (this.announced !== phase && this.announced) announce(words);
@@ -210,6 +254,8 @@ export class Layout {
     this.#viewEnder = new AbortController();
     this.#state.signal.addEventListener('abort', () => this.#viewEnder.abort(), { once: true, signal: this.#viewEnder.signal });
     this.#view = null;
+    // A dialog belongs to the view that it was opened over.
+    for (const element of document.querySelectorAll('dialog[open]')) element.close();
     this.routed = { name };
     return this.#viewEnder.signal;
   }
@@ -246,7 +292,8 @@ export class Layout {
   }
 
   async #showView(name, rest, query) {
-    const load = { search: () => import('./search.js'), settings: () => import('./settings.js'), admin: () => import('./admin.js') }[name];
+    const views = { search: () => import('./search.js'), settings: () => import('./settings.js'), admin: () => import('./admin.js') };
+    const load = Object.hasOwn(views, name) ? views[name] : null;
     if (!load) {
       location.hash = addressOf('general');
       return;
@@ -300,7 +347,9 @@ export class Layout {
   /** Asks for people while the tab is seen: their marks change without news. */
   #watchPeople() {
     const look = () => {
-      if (document.visibilityState === 'visible') this.#state.loadUsers().catch(() => {});
+      if (document.visibilityState !== 'visible') return;
+      this.#state.loadUsers().catch(() => {});
+      this.askAdmin().catch(() => {});
     };
     setTimeout(look, 300);
     this.#state.every(30_000, look);
@@ -312,12 +361,14 @@ export class Layout {
   }
 
   async toggleDetails() {
+    const hadFocus = this.details.contains(document.activeElement);
     this.details.hidden = !this.details.hidden;
     if (this.areDetailsOpen) {
       await this.#showDetails();
       (this.details.querySelector('input') ?? this.details.querySelector('button'))?.focus();
     } else {
       this.#peopleEnder?.abort();
+      if (hadFocus) document.getElementById('details-button')?.focus();
     }
     this.#view?.detailsChanged?.(this.areDetailsOpen);
   }

@@ -21,6 +21,9 @@ export function field(label, attributes, hint) {
   return { element, input, say };
 }
 
+/** Whether a date can be so many days ahead: JavaScript's end in the year 275760, and the server's are of four digits. */
+export const isDays = (count) => Number.isInteger(count) && count >= 1 && count <= 1_000_000;
+
 export function languageSwitch(changed) {
   return h('div', { class: 'languages', role: 'group', 'aria-label': t('Language') }, ...[['en', 'English'], ['ru', 'Русский']].map(([code, name]) => h('button', {
     type: 'button', class: 'link', lang: code, 'aria-pressed': String(language === code), click: async () => {

@@ -21,7 +21,9 @@ export class Outbox {
       this.#load();
       state.emit('outbox');
     }, state.signal);
-    state.on('live', () => this.deliver(), state.signal);
+    for (const name of ['live', 'reload']) state.on(name, () => this.deliver(), state.signal);
+    // In a tab that another one tells the news, nothing else says it.
+    state.on('connection', ({ phase }) => phase === 'live' && this.deliver(), state.signal);
     state.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
@@ -40,8 +42,37 @@ export class Outbox {
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** How many are still tried. */
   get count() {
-    return this.#entries.size;
+    return this.#entries.size - this.refused.length;
+  }
+
+  /** What was refused. Its conversation may be out of reach. */
+  get refused() {
+    return [...this.#entries.values()].filter((entry) => entry.refusal).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /**
+   * The name that the conversation of a message has now: another one may have taken the name of before. Null if there is
+   * no such conversation any more, undefined if that is not known yet.
+   */
+  async #nameNow(entry) {
+    const state = this.#state;
+    if (!entry.conversationId) return entry.conversation;
+    const known = state.conversations.get(entry.conversationId);
+    if (known && known.kind !== 'group') return known.name;
+    // A rename of a group that happened meanwhile comes with the news.
+    if (state.connection.phase === 'offline' || state.connection.phase === 'catching') return undefined;
+    if (known) return known.name;
+    if (!state.areListsLoaded) return undefined;
+    // One with a person is in no list until it has a message.
+    if (!entry.conversation.startsWith('@')) return null;
+    try {
+      return (await state.find(entry.conversation)).id === entry.conversationId ? entry.conversation : null;
+    } catch (error) {
+      if (error.status === 404 || error.status === 403) return null;
+      throw error;
+    }
   }
 
   /** Keeps a message and tries to send it. */
@@ -110,8 +141,16 @@ export class Outbox {
         this.#entries.delete(entry.name);
         continue;
       }
+      let name;
       try {
-        const body = { conversation: entry.conversation, text: entry.text, id: entry.id };
+        name = await this.#nameNow(entry);
+        if (name === undefined) {
+          // It is tried again when the page is connected; the row does not say "sending" until then.
+          if (!entry.isUnsent) this.#keep(entry, { isUnsent: true, isCovered: false });
+          return;
+        }
+        if (name === null) throw new Refusal(404, 'no_such_conversation', 'there is no such conversation');
+        const body = { conversation: name, text: entry.text, id: entry.id };
         if (entry.about) body.about = entry.about;
         const message = await this.#state.change('POST', ['messages'], body);
         this.#failures = 0;
@@ -122,6 +161,8 @@ export class Outbox {
       } catch (error) {
         if (!(error instanceof Refusal)) return;
         if (error.status === 401) return;
+        // It got another name while this was under way.
+        if (error.code === 'no_such_conversation' && (this.#state.conversations.get(entry.conversationId)?.name ?? name) !== name) continue;
         if (!error.isPassing) {
           this.#keep(entry, { refusal: { code: error.code, message: error.message }, isCovered: false });
           continue;

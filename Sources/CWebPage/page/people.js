@@ -1,5 +1,5 @@
 // The side: of a group its members and what its admins can do, and all users.
-import { h, fill, iconButton, debounce } from './dom.js';
+import { h, fill, refill, iconButton, debounce } from './dom.js';
 import { t, n, ago, exact } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -44,7 +44,7 @@ function finder(found) {
 
 /** Shows the first of some users, and says how many more there are. */
 function fewOf(users, list, note, row) {
-  fill(list, users.slice(0, shownUsers).map(row));
+  refill(list, users.slice(0, shownUsers).map(row));
   note.textContent = users.length === 0 ? t('Nothing found') : users.length > shownUsers ? t('{n} more: type a name', { n: users.length - shownUsers }) : '';
 }
 
@@ -160,6 +160,15 @@ function groupPart(layout, conversation, signal) {
       }
     };
     const { name } = conversation;
+    const leave = async (segments) => {
+      layout.leaving = conversation.id;
+      try {
+        await state.change('DELETE', segments);
+      } catch (error) {
+        layout.leaving = null;
+        throw error;
+      }
+    };
     const member = (user) => person(user, isAdmin && user.name !== state.me.name && [
       iconButton('shield', user.admin ? t('{name}: admin no more', { name: line(user.name) }) : t('Make {name} an admin', { name: line(user.name) }), () => act(
         () => state.change('PUT', ['groups', name, 'members', user.name], { admin: !user.admin }), shell.command('group', user.admin ? 'demote' : 'promote', name, user.name)), { 'aria-pressed': String(user.admin) }),
@@ -170,8 +179,8 @@ function groupPart(layout, conversation, signal) {
       })]);
     const typing = section.contains(document.activeElement) && document.activeElement.matches('input') ? document.activeElement : null;
     put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
-    put();
-    fill(section, h('h2', null, line(name)), failure,
+    // One fill, so that the focus stays in both.
+    refill(section, h('h2', null, line(name)), failure,
       isAdmin && h('form', { class: 'stack', submit: (event) => {
         event.preventDefault();
         const wanted = newMember.input.value.trim();
@@ -182,23 +191,33 @@ function groupPart(layout, conversation, signal) {
         }, shell.command('group', 'add', name, wanted));
       } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
       known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
-      h('h3', null, t('Members')), users.length > shownUsers && search, note, members,
+      h('h3', null, t('Members')), users.length > shownUsers && search, note, (put(), members),
       h('div', { class: 'buttons' },
         isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
         mine && h('button', { type: 'button', click: async () => {
           if (await confirm(t('Leave {name}?', { name: line(name) }), t('You get no messages of the group any more.'), t('Leave'))) {
-            act(() => state.change('DELETE', ['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
+            act(() => leave(['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
           }
         } }, t('Leave')),
         isAdmin && h('button', { type: 'button', class: 'danger', click: async () => {
           if (await confirm(t('Delete {name}?', { name: line(name) }), t('The group and all its messages are deleted for everyone.'), t('Delete'))) {
-            act(() => state.change('DELETE', ['groups', name]), shell.command('group', 'delete', name));
+            act(() => leave(['groups', name]), shell.command('group', 'delete', name));
           }
         } }, t('Delete'))));
     typing?.focus();
   };
-  const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
+  const safely = () => {
+    const turn = loads + 1;
+    // A question by the name of before a rename fails, and the next one is on its way.
+    return load().catch((error) => error instanceof Refusal && turn === loads && fill(section, h('p', { class: 'error' }, errorText(error))));
+  };
   safely();
+  let named = conversation.name;
+  state.on('conversation', ({ id, name }) => {
+    if (id !== conversation.id || name === named) return;
+    named = name;
+    safely();
+  }, signal);
   state.on('message', (message) => message.kind === 'event' && message.conversation_id === conversation.id && safely(), signal);
   return section;
 }

@@ -1,10 +1,10 @@
 // Settings: language, looks, notifications; password, sessions, tokens; the way out.
-import { h, fill, icon, announce } from './dom.js';
+import { h, fill, refill, icon, announce } from './dom.js';
 import { t, dateAndTime, ago } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
 import { errorText } from './errors.js';
-import { field, languageSwitch } from './login.js';
+import { field, isDays, languageSwitch } from './login.js';
 import { confirm } from './dialog.js';
 import { theme, applyTheme } from './theme.js';
 import { areWanted, want, explanation } from './notify.js';
@@ -18,8 +18,25 @@ export function show(layout, signal) {
     element: h('div', { class: 'page' },
       h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title), h('small', null, `${state.me.name} @ ${location.host}`)),
         h('button', { type: 'button', click: () => layout.logout(false) }, t('Log out'))),
-      h('div', { class: 'page-body' }, looks(layout), password(state), sessions(layout, signal), tokens(state, signal))),
+      h('div', { class: 'page-body' }, unsent(layout, signal), looks(layout), password(state), sessions(layout, signal), tokens(state, signal))),
   };
+}
+
+/** What was refused, also of conversations that one does not see any more. */
+function unsent({ outbox, state }, signal) {
+  const list = h('ul', { class: 'stack', role: 'list' });
+  const section = h('section', { class: 'panel' }, h('h2', { tabindex: '-1' }, t('Messages not sent')), list);
+  const put = () => {
+    const { refused } = outbox;
+    section.hidden = refused.length === 0;
+    refill(list, refused.map((entry) => h('li', { class: 'stack' },
+      h('b', null, line(state.conversations.get(entry.conversationId)?.name ?? entry.conversation)), h('pre', { class: 'command', tabindex: '0' }, entry.text),
+      h('p', { class: 'error' }, t('not sent: {reason}', { reason: errorText(entry.refusal) })),
+      h('div', { class: 'buttons' }, h('button', { type: 'button', click: () => outbox.drop(entry.name) }, t('Remove'))))));
+  };
+  state.on('outbox', put, signal);
+  put();
+  return section;
 }
 
 function looks(layout) {
@@ -35,7 +52,10 @@ function looks(layout) {
     if (isWanted && !is) note.textContent = t('This browser does not allow notifications for this page.');
   } }, areWanted() ? t('Switch notifications off') : t('Switch notifications on'));
   return h('section', { class: 'panel' }, h('h2', null, t('This page')),
-    h('div', { class: 'line' }, h('div', { class: 'field' }, h('label', { for: 'theme' }, t('Colours')), select), languageSwitch(() => layout.rebuild())),
+    h('div', { class: 'line' }, h('div', { class: 'field' }, h('label', { for: 'theme' }, t('Colours')), select), languageSwitch(async () => {
+      await layout.rebuild();
+      document.querySelector('.languages [aria-pressed=true]')?.focus();
+    })),
     h('div', { class: 'line' }, notifications, note),
     // A session that only this tab has is left by logging out.
     !layout.state.api.isTabOnly && h('div', { class: 'line' },
@@ -90,7 +110,7 @@ function sessions(layout, signal) {
   const load = async () => {
     const { sessions: list } = await state.get(['sessions']);
     if (signal.aborted) return;
-    fill(place, table(t('Sessions'), [t('Begun'), t('Last used'), t('Address'), t('Program'), ''], list.map((one) => [
+    refill(place, table(t('Sessions'), [t('Begun'), t('Last used'), t('Address'), t('Program'), ''], list.map((one) => [
       when(one.created), when(one.last_used), one.address ?? '', line([one.host, one.program].filter(Boolean).join(' · ') || one.label || ''),
       one.current ? t('this one') : h('button', { type: 'button', click: async () => {
         await state.change('DELETE', ['sessions', one.id]).catch(() => {});
@@ -118,7 +138,7 @@ function tokens(state, signal) {
   const load = async () => {
     const { tokens: list } = await state.get(['tokens']);
     if (signal.aborted) return;
-    fill(place, list.length === 0 ? h('p', { class: 'hint' }, t('No tokens')) : table(t('Tokens for programs'), [t('What for'), t('May'), t('Ends'), t('Last used'), ''], list.map((one) => [
+    refill(place, list.length === 0 ? h('p', { class: 'hint' }, t('No tokens')) : table(t('Tokens for programs'), [t('What for'), t('May'), t('Ends'), t('Last used'), ''], list.map((one) => [
       line(one.label ?? ''), line(one.scope), one.expires ? dateAndTime(Date.parse(one.expires)) : '–', when(one.last_used),
       h('button', { type: 'button', click: async () => {
         await state.change('DELETE', ['tokens', one.id]).catch(() => {});
@@ -138,7 +158,7 @@ function tokens(state, signal) {
       return;
     }
     const count = Number(days.input.value);
-    if (days.input.value && (!Number.isInteger(count) || count < 1)) {
+    if (days.input.value && !isDays(count)) {
       days.say(t('Enter a number of days'));
       days.input.focus();
       return;

@@ -36,12 +36,16 @@ export const edit = (conversation, seq, text) => withText(words('natter', 'edit'
 export const remove = (conversation, seq) => words('natter', 'delete', '-c', conversation.name, seq);
 export const erase = (conversation, seq) => words('natter', 'admin', 'erase', conversation.name, seq);
 export const log = (conversation, seq) => words('natter', 'log', conversation.name, ...(seq ? ['--around', seq] : ['-n', 50]));
+/** The page's last day is in the search, and natter's `--until` ends before its day. */
+const dayAfter = (day) => new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
+
 export const search = ({ query, conversation, from, since, until }) => words(
   'natter', 'search', ...(conversation ? ['-c', conversation] : []), ...(from ? ['--from', from] : []),
-  ...(since ? ['--since', since] : []), ...(until ? ['--until', until] : []), ...(query.startsWith('-') ? ['--'] : []), query);
+  ...(since ? ['--since', since] : []), ...(until ? ['--until', dayAfter(until)] : []), ...(query.startsWith('-') ? ['--'] : []), query);
 export const command = (...list) => words('natter', ...list);
 
-let last = 'natter log -f';
+const first = 'natter log -f';
+let last = first;
 const listeners = new Set();
 
 /** Remembers the command of what was just done; an empty one where natter has none. */
@@ -49,6 +53,9 @@ export function did(text) {
   last = text;
   for (const work of listeners) work(text);
 }
+
+/** For the next one who uses this tab. */
+export const forget = () => did(first);
 
 export const lastCommand = () => last;
 

@@ -5,6 +5,10 @@ import { mentions } from './text.js';
 export class State {
   #listeners = new Map();
   #ender = new AbortController();
+  /** How far conversations were read that the server does not know of yet. */
+  #untold = new Map();
+  #isTelling = false;
+  #tellTimer = 0;
 
   constructor(api, me) {
     this.api = api;
@@ -20,11 +24,13 @@ export class State {
 
   /** What this account keeps in the browser is found under this. */
   get place() {
-    return `${this.api.store}:${this.me.name}:`;
+    // A name can contain a colon: without this, the place of "bob" would contain that of "bob:x".
+    return `${this.api.store}:${this.me.name.replaceAll('%', '%25').replaceAll(':', '%3A')}:`;
   }
 
   end() {
     this.#ender.abort();
+    clearTimeout(this.#tellTimer);
     this.#listeners.clear();
   }
 
@@ -76,18 +82,26 @@ export class State {
   }
 
   async loadLists() {
+    const before = [...this.conversations.values()].filter((one) => one.isListed);
     const ids = new Set();
+    const renamed = [];
     let after;
     do {
       const page = await this.get(['conversations'], { limit: 1000, after });
       for (const object of page.conversations) {
         ids.add(object.id);
+        const name = this.conversations.get(object.id)?.name ?? object.name;
+        if (name !== object.name) renamed.push(object);
         this.adopt({ ...object, isListed: true });
       }
       after = page.more ? page.next : null;
     } while (after);
-    for (const [id, known] of this.conversations) if (known.isListed && !ids.has(id)) this.conversations.delete(id);
+    const gone = before.filter((one) => !ids.has(one.id));
+    for (const { id } of gone) this.conversations.delete(id);
     this.areListsLoaded = true;
+    // After a long absence, no news tell of these.
+    for (const object of renamed) this.emit('conversation', object);
+    for (const { id, name } of gone) this.emit('gone', { type: 'gone', conversation_id: id, conversation: name });
     this.emit('conversations');
     if ([...this.conversations.values()].some((one) => one.kind !== 'personal' && one.unread > 0)) this.#findMentions().catch(() => {});
   }
@@ -205,11 +219,31 @@ export class State {
   async markRead(known, seq) {
     if (seq <= known.read) return;
     this.setRead(known, seq, true);
+    this.#untold.set(known.id, seq);
+    await this.#tellRead();
+  }
+
+  /** Says what was read. What the server does not hear is said again after a pause, and when it can be reached again. */
+  async #tellRead() {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    clearTimeout(this.#tellTimer);
     try {
-      await this.change('PUT', ['conversations', known.name, 'read'], { seq });
-      if (known.unread > 0) this.recount(known);
-    } catch {
-      // Said again with the next message that is read.
+      while (this.#untold.size > 0) {
+        const [id, seq] = this.#untold.entries().next().value;
+        const known = this.conversations.get(id);
+        if (known) {
+          await this.change('PUT', ['conversations', known.name, 'read'], { seq }).catch((error) => {
+            if (!(error instanceof Refusal) || error.isPassing) throw error;
+          });
+        }
+        if (this.#untold.get(id) === seq) this.#untold.delete(id);
+        if (known?.unread > 0) this.recount(known);
+      }
+    } catch (error) {
+      if (error instanceof Refusal && !this.signal.aborted) this.#tellTimer = setTimeout(() => this.#tellRead(), Math.max(5000, error.retryAfter * 1000));
+    } finally {
+      this.#isTelling = false;
     }
   }
 
@@ -220,6 +254,8 @@ export class State {
     let page = {};
     do page = await this.get(['users'], { limit: 500, q: pattern, after: page.next });
     while (page.more && page.users.length === 0);
+    // These are all, so that who is not among them has been erased.
+    if (!pattern && !page.more) this.users.clear();
     for (const user of page.users) this.users.set(user.name, user);
     this.emit('users');
     return page;
@@ -241,5 +277,6 @@ export class State {
     const since = phase === this.connection.phase ? this.connection.since : Date.now();
     this.connection = { phase, since, ...fields };
     this.emit('connection', this.connection);
+    if (phase === 'live') this.#tellRead();
   }
 }
