@@ -33,8 +33,8 @@ extension CommandSpec {
                 + "all of it if the database is gone, is rebuilt from the logs: conversations, and accounts of those who "
                 + "wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one), and groups have no "
                 + "members.",
-            "No log file is changed. The status is 1 if messages are missing, whose ranges are named, or if messages may be "
-                + "missing that the database held and no log file.",
+            "No log file is changed. The status is 1 if messages are missing, whose ranges are named, or if a part of the "
+                + "database can't be read that holds messages of no log file.",
         ],
         run: ReindexCommand.run)
 }
