@@ -149,6 +149,6 @@ enum ReindexCommand {
                 lost: summary.lostMessages), arguments,
             "indexed \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
                 + "\(lost)")
-        return summary.lostMessages == 0 && !summary.hasUnknownLoss ? .success : .nothingFound
+        return summary.lostMessages == 0 && !(summary.hasUnknownLoss && summary.hadDatabase) ? .success : .nothingFound
     }
 }

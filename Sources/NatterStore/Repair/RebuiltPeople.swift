@@ -114,7 +114,8 @@ final class RebuiltPeople {
         highest.conversation += 1
         let number = highest.conversation
         try insert.run(
-            number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen, pair?.first,
+            number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
+            pair?.first,
             pair?.second, origin.history.isDeleted, HashChain.start(of: id).bytes)
         if origin.kind == .group { try addMembers(origin.history, to: number) }
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)

@@ -30,6 +30,8 @@ public final class StoreRebuild {
         public var newlyLostMessages: UInt64 = 0
         /// Whether other acknowledged messages or erasures may be lost, which is not known.
         public var hasUnknownLoss = false
+        /// Whether there was a database. Who makes the index again without one knows that it is gone.
+        public var hadDatabase = true
     }
 
     let root: String
@@ -114,8 +116,7 @@ public final class StoreRebuild {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
         }
         if database.hasUnknownLoss {
-            // Who makes the index again without a database knows that it is gone.
-            summary.hasUnknownLoss = purpose == .repair || !database.wasMissing
+            (summary.hasUnknownLoss, summary.hadDatabase) = (true, !database.wasMissing)
             report(
                 "messages that '\(database.path)' held and no log file may be lost, and which is not known; a backup may have them"
             )
@@ -129,7 +130,8 @@ public final class StoreRebuild {
         let former = try database.lastCommit(journal)
         return try connection.transaction {
             let people = try RebuiltPeople(
-                connection, store: store, now: clock.now(), journal: journal, erased: RememberedErasures(root, disk).accounts())
+                connection, store: store, now: clock.now(), journal: journal,
+                erased: RememberedErasures(root, disk).accounts())
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
                 let identity = try withUsers(conversation.identity, survey, people, connection)
