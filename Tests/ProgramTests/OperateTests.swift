@@ -195,7 +195,7 @@ struct OperateTests {
         let daemon = try #require(world.daemon)
         daemon.process.signal(SIGSTOP)
         // They wait at the same time, because each waits for ten seconds.
-        let commands = try [["status"], ["status", "--json"], ["user", "list"], ["export", "general"]].map {
+        let commands = try [["status"], ["clients"], ["user", "list"], ["export", "general"]].map {
             try world.start($0)
         }
         for command in commands {

@@ -88,7 +88,7 @@ struct SharedServeTests {
         try register("alice", at: one).sends("hello")
         let name = try #require(uri.split(separator: "/").last?.split(separator: "?").first)
         func admit(_ isAllowed: Bool) throws {
-            try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(isAllowed)", in: cluster.uri("postgres"))
+            try cluster.query("ALTER DATABASE \"\(name)\" ALLOW_CONNECTIONS \(isAllowed)", in: cluster.uri("postgres"))
         }
         try admit(false)
         try cluster.query(
