@@ -86,7 +86,7 @@ struct SharedServeTests {
         let cluster = try PostgresCluster.shared()
         let one = try serve("one")
         try register("alice", at: one).sends("hello")
-        let name = try #require(uri.split(separator: "/").last?.split(separator: "?").first)
+        let name = try #require(cluster.query("SELECT current_database()", in: uri).first)
         func admit(_ isAllowed: Bool) throws {
             try cluster.query("ALTER DATABASE \"\(name)\" ALLOW_CONNECTIONS \(isAllowed)", in: cluster.uri("postgres"))
         }
