@@ -97,7 +97,9 @@ test: lint build $(corpus)
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
-	$(if $(FILTER),,$(MAKE) check-openapi check-examples check-page check-counts fuzz)
+# The tests of the page wait most of the time, so others run beside them. What is counted had better be alone.
+	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
+	$(if $(FILTER),,$(MAKE) check-counts)
 
 # 20 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 20
