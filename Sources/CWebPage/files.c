@@ -109,9 +109,6 @@ static const unsigned char switcher_js[] = {
 static const unsigned char text_js[] = {
 #embed "page/text.js"
 };
-static const unsigned char theme_js[] = {
-#embed "page/theme.js"
-};
 
 #define FILE(name, type, bytes) {name, type, bytes, sizeof(bytes)}
 #define SCRIPT(name, bytes) FILE(name, "text/javascript; charset=utf-8", bytes)
@@ -152,7 +149,6 @@ static const struct natter_page_file files[] = {
     FILE("style.css", "text/css; charset=utf-8", style_css),
     SCRIPT("switcher.js", switcher_js),
     SCRIPT("text.js", text_js),
-    SCRIPT("theme.js", theme_js),
 };
 
 const struct natter_page_file *natter_page_file_at(size_t index) {

@@ -7,7 +7,7 @@ from marionette_driver.marionette import ActionSequence, Marionette
 
 import world
 
-TESTS = ["page_test.EntranceTests", "page_test.MessageTests.test_writes_replies_edits_and_deletes"]
+TESTS = ["entrance_test.EntranceTests", "page_test.MessageTests.test_writes_replies_edits_and_deletes"]
 
 
 class Firefox:

@@ -106,6 +106,25 @@ class GroupTests(PageTest):
         self.wait(lambda: "sent" not in self.one(".status").text)
         self.assertEqual(self.texts(".panel .command"), [])
 
+    def test_what_is_written_before_a_rename_is_heard_of_stays_in_its_group(self):
+        self.group("garden")
+        self.log_in("bob", address="#/garden")
+        self.is_in("garden")
+        self.say("one")
+        self.wait_sent()
+        ActionChains(self.driver).send_keys(Keys.ARROW_UP).perform()
+        self.wait(lambda: self.field().get_property("value") == "one")
+        # The server answers all but what asks for news.
+        self.driver.execute_script("const whole = fetch; fetch = (path, options) => String(path).includes('/sync') ? new Promise(() => {}) : whole(path, options); dispatchEvent(new Event('online'))")
+        self.rename("garden", "park")
+        self.group("garden")
+        ActionChains(self.driver).send_keys(" and more" + Keys.ENTER).perform()
+        self.wait(lambda: self.server.ask("GET", "/v1/conversations/park", token=self.alice)["last"].get("kind") == "edit")
+        self.say("two")
+        self.wait(lambda: self.stored("park") == ["one", "two"])
+        self.is_in("garden")
+        self.assertEqual(self.stored("garden"), [])
+
     def test_what_waits_for_a_person_nobody_wrote_to_before_is_sent_after_a_reload(self):
         self.log_in("bob", address="#/@alice")
         self.is_in("@alice")
@@ -128,6 +147,19 @@ class GroupTests(PageTest):
         self.server.ask("DELETE", "/v1/groups/park", token=self.alice)
         self.join(hours=1)
         self.wait(lambda: self.texts(".center h1") == ["park is no longer there"])
+
+    def test_lists_that_fail_after_a_long_absence_are_loaded_again(self):
+        self.log_in("bob", address="#/general")
+        self.is_in("general")
+        self.cut()
+        self.group("park")
+        self.driver.execute_script("""
+            const whole = window.whole;
+            window.refused = 0;
+            window.whole = (path, options) => String(path).includes('/conversations?') && ++refused < 3 ? Promise.resolve(new Response('{"error":{"code":"busy"}}', {status: 503})) : whole(path, options);""")
+        self.join(hours=1)
+        self.wait(lambda: any("park" in text for text in self.texts(".conversations li, .conversations a")))
+        self.assertGreaterEqual(self.driver.execute_script("return refused"), 3)
 
     def test_what_was_read_while_the_server_was_away_is_told_later(self):
         for number in range(3):

@@ -97,6 +97,14 @@ export function path(segments, query = {}) {
   return `/v1/${segments.map(encodeURIComponent).join('/')}${text ? `?${text}` : ''}`;
 }
 
+/**
+ * The fields that say which conversation is meant. A group's id, because it may have another name by now, and another group
+ * its name. One with a person has no id before its first message, and its name lasts.
+ */
+export function meant(conversation, id) {
+  return { conversation, conversation_id: conversation.startsWith('@') ? undefined : id };
+}
+
 /** A new idempotency key. */
 export function freshKey() {
   return `page-${Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;

@@ -9,7 +9,6 @@ import { Layout } from './layout.js';
 import { announceFailure } from './conversation.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
-import { applyTheme } from './theme.js';
 
 const root = document.getElementById('app');
 const tabUser = 'natter-tab-user';
@@ -134,7 +133,7 @@ async function whoIs(api) {
 }
 
 async function main() {
-  applyTheme();
+  storage.applyTheme();
   await startLanguage();
   let found = await resume();
   let notice = '';

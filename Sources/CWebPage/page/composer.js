@@ -2,7 +2,7 @@
 import { h, fill, icon, iconButton, debounce, announce, freshId } from './dom.js';
 import { t, number } from './i18n.js';
 import { byteCount, line, quotedText } from './text.js';
-import { freshKey, Refusal } from './api.js';
+import { freshKey, meant, Refusal } from './api.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
 import * as shell from './shell.js';
@@ -217,8 +217,9 @@ export class Composer {
     if (edit === this.#sending) return;
     this.#sending = edit;
     this.#showSending();
+    const { name, id } = this.#conversation;
     try {
-      await this.#state.change('POST', ['messages'], { conversation: this.#conversation.name, kind: 'edit', about: edit.seq, text, id: this.#key });
+      await this.#state.change('POST', ['messages'], { ...meant(name, id), kind: 'edit', about: edit.seq, text, id: this.#key });
       shell.did(shell.edit(this.#conversation, edit.seq, text));
       // Meanwhile another edit may have begun, or more been written.
       if (this.#edit === edit && this.field.value === text) this.cancel();

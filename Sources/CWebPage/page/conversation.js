@@ -2,7 +2,7 @@
 import { h, fill, iconButton, icon, announce } from './dom.js';
 import { t, n, ago } from './i18n.js';
 import { line } from './text.js';
-import { Refusal, freshKey } from './api.js';
+import { Refusal, freshKey, meant } from './api.js';
 import { errorText } from './errors.js';
 import { History } from './history.js';
 import { Composer } from './composer.js';
@@ -132,7 +132,8 @@ class RowActions {
     const isSure = await this.#confirm(t('Delete this message?'), t('Others see that a message was here. Its text is given to nobody any more.'), t('Delete'));
     if (!isSure) return;
     try {
-      await this.layout.state.change('POST', ['messages'], { conversation: this.conversation.name, kind: 'delete', about: message.seq, id: freshKey() });
+      const { name, id } = this.conversation;
+      await this.layout.state.change('POST', ['messages'], { ...meant(name, id), kind: 'delete', about: message.seq, id: freshKey() });
       shell.did(shell.remove(this.conversation, message.seq));
     } catch (error) {
       if (error instanceof Refusal) announceFailure(this.layout, t('Not deleted: {reason}', { reason: errorText(error) }));

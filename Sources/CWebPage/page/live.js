@@ -69,16 +69,14 @@ export class Live {
         this.heard?.();
         break;
       case 'news':
-        this.#cursor = data.cursor;
-        this.#lastAnswer = Date.now();
-        for (const line of data.lines) this.#state.take(line);
+        this.#hearNews(data);
         break;
       case 'connection':
         this.#state.setConnection(data.connection.phase, data.connection);
         break;
       case 'reload':
         this.#cursor = data.cursor;
-        this.#reload();
+        this.#reload().catch(() => {});
         break;
       case 'retry':
         if (this.#isLeader) this.retry();
@@ -102,14 +100,23 @@ export class Live {
     this.#channel.postMessage({ kind: 'connection', connection: this.#state.connection });
   }
 
+  #hearNews({ cursor, lines }) {
+    const isBehind = !this.#cursor && this.#state.areListsLoaded;
+    this.#cursor = cursor;
+    this.#lastAnswer = Date.now();
+    for (const line of lines) this.#state.take(line);
+    if (isBehind) this.#reload().catch(() => {});
+  }
+
   async #reload() {
     try {
       await this.#state.loadLists();
-      this.#state.emit('reload');
     } catch (error) {
-      if (!(error instanceof Refusal)) return;
-      // The wait finds out by itself that the server is away.
+      // News from here on would leave out what came before: the next answer begins anew.
+      this.#cursor = null;
+      throw error;
     }
+    this.#state.emit('reload');
   }
 
   async #ask(query) {

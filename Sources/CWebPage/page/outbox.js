@@ -1,6 +1,6 @@
 // Messages on their way. Each has an id that is made and kept before the first try, so that it arrives once: after a
 // reload, a lost connection, with two tabs.
-import { freshKey, Refusal } from './api.js';
+import { freshKey, meant, Refusal } from './api.js';
 import * as storage from './storage.js';
 
 export class Outbox {
@@ -50,29 +50,6 @@ export class Outbox {
   /** What was refused. Its conversation may be out of reach. */
   get refused() {
     return [...this.#entries.values()].filter((entry) => entry.refusal).sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  /**
-   * The name that the conversation of a message has now: another one may have taken the name of before. Null if there is
-   * no such conversation any more, undefined if that is not known yet.
-   */
-  async #nameNow(entry) {
-    const state = this.#state;
-    if (!entry.conversationId) return entry.conversation;
-    const known = state.conversations.get(entry.conversationId);
-    if (known && known.kind !== 'group') return known.name;
-    // A rename of a group that happened meanwhile comes with the news.
-    if (state.connection.phase === 'offline' || state.connection.phase === 'catching') return undefined;
-    if (known) return known.name;
-    if (!state.areListsLoaded) return undefined;
-    // One with a person is in no list until it has a message.
-    if (!entry.conversation.startsWith('@')) return null;
-    try {
-      return (await state.find(entry.conversation)).id === entry.conversationId ? entry.conversation : null;
-    } catch (error) {
-      if (error.status === 404 || error.status === 403) return null;
-      throw error;
-    }
   }
 
   /** Keeps a message and tries to send it. */
@@ -141,18 +118,9 @@ export class Outbox {
         this.#entries.delete(entry.name);
         continue;
       }
-      let name;
       try {
-        name = await this.#nameNow(entry);
-        if (name === undefined) {
-          // It is tried again when the page is connected; the row does not say "sending" until then.
-          if (!entry.isUnsent) this.#keep(entry, { isUnsent: true, isCovered: false });
-          return;
-        }
-        if (name === null) throw new Refusal(404, 'no_such_conversation', 'there is no such conversation');
-        const body = { conversation: name, text: entry.text, id: entry.id };
-        if (entry.about) body.about = entry.about;
-        const message = await this.#state.change('POST', ['messages'], body);
+        const { conversation, conversationId, text, id, about } = entry;
+        const message = await this.#state.change('POST', ['messages'], { ...meant(conversation, conversationId), text, id, about });
         this.#failures = 0;
         this.#entries.delete(entry.name);
         storage.write(entry.name, null);
@@ -161,8 +129,6 @@ export class Outbox {
       } catch (error) {
         if (!(error instanceof Refusal)) return;
         if (error.status === 401) return;
-        // It got another name while this was under way.
-        if (error.code === 'no_such_conversation' && (this.#state.conversations.get(entry.conversationId)?.name ?? name) !== name) continue;
         if (!error.isPassing) {
           this.#keep(entry, { refusal: { code: error.code, message: error.message }, isCovered: false });
           continue;

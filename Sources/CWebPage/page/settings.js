@@ -6,7 +6,7 @@ import { Refusal } from './api.js';
 import { errorText } from './errors.js';
 import { field, isDays, languageSwitch } from './login.js';
 import { confirm } from './dialog.js';
-import { theme, applyTheme } from './theme.js';
+import { theme, applyTheme } from './storage.js';
 import { areWanted, want, explanation } from './notify.js';
 import * as shell from './shell.js';
 

@@ -1,5 +1,5 @@
 // What the page knows of one account, and what it tells its views. A new login makes a new state.
-import { path, Refusal } from './api.js';
+import { meant, path, Refusal } from './api.js';
 import { mentions } from './text.js';
 
 export class State {
@@ -233,7 +233,7 @@ export class State {
         const [id, seq] = this.#untold.entries().next().value;
         const known = this.conversations.get(id);
         if (known) {
-          await this.change('PUT', ['conversations', known.name, 'read'], { seq }).catch((error) => {
+          await this.change('PUT', ['conversations', known.name, 'read'], { seq, conversation_id: meant(known.name, id).conversation_id }).catch((error) => {
             if (!(error instanceof Refusal) || error.isPassing) throw error;
           });
         }

@@ -45,3 +45,13 @@ export function onChange(start, work, signal) {
     if (event.key?.startsWith(prefix + start)) work(event.key.slice(prefix.length));
   }, { signal });
 }
+
+/** Light or dark: as the system says, unless one is chosen. */
+export const theme = () => read('theme') ?? 'system';
+
+export function applyTheme(chosen) {
+  if (chosen) write('theme', chosen === 'system' ? null : chosen);
+  const now = theme();
+  if (now === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = now;
+}
