@@ -15,6 +15,8 @@ public struct MessageFilter: Sendable {
     public var sender: String?
     /// No messages of this sender, whose name is spelled exactly so, except those that a program sent for them.
     public var excludedSender: String?
+    /// No erased messages with these seqs. With `excludedSender`: those that were of that sender.
+    public var excludedErased: [ConversationID: Set<Seq>] = [:]
     /// No edits and deletions, except those that `changesUpTo` lets through.
     public var isFolded = false
     /// With `isFolded`: edits and deletions of messages up to these seqs are wanted. Whoever has seen a message wants to know
@@ -31,7 +33,9 @@ public struct MessageFilter: Sendable {
     public var isPlain: Bool { wantsAll && !isFolded }
 
     /// Whether it leaves out nothing but edits and deletions.
-    public var wantsAll: Bool { since == nil && until == nil && sender == nil && excludedSender == nil && text == nil }
+    public var wantsAll: Bool {
+        since == nil && until == nil && sender == nil && excludedSender == nil && text == nil && excludedErased.isEmpty
+    }
 
     /// The last seq that can match in a conversation with this head.
     public func last(_ head: Seq) -> Seq { before.map { min(head, $0.previous) } ?? head }
@@ -51,6 +55,7 @@ public struct MessageMatcher {
     let wish: BlockWish
     private let sender: CaselessSenderMatch?
     private let excluded: SenderMatch?
+    private let excludedErased: Set<Seq>
     private let current: CurrentText?
     /// Edits and deletions of these messages are wanted.
     private let changed: ClosedRange<Seq>?
@@ -61,8 +66,10 @@ public struct MessageMatcher {
     init(_ filter: MessageFilter, in reader: LogReader?) {
         self.filter = filter
         current = filter.text == nil ? nil : reader.map { CurrentText($0) }
-        if let log = reader?.log, let last = filter.changesUpTo[log.id], last >= log.first {
-            changed = log.first...last
+        // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
+        // then the message is not here, but its reader may have seen it elsewhere.
+        if let log = reader?.log, let last = filter.changesUpTo[log.id], last >= min(log.first, log.serverFirst) {
+            changed = min(log.first, log.serverFirst)...last
         } else {
             changed = nil
         }
@@ -70,6 +77,7 @@ public struct MessageMatcher {
         self.sender = sender
         wish = BlockWish(sender: sender.map { sender in { sender.matches($0) } }, text: filter.textsOfBlock)
         excluded = filter.excludedSender.map { SenderMatch($0) }
+        excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
 
     public func matches(_ records: Records, _ index: Int) throws -> Bool {
@@ -83,6 +91,11 @@ public struct MessageMatcher {
         if let until = filter.until, time >= until { return false }
         if let sender, !sender.matches(records.sender(at: index)) { return false }
         if let excluded, excluded.matches(records.sender(at: index)), !records.hasLabel(at: index) { return false }
+        if !excludedErased.isEmpty, records.isErased(at: index),
+            excludedErased.contains(records.firstSeq.advanced(by: index))
+        {
+            return false
+        }
         if let text = filter.text, let current { return try current.matches(records, index, text) }
         return true
     }

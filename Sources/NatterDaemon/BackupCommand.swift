@@ -73,8 +73,9 @@ enum BackupCommand {
                 display.line.clear()
                 try console.report(
                     report, arguments,
-                    "backed up \(report.messages) messages of \(report.conversations) conversations to "
-                        + "'\(report.dest)', \(report.copied >> 10) KiB of \(report.bytes >> 10) copied; "
+                    "backed up \(FsckCommand.messages(report.messages)) of "
+                        + "\(FsckCommand.conversations(report.conversations)) to '\(report.dest)', "
+                        + "\(report.copied >> 10) KiB of \(report.bytes >> 10) copied; "
                         + "\(FsckCommand.damages(report.damages))")
             default: break
             }
@@ -144,13 +145,13 @@ enum RestoreCommand {
             messages: summary.messages, files: summary.files, bytes: summary.bytes, damages: summary.damages)
         try console.report(
             report, arguments,
-            "restored \(report.messages) messages of \(report.conversations) conversations to '\(directory)', as they "
-                + "were at \(report.taken); \(FsckCommand.damages(report.damages))")
+            "restored \(FsckCommand.messages(report.messages)) of \(FsckCommand.conversations(report.conversations)) to "
+                + "'\(directory)', as of \(report.taken); \(FsckCommand.damages(report.damages))")
         console.note(
             arguments.flag("end-sessions")
                 ? "accounts, passwords and members of groups are those of \(report.taken), too; all sessions and tokens have ended"
-                : "accounts, passwords, members of groups and tokens are those of \(report.taken), too: what was changed or "
-                    + "revoked since is as it was; 'restore --end-sessions' ends all sessions and tokens")
+                : "accounts, passwords, members of groups and tokens are those of \(report.taken), too: later changes "
+                    + "and revocations are undone; 'restore --end-sessions' ends all sessions and tokens")
         return summary.damages == 0 ? .success : .nothingFound
     }
 }

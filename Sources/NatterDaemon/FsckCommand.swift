@@ -30,9 +30,8 @@ extension CommandSpec {
         description: [
             "Reads all log files and rebuilds what the database knows of them. As far as the database can be read, "
                 + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "
-                + "all of it if the database is gone, is rebuilt from the logs: conversations, and accounts of those who "
-                + "wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one), and groups have no "
-                + "members.",
+                + "all of it if the database is gone, is rebuilt from the logs: conversations, members of groups, and "
+                + "accounts of those who wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one).",
             "No log file is changed. The status is 1 if messages are missing, whose ranges are named, or if a part of the "
                 + "database can't be read that holds messages of no log file.",
         ],
@@ -114,9 +113,19 @@ enum FsckCommand {
         for loss in report.stated { console.note(loss) }
         if arguments.flag("json") { return }
         console.note(
-            "checked \(report.messages) messages of \(report.conversations) conversations in \(report.files) files; "
+            "checked \(messages(report.messages)) of \(conversations(report.conversations)) in \(files(report.files)); "
                 + "\(damages(report.damages))")
     }
+
+    // Counts as parts of a sentence.
+
+    static func messages(_ count: UInt64) -> Phrase { .plural(count, "\(count) message", "\(count) messages") }
+
+    static func conversations(_ count: Int) -> Phrase {
+        .plural(count, "\(count) conversation", "\(count) conversations")
+    }
+
+    static func files(_ count: Int) -> Phrase { .plural(count, "\(count) file", "\(count) files") }
 
     /// The number of damaged places, for the end of a sentence.
     static func damages(_ count: Int) -> Phrase {
@@ -139,7 +148,8 @@ enum ReindexCommand {
         let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })
         let lost: Phrase =
             if summary.lostMessages > 0 {
-                "\(summary.lostMessages) are missing"
+                .plural(
+                    summary.lostMessages, "\(summary.lostMessages) is missing", "\(summary.lostMessages) are missing")
             } else {
                 summary.hasUnknownLoss ? "some may be missing" : "none is missing"
             }
@@ -147,8 +157,8 @@ enum ReindexCommand {
             Report(
                 conversations: summary.conversations, messages: summary.messages, files: summary.files,
                 lost: summary.lostMessages), arguments,
-            "indexed \(summary.messages) messages of \(summary.conversations) conversations in \(summary.files) files; "
-                + "\(lost)")
+            "indexed \(FsckCommand.messages(summary.messages)) of "
+                + "\(FsckCommand.conversations(summary.conversations)) in \(FsckCommand.files(summary.files)); \(lost)")
         return summary.lostMessages == 0 && !(summary.hasUnknownLoss && summary.hadDatabase) ? .success : .nothingFound
     }
 }

@@ -121,7 +121,7 @@ enum SelfSignedCommand {
         try output.writeLine("  natter config set ca-file /path/to/\(certificateName)")
         try output.writeLine("  natter config set server https://\(shown):7117")
         try output.writeLine("  natter register NAME --invite CODE")
-        try say("to make the first account, an admin, whose 'natter admin invite' prints such a CODE:")
+        try say("create an admin account first; that admin's 'natter admin invite' prints a CODE:")
         try output.writeLine("  natterd user add NAME --admin")
     }
 }

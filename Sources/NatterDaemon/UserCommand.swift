@@ -26,7 +26,7 @@ extension CommandSpec {
         "clients", "list who visited the server, when and from where", group: "Administration",
         options: [.flag("json", "print each account as a JSON object")],
         description: [
-            "Prints login, last visit and last address of each user who was ever here, newest first. A running server "
+            "Prints login, last visit and last address of each user who ever visited, newest first. A running server "
                 + "reports what it knows at this moment; without one, the data is at most a minute older."
         ],
         examples: [Example("natterd clients", "see who was here last")],

@@ -1,4 +1,5 @@
 internal import CEvent
+internal import Glibc
 internal import NatterLanguage
 internal import NatterSystem
 
@@ -10,6 +11,7 @@ final class EventLoop {
     init() throws(TransportError) {
         // libevent would print its warnings to standard error, which belongs to the program.
         event_set_log_callback { _, _ in }
+        event_set_fatal_callback { _ in EventLoop.giveUp() }
         let configuration = event_config_new()
         defer { if let configuration { event_config_free(configuration) } }
         if let configuration { event_config_set_flag(configuration, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue)) }
@@ -26,6 +28,18 @@ final class EventLoop {
     deinit {
         event_free(timer)
         event_base_free(base)
+    }
+
+    /// Ends the process, because libevent does so after this in any case, and with status 1. That would mean "nothing found".
+    /// It happens if there is no descriptor left for the loop itself.
+    private static func giveUp() -> Never {
+        let reason = Errno.current.phrase
+        let program = ProcessArguments.word(0).map { Path.name(of: String(cString: $0)) } ?? "natter"
+        let what: Phrase = "cannot wait for the network: \(reason); raise the limit with 'ulimit -n' and try again"
+        let line = Array("\(program): \(what.text)\n".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+        // EX_IOERR
+        _exit(74)
     }
 
     /// Handles events until `isDone` or until `limit` has passed. `limit` is in milliseconds of the monotonic clock

@@ -47,7 +47,7 @@ final class TLSContext {
             : SSL_set1_host(session, host) == 1 && natter_tls_server_name(session, host) == 1
         guard isReady else {
             SSL_free(session)
-            throw .certificate("cannot verify certificates for '\(host)': it is no name that one can be made out to")
+            throw .certificate("cannot verify certificates for '\(host)': no certificate can be issued for this name")
         }
         return session
     }

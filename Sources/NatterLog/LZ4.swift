@@ -44,10 +44,17 @@ public enum LZ4 {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength
         else { return nil }
-        let isPart = limit < rawLength
-        let wanted = max(1, min(limit, rawLength))
+        return unpack(bytes, wanted: max(1, min(limit, rawLength)), isPart: limit < rawLength, dictionary)
+    }
+
+    /// - Parameter isDamaged: returns zeros for bytes that can't be had, and perhaps wrong ones, instead of nil.
+    private static func unpack(
+        _ bytes: UnsafeRawBufferPointer, wanted: Int, isPart: Bool = false, _ dictionary: [UInt8] = [],
+        isDamaged: Bool = false
+    ) -> [UInt8]? {
         var length: Int32 = -1
         let unpacked = [UInt8](unsafeUninitializedCapacity: wanted) { output, filled in
+            if isDamaged { output.initialize(repeating: 0) }
             output.withMemoryRebound(to: CChar.self) { output in
                 dictionary.withUnsafeBytes { dictionary in
                     let source = bytes.bindMemory(to: CChar.self).baseAddress
@@ -60,9 +67,9 @@ public enum LZ4 {
                         : LZ4_decompress_safe_usingDict(source, output.baseAddress, count, room, start, known)
                 }
             }
-            filled = Int(max(0, length))
+            filled = isDamaged ? wanted : Int(max(0, length))
         }
-        return Int(length) == wanted ? unpacked : nil
+        return isDamaged || Int(length) == wanted ? unpacked : nil
     }
 
     // MARK: Without a dictionary
@@ -72,7 +79,7 @@ public enum LZ4 {
 
     /// Compresses some hundred megabytes a second, for data that is read once and then deleted.
     /// - Returns: nil if compression does not make the bytes shorter.
-    public static func compressFast(_ bytes: ArraySlice<UInt8>) -> [UInt8]? {
+    public static func compressFast(_ bytes: [UInt8]) -> [UInt8]? {
         guard bytes.count > 1, bytes.count <= Int(LZ4_MAX_INPUT_SIZE) else { return nil }
         let packed = bytes.withUnsafeBytes { bytes in
             [UInt8](unsafeUninitializedCapacity: bytes.count - 1) { output, filled in
@@ -95,17 +102,7 @@ public enum LZ4 {
         guard bytes.count > 0, bytes.count <= Int(LZ4_MAX_INPUT_SIZE), rawLength > 0,
             rawLength <= min(bytes.count * highestRatio, Int(LZ4_MAX_INPUT_SIZE))
         else { return nil }
-        var length: Int32 = -1
-        let unpacked = [UInt8](unsafeUninitializedCapacity: rawLength) { output, filled in
-            if isDamaged { output.initialize(repeating: 0) }
-            output.withMemoryRebound(to: CChar.self) { output in
-                length = LZ4_decompress_safe(
-                    bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
-                    Int32(rawLength))
-            }
-            filled = isDamaged ? rawLength : Int(max(0, length))
-        }
-        return isDamaged || Int(length) == rawLength ? unpacked : nil
+        return unpack(bytes, wanted: rawLength, isDamaged: isDamaged)
     }
 }
 

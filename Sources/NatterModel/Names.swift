@@ -58,7 +58,7 @@ public enum NameRule {
         let properties = scalar.properties
         // U+2800 is a braille cell without dots. Its category says that it is seen.
         if properties.isDefaultIgnorableCodePoint || scalar == "\u{2800}" {
-            return .forbiddenCharacter("characters that are not seen")
+            return .forbiddenCharacter("invisible characters")
         }
         return switch properties.generalCategory {
         case .unassigned: .forbiddenCharacter("characters that Unicode does not assign")
@@ -98,6 +98,11 @@ public enum NameRule {
 
     public static func isGeneral(_ name: String) -> Bool { isSame(name, general) }
     public static func isMe(_ name: String) -> Bool { isSame(name, me) }
+
+    /// Whether a conversation's name is that of a group. A group may be renamed, and another one may take its name.
+    public static func isGroup(_ conversation: String) -> Bool {
+        !conversation.hasPrefix("@") && !isGeneral(conversation)
+    }
 
     /// Compares the lengths first, because this runs for each message that is sent. No letter outside ASCII folds to a
     /// letter of either word, so another length means another name.

@@ -68,6 +68,15 @@ public struct CivilTime: Equatable, Sendable {
         return era * 146_097 + dayOfEra - 719_468
     }
 
+    /// The day of the week, 0 for Sunday.
+    public var weekday: Int {
+        // 1 January 1970 was a Thursday.
+        Int(((daysSinceEpoch + 4) % 7 + 7) % 7)
+    }
+
+    /// The months as mail, HTTP and the logs of programs write them.
+    public static let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
     /// The moment at which a UTC clock shows this date and time.
     public var utc: Timestamp {
         let seconds = daysSinceEpoch * 86_400 + Int64(hour * 3_600 + minute * 60 + second)

@@ -44,7 +44,8 @@ public struct Page: Sendable {
         while let file = natter_page_file_at(index)?.pointee {
             index += 1
             let (name, type) = (String(cString: file.name), String(cString: file.type))
-            let bytes = Array(UnsafeBufferPointer(start: file.bytes, count: file.count))
+            var bytes = Array(UnsafeBufferPointer(start: file.bytes, count: file.count))
+            if name.hasSuffix(".js") { bytes = Page.lean(bytes) }
             all += bytes
             if name == Page.documentName {
                 document = (type, String(decoding: bytes, as: UTF8.self))
@@ -57,6 +58,18 @@ public struct Page: Sendable {
             .joined(separator: release)
         self.document = PageFile(name: Page.documentName, type: document.type, bytes: Array(text.utf8))
         (self.files, self.release) = (files, release)
+    }
+
+    /// A module without indentation and without lines that are comments, which browsers have no use for. Each line keeps its
+    /// number, so that an error names its place in the source. No text of a module may go over several lines.
+    private static func lean(_ module: [UInt8]) -> [UInt8] {
+        let lines = module.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+            let code = line.drop { $0 == UInt8(ascii: " ") }
+            let isComment =
+                code.starts(with: "//".utf8) || code.starts(with: "/**".utf8) && code.suffix(2).elementsEqual("*/".utf8)
+            return isComment ? [] : code
+        }
+        return Array(lines.joined(separator: "\n".utf8))
     }
 
     /// The file at `/page/RELEASE/NAME`. A release that is not this one has no files: the page that asks is of another program.

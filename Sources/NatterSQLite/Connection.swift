@@ -85,9 +85,9 @@ public final class Connection {
         var code = open(path)
         // SQLite refuses a link anywhere in the path. Only the file itself must not be one: the directories are those that
         // the user has chosen, and a home may lie behind a link.
-        if code == Connection.foundLink, let real = Connection.withRealDirectory(path) {
+        if code == Connection.foundLink {
             sqlite3_close_v2(handle)
-            code = open(real)
+            code = open(Path.real(Path.directory(of: path)) + "/" + Path.name(of: path))
         }
         guard code == SQLITE_OK, let handle else {
             let error = Connection.error(code: code, handle: handle, path: path)
@@ -131,14 +131,6 @@ public final class Connection {
 
     /// `SQLITE_CANTOPEN_SYMLINK`, a macro that Swift does not import.
     private static let foundLink = SQLITE_CANTOPEN | 6 << 8
-
-    private static func withRealDirectory(_ path: String) -> String? {
-        let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.utf8.index(after: $0)...] } ?? path[...]
-        let directory = path.dropLast(name.count)
-        guard let real = realpath(directory.isEmpty ? "." : String(directory), nil) else { return nil }
-        defer { free(real) }
-        return String(validatingCString: real).map { "\($0)/\(name)" }
-    }
 
     /// Creates the file for its owner only. SQLite would create it with the umask's mode, and gives the write-ahead log
     /// the mode of the database.
@@ -265,6 +257,18 @@ public final class Connection {
         if case .truncating = extent { sqlite3_db_release_memory(handle) }
     }
 
+    /// Reads the whole database and checks each page's checksum and how the pages fit together.
+    ///
+    /// - Throws: `corrupt`.
+    public func checkIntegrity() throws(SQLiteError) {
+        let check = try statement("PRAGMA integrity_check(1)")
+        guard try check.step() else { throw error(SQLITE_CORRUPT) }
+        let found = check.text(0)
+        guard found == "ok" else {
+            throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: found), path: path)
+        }
+    }
+
     /// Leaves the write-ahead log as it is on closing, without a checkpoint. That saves two syncs in programs that
     /// write little and often. The caller must checkpoint.
     public func leaveWALOnClose() { natter_sqlite_no_checkpoint_on_close(handle) }
@@ -284,7 +288,12 @@ public final class Connection {
             case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY: .cannotOpen
             default: .other
             }
-        return SQLiteError(reason: reason, code: code, message: Phrase(verbatim: message), path: path)
+        // "Unable to open database file" and "disk I/O error" say less than the system did.
+        let system = [.cannotOpen, .inputOutput].contains(reason) ? handle.map(sqlite3_system_errno) ?? 0 : 0
+        let phrase = Phrase(verbatim: message)
+        return SQLiteError(
+            reason: reason, code: code, message: system == 0 ? phrase : "\(phrase): \(Errno(rawValue: system).phrase)",
+            path: path)
     }
 
     /// SQLite's version number, such as 3040001.

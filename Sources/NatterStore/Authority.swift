@@ -1,6 +1,6 @@
 internal import NatterArchive
 internal import NatterLanguage
-internal import NatterModel
+public import NatterModel
 
 /// A right that an operation on a conversation requires.
 enum Right {
@@ -15,7 +15,8 @@ public enum ScopeNeed: Sendable, Equatable {
     case all
     /// Any valid token.
     case valid
-    case send(conversation: String)
+    /// The id, if there is one, decides which conversation is meant.
+    case send(conversation: String, id: ConversationID? = nil)
     case read(conversation: String)
     /// Any token that may read something.
     case readAny
@@ -51,8 +52,21 @@ enum Authority {
                 if conversation.isOpen { throw .notAMember(name) }
                 throw .noSuchConversation(name)
             }
-            if right == .administer, !membership.isAdmin { throw .forbidden("you are not an admin of '\(name)'") }
+            if right == .administer, !membership.isAdmin {
+                throw .forbidden("you are not an admin of '\(name)'; ask one of them")
+            }
         }
+    }
+
+    /// Throws if nobody will ever read a new text, because the account of the other user was erased. What was sent to it
+    /// can still be edited and deleted.
+    static func checkRecipient(
+        of message: NewMessage, by account: AccountID, in conversation: ConversationState, _ state: StoreState
+    ) throws(StoreError) {
+        guard message.kind == .text, conversation.identity.kind == .personal,
+            let peer = peer(of: account, in: conversation).flatMap({ state.accounts[$0] }), peer.isErased
+        else { return }
+        throw .noSuchUser(peer.name.text)
     }
 
     /// Whether a group has no active admin: an import created it, or all its admins are disabled. Then admins of the
@@ -108,12 +122,13 @@ enum Authority {
         let isCovered: Bool
         switch (principal.scope, need) {
         case (.all, _), (_, .valid): isCovered = true
-        case (.send, .send(let name)), (.read, .read(let name)):
+        case (.send, .send(_, let id?)): isCovered = id == principal.scopeID
+        case (.send, .send(let name, nil)), (.read, .read(let name)):
             isCovered = state.id(named: name, for: principal.account) == principal.scopeID
         case (.read, .readAny), (.send, .sendAny): isCovered = true
         default: isCovered = false
         }
-        if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
+        if !isCovered { throw .forbidden("this token is valid only for '\(principal.scope)'") }
     }
 
     /// Throws unless the scope of a token covers this conversation. Groups can be renamed, so what a name meant when the
@@ -127,7 +142,7 @@ enum Authority {
             case (.send, .write), (.read, .read): principal.scopeID == conversation
             default: false
             }
-        if !isCovered { throw .forbidden("this token is good for '\(principal.scope)' only") }
+        if !isCovered { throw .forbidden("this token is valid only for '\(principal.scope)'") }
     }
 
     /// Whether the account syncs and lists this conversation.

@@ -113,7 +113,7 @@ final class BatchBuilder {
         let label: String?
         let via: [UInt8]?
         /// The conversation of the message before, which the principal may write to. Most postings of many messages have one.
-        var last: (given: String, conversation: ConversationState, name: String)?
+        var last: (given: String, id: ConversationID?, conversation: ConversationState, name: String)?
 
         init(_ principal: Principal, _ state: StoreState) {
             self.principal = principal
@@ -247,17 +247,19 @@ final class BatchBuilder {
     private func target(
         of message: NewMessage, by poster: inout Poster, _ state: StoreState
     ) throws(StoreError) -> (conversation: ConversationState, name: String, isCounted: Bool) {
-        if let last = poster.last, last.given == message.conversation { return (last.conversation, last.name, false) }
+        if let last = poster.last, last.id == message.conversationID, last.given == message.conversation {
+            return (last.conversation, last.name, false)
+        }
         let principal = poster.principal
         let conversation: ConversationState
         var isCounted = false
-        switch try state.resolve(message.conversation, for: principal.account) {
+        switch try state.resolve(message.conversation, id: message.conversationID, for: principal.account) {
         case .existing(let existing): conversation = existing
         case .unwritten(let own, let peer):
             // Checked first, because a refused message must not create the conversation. If the id is known, it was
             // used in another conversation.
             if principal.scope != .all, state.id(named: message.conversation, for: own.id) != principal.scopeID {
-                throw StoreError.forbidden("this token is good for '\(principal.scope)' only")
+                throw StoreError.forbidden("this token is valid only for '\(principal.scope)'")
             }
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
             if newPersonal[AccountPair(own.id, peer.id)] == nil, let about = message.about {
@@ -274,8 +276,13 @@ final class BatchBuilder {
         }
         let name = state.displayName(of: conversation, for: principal.account)
         try Authority.checkScope(.write, of: principal, on: conversation.identity.id)
-        try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
-        poster.last = (message.conversation, conversation, name)
+        do throws(StoreError) {
+            try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
+        } catch .blocked where message.recentKey.flatMap(find) != nil {
+            // It may have been stored before the block, and only its answer lost.
+            return (conversation, name, isCounted)
+        }
+        poster.last = (message.conversation, message.conversationID, conversation, name)
         return (conversation, name, isCounted)
     }
 
@@ -304,6 +311,7 @@ final class BatchBuilder {
             }
             key = made
         }
+        try Authority.checkRecipient(of: message, by: principal.account, in: conversation, state)
 
         var original: OriginalMessage?
         if let about = message.about {

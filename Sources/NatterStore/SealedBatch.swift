@@ -48,7 +48,7 @@ struct SealedBatch {
         }
         var sealed: [UInt8] = []
         let entries = batch.bytes
-        if entries.count >= SealedBatch.compressedFrom, let packed = LZ4.compressFast(entries[...]) {
+        if entries.count >= SealedBatch.compressedFrom, let packed = LZ4.compressFast(entries) {
             sealed.reserveCapacity(packed.count + 16)
             sealed.append(Version.compressed)
             LEB128.append(UInt64(entries.count), to: &sealed)

@@ -29,7 +29,8 @@ extension Store {
         of message: NewMessage, for principal: Principal
     ) -> Result<OriginalMessage, StoreError>? {
         guard let seq = message.about,
-            let snapshot = try? snapshot(message.conversation, for: principal, scope: .write),
+            let snapshot = try? snapshot(
+                message.conversation, id: message.conversationID, for: principal, scope: .write),
             seq >= snapshot.tail.first,
             seq <= snapshot.tail.head
         else { return nil }

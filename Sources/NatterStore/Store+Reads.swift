@@ -16,11 +16,16 @@ enum ChangeKind: Int {
 
 extension Store {
     /// Marks a conversation as read up to a seq, at most up to its head. The mark never goes back.
+    ///
+    /// - Parameter id: decides which conversation is meant, if there is one.
     public func markRead(
-        _ seq: Seq, in conversation: String, for principal: Principal, _ completion: @escaping Completion<Seq>
+        _ seq: Seq, in conversation: String, id: ConversationID? = nil, for principal: Principal,
+        _ completion: @escaping Completion<Seq>
     ) {
         let place: ReadPlace
-        do throws(StoreError) { place = try readPlace(seq, conversation, principal) } catch {
+        do throws(StoreError) {
+            place = try readPlace(seq, snapshot(conversation, id: id, for: principal), principal)
+        } catch {
             return completion(.failure(error))
         }
         guard let mark = place.new else { return completion(.success(place.old.seq)) }
@@ -45,9 +50,8 @@ extension Store {
     }
 
     private func readPlace(
-        _ seq: Seq, _ name: String, _ principal: Principal
+        _ seq: Seq, _ snapshot: Snapshot, _ principal: Principal
     ) throws(StoreError) -> ReadPlace {
-        let snapshot = try snapshot(name, for: principal)
         let (old, total) = state.withLock { state in
             guard let account = state.accounts[principal.account],
                 let conversation = state.conversations[snapshot.identity.number]

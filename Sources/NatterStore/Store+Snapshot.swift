@@ -75,13 +75,15 @@ extension Store {
         func reader(_ archive: ArchiveReader) -> LogReader { LogReader(tail.log(of: identity, named: name), archive) }
     }
 
-    /// - Parameter right: what the scope of the token must cover. A token that only sends may have the store look at what it
-    ///   answers or changes, but gets none of it.
+    /// - Parameters:
+    ///   - id: decides which conversation is meant, if there is one.
+    ///   - right: what the scope of the token must cover. A token that only sends may have the store look at what it
+    ///     answers or changes, but gets none of it.
     func snapshot(
-        _ name: String, for principal: Principal, scope right: Right = .read
+        _ name: String, id: ConversationID? = nil, for principal: Principal, scope right: Right = .read
     ) throws(StoreError) -> Snapshot {
         try state.withLock { state throws(StoreError) in
-            switch try state.resolve(name, for: principal.account) {
+            switch try state.resolve(name, id: id, for: principal.account) {
             case .existing(let conversation):
                 try Authority.checkScope(right, of: principal, on: conversation.identity.id)
                 try Authority.check(.read, of: principal.account, in: conversation, named: name, state)

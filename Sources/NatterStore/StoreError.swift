@@ -65,14 +65,14 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .noSuchMessage(let seq, let name): "there is no message \(seq) in '\(name)'"
         case .badAbout(let why): why
-        case .notAMember(let name): "you are not a member of '\(name)'"
+        case .notAMember(let name): "you are not a member of '\(name)'; it is open, so join it first"
         case .forbidden(let what): what
         case .badInvite: "registration needs an invitation, and this one is not valid"
         case .blocked(let name): "'\(name)' does not take messages from you"
         case .blockedByMember(let name): "'\(name)' has blocked you, so you can't add them to a group"
         case .slowDown(let why, _): why
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
-        case .nameTaken(let name): "the name '\(name)' is taken"
+        case .nameTaken(let name): "the name '\(name)' is taken; choose another one"
         case .badName(let name, let error): "the name '\(name)' \(error)"
         case .badText(let error): error.phrase
         case .idReused(let key): "the id '\(key)' was used before with other content"

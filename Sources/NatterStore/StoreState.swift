@@ -330,6 +330,13 @@ struct StoreState {
         return .existing(conversation)
     }
 
+    /// Finds the conversation with this id, whatever it is called now; without an id, the one that `account` calls `name`.
+    func resolve(_ name: String, id: ConversationID?, for account: AccountID) throws(StoreError) -> Target {
+        guard let id else { return try resolve(name, for: account) }
+        guard let conversation = conversation(id) else { throw .noSuchConversation(name) }
+        return .existing(conversation)
+    }
+
     /// Whether a principal's token is still valid.
     func isGood(_ principal: Principal, at now: Timestamp) -> Bool {
         guard let token = tokens[principal.token], accounts[principal.account]?.isDisabled == false else {

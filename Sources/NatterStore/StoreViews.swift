@@ -14,6 +14,8 @@ public struct Credentials: Sendable {
 public struct NewMessage: Sendable {
     /// The sender's name for it: `general`, a group's name, `@bob`.
     public var conversation: String
+    /// If it is there, it alone decides which conversation is meant.
+    public var conversationID: ConversationID?
     public var text: String
     public var key: IdempotencyKey?
     /// A text, an edit or a deletion.
@@ -28,10 +30,10 @@ public struct NewMessage: Sendable {
     var recentKey: RecentKey?
 
     public init(
-        conversation: String, text: String, key: IdempotencyKey?, kind: MessageKind = .text, about: Seq? = nil,
-        written: Timestamp? = nil
+        conversation: String, conversationID: ConversationID? = nil, text: String, key: IdempotencyKey?,
+        kind: MessageKind = .text, about: Seq? = nil, written: Timestamp? = nil
     ) {
-        (self.conversation, self.text, self.key) = (conversation, text, key)
+        (self.conversation, self.conversationID, self.text, self.key) = (conversation, conversationID, text, key)
         (self.kind, self.about, self.written) = (kind, about, written)
     }
 }

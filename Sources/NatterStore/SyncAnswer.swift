@@ -26,8 +26,8 @@ public final class SyncAnswer: @unchecked Sendable {
         case block([UInt8])
         /// A block that was made for this answer only.
         case provisional([UInt8])
-        /// The reader's read mark.
-        case read(conversation: String, id: ConversationID, seq: Seq)
+        /// The reader's read mark, and how many messages after it are unread.
+        case read(conversation: String, id: ConversationID, seq: Seq, unread: UInt64)
         /// A conversation that the reader no longer sees: `removed`, `left` or `deleted`.
         case gone(conversation: String, id: ConversationID, reason: String)
         /// The reader's contacts, or the users whom they block, changed.
@@ -45,7 +45,7 @@ public final class SyncAnswer: @unchecked Sendable {
         case records(OpenBlock, Range<Int>)
         case damaged(from: Seq, to: Seq)
         case erased([Seq])
-        case read(name: String, id: ConversationID, Seq)
+        case read(name: String, id: ConversationID, Seq, unread: UInt64)
         case gone(name: String, id: ConversationID, reason: String)
         case contacts
     }
@@ -97,7 +97,8 @@ public final class SyncAnswer: @unchecked Sendable {
             return [.conversation(store.view(of: snapshot, first: first))]
         case .damaged(let from, let to): return damaged(from, to)
         case .erased(let seqs): return current.map { [.erased(id: $0.identity.id, seqs)] } ?? []
-        case .read(let name, let id, let seq): return [.read(conversation: name, id: id, seq: seq)]
+        case .read(let name, let id, let seq, let unread):
+            return [.read(conversation: name, id: id, seq: seq, unread: unread)]
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
         case .contacts: return [.contacts]
         case .records(let block, let range):

@@ -245,7 +245,7 @@ final class WriterCore: @unchecked Sendable {
     private func loadAnew() throws {
         let loaded = try engine.load()
         store.report(
-            "the store's log does not go on from where this server was: it went back to an earlier state, or was trimmed while this server stood still; it is loaded anew, as after a restore from a backup"
+            "the store's log does not continue where this server stopped: it went back to an earlier state, or was trimmed while this server stood still; the store is loaded again, as after a restore from a backup"
         )
         place = loaded.place
         store.dropReaders()

@@ -250,11 +250,18 @@ extension SendRequest {
     init?(plain bytes: UnsafeRawBufferPointer, conversation usual: String?) {
         guard let fields = JSONReader.plainFields(bytes) else { return nil }
         var (conversation, text, id): (String?, String?, String?)
+        var conversationID: ConversationID?
         func take(_ value: Range<Int>, _ target: inout String?) -> Bool {
             guard target == nil else { return false }
             // A JSON string has no zero byte, so this accepts nothing that `WireJSON.decode` would refuse.
             target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[value]), as: UTF8.self)
             return target != nil
+        }
+        func takeID(_ value: Range<Int>) -> Bool {
+            var digits: String?
+            guard take(value, &digits) else { return false }
+            conversationID = digits.flatMap { ConversationID(hex: $0) }
+            return conversationID != nil
         }
         for field in fields {
             guard field.isString else { return nil }
@@ -266,13 +273,15 @@ extension SendRequest {
                     take(field.value, &conversation)
                 } else if name.elementsEqual("id".utf8) {
                     take(field.value, &id)
+                } else if name.elementsEqual("conversation_id".utf8), conversationID == nil {
+                    takeID(field.value)
                 } else {
                     // An unknown field must be UTF-8, too. The decoder's path checks that.
                     false
                 }
             guard isTaken else { return nil }
         }
-        guard let conversation = conversation ?? usual, let text else { return nil }
-        self.init(conversation: conversation, text: text, id: id)
+        guard let conversation = conversation ?? usual ?? conversationID?.description, let text else { return nil }
+        self.init(conversation: conversation, conversationID: conversationID, text: text, id: id)
     }
 }

@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// A type that writes its own JSON, with the same bytes as the encoder.
 ///
 /// The server and the client handle so many messages and conversations that the encoder would take longer than all
@@ -78,6 +80,7 @@ extension SendRequest: JSONWritable {
         bytes.beginObject()
         if let about { bytes.appendField("about", about) }
         bytes.appendField("conversation", conversation)
+        if let conversationID { bytes.appendField("conversation_id", conversationID.description) }
         if let id { bytes.appendField("id", id) }
         if let kind { bytes.appendField("kind", kind) }
         if !isDeletion { bytes.appendField("text", text) }

@@ -1,6 +1,6 @@
 // Bodies of requests, in the order of the API's routes.
 
-internal import NatterModel
+public import NatterModel
 
 /// Registers an account.
 public struct RegisterRequest: Codable, Sendable {
@@ -42,7 +42,11 @@ public struct PasswordRequest: Codable, Sendable {
 
 /// A message to send.
 public struct SendRequest: Codable, Sendable {
+    /// The conversation's name. It may be missing in JSON if the id is there, and is the id's digits then.
     public var conversation: String
+    /// The conversation's id. If it is there, it alone decides which conversation is meant, because a group may have
+    /// another name by now, and another group its name.
+    public var conversationID: ConversationID?
     /// Empty for a deletion, which has none in JSON.
     public var text: String
     public var id: String?
@@ -54,10 +58,10 @@ public struct SendRequest: Codable, Sendable {
     public var written: Int64?
 
     public init(
-        conversation: String, text: String, id: String?, kind: String? = nil, about: UInt64? = nil,
-        written: Int64? = nil
+        conversation: String, conversationID: ConversationID? = nil, text: String, id: String?, kind: String? = nil,
+        about: UInt64? = nil, written: Int64? = nil
     ) {
-        (self.conversation, self.text, self.id) = (conversation, text, id)
+        (self.conversation, self.conversationID, self.text, self.id) = (conversation, conversationID, text, id)
         (self.kind, self.about, self.written) = (kind, about, written)
     }
 
@@ -65,24 +69,31 @@ public struct SendRequest: Codable, Sendable {
 
     private enum CodingKeys: String, CodingKey {
         case conversation, text, id, kind, about, written
+        case conversationID = "conversation_id"
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        let conversation = try container.decode(String.self, forKey: .conversation)
+        let hasID = try container.decodeIfPresent(ConversationID.self, forKey: .conversationID) != nil
+        let conversation =
+            hasID
+            ? try container.decodeIfPresent(String.self, forKey: .conversation)
+            : try container.decode(String.self, forKey: .conversation)
         self.init(try SendFields(from: decoder), conversation: conversation)
     }
 
-    init(_ fields: SendFields, conversation: String) {
+    init(_ fields: SendFields, conversation: String?) {
         self.init(
-            conversation: conversation, text: fields.text, id: fields.id, kind: fields.kind, about: fields.about,
-            written: fields.written)
+            conversation: conversation ?? fields.conversationID?.description ?? "",
+            conversationID: fields.conversationID, text: fields.text, id: fields.id,
+            kind: fields.kind, about: fields.about, written: fields.written)
     }
 
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encodeIfPresent(about, forKey: .about)
         try container.encode(conversation, forKey: .conversation)
+        try container.encodeIfPresent(conversationID, forKey: .conversationID)
         try container.encodeIfPresent(id, forKey: .id)
         try container.encodeIfPresent(kind, forKey: .kind)
         if !isDeletion { try container.encode(text, forKey: .text) }
@@ -90,8 +101,9 @@ public struct SendRequest: Codable, Sendable {
     }
 }
 
-/// The fields of a message to send, except its conversation.
+/// The fields of a message to send, except its conversation's name.
 struct SendFields: Decodable {
+    let conversationID: ConversationID?
     let text: String
     let id: String?
     let kind: String?
@@ -100,10 +112,12 @@ struct SendFields: Decodable {
 
     private enum CodingKeys: String, CodingKey {
         case text, id, kind, about, written
+        case conversationID = "conversation_id"
     }
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
+        conversationID = try container.decodeIfPresent(ConversationID.self, forKey: .conversationID)
         kind = try container.decodeIfPresent(String.self, forKey: .kind)?.asWord
         text =
             kind == "delete"
@@ -117,7 +131,33 @@ struct SendFields: Decodable {
 
 public struct ReadRequest: Codable, Sendable {
     public var seq: UInt64
-    public init(seq: UInt64) { self.seq = seq }
+    /// As in a message to send.
+    public var conversationID: ConversationID?
+
+    public init(seq: UInt64, conversationID: ConversationID? = nil) {
+        (self.seq, self.conversationID) = (seq, conversationID)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case seq
+        case conversationID = "conversation_id"
+    }
+}
+
+/// In JSON, an id is a string of 32 lower-case hexadecimal digits.
+extension ConversationID: Codable {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let id = ConversationID(hex: try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not an id")
+        }
+        self = id
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
 }
 
 /// Creates a group or changes one. A change may omit any field.

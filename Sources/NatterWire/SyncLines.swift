@@ -55,14 +55,17 @@ public struct SyncRead: Codable, Sendable, Equatable {
     public var conversation: String
     public var conversationID: String
     public var read: UInt64
+    /// How many messages after `read` are unread; nil from an older server.
+    public var unread: UInt64?
 
     enum CodingKeys: String, CodingKey {
-        case type, conversation, read
+        case type, conversation, read, unread
         case conversationID = "conversation_id"
     }
 
-    public init(conversation: String, conversationID: String, read: UInt64) {
-        (self.conversation, self.conversationID, self.read) = (conversation, conversationID, read)
+    public init(conversation: String, conversationID: String, read: UInt64, unread: UInt64?) {
+        (self.conversation, self.conversationID) = (conversation, conversationID)
+        (self.read, self.unread) = (read, unread)
     }
 }
 

@@ -69,7 +69,7 @@ struct ImportCommandTests {
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\\u0000\"}", "U+0000"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\u{0}\"}", "line 3"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\(String(repeating: "x", count: 65_537))\"}", "65537"),
-        ("{\"ts\":1795086400002,\"sender\":\"a\",\"text\":\"b\"}", "day ahead"),
+        ("{\"ts\":1795086400002,\"sender\":\"a\",\"text\":\"b\"}", "day in the future"),
         ("{\"ts\":-62167219200001,\"sender\":\"a\",\"text\":\"b\"}", "years 0 to 9999"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"\\ud800\"}", "line 3"),
         ("{\"ts\":1,\"sender\":\"a\",\"text\":\"b\"}" + String(repeating: " ", count: 1 << 20), "longer than 1048576"),

@@ -241,6 +241,21 @@ struct BackupTests {
         #expect(try TestStore(target.path).all() == all)
     }
 
+    @Test("a file of the service that is a link is in the backup as what it leads to")
+    func links() throws {
+        let (directory, elsewhere, target) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        try elsewhere.write("renewed.pem", "certificate")
+        #expect(symlink(elsewhere("renewed.pem"), directory("cert.pem")) == 0)
+        #expect(symlink(elsewhere("gone.pem"), directory("former.pem")) == 0)
+        #expect(try store.store.backup(to: target.path).damages == 0)
+        #expect(try disk.information(target("cert.pem"))?.isRegular == true)
+        #expect(try disk.contents(of: target("cert.pem"), limit: 100) == Array("certificate".utf8))
+        #expect(try disk.information(target("former.pem")) == nil)
+    }
+
     @Test("a backup into its own store is refused also through a link and a relative path, and so is a restore")
     func nested() throws {
         let (directory, target, links) = (

@@ -153,7 +153,9 @@ struct WireTests {
             var line = try WireJSON.decode(ExportLine.self, from: encoded(message))
             if Bool.random(using: &generator) { line.seq = nil }
             #expect(WireJSON.encode(line) == (try encoded(line)), "seed \(seed)")
-            let request = SendRequest(conversation: message.conversation, text: message.text, id: message.kind)
+            let group = Bool.random(using: &generator) ? ConversationID(using: &generator) : nil
+            let request = SendRequest(
+                conversation: message.conversation, conversationID: group, text: message.text, id: message.kind)
             #expect(WireJSON.encode(request) == (try encoded(request)), "seed \(seed)")
         }
         let isMore = Bool.random(using: &generator)
@@ -166,9 +168,12 @@ struct WireTests {
 
     /// The same shape as a `SendRequest`, and so read by the decoder.
     private struct Twin: Decodable, Equatable {
-        var conversation: String
-        var text: String
-        var id: String?
+        let fields: [String?]
+
+        init(_ request: SendRequest) {
+            fields = [request.conversation, request.conversationID?.description, request.text, request.id]
+        }
+        init(from decoder: any Decoder) throws { self.init(try SendRequest(from: decoder)) }
     }
 
     private func outcome<Value>(_ read: () throws(WireJSON.Failure) -> Value) -> Result<Value, WireJSON.Failure> {
@@ -221,8 +226,13 @@ struct WireTests {
             #"{"conversation":"general","text":7}"#, #"{"conversation":"general"}"#, #"{}"#, #"[]"#, #""text""#,
             #"{"conversation":"general","text":true}"#, #"{"conversation":"general","text":"x","id":false}"#,
             #"{"conversation":"general","text":"x","more":true}"#,
+            #"{"conversation":"x","conversation_id":"00112233445566778899aabbccddeeff","text":"y"}"#,
+            #"{"conversation_id":"00112233445566778899aabbccddeeff","text":"y","id":"z"}"#,
+            #"{"conversation_id":null,"conversation":"x","text":"y"}"#, #"{"conversation_id":"x","text":"y"}"#,
+            #"{"conversation":"x","conversation_id":"00112233445566778899AABBCCDDEEFF","text":"y"}"#,
         ]
         let pieces = [
+            "\"conversation_id\":\"00112233445566778899aabbccddeeff\",",
             "\"", "\\", "{", "}", ",", ":", " ", "\t", "\n", "\0", "id", "text", "\"id\":\"x\",", "null", "\u{7F}", "é",
         ]
         var generator = SeededGenerator(seed: seed)
@@ -231,7 +241,7 @@ struct WireTests {
             let read = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(SendRequest.self, from: bytes) }
             let twin = outcome { () throws(WireJSON.Failure) in try WireJSON.decode(Twin.self, from: bytes) }
             #expect(
-                read.map { Twin(conversation: $0.conversation, text: $0.text, id: $0.id) } == twin,
+                read.map { Twin($0) } == twin,
                 "seed \(seed): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
         }
     }

@@ -136,7 +136,9 @@ struct HookAddress {
         do throws(AddressError) {
             server = try ServerAddress(url: String(decoding: bytes[..<end], as: UTF8.self))
         } catch {
-            throw CommandFailure(.invalidData, code: "bad_address", error.phrase)
+            throw CommandFailure(
+                .invalidData, code: "bad_address",
+                "the hook's address '\(url)' is not valid; give it as 'http://HOST:PORT/PATH' or 'https://HOST/PATH'")
         }
         let rest = String(decoding: bytes[end...], as: UTF8.self)
         target = rest.hasPrefix("/") ? rest : "/" + rest

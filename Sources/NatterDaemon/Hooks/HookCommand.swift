@@ -135,7 +135,7 @@ extension OperationRunner {
                 secret: Base64URL.encode(SecureRandom.bytes(32)), format: format, events: events,
                 allowPrivate: allowPrivate, seq: target.head.rawValue)
             try registry.add(hook)
-            store.recordAudit(by: actor, "added a hook to", "\(target.name) \(url)")
+            store.recordAudit(by: actor, "hook_added", "\(target.name) \(url)")
             try changed()
             try channel.reply(.hook(HookObject(hook, secret: hook.secret)))
         case .listHooks:
@@ -143,7 +143,7 @@ extension OperationRunner {
         case .removeHook(let id):
             let hook = try registry.hook(id)
             try registry.remove(id)
-            store.recordAudit(by: actor, "removed a hook from", "\(hook.conversation) \(hook.url)")
+            store.recordAudit(by: actor, "hook_removed", "\(hook.conversation) \(hook.url)")
             try changed()
         case .retryHook(let id):
             _ = try registry.hook(id)

@@ -74,7 +74,7 @@ struct OperationRunner {
             let registry = try hooks?.registry ?? HookRegistry(of: store.directory, disk: store.disk)
             try run(hookOperation: operation, registry, channel) { try hooks?.start() }
         case .backup(let dest):
-            store.recordAudit(by: actor, "backed up", dest)
+            store.recordAudit(by: actor, "backup_made", dest)
             return try BackupCommand.run(to: dest, channel) { try store.backup(to: dest, progress: $0, $1) }
         case .check: return try FsckCommand.run(channel) { try store.check($0) }
         }

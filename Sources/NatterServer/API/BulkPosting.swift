@@ -231,7 +231,8 @@ final class BulkPosting: BodySink {
     private func line(_ bytes: ArraySlice<UInt8>, _ number: Int) -> Line {
         do throws(APIError) {
             let request = try MessageRoutes.request(from: bytes)
-            try translate(server.store.checkScope(.send(conversation: request.conversation), of: principal))
+            let need = ScopeNeed.send(conversation: request.conversation, id: request.conversationID)
+            try translate(server.store.checkScope(need, of: principal))
             return .message(try MessageRoutes.newMessage(request), number: number)
         } catch {
             return .refused(error, number: number)

@@ -28,7 +28,7 @@ enum ConversationRoutes {
 
     static func markRead(_ call: Call, _ principal: Principal, _ request: ReadRequest) {
         call.store.markRead(
-            Seq(min(request.seq, UInt64(Int64.max))), in: call.name(0), for: principal,
+            Seq(min(request.seq, UInt64(Int64.max))), in: call.name(0), id: request.conversationID, for: principal,
             call.completion { .json(ReadAnswer(read: $0.rawValue)) })
     }
 

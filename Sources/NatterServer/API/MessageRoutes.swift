@@ -65,8 +65,9 @@ enum MessageRoutes {
         default: throw APIError(.badRequest, "'kind' must be 'text', 'edit' or 'delete'")
         }
         return NewMessage(
-            conversation: request.conversation, text: request.text, key: key, kind: kind,
-            about: request.about.map { Seq($0) }, written: request.written.map { Timestamp(milliseconds: $0) })
+            conversation: request.conversation, conversationID: request.conversationID, text: request.text, key: key,
+            kind: kind, about: request.about.map { Seq($0) },
+            written: request.written.map { Timestamp(milliseconds: $0) })
     }
 }
 

@@ -65,6 +65,15 @@ struct Query {
         throw APIError(.badRequest, "'\(name)' must be 0 or 1")
     }
 
+    /// The id of the conversation that is meant, whatever name the path has.
+    func conversationID() throws(APIError) -> ConversationID? {
+        guard let text = self["conversation_id"] else { return nil }
+        guard let id = ConversationID(hex: text) else {
+            throw APIError(.badRequest, "'conversation_id' must have 32 hexadecimal digits")
+        }
+        return id
+    }
+
     /// A time in RFC 3339 or in Unix milliseconds.
     func time(_ name: String) throws(APIError) -> Timestamp? {
         guard let text = self[name]?.asWord else { return nil }

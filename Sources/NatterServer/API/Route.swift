@@ -214,7 +214,9 @@ extension Form where Input == SendRequest {
             guard let text = String(validating: call.body, as: UTF8.self) else {
                 throw APIError(.badJSON, "the body is not UTF-8")
             }
-            return SendRequest(conversation: call.name(0), text: text, id: call.query["id"])
+            let query = call.query
+            return SendRequest(
+                conversation: call.name(0), conversationID: try query.conversationID(), text: text, id: query["id"])
         }
     }
 }

@@ -22,8 +22,8 @@ enum Routes {
 
     private static let messages: [Route] = [
         Route(
-            "POST", "v1/messages", .token { .send(conversation: $1.conversation) }, .message, on: .loop,
-            MessageRoutes.post),
+            "POST", "v1/messages", .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .message,
+            on: .loop, MessageRoutes.post),
         Route(
             "GET", "v1/conversations", .token(.readAny), .read(ConversationRoutes.listQuery), ConversationRoutes.list),
         Route(
@@ -33,7 +33,8 @@ enum Routes {
             "GET", "v1/conversations/*/messages", .token { .read(conversation: $1.page.conversation) },
             .read(ConversationRoutes.pageQuery), ConversationRoutes.messages),
         Route(
-            "POST", "v1/conversations/*/messages", .token { .send(conversation: $1.conversation) }, .text, on: .loop,
+            "POST", "v1/conversations/*/messages",
+            .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .text, on: .loop,
             MessageRoutes.post),
         Route(
             "GET", "v1/conversations/*/messages/*", .token { .read(conversation: $1.conversation) },

@@ -50,8 +50,9 @@ final class SyncProducer: Sendable {
         case .dictionary(let record): SyncFrame(.dictionary, record).append(to: &bytes)
         case .block(let block): SyncFrame(.block, block).append(to: &bytes)
         case .provisional(let block): SyncFrame(.provisional, block).append(to: &bytes)
-        case .read(let name, let id, let seq):
-            let line = SyncRead(conversation: name, conversationID: id.description, read: seq.rawValue)
+        case .read(let name, let id, let seq, let unread):
+            let line = SyncRead(
+                conversation: name, conversationID: id.description, read: seq.rawValue, unread: unread)
             append(line: WireJSON.encode(line), to: &bytes)
         case .gone(let name, let id, let reason):
             let line = SyncGone(conversation: name, conversationID: id.description, reason: reason)

@@ -6,45 +6,9 @@ internal import NatterSystem
 /// not, although it has the same id: then files of the same name begin alike and hold other messages further on, and
 /// what is new must not be appended to them.
 ///
-/// Only rows are compared. A file of the store may be damaged where the earlier backup is whole, and that is no other
-/// history.
-struct BackupHistory {
-    /// Where the file of a segment ends.
-    private struct End: Equatable {
-        /// Every column of its last block's row.
-        let numbers: [Int64]
-    }
-
-    private struct Place: Hashable {
-        let conversation: [UInt8]
-        let segmentSeq: Int64
-        let generation: Int64
-    }
-
-    /// The epoch of the commit with which the earlier backup ends.
-    private let epoch: UInt64?
-    private let ends: [Place: End]
-
-    private init(_ connection: Connection, at commit: Commit) throws(SQLiteError) {
-        let epochs = try connection.statement("SELECT value FROM epoch WHERE first_commit<=? ORDER BY run DESC LIMIT 1")
-        try epochs.bind(commit.rawValue)
-        epoch = try epochs.step() ? epochs.uint64(0) : nil
-        // SQLite takes the other columns from the row with the highest number.
-        let rows = try connection.statement(
-            """
-            SELECT c.id,b.segment_seq,b.generation,max(b.first_seq),b.count,b.offset,b.length,b.revision,b.low_time,
-                b.high_time,b.last_commit
-            FROM block b JOIN conversation c ON c.number=b.conversation
-            GROUP BY b.conversation,b.segment_seq,b.generation
-            """)
-        var ends: [Place: End] = [:]
-        while try rows.step() {
-            let place = Place(conversation: rows.blob(0), segmentSeq: rows.int64(1), generation: rows.int64(2))
-            ends[place] = End(numbers: (3...10).map { rows.int64($0) })
-        }
-        self.ends = ends
-    }
-
+/// Only rows are compared: the epoch of the last commit, and the last block of each segment. A file of the store may be
+/// damaged where the earlier backup is whole, and that is no other history.
+enum BackupHistory {
     /// - Parameters:
     ///   - former: the database of the earlier backup.
     ///   - commit: the last commit in it.
@@ -55,13 +19,23 @@ struct BackupHistory {
     ) throws -> Bool {
         guard newest >= commit else { return false }
         do throws(SQLiteError) {
-            let before = try BackupHistory(Connection(path: former, role: .reader, disk: disk), at: commit)
-            let connection = try Connection(path: copy, role: .reader, disk: disk)
-            let now = try BackupHistory(connection, at: commit)
-            guard before.epoch == now.epoch else { return false }
-            // Sealing is no commit, so the same commits may lie in other blocks.
-            for (place, end) in before.ends where now.ends[place] != nil {
-                if try !has(end, of: place, connection) { return false }
+            let before = try Connection(path: former, role: .reader, disk: disk)
+            let now = try Connection(path: copy, role: .reader, disk: disk)
+            guard try epoch(of: commit, before) == epoch(of: commit, now) else { return false }
+            // SQLite takes the other columns from the row with the highest number.
+            let ends = try before.statement(
+                """
+                SELECT c.id,b.segment_seq,b.generation,max(b.first_seq),b.count,b.offset,b.length,b.revision,b.low_time,
+                    b.high_time,b.last_commit
+                FROM block b JOIN conversation c ON c.number=b.conversation
+                GROUP BY b.conversation,b.segment_seq,b.generation
+                """)
+            while try ends.step() {
+                let block = (3...10).map { ends.int64($0) }
+                let found = try lastBlock(
+                    upTo: block[0], of: ends.blob(0), segment: ends.int64(1), generation: ends.int64(2), now)
+                // Sealing is no commit, so the same commits may lie in other segments.
+                guard found == nil || found == block else { return false }
             }
             return true
         } catch {
@@ -71,17 +45,24 @@ struct BackupHistory {
         }
     }
 
-    /// Whether a database has the same block in the same place. More blocks may follow it.
-    private static func has(_ end: End, of place: Place, _ connection: Connection) throws(SQLiteError) -> Bool {
+    private static func epoch(of commit: Commit, _ connection: Connection) throws(SQLiteError) -> UInt64? {
+        let row = try connection.statement("SELECT value FROM epoch WHERE first_commit<=? ORDER BY run DESC LIMIT 1")
+        try row.bind(commit.rawValue)
+        return try row.step() ? row.uint64(0) : nil
+    }
+
+    /// The columns of a segment's last block that does not begin behind a seq; nil if there is none.
+    private static func lastBlock(
+        upTo seq: Int64, of conversation: [UInt8], segment: Int64, generation: Int64, _ connection: Connection
+    ) throws(SQLiteError) -> [Int64]? {
         let row = try connection.statement(
             """
             SELECT b.first_seq,b.count,b.offset,b.length,b.revision,b.low_time,b.high_time,b.last_commit
             FROM block b JOIN conversation c ON c.number=b.conversation
-            WHERE c.id=?1 AND b.first_seq=?2 AND b.segment_seq=?3 AND b.generation=?4
+            WHERE c.id=?1 AND b.first_seq BETWEEN ?2 AND ?4 AND b.segment_seq=?2 AND b.generation=?3
+            ORDER BY b.first_seq DESC LIMIT 1
             """)
-        defer { row.reset() }
-        try row.bind(place.conversation, end.numbers[0], place.segmentSeq, place.generation)
-        guard try row.step() else { return false }
-        return end.numbers == (0...7).map { row.int64($0) }
+        try row.bind(conversation, segment, generation, seq)
+        return try row.step() ? (0...7).map { row.int64($0) } : nil
     }
 }

@@ -122,7 +122,7 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
         case .brokenOff(let path): "the backup to '\(path)' was broken off; begin it again"
         case .damaged(let path, let problem): "the backup's file '\(path)' \(problem); take another backup"
         case .notEmpty(let path):
-            "the data directory '\(path)' is not empty, and nothing is overwritten; name another by --data, or move it away"
+            "the data directory '\(path)' is not empty, and nothing is overwritten; name another with --data, or move it away"
         }
     }
 }

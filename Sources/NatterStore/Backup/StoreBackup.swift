@@ -257,10 +257,12 @@ public final class StoreBackup {
         for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
             let path = directory + name
             if path == RememberedErasures.name { continue }
-            let found = try disk.information("\(source)/\(path)")
+            // A certificate is often a link to where it is renewed.
+            let real = Path.real("\(source)/\(path)")
+            let found = try disk.information(real)
             guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
             progress.totalBytes += found.size
-            files.append(try copyWhole("\(source)/\(path)", "\(target)/\(path)", path, size: found.size))
+            files.append(try copyWhole(real, "\(target)/\(path)", path, size: found.size))
         }
         return files
     }

@@ -53,11 +53,11 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         case .text(let error): error.phrase
         case .timeOutOfRange(let time): "the time \(time) lies outside the years 0 to 9999"
         case .timeOld(let time):
-            "the time \(time.rfc3339) lies before 1990; if that is no mistake of seconds for milliseconds, --old takes it"
+            "the time \(time.rfc3339) lies before 1990; if it is right and not in seconds, give --old"
         case .timeWithFraction: "the 'ts' has a fraction; it is Unix time in whole milliseconds"
         case .badID(let id): "the id '\(id)' is not valid; use 1 to 64 printable ASCII characters"
         case .reusedID(let id): "the id '\(id)' is that of another message"
-        case .timeAhead(let time): "the time \(time.rfc3339) lies more than a day ahead"
+        case .timeAhead(let time): "the time \(time.rfc3339) is more than a day in the future"
         }
     }
 

@@ -38,14 +38,15 @@ final class RebuiltDatabase {
             return
         }
         isStaged = true
-        (isNew, wasMissing, hasUnknownLoss) = (!exists, !exists, !exists)
+        (wasMissing, hasUnknownLoss) = (!exists, !exists)
         for end in ["", "-wal", "-shm"] where try disk.information(database + ".rebuilt" + end) != nil {
             try disk.remove(database + ".rebuilt" + end)
         }
         let connection = try Connection(path: database + ".rebuilt", role: .writer, disk: disk)
-        try StoreSchema.current.migrate(connection)
         open = connection
         if exists { try salvage(database, connection) }
+        try StoreSchema.current.migrate(connection)
+        isNew = try storeID() == nil
     }
 
     /// Only until `finish`.
@@ -96,18 +97,19 @@ final class RebuiltDatabase {
             let source = try Connection(path: path, role: .reader, disk: disk)
             // Otherwise SQLite refuses all of a file that is shorter than its header says.
             try source.execute("PRAGMA writable_schema=ON")
+            // Rows of an earlier schema lack the columns that later steps add.
+            let version = try StoreSchema.current.check(source)
+            try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
             var salvage = DatabaseSalvage(from: source, to: target)
             try target.transaction { try salvage.run() }
             for table in salvage.incomplete {
                 report("of the table '\(table)' of '\(path)' not all could be read; a backup has it whole")
             }
-            // Without these, nothing says which messages the journal held behind the end of a log.
-            hasUnknownLoss = salvage.incomplete.contains("batch") || salvage.incomplete.contains("conversation")
-            let meta = try target.statement("SELECT 1 FROM meta WHERE key='store_id'")
-            isNew = try !meta.step()
-        } catch let error as SQLiteError where error.path == path {
+            // Without these tables, nothing says which messages the journal held behind the end of a log.
+            hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema {
             report("nothing of '\(path)' could be read: \(error.message)")
-            (isNew, hasUnknownLoss) = (true, true)
+            hasUnknownLoss = true
         }
     }
 
@@ -135,7 +137,9 @@ final class RebuiltDatabase {
     private func putSecret() throws {
         try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run(
             "key_secret", (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
-        report("the ids of messages sent before are not known any more: a repetition of one is taken for a new message")
+        report(
+            "the ids of messages sent before are not known any more: a message sent again with such an id counts as new"
+        )
     }
 
     /// The newest commit that the database or the journal contains.

@@ -93,24 +93,10 @@ public final class StoreCheck {
             let connection = try Connection(path: database, role: .reader, disk: disk)
             try StoreSchema.current.check(connection)
             checkDatabase(connection)
-            if try !StoreCheck.has("meta", on: connection) { throw NoTables() }
-            let conversations = try CheckedConversation.all(on: connection, directory: directory)
-            isClean = try StoreCheck.hasCleanMark(connection)
-            losses = try LossRows.all(on: connection)
-            // The next start removes them.
-            if try StoreCheck.has("retired", on: connection) {
-                knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
-            }
-            let tails = try journal(connection)
-            for conversation in conversations {
-                summary.conversations += 1
-                sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
-                try LogCheck(self, conversation, connection).run()
-                check(tails[conversation.identity.number] ?? [], of: conversation)
-            }
-        } catch is NoTables {
-            // A first start that was killed leaves an empty database. Messages come later.
-            if try Store.hasLogs(directory, disk) {
+            if try StoreCheck.has("meta", on: connection) {
+                try checkConversations(connection)
+            } else if try Store.hasLogs(directory, disk) {
+                // A first start that was killed leaves an empty database. Messages come later.
                 report(StoreDamage(file: database, problem: "the database is empty"))
             }
         } catch let error as SQLiteError where error.reason == .newerSchema {
@@ -124,7 +110,22 @@ public final class StoreCheck {
 
     // MARK: The database
 
-    private struct NoTables: Error {}
+    private func checkConversations(_ connection: Connection) throws {
+        let conversations = try CheckedConversation.all(on: connection, directory: directory)
+        isClean = try StoreCheck.hasCleanMark(connection)
+        losses = try LossRows.all(on: connection)
+        // The next start removes them.
+        if try StoreCheck.has("retired", on: connection) {
+            knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
+        }
+        let tails = try journal(connection)
+        for conversation in conversations {
+            summary.conversations += 1
+            sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
+            try LogCheck(self, conversation, connection).run()
+            check(tails[conversation.identity.number] ?? [], of: conversation)
+        }
+    }
 
     private func checkDatabase(_ connection: Connection) {
         var problems: [Phrase] = []

@@ -28,7 +28,7 @@ public final class StoreRebuild {
         /// reported.
         public var lostMessages: UInt64 = 0
         public var newlyLostMessages: UInt64 = 0
-        /// Whether other acknowledged messages or erasures may be lost, which is not known.
+        /// Whether other acknowledged messages or erasures may be lost. Nothing tells which.
         public var hasUnknownLoss = false
         /// Whether there was a database. Who makes the index again without one knows that it is gone.
         public var hadDatabase = true
@@ -59,10 +59,7 @@ public final class StoreRebuild {
         try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
-            let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
-            var summary = try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
-            if hasLostCommits { summary.hasUnknownLoss = true }
-            return summary
+            try rebuild(directory, purpose, disk: disk, clock: clock, report: report)
         }
     }
 
@@ -71,7 +68,9 @@ public final class StoreRebuild {
         _ directory: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock,
         report: @escaping (Phrase) -> Void
     ) throws -> Summary {
+        let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
         let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
+        if hasLostCommits { rebuild.summary.hasUnknownLoss = true }
         do {
             try rebuild.run()
         } catch let error as SQLiteError where error.reason == .newerSchema {
@@ -118,7 +117,7 @@ public final class StoreRebuild {
         if database.hasUnknownLoss {
             (summary.hasUnknownLoss, summary.hadDatabase) = (true, !database.wasMissing)
             report(
-                "messages that '\(database.path)' held and no log file may be lost, and which is not known; a backup may have them"
+                "messages that were only in '\(database.path)' may be lost; nothing tells which; a backup may have them"
             )
         }
         let store = try database.identify(survey.store)
@@ -143,7 +142,7 @@ public final class StoreRebuild {
                 let identity = try people.conversation(id, origin(id, store, survey))
                 let log = try rebuild(identity, nil, store, survey, journal, connection)
                 let label = CheckedConversation.label(of: identity)
-                report("made conversation '\(label)' again from its log")
+                report("rebuilt conversation '\(label)' from its log")
                 logs.append((identity, label, log))
             }
             try record(logs, people, connection)
@@ -226,9 +225,13 @@ public final class StoreRebuild {
             summary.files += log.segments.count
         }
         if !people.made.isEmpty {
+            let names = people.made.joined(separator: ", ")
             report(
-                "made \(people.made.count) accounts again without a password ('natterd user passwd NAME' sets one): \(people.made.joined(separator: ", "))"
-            )
+                .plural(
+                    people.made.count,
+                    "recreated \(people.made.count) account without a password ('natterd user passwd NAME' sets one): \(names)",
+                    "recreated \(people.made.count) accounts without passwords ('natterd user passwd NAME' sets one): \(names)"
+                ))
         }
     }
 

@@ -30,14 +30,13 @@ public enum StoreRepair {
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, visit)
             guard found.damages > 0 else { return Summary(found: found, left: found, newlyLostMessages: 0) }
-            let hasLostCommits = try keepDamagedWAL(directory, disk, report)
             let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
             let left = try StoreCheck.check(directory, disk: disk) { damage in
                 report("still damaged: '\(damage.file)': \(damage.problem)")
             }
             return Summary(
                 found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
-                hasUnknownLoss: hasLostCommits || rebuilt.hasUnknownLoss)
+                hasUnknownLoss: rebuilt.hasUnknownLoss)
         }
     }
 

@@ -81,7 +81,10 @@ struct MatrixTests {
                 let text = (0..<300).map { "\(number &* 7_919 &+ $0 &* 104_729)" }.joined(separator: " ")
                 try #require(try by("ada").say("secret-ops \(text)", to: "ops").status == 201)
             }
-            try #require(try by("ada").say("secret-pm", to: "@mia").status == 201)
+            let personal = try by("ada").say("secret-pm", to: "@mia")
+            try #require(personal.status == 201)
+            names["no-id"] = String(repeating: "0", count: 32)
+            names["pm-id"] = try personal.json["conversation_id"]?.text
             try #require(try by("sam").say("hello", to: "general").status == 201)
             try self.makeTokens(of: try by("mia"))
             for (role, name) in [
@@ -147,12 +150,16 @@ struct MatrixTests {
         func answer(to row: Row, for role: Role, on server: TestServer) throws -> Answer {
             let method = try #require(HTTPMethod(rawValue: row.method))
             var target = row.target
-            for (name, value) in names { target = target.replacing("<\(name)>", with: value) }
+            var body = row.body
+            for (name, value) in names {
+                target = target.replacing("<\(name)>", with: value)
+                body = body?.replacing("<\(name)>", with: value)
+            }
             let isLines = row.body?.hasPrefix("{") == true && target.contains("?stop")
-            let isText = row.target.hasPrefix("/v1/conversations/") && row.target.hasSuffix("/messages")
+            let isText = row.target.hasPrefix("/v1/conversations/") && row.target.contains("/messages")
             let type = isLines ? "application/x-ndjson" : isText ? "text/plain" : "application/json"
             return try Client(server, token: tokens[role]).send(
-                method, target, body: row.body.map { Array($0.utf8) },
+                method, target, body: body.map { Array($0.utf8) },
                 headers: row.body == nil ? [] : [("Content-Type", type)])
         }
     }

@@ -40,6 +40,19 @@ struct PeopleTests {
         #expect(try bob.say("four", to: "@alice").json["seq"] == 2)
     }
 
+    @Test("a message stored before a block is answered again, and no other gets past the block with its id")
+    func repeatedAfterBlock() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let first = try alice.say("one", to: "@bob", id: "k")
+        #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
+        let again = try alice.say("one", to: "@bob", id: "k")
+        #expect(try first.status == 201 && again.status == 200 && again.json == first.json)
+        #expect(try alice.say("two", to: "@bob", id: "k").outcome == "409 id_reused")
+        #expect(try alice.say("one", to: "@bob", id: "l").outcome == "403 blocked")
+        #expect(try alice.say("two", to: "@bob").outcome == "403 blocked")
+    }
+
     @Test("an id used elsewhere, tried for a first personal message, breaks nothing")
     func reusedIDInFirstMessage() throws {
         let server = try TestServer()

@@ -1,0 +1,86 @@
+/// Copies the readable rows of one table of a damaged database into a new one. Every page has a checksum, so a row that
+/// can be read is a row as it was written.
+///
+/// A scan stops at an unreadable page and never sees the rows behind it. So the table is read from both ends, and the
+/// range between two unreadable pages is halved again and again.
+public struct TableSalvage {
+    private let source: Connection
+    private let target: Connection
+    private let table: String
+    private let columns: [String]
+    /// The columns of its primary key.
+    private let keys: [String]
+    private var isComplete = true
+
+    /// - Parameter target: has the same table.
+    /// - Returns: whether all rows could be read.
+    /// - Throws: errors of the target.
+    public static func copy(_ table: String, from source: Connection, to target: Connection) throws -> Bool {
+        let info = try target.statement("SELECT name,pk FROM pragma_table_info('\(table)') ORDER BY cid")
+        var columns: [String] = []
+        var keys: [(order: Int, name: String)] = []
+        while try info.step() {
+            columns.append(info.text(0))
+            if info.int(1) > 0 { keys.append((info.int(1), info.text(0))) }
+        }
+        info.reset()
+        let order = keys.sorted { $0.order < $1.order }.map(\.name)
+        var salvage = TableSalvage(source: source, target: target, table: table, columns: columns, keys: order)
+        try salvage.run()
+        return salvage.isComplete
+    }
+
+    private init(source: Connection, target: Connection, table: String, columns: [String], keys: [String]) {
+        (self.source, self.target, self.table, self.columns, self.keys) = (source, target, table, columns, keys)
+    }
+
+    /// At this depth, a half is smaller than a page.
+    private static let deepest = 24
+
+    private mutating func run() throws {
+        let (first, isWhole) = try read("", [], descending: false)
+        if isWhole { return }
+        isComplete = false
+        let (last, _) = try read("", [], descending: true)
+        // The rows between the last one read upwards and the last one read downwards.
+        if let first, let last, first < last { try halve(first, last, depth: 0) }
+    }
+
+    private func halve(_ low: Int64, _ high: Int64, depth: Int) throws {
+        guard high - low > 1, depth < TableSalvage.deepest else { return }
+        let middle = low + (high - low) / 2
+        let key = keys[0]
+        let (reached, upward) = try read("WHERE \(key)>? AND \(key)<?", [middle, high], descending: false)
+        let (sunk, downward) = try read("WHERE \(key)>? AND \(key)<=?", [low, middle], descending: true)
+        if !upward { try halve(reached ?? middle, high, depth: depth + 1) }
+        if !downward { try halve(low, sunk ?? middle, depth: depth + 1) }
+    }
+
+    /// Copies rows until one can't be read.
+    /// - Returns: the first column of the last row's key, if it is a number, and whether all rows could be read.
+    private func read(
+        _ condition: String, _ values: [any SQLValue], descending: Bool
+    ) throws -> (reached: Int64?, isWhole: Bool) {
+        let order = keys.map { descending ? "\($0) DESC" : $0 }.joined(separator: ",")
+        let names = columns.joined(separator: ",")
+        let marks = columns.map { _ in "?" }.joined(separator: ",")
+        var reached: Int64?
+        do {
+            let rows = try source.statement("SELECT \(names) FROM \(table) \(condition) ORDER BY \(order)")
+            try rows.bind(all: values)
+            let insert = try target.statement("INSERT OR IGNORE INTO \(table) (\(names)) VALUES (\(marks))")
+            let keyColumn = keys.first.flatMap { columns.firstIndex(of: $0) }
+            while try rows.step() {
+                let row = (0..<columns.count).map { rows.value($0) }
+                if let keyColumn { reached = rows.isNull(keyColumn) ? nil : rows.int64(keyColumn) }
+                try insert.bind(all: row)
+                while try insert.step() {}
+                insert.reset()
+            }
+            return (reached, true)
+        } catch {
+            guard error.path == source.path else { throw error }
+            return (reached, false)
+        }
+    }
+}
